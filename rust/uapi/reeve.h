@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Reeve's user ABI: ioctls on /dev/reeve.
+ *
+ * This file is the only text of the ABI; the Rust bindings of the module and
+ * of the user-space programs are generated from it.
+ *
+ * Rules that hold for every call:
+ *  - Every struct is naturally aligned, has no hidden padding and is the same
+ *    for 32-bit and 64-bit callers.
+ *  - Fields named "reserved" or "pad" and undefined flag bits must be 0, or
+ *    the call fails with EINVAL and changes nothing.
+ *  - Handles belong to the open file they were made on and are never 0.
+ *    Closing the file destroys what its handles name.
+ *  - Sizes and offsets are in bytes, counts named "pages" in PAGE_SIZE units.
+ *
+ * Errors common to all calls:
+ *  - ENOTTY: no such ioctl.
+ *  - EFAULT: a pointer leads nowhere.
+ *  - EINVAL: a bad flag or enum value, a reserved field set, a zero or
+ *    overflowing size.
+ *  - ENOENT: no such handle or device index.
+ *  - ENOMEM: no memory; nothing changed.
+ *  - EINTR: a fatal signal arrived while waiting; nothing changed.
+ */
+#ifndef _UAPI_REEVE_H
+#define _UAPI_REEVE_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define REEVE_ABI_MAJOR 1
+#define REEVE_ABI_MINOR 0
+
+/* Bits of struct reeve_version::features. */
+#define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
+#define REEVE_FEATURE_PAGE_ACCOUNTING	(1ULL << 1)
+#define REEVE_FEATURE_LOCK_SANITY	(1ULL << 2) /* enable_builtin_tests is set */
+
+/**
+ * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
+ * @abi_major: out: changes when old programs would break
+ * @abi_minor: out: changes when something was added
+ * @features: out: REEVE_FEATURE_* bits
+ * @page_size: out: the kernel's page size in bytes
+ * @devices: out: number of devices; valid device indexes are 0..devices
+ * @release: out: the module's version, NUL-terminated
+ * @reserved: must be 0
+ */
+struct reeve_version {
+	__u32 abi_major;
+	__u32 abi_minor;
+	__u64 features;
+	__u32 page_size;
+	__u32 devices;
+	__u8 release[32];
+	__u64 reserved[2];
+};
+
+/* struct reeve_bo_create::type */
+#define REEVE_BO_TYPE_DEVICE	0 /* for user space and the device */
+#define REEVE_BO_TYPE_KERNEL	1 /* for the driver itself */
+#define REEVE_BO_TYPE_SG	2 /* somebody else's pages: EXTERNAL, not counted */
+
+/* struct reeve_bo_create::caching */
+#define REEVE_CACHING_CACHED		0
+#define REEVE_CACHING_WRITE_COMBINED	1 /* EINVAL until a later version */
+#define REEVE_CACHING_UNCACHED		2 /* EINVAL until a later version */
+
+/* struct reeve_bo_create::flags */
+#define REEVE_BO_CREATE_ZERO_ALLOC	(1U << 0) /* only for TYPE_DEVICE */
+
+/**
+ * struct reeve_bo_create - REEVE_IOC_BO_CREATE: make a buffer object without pages
+ * @size: in: bytes, > 0; rounded up to whole pages
+ * @type: in: REEVE_BO_TYPE_*
+ * @caching: in: REEVE_CACHING_*
+ * @flags: in: REEVE_BO_CREATE_* bits
+ * @device: in: index of the device it belongs to
+ * @extra_pages: in: pages behind the object's own, counted and allocated
+ * @handle: in: must be 0; out: names the object on this open file
+ * @reserved: must be 0
+ */
+struct reeve_bo_create {
+	__u64 size;
+	__u32 type;
+	__u32 caching;
+	__u32 flags;
+	__u32 device;
+	__u32 extra_pages;
+	__u32 handle;
+	__u64 reserved[2];
+};
+
+/**
+ * struct reeve_bo - REEVE_IOC_BO_{DESTROY,POPULATE,UNPOPULATE,PIN,UNPIN,SWAPOUT}
+ * @handle: in: the object
+ * @flags: in: must be 0
+ * @pages: out: SWAPOUT: pages swapped out (0: it held none);
+ *         POPULATE and UNPOPULATE: pages it gained or lost by this call;
+ *         others: 0
+ * @reserved: must be 0
+ *
+ * POPULATE: gives the object its pages, and its content back if it was swapped
+ * out. Populated already: success. Error: as before the call.
+ * UNPOPULATE: drops pages and content. EBUSY: it is pinned.
+ * PIN: keeps a populated object in memory; pins nest. EINVAL: not populated;
+ * EOVERFLOW: too many pins. UNPIN: EINVAL: not pinned.
+ * SWAPOUT: EBUSY: it is pinned; EINVAL: it is EXTERNAL.
+ */
+struct reeve_bo {
+	__u32 handle;
+	__u32 flags;
+	__u64 pages;
+	__u64 reserved[2];
+};
+
+/* struct reeve_bo_info::flags */
+#define REEVE_BO_POPULATED		(1U << 0)
+#define REEVE_BO_SWAPPED		(1U << 1)
+#define REEVE_BO_BACKED_UP		(1U << 2)
+#define REEVE_BO_ZERO_ALLOC		(1U << 3)
+#define REEVE_BO_EXTERNAL		(1U << 4)
+#define REEVE_BO_EXTERNAL_MAPPABLE	(1U << 5)
+#define REEVE_BO_DECRYPTED		(1U << 6)
+#define REEVE_BO_ON_LRU			(1U << 7) /* global swapout may take it */
+
+/**
+ * struct reeve_bo_info - REEVE_IOC_BO_INFO and REEVE_IOC_BO_NEXT
+ * @handle: BO_INFO: in. BO_NEXT: in: 0 or a handle; out: the next higher handle
+ *          in use on this open file (ENOENT: none)
+ * @type: out: REEVE_BO_TYPE_*
+ * @size: out: bytes asked for at creation
+ * @num_pages: out: pages it has when populated, extra pages included
+ * @pages_resident: out: pages it holds in memory now
+ * @pages_charged: out: pages it has added to the device's counters
+ * @flags: out: REEVE_BO_* bits
+ * @caching: out: REEVE_CACHING_*
+ * @pin_count: out: pins in force
+ * @device: out: index of its device
+ * @reserved: must be 0
+ */
+struct reeve_bo_info {
+	__u32 handle;
+	__u32 type;
+	__u64 size;
+	__u64 num_pages;
+	__u64 pages_resident;
+	__u64 pages_charged;
+	__u32 flags;
+	__u32 caching;
+	__u32 pin_count;
+	__u32 device;
+	__u64 reserved[4];
+};
+
+/**
+ * struct reeve_bo_rw - REEVE_IOC_BO_READ and REEVE_IOC_BO_WRITE: content by copy
+ * @handle: in: the object; populated (or swapped in) first if need be
+ * @flags: in: must be 0
+ * @offset: in: first byte
+ * @length: in: bytes; offset + length <= the object's size, else EINVAL
+ * @addr: in: user memory
+ * @done: out: bytes copied; less than @length only with EFAULT or EINTR
+ * @reserved: must be 0
+ *
+ * EINVAL: the object is EXTERNAL.
+ */
+struct reeve_bo_rw {
+	__u32 handle;
+	__u32 flags;
+	__u64 offset;
+	__u64 length;
+	__u64 addr;
+	__u64 done;
+	__u64 reserved[2];
+};
+
+/**
+ * struct reeve_stats - REEVE_IOC_STATS: the books, module-wide
+ * @pages_allocated: out: pages counted now
+ * @dma32_pages_allocated: out: of these, for DMA32 pools
+ * @pages_limit: out: soft limit on @pages_allocated
+ * @dma32_pages_limit: out: soft limit on @dma32_pages_allocated
+ * @buffer_objects: out: objects alive
+ * @populates: out: populates that gave pages
+ * @unpopulates: out: unpopulates that took pages, swapouts not included
+ * @swapouts: out: objects swapped out
+ * @swapins: out: objects swapped in
+ * @swapped_pages: out: pages swapped out, ever
+ * @overcommits: out: populates that went on over a limit
+ * @lock_violations: out: incorrect lock usages found in any hierarchy but the
+ *                   sanity suite's own
+ * @reserved: must be 0
+ */
+struct reeve_stats {
+	__u64 pages_allocated;
+	__u64 dma32_pages_allocated;
+	__u64 pages_limit;
+	__u64 dma32_pages_limit;
+	__u64 buffer_objects;
+	__u64 populates;
+	__u64 unpopulates;
+	__u64 swapouts;
+	__u64 swapins;
+	__u64 swapped_pages;
+	__u64 overcommits;
+	__u64 lock_violations;
+	__u64 reserved[12];
+};
+
+#define REEVE_LOCK_SANITY_CASES 20
+
+/* struct reeve_lock_sanity_case::status */
+#define REEVE_CASE_NOT_RUN	0
+#define REEVE_CASE_PASSED	1
+#define REEVE_CASE_FAILED	2
+
+/**
+ * struct reeve_lock_sanity_case - one case of the suite
+ * @name: out: NUL-terminated
+ * @status: out: REEVE_CASE_*
+ * @line: out: line of the first failed check in the suite's source, or 0;
+ *        the kernel log has its text
+ */
+struct reeve_lock_sanity_case {
+	__u8 name[64];
+	__u32 status;
+	__u32 line;
+};
+
+/**
+ * struct reeve_lock_sanity - REEVE_IOC_LOCK_SANITY: run the lock sanity suite
+ * @flags: in: must be 0
+ * @count: out: entries of @cases that are filled in
+ * @failed: out: cases that failed; 0 means the suite passed
+ * @pad: must be 0
+ * @duration_ns: out: how long it took, nanoseconds
+ * @reserved: must be 0
+ * @cases: out: a result per case, in the order they ran
+ *
+ * EPERM: the module parameter enable_builtin_tests is not set. The call
+ * succeeds also when a case fails.
+ */
+struct reeve_lock_sanity {
+	__u32 flags;
+	__u32 count;
+	__u32 failed;
+	__u32 pad;
+	__u64 duration_ns;
+	__u64 reserved[2];
+	struct reeve_lock_sanity_case cases[REEVE_LOCK_SANITY_CASES];
+};
+
+#define REEVE_IOC_MAGIC 0xE7
+
+/* Call numbers; plain, so that bindings generators can read them. */
+#define REEVE_NR_VERSION        0x00
+#define REEVE_NR_STATS          0x01
+#define REEVE_NR_BO_CREATE      0x10
+#define REEVE_NR_BO_DESTROY     0x11
+#define REEVE_NR_BO_INFO        0x12
+#define REEVE_NR_BO_NEXT        0x13
+#define REEVE_NR_BO_POPULATE    0x14
+#define REEVE_NR_BO_UNPOPULATE  0x15
+#define REEVE_NR_BO_PIN         0x16
+#define REEVE_NR_BO_UNPIN       0x17
+#define REEVE_NR_BO_SWAPOUT     0x18
+#define REEVE_NR_BO_READ        0x19
+#define REEVE_NR_BO_WRITE       0x1a
+#define REEVE_NR_LOCK_SANITY    0x30
+
+#define REEVE_IOC_VERSION	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_VERSION, struct reeve_version)
+#define REEVE_IOC_STATS		_IOWR(REEVE_IOC_MAGIC, REEVE_NR_STATS, struct reeve_stats)
+
+#define REEVE_IOC_BO_CREATE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_CREATE, struct reeve_bo_create)
+#define REEVE_IOC_BO_DESTROY	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_DESTROY, struct reeve_bo)
+#define REEVE_IOC_BO_INFO	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_INFO, struct reeve_bo_info)
+#define REEVE_IOC_BO_NEXT	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_NEXT, struct reeve_bo_info)
+#define REEVE_IOC_BO_POPULATE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_POPULATE, struct reeve_bo)
+#define REEVE_IOC_BO_UNPOPULATE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_UNPOPULATE, struct reeve_bo)
+#define REEVE_IOC_BO_PIN	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_PIN, struct reeve_bo)
+#define REEVE_IOC_BO_UNPIN	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_UNPIN, struct reeve_bo)
+#define REEVE_IOC_BO_SWAPOUT	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_SWAPOUT, struct reeve_bo)
+#define REEVE_IOC_BO_READ	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_READ, struct reeve_bo_rw)
+#define REEVE_IOC_BO_WRITE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_WRITE, struct reeve_bo_rw)
+
+/* 0x20..0x2f: the dirty log's, in a later version. */
+
+#define REEVE_IOC_LOCK_SANITY	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_LOCK_SANITY, struct reeve_lock_sanity)
+
+#endif /* _UAPI_REEVE_H */
