@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The locks one thread holds: a short array, and what the operations do to it.
+//!
+//! Locks are mostly taken in ascending order and released in reverse. The `*_fast` functions handle
+//! just that, in a few instructions; whatever they decline goes to the complete functions, which
+//! find every fault, report it and then apply the operation's effect also when it was incorrect.
+
+use super::{
+    lock_flags::{
+        EXCLUSIVE,
+        MODE_MASK,
+        SHARED,
+        TRYLOCK, //
+    },
+    rules::Rules,
+    violation::Violation,
+};
+
+/// How many locks of all hierarchies together one thread can hold.
+pub const MAX_HELD: usize = 64;
+
+/// Set in an entry's flags when a trylock took it out of order.
+const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
+
+/// Keeps an index in range without a branch; indexes below [`MAX_HELD`] are unchanged.
+const MASK: usize = MAX_HELD - 1;
+
+/// One use of a lock.
+#[derive(Clone, Copy, Debug)]
+pub struct LockUse {
+    /// The lock object's address; null is a lock like any other.
+    pub instance: usize,
+    /// Its order.
+    pub order: u32,
+    /// Mode and modifiers, see [`super::lock_flags`].
+    pub flags: u32,
+    /// Where in the code, as the low half of the address.
+    pub site: u32,
+}
+
+/// A held lock, copied out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The hierarchy's id.
+    pub hierarchy: u8,
+    /// The lock's order there.
+    pub order: u8,
+    /// Whether it is held exclusively.
+    pub exclusive: bool,
+    /// Whether a trylock took it out of order.
+    pub out_of_order: bool,
+    /// Where it was taken.
+    pub site: u32,
+    /// The lock object's address.
+    pub instance: usize,
+}
+
+/// The locks one thread (or one interrupt level of a CPU) holds.
+///
+/// # Invariants
+///
+/// - The first `len` entries of each array are the held locks, in the order they were taken.
+/// - `irregular` is 0 only if, within each hierarchy, orders ascend along the array (orders nestable
+///   by key may repeat). So the last entry is the deepest of its hierarchy.
+///
+/// The layout is part of the C API's `struct reeve_thread_context`; only a prefix of each array is
+/// ever initialised, which is why making one costs next to nothing.
+#[repr(C)]
+pub struct HeldLocks {
+    len: u32,
+    irregular: u16,
+    disabled: u16,
+    instance: [usize; MAX_HELD],
+    site: [u32; MAX_HELD],
+    hierarchy: [u8; MAX_HELD],
+    order: [u8; MAX_HELD],
+    flags: [u8; MAX_HELD],
+}
+
+impl Default for HeldLocks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl HeldLocks {
+    /// Nothing held.
+    pub const fn new() -> Self {
+        Self {
+            len: 0,
+            irregular: 0,
+            disabled: 0,
+            instance: [0; MAX_HELD],
+            site: [0; MAX_HELD],
+            hierarchy: [0; MAX_HELD],
+            order: [0; MAX_HELD],
+            flags: [0; MAX_HELD],
+        }
+    }
+
+    /// Forgets everything, without touching more than the header.
+    #[inline(always)]
+    pub fn reset(&mut self) {
+        self.len = 0;
+        self.irregular = 0;
+        self.disabled = 0;
+    }
+
+    /// How many locks are held.
+    pub fn len(&self) -> usize {
+        (self.len as usize).min(MAX_HELD)
+    }
+
+    /// Whether no lock is held.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The held lock at `index`, in the order of taking.
+    pub fn get(&self, index: usize) -> Option<Entry> {
+        if index >= self.len() {
+            return None;
+        }
+        let i = index & MASK;
+        Some(Entry {
+            hierarchy: self.hierarchy[i],
+            order: self.order[i],
+            exclusive: self.flags[i] & EXCLUSIVE as u8 != 0,
+            out_of_order: self.flags[i] & TAKEN_OUT_OF_ORDER != 0,
+            site: self.site[i],
+            instance: self.instance[i],
+        })
+    }
+
+    /// The held locks, in the order of taking.
+    pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
+        (0..self.len()).filter_map(|i| self.get(i))
+    }
+
+    /// Whether tracking is disabled for this thread now.
+    #[inline(always)]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled != 0
+    }
+
+    /// Stops tracking until the matching [`enable`](Self::enable). Nests up to 65535 deep;
+    /// `false`: deeper than that.
+    pub fn disable(&mut self) -> bool {
+        match self.disabled.checked_add(1) {
+            Some(n) => {
+                self.disabled = n;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Undoes one [`disable`](Self::disable); `false`: there was none.
+    pub fn enable(&mut self) -> bool {
+        match self.disabled.checked_sub(1) {
+            Some(n) => {
+                self.disabled = n;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Moves the whole state into `to` and leaves nothing held and tracking enabled.
+    pub fn save_into(&mut self, to: &mut Self) {
+        let n = self.len();
+        to.len = n as u32;
+        to.irregular = self.irregular;
+        to.disabled = self.disabled;
+        to.instance[..n].copy_from_slice(&self.instance[..n]);
+        to.site[..n].copy_from_slice(&self.site[..n]);
+        to.hierarchy[..n].copy_from_slice(&self.hierarchy[..n]);
+        to.order[..n].copy_from_slice(&self.order[..n]);
+        to.flags[..n].copy_from_slice(&self.flags[..n]);
+        self.reset();
+    }
+
+    /// Records a lock that is deeper than the last one taken, of the same hierarchy.
+    ///
+    /// The caller has checked that the order exists, that no conflict rule speaks of it and that
+    /// `u.flags` names one mode. `false`: declined, nothing changed.
+    #[inline(always)]
+    pub fn lock_fast(&mut self, id: u8, u: LockUse) -> bool {
+        let n = self.len as usize;
+        if self.irregular != 0 || self.disabled != 0 || n >= MAX_HELD {
+            return false;
+        }
+        if n != 0 {
+            let top = (n - 1) & MASK;
+            if self.hierarchy[top] != id || self.order[top] as u32 >= u.order {
+                return false;
+            }
+        }
+        self.put(n, id, u, 0);
+        self.len = n as u32 + 1;
+        true
+    }
+
+    /// Records the release of the last lock taken, when that is the very one.
+    ///
+    /// `false`: declined, nothing changed.
+    #[inline(always)]
+    pub fn unlock_fast(&mut self, id: u8, u: LockUse) -> bool {
+        let n = self.len as usize;
+        if self.irregular != 0 || self.disabled != 0 || n == 0 || !self.is_top(n, id, u) {
+            return false;
+        }
+        let top = (n - 1) & MASK;
+        if (self.flags[top] ^ u.flags as u8) & MODE_MASK as u8 != 0 {
+            return false;
+        }
+        self.len = n as u32 - 1;
+        true
+    }
+
+    /// Answers whether the last lock taken is the one asked for, in a mode of `u.flags`.
+    ///
+    /// `false`: it may still be held, further down.
+    #[inline(always)]
+    pub fn check_locked_fast(&self, id: u8, u: LockUse) -> bool {
+        let n = self.len as usize;
+        n != 0
+            && self.disabled == 0
+            && self.is_top(n, id, u)
+            && self.flags[(n - 1) & MASK] as u32 & u.flags & MODE_MASK != 0
+    }
+
+    #[inline(always)]
+    fn is_top(&self, n: usize, id: u8, u: LockUse) -> bool {
+        let top = (n - 1) & MASK;
+        self.instance[top] == u.instance
+            && self.order[top] as u32 == u.order
+            && self.hierarchy[top] == id
+    }
+
+    #[inline(always)]
+    fn put(&mut self, index: usize, id: u8, u: LockUse, extra: u8) {
+        let i = index & MASK;
+        self.instance[i] = u.instance;
+        self.site[i] = u.site;
+        self.hierarchy[i] = id;
+        self.order[i] = u.order as u8;
+        self.flags[i] = (u.flags & MODE_MASK) as u8 | extra;
+    }
+
+    /// Records a lock that was just taken.
+    ///
+    /// Correct when the order exists, no held order of the hierarchy is equal or deeper (a trylock
+    /// is exempt and remembers that it was out of order; an order nestable by key may repeat with
+    /// ascending addresses) and no conflict rule forbids it. The order is held afterwards in any
+    /// case; an order that is not nestable forgets the instance it was held by before.
+    pub fn record_lock(
+        &mut self,
+        rules: &Rules<'_>,
+        u: LockUse,
+        report: &mut impl FnMut(&Self, Violation),
+    ) -> bool {
+        if self.is_disabled() {
+            return true;
+        }
+        if !rules.has(u.order) {
+            report(self, Violation::InvalidOrder);
+            return false;
+        }
+        if !super::lock_flags::is_one_mode(u.flags) {
+            report(self, Violation::InvalidFlags);
+            return false;
+        }
+
+        let mut correct = true;
+        if let Some(broken) = self.broken_rule(rules, u.order) {
+            report(self, broken);
+            correct = false;
+        }
+
+        let mut extra = 0;
+        if let Some(i) = self.equal_or_deeper(rules, u) {
+            if u.flags & TRYLOCK != 0 {
+                extra = TAKEN_OUT_OF_ORDER;
+            } else {
+                report(self, Violation::OrderHeld(i as u8));
+                correct = false;
+            }
+        }
+
+        let n = self.len();
+        if let Some(i) = self.find_replaced(rules, u) {
+            self.put(i, rules.id, u, extra);
+        } else if n < MAX_HELD {
+            self.put(n, rules.id, u, extra);
+            self.len = n as u32 + 1;
+        } else {
+            report(self, Violation::TooDeep);
+            return false;
+        }
+        self.note_regularity();
+        correct
+    }
+
+    /// Records that a lock is about to be, or was, released.
+    ///
+    /// Correct when the order is held by this instance in this mode, and no deeper order is held
+    /// unless `OUT_OF_ORDER` is passed or a trylock took it out of order. The order is not held
+    /// afterwards in any case; for an order nestable by key only the instance named is forgotten.
+    pub fn record_unlock(
+        &mut self,
+        rules: &Rules<'_>,
+        u: LockUse,
+        report: &mut impl FnMut(&Self, Violation),
+    ) -> bool {
+        if self.is_disabled() {
+            return true;
+        }
+        if !rules.has(u.order) {
+            report(self, Violation::InvalidOrder);
+            return false;
+        }
+        if !super::lock_flags::is_one_mode(u.flags) {
+            report(self, Violation::InvalidFlags);
+            return false;
+        }
+
+        let found = self.find(rules, u.order, u.instance);
+        let mut correct = true;
+
+        let exempt = u.flags & super::lock_flags::OUT_OF_ORDER != 0
+            || found.is_some_and(|i| self.flags[i & MASK] & TAKEN_OUT_OF_ORDER != 0);
+        if !exempt {
+            if let Some(i) = self.deeper(rules, u) {
+                report(self, Violation::DeeperHeld(i as u8));
+                correct = false;
+            }
+        }
+
+        let Some(i) = found else {
+            report(self, Violation::NotHeld);
+            return false;
+        };
+        if self.instance[i & MASK] != u.instance {
+            report(self, Violation::WrongInstance(i as u8));
+            correct = false;
+        } else if (self.flags[i & MASK] ^ u.flags as u8) & MODE_MASK as u8 != 0 {
+            report(self, Violation::WrongMode(i as u8));
+            correct = false;
+        }
+        // An instance of a nestable order that is not held leaves the others alone.
+        if !rules.is_nestable(u.order) || self.instance[i & MASK] == u.instance {
+            self.remove(i);
+        }
+        correct
+    }
+
+    /// Records that an exclusively held lock became a shared one.
+    ///
+    /// Correct when this instance is held exclusively; otherwise nothing changes.
+    pub fn record_downgrade(
+        &mut self,
+        rules: &Rules<'_>,
+        u: LockUse,
+        report: &mut impl FnMut(&Self, Violation),
+    ) -> bool {
+        if self.is_disabled() {
+            return true;
+        }
+        let exclusive = LockUse {
+            flags: EXCLUSIVE,
+            ..u
+        };
+        if !self.check_locked(rules, exclusive, report) {
+            return false;
+        }
+        if let Some(i) = self.find(rules, u.order, u.instance) {
+            self.flags[i & MASK] = self.flags[i & MASK] & !(EXCLUSIVE as u8) | SHARED as u8;
+        }
+        true
+    }
+
+    /// The entry of this order that the operation speaks of: for a nestable order the instance's
+    /// own if it is held, else the last one.
+    pub(super) fn find(&self, rules: &Rules<'_>, order: u32, instance: usize) -> Option<usize> {
+        let mut last = None;
+        for i in 0..self.len() {
+            if self.hierarchy[i] == rules.id && self.order[i] as u32 == order {
+                if self.instance[i] == instance {
+                    return Some(i);
+                }
+                last = Some(i);
+            }
+        }
+        last
+    }
+
+    /// The entry that a newly taken lock replaces: the order's only one, or for a nestable order
+    /// the same instance's.
+    fn find_replaced(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
+        self.find(rules, u.order, u.instance)
+            .filter(|&i| !rules.is_nestable(u.order) || self.instance[i & MASK] == u.instance)
+    }
+
+    fn remove(&mut self, index: usize) {
+        let n = self.len();
+        if index >= n {
+            return;
+        }
+        self.instance.copy_within(index + 1..n, index);
+        self.site.copy_within(index + 1..n, index);
+        self.hierarchy.copy_within(index + 1..n, index);
+        self.order.copy_within(index + 1..n, index);
+        self.flags.copy_within(index + 1..n, index);
+        self.len = n as u32 - 1;
+        self.note_regularity();
+    }
+
+    /// Restores the invariant of `irregular`.
+    fn note_regularity(&mut self) {
+        let mut deepest = [0u8; 256];
+        self.irregular = 0;
+        for i in 0..self.len() {
+            let last = &mut deepest[self.hierarchy[i] as usize];
+            if self.order[i] < *last {
+                self.irregular = 1;
+                return;
+            }
+            *last = self.order[i];
+        }
+    }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Logic without kernel types: state machines, arithmetic and policies.
+//!
+//! These files use nothing but `core`: no `unsafe`, no allocation, no atomics, no printing. The
+//! module compiles them as `crate::pure`, the host tests include the same files by path, so what
+//! `cargo test` proves in seconds is what the kernel runs. Locks, memory and errno stay with the
+//! callers.
+#![deny(unsafe_code)]
+
+pub mod held;
+mod held_checks;
+pub mod lock_flags;
+pub mod rules;
+pub mod sanity;
+pub mod sanity_cases;
+pub mod violation;

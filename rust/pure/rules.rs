@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The rules of one hierarchy, as plain values.
+
+use super::lock_flags;
+
+/// The largest order a hierarchy may have; orders run from 1 to its count.
+pub const MAX_ORDERS: u32 = 64;
+
+/// The most conflict rules one hierarchy may carry.
+pub const MAX_RULES: usize = 32;
+
+/// The bit of `order` in a set of orders; 0 for an order that cannot exist.
+#[inline(always)]
+pub const fn order_bit(order: u32) -> u64 {
+    if order == 0 || order > MAX_ORDERS {
+        0
+    } else {
+        1 << (order - 1)
+    }
+}
+
+/// *`order` may not be taken while `while_held` is held in `mode`, unless `unless_held` is.*
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// The order being taken.
+    pub order: u8,
+    /// The order that must not be held then.
+    pub while_held: u8,
+    /// The modes of `while_held` that conflict: any mix of the mode flags.
+    pub mode: u8,
+    /// The order that makes it legal all the same; 0: none.
+    pub unless_held: u8,
+}
+
+impl Rule {
+    /// Checks that the rule speaks of orders of a hierarchy of `count` orders and of real modes.
+    pub const fn is_valid(&self, count: u32) -> bool {
+        self.order as u32 >= 1
+            && self.order as u32 <= count
+            && self.while_held as u32 >= 1
+            && self.while_held as u32 <= count
+            && self.unless_held as u32 <= count
+            && self.order != self.while_held
+            && self.mode as u32 & lock_flags::MODE_MASK != 0
+            && self.mode as u32 & !lock_flags::MODE_MASK == 0
+    }
+
+    /// One word, so that a rule can be published in an atomic.
+    pub const fn pack(self) -> u32 {
+        u32::from_le_bytes([self.order, self.while_held, self.mode, self.unless_held])
+    }
+
+    /// The inverse of [`Rule::pack`].
+    pub const fn unpack(word: u32) -> Self {
+        let [order, while_held, mode, unless_held] = word.to_le_bytes();
+        Self {
+            order,
+            while_held,
+            mode,
+            unless_held,
+        }
+    }
+}
+
+/// What an operation needs to know of its hierarchy.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// Which hierarchy it is; held locks are told apart by it.
+    pub id: u8,
+    /// How many orders it has; at most [`MAX_ORDERS`].
+    pub count: u32,
+    /// Set of the orders that may be nested by key (the instance's address).
+    pub nestable: u64,
+    /// The conflict rules.
+    pub conflicts: &'a [Rule],
+}
+
+impl Rules<'_> {
+    /// Answers whether `order` exists here.
+    #[inline(always)]
+    pub const fn has(&self, order: u32) -> bool {
+        order.wrapping_sub(1) < self.count
+    }
+
+    /// Answers whether several locks of `order` may be held at once.
+    #[inline(always)]
+    pub const fn is_nestable(&self, order: u32) -> bool {
+        self.nestable & order_bit(order) != 0
+    }
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be wrong with a use of a lock.
+
+/// One incorrect use, found by an operation on a thread's held locks.
+///
+/// Variants with an index name the conflicting entry in the thread's
+/// [`HeldLocks`](super::held::HeldLocks) as it was before the operation took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// Order 0, or above the hierarchy's count.
+    InvalidOrder,
+    /// No mode, two modes, or unknown bits.
+    InvalidFlags,
+    /// The hierarchy is not registered (any more), or null.
+    InvalidHierarchy,
+    /// An equal or deeper order is held already.
+    OrderHeld(u8),
+    /// A conflict rule of the hierarchy (by index) forbids it while the entry is held.
+    RuleBroken {
+        /// Index of the rule in its hierarchy.
+        rule: u8,
+        /// The held entry that the rule is about.
+        held: u8,
+    },
+    /// The thread holds as many locks as can be recorded; this one is not.
+    TooDeep,
+    /// No lock of this order (or, for orders nestable by key, not this one) is held.
+    NotHeld,
+    /// Another instance of this order is held.
+    WrongInstance(u8),
+    /// It is held in the other mode.
+    WrongMode(u8),
+    /// A deeper order is still held at an unlock in order.
+    DeeperHeld(u8),
+    /// A lock of this order is held where none should be.
+    UnexpectedlyHeld(u8),
+    /// Locks are held where none should be; the entry is the outermost.
+    StillHeld(u8),
+    /// Tracking was enabled more often than it was disabled.
+    NotDisabled,
+    /// The thread has not entered a context.
+    NoContext,
+    /// A context was entered while it is in use, or left by a thread that did not enter it.
+    BadContext,
+    /// More threads have entered contexts than the table has room for.
+    TableFull,
+}
+
+/// How many kinds [`Violation::kind`] tells apart.
+pub const KINDS: usize = 16;
+
+impl Violation {
+    /// A small number per kind, for counters.
+    pub const fn kind(self) -> usize {
+        match self {
+            Self::InvalidOrder => 0,
+            Self::InvalidFlags => 1,
+            Self::InvalidHierarchy => 2,
+            Self::OrderHeld(_) => 3,
+            Self::RuleBroken { .. } => 4,
+            Self::TooDeep => 5,
+            Self::NotHeld => 6,
+            Self::WrongInstance(_) => 7,
+            Self::WrongMode(_) => 8,
+            Self::DeeperHeld(_) => 9,
+            Self::UnexpectedlyHeld(_) => 10,
+            Self::StillHeld(_) => 11,
+            Self::NotDisabled => 12,
+            Self::NoContext => 13,
+            Self::BadContext => 14,
+            Self::TableFull => 15,
+        }
+    }
+
+    /// What is wrong, in words.
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::InvalidOrder => "the order is not one of the hierarchy",
+            Self::InvalidFlags => "the flags do not name one mode",
+            Self::InvalidHierarchy => "the hierarchy is not registered",
+            Self::OrderHeld(_) => "an equal or deeper order is held",
+            Self::RuleBroken { .. } => "a conflict rule forbids it",
+            Self::TooDeep => "too many locks are held to record one more",
+            Self::NotHeld => "it is not held",
+            Self::WrongInstance(_) => "another instance of the order is held",
+            Self::WrongMode(_) => "it is held in the other mode",
+            Self::DeeperHeld(_) => "a deeper order is still held",
+            Self::UnexpectedlyHeld(_) => "a lock of the order is held",
+            Self::StillHeld(_) => "locks are still held",
+            Self::NotDisabled => "tracking was not disabled",
+            Self::NoContext => "the thread has no context",
+            Self::BadContext => "the context is in use, or not this thread's",
+            Self::TableFull => "too many threads have a context",
+        }
+    }
+
+    /// The conflicting entry of the held locks, if there is one.
+    pub const fn conflict(self) -> Option<u8> {
+        match self {
+            Self::OrderHeld(i)
+            | Self::RuleBroken { held: i, .. }
+            | Self::WrongInstance(i)
+            | Self::WrongMode(i)
+            | Self::DeeperHeld(i)
+            | Self::UnexpectedlyHeld(i)
+            | Self::StillHeld(i) => Some(i),
+            _ => None,
+        }
+    }
+}

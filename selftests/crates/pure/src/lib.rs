@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's `rust/pure`, file for file, as a host library.
+//!
+//! Nothing is written twice: the kernel compiles the same files. Tests are in `tests/`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[path = "../../../../rust/pure/mod.rs"]
+mod pure;
+pub use pure::*;
