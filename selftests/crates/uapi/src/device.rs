@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open `/dev/reeve`.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+use crate::raw;
+use crate::raw::Raw;
+use crate::sys;
+use crate::BoCall;
+use crate::BoType;
+use crate::Handle;
+
+/// Where the device node is unless somebody moved it.
+pub const DEFAULT_PATH: &str = "/dev/reeve";
+
+/// An open `/dev/reeve`: owns the buffer objects made on it.
+///
+/// Methods take `&self`: the module serialises what needs it, so several threads may call at once.
+/// Dropping the last descriptor of the open file destroys its objects.
+#[derive(Debug)]
+pub struct Device {
+    fd: OwnedFd,
+}
+
+/// What to make: the arguments of [`Device::create`].
+#[derive(Clone, Copy, Debug)]
+pub struct Create {
+    /// Bytes; the module rounds up to whole pages.
+    pub size: u64,
+    /// What it is for.
+    pub kind: BoType,
+    /// Pages are cleared before use.
+    pub zero: bool,
+    /// Index of the device it belongs to.
+    pub device: u32,
+    /// Pages behind the object's own.
+    pub extra_pages: u32,
+}
+
+impl Create {
+    /// An object of `size` bytes for user space, on the first device.
+    pub const fn new(size: u64) -> Self {
+        Self {
+            size,
+            kind: BoType::Device,
+            zero: false,
+            device: 0,
+            extra_pages: 0,
+        }
+    }
+
+    /// The same of another type.
+    pub const fn kind(self, kind: BoType) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The same with its pages cleared first.
+    pub const fn zeroed(self) -> Self {
+        Self { zero: true, ..self }
+    }
+
+    /// The same on another device.
+    pub const fn on(self, device: u32) -> Self {
+        Self { device, ..self }
+    }
+
+    /// The same with extra pages.
+    pub const fn extra(self, extra_pages: u32) -> Self {
+        Self {
+            extra_pages,
+            ..self
+        }
+    }
+
+    /// The struct that the call takes.
+    pub const fn to_raw(self) -> sys::reeve_bo_create {
+        sys::reeve_bo_create {
+            size: self.size,
+            type_: self.kind as u32,
+            caching: sys::REEVE_CACHING_CACHED,
+            flags: if self.zero {
+                sys::REEVE_BO_CREATE_ZERO_ALLOC
+            } else {
+                0
+            },
+            device: self.device,
+            extra_pages: self.extra_pages,
+            handle: 0,
+            reserved: [0; 2],
+        }
+    }
+}
+
+impl Device {
+    /// Opens the device node at `path`.
+    pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Ok(Self::from(OwnedFd::from(file)))
+    }
+
+    /// Uses the open file that this process inherited as descriptor `fd`.
+    ///
+    /// The number itself stays open; handles made before on that open file are valid here.
+    /// EBADF: nothing is open under the number.
+    pub fn inherited(fd: RawFd) -> io::Result<Self> {
+        raw::duplicate(fd).map(Self::from)
+    }
+
+    /// The calls on plain structs.
+    pub fn raw(&self) -> Raw<'_> {
+        Raw::new(self.as_fd())
+    }
+
+    /// What the module is and can do.
+    pub fn version(&self) -> io::Result<sys::reeve_version> {
+        let mut arg = sys::reeve_version::default();
+        self.raw().version(&mut arg)?;
+        Ok(arg)
+    }
+
+    /// The books, module-wide.
+    pub fn stats(&self) -> io::Result<sys::reeve_stats> {
+        let mut arg = sys::reeve_stats::default();
+        self.raw().stats(&mut arg)?;
+        Ok(arg)
+    }
+
+    /// Makes a buffer object without pages.
+    pub fn create(&self, create: Create) -> io::Result<Handle> {
+        let mut arg = create.to_raw();
+        self.raw().bo_create(&mut arg)?;
+        Ok(Handle::new(arg.handle))
+    }
+
+    /// What is known about an object.
+    pub fn info(&self, handle: Handle) -> io::Result<sys::reeve_bo_info> {
+        let mut arg = sys::reeve_bo_info {
+            handle: handle.get(),
+            ..Default::default()
+        };
+        self.raw().bo_info(&mut arg)?;
+        Ok(arg)
+    }
+
+    /// The object with the next higher handle; `None` starts, and answers, at the ends.
+    pub fn next(&self, after: Option<Handle>) -> io::Result<Option<sys::reeve_bo_info>> {
+        let mut arg = sys::reeve_bo_info {
+            handle: after.map_or(0, Handle::get),
+            ..Default::default()
+        };
+        match self.raw().bo_next(&mut arg) {
+            Ok(()) => Ok(Some(arg)),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(err) => Err(err),
+        }
+    }
+
+    /// Every object of this open file, by ascending handle.
+    pub fn list(&self) -> io::Result<Vec<sys::reeve_bo_info>> {
+        let mut all = Vec::new();
+        let mut last = None;
+        while let Some(info) = self.next(last)? {
+            last = Some(info.handle());
+            all.push(info);
+        }
+        Ok(all)
+    }
+
+    /// One of the calls that take a handle only; answers the pages that changed place.
+    pub fn bo(&self, call: BoCall, handle: Handle) -> io::Result<u64> {
+        let mut arg = sys::reeve_bo {
+            handle: handle.get(),
+            ..Default::default()
+        };
+        self.raw().bo(call, &mut arg)?;
+        Ok(arg.pages)
+    }
+
+    /// Ends the object.
+    pub fn destroy(&self, handle: Handle) -> io::Result<()> {
+        self.bo(BoCall::Destroy, handle).map(drop)
+    }
+
+    /// Gives the object its pages; answers how many it gained.
+    pub fn populate(&self, handle: Handle) -> io::Result<u64> {
+        self.bo(BoCall::Populate, handle)
+    }
+
+    /// Drops pages and content; answers how many pages it lost.
+    pub fn unpopulate(&self, handle: Handle) -> io::Result<u64> {
+        self.bo(BoCall::Unpopulate, handle)
+    }
+
+    /// Keeps the populated object in memory until [`Device::unpin`].
+    pub fn pin(&self, handle: Handle) -> io::Result<()> {
+        self.bo(BoCall::Pin, handle).map(drop)
+    }
+
+    /// Undoes one [`Device::pin`].
+    pub fn unpin(&self, handle: Handle) -> io::Result<()> {
+        self.bo(BoCall::Unpin, handle).map(drop)
+    }
+
+    /// Moves the content out; answers the pages freed.
+    pub fn swapout(&self, handle: Handle) -> io::Result<u64> {
+        self.bo(BoCall::Swapout, handle)
+    }
+
+    /// Fills `to` with the object's bytes from `offset` on.
+    pub fn read(&self, handle: Handle, offset: u64, to: &mut [u8]) -> io::Result<()> {
+        let done = self.raw().read_slice(handle, offset, to)?;
+        whole(done, to.len())
+    }
+
+    /// Puts `from` into the object at `offset`.
+    pub fn write(&self, handle: Handle, offset: u64, from: &[u8]) -> io::Result<()> {
+        let done = self.raw().write_slice(handle, offset, from)?;
+        whole(done, from.len())
+    }
+
+    /// Runs the lock sanity suite.
+    pub fn lock_sanity(&self) -> io::Result<sys::reeve_lock_sanity> {
+        let mut arg = sys::reeve_lock_sanity::default();
+        self.raw().lock_sanity(&mut arg)?;
+        Ok(arg)
+    }
+}
+
+/// A copy that succeeded copied everything; the ABI says so.
+fn whole(done: u64, asked: usize) -> io::Result<()> {
+    if done == asked as u64 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("the module reports success but copied {done} of {asked} bytes"),
+    ))
+}
+
+impl From<OwnedFd> for Device {
+    fn from(fd: OwnedFd) -> Self {
+        Self { fd }
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_files_are_told_apart() {
+        let missing = Device::open("/nonexistent/reeve").unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+
+        let null = Device::open("/dev/null").unwrap();
+        let errno = null.version().unwrap_err().raw_os_error();
+        assert_eq!(errno, Some(nix::libc::ENOTTY));
+
+        for fd in [-1, 9999] {
+            let errno = Device::inherited(fd).unwrap_err().raw_os_error();
+            assert_eq!(errno, Some(nix::libc::EBADF));
+        }
+    }
+
+    #[test]
+    fn inherited_descriptors_are_duplicated() {
+        use std::os::fd::AsRawFd;
+        let null = Device::open("/dev/null").unwrap();
+        let again = Device::inherited(null.as_fd().as_raw_fd()).unwrap();
+        drop(again);
+        assert!(null.as_fd().try_clone_to_owned().is_ok());
+    }
+
+    #[test]
+    fn create_sets_only_what_was_asked() {
+        let raw = Create::new(4096).to_raw();
+        assert_eq!(
+            (raw.type_, raw.flags, raw.device, raw.extra_pages),
+            (0, 0, 0, 0)
+        );
+        let raw = Create::new(1)
+            .kind(BoType::Sg)
+            .zeroed()
+            .on(2)
+            .extra(3)
+            .to_raw();
+        assert_eq!(
+            (raw.type_, raw.flags, raw.device, raw.extra_pages),
+            (2, 1, 2, 3)
+        );
+        assert_eq!((raw.handle, raw.reserved), (0, [0; 2]));
+    }
+
+    #[test]
+    fn short_copies_are_errors() {
+        assert!(whole(3, 3).is_ok());
+        assert!(whole(2, 3).is_err());
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's parameters in sysfs and its files in debugfs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Directory of the loaded module in sysfs.
+pub const MODULE: &str = "/sys/module/reeve";
+
+/// Directory of the module in debugfs.
+pub const DEBUGFS: &str = "/sys/kernel/debug/reeve";
+
+/// True while the module is in the kernel.
+pub fn loaded() -> bool {
+    Path::new(MODULE).is_dir()
+}
+
+/// Where a parameter lives.
+pub fn parameter_path(name: &str) -> PathBuf {
+    Path::new(MODULE).join("parameters").join(name)
+}
+
+/// A parameter's text, without the line end.
+pub fn parameter(name: &str) -> io::Result<String> {
+    fs::read_to_string(parameter_path(name)).map(|text| text.trim_end().to_owned())
+}
+
+/// Writes a parameter.
+pub fn set_parameter(name: &str, value: &str) -> io::Result<()> {
+    // Not fs::write: the file exists, and creating one in sysfs makes no sense.
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(parameter_path(name))?;
+    io::Write::write_all(&mut file, value.as_bytes())
+}
+
+/// Where a debugfs file lives.
+pub fn debugfs_path(name: &str) -> PathBuf {
+    Path::new(DEBUGFS).join(name)
+}
+
+/// A debugfs file's text.
+pub fn debugfs(name: &str) -> io::Result<String> {
+    fs::read_to_string(debugfs_path(name))
+}
+
+/// One global swapout: reads `tt_shrink` once, answers the pages freed.
+pub fn tt_shrink() -> io::Result<i64> {
+    number(&debugfs("tt_shrink")?)
+}
+
+/// The `accounting` file as pairs of name and value, in its order.
+pub fn accounting() -> io::Result<Vec<(String, String)>> {
+    pairs(&debugfs("accounting")?)
+}
+
+/// The one decimal line that a counter file holds.
+pub fn number(text: &str) -> io::Result<i64> {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.parse()
+        .map_err(|_| invalid(format!("expected one decimal line, found {text:?}")))
+}
+
+/// Lines of a name, spaces, and a value.
+pub fn pairs(text: &str) -> io::Result<Vec<(String, String)>> {
+    text.lines()
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            match (words.next(), words.next(), words.next()) {
+                (Some(name), Some(value), None) => Ok((name.to_owned(), value.to_owned())),
+                _ => Err(invalid(format!("expected `name value`, found {line:?}"))),
+            }
+        })
+        .collect()
+}
+
+fn invalid(text: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_one_decimal_line() {
+        assert_eq!(number("0\n").unwrap(), 0);
+        assert_eq!(number("3000000000\n").unwrap(), 3_000_000_000);
+        assert_eq!(number("-12").unwrap(), -12);
+        for wrong in ["", "\n", "1 2\n", "0x1\n", "1\n2\n"] {
+            assert!(number(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn pairs_are_two_words() {
+        let pairs_of = |text| pairs(text).unwrap();
+        assert_eq!(
+            pairs_of("a 1\nself_check ok\n"),
+            [
+                ("a".to_owned(), "1".to_owned()),
+                ("self_check".to_owned(), "ok".to_owned())
+            ]
+        );
+        assert!(pairs_of("").is_empty());
+        for wrong in ["a\n", "a 1 2\n", "\n"] {
+            assert!(pairs(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

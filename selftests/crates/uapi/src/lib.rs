@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything a user-space program needs to talk to the Reeve module.
+//!
+//! - [`sys`]: the structs and constants of `rust/uapi/reeve.h`, generated from it.
+//! - [`Device`]: an open `/dev/reeve` with a safe method per call.
+//! - [`raw`]: the same calls on the plain structs, for programs that want to send odd ones.
+//! - [`knobs`]: the module's parameters in sysfs and its files in debugfs.
+//! - [`pattern`]: content that is easy to make and to recognise, for filling and checking objects.
+//!
+//! Errors are [`std::io::Error`] with the kernel's errno kept (`raw_os_error`).
+
+mod device;
+pub mod knobs;
+mod layout;
+pub mod pattern;
+pub mod raw;
+pub mod sys;
+mod values;
+
+pub use device::Create;
+pub use device::Device;
+pub use device::DEFAULT_PATH;
+pub use values::BoCall;
+pub use values::BoType;
+pub use values::Handle;
+pub use values::LOCK_SANITY_NAMES;

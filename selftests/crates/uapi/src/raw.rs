@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The calls on the plain structs, and the only hand-written `unsafe` of this crate.
+//!
+//! Everything a struct can hold may be sent: it is the module's job to refuse what is wrong. Only
+//! the two calls whose struct carries an address are unsafe.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+
+use nix::fcntl::fcntl;
+use nix::fcntl::FcntlArg;
+
+use crate::sys;
+use crate::BoCall;
+use crate::Handle;
+
+/// The generated ioctl functions; each fits its struct to its number.
+mod nr {
+    use crate::sys;
+
+    macro_rules! calls {
+        ($($name:ident: $nr:ident($arg:ident) = $code:literal;)*) => {
+            $(
+                nix::ioctl_readwrite!(
+                    $name,
+                    sys::REEVE_IOC_MAGIC as u8,
+                    sys::$nr as u8,
+                    sys::$arg
+                );
+                const _: () = assert!(
+                    nix::request_code_readwrite!(
+                        sys::REEVE_IOC_MAGIC,
+                        sys::$nr,
+                        size_of::<sys::$arg>()
+                    ) == $code,
+                    concat!(stringify!($name), ": not the published request number")
+                );
+            )*
+        };
+    }
+
+    calls! {
+        version: REEVE_NR_VERSION(reeve_version) = 0xc048_e700;
+        stats: REEVE_NR_STATS(reeve_stats) = 0xc0c0_e701;
+        bo_create: REEVE_NR_BO_CREATE(reeve_bo_create) = 0xc030_e710;
+        bo_destroy: REEVE_NR_BO_DESTROY(reeve_bo) = 0xc020_e711;
+        bo_info: REEVE_NR_BO_INFO(reeve_bo_info) = 0xc058_e712;
+        bo_next: REEVE_NR_BO_NEXT(reeve_bo_info) = 0xc058_e713;
+        bo_populate: REEVE_NR_BO_POPULATE(reeve_bo) = 0xc020_e714;
+        bo_unpopulate: REEVE_NR_BO_UNPOPULATE(reeve_bo) = 0xc020_e715;
+        bo_pin: REEVE_NR_BO_PIN(reeve_bo) = 0xc020_e716;
+        bo_unpin: REEVE_NR_BO_UNPIN(reeve_bo) = 0xc020_e717;
+        bo_swapout: REEVE_NR_BO_SWAPOUT(reeve_bo) = 0xc020_e718;
+        bo_read: REEVE_NR_BO_READ(reeve_bo_rw) = 0xc038_e719;
+        bo_write: REEVE_NR_BO_WRITE(reeve_bo_rw) = 0xc038_e71a;
+        lock_sanity: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
+    }
+}
+
+/// Which way a [`Raw::bo_rw`] copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// From the object to the caller's memory.
+    Read,
+    /// From the caller's memory to the object.
+    Write,
+}
+
+/// A borrowed open file to make plain calls on.
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<'fd>(BorrowedFd<'fd>);
+
+macro_rules! plain {
+    ($($(#[$doc:meta])* $name:ident($arg:ident);)*) => {
+        $(
+            $(#[$doc])*
+            pub fn $name(self, arg: &mut sys::$arg) -> io::Result<()> {
+                // SAFETY: the file is open while it is borrowed, and `arg` is an exclusive
+                // reference to exactly the struct that this number reads and writes; the struct
+                // holds no address, so nothing else is touched.
+                unsafe { nr::$name(self.0.as_raw_fd(), arg) }?;
+                Ok(())
+            }
+        )*
+    };
+}
+
+impl<'fd> Raw<'fd> {
+    /// Makes calls on this file.
+    pub const fn new(fd: BorrowedFd<'fd>) -> Self {
+        Self(fd)
+    }
+
+    plain! {
+        /// `REEVE_IOC_VERSION`.
+        version(reeve_version);
+        /// `REEVE_IOC_STATS`.
+        stats(reeve_stats);
+        /// `REEVE_IOC_BO_CREATE`.
+        bo_create(reeve_bo_create);
+        /// `REEVE_IOC_BO_INFO`.
+        bo_info(reeve_bo_info);
+        /// `REEVE_IOC_BO_NEXT`.
+        bo_next(reeve_bo_info);
+        /// `REEVE_IOC_LOCK_SANITY`.
+        lock_sanity(reeve_lock_sanity);
+    }
+
+    /// One of the `REEVE_IOC_BO_*` calls on `struct reeve_bo`.
+    pub fn bo(self, call: BoCall, arg: &mut sys::reeve_bo) -> io::Result<()> {
+        let ioctl = match call {
+            BoCall::Destroy => nr::bo_destroy,
+            BoCall::Populate => nr::bo_populate,
+            BoCall::Unpopulate => nr::bo_unpopulate,
+            BoCall::Pin => nr::bo_pin,
+            BoCall::Unpin => nr::bo_unpin,
+            BoCall::Swapout => nr::bo_swapout,
+        };
+        // SAFETY: as in `plain!`: an open file, the right struct, no address in it.
+        unsafe { ioctl(self.0.as_raw_fd(), arg) }?;
+        Ok(())
+    }
+
+    /// `REEVE_IOC_BO_READ` and `REEVE_IOC_BO_WRITE` with whatever address `arg` carries.
+    ///
+    /// # Safety
+    ///
+    /// For [`Way::Read`]: the `arg.length` bytes at `arg.addr` may be overwritten, or are no
+    /// memory of this process at all. For [`Way::Write`]: nobody is writing to them meanwhile.
+    pub unsafe fn bo_rw(self, way: Way, arg: &mut sys::reeve_bo_rw) -> io::Result<()> {
+        let ioctl = match way {
+            Way::Read => nr::bo_read,
+            Way::Write => nr::bo_write,
+        };
+        // SAFETY: an open file and the right struct; the caller answers for the address in it.
+        unsafe { ioctl(self.0.as_raw_fd(), arg) }?;
+        Ok(())
+    }
+
+    /// Copies from the object into a slice; `arg.done` of the answer comes back.
+    pub fn read_slice(self, handle: Handle, offset: u64, to: &mut [u8]) -> io::Result<u64> {
+        let mut arg = rw(
+            handle,
+            offset,
+            to.as_mut_ptr().expose_provenance(),
+            to.len(),
+        );
+        // SAFETY: address and length are those of an exclusively borrowed slice.
+        unsafe { self.bo_rw(Way::Read, &mut arg) }?;
+        Ok(arg.done)
+    }
+
+    /// Copies from a slice into the object; `arg.done` of the answer comes back.
+    pub fn write_slice(self, handle: Handle, offset: u64, from: &[u8]) -> io::Result<u64> {
+        let mut arg = rw(
+            handle,
+            offset,
+            from.as_ptr().expose_provenance(),
+            from.len(),
+        );
+        // SAFETY: address and length are those of a slice that stays borrowed, and unchanged,
+        // for the duration of the call.
+        unsafe { self.bo_rw(Way::Write, &mut arg) }?;
+        Ok(arg.done)
+    }
+}
+
+fn rw(handle: Handle, offset: u64, addr: usize, length: usize) -> sys::reeve_bo_rw {
+    sys::reeve_bo_rw {
+        handle: handle.get(),
+        offset,
+        addr: addr as u64,
+        length: length as u64,
+        ..Default::default()
+    }
+}
+
+/// A descriptor of our own for the file behind the number `fd` that this process inherited.
+///
+/// EBADF when nothing is open under that number.
+pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    if fd < 0 {
+        return Err(io::Error::from(nix::Error::EBADF));
+    }
+    // SAFETY: not -1, and used for this one call only, which answers EBADF when the number is
+    // not open; nothing is closed or kept through it.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    let new = fcntl(borrowed, FcntlArg::F_DUPFD_CLOEXEC(0))?;
+    // SAFETY: the kernel has just made this descriptor and nobody else knows of it.
+    Ok(unsafe { OwnedFd::from_raw_fd(new) })
+}
