@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Everything unsafe: C objects, C shims and bindings, wrapped so that the rest is safe Rust.
+//!
+//! The shims are one macro or inline of the kernel each; `shim.h` lists them. The bindings are made
+//! by Kbuild from `bindings_helper.h`.
+
+pub(crate) mod context;
+pub(crate) mod hierarchy;
+mod lock_order;
+pub(crate) mod record;
+pub(crate) mod report;
+
+/// Bindings of our own C and of the user ABI; C names the kernel knows come from its bindings.
+#[allow(
+    clippy::all,
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    non_upper_case_globals,
+    non_snake_case,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    unused_imports
+)]
+pub(crate) mod bindings {
+    include!(env!("REEVE_BINDINGS"));
+}

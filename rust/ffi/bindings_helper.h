@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What bindgen reads; see rust/Kbuild. */
+#include "shim.h"
+#include "../uapi/reeve.h"

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Read-only files in debugfs. The operations name this module as their owner,
+ * so that an open file keeps the module loaded: debugfs calls ->release() from
+ * them also after the file was removed.
+ */
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/seq_file.h>
+
+#include "tt_shim.h"
+
+static int reeve_debugfs_open(struct inode *inode, struct file *file)
+{
+	const struct reeve_debugfs_file *f = inode->i_private;
+
+	return single_open(file, f->show, f->data);
+}
+
+static const struct file_operations reeve_debugfs_fops = {
+	.owner = THIS_MODULE,
+	.open = reeve_debugfs_open,
+	.read = seq_read,
+	.llseek = seq_lseek,
+	.release = single_release,
+};
+
+struct dentry *reeve_shim_debugfs_file(const char *name, umode_t mode,
+				       struct dentry *parent,
+				       const struct reeve_debugfs_file *file)
+{
+	return debugfs_create_file(name, mode, parent, (void *)file,
+				   &reeve_debugfs_fops);
+}

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of registered hierarchies.
+//!
+//! A hierarchy is a slot of a static table, and C's opaque pointer is the slot's address. So the
+//! record path needs no indirection, and even a stale or wrong pointer from a caller never leads
+//! out of memory that is ours: at worst it names a free slot, which knows no orders.
+
+use crate::pure::{
+    rules::{
+        order_bit,
+        Rule,
+        Rules,
+        MAX_ORDERS,
+        MAX_RULES, //
+    },
+    violation::KINDS, //
+};
+use core::fmt;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        rcu, //
+    },
+};
+
+/// How many hierarchies can be registered at once.
+pub(crate) const MAX_HIERARCHIES: usize = 64;
+
+/// Longest hierarchy or order name that is kept, in bytes.
+const MAX_NAME: usize = 63;
+
+const FREE: u32 = 0;
+const CHANGING: u32 = 1;
+const LIVE: u32 = 2;
+
+/// Violations of a quiet hierarchy are counted by it alone and not logged.
+const QUIET: u32 = 1 << 0;
+
+/// The names of a hierarchy and of its orders.
+pub(crate) struct Names {
+    name: KVec<u8>,
+    orders: KVec<KVec<u8>>,
+}
+
+impl Names {
+    /// Copies `name` and the names of the orders, order 1 first. May sleep.
+    pub(crate) fn new<'a>(
+        name: &[u8],
+        orders: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Result<Self> {
+        let mut copied = KVec::with_capacity(orders.len(), GFP_KERNEL)?;
+        for order in orders {
+            copied.push(copy_name(order)?, GFP_KERNEL)?;
+        }
+        Ok(Self {
+            name: copy_name(name)?,
+            orders: copied,
+        })
+    }
+
+    /// The hierarchy's name.
+    pub(crate) fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// The name of `order`, or a placeholder for one that does not exist.
+    pub(crate) fn order(&self, order: u32) -> &[u8] {
+        (order as usize)
+            .checked_sub(1)
+            .and_then(|i| self.orders.get(i))
+            .map_or(b"?", |name| name)
+    }
+}
+
+fn copy_name(name: &[u8]) -> Result<KVec<u8>> {
+    let mut copy = KVec::new();
+    copy.extend_from_slice(name.get(..MAX_NAME).unwrap_or(name), GFP_KERNEL)?;
+    Ok(copy)
+}
+
+/// One slot of the table.
+///
+/// # Invariants
+///
+/// - `names` is null, or a `KBox<Names>` that this slot owns and that outlives an RCU grace period
+///   after it was taken out.
+/// - `count` is not 0 only while the slot is live; `careful` is a subset of its orders.
+/// - Only slots of [`TABLE`] exist.
+#[repr(C, align(256))]
+pub(crate) struct Hierarchy {
+    count: Atomic<u32>,
+    state: Atomic<u32>,
+    /// Orders that a conflict rule speaks of: they take the complete path.
+    careful: Atomic<u64>,
+    nestable: Atomic<u64>,
+    options: Atomic<u32>,
+    violations: Atomic<u64>,
+    names: Atomic<*mut Names>,
+    rules: [Atomic<u32>; MAX_RULES],
+}
+
+const SLOT: usize = core::mem::size_of::<Hierarchy>();
+const _: () = assert!(SLOT == 256, "the id of a slot is its offset / 256");
+
+static TABLE: [Hierarchy; MAX_HIERARCHIES] = [const { Hierarchy::new() }; MAX_HIERARCHIES];
+
+/// Violations by kind, over all hierarchies that are not quiet.
+static BY_KIND: [Atomic<u64>; KINDS] = [const { Atomic::new(0) }; KINDS];
+
+impl Hierarchy {
+    const fn new() -> Self {
+        Self {
+            count: Atomic::new(0),
+            state: Atomic::new(FREE),
+            careful: Atomic::new(0),
+            nestable: Atomic::new(0),
+            options: Atomic::new(0),
+            violations: Atomic::new(0),
+            names: Atomic::new(core::ptr::null_mut()),
+            rules: [const { Atomic::new(0) }; MAX_RULES],
+        }
+    }
+
+    /// The slot that `address` names, with its id; `None` when it is not the address of a slot.
+    #[inline(always)]
+    pub(crate) fn at(address: usize) -> Option<(&'static Self, u8)> {
+        let offset = address.wrapping_sub(&raw const TABLE as usize);
+        if offset % SLOT != 0 {
+            return None;
+        }
+        Some((TABLE.get(offset / SLOT)?, (offset / SLOT) as u8))
+    }
+
+    /// The slot with this id.
+    pub(crate) fn by_id(id: u8) -> Option<&'static Self> {
+        TABLE.get(id as usize)
+    }
+
+    /// The slot with id 0, which is the module's own.
+    #[inline(always)]
+    pub(crate) fn first() -> &'static Self {
+        &TABLE[0]
+    }
+
+    /// All live slots, with their ids.
+    pub(crate) fn all() -> impl Iterator<Item = (u8, &'static Self)> {
+        (0u8..)
+            .zip(&TABLE)
+            .filter(|(_, slot)| slot.state.load(Acquire) == LIVE)
+    }
+
+    /// The slot's id.
+    pub(crate) fn id(&self) -> u8 {
+        ((core::ptr::from_ref(self) as usize).wrapping_sub(&raw const TABLE as usize) / SLOT) as u8
+    }
+
+    /// Number of orders; 0: not registered.
+    #[inline(always)]
+    pub(crate) fn count(&self) -> u32 {
+        // SAFETY: `as_ptr` is valid for reads; a volatile read of a machine word is the kernel's
+        // READ_ONCE, which the LKMM lets race with the atomic stores elsewhere. Unlike
+        // `Atomic::load` it is not a function call, and this is the record path.
+        unsafe { self.count.as_ptr().read_volatile() }
+    }
+
+    /// Set of the orders that the fast path must leave to the complete one.
+    #[inline(always)]
+    pub(crate) fn careful(&self) -> u64 {
+        // SAFETY: As in `count`.
+        unsafe { self.careful.as_ptr().read_volatile() }
+    }
+
+    /// Registers a hierarchy in any free slot. ENOSPC: there is none.
+    ///
+    /// May sleep only in so far as `names` was allocated before.
+    pub(crate) fn register(names: KBox<Names>, quiet: bool) -> Result<&'static Self> {
+        let count = names.orders.len() as u32;
+        if count == 0 || count > MAX_ORDERS {
+            return Err(EINVAL);
+        }
+        for slot in &TABLE {
+            if slot.state.cmpxchg(FREE, CHANGING, Full).is_err() {
+                continue;
+            }
+            slot.options.store(if quiet { QUIET } else { 0 }, Relaxed);
+            slot.violations.store(0, Relaxed);
+            slot.careful.store(0, Relaxed);
+            slot.nestable.store(0, Relaxed);
+            for rule in &slot.rules {
+                rule.store(0, Relaxed);
+            }
+            // INVARIANT: The slot takes the ownership of the box.
+            slot.names.store(KBox::into_raw(names), Release);
+            slot.state.store(LIVE, Release);
+            slot.count.store(count, Release);
+            return Ok(slot);
+        }
+        Err(ENOSPC)
+    }
+
+    /// Frees the slot, unless `is_held` says that a thread holds one of its locks.
+    ///
+    /// EINVAL: it is not registered. EBUSY: held. May sleep (waits for an RCU grace period).
+    pub(crate) fn unregister(&self, is_held: impl FnOnce(u8) -> bool) -> Result {
+        if self.state.cmpxchg(LIVE, CHANGING, Full).is_err() {
+            return Err(EINVAL);
+        }
+        if is_held(self.id()) {
+            self.state.store(LIVE, Release);
+            return Err(EBUSY);
+        }
+        self.count.store(0, Relaxed);
+        let names = self.names.xchg(core::ptr::null_mut(), Full);
+        rcu::synchronize_rcu();
+        if !names.is_null() {
+            // SAFETY: By the invariant of `names` this was a box of ours, and nobody else took it
+            // out: the exchange above is atomic. No reader that saw it is left after the grace
+            // period.
+            drop(unsafe { KBox::from_raw(names) });
+        }
+        self.state.store(FREE, Release);
+        Ok(())
+    }
+
+    /// Hands the names to `f`, or `None` if the slot was unregistered meanwhile.
+    ///
+    /// `f` runs in an RCU read-side section and must not sleep.
+    pub(crate) fn with_names<R>(&self, f: impl FnOnce(Option<&Names>) -> R) -> R {
+        let _guard = rcu::read_lock();
+        let names = self.names.load(Acquire);
+        // SAFETY: By the invariant of `names` it is null or stays valid until a grace period
+        // after it is taken out, which cannot end before the guard is dropped.
+        f(unsafe { names.as_ref() })
+    }
+
+    /// Adds a conflict rule. EINVAL: it names no orders of this hierarchy, or no mode. ENOSPC.
+    pub(crate) fn add_rule(&self, rule: Rule) -> Result {
+        if !rule.is_valid(self.count()) {
+            return Err(EINVAL);
+        }
+        for word in &self.rules {
+            if word.cmpxchg(0, rule.pack(), Full).is_ok() {
+                set_bit(&self.careful, order_bit(u32::from(rule.order)));
+                return Ok(());
+            }
+        }
+        Err(ENOSPC)
+    }
+
+    /// Lets `order` be nested by ascending address. EINVAL: there is no such order.
+    pub(crate) fn set_nestable(&self, order: u32) -> Result {
+        if order == 0 || order > self.count() {
+            return Err(EINVAL);
+        }
+        set_bit(&self.nestable, order_bit(order));
+        Ok(())
+    }
+
+    /// Hands the rules, as plain values, to `f`.
+    pub(crate) fn with_rules<R>(&self, f: impl FnOnce(&Rules<'_>) -> R) -> R {
+        let mut conflicts = [Rule::default(); MAX_RULES];
+        let mut n = 0;
+        if self.careful() != 0 {
+            for (copy, word) in conflicts.iter_mut().zip(&self.rules) {
+                let word = word.load(Relaxed);
+                if word == 0 {
+                    break;
+                }
+                *copy = Rule::unpack(word);
+                n += 1;
+            }
+        }
+        f(&Rules {
+            id: self.id(),
+            count: self.count(),
+            nestable: self.nestable.load(Relaxed),
+            conflicts: conflicts.get(..n).unwrap_or(&[]),
+        })
+    }
+
+    /// Counts a violation of this kind; answers whether it should be logged.
+    pub(crate) fn count_violation(&self, kind: usize) -> bool {
+        self.violations.fetch_add(1, Relaxed);
+        if self.options.load(Relaxed) & QUIET != 0 {
+            return false;
+        }
+        count_violation(kind);
+        true
+    }
+
+    /// How many violations this hierarchy has seen since it was registered.
+    pub(crate) fn violations(&self) -> u64 {
+        self.violations.load(Relaxed)
+    }
+}
+
+fn set_bit(word: &Atomic<u64>, bit: u64) {
+    let mut old = word.load(Relaxed);
+    while let Err(now) = word.cmpxchg(old, old | bit, Full) {
+        old = now;
+    }
+}
+
+/// Counts a violation that belongs to no live hierarchy.
+pub(crate) fn count_violation(kind: usize) {
+    if let Some(counter) = BY_KIND.get(kind) {
+        counter.fetch_add(1, Relaxed);
+    }
+}
+
+/// Violations found so far in all hierarchies that are not quiet.
+pub(crate) fn total_violations() -> u64 {
+    BY_KIND.iter().map(|counter| counter.load(Relaxed)).sum()
+}
+
+/// A name as bytes, shown with anything unprintable escaped.
+pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            write!(f, "{}", byte.escape_ascii())?;
+        }
+        Ok(())
+    }
+}

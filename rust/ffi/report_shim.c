@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Reports in the kernel log: %pS and rate limits are printk's own. */
+#define pr_fmt(fmt) "reeve: " fmt
+
+#include <linux/printk.h>
+#include <linux/ratelimit.h>
+#include <linux/sched.h>
+
+#include "shim.h"
+
+bool reeve_shim_report_allowed(void)
+{
+	static DEFINE_RATELIMIT_STATE(reeve_report_limit, 5 * HZ, 20);
+
+	return __ratelimit(&reeve_report_limit);
+}
+
+static void *reeve_site_address(u32 site)
+{
+	return (void *)reeve_record_lock + (s32)site;
+}
+
+void reeve_shim_report_head(const u8 *hierarchy, size_t hierarchy_len,
+			    const u8 *doing, size_t doing_len,
+			    const u8 *order_name, size_t order_name_len,
+			    unsigned int order, unsigned long lock,
+			    const u8 *fault, size_t fault_len, u32 site)
+{
+	pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u, lock %#lx): %.*s\n",
+		current->comm, task_pid_nr(current), reeve_site_address(site),
+		(int)doing_len, doing, (int)hierarchy_len, hierarchy,
+		(int)order_name_len, order_name, order, lock, (int)fault_len,
+		fault);
+}
+
+void reeve_shim_report_held(const u8 *order_name, size_t order_name_len,
+			    unsigned int order, unsigned long lock,
+			    bool exclusive, bool conflicts, u32 site)
+{
+	pr_warn("  %s %.*s (order %u, lock %#lx) %s, taken at %pS\n",
+		conflicts ? "conflicts with" : "holds", (int)order_name_len,
+		order_name, order, lock, exclusive ? "exclusive" : "shared",
+		reeve_site_address(site));
+}

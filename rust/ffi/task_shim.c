@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+
+#include "tt_shim.h"
+
+bool reeve_shim_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+
+void reeve_shim_cond_resched(void)
+{
+	cond_resched();
+}

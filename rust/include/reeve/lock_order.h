@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Lock-order tracking for C drivers.
+ *
+ * A driver registers a hierarchy: its lock orders, outermost first. Threads
+ * enter a context; every lock and unlock is recorded next to the real one; a
+ * use out of order is reported in the log at the first occurrence, whether or
+ * not the deadlock ever happens.
+ *
+ * Every record and check answers true when the use was correct. An incorrect
+ * use is reported and counted, and tracking goes on; nothing here ever blocks,
+ * allocates or panics unless it says so. Unless said otherwise a function may
+ * be called from any context, with any locks held, interrupts on or off.
+ *
+ * Tasks have to enter a context first; interrupt handlers need not: each CPU
+ * has contexts of its own for hard irq, soft irq and NMI.
+ */
+#ifndef _REEVE_LOCK_ORDER_H
+#define _REEVE_LOCK_ORDER_H
+
+#include <linux/types.h>
+
+struct reeve_hierarchy; /* opaque */
+
+/* The lock is, or must be, held exclusively. */
+#define REEVE_LOCK_EXCLUSIVE	(1U << 0)
+/* The lock is, or must be, held shared. */
+#define REEVE_LOCK_SHARED	(1U << 1)
+/* Checks only: held in either mode. */
+#define REEVE_LOCK_ANY		(REEVE_LOCK_EXCLUSIVE | REEVE_LOCK_SHARED)
+/* The lock was taken without waiting: its order cannot deadlock. */
+#define REEVE_LOCK_TRYLOCK	(1U << 2)
+/* Unlock: deeper locks may still be held. Elsewhere without effect. */
+#define REEVE_LOCK_OUT_OF_ORDER	(1U << 3)
+
+/* The most orders a hierarchy may have. */
+#define REEVE_MAX_ORDERS	64
+/* The most conflict rules a hierarchy may carry. */
+#define REEVE_MAX_RULES		32
+/* The most hierarchies that can be registered at once. */
+#define REEVE_MAX_HIERARCHIES	64
+/* The most locks one thread can hold, over all hierarchies. */
+#define REEVE_MAX_HELD		64
+
+/**
+ * struct reeve_thread_context - what a thread holds, allocated by the caller
+ * @opaque: not to be touched; need not be initialised
+ *
+ * Meant for the stack. It has to stay where it is from enter to leave.
+ */
+struct reeve_thread_context {
+	u64 opaque[128];
+};
+
+/**
+ * reeve_hierarchy_register() - declare a hierarchy of lock orders
+ * @name: its name in reports; copied, at most 63 bytes are kept
+ * @order_names: @count names, outermost first: order 1 is @order_names[0];
+ *               copied
+ * @count: number of orders, 1..REEVE_MAX_ORDERS
+ *
+ * Context: process, may sleep.
+ * Return: the hierarchy, or ERR_PTR: -EINVAL (a null name, @count out of
+ * range), -ENOSPC (REEVE_MAX_HIERARCHIES are registered), -ENOMEM.
+ */
+struct reeve_hierarchy *
+reeve_hierarchy_register(const char *name, const char *const *order_names,
+			 unsigned int count);
+
+/**
+ * reeve_hierarchy_unregister() - the end of a hierarchy
+ * @h: from reeve_hierarchy_register(); null is ignored
+ *
+ * No thread may use @h during or after the call.
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EBUSY: a thread holds a lock of it (reported; it stays
+ * registered); -EINVAL: it is not registered.
+ */
+int reeve_hierarchy_unregister(struct reeve_hierarchy *h);
+
+/**
+ * reeve_hierarchy_add_rule() - forbid an order while another one is held
+ * @h: the hierarchy
+ * @order: the order that may not be taken, ...
+ * @while_held: ... while this one is held ...
+ * @mode_flags: ... in this mode: REEVE_LOCK_EXCLUSIVE, _SHARED or _ANY, ...
+ * @unless_held: ... unless this one is held too; 0: no exception
+ *
+ * Holds for trylocks as well.
+ *
+ * Return: 0; -EINVAL: no such order, @order equals @while_held, or a bad mode;
+ * -ENOSPC: REEVE_MAX_RULES are there already.
+ */
+int reeve_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
+			     unsigned int while_held, unsigned int mode_flags,
+			     unsigned int unless_held);
+
+/**
+ * reeve_hierarchy_set_nestable() - let an order be held several times
+ * @h: the hierarchy
+ * @order: the order; locks of it may be nested by ascending address
+ *
+ * Return: 0; -EINVAL: no such order.
+ */
+int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h, unsigned int order);
+
+/**
+ * reeve_record_lock() - a lock was taken
+ * @h: its hierarchy
+ * @lock: its address; null is an address like any other
+ * @order: its order
+ * @flags: REEVE_LOCK_EXCLUSIVE or _SHARED, and _TRYLOCK if it was one
+ *
+ * The lock counts as held afterwards, also when that was incorrect.
+ *
+ * Return: true when no equal or deeper order is held (a trylock is exempt) and
+ * no conflict rule forbids it; false without a context.
+ */
+bool reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
+		       unsigned int order, unsigned int flags);
+
+/**
+ * reeve_record_unlock() - a lock is about to be released
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ * @flags: the mode it was taken in; _OUT_OF_ORDER if deeper locks stay held
+ *
+ * The order counts as not held afterwards, also when that was incorrect.
+ *
+ * Return: true when this lock is held in this mode and no deeper order is held
+ * (unless @flags say so, or a trylock took it out of order); false without a
+ * context.
+ */
+bool reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
+			 unsigned int order, unsigned int flags);
+
+/**
+ * reeve_record_downgrade() - an exclusive lock became a shared one
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ *
+ * Return: true when this lock is held exclusively; otherwise false, and nothing
+ * changes.
+ */
+bool reeve_record_downgrade(struct reeve_hierarchy *h, const void *lock,
+			    unsigned int order);
+
+/**
+ * reeve_check_locked() - is this lock held by the thread?
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ * @flags: the mode; REEVE_LOCK_ANY for either
+ *
+ * Return: true when it is; false without a context.
+ */
+bool reeve_check_locked(struct reeve_hierarchy *h, const void *lock,
+			unsigned int order, unsigned int flags);
+
+/**
+ * reeve_check_lockable_order() - could a lock of this order be taken now?
+ * @h: the hierarchy
+ * @order: the order
+ * @flags: REEVE_LOCK_TRYLOCK if it would be one; modes are ignored
+ *
+ * Return: true when no equal or deeper order is held, for a trylock, and
+ * without a context.
+ */
+bool reeve_check_lockable_order(struct reeve_hierarchy *h, unsigned int order,
+				unsigned int flags);
+
+/**
+ * reeve_check_unlocked_order() - is no lock of this order held?
+ * @h: the hierarchy
+ * @order: the order
+ *
+ * Return: true when none is, and without a context.
+ */
+bool reeve_check_unlocked_order(struct reeve_hierarchy *h, unsigned int order);
+
+/**
+ * reeve_check_all_unlocked() - is no lock of this hierarchy held?
+ * @h: the hierarchy
+ *
+ * Return: true when none is, and without a context; otherwise what is held is
+ * listed in the report.
+ */
+bool reeve_check_all_unlocked(struct reeve_hierarchy *h);
+
+/**
+ * reeve_thread_context_enter() - start tracking the calling thread
+ * @ctx: memory for what it holds
+ *
+ * Entering again with another @ctx is re-entrancy: the inner enter and its
+ * leave do nothing. So does an enter in an interrupt.
+ *
+ * Return: true; false: @ctx is the one in use already, or far too many threads
+ * have contexts (reported; the thread goes on without one).
+ */
+bool reeve_thread_context_enter(struct reeve_thread_context *ctx);
+
+/**
+ * reeve_thread_context_leave() - stop tracking the calling thread
+ * @ctx: as passed to the enter
+ *
+ * Return: true when nothing was held any more; false: something was, or this
+ * thread has no context (reported; the context ends all the same).
+ */
+bool reeve_thread_context_leave(struct reeve_thread_context *ctx);
+
+/**
+ * reeve_thread_context_save() - put aside what the thread holds
+ * @ctx: memory for it
+ *
+ * The thread holds nothing afterwards, with tracking enabled.
+ *
+ * Return: true; false: the thread has no context, and @ctx holds nothing.
+ */
+bool reeve_thread_context_save(struct reeve_thread_context *ctx);
+
+/**
+ * reeve_thread_context_restore() - take back what save put aside
+ * @ctx: as filled by the save
+ *
+ * Return: true; false: the thread has no context, or it held locks, which are
+ * reported and forgotten.
+ */
+bool reeve_thread_context_restore(struct reeve_thread_context *ctx);
+
+/**
+ * reeve_tracking_disable() - stop tracking in this thread's context; nests
+ *
+ * Until the matching enable every record and check answers true and changes
+ * nothing.
+ *
+ * Return: true; false without a context, or nested more than 65535 deep.
+ */
+bool reeve_tracking_disable(void);
+
+/**
+ * reeve_tracking_enable() - undo one reeve_tracking_disable()
+ *
+ * Return: true; false: there was none, or no context (reported).
+ */
+bool reeve_tracking_enable(void);
+
+#endif /* _REEVE_LOCK_ORDER_H */

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lock-order tracking: finds a wrong order of taking locks the first time it is used, whether or
+//! not two threads ever deadlock over it.
+//!
+//! - [`declared`]: the one hierarchy that all locks of this module belong to.
+//! - [`typed`]: `Mutex` and `SpinLock` whose type carries the order; nothing else is used here.
+//! - [`track`]: the operations; their fast paths are in `ffi/lock_order.rs`, their rules in
+//!   [`crate::pure::held`].
+//! - [`report`]: what happens to violations.
+//! - [`sanity`]: the suite that user space can run.
+//!
+//! Other drivers use the same through `reeve/lock_order.h`. After NVIDIA UVM's `uvm_lock.c` and
+//! `uvm_thread_context.c`.
+
+pub(crate) mod declared;
+mod report;
+pub(crate) mod sanity;
+pub(crate) mod track;
+pub(crate) mod typed;
+
+use crate::ffi::{
+    context,
+    hierarchy::{
+        Hierarchy,
+        Names, //
+    }, //
+};
+pub(crate) use crate::ffi::{
+    hierarchy::total_violations,
+    record::with_context, //
+};
+use kernel::prelude::*;
+
+/// The tracker's own part of the module's state: dropping it unregisters what it registered.
+pub(crate) struct LockOrder {
+    sanity: Registered,
+    /// Dropped last: the module's locks are of this hierarchy.
+    _own: Registered,
+}
+
+impl LockOrder {
+    /// Registers the module's hierarchy and the sanity suite's.
+    ///
+    /// # Safety
+    ///
+    /// Must be called once per load, before any lock of the module is used, and be dropped after
+    /// the last one was.
+    pub(crate) unsafe fn new() -> Result<Self> {
+        // SAFETY: By the contract.
+        unsafe { context::init() };
+        let own = declared::register()?;
+        let sanity = sanity::register()?;
+        Ok(Self { sanity, _own: own })
+    }
+
+    /// The hierarchy that the sanity suite runs on.
+    pub(crate) fn sanity_hierarchy(&self) -> &'static Hierarchy {
+        self.sanity.0
+    }
+}
+
+/// A hierarchy registered by the module itself; dropping it unregisters it.
+pub(crate) struct Registered(&'static Hierarchy);
+
+impl Registered {
+    /// Registers a hierarchy with these orders, outermost first. May sleep.
+    ///
+    /// A quiet one's violations are not logged and count for it alone.
+    fn new(name: &str, orders: &[&str], quiet: bool) -> Result<Self> {
+        let names = Names::new(name.as_bytes(), orders.iter().map(|order| order.as_bytes()))?;
+        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, quiet).map(Self)
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // Fails only if it is still held; then there is nothing better to do than to leave it.
+        let _ = self.0.unregister(|_| false);
+    }
+}

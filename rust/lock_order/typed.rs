@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Locks whose type carries their order; each lock, trylock and unlock is recorded.
+//!
+//! They wrap the `kernel` crate's locks. A lock is recorded before it is waited for, so a wrong
+//! order is in the log even if the thread never comes back; an unlock is recorded before the lock
+//! is let go.
+
+use super::declared::{
+    self,
+    Order, //
+};
+use crate::{
+    ffi::record,
+    pure::lock_flags::{
+        EXCLUSIVE,
+        TRYLOCK, //
+    }, //
+};
+use core::{
+    marker::PhantomData,
+    ops::{
+        Deref,
+        DerefMut, //
+    }, //
+};
+use kernel::{
+    ffi::c_void,
+    prelude::*,
+    sync::{
+        lock::{
+            self,
+            mutex::MutexBackend,
+            spinlock::SpinLockBackend,
+            Backend, //
+        },
+        LockClassKey, //
+    }, //
+};
+
+/// A sleeping lock of order `O`. See [`kernel::sync::Mutex`].
+pub(crate) type Mutex<T, O> = Tracked<T, MutexBackend, O>;
+/// What holding a [`Mutex`] gives access through.
+pub(crate) type MutexGuard<'a, T, O> = Guard<'a, T, MutexBackend, O>;
+/// A spinning lock of order `O`; interrupts stay on. See [`kernel::sync::SpinLock`].
+pub(crate) type SpinLock<T, O> = Tracked<T, SpinLockBackend, O>;
+
+/// A lock of the kernel with an order of the module's hierarchy.
+#[pin_data]
+pub(crate) struct Tracked<T, B: Backend, O: Order> {
+    #[pin]
+    inner: lock::Lock<T, B>,
+    _order: PhantomData<fn() -> O>,
+}
+
+impl<T, B: Backend, O: Order> Tracked<T, B, O> {
+    /// Constructs the lock; use [`new_tracked!`], which makes the lock class.
+    pub(crate) fn new(
+        value: impl PinInit<T>,
+        name: &'static CStr,
+        key: Pin<&'static LockClassKey>,
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
+            inner <- lock::Lock::new(value, name, key),
+            _order: PhantomData,
+        })
+    }
+
+    /// Takes the lock, waiting for it. The thread must have a context.
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> Guard<'_, T, B, O> {
+        record::record_lock(declared::hierarchy(), self.address(), O::ORDER, EXCLUSIVE);
+        Guard {
+            inner: self.inner.lock(),
+            lock: self,
+        }
+    }
+
+    /// Takes the lock if that needs no waiting; may be out of order.
+    #[inline(always)]
+    #[must_use = "if unused, the lock will be immediately unlocked"]
+    pub(crate) fn try_lock(&self) -> Option<Guard<'_, T, B, O>> {
+        let inner = self.inner.try_lock()?;
+        let flags = EXCLUSIVE | TRYLOCK;
+        record::record_lock(declared::hierarchy(), self.address(), O::ORDER, flags);
+        Some(Guard { inner, lock: self })
+    }
+
+    fn address(&self) -> *const c_void {
+        core::ptr::from_ref(self).cast()
+    }
+}
+
+/// Holds a [`Tracked`] lock; dropping it unlocks.
+#[must_use = "the lock unlocks immediately when the guard is unused"]
+pub(crate) struct Guard<'a, T, B: Backend, O: Order> {
+    inner: lock::Guard<'a, T, B>,
+    lock: &'a Tracked<T, B, O>,
+}
+
+impl<T, B: Backend, O: Order> Drop for Guard<'_, T, B, O> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // `inner`, dropped next, unlocks.
+        let lock = self.lock.address();
+        record::record_unlock(declared::hierarchy(), lock, O::ORDER, EXCLUSIVE);
+    }
+}
+
+impl<T, B: Backend, O: Order> Deref for Guard<'_, T, B, O> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: Unpin, B: Backend, O: Order> DerefMut for Guard<'_, T, B, O> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+/// Runs `f`, which takes and releases a lock of order `O` that is not one of the types here.
+pub(super) fn recorded<O: Order, R>(f: impl FnOnce() -> R) -> R {
+    let lock = core::ptr::null();
+    record::record_lock(declared::hierarchy(), lock, O::ORDER, EXCLUSIVE);
+    let result = f();
+    record::record_unlock(declared::hierarchy(), lock, O::ORDER, EXCLUSIVE);
+    result
+}
+
+/// An initialiser for a [`Mutex`] or [`SpinLock`], with a lock class of its own for lockdep.
+///
+/// `new_tracked!(value, c"name")`
+macro_rules! new_tracked {
+    ($value:expr, $name:expr) => {
+        $crate::lock_order::typed::Tracked::new($value, $name, kernel::static_lock_class!())
+    };
+}
+pub(crate) use new_tracked;

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What may be asked of a buffer object, by its type, state and pins.
+
+use super::tt_state::State;
+
+/// What a buffer object is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BoType {
+    /// For user space and the device.
+    Device,
+    /// For the driver itself.
+    Kernel,
+    /// Somebody else's pages.
+    Sg,
+}
+
+/// What was decided about a TT when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Creation {
+    /// Its pages are cleared before it gets them.
+    pub zero_alloc: bool,
+    /// Its pages belong to somebody else: none are allocated and none counted.
+    pub external: bool,
+}
+
+impl Creation {
+    /// The rule by type; clearing is only heeded for [`BoType::Device`].
+    ///
+    /// C original: the switch in `ttm_tt_create()`.
+    pub const fn of(ty: BoType, zero_alloc: bool) -> Self {
+        match ty {
+            BoType::Device => Self {
+                zero_alloc,
+                external: false,
+            },
+            BoType::Kernel => Self {
+                zero_alloc: false,
+                external: false,
+            },
+            BoType::Sg => Self {
+                zero_alloc: false,
+                external: true,
+            },
+        }
+    }
+}
+
+/// A buffer object as far as the rules look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Its TT's state.
+    pub state: State,
+    /// Whether its pages are somebody else's.
+    pub external: bool,
+    /// How often it is pinned.
+    pub pins: u32,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Give it its pages.
+    Populate,
+    /// Drop pages and content.
+    Unpopulate,
+    /// Keep it in memory.
+    Pin,
+    /// Undo one pin.
+    Unpin,
+    /// Move its content to swap storage.
+    SwapOut,
+    /// Read or write its content.
+    Copy,
+}
+
+impl Request {
+    /// Every request.
+    pub const ALL: [Self; 6] = [
+        Self::Populate,
+        Self::Unpopulate,
+        Self::Pin,
+        Self::Unpin,
+        Self::SwapOut,
+        Self::Copy,
+    ];
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is pinned.
+    Pinned,
+    /// It has no pages to pin.
+    NotPopulated,
+    /// It is not pinned.
+    NotPinned,
+    /// No more pins fit the counter.
+    TooManyPins,
+    /// Its pages are somebody else's.
+    External,
+}
+
+/// The answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Do it.
+    Do,
+    /// It is so already: success.
+    Nothing,
+    /// It can't be.
+    Refuse(Refusal),
+}
+
+/// Decides about `request`.
+pub const fn decide(bo: View, request: Request) -> Answer {
+    let populated = bo.state.is_populated();
+
+    match request {
+        Request::Populate if populated => Answer::Nothing,
+        Request::Populate => Answer::Do,
+
+        Request::Unpopulate if !populated => Answer::Nothing,
+        Request::Unpopulate if bo.pins != 0 => Answer::Refuse(Refusal::Pinned),
+        Request::Unpopulate => Answer::Do,
+
+        Request::Pin if !populated => Answer::Refuse(Refusal::NotPopulated),
+        Request::Pin if bo.pins == u32::MAX => Answer::Refuse(Refusal::TooManyPins),
+        Request::Pin => Answer::Do,
+
+        Request::Unpin if bo.pins == 0 => Answer::Refuse(Refusal::NotPinned),
+        Request::Unpin => Answer::Do,
+
+        Request::SwapOut if bo.external => Answer::Refuse(Refusal::External),
+        Request::SwapOut if bo.pins != 0 => Answer::Refuse(Refusal::Pinned),
+        Request::SwapOut if !populated => Answer::Nothing,
+        Request::SwapOut => Answer::Do,
+
+        Request::Copy if bo.external => Answer::Refuse(Refusal::External),
+        Request::Copy => Answer::Do,
+    }
+}
+
+/// Cases of [`decide`] that the host tests and the module's own tests share.
+pub const CASES: [(View, Request, Answer); 18] = {
+    use Answer::{Do, Nothing, Refuse};
+    use Request as R;
+    use State::{Empty, Populated, Swapped};
+
+    const fn own(state: State, pins: u32) -> View {
+        View {
+            state,
+            external: false,
+            pins,
+        }
+    }
+    const fn external(state: State) -> View {
+        View {
+            state,
+            external: true,
+            pins: 0,
+        }
+    }
+
+    [
+        (own(Empty, 0), R::Populate, Do),
+        (own(Swapped, 0), R::Populate, Do),
+        (own(Populated, 0), R::Populate, Nothing),
+        (own(Empty, 0), R::Unpopulate, Nothing),
+        (own(Swapped, 0), R::Unpopulate, Nothing),
+        (own(Populated, 0), R::Unpopulate, Do),
+        (own(Populated, 1), R::Unpopulate, Refuse(Refusal::Pinned)),
+        (own(Empty, 0), R::Pin, Refuse(Refusal::NotPopulated)),
+        (own(Swapped, 0), R::Pin, Refuse(Refusal::NotPopulated)),
+        (own(Populated, 7), R::Pin, Do),
+        (own(Populated, u32::MAX), R::Pin, Refuse(Refusal::TooManyPins)),
+        (own(Populated, 0), R::Unpin, Refuse(Refusal::NotPinned)),
+        (own(Empty, 0), R::SwapOut, Nothing),
+        (own(Swapped, 0), R::SwapOut, Nothing),
+        (own(Populated, 2), R::SwapOut, Refuse(Refusal::Pinned)),
+        (external(Populated), R::SwapOut, Refuse(Refusal::External)),
+        (external(Empty), R::SwapOut, Refuse(Refusal::External)),
+        (external(Populated), R::Copy, Refuse(Refusal::External)),
+    ]
+};
+
+/// The flags a user sees, as in `struct reeve_bo_info`.
+pub mod flags {
+    /// It has its pages.
+    pub const POPULATED: u32 = 1 << 0;
+    /// Its content is in swap storage.
+    pub const SWAPPED: u32 = 1 << 1;
+    /// Its content is, in part at least, in a backup.
+    pub const BACKED_UP: u32 = 1 << 2;
+    /// Its pages are cleared before it gets them.
+    pub const ZERO_ALLOC: u32 = 1 << 3;
+    /// Its pages are somebody else's.
+    pub const EXTERNAL: u32 = 1 << 4;
+    /// Global swapout may take it.
+    pub const ON_LRU: u32 = 1 << 7;
+}
+
+/// The flags of a TT, derived from what it was made for and where its content is.
+pub const fn flags_of(creation: Creation, state: State) -> u32 {
+    let from_state = match state {
+        State::Empty => 0,
+        State::Populated => flags::POPULATED,
+        State::Swapped => flags::SWAPPED,
+        State::BackedUp | State::PartlyBackedUp => flags::BACKED_UP,
+    };
+    let zero = if creation.zero_alloc {
+        flags::ZERO_ALLOC
+    } else {
+        0
+    };
+    let external = if creation.external {
+        flags::EXTERNAL
+    } else {
+        0
+    };
+    from_state | zero | external
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whose turn it is.
+
+/// The most devices the module has.
+pub const MAX_DEVICES: usize = 8;
+
+/// The order in which devices are asked to swap something out.
+///
+/// # Invariants
+///
+/// The first `len` entries are the numbers `0..len`, each once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    order: [u8; MAX_DEVICES],
+    len: u8,
+}
+
+impl Rotation {
+    /// `devices` of them, in ascending order; `None`: too many.
+    pub fn new(devices: usize) -> Option<Self> {
+        if devices > MAX_DEVICES {
+            return None;
+        }
+        Some(Self {
+            order: core::array::from_fn(|i| i as u8),
+            len: devices as u8,
+        })
+    }
+
+    /// The devices, whose turn it is first.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.order
+            .iter()
+            .take(self.len.into())
+            .map(|&d| usize::from(d))
+    }
+
+    /// Lets `device` wait until all others have had their turn.
+    ///
+    /// A number that is no device's changes nothing.
+    pub fn move_to_tail(&mut self, device: usize) {
+        let Some(used) = self.order.get_mut(..self.len.into()) else {
+            return;
+        };
+        if let Some(at) = used.iter().position(|&d| usize::from(d) == device) {
+            if let Some(rest) = used.get_mut(at..) {
+                rest.rotate_left(1);
+            }
+        }
+    }
+}

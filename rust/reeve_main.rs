@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reeve: keeps the two books that drivers get wrong, the order in which threads take locks and the
+//! pages that buffer objects hold.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`pure`] | logic without kernel types, tested on the host too |
+//! | [`ffi`] | everything unsafe: C shims, bindings, wrappers |
+//! | [`lock_order`] | lock-order tracking and its sanity suite |
+//! | `tt` | page accounting: translation tables, limits, swapping |
+//! | `dev` | /dev/reeve |
+//! | [`debugfs`] | /sys/kernel/debug/reeve |
+
+mod debugfs;
+mod ffi;
+mod lock_order;
+#[allow(
+    unreachable_pub,
+    reason = "host tests see these files as a crate's public API"
+)]
+#[allow(
+    dead_code,
+    reason = "what only one of the two worlds uses stays with the rest"
+)]
+mod pure;
+
+use kernel::prelude::*;
+
+module! {
+    type: Reeve,
+    name: "reeve",
+    authors: ["The Reeve developers"],
+    description: "Lock-order tracking and page accounting",
+    license: "GPL",
+}
+
+/// All state of the loaded module. Fields are dropped in order: the user's doors close first.
+struct Reeve {
+    _debugfs: debugfs::Root,
+    _lock_order: lock_order::LockOrder,
+}
+
+impl kernel::Module for Reeve {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: This is the only call, no lock exists yet, and the field is dropped last.
+        let lock_order = unsafe { lock_order::LockOrder::new() }?;
+        Ok(Self {
+            _debugfs: debugfs::Root::new(),
+            _lock_order: lock_order,
+        })
+    }
+}
