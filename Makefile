@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door. Everything made lands in build/ or in the cache; the work is done by selftests/setup/front.sh.
+# What is set on make's command
+# line reaches that script through the environment. (The kernel's build system reads Kbuild beside this file.)
+
+FRONT := selftests/setup/front.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help deps kernel run test vm ext modules shell lint clean
+
+help:
+	@echo 'Reeve: page accounting and checked lock order for kernel drivers, in Rust.'
+	@echo
+	@echo 'On a bare Debian machine, start with one of these (they install and build what they need):'
+	@echo '  make run      boot a test kernel in QEMU, insert the module, show what it does'
+	@echo '  make test     every test; the last line is "N passed, N failed"'
+	@echo
+	@echo 'Pieces:'
+	@echo '  make deps     install packages, find a toolchain, get the kernel source'
+	@echo '  make kernel   build a test kernel: KERNEL=base (small) or KERNEL=debug'
+	@echo '  make modules  build reeve.ko, for the test kernel or for KDIR=your-kernel-build'
+	@echo '  make vm       run SCRIPT=file as root in a VM; ends with "vm: exit N"'
+	@echo '                [FILES="a b"] [PARAMS="k=v"] [LOAD=0] [KERNEL=base|debug] [MEM=1024] [SMP=2]'
+	@echo '                [ACCEL=tcg|kvm] [QEMU_ARGS=...] [TIMEOUT=seconds]'
+	@echo '  make shell    the same VM, interactive'
+	@echo '  make ext      build your own module in M=directory against the test kernel and Reeve'
+	@echo '  make lint     formatting, clippy, warnings, documentation, licences'
+	@echo '  make clean    remove build/ (not the cache)'
+	@echo
+	@echo 'Everywhere: KERNEL_SRC=directory (your own kernel source, 7.3 or newer), JOBS=N,'
+	@echo '            REEVE_CACHE=directory (kernels and sources; default ~/.cache/reeve).'
+	@echo 'More in README.md and Documentation/.'
+
+deps run test vm ext modules shell lint:
+	@$(FRONT) $@
+
+kernel:
+	@$(FRONT) kernel >/dev/null
+
+clean:
+	rm -rf build

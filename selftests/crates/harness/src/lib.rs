@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Boots test kernels in QEMU, runs things in them and judges what happened.
+//!
+//! `make run`, `make test`, `make vm` and `make shell` end here; what they need is built before, by the scripts in
+//! `selftests/setup`. From the bottom up: [`cpio`], [`lines`], [`ktap`], [`splat`] and [`control`] read and write
+//! formats; [`machine`] says what to boot; [`vm`] boots it and judges; [`script`] and [`report`] are what somebody
+//! asked for.
+
+pub mod control;
+pub mod cpio;
+pub mod ktap;
+pub mod lines;
+pub mod machine;
+pub mod report;
+pub mod script;
+pub mod splat;
+pub mod vm;

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Boots test kernels in QEMU, runs things in them and judges what happened.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use reeve_harness::{machine, report, script, vm};
+
+/// Boots test kernels in QEMU, runs things in them and judges what happened.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a script in a VM and streams the console; the last line is `vm: exit N`.
+    Vm(script::Options),
+    /// Gives an interactive shell in a VM.
+    Shell(machine::Machine),
+    /// Shows what the module can do, in a VM, and writes a report.
+    Run(report::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Vm(options) => script::run(&options),
+        Command::Shell(machine) => vm::shell(&machine),
+        Command::Run(options) => report::run(&options),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("reeve-harness: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

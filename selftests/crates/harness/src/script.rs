@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `make vm`: somebody's script in a VM, the console on standard output, one line at the end for the verdict.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::machine::{Job, Machine};
+use crate::vm::{self, Listener};
+
+/// What `make vm` was asked for.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    machine: Machine,
+    /// The script to run as root in the guest.
+    #[arg(long)]
+    script: PathBuf,
+    /// Give up after this many seconds.
+    #[arg(long, default_value_t = 600)]
+    timeout: u64,
+}
+
+/// Runs it. True if the script exited 0 and the kernel had nothing to complain about.
+pub fn run(options: &Options) -> Result<bool> {
+    let script = &options.script;
+    let content = fs::read(script).with_context(|| format!("reading SCRIPT={}", script.display()))?;
+    let name = script
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("SCRIPT= has no usable file name")?;
+    let job = Job::Script {
+        name,
+        content: &content,
+        capture: false,
+    };
+    let limit = Duration::from_secs(options.timeout);
+    let outcome = vm::run(&options.machine, job, limit, &mut Console)?;
+    for note in &outcome.facts.notes {
+        println!("vm: note: {note}");
+    }
+    for line in &outcome.facts.leaks {
+        println!("vm: kmemleak: {line}");
+    }
+    println!(
+        "vm: {:.0} s, console in {}",
+        outcome.took.as_secs_f64(),
+        outcome.console.display()
+    );
+    println!("vm: exit {}", outcome.end);
+    Ok(outcome.end.is_success())
+}
+
+/// Shows the console as it comes.
+struct Console;
+
+impl Listener for Console {
+    fn console(&mut self, line: &str) {
+        println!("{line}");
+    }
+}

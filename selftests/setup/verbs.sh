@@ -1,0 +1,130 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+# What the targets of the Makefile do, put together from the other parts. Sourced.
+
+KERNEL=${KERNEL:-}
+
+verb_deps() {
+	ensure_toolchain
+	ensure_source
+	say "everything is there:"
+	say "  rustc    $(rust_version "$RUSTC")  ($RUSTC)"
+	say "  LLVM     $("$LLVM_BIN/clang" -dumpversion)  ($LLVM_BIN)"
+	say "  bindgen  $("$BINDGEN" --version | cut -d ' ' -f 2)  ($BINDGEN)"
+	say "  source   $KERNEL_SOURCE"
+}
+
+# kernel [NAME]: answers with the build directory.
+verb_kernel() {
+	ensure_kernel "${1:-${KERNEL:-base}}"
+	echo "$KOUT"
+}
+
+# module KERNEL VARIANT: answers with the reeve.ko.
+verb_module() {
+	ensure_kernel "$1"
+	build_module "$1" "$2"
+	echo "$MODULE"
+}
+
+# modules: the module for a kernel of the user's, or for the test kernel.
+verb_modules() {
+	local kernel=${KERNEL:-base}
+	if [ -n "${KDIR:-}" ]; then
+		ensure_toolchain
+		use_kdir
+		kernel=kdir-$(echo "$KOUT" | hash_of)
+	else
+		ensure_kernel "$kernel"
+	fi
+	build_module "$kernel" normal
+	say "insert it with: insmod $MODULE"
+	echo "$MODULE"
+}
+
+# use_kdir: sets KOUT to the user's own kernel, if that can have Rust modules.
+use_kdir() {
+	KOUT=$(cd "$KDIR" 2>/dev/null && pwd) || die "there is no directory KDIR=$KDIR"
+	[ -e "$KOUT/.config" ] || die "KDIR=$KOUT is not a configured kernel build" "Give the directory that has .config and vmlinux."
+	grep -qx 'CONFIG_RUST=y' "$KOUT/.config" || die "the kernel in KDIR=$KOUT has no Rust support" "It needs CONFIG_RUST=y, and to be 7.3 or newer."
+	[ -e "$KOUT/Module.symvers" ] || die "the kernel in KDIR=$KOUT is not built" "Build it first; modules need its Module.symvers."
+	# A kernel built with gcc wants its modules built so, too.
+	grep -qx 'CONFIG_CC_IS_CLANG=y' "$KOUT/.config" || KMAKE=("${KMAKE[@]/LLVM=*/LLVM=}")
+}
+
+verb_userland() {
+	ensure_toolchain
+	build_harness
+	build_guest
+	echo "$HARNESS"
+	echo "$GUEST_BIN"
+}
+
+# machine_options KERNEL NAME: sets MACHINE, the harness's options for a VM that leaves its things in build/NAME.
+machine_options() {
+	MACHINE=(--kernel "$KOUT/arch/x86/boot/bzImage" --module "$MODULE" --programs "$GUEST_BIN" --dir "$BUILD/$1"
+		"--params=${PARAMS:-}" "--qemu-args=${QEMU_ARGS:-}")
+	[ -z "${MEM:-}" ] || MACHINE+=(--mem "$MEM")
+	[ -z "${SMP:-}" ] || MACHINE+=(--smp "$SMP")
+	[ -z "${ACCEL:-}" ] || MACHINE+=(--accel "$ACCEL")
+	[ -z "${TIMEOUT:-}" ] || MACHINE+=(--timeout "$TIMEOUT")
+	[ "${LOAD:-1}" != 0 ] || MACHINE+=(--no-load)
+	local file
+	for file in ${FILES:-}; do
+		[ -e "$file" ] || die "there is no file FILES=$file"
+		MACHINE+=(--file "$file")
+	done
+}
+
+# prepare KERNEL: everything that a VM needs.
+prepare() {
+	ensure_kernel "$1"
+	build_module "$1" normal
+	build_harness
+	build_guest
+}
+
+verb_run() {
+	prepare "${KERNEL:-base}"
+	PARAMS=${PARAMS:-enable_builtin_tests=1 pages_limit=small}
+	FILES='' LOAD=1
+	machine_options run
+	step "Running it"
+	exec "$HARNESS" run "${MACHINE[@]}" --json "$BUILD/report.json"
+}
+
+verb_vm() {
+	[ -n "${SCRIPT:-}" ] || die "make vm needs a script" "make vm SCRIPT=file [FILES=\"a b\"] [PARAMS=\"k=v\"] [KERNEL=debug] ..."
+	[ -f "$SCRIPT" ] || die "there is no file SCRIPT=$SCRIPT"
+	prepare "${KERNEL:-base}"
+	machine_options "vm/$(basename "$SCRIPT")-$$"
+	exec "$HARNESS" vm "${MACHINE[@]}" --script "$SCRIPT"
+}
+
+verb_shell() {
+	TIMEOUT=
+	prepare "${KERNEL:-base}"
+	machine_options "vm/shell-$$"
+	exec "$HARNESS" shell "${MACHINE[@]}"
+}
+
+verb_ext() {
+	[ -n "${M:-}" ] || die "make ext needs a directory" "make ext M=directory [KERNEL=debug]"
+	local kernel=${KERNEL:-base}
+	ensure_kernel "$kernel"
+	build_module "$kernel" normal
+	build_ext "$M" "$kernel"
+	say "try it with: make vm KERNEL=$kernel FILES=$M/NAME.ko SCRIPT=..."
+}
+
+verb_test() {
+	ensure_toolchain
+	build_harness
+	exec "$HARNESS" test --root "$REEVE_ROOT" --build "$BUILD" --jobs "$JOBS"
+}
+
+verb_lint() {
+	ensure_toolchain
+	build_harness
+	exec "$HARNESS" lint --root "$REEVE_ROOT" --build "$BUILD" --jobs "$JOBS"
+}
