@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line, and the help texts.
+
+use std::path::PathBuf;
+
+use clap::Args as ClapArgs;
+use clap::Parser;
+use clap::Subcommand;
+use clap::ValueEnum;
+
+use reeve_uapi::BoType;
+use reeve_uapi::Handle;
+use reeve_uapi::DEFAULT_PATH;
+
+use crate::size;
+
+const FD_HELP: &str = "\
+Buffer objects live as long as the file they were made on is open, so what one reevectl makes is \
+gone when it ends. To keep objects between commands, let the shell hold the file:
+
+    exec 3<>/dev/reeve
+    reevectl --fd 3 bo create --size 1M
+    reevectl --fd 3 bo list
+
+or put several commands into one `reevectl batch`.
+
+Exit codes: 0 success; 1 an operation or a check failed; 2 wrong usage.";
+
+/// Drive the Reeve kernel module.
+#[derive(Debug, Parser)]
+#[command(name = "reevectl", version, after_long_help = FD_HELP, max_term_width = 98)]
+pub(crate) struct Args {
+    /// Device node to open.
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH, global = true)]
+    pub(crate) node: PathBuf,
+
+    /// Use the file that is already open under this number instead of opening the node.
+    #[arg(long, value_name = "N", env = "REEVE_FD", global = true)]
+    pub(crate) fd: Option<i32>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    #[command(flatten)]
+    Action(Action),
+    /// Run commands from a file or standard input on one open file
+    Batch(BatchArgs),
+    /// Lock sanity suite and a shrink demonstration, with a verdict
+    Report(ReportArgs),
+}
+
+/// One line of a batch.
+#[derive(Debug, Parser)]
+#[command(name = "batch", no_binary_name = true, disable_version_flag = true)]
+pub(crate) struct Line {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+/// The commands that work alone and in a batch.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Run the 20 cases of the lock sanity suite (needs enable_builtin_tests=1)
+    LockSanity(JsonArgs),
+    /// Make, look at and use buffer objects
+    #[command(subcommand)]
+    Bo(BoCommand),
+    /// Swap out one buffer object per round through debugfs tt_shrink
+    Shrink(ShrinkArgs),
+    /// Show the module's counters and limits
+    Stat(JsonArgs),
+    /// Show the module's version, ABI and features
+    Version(JsonArgs),
+}
+
+/// Options of commands that have a form for programs.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct JsonArgs {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How often to shrink.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct ShrinkArgs {
+    /// Rounds; stops early when nothing is left to swap out.
+    #[arg(
+        short = 'n',
+        long,
+        value_name = "TIMES",
+        default_value_t = 1,
+        conflicts_with = "all"
+    )]
+    pub(crate) times: u64,
+    /// Go on until nothing is left.
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// Where a batch comes from.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct BatchArgs {
+    /// One command per line, `#` starts a comment; `-` is standard input.
+    #[arg(default_value = "-")]
+    pub(crate) file: PathBuf,
+    /// Go on after a failed line; the exit code is still that of the first failure.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+}
+
+/// What the report does.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// Write the same facts as JSON to this file; `-` prints only them.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Buffer objects to make.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub(crate) objects: u32,
+    /// Size of each.
+    #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size::parse)]
+    pub(crate) size: u64,
+    /// Limit to set meanwhile [default: half of what the objects need].
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) limit: Option<u64>,
+}
+
+/// What to do with buffer objects.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BoCommand {
+    /// Make an object without pages and print its handle
+    Create(CreateArgs),
+    /// List the objects of this open file
+    List(JsonArgs),
+    /// Show one object
+    Info(InfoArgs),
+    /// Give an object its pages, and its content back if it was swapped out
+    Populate(Target),
+    /// Drop pages and content
+    Unpopulate(Target),
+    /// Keep a populated object in memory; pins nest
+    Pin(Target),
+    /// Undo one pin
+    Unpin(Target),
+    /// Move the content out of memory and free the pages
+    Swapout(Target),
+    /// End an object
+    Destroy(Target),
+    /// Fill an object with the pattern of a number
+    Fill(PatternArgs),
+    /// Compare an object with the pattern of a number; exit code 1 when it differs
+    Check(PatternArgs),
+    /// Copy an object's bytes to a file or standard output
+    Read(ReadArgs),
+    /// Copy a file or standard input into an object
+    Write(WriteArgs),
+}
+
+/// What to make.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct CreateArgs {
+    /// Bytes, or with a suffix K, M, G; rounded up to whole pages.
+    #[arg(long, value_parser = size::parse)]
+    pub(crate) size: u64,
+    /// What it is for.
+    #[arg(long = "type", value_enum, default_value = "device")]
+    pub(crate) kind: Kind,
+    /// Clear the pages first (type device only).
+    #[arg(long)]
+    pub(crate) zero: bool,
+    /// Index of the device it belongs to.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) device: u32,
+    /// Pages behind the object's own.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) extra_pages: u32,
+}
+
+/// A buffer object's type on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    /// For user space and the device
+    Device,
+    /// For the driver itself
+    Kernel,
+    /// Somebody else's pages: not counted
+    Sg,
+}
+
+impl From<Kind> for BoType {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Device => Self::Device,
+            Kind::Kernel => Self::Kernel,
+            Kind::Sg => Self::Sg,
+        }
+    }
+}
+
+/// Which object.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct Target {
+    /// Handle as `bo create` printed it, or `last` for the newest of this batch.
+    #[arg(value_name = "HANDLE", value_parser = parse_name)]
+    pub(crate) name: Name,
+}
+
+/// A handle as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    /// The newest object of this run.
+    Last,
+    /// By its number.
+    Handle(Handle),
+}
+
+fn parse_name(text: &str) -> Result<Name, String> {
+    if text == "last" {
+        return Ok(Name::Last);
+    }
+    match text.parse() {
+        Ok(number) => Ok(Name::Handle(Handle::new(number))),
+        Err(_) => Err("a handle is a number, or `last`".to_owned()),
+    }
+}
+
+/// Which object to show, and how.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+/// Which object and which pattern.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct PatternArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Number of the pattern.
+    #[arg(long, value_name = "N")]
+    pub(crate) pattern: u64,
+}
+
+/// What to read.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// First byte.
+    #[arg(long, value_parser = size::parse, default_value = "0")]
+    pub(crate) offset: u64,
+    /// Bytes [default: to the end].
+    #[arg(long, value_parser = size::parse)]
+    pub(crate) length: Option<u64>,
+    /// File to write; `-` is standard output.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) output: PathBuf,
+}
+
+/// What to write.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct WriteArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// First byte.
+    #[arg(long, value_parser = size::parse, default_value = "0")]
+    pub(crate) offset: u64,
+    /// File to read; `-` is standard input.
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    pub(crate) input: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Args, clap::Error> {
+        Args::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn definitions_are_sound() {
+        Args::command().debug_assert();
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn create_knows_its_options() {
+        let line =
+            "reevectl --fd 3 bo create --size 4M --type kernel --device 2 --extra-pages 1 --zero";
+        let args = parse(line).unwrap();
+        assert_eq!(args.fd, Some(3));
+        let Command::Action(Action::Bo(BoCommand::Create(create))) = args.command else {
+            panic!("{args:?}");
+        };
+        assert_eq!(
+            (create.size, create.kind, create.device),
+            (4 << 20, Kind::Kernel, 2)
+        );
+        assert_eq!((create.extra_pages, create.zero), (1, true));
+    }
+
+    #[test]
+    fn handles_are_numbers_or_last() {
+        assert_eq!(parse_name("last"), Ok(Name::Last));
+        assert_eq!(parse_name("7"), Ok(Name::Handle(Handle::new(7))));
+        for wrong in ["", "-1", "first", "4294967296"] {
+            assert!(parse_name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn wrong_usage_has_exit_code_2() {
+        for line in [
+            "reevectl",
+            "reevectl bo",
+            "reevectl bo create",
+            "reevectl bo create --size 0x",
+            "reevectl bo info",
+            "reevectl shrink -n 3 --all",
+            "reevectl report --objects 1",
+            "reevectl unheard-of",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+        assert_eq!(parse("reevectl --help").unwrap_err().exit_code(), 0);
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What went wrong, in words: what was asked, what the answer means here, what to do next.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use reeve_uapi::BoCall;
+use reeve_uapi::Handle;
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The module or the system refused something.
+    Refused { asked: Asked, source: io::Error },
+    /// Everything was done, and the outcome is not what it has to be.
+    Check(String),
+    /// The command makes no sense.
+    Usage(String),
+    /// Our own output could not be written.
+    Output(io::Error),
+}
+
+/// What was asked of the module or the system.
+#[derive(Clone, Debug)]
+pub(crate) enum Asked {
+    Open(PathBuf),
+    Inherit(i32),
+    Version,
+    Stats,
+    Create,
+    List,
+    Info(Handle),
+    Bo(BoCall, Handle),
+    Read(Handle),
+    Write(Handle),
+    LockSanity,
+    /// A file of the module in debugfs.
+    Debugfs(PathBuf),
+    /// A parameter of the module in sysfs.
+    Parameter(PathBuf),
+    /// Somebody else's file.
+    File(PathBuf),
+}
+
+impl Error {
+    /// 2 for wrong usage, 1 for the rest.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// True when the reader of our output has gone, as with `| head`.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(err) if err.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+/// Says what was asked when a call fails: `device.stats().asked(Asked::Stats)?`.
+pub(crate) trait Ask<T> {
+    fn asked(self, asked: Asked) -> Result<T>;
+}
+
+impl<T> Ask<T> for io::Result<T> {
+    fn asked(self, asked: Asked) -> Result<T> {
+        self.map_err(|source| Error::Refused { asked, source })
+    }
+}
+
+impl From<io::Error> for Error {
+    /// A bare `?` is only used on our own output.
+    fn from(err: io::Error) -> Self {
+        Self::Output(err)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { asked, source } => refused(asked, source, f),
+            Self::Check(text) | Self::Usage(text) => f.write_str(text),
+            Self::Output(err) => write!(f, "could not write the output: {err}"),
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(path) => write!(f, "open {}", path.display()),
+            Self::Inherit(fd) => write!(f, "use file descriptor {fd}"),
+            Self::Version => f.write_str("ask for the module's version"),
+            Self::Stats => f.write_str("read the module's counters"),
+            Self::Create => f.write_str("create a buffer object"),
+            Self::List => f.write_str("list buffer objects"),
+            Self::Info(handle) => write!(f, "look at buffer object {handle}"),
+            Self::Bo(BoCall::Swapout, handle) => write!(f, "swap out buffer object {handle}"),
+            Self::Bo(call, handle) => write!(f, "{} buffer object {handle}", call.name()),
+            Self::Read(handle) => write!(f, "read buffer object {handle}"),
+            Self::Write(handle) => write!(f, "write buffer object {handle}"),
+            Self::LockSanity => f.write_str("run the lock sanity suite"),
+            Self::Debugfs(path) | Self::Parameter(path) | Self::File(path) => {
+                write!(f, "use {}", path.display())
+            }
+        }
+    }
+}
+
+fn refused(asked: &Asked, source: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(errno) = source.raw_os_error().map(Errno::from_raw) else {
+        return write!(f, "could not {asked}: {source}");
+    };
+    match explain(asked, errno) {
+        Some((meaning, next)) => {
+            write!(f, "could not {asked}: {meaning} ({errno:?})\n  {next}")
+        }
+        None => write!(f, "could not {asked}: {} ({errno:?})", errno.desc()),
+    }
+}
+
+const NO_MEMORY: (&str, &str) = (
+    "there is not enough memory; nothing was changed",
+    "Free memory, or unpopulate or destroy buffer objects, and try again.",
+);
+
+/// What an errno means for what was asked, and what to do next.
+fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> {
+    Some(match (asked, errno) {
+        (Asked::Open(_), Errno::ENOENT) => (
+            "there is no such device node",
+            "Load the module first: insmod reeve.ko",
+        ),
+        (Asked::Open(_), Errno::EACCES | Errno::EPERM) => (
+            "this user may not",
+            "The node belongs to root and has mode 0600: run as root.",
+        ),
+        (Asked::Inherit(_), Errno::EBADF) => (
+            "nothing is open under this number",
+            "Open the device in the shell first: exec 3<>/dev/reeve; reevectl --fd 3 ...",
+        ),
+        (Asked::Version, Errno::ENOTTY) => (
+            "the file is not a Reeve device",
+            "Give the device node with --node, or a descriptor of it with --fd.",
+        ),
+        (_, Errno::ENOTTY) => (
+            "the module does not know this call",
+            "Module and reevectl differ in age: compare `reevectl version` with `reevectl --version`.",
+        ),
+        (Asked::LockSanity, Errno::EPERM) => (
+            "the built-in tests are switched off",
+            "Load the module with them: rmmod reeve; insmod reeve.ko enable_builtin_tests=1",
+        ),
+        (Asked::Create, Errno::EINVAL) => (
+            "the module takes no object like this",
+            "The size must be above 0 and below the module's maximum; --zero is for type device only.",
+        ),
+        (Asked::Create, Errno::ENOENT) => (
+            "there is no device of this index",
+            "`reevectl version` says how many there are; indexes start at 0.",
+        ),
+        (_, Errno::ENOENT) if asked.names_object() => (
+            "this open file has no object of that handle",
+            "Handles belong to the open file they were made on: see `reevectl --help` on --fd.",
+        ),
+        (Asked::Bo(BoCall::Pin, _), Errno::EINVAL) => (
+            "it holds no pages in memory",
+            "Populate it first: reevectl --fd N bo populate HANDLE",
+        ),
+        (Asked::Bo(BoCall::Unpin, _), Errno::EINVAL) => (
+            "it is not pinned",
+            "`reevectl --fd N bo info HANDLE` shows the pins in force.",
+        ),
+        (Asked::Bo(BoCall::Pin, _), Errno::EOVERFLOW) => (
+            "it has as many pins as can be counted",
+            "Unpin it as often as it was pinned.",
+        ),
+        (Asked::Bo(BoCall::Swapout, _), Errno::EINVAL) => (
+            "its pages are somebody else's",
+            "Objects of type sg are never swapped out.",
+        ),
+        (Asked::Bo(..), Errno::EBUSY) => (
+            "it is pinned",
+            "Unpin it first: reevectl --fd N bo unpin HANDLE",
+        ),
+        (Asked::Read(_) | Asked::Write(_), Errno::EINVAL) => (
+            "it has no content in that range",
+            "Stay within the object's size; objects of type sg cannot be read or written.",
+        ),
+        (Asked::Debugfs(_) | Asked::Parameter(_), Errno::EACCES) => {
+            ("this user may not", "Run as root.")
+        }
+        (Asked::Debugfs(_), Errno::ENOENT) => (
+            "there is no such file",
+            "Load the module, and mount debugfs: mount -t debugfs none /sys/kernel/debug",
+        ),
+        (Asked::Parameter(_), Errno::ENOENT) => (
+            "there is no such file",
+            "Load the module, and mount sysfs: mount -t sysfs none /sys",
+        ),
+        (_, Errno::ENOMEM) => NO_MEMORY,
+        _ => return None,
+    })
+}
+
+impl Asked {
+    /// True when a handle was part of the question.
+    fn names_object(&self) -> bool {
+        matches!(
+            self,
+            Self::Info(_) | Self::Bo(..) | Self::Read(_) | Self::Write(_)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(asked: Asked, errno: Errno) -> String {
+        Error::Refused {
+            asked,
+            source: io::Error::from(errno),
+        }
+        .to_string()
+    }
+
+    #[test]
+    fn sanity_without_permission_names_the_parameter() {
+        let text = said(Asked::LockSanity, Errno::EPERM);
+        assert!(text.contains("enable_builtin_tests=1"), "{text}");
+        assert!(text.contains("EPERM"), "{text}");
+    }
+
+    #[test]
+    fn every_errno_of_the_header_has_words() {
+        let one = Handle::new(1);
+        for (asked, errno) in [
+            (Asked::Create, Errno::EINVAL),
+            (Asked::Create, Errno::ENOENT),
+            (Asked::Create, Errno::ENOMEM),
+            (Asked::Info(one), Errno::ENOENT),
+            (Asked::Bo(BoCall::Pin, one), Errno::EINVAL),
+            (Asked::Bo(BoCall::Pin, one), Errno::EOVERFLOW),
+            (Asked::Bo(BoCall::Unpin, one), Errno::EINVAL),
+            (Asked::Bo(BoCall::Unpopulate, one), Errno::EBUSY),
+            (Asked::Bo(BoCall::Swapout, one), Errno::EBUSY),
+            (Asked::Bo(BoCall::Swapout, one), Errno::EINVAL),
+            (Asked::Read(one), Errno::EINVAL),
+            (Asked::Write(one), Errno::ENOENT),
+            (Asked::Stats, Errno::ENOTTY),
+        ] {
+            let (meaning, next) = explain(&asked, errno).expect("explained");
+            assert!(!meaning.is_empty() && next.len() <= 96, "{next}");
+        }
+    }
+
+    #[test]
+    fn unknown_errnos_keep_their_name() {
+        let text = said(Asked::Stats, Errno::EIO);
+        assert_eq!(
+            text,
+            "could not read the module's counters: I/O error (EIO)"
+        );
+    }
+
+    #[test]
+    fn exit_codes() {
+        assert_eq!(Error::Usage(String::new()).exit_code(), 2);
+        assert_eq!(Error::Check(String::new()).exit_code(), 1);
+    }
+}

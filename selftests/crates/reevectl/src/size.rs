@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sizes as people type and read them; K, M, G are powers of 1024.
+
+/// Bytes of a size such as `4096`, `4K`, `1MiB` or `2GB`.
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, suffix) = text.split_at(digits);
+    let shift = match suffix.to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 10,
+        "m" | "mb" | "mib" => 20,
+        "g" | "gb" | "gib" => 30,
+        _ => return Err("a size is a number with nothing, K, M or G behind it".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a size starts with a number below 2^64".to_owned())?;
+    number
+        .checked_mul(1 << shift)
+        .ok_or_else(|| "more than 2^64 bytes".to_owned())
+}
+
+/// A size in the largest unit that keeps it readable.
+pub(crate) fn human(bytes: u64) -> String {
+    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if bytes >> shift != 0 {
+            return format!("{:.1} {unit}", bytes as f64 / f64::from(1u32 << shift));
+        }
+    }
+    format!("{bytes} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_parsed() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("1", 1),
+            ("4096", 4096),
+            ("4096B", 4096),
+            ("4K", 4096),
+            ("4k", 4096),
+            ("4KiB", 4096),
+            ("1M", 1 << 20),
+            ("3g", 3 << 30),
+            ("18446744073709551615", u64::MAX),
+        ] {
+            assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_are_refused() {
+        for text in [
+            "",
+            "K",
+            "-1",
+            "1.5M",
+            "1 M",
+            "1T",
+            "0x10",
+            "18446744073709551616",
+            "17179869184G",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown() {
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (8 << 20, "8.0 MiB"),
+            (5 << 30, "5.0 GiB"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `reevectl stat` and `reevectl version`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use serde::Serialize;
+
+use reeve_uapi::knobs;
+use reeve_uapi::sys::reeve_stats;
+use reeve_uapi::sys::reeve_version;
+use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
+use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
+use reeve_uapi::sys::REEVE_FEATURE_PAGE_ACCOUNTING;
+
+use crate::cli::JsonArgs;
+use crate::error::Ask;
+use crate::error::Asked;
+use crate::error::Error;
+use crate::error::Result;
+use crate::session::Session;
+use crate::size;
+
+/// The module's counters, as they appear in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Stats {
+    pub(crate) pages_allocated: u64,
+    pub(crate) dma32_pages_allocated: u64,
+    pub(crate) pages_limit: u64,
+    pub(crate) dma32_pages_limit: u64,
+    pub(crate) buffer_objects: u64,
+    pub(crate) populates: u64,
+    pub(crate) unpopulates: u64,
+    pub(crate) swapouts: u64,
+    pub(crate) swapins: u64,
+    pub(crate) swapped_pages: u64,
+    pub(crate) overcommits: u64,
+    pub(crate) lock_violations: u64,
+}
+
+impl From<reeve_stats> for Stats {
+    fn from(raw: reeve_stats) -> Self {
+        Self {
+            pages_allocated: raw.pages_allocated,
+            dma32_pages_allocated: raw.dma32_pages_allocated,
+            pages_limit: raw.pages_limit,
+            dma32_pages_limit: raw.dma32_pages_limit,
+            buffer_objects: raw.buffer_objects,
+            populates: raw.populates,
+            unpopulates: raw.unpopulates,
+            swapouts: raw.swapouts,
+            swapins: raw.swapins,
+            swapped_pages: raw.swapped_pages,
+            overcommits: raw.overcommits,
+            lock_violations: raw.lock_violations,
+        }
+    }
+}
+
+impl Stats {
+    /// Name, value, and whether the value counts pages.
+    fn lines(&self) -> [(&'static str, u64, bool); 12] {
+        [
+            ("pages_allocated", self.pages_allocated, true),
+            ("dma32_pages_allocated", self.dma32_pages_allocated, true),
+            ("pages_limit", self.pages_limit, true),
+            ("dma32_pages_limit", self.dma32_pages_limit, true),
+            ("buffer_objects", self.buffer_objects, false),
+            ("populates", self.populates, false),
+            ("unpopulates", self.unpopulates, false),
+            ("swapouts", self.swapouts, false),
+            ("swapins", self.swapins, false),
+            ("swapped_pages", self.swapped_pages, true),
+            ("overcommits", self.overcommits, false),
+            ("lock_violations", self.lock_violations, false),
+        ]
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct StatJson {
+    stats: Stats,
+    /// What debugfs says; null when it cannot be read.
+    accounting: Option<BTreeMap<String, String>>,
+}
+
+/// Shows the counters of the ioctl, then those of debugfs.
+pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
+    let stats = Stats::from(session.device.stats().asked(Asked::Stats)?);
+    let accounting = knobs::accounting().asked(Asked::Debugfs(knobs::debugfs_path("accounting")));
+    if args.json {
+        let accounting = accounting.ok().map(|pairs| pairs.into_iter().collect());
+        return print_json(&StatJson { stats, accounting }, out);
+    }
+    for (name, value, is_pages) in stats.lines() {
+        write!(out, "{name:<24}{value:>14}")?;
+        if is_pages && value != 0 {
+            let bytes = value.saturating_mul(u64::from(session.version.page_size));
+            write!(out, "  {}", size::human(bytes))?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out)?;
+    match accounting {
+        Ok(pairs) => {
+            writeln!(out, "{}:", knobs::debugfs_path("accounting").display())?;
+            for (name, value) in pairs {
+                writeln!(out, "  {name:<32}{value:>14}")?;
+            }
+        }
+        // The counters above are complete without it.
+        Err(err) => writeln!(out, "note: {err}")?,
+    }
+    Ok(())
+}
+
+#[derive(Debug, Serialize)]
+struct VersionJson<'a> {
+    release: &'a str,
+    abi_major: u32,
+    abi_minor: u32,
+    features: Vec<&'static str>,
+    page_size: u32,
+    devices: u32,
+}
+
+/// Shows what the module is and can do.
+pub(crate) fn version(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
+    let version = &session.version;
+    let facts = VersionJson {
+        release: version.release_text(),
+        abi_major: version.abi_major,
+        abi_minor: version.abi_minor,
+        features: features(version),
+        page_size: version.page_size,
+        devices: version.devices,
+    };
+    if args.json {
+        return print_json(&facts, out);
+    }
+    writeln!(out, "module     reeve {}", facts.release)?;
+    writeln!(out, "abi        {}.{}", facts.abi_major, facts.abi_minor)?;
+    writeln!(out, "features   {}", facts.features.join(", "))?;
+    writeln!(out, "page size  {}", facts.page_size)?;
+    writeln!(out, "devices    {}", facts.devices)?;
+    Ok(())
+}
+
+/// The features by name.
+pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
+    [
+        (REEVE_FEATURE_LOCK_ORDER, "lock_order"),
+        (REEVE_FEATURE_PAGE_ACCOUNTING, "page_accounting"),
+        (REEVE_FEATURE_LOCK_SANITY, "lock_sanity"),
+    ]
+    .into_iter()
+    .filter(|(bit, _)| version.features & u64::from(*bit) != 0)
+    .map(|(_, name)| name)
+    .collect()
+}
+
+/// Prints a value as JSON that people can read too.
+pub(crate) fn print_json<T: Serialize>(value: &T, out: &mut dyn Write) -> Result<()> {
+    let text = serde_json::to_string_pretty(value).map_err(|err| Error::Output(err.into()))?;
+    writeln!(out, "{text}")?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_counter_is_shown() {
+        let stats = Stats::default();
+        let json = serde_json::to_value(stats).unwrap();
+        let shown: Vec<&str> = stats.lines().iter().map(|(name, ..)| *name).collect();
+        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
+        assert_eq!(keys.len(), shown.len());
+        for key in keys {
+            assert!(shown.contains(&key.as_str()), "{key}");
+        }
+    }
+
+    #[test]
+    fn features_have_names() {
+        let mut version = reeve_version::default();
+        assert!(features(&version).is_empty());
+        version.features = 5;
+        assert_eq!(features(&version), ["lock_order", "lock_sanity"]);
+    }
+}
