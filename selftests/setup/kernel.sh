@@ -18,8 +18,8 @@ kernel_fragments() {
 # kernel_objects NAME: how many lines a build of it prints, for the progress display only.
 kernel_objects() {
 	case $1 in
-	base) echo 1550 ;;
-	*) echo 2900 ;;
+	base) echo 1840 ;;
+	*) echo 2350 ;;
 	esac
 }
 

@@ -84,9 +84,11 @@ impl Machine {
         archive.file("init", 0o755, INIT);
         archive.file("bin/busybox", 0o755, &read(Path::new(BUSYBOX))?);
         archive.file("reeve/settings", 0o644, self.settings(job)?.as_bytes());
-        if !self.no_load {
-            let module = self.module.as_deref().context("no module given to insert")?;
-            archive.file("reeve/reeve.ko", 0o644, &read(module)?);
+        // Without loading it is there all the same, for a script that wants to do it itself.
+        match &self.module {
+            Some(module) => archive.file("reeve/reeve.ko", 0o644, &read(module)?),
+            None if self.no_load => {}
+            None => bail!("no module given to insert"),
         }
         if let Some(programs) = &self.programs {
             for program in entries(programs)? {
