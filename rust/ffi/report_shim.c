@@ -27,7 +27,7 @@ void reeve_shim_report_head(const u8 *hierarchy, size_t hierarchy_len,
 			    const u8 *fault, size_t fault_len, u32 site)
 {
 	pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u, lock %#lx): %.*s\n",
-		current->comm, task_pid_nr(current), reeve_site_address(site),
+		current->comm, current->pid, reeve_site_address(site),
 		(int)doing_len, doing, (int)hierarchy_len, hierarchy,
 		(int)order_name_len, order_name, order, lock, (int)fault_len,
 		fault);

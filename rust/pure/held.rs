@@ -61,8 +61,8 @@ pub struct Entry {
 /// # Invariants
 ///
 /// - The first `len` entries of each array are the held locks, in the order they were taken.
-/// - `irregular` is 0 only if, within each hierarchy, orders ascend along the array (orders nestable
-///   by key may repeat). So the last entry is the deepest of its hierarchy.
+/// - `irregular` is 0 only if, within each hierarchy, entries ascend along the array, by order and
+///   (for orders nestable by key) address. So the last entry is the deepest of its hierarchy.
 ///
 /// The layout is part of the C API's `struct reeve_thread_context`; only a prefix of each array is
 /// ever initialised, which is why making one costs next to nothing.
@@ -419,15 +419,12 @@ impl HeldLocks {
 
     /// Restores the invariant of `irregular`.
     fn note_regularity(&mut self) {
-        let mut deepest = [0u8; 256];
-        self.irregular = 0;
-        for i in 0..self.len() {
-            let last = &mut deepest[self.hierarchy[i] as usize];
-            if self.order[i] < *last {
-                self.irregular = 1;
-                return;
-            }
-            *last = self.order[i];
-        }
+        let ascends = |i: usize| {
+            let before = (0..i).rfind(|&j| self.hierarchy[j] == self.hierarchy[i & MASK]);
+            before.is_none_or(|j| {
+                (self.order[j], self.instance[j]) < (self.order[i], self.instance[i])
+            })
+        };
+        self.irregular = !(0..self.len()).all(ascends) as u16;
     }
 }
