@@ -49,6 +49,22 @@ pub(crate) fn head(head: &Head<'_>) {
     }
 }
 
+/// Logs a report that is about no single order; `hierarchy` may be empty.
+pub(crate) fn plain(hierarchy: &[u8], doing: &[u8], fault: &[u8], site: u32) {
+    // SAFETY: Each pointer is valid for reads of the length passed with it.
+    unsafe {
+        bindings::reeve_shim_report_plain(
+            hierarchy.as_ptr(),
+            hierarchy.len(),
+            doing.as_ptr(),
+            doing.len(),
+            fault.as_ptr(),
+            fault.len(),
+            site,
+        )
+    }
+}
+
 /// Logs one held lock.
 pub(crate) fn held(order_name: &[u8], entry: &Entry, conflicts: bool) {
     // SAFETY: The pointer is valid for reads of the length passed with it.

@@ -26,19 +26,29 @@ void reeve_shim_report_head(const u8 *hierarchy, size_t hierarchy_len,
 			    unsigned int order, unsigned long lock,
 			    const u8 *fault, size_t fault_len, u32 site)
 {
-	pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u, lock %#lx): %.*s\n",
+	pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u, lock %p): %.*s\n",
 		current->comm, current->pid, reeve_site_address(site),
 		(int)doing_len, doing, (int)hierarchy_len, hierarchy,
-		(int)order_name_len, order_name, order, lock, (int)fault_len,
-		fault);
+		(int)order_name_len, order_name, order, (void *)lock,
+		(int)fault_len, fault);
+}
+
+void reeve_shim_report_plain(const u8 *hierarchy, size_t hierarchy_len,
+			     const u8 *doing, size_t doing_len, const u8 *fault,
+			     size_t fault_len, u32 site)
+{
+	pr_warn("lock order violation in %s[%d] at %pS: %.*s%s%.*s: %.*s\n",
+		current->comm, current->pid, reeve_site_address(site),
+		(int)doing_len, doing, hierarchy_len ? " " : "",
+		(int)hierarchy_len, hierarchy, (int)fault_len, fault);
 }
 
 void reeve_shim_report_held(const u8 *order_name, size_t order_name_len,
 			    unsigned int order, unsigned long lock,
 			    bool exclusive, bool conflicts, u32 site)
 {
-	pr_warn("  %s %.*s (order %u, lock %#lx) %s, taken at %pS\n",
+	pr_warn("  %s %.*s (order %u, lock %p) %s, taken at %pS\n",
 		conflicts ? "conflicts with" : "holds", (int)order_name_len,
-		order_name, order, lock, exclusive ? "exclusive" : "shared",
-		reeve_site_address(site));
+		order_name, order, (void *)lock,
+		exclusive ? "exclusive" : "shared", reeve_site_address(site));
 }

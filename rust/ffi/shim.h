@@ -69,6 +69,9 @@ void reeve_shim_report_head(const u8 *hierarchy, size_t hierarchy_len,
 			    const u8 *order_name, size_t order_name_len,
 			    unsigned int order, unsigned long lock,
 			    const u8 *fault, size_t fault_len, u32 site);
+void reeve_shim_report_plain(const u8 *hierarchy, size_t hierarchy_len,
+			     const u8 *doing, size_t doing_len, const u8 *fault,
+			     size_t fault_len, u32 site);
 void reeve_shim_report_held(const u8 *order_name, size_t order_name_len,
 			    unsigned int order, unsigned long lock,
 			    bool exclusive, bool conflicts, u32 site);

@@ -60,16 +60,21 @@ pub(super) fn violation(
     if !slot.count_violation(violation.kind()) || !log::is_allowed() {
         return;
     }
+    let (doing, fault) = (doing.text().as_bytes(), violation.text().as_bytes());
     slot.with_names(|names| {
-        log::head(&log::Head {
-            hierarchy: names.map_or(b"?", Names::name),
-            doing: doing.text().as_bytes(),
-            order_name: names.map_or(b"?", |names| names.order(u.order)),
-            order: u.order,
-            lock: u.instance,
-            fault: violation.text().as_bytes(),
-            site: call.site,
-        });
+        let hierarchy = names.map_or(&b"?"[..], Names::name);
+        match names.filter(|_| u.order != 0) {
+            Some(names) => log::head(&log::Head {
+                hierarchy,
+                doing,
+                order_name: names.order(u.order),
+                order: u.order,
+                lock: u.instance,
+                fault,
+                site: call.site,
+            }),
+            None => log::plain(hierarchy, doing, fault, call.site),
+        }
         let id = slot.id();
         for (index, entry) in held.iter().enumerate() {
             if entry.hierarchy == id {
@@ -86,15 +91,8 @@ pub(super) fn violation(
 pub(super) fn without_hierarchy(call: Call, doing: Doing, violation: Violation) {
     hierarchy::count_violation(violation.kind());
     if log::is_allowed() {
-        log::head(&log::Head {
-            hierarchy: b"-",
-            doing: doing.text().as_bytes(),
-            order_name: b"-",
-            order: 0,
-            lock: 0,
-            fault: violation.text().as_bytes(),
-            site: call.site,
-        });
+        let (doing, fault) = (doing.text().as_bytes(), violation.text().as_bytes());
+        log::plain(b"", doing, fault, call.site);
     }
 }
 
@@ -103,16 +101,10 @@ pub(super) fn without_hierarchy(call: Call, doing: Doing, violation: Violation) 
 pub(super) fn unregistered_while_held(slot: &Hierarchy) {
     let violation = Violation::StillHeld(0);
     if slot.count_violation(violation.kind()) && log::is_allowed() {
+        let (doing, fault) = (Doing::Unregistering.text(), violation.text());
         slot.with_names(|names| {
-            log::head(&log::Head {
-                hierarchy: names.map_or(b"?", Names::name),
-                doing: Doing::Unregistering.text().as_bytes(),
-                order_name: b"*",
-                order: 0,
-                lock: 0,
-                fault: violation.text().as_bytes(),
-                site: 0,
-            });
+            let hierarchy = names.map_or(&b"?"[..], Names::name);
+            log::plain(hierarchy, doing.as_bytes(), fault.as_bytes(), 0);
         });
     }
 }
