@@ -129,8 +129,10 @@ impl Machine {
         // QEMU must not outlive us, whatever kills us.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+        // One thread for all CPUs: with several, QEMU 7.2 can go on running code that another CPU
+        // has just patched (a stale int3 of a static key), and the guest dies of it now and then.
         let accel = match self.accel {
-            Accel::Tcg => "tcg",
+            Accel::Tcg => "tcg,thread=single",
             Accel::Kvm => "kvm",
         };
         let cpu = match self.accel {

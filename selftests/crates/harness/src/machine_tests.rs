@@ -87,7 +87,7 @@ fn the_users_arguments_come_last() {
     let arguments = arguments(&machine(), &files());
     assert_eq!(arguments[arguments.len() - 2..], ["-device", "e1000"]);
     assert!(arguments.windows(2).any(|pair| pair == ["-smp", "3"]));
-    assert!(arguments.windows(2).any(|pair| pair == ["-accel", "tcg"]));
+    assert!(arguments.windows(2).any(|pair| pair == ["-accel", "tcg,thread=single"]));
 }
 
 #[test]
