@@ -18,12 +18,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/module.sh"
 # shellcheck source=selftests/setup/userland.sh
 . "$here/userland.sh"
+# shellcheck source=selftests/setup/lint.sh
+. "$here/lint.sh"
 # shellcheck source=selftests/setup/verbs.sh
 . "$here/verbs.sh"
 
 verb=${1:-}
 case $verb in
-deps | kernel | module | modules | userland | run | test | lint | vm | shell | ext)
+deps | kernel | module | modules | userland | run | test | lint | checks | check | cargo_test | vm | shell | ext)
 	shift
 	"verb_$verb" "$@"
 	;;

@@ -13,6 +13,7 @@ MIN_LLVM=17
 # thing|package: a command, or a file when it begins with a slash.
 PLAIN_TOOLS='
 make|make
+git|git
 gcc|gcc
 /usr/include/stdio.h|libc6-dev
 flex|flex

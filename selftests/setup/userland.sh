@@ -31,6 +31,8 @@ build_guest() {
 	GUEST_BIN=$BUILD/guest
 	mkdir -p "$GUEST_BIN"
 	for program in "${GUEST_PROGRAMS[@]}"; do
-		install -m 755 "$BUILD/cargo/$GUEST_TARGET/release/$program" "$GUEST_BIN/$program"
+		# Another run may be reading the old one: replace it, do not overwrite it.
+		install -m 755 "$BUILD/cargo/$GUEST_TARGET/release/$program" "$BUILD/$program.$$"
+		mv "$BUILD/$program.$$" "$GUEST_BIN/$program"
 	done
 }

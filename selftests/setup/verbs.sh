@@ -20,10 +20,11 @@ verb_kernel() {
 	echo "$KOUT"
 }
 
-# module KERNEL VARIANT: answers with the reeve.ko.
+# module KERNEL VARIANT: answers with the kernel's image and the reeve.ko.
 verb_module() {
 	ensure_kernel "$1"
 	build_module "$1" "$2"
+	echo "$KOUT/arch/x86/boot/bzImage"
 	echo "$MODULE"
 }
 
@@ -121,6 +122,21 @@ verb_test() {
 	ensure_toolchain
 	build_harness
 	exec "$HARNESS" test --root "$REEVE_ROOT" --build "$BUILD" --jobs "$JOBS"
+}
+
+# checks: answers with the names of what lint checks.
+verb_checks() { printf '%s\n' "${LINT_CHECKS[@]}"; }
+
+# check NAME: one of them; its complaints go to stdout.
+verb_check() {
+	ensure_kernel base
+	"check_$1"
+}
+
+# cargo_test: the tests of this machine's programs; cargo's words go to stdout.
+verb_cargo_test() {
+	ensure_toolchain
+	workspace test --workspace --no-fail-fast 2>&1
 }
 
 verb_lint() {

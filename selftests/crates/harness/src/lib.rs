@@ -14,4 +14,5 @@ pub mod machine;
 pub mod report;
 pub mod script;
 pub mod splat;
+pub mod suite;
 pub mod vm;

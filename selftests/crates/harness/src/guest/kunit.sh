@@ -1,0 +1,14 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Inserts the module, which runs its KUnit suites, and prints the results of the suites that came with it.
+
+results=/sys/kernel/debug/kunit
+before=" $(ls $results | tr '\n' ' ') "
+insmod /reeve/reeve.ko || exit 1
+for suite in $(ls $results); do
+	case $before in
+	*" $suite "*) ;;
+	*) cat "$results/$suite/results" ;;
+	esac
+done
+rmmod reeve

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `make test` and `make lint`: what is run, in which order, and the sum of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+pub mod desk;
+mod door;
+mod guest;
+pub mod jobs;
+pub mod libtest;
+mod lint;
+mod mutants;
+pub mod record;
+pub mod summary;
+
+use desk::Desk;
+use jobs::Job;
+use record::Tier;
+
+/// Where to work.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The checkout.
+    #[arg(long)]
+    root: PathBuf,
+    /// Where everything made goes.
+    #[arg(long)]
+    build: PathBuf,
+    /// How many processors to use.
+    #[arg(long)]
+    jobs: usize,
+}
+
+/// Everything. True if something passed and nothing failed.
+pub fn test(options: &Options) -> Result<bool> {
+    let mut jobs = vec![build_kernel("kernel base", "base", &[]), host_tests()];
+    jobs.push(Job::new("guest programs", Tier::Selftests, &[], |desk| {
+        desk.front(&["userland"])?;
+        Ok(Vec::new())
+    }));
+    // One kernel at a time: each build keeps every processor busy by itself.
+    jobs.push(build_kernel("kernel debug", "debug", &["kernel base"]));
+    jobs.extend(guest::jobs());
+    jobs.extend(door::jobs());
+    jobs.extend(mutants::jobs());
+    jobs.extend(lint::jobs());
+    run(options, "test", jobs)
+}
+
+/// The checks that boot nothing. True if all are content.
+pub fn lint(options: &Options) -> Result<bool> {
+    let mut jobs = vec![build_kernel("kernel base", "base", &[])];
+    jobs.extend(lint::jobs());
+    run(options, "lint", jobs)
+}
+
+fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
+    let dir = options.build.join(name);
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    let desk = Desk {
+        root: options.root.clone(),
+        build: options.build.clone(),
+        dir: dir.clone(),
+        jobs: options.jobs,
+    };
+    println!("logs of every step: {}", dir.display());
+    let begin = Instant::now();
+    let slots = options.jobs.clamp(2, 4);
+    let mut records = jobs::run_all(&desk, jobs, slots)?;
+    let took = begin.elapsed();
+    records.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
+    summary::write_files(&dir, &records, took)?;
+    print!("\n{}", summary::text(&records, took));
+    Ok(summary::Count::of(&records).is_success())
+}
+
+fn build_kernel(job: &'static str, kernel: &'static str, needs: &[&'static str]) -> Job {
+    Job::new(job, Tier::FrontDoor, needs, move |desk| {
+        desk.front(&["kernel", kernel])?;
+        Ok(Vec::new())
+    })
+}
+
+/// `cargo test`, and the tests of the setup scripts.
+fn host_tests() -> Job {
+    Job::new("host tests", Tier::Host, &[], |desk| {
+        let mut cargo = desk.command("selftests/setup/front.sh");
+        let done = desk.run_merged(cargo.arg("cargo_test"), "log")?;
+        let mut records = libtest::records(&done.stdout, done.success);
+        let mut shell = desk.command("selftests/setup/selftest.sh");
+        let done = desk.run_merged(&mut shell, "setup.log")?;
+        let cases = guest::records_of(Tier::Host, "setup: ", &done.stdout);
+        records.extend(cases);
+        Ok(records)
+    })
+}

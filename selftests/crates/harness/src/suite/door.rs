@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The make targets, used as a user would, failures included.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{bail, Context, Result};
+
+use super::desk::{tail, Desk, Done};
+use super::jobs::Job;
+use super::record::{Record, Tier};
+
+const TIER: Tier = Tier::FrontDoor;
+const NEEDS: &[&str] = &["kernel base", "guest programs"];
+
+pub(super) fn jobs() -> Vec<Job> {
+    vec![
+        Job::new("make run", TIER, NEEDS, |desk| {
+            Ok(vec![
+                test("make help names every target", help(desk)),
+                test("make run ends in PASS", run(desk)),
+            ])
+        }),
+        Job::new("make vm", TIER, NEEDS, |desk| {
+            Ok(vec![
+                test("make vm: files, parameters and reevectl are there", vm_surroundings(desk)),
+                test("make vm: a script that exits 7 fails", vm_seven(desk)),
+                test("make vm: a script that hangs is a timeout", vm_timeout(desk)),
+                test("make vm: unreadable requests are refused", vm_refusals(desk)),
+            ])
+        }),
+        Job::new("make ext", TIER, NEEDS, |desk| {
+            Ok(vec![
+                test("make ext and vm: a WARN of somebody's module fails", ext_warn(desk)),
+                test("make ext and vm: a C driver records its locks", ext_c(desk, "base")),
+            ])
+        }),
+        Job::new("make ext debug", TIER, &["kernel debug", "guest programs"], |desk| {
+            Ok(vec![test(
+                "make ext and vm: a C driver records its locks (debug kernel)",
+                ext_c(desk, "debug"),
+            )])
+        }),
+    ]
+}
+
+fn test(name: &str, result: Result<()>) -> Record {
+    Record::from_result(TIER, name, result)
+}
+
+/// `make`, with what it prints kept.
+fn make(desk: &Desk, arguments: &[&str]) -> Result<Done> {
+    let mut command = desk.command("make");
+    command.args(["--silent", "--no-print-directory"]);
+    desk.run_merged(command.args(arguments), "make.log")
+}
+
+/// `make vm`: did it succeed, and what does its last `vm: exit` line say?
+fn make_vm(desk: &Desk, arguments: &[&str]) -> Result<(bool, String)> {
+    let done = make(desk, &[&["vm"], arguments].concat())?;
+    let exits = done.stdout.lines().rev();
+    // make adds its own line about the error after ours.
+    let line = exits
+        .filter_map(|line| line.strip_prefix("vm: exit "))
+        .next()
+        .with_context(|| format!("no line 'vm: exit':\n{}", tail(&done.stdout, 15)))?;
+    Ok((done.success, line.to_owned()))
+}
+
+fn expect_vm(desk: &Desk, arguments: &[&str], success: bool, exit: &str) -> Result<()> {
+    let (succeeded, said) = make_vm(desk, arguments)?;
+    if succeeded != success || !said.starts_with(exit) {
+        let log = desk.tail(&desk.dir.join("make.log"), 15);
+        bail!("wanted 'vm: exit {exit}', got 'vm: exit {said}' and make's success {succeeded}:\n{log}");
+    }
+    Ok(())
+}
+
+/// Writes a script; gives `SCRIPT=...`.
+fn script(desk: &Desk, name: &str, text: &str) -> Result<String> {
+    let path = desk.dir.join(name);
+    fs::write(&path, text)?;
+    Ok(format!("SCRIPT={}", path.display()))
+}
+
+fn help(desk: &Desk) -> Result<()> {
+    let text = make(desk, &[])?.stdout;
+    for target in [
+        "run", "test", "deps", "kernel", "modules", "vm", "shell", "ext", "lint", "clean",
+    ] {
+        if !text.contains(&format!("make {target} ")) {
+            bail!("make says nothing about 'make {target}'");
+        }
+    }
+    Ok(())
+}
+
+fn run(desk: &Desk) -> Result<()> {
+    let done = make(desk, &["run"])?;
+    let said = tail(&done.stdout, 25);
+    if !done.success || !done.stdout.contains("verdict: PASS") {
+        bail!("make run did not end in PASS:\n{said}");
+    }
+    let path = desk.build.join("report.json");
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)
+        .with_context(|| format!("{} is no JSON", path.display()))?;
+    if report["passed"] != true {
+        bail!("{} does not say that it passed", path.display());
+    }
+    Ok(())
+}
+
+fn vm_surroundings(desk: &Desk) -> Result<()> {
+    let file = desk.dir.join("beside.txt");
+    fs::write(&file, "beside\n")?;
+    let script = script(
+        desk,
+        "surroundings.sh",
+        "#!/bin/sh -e\n\
+         echo 'WARNING: a script may say so'\n\
+         [ \"$(cat beside.txt)\" = beside ]\n\
+         [ \"$(id -u)\" = 0 ]\n\
+         reevectl --help >/dev/null\n\
+         [ -c /dev/reeve ]\n\
+         [ \"$(cat /sys/module/reeve/parameters/enable_builtin_tests)\" = 1 ]\n\
+         grep -q '^MemTotal: *[67]' /proc/meminfo\n\
+         [ \"$(nproc)\" = 1 ]\n",
+    )?;
+    let files = format!("FILES={}", file.display());
+    let arguments = [&*script, &*files, "PARAMS=enable_builtin_tests=1", "MEM=768", "SMP=1"];
+    expect_vm(desk, &arguments, true, "0")
+}
+
+fn vm_seven(desk: &Desk) -> Result<()> {
+    let script = script(desk, "seven.sh", "[ ! -e /dev/reeve ] || exit 8\nexit 7\n")?;
+    expect_vm(desk, &[&script, "LOAD=0"], false, "7")
+}
+
+fn vm_timeout(desk: &Desk) -> Result<()> {
+    let script = script(desk, "hang.sh", "#!/bin/sh\nexec sleep 100000\n")?;
+    expect_vm(desk, &[&script, "TIMEOUT=30"], false, "timeout after 30 s")
+}
+
+fn vm_refusals(desk: &Desk) -> Result<()> {
+    for (arguments, words) in [
+        (&["vm"][..], "needs a script"),
+        (&["vm", "SCRIPT=/does/not/exist"], "there is no file"),
+        (&["vm", "SCRIPT=Makefile", "FILES=/does/not/exist"], "there is no file"),
+        (&["vm", "SCRIPT=Makefile", "KERNEL=nonsense"], "there is no kernel 'nonsense'"),
+        (&["ext"], "needs a directory"),
+        (&["modules", "KDIR=/does/not/exist"], "there is no directory"),
+        (&["modules", "KDIR=/tmp"], "not a configured kernel"),
+        (&["kernel", "KERNEL_SRC=/tmp"], "not a Linux source tree"),
+    ] {
+        let done = make(desk, arguments)?;
+        if done.success || !done.stdout.contains(words) {
+            bail!("make {} should have said '{words}':\n{}", arguments.join(" "), tail(&done.stdout, 8));
+        }
+    }
+    Ok(())
+}
+
+/// Builds the module in `selftests/NAME` and gives the paths of what came out and of the script beside it.
+fn ext(desk: &Desk, name: &str, kernel: &str) -> Result<(PathBuf, PathBuf)> {
+    let dir = desk.root.join("selftests").join(name);
+    let m = format!("M={}", dir.display());
+    let done = make(desk, &["ext", &m, &format!("KERNEL={kernel}")])?;
+    if !done.success {
+        bail!("make ext {m} failed:\n{}", tail(&done.stdout, 20));
+    }
+    let with_end = |end: &str| -> Result<PathBuf> {
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == end) {
+                return Ok(path);
+            }
+        }
+        bail!("there is no .{end} file in {}", dir.display())
+    };
+    Ok((with_end("ko")?, with_end("sh")?))
+}
+
+fn ext_warn(desk: &Desk) -> Result<()> {
+    let (module, script) = ext(desk, "ext-warn", "base")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    expect_vm(desk, &[&files, &script, "LOAD=0"], false, "kernel splat: WARNING")
+}
+
+fn ext_c(desk: &Desk, kernel: &str) -> Result<()> {
+    let (module, script) = ext(desk, "ext-c", kernel)?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    let kernel = format!("KERNEL={kernel}");
+    expect_vm(desk, &[&files, &script, &kernel], true, "0")
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The tiers that run in a guest: KUnit, the selftests, inserting and removing over and over.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{bail, Result};
+
+use super::desk::Desk;
+use super::jobs::Job;
+use super::record::{Record, Tier};
+use crate::ktap;
+use crate::machine::{Accel, Job as GuestJob, Machine};
+use crate::vm::{self, End, Outcome, Silent};
+
+/// Runs the suites by inserting the module, then shows the results of those that were not there before.
+const KUNIT_SCRIPT: &str = include_str!("../guest/kunit.sh");
+/// Inserts and removes, with a KTAP line for each turn.
+const CYCLES_SCRIPT: &str = include_str!("../guest/cycles.sh");
+const SELFTESTS_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests\n";
+
+/// The parameters that the guest's tests expect.
+const TEST_PARAMS: &str = "enable_builtin_tests=1";
+
+/// An emulated debug kernel is slow, and may share its processors with a compiler.
+const LIMIT: Duration = Duration::from_secs(1200);
+
+/// One boot: which kernel, which build of the module, and what to do in it.
+pub(super) struct Boot {
+    pub(super) kernel: &'static str,
+    pub(super) variant: &'static str,
+    pub(super) load: bool,
+    pub(super) script: &'static str,
+}
+
+impl Boot {
+    /// The KUnit suites of that build.
+    pub(super) fn kunit(kernel: &'static str, variant: &'static str) -> Self {
+        Self {
+            kernel,
+            variant,
+            load: false,
+            script: KUNIT_SCRIPT,
+        }
+    }
+
+    /// The guest's tests on that build.
+    pub(super) fn selftests(kernel: &'static str, variant: &'static str) -> Self {
+        Self {
+            kernel,
+            variant,
+            load: true,
+            script: SELFTESTS_SCRIPT,
+        }
+    }
+
+    /// Inserting and removing that build.
+    pub(super) fn cycles(kernel: &'static str, variant: &'static str) -> Self {
+        Self {
+            kernel,
+            variant,
+            load: false,
+            script: CYCLES_SCRIPT,
+        }
+    }
+
+    /// Boots. What it leaves is in the desk's directory.
+    pub(super) fn run(&self, desk: &Desk) -> Result<Outcome> {
+        let built = desk.front(&["module", self.kernel, self.variant])?;
+        let [kernel, module] = built.as_slice() else {
+            bail!("front.sh module answered {built:?}");
+        };
+        let machine = Machine {
+            kernel: kernel.into(),
+            module: Some(module.into()),
+            programs: Some(desk.build.join("guest")),
+            params: TEST_PARAMS.to_owned(),
+            no_load: !self.load,
+            files: Vec::new(),
+            mem: 1024,
+            smp: 2,
+            accel: Accel::Tcg,
+            qemu_args: String::new(),
+            dir: desk.dir.join("vm"),
+        };
+        let job = GuestJob::Script {
+            name: "test.sh",
+            content: self.script.as_bytes(),
+            capture: true,
+        };
+        let outcome = vm::run(&machine, job, LIMIT, &mut Silent)?;
+        fs::write(desk.dir.join("output.txt"), outcome.output.join("\n") + "\n")?;
+        Ok(outcome)
+    }
+
+    /// Boots and reads the KTAP that the script printed. The kernel's own verdict is one more record.
+    pub(super) fn records(&self, desk: &Desk, tier: Tier, prefix: &str) -> Result<Vec<Record>> {
+        let outcome = self.run(desk)?;
+        let mut records = records_of(tier, prefix, &outcome.output.join("\n"));
+        let any_failed = records.iter().any(Record::is_failure);
+        records.push(kernel_verdict(desk, tier, prefix, &outcome, any_failed));
+        Ok(records)
+    }
+}
+
+/// The cases of a KTAP text.
+pub(super) fn records_of(tier: Tier, prefix: &str, ktap: &str) -> Vec<Record> {
+    ktap::Parser::parse(ktap)
+        .into_iter()
+        .map(|case| Record::from_case(tier, prefix, case))
+        .collect()
+}
+
+fn kernel_verdict(desk: &Desk, tier: Tier, prefix: &str, outcome: &Outcome, any_failed: bool) -> Record {
+    let name = format!("{prefix}no splat, no leak, clean end");
+    match &outcome.end {
+        End::Status(0) => Record::passed(tier, name),
+        // A failing case made the script exit like this, and is counted itself.
+        End::Status(_) if any_failed => Record::passed(tier, name),
+        end => {
+            let leaks = outcome.facts.leaks.join("\n");
+            let console = desk.tail(&outcome.console, 15);
+            let why = format!("vm: exit {end}\n{leaks}\n{console}\nconsole: {}", outcome.console.display());
+            Record::failed(tier, name, why)
+        }
+    }
+}
+
+pub(super) fn jobs() -> Vec<Job> {
+    vec![
+        boot_job("kunit", Tier::Kunit, "", Boot::kunit("debug", "test")),
+        boot_job("selftests", Tier::Selftests, "", Boot::selftests("debug", "normal")),
+        boot_job(
+            "cycles debug",
+            Tier::Selftests,
+            "debug kernel: ",
+            Boot::cycles("debug", "normal"),
+        ),
+        boot_job(
+            "cycles base",
+            Tier::Selftests,
+            "base kernel: ",
+            Boot::cycles("base", "normal"),
+        ),
+    ]
+}
+
+fn boot_job(name: &'static str, tier: Tier, prefix: &'static str, boot: Boot) -> Job {
+    let kernel = match boot.kernel {
+        "base" => "kernel base",
+        _ => "kernel debug",
+    };
+    Job::new(name, tier, &[kernel, "guest programs"], move |desk| {
+        boot.records(desk, tier, prefix)
+    })
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs jobs that need each other, a few at a time, and tells how it goes.
+
+use std::collections::HashMap;
+use std::fs;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::desk::Desk;
+use super::record::{Record, Tier};
+
+/// How often the running jobs are listed.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+
+type Work = Box<dyn FnOnce(&Desk) -> Result<Vec<Record>> + Send>;
+
+/// A piece of work.
+pub struct Job {
+    /// Its name.
+    pub name: &'static str,
+    /// Where its failure counts if it cannot even run.
+    pub tier: Tier,
+    /// Jobs that must have succeeded before.
+    pub needs: Vec<&'static str>,
+    work: Work,
+}
+
+impl Job {
+    /// A job that gives records. Its own error is one failed record.
+    pub fn new(
+        name: &'static str,
+        tier: Tier,
+        needs: &[&'static str],
+        work: impl FnOnce(&Desk) -> Result<Vec<Record>> + Send + 'static,
+    ) -> Self {
+        Self {
+            name,
+            tier,
+            needs: needs.to_vec(),
+            work: Box::new(work),
+        }
+    }
+
+    fn broken(&self, why: impl Into<String>) -> Vec<Record> {
+        vec![Record::failed(self.tier, self.name, why)]
+    }
+}
+
+/// What has become of a job. One that gave records, though failed ones, has done its part for the others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Done,
+    Broken,
+}
+
+struct Message {
+    name: &'static str,
+    tier: Tier,
+    result: Result<Vec<Record>>,
+}
+
+/// Runs all jobs, at most `slots` at a time, earlier ones first. Gives all their records.
+pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>> {
+    let begin = Instant::now();
+    let mut waiting = jobs;
+    let mut states: HashMap<&'static str, State> = HashMap::new();
+    let mut running: HashMap<&'static str, (Instant, PathBuf)> = HashMap::new();
+    let mut records = Vec::new();
+    let (sender, receiver) = mpsc::channel::<Message>();
+    let mut report = |name: &str, took: Duration, new: Vec<Record>| {
+        show_job(begin.elapsed(), name, took, &new);
+        records.extend(new);
+    };
+
+    while !waiting.is_empty() || !running.is_empty() {
+        // What can no longer run, fails.
+        while let Some(index) = waiting.iter().position(|job| missing(job, &states).is_some()) {
+            let job = waiting.remove(index);
+            let why = missing(&job, &states).map(|need| format!("not run, because '{need}' failed"));
+            states.insert(job.name, State::Broken);
+            report(job.name, Duration::ZERO, job.broken(why.unwrap_or_default()));
+        }
+        let ready = |job: &Job| job.needs.iter().all(|need| states.contains_key(need));
+        while running.len() < slots {
+            let Some(index) = waiting.iter().position(&ready) else {
+                break;
+            };
+            let job = waiting.remove(index);
+            let own = own_desk(desk, job.name)?;
+            running.insert(job.name, (Instant::now(), own.log()));
+            start(job, own, sender.clone());
+        }
+        if running.is_empty() {
+            assert!(waiting.is_empty(), "jobs need each other in a circle or name none");
+            break;
+        }
+        match receiver.recv_timeout(HEARTBEAT) {
+            Ok(message) => {
+                let started = running.remove(message.name);
+                let took = started.map_or(Duration::ZERO, |(when, _)| when.elapsed());
+                let (state, new) = match message.result {
+                    Ok(new) => (State::Done, new),
+                    Err(error) => {
+                        let why = format!("{error:#}");
+                        (State::Broken, vec![Record::failed(message.tier, message.name, why)])
+                    }
+                };
+                states.insert(message.name, state);
+                report(message.name, took, new);
+            }
+            Err(RecvTimeoutError::Timeout) => show_running(begin.elapsed(), &running),
+            Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender"),
+        }
+    }
+    Ok(records)
+}
+
+fn missing(job: &Job, states: &HashMap<&'static str, State>) -> Option<&'static str> {
+    let broken = |need: &&&'static str| states.get(**need) == Some(&State::Broken);
+    job.needs.iter().find(broken).copied()
+}
+
+fn own_desk(desk: &Desk, name: &str) -> Result<Desk> {
+    let dir = desk.dir.join(name.replace(' ', "-"));
+    fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+    let desk = Desk { dir, ..desk.clone() };
+    fs::write(desk.log(), [])?;
+    Ok(desk)
+}
+
+fn start(job: Job, desk: Desk, sender: mpsc::Sender<Message>) {
+    let Job { name, tier, work, .. } = job;
+    thread::spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| work(&desk)))
+            .unwrap_or_else(|_| Err(anyhow::anyhow!("the harness itself failed, see above")));
+        // The receiver is only gone when the whole run is.
+        let _ = sender.send(Message { name, tier, result });
+    });
+}
+
+fn show_job(at: Duration, name: &str, took: Duration, records: &[Record]) {
+    let failed = records.iter().filter(|record| record.is_failure()).count();
+    let passed = records.len() - failed;
+    let word = if failed == 0 { "ok  " } else { "FAIL" };
+    let count = match (passed, failed) {
+        (0, 0) => String::new(),
+        (_, 0) => format!(": {passed} passed"),
+        _ => format!(": {passed} passed, {failed} failed"),
+    };
+    println!("[{:5} s] {word} {name}{count} ({} s)", at.as_secs(), took.as_secs());
+}
+
+fn show_running(at: Duration, running: &HashMap<&'static str, (Instant, PathBuf)>) {
+    let mut lines: Vec<String> = running
+        .iter()
+        .map(|(name, (since, log))| match last_words(log) {
+            Some(words) => format!("{name} ({} s: {words})", since.elapsed().as_secs()),
+            None => format!("{name} ({} s)", since.elapsed().as_secs()),
+        })
+        .collect();
+    lines.sort();
+    println!("[{:5} s] ...  {}", at.as_secs(), lines.join(", "));
+}
+
+/// What a job's log says last, without the time it begins with.
+fn last_words(log: &PathBuf) -> Option<String> {
+    let bytes = fs::read(log).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().rev().find(|line| !line.trim().is_empty())?;
+    let line = line.rsplit_once("s] ").map_or(line, |(_, words)| words);
+    Some(line.trim().chars().take(70).collect())
+}
+
+#[cfg(test)]
+#[path = "jobs_tests.rs"]
+mod tests;

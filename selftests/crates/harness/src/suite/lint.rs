@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Runs the checks of `selftests/setup/lint.sh` one by one, each a counted test.
+
+use anyhow::Result;
+
+use super::desk::{tail, Desk};
+use super::jobs::Job;
+use super::record::{Record, Tier};
+
+pub(super) fn jobs() -> Vec<Job> {
+    vec![Job::new("lint", Tier::Lint, &["kernel base"], checks)]
+}
+
+fn checks(desk: &Desk) -> Result<Vec<Record>> {
+    let mut records = Vec::new();
+    for name in desk.front(&["checks"])? {
+        let mut command = desk.command("selftests/setup/front.sh");
+        let done = desk.run_merged(command.args(["check", &name]), &format!("{name}.log"))?;
+        records.push(match done.success {
+            true => Record::passed(Tier::Lint, name),
+            false => Record::failed(Tier::Lint, name, tail(&done.stdout, 40)),
+        });
+    }
+    Ok(records)
+}

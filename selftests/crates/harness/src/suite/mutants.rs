@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Does the test run notice a mistake? Builds of the module with a deliberate one have to turn it red.
+
+use anyhow::{bail, Result};
+
+use super::desk::Desk;
+use super::guest::Boot;
+use super::jobs::Job;
+use super::record::{Outcome, Record, Tier};
+use crate::vm::End;
+
+const NEEDS: &[&str] = &["kernel base", "guest programs"];
+
+pub(super) fn jobs() -> Vec<Job> {
+    vec![
+        mutant("mutant kunit", "a failing KUnit case turns the run red", |desk| {
+            let records = Boot::kunit("base", "break-kunit").records(desk, Tier::Kunit, "")?;
+            some_case_failed(&records)
+        }),
+        mutant("mutant selftest", "a failing selftest turns the run red", |desk| {
+            let records = Boot::selftests("base", "break-selftest").records(desk, Tier::Selftests, "")?;
+            some_case_failed(&records)
+        }),
+        mutant("mutant splat", "a splat of the module turns the run red", |desk| {
+            let outcome = Boot::cycles("base", "break-splat").run(desk)?;
+            match &outcome.end {
+                End::Reason(reason) if reason.starts_with("kernel splat: ") => Ok(()),
+                end => bail!("the build with a deliberate WARN ended with: vm: exit {end}"),
+            }
+        }),
+    ]
+}
+
+fn mutant(job: &'static str, test: &'static str, run: fn(&Desk) -> Result<()>) -> Job {
+    Job::new(job, Tier::FrontDoor, NEEDS, move |desk| {
+        Ok(vec![Record::from_result(Tier::FrontDoor, test, run(desk))])
+    })
+}
+
+/// A case of its own must have failed: a run that broke down altogether proves nothing about the cases.
+fn some_case_failed(records: &[Record]) -> Result<()> {
+    let own = |record: &&Record| !record.name.ends_with("plan") && !record.name.ends_with("clean end");
+    let count = |wanted: fn(&Outcome) -> bool| {
+        let hits = records.iter().filter(own).filter(|record| wanted(&record.outcome));
+        hits.count()
+    };
+    let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let passed = count(|outcome| matches!(outcome, Outcome::Passed));
+    if failed == 0 {
+        bail!("the build with a deliberate mistake passed all its {passed} cases");
+    }
+    if passed == 0 {
+        bail!("not one case passed: more than the deliberate mistake is broken");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(name: &str) -> Record {
+        Record::failed(Tier::Kunit, name, "x")
+    }
+
+    #[test]
+    fn only_a_failing_case_among_good_ones_proves_it() {
+        let good = Record::passed(Tier::Kunit, "a");
+        assert!(some_case_failed(&[good.clone(), failed("b")]).is_ok());
+        assert!(some_case_failed(std::slice::from_ref(&good)).is_err());
+        assert!(some_case_failed(&[failed("b")]).is_err());
+        assert!(some_case_failed(&[good.clone(), failed("plan")]).is_err());
+        assert!(some_case_failed(&[good, failed("no splat, no leak, clean end")]).is_err());
+    }
+}

@@ -1,0 +1,106 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0
+# The checks of `make lint`. Each is a function check_NAME that prints its complaints and returns non-zero if it has
+# any; the harness runs and counts them. Sourced.
+
+# The order is the order of running: the quick ones first.
+LINT_CHECKS=(spdx shell rustfmt_module rustfmt_programs checkpatch uapi_64 uapi_32 module_warnings module_doc
+	clippy programs_doc)
+
+# tracked PATTERN...: the files of the checkout that match, new ones that are not ignored included.
+tracked() {
+	local file
+	git -C "$REEVE_ROOT" ls-files --cached --others --exclude-standard -- "$@" | sort -u |
+		while read -r file; do
+			[ ! -f "$REEVE_ROOT/$file" ] || printf '%s\n' "$file"
+		done
+}
+
+# Every file says its licence, in its first lines.
+check_spdx() {
+	local file bad=0
+	while read -r file; do
+		case $file in
+		LICENSE | LICENSES/* | *Cargo.lock) continue ;;
+		esac
+		if ! head -n 3 "$REEVE_ROOT/$file" | grep -q 'SPDX-License-Identifier: '; then
+			echo "$file: no SPDX-License-Identifier in its first three lines"
+			bad=1
+		fi
+	done < <(tracked)
+	return "$bad"
+}
+
+check_shell() {
+	local init=selftests/crates/harness/src/guest/init.sh
+	cd "$REEVE_ROOT" || return
+	shellcheck -x selftests/setup/front.sh selftests/setup/selftest.sh .ci/run || return
+	# busybox's shell has the `local` that plain sh lacks; settings come from the harness.
+	shellcheck -s dash -e SC1091,SC2154 "$init" || return
+	local scripts
+	mapfile -t scripts < <(tracked 'selftests/*.sh' | grep -v -e '^selftests/setup/' -e "^$init\$")
+	[ ${#scripts[@]} -eq 0 ] || shellcheck "${scripts[@]}"
+}
+
+check_rustfmt_module() { check_format 'rust/*.rs'; }
+
+check_rustfmt_programs() { check_format 'selftests/*.rs'; }
+
+check_format() {
+	local files
+	mapfile -t files < <(tracked "$1")
+	cd "$REEVE_ROOT" || return
+	if ! "$RUSTFMT" --check --color never --edition 2021 "${files[@]}"; then
+		echo "put it right with: $RUSTFMT --edition 2021 FILE"
+		return 1
+	fi
+}
+
+check_checkpatch() {
+	local files
+	mapfile -t files < <(tracked '*.c' '*.h')
+	# It leaves a file where it stands.
+	cd "$BUILD" || return
+	perl "$KERNEL_SOURCE/scripts/checkpatch.pl" --no-tree --strict --quiet --terse --show-types --no-summary \
+		--ignore BIT_MACRO,CAMELCASE -f "${files[@]/#/$REEVE_ROOT/}"
+}
+
+check_uapi_64() { check_uapi -m64; }
+
+check_uapi_32() { check_uapi -m32; }
+
+# The ABI's header by itself, for a caller of that width, without a byte of padding that is not spelled out.
+check_uapi() {
+	"$LLVM_BIN/clang" "$1" -fsyntax-only -std=gnu11 -Wall -Wextra -Wpadded -Werror -x c \
+		-isystem "/usr/include/$(gcc -print-multiarch)" "$REEVE_ROOT/rust/uapi/reeve.h"
+}
+
+check_module_warnings() {
+	build_module base lint
+	! grep -nE '(^|: )warning: ' "$LOGS/module-base-lint.log"
+}
+
+# rustdoc with the words the compiler got. What is private is the only thing there is to document in a module.
+check_module_doc() {
+	local out words
+	build_module base normal
+	out=$(module_dir base normal)
+	words=$(sed -n 's/^savedcmd_.*reeve_main\.o := //p' "$out/rust/.reeve_main.o.cmd")
+	[ -n "$words" ] || { echo "the build of the module left no command to imitate" && return 1; }
+	words=$(printf '%s' "$words" | sed \
+		-e "s# $RUSTC # $RUSTDOC -Dwarnings -Arustdoc::private_intra_doc_links --document-private-items #" \
+		-e 's#--emit=[^ ]*##g' -e 's#--remap-path-scope=[^ ]*##' -e 's#--crate-type rlib##' -e "s#--out-dir [^ ]*#--out-dir $BUILD/doc/module#")
+	cd "$out" || return
+	RUSTC_BOOTSTRAP=1 REEVE_BINDINGS="$out/rust/ffi/bindings_generated.rs" sh -c "$words"
+}
+
+check_clippy() { workspace clippy --workspace --all-targets -- -D warnings; }
+
+check_programs_doc() { RUSTDOCFLAGS=-Dwarnings workspace doc --workspace --no-deps --document-private-items; }
+
+# workspace VERB ARGUMENT...: cargo, its output shown.
+workspace() {
+	local verb=$1
+	shift
+	CARGO_TARGET_DIR=$BUILD/cargo "$CARGO" "$verb" --manifest-path "$REEVE_ROOT/selftests/Cargo.toml" "$@"
+}
