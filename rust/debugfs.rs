@@ -2,7 +2,7 @@
 
 //! /sys/kernel/debug/reeve: the directory that each system puts its files into.
 
-use kernel::debugfs::Dir;
+use crate::ffi::debugfs::Dir;
 
 /// The directory; dropping it removes it.
 pub(crate) struct Root {
@@ -18,7 +18,6 @@ impl Root {
     }
 
     /// Where a system's files go.
-    #[expect(dead_code)]
     pub(crate) fn dir(&self) -> &Dir {
         &self.dir
     }

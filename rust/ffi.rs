@@ -6,15 +6,25 @@
 //! by Kbuild from `bindings_helper.h`.
 
 pub(crate) mod context;
+pub(crate) mod debugfs;
 pub(crate) mod hierarchy;
 mod lock_order;
+pub(crate) mod member_list;
+pub(crate) mod node;
+pub(crate) mod pages;
+pub(crate) mod params;
 pub(crate) mod record;
 pub(crate) mod report;
+pub(crate) mod shmem;
+pub(crate) mod task;
+pub(crate) mod uapi;
+pub(crate) mod user;
 
 /// Bindings of our own C and of the user ABI; C names the kernel knows come from its bindings.
 #[allow(
     clippy::all,
     dead_code,
+    improper_ctypes,
     missing_docs,
     non_camel_case_types,
     non_upper_case_globals,

@@ -8,11 +8,12 @@
 //! | [`pure`] | logic without kernel types, tested on the host too |
 //! | [`ffi`] | everything unsafe: C shims, bindings, wrappers |
 //! | [`lock_order`] | lock-order tracking and its sanity suite |
-//! | `tt` | page accounting: translation tables, limits, swapping |
-//! | `dev` | /dev/reeve |
+//! | [`tt`] | page accounting: translation tables, limits, swapping |
+//! | [`dev`] | /dev/reeve |
 //! | [`debugfs`] | /sys/kernel/debug/reeve |
 
 mod debugfs;
+mod dev;
 mod ffi;
 mod lock_order;
 #[allow(
@@ -24,7 +25,22 @@ mod lock_order;
     reason = "what only one of the two worlds uses stays with the rest"
 )]
 mod pure;
+mod tt;
 
+use crate::{
+    dev::{
+        OpenFile,
+        Shared, //
+    },
+    ffi::{
+        node::Registered,
+        params, //
+    },
+    tt::{
+        limits::Limits,
+        Manager, //
+    }, //
+};
 use kernel::prelude::*;
 
 module! {
@@ -37,6 +53,8 @@ module! {
 
 /// All state of the loaded module. Fields are dropped in order: the user's doors close first.
 struct Reeve {
+    _node: Pin<KBox<Registered<OpenFile>>>,
+    _tt_files: tt::debugfs::Files,
     _debugfs: debugfs::Root,
     _lock_order: lock_order::LockOrder,
 }
@@ -45,8 +63,17 @@ impl kernel::Module for Reeve {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: This is the only call, no lock exists yet, and the field is dropped last.
         let lock_order = unsafe { lock_order::LockOrder::new() }?;
+        let manager = Manager::new(Limits::parameters(), params::devices())?;
+        let debugfs = debugfs::Root::new();
+        let tt_files = tt::debugfs::Files::new(debugfs.dir(), &manager)?;
+        let shared = Shared {
+            manager,
+            sanity: lock_order.sanity_hierarchy(),
+        };
         Ok(Self {
-            _debugfs: debugfs::Root::new(),
+            _node: KBox::pin_init(Registered::new(c"reeve", shared), GFP_KERNEL)?,
+            _tt_files: tt_files,
+            _debugfs: debugfs,
             _lock_order: lock_order,
         })
     }

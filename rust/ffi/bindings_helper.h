@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What bindgen reads; see rust/Kbuild. */
 #include "shim.h"
+#include "tt_shim.h"
 #include "../uapi/reeve.h"

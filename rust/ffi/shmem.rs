@@ -5,7 +5,7 @@
 //! C header: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h)
 
 use super::{
-    bindings,
+    bindings as shim,
     pages::{
         PageMut,
         PageRef, //
@@ -13,6 +13,7 @@ use super::{
 };
 use core::ptr::NonNull;
 use kernel::{
+    bindings,
     error::from_err_ptr,
     page::PAGE_SHIFT,
     prelude::*, //
@@ -48,9 +49,8 @@ impl ShmemFile {
             .and_then(|n| n.checked_mul(1 << PAGE_SHIFT))
             .ok_or(EINVAL)?;
         // SAFETY: `name` is a string that lives on; the size is not negative.
-        let file = from_err_ptr(unsafe {
-            bindings::reeve_shim_shmem_create(name.as_char_ptr(), bytes)
-        })?;
+        let file =
+            from_err_ptr(unsafe { shim::reeve_shim_shmem_create(name.as_char_ptr(), bytes) })?;
         // INVARIANT: `shmem_file_setup()` succeeded, so it gave us a new file of that size and its
         // reference.
         let file = NonNull::new(file).ok_or(ENOMEM)?;
@@ -66,10 +66,10 @@ impl ShmemFile {
         // SAFETY: Both are valid pages: `to` is ours until `reeve_shim_put_page()`, `from` by its
         // lifetime. Nobody else knows the file, so nobody else accesses `to`'s content.
         unsafe {
-            bindings::reeve_shim_copy_highpage(to.as_ptr(), from.as_ptr());
+            shim::reeve_shim_copy_highpage(to.as_ptr(), from.as_ptr());
             bindings::set_page_dirty(to.as_ptr());
             bindings::mark_page_accessed(to.as_ptr());
-            bindings::reeve_shim_put_page(to.as_ptr());
+            shim::reeve_shim_put_page(to.as_ptr());
         }
         Ok(())
     }
@@ -84,8 +84,8 @@ impl ShmemFile {
         // SAFETY: Both are valid pages: `from` is ours until `reeve_shim_put_page()`, `to` by its
         // lifetime, which also says that nobody else accesses its content.
         unsafe {
-            bindings::reeve_shim_copy_highpage(to.as_ptr(), from.as_ptr());
-            bindings::reeve_shim_put_page(from.as_ptr());
+            shim::reeve_shim_copy_highpage(to.as_ptr(), from.as_ptr());
+            shim::reeve_shim_put_page(from.as_ptr());
         }
         Ok(())
     }
@@ -99,11 +99,7 @@ impl ShmemFile {
         // SAFETY: By the type invariant `self.file` is a live shmem file, and the index is inside
         // it, thus a `pgoff_t`.
         let page = from_err_ptr(unsafe {
-            bindings::reeve_shim_shmem_page(
-                self.file.as_ptr(),
-                index as usize,
-                bindings::REEVE_GFP_PAGE,
-            )
+            shim::reeve_shim_shmem_page(self.file.as_ptr(), index as usize, shim::REEVE_GFP_PAGE)
         })?;
         NonNull::new(page).ok_or(ENOMEM)
     }

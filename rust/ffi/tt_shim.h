@@ -17,12 +17,12 @@ struct seq_file;
  * A single page may wait for reclaim but never kills a process; a block of
  * pages is only taken when it is at hand.
  */
-static const gfp_t REEVE_GFP_PAGE = GFP_HIGHUSER | __GFP_RETRY_MAYFAIL |
-				    __GFP_NOWARN;
-static const gfp_t REEVE_GFP_BLOCK = (GFP_HIGHUSER & ~__GFP_DIRECT_RECLAIM) |
-				     __GFP_NORETRY | __GFP_NOMEMALLOC |
-				     __GFP_NOWARN;
-static const gfp_t REEVE_GFP_CLEAR = __GFP_ZERO;
+static const gfp_t __maybe_unused REEVE_GFP_PAGE =
+	GFP_HIGHUSER | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+static const gfp_t __maybe_unused REEVE_GFP_BLOCK =
+	(GFP_HIGHUSER & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY |
+	__GFP_NOMEMALLOC | __GFP_NOWARN;
+static const gfp_t __maybe_unused REEVE_GFP_CLEAR = __GFP_ZERO;
 
 void reeve_shim_copy_highpage(struct page *to, struct page *from);
 unsigned long reeve_shim_total_ram(void);

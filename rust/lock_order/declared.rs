@@ -58,9 +58,7 @@ hierarchy!("reeve" {
     [nestable] BoReservation,
     /// The list of devices and their turns.
     DeviceList,
-    /// The set of a device's buffer objects.
-    DeviceBos,
-    /// A device's LRU. Spinlock.
+    /// A device's lists of populated buffer objects, the LRU among them. Spinlock.
     DeviceLru,
     /// The turn to look at other threads' held locks. Spinlock.
     ContextReader,

@@ -8,10 +8,16 @@
 //! callers.
 #![deny(unsafe_code)]
 
+pub mod accounting;
+pub mod bo_rules;
 pub mod held;
 mod held_checks;
 pub mod lock_flags;
+pub mod page_runs;
+pub mod rotation;
 pub mod rules;
 pub mod sanity;
 pub mod sanity_cases;
+pub mod sizes;
+pub mod tt_state;
 pub mod violation;

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The calls on buffer objects.
+
+use super::{
+    args::{
+        read,
+        write, //
+    },
+    open_file::OpenFile, //
+};
+use crate::{
+    ffi::{
+        task,
+        uapi::{
+            consts::*,
+            Bo,
+            BoCreate,
+            BoInfo,
+            BoRw, //
+        },
+        user::{
+            copy_from_user,
+            copy_to_user,
+            user_ptr, //
+        }, //
+    },
+    pure::bo_rules::BoType,
+    tt::bo::BoRef, //
+};
+use kernel::prelude::*;
+
+/// The most bytes copied in one go. They pass through a buffer, because no page fault of user space
+/// may be taken while an object is reserved.
+const COPY_CHUNK: usize = 64 * 1024;
+
+impl OpenFile {
+    pub(super) fn bo_create(&self, arg: usize) -> Result<isize> {
+        let mut args = read::<BoCreate>(arg)?;
+        let ty = match args.type_ {
+            REEVE_BO_TYPE_DEVICE => BoType::Device,
+            REEVE_BO_TYPE_KERNEL => BoType::Kernel,
+            REEVE_BO_TYPE_SG => BoType::Sg,
+            _ => return Err(EINVAL),
+        };
+        if args.caching != REEVE_CACHING_CACHED {
+            return Err(EINVAL);
+        }
+        let zero_alloc = args.flags & REEVE_BO_CREATE_ZERO_ALLOC != 0;
+        if args.flags & !REEVE_BO_CREATE_ZERO_ALLOC != 0 || zero_alloc && ty != BoType::Device {
+            return Err(EINVAL);
+        }
+        // A bad size is a bad field, so it is refused before a bad device is looked up.
+        let extra = args.extra_pages.into();
+        crate::tt::table::Tt::new(args.size, extra, ty, zero_alloc)?;
+        let device = self
+            .manager
+            .devices()
+            .get(args.device as usize)
+            .ok_or(ENOENT)?;
+
+        let bo = BoRef::new(device, args.size, extra, ty, zero_alloc)?;
+        args.handle = self.handles.insert(bo)?;
+        if let Err(e) = write(arg, &args) {
+            // Nobody was told its name.
+            drop(self.handles.remove(args.handle));
+            return Err(e);
+        }
+        Ok(0)
+    }
+
+    pub(super) fn bo_destroy(&self, args: &mut Bo) -> Result {
+        drop(self.handles.remove(args.handle)?);
+        args.pages = 0;
+        Ok(())
+    }
+
+    pub(super) fn bo_populate(&self, args: &mut Bo) -> Result {
+        let bo = self.handles.get(args.handle)?;
+        args.pages = bo.reserve().populate(&*self.manager)?;
+        Ok(())
+    }
+
+    pub(super) fn bo_unpopulate(&self, args: &mut Bo) -> Result {
+        let bo = self.handles.get(args.handle)?;
+        args.pages = bo.reserve().unpopulate()?;
+        Ok(())
+    }
+
+    pub(super) fn bo_pin(&self, args: &mut Bo) -> Result {
+        let bo = self.handles.get(args.handle)?;
+        bo.reserve().pin()?;
+        args.pages = 0;
+        Ok(())
+    }
+
+    pub(super) fn bo_unpin(&self, args: &mut Bo) -> Result {
+        let bo = self.handles.get(args.handle)?;
+        bo.reserve().unpin()?;
+        args.pages = 0;
+        Ok(())
+    }
+
+    pub(super) fn bo_swapout(&self, args: &mut Bo) -> Result {
+        let bo = self.handles.get(args.handle)?;
+        args.pages = bo.reserve().swap_out()?;
+        Ok(())
+    }
+
+    pub(super) fn bo_info(&self, info: &mut BoInfo) -> Result {
+        fill_info(info, &self.handles.get(info.handle)?);
+        Ok(())
+    }
+
+    pub(super) fn bo_next(&self, info: &mut BoInfo) -> Result {
+        let (handle, bo) = self.handles.next(info.handle)?;
+        info.handle = handle;
+        fill_info(info, &bo);
+        Ok(())
+    }
+
+    pub(super) fn bo_read(&self, arg: usize) -> Result<isize> {
+        self.copy(arg, |bo, args, done, chunk| {
+            bo.reserve()
+                .read(args.offset + done, chunk, &*self.manager)?;
+            Ok(copy_to_user(user_ptr(args.addr, done)?, chunk))
+        })
+    }
+
+    pub(super) fn bo_write(&self, arg: usize) -> Result<isize> {
+        self.copy(arg, |bo, args, done, chunk| {
+            let arrived = copy_from_user(chunk, user_ptr(args.addr, done)?);
+            let arrived = chunk.get(..arrived).ok_or(EFAULT)?;
+            if !arrived.is_empty() {
+                bo.reserve()
+                    .write(args.offset + done, arrived, &*self.manager)?;
+            }
+            Ok(arrived.len())
+        })
+    }
+
+    /// Copies chunk by chunk with `step`, which gets what is done already and a buffer of the
+    /// chunk's length and answers how many bytes it copied; fewer mean a bad address.
+    fn copy(
+        &self,
+        arg: usize,
+        step: impl Fn(&BoRef, &BoRw, u64, &mut [u8]) -> Result<usize>,
+    ) -> Result<isize> {
+        let mut args = read::<BoRw>(arg)?;
+        let bo = self.handles.get(args.handle)?;
+        bo.reserve().check_copy(args.offset, args.length)?;
+        args.done = 0;
+
+        let chunk = args.length.min(COPY_CHUNK as u64) as usize;
+        let mut buffer = KVVec::from_elem(0u8, chunk, GFP_KERNEL)?;
+        let result = loop {
+            let left = args.length - args.done;
+            if left == 0 {
+                break Ok(());
+            }
+            if let Err(e) = task::breathe() {
+                break Err(e);
+            }
+            let length = left.min(chunk as u64) as usize;
+            let Some(part) = buffer.get_mut(..length) else {
+                break Err(EINVAL);
+            };
+            match step(&bo, &args, args.done, part) {
+                Ok(copied) => {
+                    args.done += copied as u64;
+                    if copied < length {
+                        break Err(EFAULT);
+                    }
+                }
+                Err(e) => break Err(e),
+            }
+        };
+        // Also when it ended early: the caller learns how far it came.
+        write(arg, &args)?;
+        result.map(|()| 0)
+    }
+}
+
+fn fill_info(info: &mut BoInfo, bo: &BoRef) {
+    let facts = bo.reserve().facts();
+    info.type_ = match bo.ty() {
+        BoType::Device => REEVE_BO_TYPE_DEVICE,
+        BoType::Kernel => REEVE_BO_TYPE_KERNEL,
+        BoType::Sg => REEVE_BO_TYPE_SG,
+    };
+    info.size = bo.size();
+    info.num_pages = facts.num_pages;
+    info.pages_resident = facts.resident;
+    info.pages_charged = facts.charged;
+    info.flags = facts.flags;
+    info.caching = REEVE_CACHING_CACHED;
+    info.pin_count = facts.pins;
+    info.device = bo.device().index();
+}

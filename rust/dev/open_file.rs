@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open `/dev/reeve`.
+
+use super::{
+    args::call,
+    handles::Handles, //
+};
+use crate::{
+    ffi::{
+        hierarchy::Hierarchy,
+        node::Node,
+        uapi::{
+            consts::*,
+            Bo,
+            BoCreate,
+            BoInfo,
+            BoRw,
+            LockSanity,
+            Stats,
+            Version, //
+        }, //
+    },
+    lock_order::with_context,
+    tt::Manager, //
+};
+use kernel::{
+    ioctl::_IOWR,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What all open files share.
+pub(crate) struct Shared {
+    /// The devices.
+    pub(crate) manager: Arc<Manager>,
+    /// The hierarchy that the lock sanity suite runs on.
+    pub(crate) sanity: &'static Hierarchy,
+}
+
+/// An open file: its handles, and what they need.
+#[pin_data]
+pub(crate) struct OpenFile {
+    pub(super) manager: Arc<Manager>,
+    pub(super) sanity: &'static Hierarchy,
+    #[pin]
+    pub(super) handles: Handles,
+}
+
+impl Node for OpenFile {
+    type Shared = Shared;
+
+    fn open(shared: &Shared) -> Result<Pin<KBox<Self>>> {
+        KBox::pin_init(
+            pin_init!(Self {
+                manager: shared.manager.clone(),
+                sanity: shared.sanity,
+                handles <- Handles::new(),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
+        with_context(|| self.dispatch(cmd, arg))
+    }
+
+    fn release(self: Pin<KBox<Self>>) {
+        // Ends every object that only this file named.
+        with_context(|| drop(self));
+    }
+}
+
+/// The number of an ioctl that takes a `T` both ways.
+const fn number<T>(nr: u32) -> u32 {
+    _IOWR::<T>(REEVE_IOC_MAGIC, nr)
+}
+
+const VERSION: u32 = number::<Version>(REEVE_NR_VERSION);
+const STATS: u32 = number::<Stats>(REEVE_NR_STATS);
+const BO_CREATE: u32 = number::<BoCreate>(REEVE_NR_BO_CREATE);
+const BO_DESTROY: u32 = number::<Bo>(REEVE_NR_BO_DESTROY);
+const BO_INFO: u32 = number::<BoInfo>(REEVE_NR_BO_INFO);
+const BO_NEXT: u32 = number::<BoInfo>(REEVE_NR_BO_NEXT);
+const BO_POPULATE: u32 = number::<Bo>(REEVE_NR_BO_POPULATE);
+const BO_UNPOPULATE: u32 = number::<Bo>(REEVE_NR_BO_UNPOPULATE);
+const BO_PIN: u32 = number::<Bo>(REEVE_NR_BO_PIN);
+const BO_UNPIN: u32 = number::<Bo>(REEVE_NR_BO_UNPIN);
+const BO_SWAPOUT: u32 = number::<Bo>(REEVE_NR_BO_SWAPOUT);
+const BO_READ: u32 = number::<BoRw>(REEVE_NR_BO_READ);
+const BO_WRITE: u32 = number::<BoRw>(REEVE_NR_BO_WRITE);
+const LOCK_SANITY: u32 = number::<LockSanity>(REEVE_NR_LOCK_SANITY);
+
+impl OpenFile {
+    fn dispatch(&self, cmd: u32, arg: usize) -> Result<isize> {
+        match cmd {
+            VERSION => call(arg, |v| self.version(v)),
+            STATS => call(arg, |s| self.stats(s)),
+            BO_CREATE => self.bo_create(arg),
+            BO_DESTROY => call(arg, |bo| self.bo_destroy(bo)),
+            BO_INFO => call(arg, |info| self.bo_info(info)),
+            BO_NEXT => call(arg, |info| self.bo_next(info)),
+            BO_POPULATE => call(arg, |bo| self.bo_populate(bo)),
+            BO_UNPOPULATE => call(arg, |bo| self.bo_unpopulate(bo)),
+            BO_PIN => call(arg, |bo| self.bo_pin(bo)),
+            BO_UNPIN => call(arg, |bo| self.bo_unpin(bo)),
+            BO_SWAPOUT => call(arg, |bo| self.bo_swapout(bo)),
+            BO_READ => self.bo_read(arg),
+            BO_WRITE => self.bo_write(arg),
+            LOCK_SANITY => self.lock_sanity(arg),
+            _ => Err(ENOTTY),
+        }
+    }
+}

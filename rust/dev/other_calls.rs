@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The calls that are not about one buffer object.
+
+use super::{
+    args::write,
+    open_file::OpenFile, //
+};
+use crate::{
+    ffi::{
+        params,
+        uapi::{
+            consts::*,
+            LockSanity,
+            Stats,
+            Version, //
+        }, //
+    },
+    lock_order, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    transmute::AsBytes,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// The module's version.
+const RELEASE: &[u8] = b"0.1.0";
+
+impl OpenFile {
+    pub(super) fn version(&self, v: &mut Version) -> Result {
+        v.abi_major = REEVE_ABI_MAJOR;
+        v.abi_minor = REEVE_ABI_MINOR;
+        v.features = u64::from(REEVE_FEATURE_LOCK_ORDER | REEVE_FEATURE_PAGE_ACCOUNTING);
+        if params::enable_builtin_tests() {
+            v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);
+        }
+        v.page_size = PAGE_SIZE as u32;
+        v.devices = self.manager.devices().len() as u32;
+        v.release = [0; 32];
+        for (to, from) in v.release.iter_mut().zip(RELEASE) {
+            *to = *from;
+        }
+        Ok(())
+    }
+
+    pub(super) fn stats(&self, s: &mut Stats) -> Result {
+        let books = self.manager.books();
+        let counted = books.counted();
+        let limits = books.limits.get();
+        let statistics = &books.statistics;
+        s.pages_allocated = counted.pages;
+        s.dma32_pages_allocated = counted.dma32;
+        s.pages_limit = limits.pages;
+        s.dma32_pages_limit = limits.dma32;
+        s.buffer_objects = books.objects();
+        s.populates = statistics.populates.get();
+        s.unpopulates = statistics.unpopulates.get();
+        s.swapouts = statistics.swapouts.get();
+        s.swapins = statistics.swapins.get();
+        s.swapped_pages = statistics.swapped_pages.get();
+        s.overcommits = statistics.overcommits.get();
+        s.lock_violations = lock_order::total_violations();
+        Ok(())
+    }
+
+    /// Too large for the stack, so it does not go through [`super::args::call`].
+    pub(super) fn lock_sanity(&self, arg: usize) -> Result<isize> {
+        if !params::enable_builtin_tests() {
+            return Err(EPERM);
+        }
+        let mut asked = KBox::new(LockSanity::default(), GFP_KERNEL)?;
+        UserSlice::new(UserPtr::from_addr(arg), core::mem::size_of::<LockSanity>())
+            .reader()
+            .read_slice(asked.as_bytes_mut())?;
+        if asked.flags != 0 || asked.pad != 0 || asked.reserved != [0; 2] {
+            return Err(EINVAL);
+        }
+        let result = lock_order::sanity::run(self.sanity)?;
+        write(arg, &*result)?;
+        Ok(0)
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The structs of the user ABI as plain bytes, so that they can be copied from and to user space.
+
+use super::bindings;
+use kernel::transmute::{
+    AsBytes,
+    FromBytes, //
+};
+
+pub(crate) use bindings::{
+    reeve_bo as Bo,
+    reeve_bo_create as BoCreate,
+    reeve_bo_info as BoInfo,
+    reeve_bo_rw as BoRw,
+    reeve_lock_sanity as LockSanity,
+    reeve_stats as Stats,
+    reeve_version as Version, //
+};
+
+/// Constants of the ABI, under their names in `reeve.h`.
+pub(crate) mod consts {
+    pub(crate) use super::bindings::{
+        REEVE_ABI_MAJOR,
+        REEVE_ABI_MINOR,
+        REEVE_BO_CREATE_ZERO_ALLOC,
+        REEVE_BO_TYPE_DEVICE,
+        REEVE_BO_TYPE_KERNEL,
+        REEVE_BO_TYPE_SG,
+        REEVE_CACHING_CACHED,
+        REEVE_FEATURE_LOCK_ORDER,
+        REEVE_FEATURE_LOCK_SANITY,
+        REEVE_FEATURE_PAGE_ACCOUNTING,
+        REEVE_IOC_MAGIC,
+        REEVE_NR_BO_CREATE,
+        REEVE_NR_BO_DESTROY,
+        REEVE_NR_BO_INFO,
+        REEVE_NR_BO_NEXT,
+        REEVE_NR_BO_PIN,
+        REEVE_NR_BO_POPULATE,
+        REEVE_NR_BO_READ,
+        REEVE_NR_BO_SWAPOUT,
+        REEVE_NR_BO_UNPIN,
+        REEVE_NR_BO_UNPOPULATE,
+        REEVE_NR_BO_WRITE,
+        REEVE_NR_LOCK_SANITY,
+        REEVE_NR_STATS,
+        REEVE_NR_VERSION, //
+    };
+}
+
+/// The bits of `reeve_bo_info::flags` are those that the pure rules derive.
+const _: () = {
+    use crate::pure::bo_rules::flags;
+
+    assert!(bindings::REEVE_BO_POPULATED == flags::POPULATED);
+    assert!(bindings::REEVE_BO_SWAPPED == flags::SWAPPED);
+    assert!(bindings::REEVE_BO_BACKED_UP == flags::BACKED_UP);
+    assert!(bindings::REEVE_BO_ZERO_ALLOC == flags::ZERO_ALLOC);
+    assert!(bindings::REEVE_BO_EXTERNAL == flags::EXTERNAL);
+    assert!(bindings::REEVE_BO_ON_LRU == flags::ON_LRU);
+};
+
+/// Implements the two traits for structs whose size is the sum of their fields'.
+macro_rules! plain {
+    ($($ty:ty = $size:literal,)*) => {$(
+        const _: () = assert!(core::mem::size_of::<$ty>() == $size);
+        // SAFETY: The struct consists of integers and arrays of them, so any bytes are a value.
+        unsafe impl FromBytes for $ty {}
+        // SAFETY: It has no padding, for its fields add up to its size, as asserted above; and no
+        // interior mutability.
+        unsafe impl AsBytes for $ty {}
+    )*};
+}
+
+plain! {
+    Version = 72,
+    BoCreate = 48,
+    Bo = 32,
+    BoInfo = 88,
+    BoRw = 56,
+    Stats = 192,
+    LockSanity = 1480,
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page accounting: buffer objects, the pages behind them, and what happens when those get many.
+//!
+//! From the outside in:
+//! - [`manager`]: the list of devices and global swapout; everything hangs off it.
+//! - [`device`]: a device's LRU of buffer objects.
+//! - [`bo`]: a buffer object and its reservation.
+//! - [`table`]: the TT, that is the pages behind an object and where its content is.
+//! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
+//!
+//! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
+
+pub(crate) mod bo;
+pub(crate) mod books;
+pub(crate) mod charge;
+pub(crate) mod debugfs;
+pub(crate) mod device;
+pub(crate) mod limits;
+pub(crate) mod manager;
+pub(crate) mod reservation;
+pub(crate) mod small_list;
+pub(crate) mod table;
+
+#[cfg(reeve_kunit)]
+mod tests;
+
+pub(crate) use self::manager::Manager;

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A buffer object.
+//!
+//! C original: `struct ttm_buffer_object`.
+
+use super::{
+    device::Device,
+    reservation::Reservation,
+    table::Tt, //
+};
+use crate::{
+    ffi::{
+        member_list::Linked,
+        task, //
+    },
+    lock_order::{
+        declared::BoReservation,
+        typed::{
+            new_tracked,
+            Mutex, //
+        }, //
+    },
+    pure::bo_rules::BoType,
+};
+use core::ops::Deref;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+/// A buffer object.
+///
+/// Its device's lists refer to it while it holds pages. That does not keep it alive: it ends with
+/// the last [`BoRef`].
+#[pin_data]
+pub(crate) struct Bo {
+    device: Arc<Device>,
+    size: u64,
+    ty: BoType,
+    /// How many [`BoRef`]s there are.
+    users: Atomic<u64>,
+    /// Its turn in the LRU; written with the LRU's lock held.
+    turn: Atomic<u64>,
+    /// What `Tt::resident_pages` said when it was listed; written with the reservation held, and
+    /// constant while it is listed.
+    resident: Atomic<u64>,
+    #[pin]
+    reserved: Mutex<Reserved, BoReservation>,
+}
+
+/// What the reservation protects.
+pub(super) struct Reserved {
+    /// None only before [`Reservation::create_tt`], in tests.
+    pub(super) tt: Option<Tt>,
+    /// Pins in force.
+    pub(super) pins: u32,
+}
+
+impl Bo {
+    /// The device it belongs to.
+    #[inline]
+    pub(crate) fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Bytes asked for when it was made.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// What it is for.
+    pub(crate) fn ty(&self) -> BoType {
+        self.ty
+    }
+
+    /// The lock that [`Reservation`] takes.
+    #[inline]
+    pub(super) fn reserved(&self) -> &Mutex<Reserved, BoReservation> {
+        &self.reserved
+    }
+
+    /// Its turn in the LRU.
+    #[inline]
+    pub(super) fn turn(&self) -> u64 {
+        self.turn.load(Relaxed)
+    }
+
+    /// Sets its turn; the LRU's lock is held.
+    #[inline]
+    pub(super) fn set_turn(&self, turn: u64) {
+        self.turn.store(turn, Relaxed);
+    }
+
+    /// Pages it holds, while it is listed.
+    #[inline]
+    pub(super) fn resident_pages(&self) -> u64 {
+        self.resident.load(Relaxed)
+    }
+
+    /// Sets the pages it holds; the reservation is held and it is not listed.
+    #[inline]
+    pub(super) fn set_resident_pages(&self, pages: u64) {
+        self.resident.store(pages, Relaxed);
+    }
+}
+
+/// A use of a buffer object.
+///
+/// When the last one is dropped, the object's pages, storage and charge go, whatever its state and
+/// pins. That may sleep and takes the reservation, so drop it with no reservation or inner lock
+/// held.
+pub(crate) struct BoRef(Arc<Linked<Bo>>);
+
+impl BoRef {
+    /// Makes a buffer object of `device` with an empty TT: `size` bytes, `extra` pages behind them.
+    ///
+    /// `EINVAL`: a zero or overflowing size. `ENOMEM`: no memory. May sleep.
+    pub(crate) fn new(
+        device: &Arc<Device>,
+        size: u64,
+        extra: u64,
+        ty: BoType,
+        zero_alloc: bool,
+    ) -> Result<Self> {
+        let tt = Tt::new(size, extra, ty, zero_alloc)?;
+        Self::with_tt(device, size, ty, Some(tt))
+    }
+
+    /// Makes a buffer object with or without a TT. `ENOMEM`. May sleep.
+    pub(super) fn with_tt(
+        device: &Arc<Device>,
+        size: u64,
+        ty: BoType,
+        tt: Option<Tt>,
+    ) -> Result<Self> {
+        let bo = Arc::pin_init(
+            Linked::new(pin_init!(Bo {
+                device: device.clone(),
+                size,
+                ty,
+                users: Atomic::new(1),
+                turn: Atomic::new(0),
+                resident: Atomic::new(0),
+                reserved <- new_tracked!(Reserved { tt, pins: 0 }, c"reeve_bo"),
+            }? Error)),
+            GFP_KERNEL,
+        )?;
+        device.books().object_made();
+        Ok(Self(bo))
+    }
+
+    /// Reserves it, waiting for whoever has it reserved. May sleep.
+    #[inline]
+    pub(crate) fn reserve(&self) -> Reservation<'_> {
+        Reservation::take(&self.0)
+    }
+
+    /// Reserves it if nobody else has.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {
+        Reservation::try_take(&self.0)
+    }
+}
+
+impl Deref for BoRef {
+    type Target = Bo;
+
+    fn deref(&self) -> &Bo {
+        &self.0
+    }
+}
+
+impl Clone for BoRef {
+    fn clone(&self) -> Self {
+        self.0.users.fetch_add(1u64, Relaxed);
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for BoRef {
+    fn drop(&mut self) {
+        if self.0.users.fetch_sub(1u64, Full) == 1 {
+            self.reserve().retire();
+            self.0.device.books().object_gone();
+            task::cond_resched();
+        }
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The devices and their books; global swapout.
+//!
+//! C original: `struct ttm_global`, `ttm_global_swapout()`.
+
+use super::{
+    books::Books,
+    device::Device,
+    limits::Limits,
+    table::Reclaim, //
+};
+use crate::{
+    ffi::task,
+    lock_order::{
+        declared::DeviceList,
+        typed::{
+            new_tracked,
+            Mutex, //
+        }, //
+    },
+    pure::{
+        accounting::{
+            self,
+            Verdict, //
+        },
+        rotation::Rotation, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// How often the self-check looks again before it says that it could not.
+const SELF_CHECK_ATTEMPTS: u32 = 1000;
+
+/// All devices, and what they share.
+#[pin_data]
+pub(crate) struct Manager {
+    books: Arc<Books>,
+    devices: KVec<Arc<Device>>,
+    /// Whose turn it is to swap something out.
+    #[pin]
+    turns: Mutex<Rotation, DeviceList>,
+}
+
+impl Manager {
+    /// Makes `count` devices.
+    ///
+    /// `EINVAL`: none, or more than [`MAX_DEVICES`](crate::pure::rotation::MAX_DEVICES).
+    /// `ENOMEM`. May sleep.
+    pub(crate) fn new(limits: Limits, count: usize) -> Result<Arc<Self>> {
+        let turns = Rotation::new(count).ok_or(EINVAL)?;
+        if count == 0 {
+            return Err(EINVAL);
+        }
+        let books = Arc::new(Books::new(limits), GFP_KERNEL)?;
+        let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
+        for index in turns.iter() {
+            let device = Device::new(index as u32, books.clone())?;
+            devices.push(device, GFP_KERNEL)?;
+        }
+        Arc::pin_init(
+            pin_init!(Self {
+                books,
+                devices,
+                turns <- new_tracked!(turns, c"reeve_device_list"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The counters.
+    pub(crate) fn books(&self) -> &Arc<Books> {
+        &self.books
+    }
+
+    /// The devices, by number.
+    pub(crate) fn devices(&self) -> &[Arc<Device>] {
+        &self.devices
+    }
+
+    /// Swaps out one buffer object and answers the pages freed; 0: nothing is left.
+    ///
+    /// Devices are asked in turn; the one that gave pages is asked last next time. A device that
+    /// fails doesn't keep others from being asked; if none gives pages, its errno is the answer.
+    /// `EINTR`: a fatal signal arrived. May sleep; the caller holds at most reservations.
+    pub(crate) fn swap_out_one(&self) -> Result<u64> {
+        // The lock is not held while a device is at it, which may take long.
+        let turns = *self.turns.lock();
+        let mut answer = Ok(0);
+        for index in turns.iter() {
+            let Some(device) = self.devices.get(index) else {
+                continue;
+            };
+            match device.swap_out_one() {
+                Ok(0) => {}
+                Ok(pages) => {
+                    self.turns.lock().move_to_tail(index);
+                    return Ok(pages);
+                }
+                Err(EINTR) => return Err(EINTR),
+                Err(e) => answer = answer.and(Err(e)),
+            }
+        }
+        answer
+    }
+
+    /// Compares the counter with the pages that all TTs hold; invariant I1.
+    ///
+    /// Exact also while others populate and empty TTs: it looks again until nothing changed
+    /// meanwhile. [`Verdict::Retry`]: it gave up on that. May sleep.
+    pub(crate) fn self_check(&self) -> Verdict {
+        for _ in 0..SELF_CHECK_ATTEMPTS {
+            let before = self.books.sample();
+            let listed = self.devices.iter().map(|d| d.listed_pages()).sum();
+            let verdict = accounting::verdict(before, listed, self.books.sample());
+            if verdict != Verdict::Retry {
+                return verdict;
+            }
+            task::cond_resched();
+        }
+        Verdict::Retry
+    }
+}
+
+impl Reclaim for Manager {
+    fn swap_out_one(&self) -> Result<u64> {
+        self.swap_out_one()
+    }
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What can be done with a buffer object while it is reserved.
+//!
+//! Each method does what [`bo_rules`] allows, keeps the device's lists in step with the TT, and
+//! leaves everything as it was when it fails. All may sleep.
+
+use super::{
+    bo::{
+        Bo,
+        Reserved, //
+    },
+    books::Books,
+    table::{
+        Reclaim,
+        Tt, //
+    }, //
+};
+use crate::{
+    ffi::member_list::Linked,
+    lock_order::{
+        declared::BoReservation,
+        typed::MutexGuard, //
+    },
+    pure::{
+        bo_rules::{
+            self,
+            flags,
+            Answer,
+            Refusal,
+            Request,
+            View, //
+        },
+        sizes,
+        tt_state::State, //
+    }, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A buffer object that nobody else can reserve meanwhile.
+pub(crate) struct Reservation<'a> {
+    bo: &'a Arc<Linked<Bo>>,
+    guard: MutexGuard<'a, Reserved, BoReservation>,
+}
+
+/// Facts about a buffer object at one moment.
+pub(crate) struct Facts {
+    /// Pages it has when populated.
+    pub(crate) num_pages: u64,
+    /// Pages it holds in memory.
+    pub(crate) resident: u64,
+    /// Pages it has added to the counters.
+    pub(crate) charged: u64,
+    /// Flags as in [`bo_rules::flags`].
+    pub(crate) flags: u32,
+    /// Pins in force.
+    pub(crate) pins: u32,
+}
+
+impl<'a> Reservation<'a> {
+    #[inline]
+    pub(super) fn take(bo: &'a Arc<Linked<Bo>>) -> Self {
+        Self {
+            bo,
+            guard: bo.reserved().lock(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn try_take(bo: &'a Arc<Linked<Bo>>) -> Option<Self> {
+        let guard = bo.reserved().try_lock()?;
+        Some(Self { bo, guard })
+    }
+
+    fn books(&self) -> &'a Arc<Books> {
+        self.bo.device().books()
+    }
+
+    /// The TT. `EINVAL`: it has none.
+    fn tt(&mut self) -> Result<&mut Tt> {
+        self.guard.tt.as_mut().ok_or(EINVAL)
+    }
+
+    /// Decides about `request`: `Ok(true)`: do it, `Ok(false)`: nothing to do.
+    fn decide(&self, request: Request) -> Result<bool> {
+        let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
+        let view = View {
+            state: tt.state(),
+            external: tt.is_external(),
+            pins: self.guard.pins,
+        };
+        match bo_rules::decide(view, request) {
+            Answer::Do => Ok(true),
+            Answer::Nothing => Ok(false),
+            Answer::Refuse(why) => Err(match why {
+                Refusal::Pinned => EBUSY,
+                Refusal::NotPopulated | Refusal::NotPinned | Refusal::External => EINVAL,
+                Refusal::TooManyPins => EOVERFLOW,
+            }),
+        }
+    }
+
+    /// Gives the object a TT; one that has a TT keeps it.
+    ///
+    /// `EINVAL`: a zero or overflowing size.
+    ///
+    /// C original: `ttm_tt_create()`.
+    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel creators"))]
+    pub(crate) fn create_tt(&mut self, extra: u64, zero_alloc: bool) -> Result {
+        if self.guard.tt.is_none() {
+            let tt = Tt::new(self.bo.size(), extra, self.bo.ty(), zero_alloc)?;
+            self.guard.tt = Some(tt);
+        }
+        Ok(())
+    }
+
+    /// Gives the object its pages, and its content back if it was swapped out; makes it the most
+    /// recently used. Answers the pages gained.
+    ///
+    /// `EINVAL`: it has no TT; else as [`Tt::populate`]. Pages that user space can read are
+    /// cleared, whatever the object was made for: user space can read device and kernel objects.
+    pub(crate) fn populate(&mut self, reclaim: &impl Reclaim) -> Result<u64> {
+        if !self.decide(Request::Populate)? {
+            self.bo.device().touch(self.bo);
+            return Ok(0);
+        }
+        let books = self.books();
+        let tt = self.tt()?;
+        let gained = tt.populate(books, reclaim, true)?;
+        if !tt.is_external() {
+            let (resident, charged) = (tt.resident_pages(), tt.charged_pages());
+            self.bo.set_resident_pages(resident);
+            self.bo
+                .device()
+                .enlist(self.bo, self.guard.pins != 0, charged);
+        }
+        Ok(gained)
+    }
+
+    /// Drops pages and content, if it is populated; answers the pages lost.
+    ///
+    /// `EBUSY`: it is pinned.
+    pub(crate) fn unpopulate(&mut self) -> Result<u64> {
+        if !self.decide(Request::Unpopulate)? {
+            return Ok(0);
+        }
+        Ok(self.empty())
+    }
+
+    /// Delists and unpopulates.
+    fn empty(&mut self) -> u64 {
+        let books = self.books();
+        let Some(tt) = self.guard.tt.as_mut() else {
+            return 0;
+        };
+        self.bo.device().delist(self.bo, tt.charged_pages());
+        tt.unpopulate(books)
+    }
+
+    /// Moves the content to swap storage, if it is populated; answers the pages freed.
+    ///
+    /// `EINVAL`: its pages are somebody else's; `EBUSY`: it is pinned; `ENOMEM`; `EINTR`. A swapout
+    /// that fails leaves the object's place in the LRU as it was.
+    pub(crate) fn swap_out(&mut self) -> Result<u64> {
+        if !self.decide(Request::SwapOut)? {
+            return Ok(0);
+        }
+        let books = self.books();
+        let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
+        let Some(saved) = tt.save()? else {
+            return Ok(0);
+        };
+        self.bo.device().delist(self.bo, tt.charged_pages());
+        Ok(tt.let_go(saved, books))
+    }
+
+    /// Keeps the object in memory until as many [`Reservation::unpin`].
+    ///
+    /// `EINVAL`: it is not populated; `EOVERFLOW`: too many pins.
+    pub(crate) fn pin(&mut self) -> Result {
+        if self.decide(Request::Pin)? {
+            self.guard.pins += 1;
+            self.bo.device().pin(self.bo);
+        }
+        Ok(())
+    }
+
+    /// Undoes one pin. `EINVAL`: there is none.
+    pub(crate) fn unpin(&mut self) -> Result {
+        if self.decide(Request::Unpin)? {
+            self.guard.pins -= 1;
+            if self.guard.pins == 0 {
+                self.bo.device().unpin(self.bo);
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies content from `offset` on to `to`, after populating the object.
+    ///
+    /// `EINVAL`: outside of the object, or its pages are somebody else's; else as
+    /// [`Reservation::populate`].
+    pub(crate) fn read(&mut self, offset: u64, to: &mut [u8], reclaim: &impl Reclaim) -> Result {
+        self.prepare_copy(offset, to.len(), reclaim)?;
+        let pages = self.tt()?.directory().ok_or(EINVAL)?;
+        let mut rest = to;
+        for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
+            let (part, after) = rest.split_at_mut_checked(piece.length).ok_or(EINVAL)?;
+            let page = pages.page(piece.page).ok_or(EINVAL)?;
+            page.read(piece.offset, part)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Copies `from` to the content from `offset` on, after populating the object.
+    ///
+    /// Errors as [`Reservation::read`].
+    pub(crate) fn write(&mut self, offset: u64, from: &[u8], reclaim: &impl Reclaim) -> Result {
+        self.prepare_copy(offset, from.len(), reclaim)?;
+        let pages = self.tt()?.directory_mut().ok_or(EINVAL)?;
+        let mut rest = from;
+        for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
+            let (part, after) = rest.split_at_checked(piece.length).ok_or(EINVAL)?;
+            let mut page = pages.page_mut(piece.page).ok_or(EINVAL)?;
+            page.write(piece.offset, part)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    fn prepare_copy(&mut self, offset: u64, length: usize, reclaim: &impl Reclaim) -> Result {
+        self.check_copy(offset, length as u64)?;
+        self.populate(reclaim)?;
+        Ok(())
+    }
+
+    /// Whether these bytes can be copied. `EINVAL`: no.
+    pub(crate) fn check_copy(&self, offset: u64, length: u64) -> Result {
+        self.decide(Request::Copy)?;
+        if sizes::contains(self.bo.size(), offset, length) {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    }
+
+    /// How it is now.
+    pub(crate) fn facts(&self) -> Facts {
+        let tt = self.guard.tt.as_ref();
+        let on_lru = if self.bo.device().is_evictable(self.bo) {
+            flags::ON_LRU
+        } else {
+            0
+        };
+        Facts {
+            num_pages: tt.map_or(0, Tt::num_pages),
+            resident: tt.map_or(0, Tt::resident_pages),
+            charged: tt.map_or(0, Tt::charged_pages),
+            flags: tt.map_or(0, Tt::flags) | on_lru,
+            pins: self.guard.pins,
+        }
+    }
+
+    /// Where the content is.
+    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
+    pub(crate) fn state(&self) -> State {
+        self.guard.tt.as_ref().map_or(State::Empty, Tt::state)
+    }
+
+    /// The end of the object: everything goes, pins or not.
+    pub(super) fn retire(mut self) {
+        self.empty();
+        self.guard.pins = 0;
+        self.guard.tt = None;
+    }
+
+    /// See [`Tt::truncate_storage`].
+    #[cfg(reeve_kunit)]
+    pub(super) fn truncate_storage(&mut self) -> Result {
+        self.tt()?.truncate_storage()
+    }
+}
