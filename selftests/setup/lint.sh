@@ -32,12 +32,11 @@ check_spdx() {
 }
 
 check_shell() {
-	local init=selftests/crates/harness/src/guest/init.sh
+	local init=selftests/crates/harness/src/guest/init.sh scripts
 	cd "$REEVE_ROOT" || return
 	shellcheck -x selftests/setup/front.sh selftests/setup/selftest.sh .ci/run || return
 	# busybox's shell has the `local` that plain sh lacks; settings come from the harness.
 	shellcheck -s dash -e SC1091,SC2154 "$init" || return
-	local scripts
 	mapfile -t scripts < <(tracked 'selftests/*.sh' | grep -v -e '^selftests/setup/' -e "^$init\$")
 	[ ${#scripts[@]} -eq 0 ] || shellcheck "${scripts[@]}"
 }

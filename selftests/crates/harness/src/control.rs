@@ -85,7 +85,13 @@ mod tests {
 
     #[test]
     fn a_whole_run() {
-        let facts = read(&["kernel 7.3.4", "module 0.1.0", "status 7", "taint 4096", "end"]);
+        let facts = read(&[
+            "kernel 7.3.4",
+            "module 0.1.0",
+            "status 7",
+            "taint 4096",
+            "end",
+        ]);
         assert_eq!(facts.kernel.as_deref(), Some("7.3.4"));
         assert_eq!(facts.module.as_deref(), Some("0.1.0"));
         assert_eq!(facts.status, Some(7));

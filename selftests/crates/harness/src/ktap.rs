@@ -108,7 +108,11 @@ impl Parser {
     fn enter(&mut self, indent: usize) {
         self.leave_deeper_than(indent);
         // A second document at the same depth (one file per suite, say) is a new level.
-        if self.levels.last().is_some_and(|level| level.indent == indent) {
+        if self
+            .levels
+            .last()
+            .is_some_and(|level| level.indent == indent)
+        {
             let level = self.levels.pop().expect("just looked");
             self.close(level);
         }
@@ -120,7 +124,11 @@ impl Parser {
     }
 
     fn leave_deeper_than(&mut self, indent: usize) {
-        while self.levels.last().is_some_and(|level| level.indent > indent) {
+        while self
+            .levels
+            .last()
+            .is_some_and(|level| level.indent > indent)
+        {
             let level = self.levels.pop().expect("just looked");
             self.close(level);
         }
@@ -201,7 +209,10 @@ fn split_result(rest: &str) -> (String, Option<String>) {
     match rest.split_once(" # ") {
         Some((name, directive)) => {
             let skip = directive.trim_start().strip_prefix("SKIP");
-            (name.trim().to_owned(), skip.map(|why| why.trim().to_owned()))
+            (
+                name.trim().to_owned(),
+                skip.map(|why| why.trim().to_owned()),
+            )
         }
         None => (rest.trim().to_owned(), None),
     }

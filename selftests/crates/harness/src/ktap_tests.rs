@@ -8,7 +8,11 @@ fn names(cases: &[Case]) -> Vec<&str> {
 
 fn failed(cases: &[Case]) -> Vec<&str> {
     let is_failed = |case: &&Case| matches!(case.verdict, Verdict::Failed(_));
-    cases.iter().filter(is_failed).map(|case| case.name.as_str()).collect()
+    cases
+        .iter()
+        .filter(is_failed)
+        .map(|case| case.name.as_str())
+        .collect()
 }
 
 const KUNIT: &str = "\
@@ -32,7 +36,11 @@ fn kunit_output() {
     let cases = Parser::parse(KUNIT);
     assert_eq!(
         names(&cases),
-        ["reeve_held.records", "reeve_held.checks", "reeve_held.swaps"]
+        [
+            "reeve_held.records",
+            "reeve_held.checks",
+            "reeve_held.swaps"
+        ]
     );
     assert_eq!(failed(&cases), ["reeve_held.checks"]);
     assert_eq!(cases[2].verdict, Verdict::Skipped("no swap here".into()));
@@ -76,7 +84,10 @@ KTAP version 1
 not ok 1 suite
 ";
     let cases = Parser::parse(text);
-    assert_eq!(names(&cases), ["suite.table.row one", "suite.table.row two"]);
+    assert_eq!(
+        names(&cases),
+        ["suite.table.row one", "suite.table.row two"]
+    );
     assert_eq!(failed(&cases), ["suite.table.row two"]);
 }
 
@@ -84,13 +95,17 @@ not ok 1 suite
 fn a_broken_promise_is_a_failure() {
     let cases = Parser::parse("KTAP version 1\n1..3\nok 1 a\nok 2 b\n");
     assert_eq!(failed(&cases), ["plan"]);
-    let nested = "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..2\n    ok 1 a\n";
+    let nested =
+        "KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: s\n    1..2\n    ok 1 a\n";
     assert_eq!(failed(&Parser::parse(nested)), ["s.plan", "plan"]);
 }
 
 #[test]
 fn too_many_results_are_a_failure_too() {
-    assert_eq!(failed(&Parser::parse("KTAP version 1\n1..1\nok 1 a\nok 2 b\n")), ["plan"]);
+    assert_eq!(
+        failed(&Parser::parse("KTAP version 1\n1..1\nok 1 a\nok 2 b\n")),
+        ["plan"]
+    );
 }
 
 #[test]

@@ -141,7 +141,13 @@ impl Machine {
         };
         command.args(["-machine", "q35", "-accel", accel, "-cpu", cpu]);
         command.args(["-m", &self.mem.to_string(), "-smp", &self.smp.to_string()]);
-        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
+        command.args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+        ]);
         command.arg("-kernel").arg(&self.kernel);
         command.arg("-initrd").arg(initramfs);
         command.args(["-append", KERNEL_ARGUMENTS]);
@@ -178,7 +184,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
-    let listing = fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+    let listing =
+        fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
     for entry in listing {
         paths.push(entry?.path());
     }

@@ -45,7 +45,8 @@ fn shell_quoting() {
 #[test]
 fn the_settings_are_what_a_shell_reads_back() {
     let settings = machine().settings(JOB).unwrap();
-    let script = format!("{settings}\nprintf '%s|%s|%s|%s' \"$SCRIPT\" \"$PARAMS\" \"$LOAD\" \"$CAPTURE\"");
+    let script =
+        format!("{settings}\nprintf '%s|%s|%s|%s' \"$SCRIPT\" \"$PARAMS\" \"$LOAD\" \"$CAPTURE\"");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said, "try it.sh|a=1 b='x'|0|1");
@@ -87,7 +88,9 @@ fn the_users_arguments_come_last() {
     let arguments = arguments(&machine(), &files());
     assert_eq!(arguments[arguments.len() - 2..], ["-device", "e1000"]);
     assert!(arguments.windows(2).any(|pair| pair == ["-smp", "3"]));
-    assert!(arguments.windows(2).any(|pair| pair == ["-accel", "tcg,thread=single"]));
+    assert!(arguments
+        .windows(2)
+        .any(|pair| pair == ["-accel", "tcg,thread=single"]));
 }
 
 #[test]

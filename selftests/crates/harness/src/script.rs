@@ -27,7 +27,8 @@ pub struct Options {
 /// Runs it. True if the script exited 0 and the kernel had nothing to complain about.
 pub fn run(options: &Options) -> Result<bool> {
     let script = &options.script;
-    let content = fs::read(script).with_context(|| format!("reading SCRIPT={}", script.display()))?;
+    let content =
+        fs::read(script).with_context(|| format!("reading SCRIPT={}", script.display()))?;
     let name = script
         .file_name()
         .and_then(|name| name.to_str())

@@ -74,7 +74,12 @@ pub struct Silent;
 impl Listener for Silent {}
 
 /// Boots the machine, waits for its end but no longer than `limit`.
-pub fn run(machine: &Machine, job: Job<'_>, limit: Duration, listener: &mut dyn Listener) -> Result<Outcome> {
+pub fn run(
+    machine: &Machine,
+    job: Job<'_>,
+    limit: Duration,
+    listener: &mut dyn Listener,
+) -> Result<Outcome> {
     let dir = &machine.dir;
     fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     let initramfs = dir.join("initramfs.cpio");
@@ -214,7 +219,11 @@ impl Watch {
             format!("the module could not be inserted: {words}")
         } else if let Some(leak) = facts.leaks.first() {
             format!("kmemleak: {leak} ({} in all)", count_leaks(&facts.leaks))
-        } else if let Some(what) = facts.taint.map(control::complaints).filter(|what| !what.is_empty()) {
+        } else if let Some(what) = facts
+            .taint
+            .map(control::complaints)
+            .filter(|what| !what.is_empty())
+        {
             format!("kernel splat: taint flags say {}", what.join(", "))
         } else if !facts.ended {
             match (facts.kernel.is_some(), qemu_said.trim()) {

@@ -26,7 +26,13 @@ fn reason(end: End) -> String {
     }
 }
 
-const GOOD: &[&str] = &["kernel 7.3.4", "module 0.1", "status 0", "taint 4096", "end"];
+const GOOD: &[&str] = &[
+    "kernel 7.3.4",
+    "module 0.1",
+    "status 0",
+    "taint 4096",
+    "end",
+];
 
 #[test]
 fn a_good_run() {
@@ -50,7 +56,10 @@ fn a_splat_beats_a_good_status() {
 
 #[test]
 fn the_first_splat_is_the_reason() {
-    let console = ["[    1.000000] BUG: first", "[    1.000001] Kernel panic - not syncing"];
+    let console = [
+        "[    1.000000] BUG: first",
+        "[    1.000001] Kernel panic - not syncing",
+    ];
     let end = watch(&["kernel 7.3.4"], &console).judge(exited(), "");
     assert_eq!(reason(end), "kernel splat: BUG: first");
 }
@@ -72,7 +81,10 @@ fn leaks_are_counted() {
         "end",
     ];
     let end = reason(watch(&control, &[]).judge(exited(), ""));
-    assert!(end.starts_with("kmemleak: unreferenced object 0x1"), "{end}");
+    assert!(
+        end.starts_with("kmemleak: unreferenced object 0x1"),
+        "{end}"
+    );
     assert!(end.ends_with("(2 in all)"), "{end}");
 }
 
@@ -85,7 +97,12 @@ fn a_hidden_warning_shows_in_the_taint() {
 
 #[test]
 fn a_module_that_does_not_load() {
-    let control = ["kernel 7.3.4", "load-failed insmod: can't insert", "taint 0", "end"];
+    let control = [
+        "kernel 7.3.4",
+        "load-failed insmod: can't insert",
+        "taint 0",
+        "end",
+    ];
     let end = reason(watch(&control, &[]).judge(exited(), ""));
     assert!(end.contains("can't insert"), "{end}");
 }

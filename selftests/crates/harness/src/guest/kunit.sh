@@ -3,12 +3,13 @@
 # Inserts the module, which runs its KUnit suites, and prints the results of the suites that came with it.
 
 results=/sys/kernel/debug/kunit
-before=" $(ls $results | tr '\n' ' ') "
+before=
+for suite in "$results"/*; do before="$before $suite "; done
 insmod /reeve/reeve.ko || exit 1
-for suite in $(ls $results); do
+for suite in "$results"/*; do
 	case $before in
 	*" $suite "*) ;;
-	*) cat "$results/$suite/results" ;;
+	*) cat "$suite/results" ;;
 	esac
 done
 rmmod reeve

@@ -23,24 +23,44 @@ pub(super) fn jobs() -> Vec<Job> {
         }),
         Job::new("make vm", TIER, NEEDS, |desk| {
             Ok(vec![
-                test("make vm: files, parameters and reevectl are there", vm_surroundings(desk)),
+                test(
+                    "make vm: files, parameters and reevectl are there",
+                    vm_surroundings(desk),
+                ),
                 test("make vm: a script that exits 7 fails", vm_seven(desk)),
-                test("make vm: a script that hangs is a timeout", vm_timeout(desk)),
-                test("make vm: unreadable requests are refused", vm_refusals(desk)),
+                test(
+                    "make vm: a script that hangs is a timeout",
+                    vm_timeout(desk),
+                ),
+                test(
+                    "make vm: unreadable requests are refused",
+                    vm_refusals(desk),
+                ),
             ])
         }),
         Job::new("make ext", TIER, NEEDS, |desk| {
             Ok(vec![
-                test("make ext and vm: a WARN of somebody's module fails", ext_warn(desk)),
-                test("make ext and vm: a C driver records its locks", ext_c(desk, "base")),
+                test(
+                    "make ext and vm: a WARN of somebody's module fails",
+                    ext_warn(desk),
+                ),
+                test(
+                    "make ext and vm: a C driver records its locks",
+                    ext_c(desk, "base"),
+                ),
             ])
         }),
-        Job::new("make ext debug", TIER, &["kernel debug", "guest programs"], |desk| {
-            Ok(vec![test(
-                "make ext and vm: a C driver records its locks (debug kernel)",
-                ext_c(desk, "debug"),
-            )])
-        }),
+        Job::new(
+            "make ext debug",
+            TIER,
+            &["kernel debug", "guest programs"],
+            |desk| {
+                Ok(vec![test(
+                    "make ext and vm: a C driver records its locks (debug kernel)",
+                    ext_c(desk, "debug"),
+                )])
+            },
+        ),
     ]
 }
 
@@ -127,7 +147,13 @@ fn vm_surroundings(desk: &Desk) -> Result<()> {
          [ \"$(nproc)\" = 1 ]\n",
     )?;
     let files = format!("FILES={}", file.display());
-    let arguments = [&*script, &*files, "PARAMS=enable_builtin_tests=1", "MEM=768", "SMP=1"];
+    let arguments = [
+        &*script,
+        &*files,
+        "PARAMS=enable_builtin_tests=1",
+        "MEM=768",
+        "SMP=1",
+    ];
     expect_vm(desk, &arguments, true, "0")
 }
 
@@ -145,16 +171,29 @@ fn vm_refusals(desk: &Desk) -> Result<()> {
     for (arguments, words) in [
         (&["vm"][..], "needs a script"),
         (&["vm", "SCRIPT=/does/not/exist"], "there is no file"),
-        (&["vm", "SCRIPT=Makefile", "FILES=/does/not/exist"], "there is no file"),
-        (&["vm", "SCRIPT=Makefile", "KERNEL=nonsense"], "there is no kernel 'nonsense'"),
+        (
+            &["vm", "SCRIPT=Makefile", "FILES=/does/not/exist"],
+            "there is no file",
+        ),
+        (
+            &["vm", "SCRIPT=Makefile", "KERNEL=nonsense"],
+            "there is no kernel 'nonsense'",
+        ),
         (&["ext"], "needs a directory"),
-        (&["modules", "KDIR=/does/not/exist"], "there is no directory"),
+        (
+            &["modules", "KDIR=/does/not/exist"],
+            "there is no directory",
+        ),
         (&["modules", "KDIR=/tmp"], "not a configured kernel"),
         (&["kernel", "KERNEL_SRC=/tmp"], "not a Linux source tree"),
     ] {
         let done = make(desk, arguments)?;
         if done.success || !done.stdout.contains(words) {
-            bail!("make {} should have said '{words}':\n{}", arguments.join(" "), tail(&done.stdout, 8));
+            bail!(
+                "make {} should have said '{words}':\n{}",
+                arguments.join(" "),
+                tail(&done.stdout, 8)
+            );
         }
     }
     Ok(())
@@ -184,7 +223,12 @@ fn ext_warn(desk: &Desk) -> Result<()> {
     let (module, script) = ext(desk, "ext-warn", "base")?;
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
-    expect_vm(desk, &[&files, &script, "LOAD=0"], false, "kernel splat: WARNING")
+    expect_vm(
+        desk,
+        &[&files, &script, "LOAD=0"],
+        false,
+        "kernel splat: WARNING",
+    )
 }
 
 fn ext_c(desk: &Desk, kernel: &str) -> Result<()> {

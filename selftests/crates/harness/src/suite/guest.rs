@@ -89,7 +89,10 @@ impl Boot {
             capture: true,
         };
         let outcome = vm::run(&machine, job, LIMIT, &mut Silent)?;
-        fs::write(desk.dir.join("output.txt"), outcome.output.join("\n") + "\n")?;
+        fs::write(
+            desk.dir.join("output.txt"),
+            outcome.output.join("\n") + "\n",
+        )?;
         Ok(outcome)
     }
 
@@ -111,7 +114,13 @@ pub(super) fn records_of(tier: Tier, prefix: &str, ktap: &str) -> Vec<Record> {
         .collect()
 }
 
-fn kernel_verdict(desk: &Desk, tier: Tier, prefix: &str, outcome: &Outcome, any_failed: bool) -> Record {
+fn kernel_verdict(
+    desk: &Desk,
+    tier: Tier,
+    prefix: &str,
+    outcome: &Outcome,
+    any_failed: bool,
+) -> Record {
     let name = format!("{prefix}no splat, no leak, clean end");
     match &outcome.end {
         End::Status(0) => Record::passed(tier, name),
@@ -120,7 +129,10 @@ fn kernel_verdict(desk: &Desk, tier: Tier, prefix: &str, outcome: &Outcome, any_
         end => {
             let leaks = outcome.facts.leaks.join("\n");
             let console = desk.tail(&outcome.console, 15);
-            let why = format!("vm: exit {end}\n{leaks}\n{console}\nconsole: {}", outcome.console.display());
+            let why = format!(
+                "vm: exit {end}\n{leaks}\n{console}\nconsole: {}",
+                outcome.console.display()
+            );
             Record::failed(tier, name, why)
         }
     }
@@ -129,7 +141,12 @@ fn kernel_verdict(desk: &Desk, tier: Tier, prefix: &str, outcome: &Outcome, any_
 pub(super) fn jobs() -> Vec<Job> {
     vec![
         boot_job("kunit", Tier::Kunit, "", Boot::kunit("debug", "test")),
-        boot_job("selftests", Tier::Selftests, "", Boot::selftests("debug", "normal")),
+        boot_job(
+            "selftests",
+            Tier::Selftests,
+            "",
+            Boot::selftests("debug", "normal"),
+        ),
         boot_job(
             "cycles debug",
             Tier::Selftests,

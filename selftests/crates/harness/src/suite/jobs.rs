@@ -79,11 +79,19 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
 
     while !waiting.is_empty() || !running.is_empty() {
         // What can no longer run, fails.
-        while let Some(index) = waiting.iter().position(|job| missing(job, &states).is_some()) {
+        while let Some(index) = waiting
+            .iter()
+            .position(|job| missing(job, &states).is_some())
+        {
             let job = waiting.remove(index);
-            let why = missing(&job, &states).map(|need| format!("not run, because '{need}' failed"));
+            let why =
+                missing(&job, &states).map(|need| format!("not run, because '{need}' failed"));
             states.insert(job.name, State::Broken);
-            report(job.name, Duration::ZERO, job.broken(why.unwrap_or_default()));
+            report(
+                job.name,
+                Duration::ZERO,
+                job.broken(why.unwrap_or_default()),
+            );
         }
         let ready = |job: &Job| job.needs.iter().all(|need| states.contains_key(need));
         while running.len() < slots {
@@ -96,7 +104,10 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
             start(job, own, sender.clone());
         }
         if running.is_empty() {
-            assert!(waiting.is_empty(), "jobs need each other in a circle or name none");
+            assert!(
+                waiting.is_empty(),
+                "jobs need each other in a circle or name none"
+            );
             break;
         }
         match receiver.recv_timeout(HEARTBEAT) {
@@ -107,7 +118,10 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
                     Ok(new) => (State::Done, new),
                     Err(error) => {
                         let why = format!("{error:#}");
-                        (State::Broken, vec![Record::failed(message.tier, message.name, why)])
+                        (
+                            State::Broken,
+                            vec![Record::failed(message.tier, message.name, why)],
+                        )
                     }
                 };
                 states.insert(message.name, state);
@@ -128,13 +142,18 @@ fn missing(job: &Job, states: &HashMap<&'static str, State>) -> Option<&'static 
 fn own_desk(desk: &Desk, name: &str) -> Result<Desk> {
     let dir = desk.dir.join(name.replace(' ', "-"));
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let desk = Desk { dir, ..desk.clone() };
+    let desk = Desk {
+        dir,
+        ..desk.clone()
+    };
     fs::write(desk.log(), [])?;
     Ok(desk)
 }
 
 fn start(job: Job, desk: Desk, sender: mpsc::Sender<Message>) {
-    let Job { name, tier, work, .. } = job;
+    let Job {
+        name, tier, work, ..
+    } = job;
     thread::spawn(move || {
         let result = catch_unwind(AssertUnwindSafe(|| work(&desk)))
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the harness itself failed, see above")));
@@ -152,7 +171,11 @@ fn show_job(at: Duration, name: &str, took: Duration, records: &[Record]) {
         (_, 0) => format!(": {passed} passed"),
         _ => format!(": {passed} passed, {failed} failed"),
     };
-    println!("[{:5} s] {word} {name}{count} ({} s)", at.as_secs(), took.as_secs());
+    println!(
+        "[{:5} s] {word} {name}{count} ({} s)",
+        at.as_secs(),
+        took.as_secs()
+    );
 }
 
 fn show_running(at: Duration, running: &HashMap<&'static str, (Instant, PathBuf)>) {

@@ -18,11 +18,17 @@ fn desk() -> Desk {
 
 fn names(records: &[Record], failed: bool) -> Vec<&str> {
     let wanted = |record: &&Record| record.is_failure() == failed;
-    records.iter().filter(wanted).map(|record| record.name.as_str()).collect()
+    records
+        .iter()
+        .filter(wanted)
+        .map(|record| record.name.as_str())
+        .collect()
 }
 
 fn passing(name: &'static str, needs: &[&'static str]) -> Job {
-    Job::new(name, Tier::Host, needs, move |_| Ok(vec![Record::passed(Tier::Host, name)]))
+    Job::new(name, Tier::Host, needs, move |_| {
+        Ok(vec![Record::passed(Tier::Host, name)])
+    })
 }
 
 #[test]
@@ -35,7 +41,11 @@ fn a_job_waits_for_what_it_needs() {
             Ok(Vec::new())
         })
     };
-    let jobs = vec![noting("last", &["first", "second"]), noting("second", &["first"]), noting("first", &[])];
+    let jobs = vec![
+        noting("last", &["first", "second"]),
+        noting("second", &["first"]),
+        noting("first", &[]),
+    ];
     run_all(&desk(), jobs, 4).unwrap();
     assert_eq!(*order.lock().unwrap(), ["first", "second", "last"]);
 }
@@ -58,7 +68,9 @@ fn a_broken_job_breaks_those_that_need_it() {
 #[test]
 fn failed_records_do_not_stop_the_others() {
     let jobs = vec![
-        Job::new("red", Tier::Host, &[], |_| Ok(vec![Record::failed(Tier::Host, "case", "x")])),
+        Job::new("red", Tier::Host, &[], |_| {
+            Ok(vec![Record::failed(Tier::Host, "case", "x")])
+        }),
         passing("child", &["red"]),
     ];
     let records = run_all(&desk(), jobs, 1).unwrap();

@@ -65,7 +65,9 @@ impl Reader {
         let said = ["passed", "failed", "ignored"].map(|word| number_before(rest, word));
         let counted = self.counted.map(Some);
         if said != counted {
-            self.fail(format!("its sum says {said:?}, the lines above it {counted:?}"));
+            self.fail(format!(
+                "its sum says {said:?}, the lines above it {counted:?}"
+            ));
         }
         self.counted = [0; 3];
         self.running = false;
@@ -97,11 +99,15 @@ impl Reader {
         }
         if !success && !self.records.iter().any(Record::is_failure) {
             let why = super::desk::tail(text, 30);
-            self.records.push(Record::failed(Tier::Host, "cargo test", why));
+            self.records
+                .push(Record::failed(Tier::Host, "cargo test", why));
         }
         if success && self.records.is_empty() {
-            self.records
-                .push(Record::failed(Tier::Host, "cargo test", "it ran no test at all"));
+            self.records.push(Record::failed(
+                Tier::Host,
+                "cargo test",
+                "it ran no test at all",
+            ));
         }
         self.records
     }
@@ -111,7 +117,9 @@ impl Reader {
 fn program_of(rest: &str) -> String {
     let file = rest.rsplit(['/', '(']).next().unwrap_or(rest);
     let file = file.trim_end_matches(')');
-    file.rsplit_once('-').map_or(file, |(name, _)| name).to_owned()
+    file.rsplit_once('-')
+        .map_or(file, |(name, _)| name)
+        .to_owned()
 }
 
 fn number_before(text: &str, word: &str) -> Option<usize> {
@@ -172,7 +180,10 @@ test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
 ";
 
     fn failures(records: &[Record]) -> Vec<&Record> {
-        records.iter().filter(|record| record.is_failure()).collect()
+        records
+            .iter()
+            .filter(|record| record.is_failure())
+            .collect()
     }
 
     #[test]

@@ -13,21 +13,34 @@ const NEEDS: &[&str] = &["kernel base", "guest programs"];
 
 pub(super) fn jobs() -> Vec<Job> {
     vec![
-        mutant("mutant kunit", "a failing KUnit case turns the run red", |desk| {
-            let records = Boot::kunit("base", "break-kunit").records(desk, Tier::Kunit, "")?;
-            some_case_failed(&records)
-        }),
-        mutant("mutant selftest", "a failing selftest turns the run red", |desk| {
-            let records = Boot::selftests("base", "break-selftest").records(desk, Tier::Selftests, "")?;
-            some_case_failed(&records)
-        }),
-        mutant("mutant splat", "a splat of the module turns the run red", |desk| {
-            let outcome = Boot::cycles("base", "break-splat").run(desk)?;
-            match &outcome.end {
-                End::Reason(reason) if reason.starts_with("kernel splat: ") => Ok(()),
-                end => bail!("the build with a deliberate WARN ended with: vm: exit {end}"),
-            }
-        }),
+        mutant(
+            "mutant kunit",
+            "a failing KUnit case turns the run red",
+            |desk| {
+                let records = Boot::kunit("base", "break-kunit").records(desk, Tier::Kunit, "")?;
+                some_case_failed(&records)
+            },
+        ),
+        mutant(
+            "mutant selftest",
+            "a failing selftest turns the run red",
+            |desk| {
+                let records =
+                    Boot::selftests("base", "break-selftest").records(desk, Tier::Selftests, "")?;
+                some_case_failed(&records)
+            },
+        ),
+        mutant(
+            "mutant splat",
+            "a splat of the module turns the run red",
+            |desk| {
+                let outcome = Boot::cycles("base", "break-splat").run(desk)?;
+                match &outcome.end {
+                    End::Reason(reason) if reason.starts_with("kernel splat: ") => Ok(()),
+                    end => bail!("the build with a deliberate WARN ended with: vm: exit {end}"),
+                }
+            },
+        ),
     ]
 }
 
@@ -39,9 +52,13 @@ fn mutant(job: &'static str, test: &'static str, run: fn(&Desk) -> Result<()>) -
 
 /// A case of its own must have failed: a run that broke down altogether proves nothing about the cases.
 fn some_case_failed(records: &[Record]) -> Result<()> {
-    let own = |record: &&Record| !record.name.ends_with("plan") && !record.name.ends_with("clean end");
+    let own =
+        |record: &&Record| !record.name.ends_with("plan") && !record.name.ends_with("clean end");
     let count = |wanted: fn(&Outcome) -> bool| {
-        let hits = records.iter().filter(own).filter(|record| wanted(&record.outcome));
+        let hits = records
+            .iter()
+            .filter(own)
+            .filter(|record| wanted(&record.outcome));
         hits.count()
     };
     let failed = count(|outcome| matches!(outcome, Outcome::Failed(_)));

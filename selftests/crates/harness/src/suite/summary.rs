@@ -57,7 +57,11 @@ pub fn text(records: &[Record], took: Duration) -> String {
     };
     for record in records {
         if let Outcome::Skipped(why) = &record.outcome {
-            line(format!("skipped: {}: {}: {why}", record.tier.name(), record.name));
+            line(format!(
+                "skipped: {}: {}: {why}",
+                record.tier.name(),
+                record.name
+            ));
         }
     }
     for record in records {
@@ -69,7 +73,10 @@ pub fn text(records: &[Record], took: Duration) -> String {
         }
     }
     line(String::new());
-    line(format!("{:<12}{:>8}{:>8}{:>9}", "tier", "passed", "failed", "skipped"));
+    line(format!(
+        "{:<12}{:>8}{:>8}{:>9}",
+        "tier", "passed", "failed", "skipped"
+    ));
     for tier in Tier::ALL {
         let count = Count::of(records.iter().filter(|record| record.tier == tier));
         if count != Count::default() {
@@ -82,7 +89,11 @@ pub fn text(records: &[Record], took: Duration) -> String {
             ));
         }
     }
-    line(format!("in {} min {} s", took.as_secs() / 60, took.as_secs() % 60));
+    line(format!(
+        "in {} min {} s",
+        took.as_secs() / 60,
+        took.as_secs() % 60
+    ));
     line(String::new());
     line(Count::of(records).last_line());
     text
