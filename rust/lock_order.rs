@@ -16,6 +16,8 @@
 pub(crate) mod declared;
 mod report;
 pub(crate) mod sanity;
+#[cfg(reeve_kunit)]
+mod tests;
 pub(crate) mod track;
 pub(crate) mod typed;
 

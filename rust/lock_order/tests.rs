@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit: lock-order tracking of real threads, through the module's own API.
+//!
+//! The rules themselves are tested on the host; here it is contexts, registration, reports and
+//! typed locks. Tests provoke violations on quiet hierarchies, or count the difference.
+
+use super::{
+    declared::{
+        self,
+        DeviceList,
+        DeviceLru,
+        Order, //
+    },
+    sanity,
+    typed::{
+        new_tracked,
+        Mutex,
+        SpinLock, //
+    },
+    with_context,
+    Registered, //
+};
+use crate::{
+    ffi::{
+        hierarchy::{
+            total_violations,
+            Hierarchy,
+            MAX_HIERARCHIES, //
+        },
+        record::{
+            self,
+            SavedContext, //
+        }, //
+    },
+    pure::{
+        lock_flags::{
+            ANY,
+            EXCLUSIVE,
+            SHARED,
+            TRYLOCK, //
+        },
+        rules::Rule, //
+    }, //
+};
+use core::ptr::null;
+use kernel::prelude::*;
+
+fn three_orders() -> Result<Registered> {
+    Registered::new("kunit", &["outer", "middle", "inner"], true)
+}
+
+/// Fails the test, with the condition in the log, unless it holds.
+macro_rules! expect {
+    ($condition:expr) => {
+        if !$condition {
+            pr_err!("{}:{}: expected {}\n", file!(), line!(), stringify!($condition));
+            return Err(EINVAL);
+        }
+    };
+}
+
+#[kunit_tests(reeve_lock_order)]
+mod cases {
+    use super::*;
+
+    #[test]
+    fn the_sanity_suite_passes() -> Result {
+        let registered = sanity::register()?;
+        let result = sanity::run(registered.0)?;
+        expect!(result.failed == 0 && result.count == 20);
+        expect!(result.cases.iter().all(|case| case.status == 1 && case.line == 0));
+        Ok(())
+    }
+
+    #[test]
+    fn this_build_is_not_broken_on_purpose() -> Result {
+        expect!(!cfg!(reeve_break_kunit));
+        Ok(())
+    }
+
+    #[test]
+    fn without_a_context_records_are_incorrect_and_order_checks_are_not() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        expect!(!record::record_lock(h, null(), 1, EXCLUSIVE));
+        expect!(!record::record_unlock(h, null(), 1, EXCLUSIVE));
+        expect!(!record::record_downgrade(h, null(), 1));
+        expect!(!record::check_locked(h, null(), 1, ANY));
+        expect!(record::check_lockable_order(h, 1, 0));
+        expect!(record::check_unlocked_order(h, 1));
+        expect!(record::check_all_unlocked(h));
+        expect!(h.violations() == 4);
+        Ok(())
+    }
+
+    #[test]
+    fn contexts_nest_and_only_the_outer_one_ends() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        with_context(|| {
+            expect!(record::record_lock(h, null(), 1, SHARED));
+            with_context(|| {
+                expect!(record::check_locked(h, null(), 1, SHARED));
+                expect!(record::record_lock(h, null(), 2, SHARED));
+                Ok(())
+            })?;
+            expect!(record::record_unlock(h, null(), 2, SHARED));
+            expect!(record::record_unlock(h, null(), 1, SHARED));
+            Ok(())
+        })?;
+        expect!(!record::check_locked(h, null(), 1, ANY));
+        expect!(h.violations() == 1);
+        Ok(())
+    }
+
+    #[test]
+    fn leaving_with_locks_held_is_a_violation_and_frees_the_context() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        with_context(|| record::record_lock(h, null(), 2, EXCLUSIVE));
+        expect!(h.violations() == 1);
+        with_context(|| {
+            expect!(record::check_all_unlocked(h));
+            expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_saved_context_comes_back() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        with_context(|| {
+            expect!(record::record_lock(h, null(), 3, EXCLUSIVE));
+            let saved = SavedContext::save()?;
+            let inside = record::check_all_unlocked(h)
+                && record::record_lock(h, null(), 1, EXCLUSIVE)
+                && record::record_unlock(h, null(), 1, EXCLUSIVE);
+            drop(saved);
+            let after = record::check_locked(h, null(), 3, EXCLUSIVE);
+            expect!(record::record_unlock(h, null(), 3, EXCLUSIVE));
+            expect!(inside && after);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn violations_are_counted_and_tracking_goes_on() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        let elsewhere = total_violations();
+        with_context(|| {
+            expect!(record::record_lock(h, null(), 2, EXCLUSIVE));
+            expect!(!record::record_lock(h, null(), 1, EXCLUSIVE));
+            expect!(record::check_locked(h, null(), 1, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 2, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
+            expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
+            expect!(record::record_lock(h, null(), 2, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 2, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
+            Ok(())
+        })?;
+        expect!(h.violations() == 1);
+        expect!(total_violations() == elsewhere);
+        Ok(())
+    }
+
+    #[test]
+    fn rules_can_be_added_until_there_is_no_room() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        let rule = Rule {
+            order: 3,
+            while_held: 1,
+            mode: EXCLUSIVE as u8,
+            unless_held: 2,
+        };
+        for _ in 0..32 {
+            h.add_rule(rule)?;
+        }
+        expect!(h.add_rule(rule) == Err(ENOSPC));
+        let unknown = Rule { order: 4, ..rule };
+        expect!(h.add_rule(unknown) == Err(EINVAL));
+        with_context(|| {
+            expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
+            expect!(!record::record_lock(h, null(), 3, EXCLUSIVE | TRYLOCK));
+            expect!(record::record_unlock(h, null(), 3, EXCLUSIVE));
+            expect!(record::record_lock(h, null(), 2, EXCLUSIVE));
+            expect!(record::record_lock(h, null(), 3, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 3, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 2, EXCLUSIVE));
+            expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn hierarchies_are_independent_and_reusable() -> Result {
+        let first = three_orders()?;
+        let second = three_orders()?;
+        let (a, b) = (first.0, second.0);
+        expect!(a.id() != b.id());
+        with_context(|| {
+            expect!(record::record_lock(a, null(), 3, EXCLUSIVE));
+            expect!(record::record_lock(b, null(), 1, EXCLUSIVE));
+            expect!(record::check_unlocked_order(b, 3));
+            expect!(record::record_unlock(a, null(), 3, EXCLUSIVE));
+            expect!(record::record_unlock(b, null(), 1, EXCLUSIVE));
+            Ok(())
+        })?;
+        let id = a.id();
+        drop(first);
+        expect!(three_orders()?.0.id() == id);
+        Ok(())
+    }
+
+    #[test]
+    fn an_unregistered_hierarchy_knows_no_orders() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        drop(registered);
+        with_context(|| {
+            expect!(!record::record_lock(h, null(), 1, EXCLUSIVE));
+            expect!(!record::check_locked(h, null(), 1, EXCLUSIVE));
+            expect!(h.add_rule(Rule::default()) == Err(EINVAL));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn registration_fails_when_the_table_is_full_and_works_again_later() -> Result {
+        let mut all = KVec::new();
+        let full = loop {
+            match three_orders() {
+                Ok(registered) => all.push(registered, GFP_KERNEL)?,
+                Err(error) => break error,
+            }
+        };
+        expect!(full == ENOSPC);
+        expect!(Hierarchy::all().count() == MAX_HIERARCHIES);
+        drop(all);
+        three_orders().map(drop)
+    }
+
+    #[test]
+    fn a_hierarchy_needs_orders_and_not_too_many() -> Result {
+        expect!(matches!(Registered::new("kunit", &[], true), Err(error) if error == EINVAL));
+        expect!(matches!(Registered::new("kunit", &["x"; 65], true), Err(error) if error == EINVAL));
+        Registered::new("kunit", &["x"; 64], true).map(drop)
+    }
+
+    #[test]
+    fn a_held_hierarchy_is_not_unregistered() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        with_context(|| {
+            expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
+            let address = core::ptr::from_ref(h) as usize;
+            let refused = crate::lock_order::track::unregister(address);
+            expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
+            expect!(refused == Err(EBUSY));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn typed_locks_record_themselves() -> Result {
+        let mutex: Pin<KBox<Mutex<u32, DeviceList>>> =
+            KBox::pin_init(new_tracked!(1, c"kunit_mutex"), GFP_KERNEL)?;
+        let spin: Pin<KBox<SpinLock<u32, DeviceLru>>> =
+            KBox::pin_init(new_tracked!(2, c"kunit_spin"), GFP_KERNEL)?;
+        let before = total_violations();
+        with_context(|| {
+            let h = declared::hierarchy();
+            let mut outer = mutex.lock();
+            *outer += 1;
+            let inner = spin.lock();
+            let sum = *outer + *inner;
+            let held = !record::check_unlocked_order(h, DeviceList::ORDER)
+                && !record::check_unlocked_order(h, DeviceLru::ORDER);
+            drop(inner);
+            drop(outer);
+            expect!(sum == 4 && held);
+            expect!(record::check_all_unlocked(h));
+            Ok(())
+        })?;
+        expect!(total_violations() == before + 2);
+        Ok(())
+    }
+
+    #[test]
+    fn a_trylock_of_a_held_lock_fails_and_records_nothing() -> Result {
+        let mutex: Pin<KBox<Mutex<u32, DeviceList>>> =
+            KBox::pin_init(new_tracked!(1, c"kunit_trylock"), GFP_KERNEL)?;
+        let before = total_violations();
+        with_context(|| {
+            let guard = mutex.lock();
+            let second = mutex.try_lock().is_some();
+            drop(guard);
+            let third = mutex.try_lock().is_some();
+            expect!(!second && third);
+            Ok(())
+        })?;
+        expect!(total_violations() == before);
+        Ok(())
+    }
+}
