@@ -54,7 +54,12 @@ fn three_orders() -> Result<Registered> {
 macro_rules! expect {
     ($condition:expr) => {
         if !$condition {
-            pr_err!("{}:{}: expected {}\n", file!(), line!(), stringify!($condition));
+            pr_err!(
+                "{}:{}: expected {}\n",
+                file!(),
+                line!(),
+                stringify!($condition)
+            );
             return Err(EINVAL);
         }
     };
@@ -69,7 +74,10 @@ mod cases {
         let registered = sanity::register()?;
         let result = sanity::run(registered.0)?;
         expect!(result.failed == 0 && result.count == 20);
-        expect!(result.cases.iter().all(|case| case.status == 1 && case.line == 0));
+        expect!(result
+            .cases
+            .iter()
+            .all(|case| case.status == 1 && case.line == 0));
         Ok(())
     }
 
@@ -248,7 +256,9 @@ mod cases {
     #[test]
     fn a_hierarchy_needs_orders_and_not_too_many() -> Result {
         expect!(matches!(Registered::new("kunit", &[], true), Err(error) if error == EINVAL));
-        expect!(matches!(Registered::new("kunit", &["x"; 65], true), Err(error) if error == EINVAL));
+        expect!(
+            matches!(Registered::new("kunit", &["x"; 65], true), Err(error) if error == EINVAL)
+        );
         Registered::new("kunit", &["x"; 64], true).map(drop)
     }
 
