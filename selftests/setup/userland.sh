@@ -17,8 +17,8 @@ run_cargo() {
 
 # build_harness: sets HARNESS.
 build_harness() {
-	run_cargo "building the harness" build --release -p reeve-harness
-	HARNESS=$BUILD/cargo/release/reeve-harness
+	run_cargo "building the harness" build -p reeve-harness
+	HARNESS=$BUILD/cargo/debug/reeve-harness
 }
 
 # build_guest: sets GUEST_BIN to a directory with the guest's programs and nothing else.
@@ -27,12 +27,12 @@ build_guest() {
 	for program in "${GUEST_PROGRAMS[@]}"; do packages+=(-p "$program"); done
 	# Naming the target keeps the flags away from build scripts and macros, which run here and cannot be static.
 	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
-		run_cargo "building the programs for the guest" build --release --target "$GUEST_TARGET" "${packages[@]}"
+		run_cargo "building the programs for the guest" build --target "$GUEST_TARGET" "${packages[@]}"
 	GUEST_BIN=$BUILD/guest
 	mkdir -p "$GUEST_BIN"
 	for program in "${GUEST_PROGRAMS[@]}"; do
 		# Another run may be reading the old one: replace it, do not overwrite it.
-		install -m 755 "$BUILD/cargo/$GUEST_TARGET/release/$program" "$BUILD/$program.$$"
+		install -m 755 "$BUILD/cargo/$GUEST_TARGET/debug/$program" "$BUILD/$program.$$"
 		mv "$BUILD/$program.$$" "$GUEST_BIN/$program"
 	done
 }
