@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The cases, a file per theme, in the order they run.
+
+mod arguments;
+mod content;
+mod counters;
+mod create;
+mod debugfs;
+mod devices;
+mod faults;
+mod fresh;
+mod handles;
+mod life;
+mod lifetime;
+mod limits;
+mod parallel;
+mod parameters;
+mod pins;
+mod races;
+mod ranges;
+mod reload;
+mod sanity;
+mod sg;
+mod sharing;
+mod swap;
+mod version;
+
+use crate::test::Test;
+
+/// Every case.
+pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
+    [
+        version::TESTS,
+        arguments::TESTS,
+        create::TESTS,
+        handles::TESTS,
+        life::TESTS,
+        pins::TESTS,
+        fresh::TESTS,
+        content::TESTS,
+        ranges::TESTS,
+        swap::TESTS,
+        sg::TESTS,
+        counters::TESTS,
+        limits::TESTS,
+        debugfs::TESTS,
+        sharing::TESTS,
+        lifetime::TESTS,
+        parallel::TESTS,
+        races::TESTS,
+        sanity::TESTS,
+        faults::TESTS,
+        parameters::TESTS,
+        devices::TESTS,
+        reload::TESTS,
+    ]
+    .into_iter()
+    .flatten()
+}

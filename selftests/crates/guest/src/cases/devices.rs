@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Several devices: each has its objects, and they take turns in giving pages.
+
+use nix::errno::Errno;
+
+use reeve_uapi::knobs;
+use reeve_uapi::sys::REEVE_BO_SWAPPED;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+use reeve_uapi::Handle;
+
+use crate::seen::open;
+use crate::seen::Limit;
+use crate::seen::PAGE;
+use crate::test::cases;
+use crate::test::check_eq;
+use crate::test::refused;
+use crate::test::Outcome;
+use crate::test::Setup;
+
+cases!("devices", Setup { devices: 3 };
+    objects_know_theirs,
+    others_do_not_exist,
+    take_turns,
+    without_objects_are_passed_over,
+    share_one_limit,
+);
+
+fn populated_on(device: &Device, index: u32, pages: u64) -> Outcome<Handle> {
+    let handle = device.create(Create::new(pages * PAGE).on(index))?;
+    device.populate(handle)?;
+    Ok(handle)
+}
+
+/// Shrinks once; answers which of the objects went.
+fn shrunk(device: &Device, handles: &[Handle]) -> Outcome<Vec<usize>> {
+    let state = || -> Outcome<Vec<bool>> {
+        handles
+            .iter()
+            .map(|handle| Ok(device.info(*handle)?.is(REEVE_BO_SWAPPED)))
+            .collect()
+    };
+    let before = state()?;
+    knobs::tt_shrink()?;
+    let after = state()?;
+    Ok((0..handles.len())
+        .filter(|index| before[*index] != after[*index])
+        .collect())
+}
+
+fn objects_know_theirs() -> Outcome {
+    let device = open()?;
+    check_eq!(device.version()?.devices, 3);
+    for index in 0..3 {
+        let handle = populated_on(&device, index, 2)?;
+        check_eq!(device.info(handle)?.device, index);
+    }
+    check_eq!(device.stats()?.pages_allocated, 6);
+    Ok(())
+}
+
+fn others_do_not_exist() -> Outcome {
+    let device = open()?;
+    for index in [3, 4, u32::MAX] {
+        refused(device.create(Create::new(PAGE).on(index)), Errno::ENOENT)?;
+    }
+    Ok(())
+}
+
+fn take_turns() -> Outcome {
+    let device = open()?;
+    // Two objects each; handles[2 * i] and handles[2 * i + 1] are on device i.
+    let mut handles = Vec::new();
+    for index in 0..3 {
+        for _ in 0..2 {
+            handles.push(populated_on(&device, index, 1)?);
+        }
+    }
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        order.extend(shrunk(&device, &handles)?);
+    }
+    check_eq!(order.len(), 6, "{order:?}");
+    // Whoever begins: the first round takes the older one of each, the second the other.
+    let devices: Vec<usize> = order.iter().map(|object| object / 2).collect();
+    check_eq!(devices[..3], devices[3..], "{order:?}");
+    let mut round = devices[..3].to_vec();
+    round.sort();
+    check_eq!(round, [0, 1, 2], "{order:?}");
+    let older: Vec<usize> = order.iter().map(|object| object % 2).collect();
+    check_eq!(older, [0, 0, 0, 1, 1, 1], "{order:?}");
+    check_eq!(knobs::tt_shrink()?, 0);
+    Ok(())
+}
+
+fn without_objects_are_passed_over() -> Outcome {
+    let device = open()?;
+    let handles = [populated_on(&device, 2, 1)?, populated_on(&device, 2, 1)?];
+    check_eq!(shrunk(&device, &handles)?, [0]);
+    check_eq!(shrunk(&device, &handles)?, [1]);
+    check_eq!(knobs::tt_shrink()?, 0);
+    Ok(())
+}
+
+fn share_one_limit() -> Outcome {
+    let device = open()?;
+    let _limit = Limit::pages(20)?;
+    let before = device.stats()?;
+    for index in [0, 1, 2, 0, 1, 2] {
+        populated_on(&device, index, 10)?;
+    }
+    let after = device.stats()?;
+    check_eq!(after.pages_allocated, 20);
+    check_eq!(after.swapouts, before.swapouts + 4);
+    check_eq!(after.overcommits, before.overcommits);
+    Ok(())
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every allocation of every operation fails once: the answer is ENOMEM and nothing has changed.
+
+use std::io;
+
+use nix::errno::Errno;
+
+use reeve_uapi::knobs;
+use reeve_uapi::pattern::Pattern;
+use reeve_uapi::BoType;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+use reeve_uapi::Handle;
+
+use crate::fail_nth::Faults;
+use crate::fail_nth::ENDLESS;
+use crate::seen::open;
+use crate::seen::Limit;
+use crate::seen::Seen;
+use crate::seen::PAGE;
+use crate::test::cases;
+use crate::test::check;
+use crate::test::check_eq;
+use crate::test::errno;
+use crate::test::Outcome;
+use crate::test::Stop;
+
+cases!("faults";
+    open_file,
+    create,
+    populate,
+    populate_over_the_limit,
+    write_to_an_empty_object,
+    read_from_an_empty_object,
+    swapout,
+    swapin,
+    read_of_swapped_content,
+    lock_sanity,
+    shrink_file,
+    destroy_and_close_never_fail,
+);
+
+/// The outcome of a call whose pages do not matter.
+#[track_caller]
+fn done(result: io::Result<u64>) -> Outcome {
+    result?;
+    Ok(())
+}
+
+/// A device with some objects in every state, so that a change of any would be seen.
+struct Scene {
+    device: Device,
+    handle: Handle,
+}
+
+const SIZE: usize = 5 * PAGE as usize;
+
+impl Scene {
+    fn new() -> Outcome<Self> {
+        let device = open()?;
+        let full = device.create(Create::new(2 * PAGE))?;
+        device.write(full, 0, &[1; 8])?;
+        let swapped = device.create(Create::new(2 * PAGE))?;
+        device.write(swapped, 0, &[2; 8])?;
+        device.swapout(swapped)?;
+        let handle = device.create(Create::new(SIZE as u64))?;
+        Ok(Self { device, handle })
+    }
+
+    /// The same with content in the object of the case.
+    fn filled() -> Outcome<Self> {
+        let scene = Self::new()?;
+        scene
+            .device
+            .write(scene.handle, 0, &Pattern::new(3).bytes(SIZE))?;
+        Ok(scene)
+    }
+
+    fn content_is_there(&self) -> Outcome {
+        let mut found = vec![0; SIZE];
+        self.device.read(self.handle, 0, &mut found)?;
+        check_eq!(Pattern::new(3).mismatch(0, &found), None);
+        Ok(())
+    }
+}
+
+fn open_file() -> Outcome {
+    let mut faults = Faults::new()?;
+    let watcher = open()?;
+    let before = Seen::of(&watcher)?;
+    let path = reeve_uapi::DEFAULT_PATH;
+    faults.sweep(
+        || Device::open(path),
+        || before.still(&watcher),
+        |device| {
+            drop(device);
+            Ok(())
+        },
+    )?;
+    Ok(())
+}
+
+fn create() -> Outcome {
+    let mut faults = Faults::new()?;
+    let scene = Scene::new()?;
+    let before = Seen::of(&scene.device)?;
+    for kind in BoType::ALL {
+        let create = Create::new(SIZE as u64).kind(kind);
+        let failures = faults.sweep(
+            || scene.device.create(create),
+            || before.still(&scene.device),
+            |handle| Ok(scene.device.destroy(handle)?),
+        )?;
+        check!(failures > 0);
+        // The one that got through.
+        let last = scene.device.list()?.pop().map(|info| info.handle());
+        last.map_or(Ok(()), |last| scene.device.destroy(last))?;
+        before.still(&scene.device)?;
+    }
+    Ok(())
+}
+
+fn populate() -> Outcome {
+    let mut faults = Faults::new()?;
+    let Scene { device, handle } = Scene::new()?;
+    let before = Seen::of(&device)?;
+    let failures = faults.sweep(
+        || device.populate(handle),
+        || before.still(&device),
+        |_| done(device.unpopulate(handle)),
+    )?;
+    check!(failures > 0);
+    check_eq!(device.info(handle)?.pages_resident, 5);
+    Ok(())
+}
+
+/// Here a failure may come after another object went out; the counters still have to fit.
+fn populate_over_the_limit() -> Outcome {
+    let mut faults = Faults::new()?;
+    let Scene { device, handle } = Scene::new()?;
+    let victim = device.list()?[0].handle();
+    let _limit = Limit::pages(5)?;
+    let books = || -> Outcome {
+        let charged: u64 = device.list()?.iter().map(|info| info.pages_charged).sum();
+        check_eq!(device.stats()?.pages_allocated, charged);
+        check_eq!(device.info(handle)?.pages_charged, 0);
+        Ok(())
+    };
+    let failures = faults.sweep(
+        || device.populate(handle),
+        || {
+            books()?;
+            done(device.populate(victim))
+        },
+        |_| {
+            device.unpopulate(handle)?;
+            done(device.populate(victim))
+        },
+    )?;
+    check!(failures > 0);
+    let mut bytes = [0; 8];
+    device.read(victim, 0, &mut bytes)?;
+    check_eq!(bytes, [1; 8]);
+    Ok(())
+}
+
+fn write_to_an_empty_object() -> Outcome {
+    let mut faults = Faults::new()?;
+    let Scene { device, handle } = Scene::new()?;
+    let bytes = Pattern::new(3).bytes(SIZE);
+    let before = Seen::of(&device)?;
+    faults.sweep(
+        || device.write(handle, 0, &bytes),
+        || empty_or_populated(&device, handle, &before),
+        |()| done(device.unpopulate(handle)),
+    )?;
+    Scene { device, handle }.content_is_there()
+}
+
+fn read_from_an_empty_object() -> Outcome {
+    let mut faults = Faults::new()?;
+    let Scene { device, handle } = Scene::new()?;
+    let mut bytes = vec![1; SIZE];
+    let before = Seen::of(&device)?;
+    faults.sweep(
+        || device.read(handle, 0, &mut bytes),
+        || empty_or_populated(&device, handle, &before),
+        |()| done(device.unpopulate(handle)),
+    )?;
+    check!(bytes.iter().all(|byte| *byte == 0));
+    Ok(())
+}
+
+/// A copy that failed may have populated the object first; it is emptied again.
+fn empty_or_populated(device: &Device, handle: Handle, before: &Seen) -> Outcome {
+    let pages = device.unpopulate(handle)?;
+    if pages == 0 {
+        return before.still(device);
+    }
+    check_eq!(pages, 5);
+    check_eq!(device.list()?, before.objects);
+    check_eq!(
+        device.stats()?.pages_allocated,
+        before.stats.pages_allocated
+    );
+    Ok(())
+}
+
+fn swapout() -> Outcome {
+    let mut faults = Faults::new()?;
+    let scene = Scene::filled()?;
+    let Scene { device, handle } = &scene;
+    let before = Seen::of(device)?;
+    let failures = faults.sweep(
+        || device.swapout(*handle),
+        || {
+            before.still(device)?;
+            scene.content_is_there()
+        },
+        |_| done(device.populate(*handle)),
+    )?;
+    check!(failures > 0);
+    check_eq!(device.info(*handle)?.pages_resident, 0);
+    scene.content_is_there()
+}
+
+fn swapin() -> Outcome {
+    let mut faults = Faults::new()?;
+    let scene = Scene::filled()?;
+    let Scene { device, handle } = &scene;
+    device.swapout(*handle)?;
+    let before = Seen::of(device)?;
+    let failures = faults.sweep(
+        || device.populate(*handle),
+        || before.still(device),
+        |_| done(device.swapout(*handle)),
+    )?;
+    check!(failures > 0);
+    check_eq!(device.info(*handle)?.pages_resident, 5);
+    scene.content_is_there()
+}
+
+fn read_of_swapped_content() -> Outcome {
+    let mut faults = Faults::new()?;
+    let scene = Scene::filled()?;
+    let Scene { device, handle } = &scene;
+    device.swapout(*handle)?;
+    let mut bytes = vec![0; SIZE];
+    let failures = faults.sweep(
+        || device.read(*handle, 0, &mut bytes),
+        || {
+            scene.content_is_there()?;
+            done(device.swapout(*handle))
+        },
+        |()| done(device.swapout(*handle)),
+    )?;
+    check!(failures > 0);
+    check_eq!(Pattern::new(3).mismatch(0, &bytes), None);
+    Ok(())
+}
+
+fn lock_sanity() -> Outcome {
+    let mut faults = Faults::new()?;
+    let device = open()?;
+    let before = Seen::of(&device)?;
+    faults.sweep(
+        || device.lock_sanity().map(|result| result.failed),
+        || before.still(&device),
+        |failed| {
+            check_eq!(failed, 0);
+            Ok(())
+        },
+    )?;
+    check_eq!(device.lock_sanity()?.failed, 0);
+    Ok(())
+}
+
+/// A shrink that fails says so, or that nothing was freed; content stays in any case.
+fn shrink_file() -> Outcome {
+    let mut faults = Faults::new()?;
+    let scene = Scene::filled()?;
+    let Scene { device, handle } = &scene;
+    device.pin(device.list()?[0].handle())?;
+    for n in 1..ENDLESS {
+        let (result, reached) = faults.nth(n, knobs::tt_shrink)?;
+        scene
+            .content_is_there()
+            .map_err(|stop| stop.during(format!("n = {n}: {result:?}")))?;
+        if !reached {
+            check_eq!(result?, 5);
+            return Ok(());
+        }
+        if let Err(err) = result {
+            check!(err.raw_os_error().is_some(), "n = {n}: {err}");
+        }
+        check_eq!(device.info(*handle)?.pages_charged, 5);
+    }
+    Err(Stop::failed("the operation never gets through"))
+}
+
+/// Giving back needs no memory.
+fn destroy_and_close_never_fail() -> Outcome {
+    let mut faults = Faults::new()?;
+    for n in 1..=10 {
+        let scene = Scene::filled()?;
+        let (result, _) = faults.nth(n, || scene.device.unpopulate(scene.handle))?;
+        tolerate_copy_failures(result.map(|_| ()))?;
+        let (result, _) = faults.nth(n, || scene.device.destroy(scene.handle))?;
+        tolerate_copy_failures(result)?;
+        faults.nth(n, || drop(scene))?;
+    }
+    let stats = open()?.stats()?;
+    check_eq!((stats.pages_allocated, stats.buffer_objects), (0, 0));
+    Ok(())
+}
+
+/// The argument itself may be what could not be copied.
+fn tolerate_copy_failures(result: io::Result<()>) -> Outcome {
+    match result {
+        Err(err) if errno(&err) != Errno::EFAULT => Err(err.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory with holes, and calls that point anywhere. All `unsafe` around memory is here.
+
+use std::ffi::c_void;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+use std::slice;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::mman::mmap_anonymous;
+use nix::sys::mman::mprotect;
+use nix::sys::mman::munmap;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::ProtFlags;
+
+use reeve_uapi::raw::Way;
+use reeve_uapi::sys::reeve_bo_rw;
+use reeve_uapi::Device;
+
+use crate::test::Outcome;
+
+const PAGE: usize = 4096;
+
+/// Addresses at which no process has memory.
+pub(crate) const NOWHERE: [u64; 5] = [
+    0,
+    0x0000_7fff_ffff_f000, // behind the last page
+    0x8000_0000_0000_0000, // no address at all
+    0xffff_8880_0000_0000, // the kernel's
+    u64::MAX - 7,
+];
+
+/// Pages of our own, followed by one that nobody may touch: a hole.
+pub(crate) struct Region {
+    start: NonNull<c_void>,
+    pages: usize,
+}
+
+impl Region {
+    /// Maps `pages` pages, all touched, so that using them later needs no new memory.
+    pub(crate) fn new(pages: usize) -> Outcome<Self> {
+        // All of it without any access first: the hole keeps its place and nothing moves in.
+        let length = NonZeroUsize::MIN.saturating_add((pages + 1) * PAGE - 1);
+        let none = ProtFlags::PROT_NONE;
+        // SAFETY: no address is asked for, so that nothing that exists is replaced.
+        let start = unsafe { mmap_anonymous(None, length, none, MapFlags::MAP_PRIVATE) }?;
+        let mut region = Self { start, pages };
+        let usable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: these pages are the mapping made above, which nobody has used yet.
+        unsafe { mprotect(start, pages * PAGE, usable) }?;
+        region.bytes().fill(0);
+        Ok(region)
+    }
+
+    /// Address of a byte of it.
+    pub(crate) fn address(&self, offset: usize) -> u64 {
+        self.start
+            .as_ptr()
+            .wrapping_byte_add(offset)
+            .expose_provenance() as u64
+    }
+
+    /// First byte behind it: the hole.
+    pub(crate) fn end(&self) -> u64 {
+        self.address(self.pages * PAGE)
+    }
+
+    /// Its bytes; only while it is writable.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        // SAFETY: the mapping is this many readable and writable bytes, initialised by the
+        // kernel, and borrowed as long as the slice is. `read_only` takes the value away.
+        unsafe { slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.pages * PAGE) }
+    }
+
+    /// The same memory, no longer writable.
+    pub(crate) fn read_only(self) -> Outcome<ReadOnly> {
+        let length = self.pages * PAGE;
+        // SAFETY: the pages are ours, and nobody holds a reference into them as `self` is owned.
+        unsafe { mprotect(self.start, length, ProtFlags::PROT_READ) }?;
+        Ok(ReadOnly(self))
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the pages are ours and nobody borrows them any more.
+        let _ = unsafe { munmap(self.start, (self.pages + 1) * PAGE) };
+    }
+}
+
+/// Memory that can be read and not written.
+pub(crate) struct ReadOnly(Region);
+
+impl ReadOnly {
+    pub(crate) fn address(&self, offset: usize) -> u64 {
+        self.0.address(offset)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is this many readable bytes, borrowed as long as the slice is.
+        unsafe { slice::from_raw_parts(self.0.start.as_ptr().cast(), self.0.pages * PAGE) }
+    }
+}
+
+/// Where a call is to find its argument: only places that belong to nobody else in this process.
+pub(crate) enum Place<'a> {
+    /// One of [`NOWHERE`].
+    Nowhere(u64),
+    /// So many bytes before the hole behind a region.
+    BeforeHole(&'a mut Region, usize),
+    /// The start of read-only memory.
+    ReadOnly(&'a ReadOnly),
+    /// A buffer that is at least as large as any argument.
+    Buffer(&'a mut [u8; 4096]),
+}
+
+/// An ioctl of any number with its argument anywhere.
+pub(crate) fn ioctl(device: &Device, request: u32, place: Place<'_>) -> io::Result<()> {
+    use std::os::fd::AsFd;
+    let address = match place {
+        Place::Nowhere(address) => address,
+        Place::BeforeHole(region, bytes) => region.end() - bytes as u64,
+        Place::ReadOnly(memory) => memory.address(0),
+        Place::Buffer(buffer) => buffer.as_mut_ptr().expose_provenance() as u64,
+    };
+    // SAFETY: what the kernel can reach from `address` is either nothing, or memory that is
+    // borrowed exclusively, or memory that it cannot write. The arguments used with it are zero,
+    // so that no address is in them.
+    let result = unsafe { libc::ioctl(device.as_fd().as_raw_fd(), u64::from(request), address) };
+    Errno::result(result)?;
+    Ok(())
+}
+
+/// A read or write whose buffer is at one of [`NOWHERE`].
+pub(crate) fn rw_nowhere(device: &Device, way: Way, arg: &mut reeve_bo_rw) -> io::Result<()> {
+    assert!(NOWHERE.contains(&arg.addr));
+    // SAFETY: there is no memory of this process at that address.
+    unsafe { device.raw().bo_rw(way, arg) }
+}
+
+/// A read or write whose buffer begins `before` bytes before the hole behind a region.
+pub(crate) fn rw_at_hole(
+    device: &Device,
+    way: Way,
+    arg: &mut reeve_bo_rw,
+    region: &mut Region,
+    before: usize,
+) -> io::Result<()> {
+    assert!(before <= region.pages * PAGE && arg.length as usize <= before + PAGE);
+    arg.addr = region.end() - before as u64;
+    // SAFETY: the bytes up to the hole are borrowed exclusively; behind them is a page that
+    // belongs to the region and holds nothing.
+    unsafe { device.raw().bo_rw(way, arg) }
+}
+
+/// A read into memory that must not be written.
+pub(crate) fn read_into(device: &Device, arg: &mut reeve_bo_rw, to: &ReadOnly) -> io::Result<()> {
+    arg.addr = to.address(0);
+    // SAFETY: the kernel obeys the protection of user memory, and if it does not, the bytes are a
+    // private mapping that nothing depends on but the case that looks.
+    unsafe { device.raw().bo_rw(Way::Read, arg) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_end_in_a_hole() {
+        let mut region = Region::new(2).unwrap();
+        let bytes = region.bytes();
+        assert_eq!(bytes.len(), 2 * PAGE);
+        bytes[2 * PAGE - 1] = 9;
+        assert_eq!(region.end() - region.address(0), 2 * PAGE as u64);
+        let region = region.read_only().unwrap();
+        assert_eq!(region.bytes()[2 * PAGE - 1], 9);
+    }
+}
