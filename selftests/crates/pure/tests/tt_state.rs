@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The states of a TT and the rules of buffer objects, exhaustively.
+
+use reeve_pure::bo_rules::*;
+use reeve_pure::tt_state::{self, step, Event, State, TRANSITIONS};
+
+#[test]
+fn the_table_has_every_transition_once() {
+    for state in State::ALL {
+        for event in Event::ALL {
+            let mut rows = TRANSITIONS
+                .iter()
+                .filter(|row| row.0 == state && row.1 == event);
+            let row = rows.next().expect("a row");
+            assert_eq!(step(state, event), row.2, "{state:?} {event:?}");
+            assert!(rows.next().is_none());
+        }
+    }
+}
+
+#[test]
+fn an_event_that_changes_nothing_is_refused() {
+    for (state, event, after) in TRANSITIONS {
+        if after == Ok(state) {
+            // Going on with a partial backup may leave it partial; ending nothing is no error.
+            assert!(
+                matches!(
+                    (state, event),
+                    (State::PartlyBackedUp, Event::BackUpInPart) | (State::Empty, Event::Fini)
+                ),
+                "{state:?} {event:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_populating_fills_and_every_state_can_be_populated_or_is() {
+    for (state, event, after) in TRANSITIONS {
+        if after == Ok(State::Populated) {
+            assert_eq!(event, Event::Populate);
+        }
+        if event == Event::Populate {
+            assert_eq!(after.is_err(), state.is_populated());
+        }
+    }
+}
+
+#[test]
+fn content_is_only_lost_on_purpose() {
+    for (state, event, after) in TRANSITIONS {
+        if after == Ok(State::Empty) && state != State::Empty {
+            assert!(matches!(event, Event::Unpopulate | Event::Fini));
+        }
+    }
+}
+
+#[test]
+fn every_state_can_be_left_for_the_end() {
+    for state in State::ALL {
+        assert_eq!(step(state, Event::Fini), Ok(State::Empty));
+    }
+}
+
+#[test]
+fn pages_are_held_in_two_states() {
+    let holding: Vec<_> = State::ALL.into_iter().filter(|s| s.holds_pages()).collect();
+    assert_eq!(holding, [State::Populated, State::PartlyBackedUp]);
+}
+
+#[test]
+fn refusals_of_the_table_are_all_of_one_kind() {
+    assert!(TRANSITIONS
+        .iter()
+        .all(|row| matches!(row.2, Ok(_) | Err(tt_state::Refusal::Nothing))));
+}
+
+#[test]
+fn the_shared_cases_hold() {
+    for (view, request, answer) in CASES {
+        assert_eq!(decide(view, request), answer, "{view:?} {request:?}");
+    }
+}
+
+#[test]
+fn a_request_that_is_done_is_a_transition_that_exists() {
+    for_every_view(|view| {
+        for (request, event) in [
+            (Request::Populate, Event::Populate),
+            (Request::Unpopulate, Event::Unpopulate),
+            (Request::SwapOut, Event::SwapOut),
+        ] {
+            match decide(view, request) {
+                Answer::Do => assert!(step(view.state, event).is_ok(), "{view:?} {request:?}"),
+                Answer::Nothing => assert!(step(view.state, event).is_err()),
+                Answer::Refuse(_) => {}
+            }
+        }
+    });
+}
+
+#[test]
+fn nothing_pinned_ever_loses_its_pages() {
+    for_every_view(|view| {
+        if view.pins != 0 && view.state.is_populated() {
+            for request in [Request::Unpopulate, Request::SwapOut] {
+                assert!(matches!(decide(view, request), Answer::Refuse(_)));
+            }
+        }
+    });
+}
+
+#[test]
+fn pins_and_unpins_never_wrap() {
+    for_every_view(|view| {
+        if decide(view, Request::Pin) == Answer::Do {
+            assert!(view.pins.checked_add(1).is_some());
+        }
+        if decide(view, Request::Unpin) == Answer::Do {
+            assert!(view.pins.checked_sub(1).is_some());
+        }
+    });
+}
+
+#[test]
+fn external_objects_are_neither_swapped_nor_copied() {
+    for_every_view(|view| {
+        if view.external {
+            for request in [Request::SwapOut, Request::Copy] {
+                assert_eq!(decide(view, request), Answer::Refuse(Refusal::External));
+            }
+        }
+    });
+}
+
+#[test]
+fn creation_by_type() {
+    for zero_alloc in [false, true] {
+        assert_eq!(
+            Creation::of(BoType::Device, zero_alloc),
+            Creation {
+                zero_alloc,
+                external: false
+            }
+        );
+        assert_eq!(
+            Creation::of(BoType::Kernel, zero_alloc),
+            Creation {
+                zero_alloc: false,
+                external: false
+            }
+        );
+        assert_eq!(
+            Creation::of(BoType::Sg, zero_alloc),
+            Creation {
+                zero_alloc: false,
+                external: true
+            }
+        );
+    }
+}
+
+#[test]
+fn flags_tell_states_and_creations_apart() {
+    let mut seen = Vec::new();
+    for ty in [BoType::Device, BoType::Sg] {
+        for zero_alloc in [false, true] {
+            if ty == BoType::Sg && zero_alloc {
+                continue;
+            }
+            for state in [
+                State::Empty,
+                State::Populated,
+                State::Swapped,
+                State::BackedUp,
+            ] {
+                let flags = flags_of(Creation::of(ty, zero_alloc), state);
+                assert!(!seen.contains(&flags));
+                assert_eq!(flags & flags::ON_LRU, 0);
+                seen.push(flags);
+            }
+        }
+    }
+}
+
+fn for_every_view(f: impl Fn(View)) {
+    for state in State::ALL {
+        for external in [false, true] {
+            for pins in [0, 1, 2, u32::MAX - 1, u32::MAX] {
+                f(View {
+                    state,
+                    external,
+                    pins,
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn every_request_has_an_answer_in_every_state() {
+    let mut answers = 0;
+    for state in State::ALL {
+        for request in Request::ALL {
+            let view = View {
+                state,
+                external: false,
+                pins: 0,
+            };
+            // An object nobody pinned is refused only pins it can't have and unpins.
+            if let Answer::Refuse(why) = decide(view, request) {
+                assert!(matches!(
+                    (request, why),
+                    (Request::Pin, Refusal::NotPopulated) | (Request::Unpin, Refusal::NotPinned)
+                ));
+            }
+            answers += 1;
+        }
+    }
+    assert_eq!(answers, State::ALL.len() * Request::ALL.len());
+}
