@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page directories and swap storage by themselves.
+
+use crate::{
+    ffi::{
+        pages::PageDirectory,
+        shmem::ShmemFile, //
+    },
+    lock_order::with_context,
+    tt::{
+        books::Books,
+        charge::Charge,
+        limits::Limits,
+        small_list::SmallList, //
+    }, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+#[kunit_tests(reeve_tt_pages)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_have_the_pages_asked_for() -> Result {
+        for pages in [0, 1, 2, 3, 127, 512, 771] {
+            let directory = PageDirectory::allocate(pages, false)?;
+            expect!(directory.len() == pages);
+            expect!(directory.iter().count() as u64 == pages);
+            expect!(directory.page(pages).is_none());
+            expect!(pages == 0 || directory.page(pages - 1).is_some());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_page_is_another_one() -> Result {
+        let mut directory = PageDirectory::allocate(771, false)?;
+        for (i, mut page) in (0u32..).zip(directory.iter_mut()) {
+            page.write(8, &i.to_ne_bytes())?;
+        }
+        for i in 0..771u32 {
+            let mut found = [0u8; 4];
+            directory
+                .page(i.into())
+                .ok_or(EINVAL)?
+                .read(8, &mut found)?;
+            expect!(u32::from_ne_bytes(found) == i);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn cleared_pages_are_clear() -> Result {
+        for _ in 0..3 {
+            let mut directory = PageDirectory::allocate(5, true)?;
+            let mut found = [1u8; 16];
+            for mut page in directory.iter_mut() {
+                page.write(PAGE_SIZE - 16, &[0xff; 16])?;
+            }
+            drop(directory);
+            let directory = PageDirectory::allocate(5, true)?;
+            for page in directory.iter() {
+                page.read(PAGE_SIZE - 16, &mut found)?;
+                expect!(found == [0; 16]);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn copies_stay_inside_their_page() -> Result {
+        let mut directory = PageDirectory::allocate(1, true)?;
+        let page = directory.page(0).ok_or(EINVAL)?;
+        let mut two = [0u8; 2];
+        expect!(page.read(PAGE_SIZE - 2, &mut two).is_ok());
+        expect!(page.read(PAGE_SIZE - 1, &mut two) == Err(EINVAL));
+        expect!(page.read(usize::MAX, &mut two) == Err(EINVAL));
+        expect!(page.read(PAGE_SIZE, &mut []).is_ok());
+        let mut page = directory.page_mut(0).ok_or(EINVAL)?;
+        expect!(page.write(PAGE_SIZE - 1, &two) == Err(EINVAL));
+        expect!(page.write(usize::MAX, &two) == Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn a_directory_costs_less_than_a_quarter_byte_a_page() -> Result {
+        let directory = PageDirectory::allocate(4096, false)?;
+        // Memory may be in pieces; then it costs more and this says nothing.
+        let blocks = directory.directory_bytes() / core::mem::size_of::<usize>();
+        expect!(blocks > 64 || directory.directory_bytes() * 4 <= 4096);
+        Ok(())
+    }
+
+    #[test]
+    fn storage_gives_back_what_it_got() -> Result {
+        let storage = ShmemFile::new(c"reeve test", 3)?;
+        let mut directory = PageDirectory::allocate(2, true)?;
+        directory.page_mut(0).ok_or(EINVAL)?.write(100, b"stored")?;
+        storage.write_page(2, directory.page(0).ok_or(EINVAL)?)?;
+        storage.read_page(2, directory.page_mut(1).ok_or(EINVAL)?)?;
+        let mut found = [0u8; 6];
+        let copy = directory.page(1).ok_or(EINVAL)?;
+        copy.read(100, &mut found)?;
+        expect!(&found == b"stored");
+        expect!(storage.write_page(3, copy) == Err(EINVAL));
+        expect!(storage.write_page(u64::MAX, copy) == Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn storage_of_impossible_size_is_refused() -> Result {
+        for pages in [u64::MAX, i64::MAX as u64, 1 << 52] {
+            expect!(ShmemFile::new(c"reeve test", pages).is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn small_lists_grow_beyond_their_place() -> Result {
+        let mut list = SmallList::new(0u32);
+        for i in 0..100 {
+            expect!(list.as_slice().len() == i as usize);
+            list.reserve()?.fill(i);
+            // Room that is not used is no entry.
+            let _ = list.reserve()?;
+        }
+        expect!(list.as_slice().iter().copied().eq(0..100));
+        expect!(list.heap_bytes() >= 400);
+        Ok(())
+    }
+
+    #[test]
+    fn charges_count_while_they_live() -> Result {
+        with_context(|| {
+            let books = Arc::new(Books::new(Limits::own(10)), GFP_KERNEL)?;
+            let first = Charge::new(&books, 7, false);
+            let second = Charge::new(&books, 3, true);
+            expect!(books.counted().pages == 10 && books.counted().dma32 == 3);
+            expect!(!books.over_limit());
+            let third = Charge::new(&books, 1, false);
+            expect!(books.over_limit());
+            drop(first);
+            expect!(books.counted().pages == 4 && books.counted().dma32 == 3);
+            drop((second, third));
+            expect!(books.counted().pages == 0 && books.counted().dma32 == 0);
+            Ok(())
+        })
+    }
+}
