@@ -38,13 +38,13 @@ pub struct Options {
 
 /// Everything. True if something passed and nothing failed.
 pub fn test(options: &Options) -> Result<bool> {
-    let mut jobs = vec![build_kernel("kernel base", "base", &[]), host_tests()];
-    jobs.push(Job::new("guest programs", Tier::Selftests, &[], |desk| {
-        desk.front(&["userland"])?;
-        Ok(Vec::new())
-    }));
-    // One kernel at a time: each build keeps every processor busy by itself.
-    jobs.push(build_kernel("kernel debug", "debug", &["kernel base"]));
+    let mut jobs = vec![
+        build_kernel("kernel base", "base"),
+        guest_programs(),
+        host_tests(),
+        // One kernel at a time: each build keeps every processor busy by itself.
+        build_kernel("kernel debug", "debug").after(&["kernel base"]),
+    ];
     jobs.extend(guest::jobs());
     jobs.extend(door::jobs());
     jobs.extend(mutants::jobs());
@@ -54,7 +54,7 @@ pub fn test(options: &Options) -> Result<bool> {
 
 /// The checks that boot nothing. True if all are content.
 pub fn lint(options: &Options) -> Result<bool> {
-    let mut jobs = vec![build_kernel("kernel base", "base", &[])];
+    let mut jobs = vec![build_kernel("kernel base", "base")];
     jobs.extend(lint::jobs());
     run(options, "lint", jobs)
 }
@@ -79,9 +79,16 @@ fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
     Ok(summary::Count::of(&records).is_success())
 }
 
-fn build_kernel(job: &'static str, kernel: &'static str, needs: &[&'static str]) -> Job {
-    Job::new(job, Tier::FrontDoor, needs, move |desk| {
+fn build_kernel(job: &'static str, kernel: &'static str) -> Job {
+    Job::new(job, Tier::FrontDoor, &[], move |desk| {
         desk.front(&["kernel", kernel])?;
+        Ok(Vec::new())
+    })
+}
+
+fn guest_programs() -> Job {
+    Job::new("guest programs", Tier::Selftests, &[], |desk| {
+        desk.front(&["userland"])?;
         Ok(Vec::new())
     })
 }
@@ -98,4 +105,5 @@ fn host_tests() -> Job {
         records.extend(cases);
         Ok(records)
     })
+    .after(&["guest programs"])
 }

@@ -27,6 +27,8 @@ pub struct Job {
     pub tier: Tier,
     /// Jobs that must have succeeded before.
     pub needs: Vec<&'static str>,
+    /// Jobs that must have ended before, however they did: they would only be in each other's way.
+    pub after: Vec<&'static str>,
     work: Work,
 }
 
@@ -42,8 +44,15 @@ impl Job {
             name,
             tier,
             needs: needs.to_vec(),
+            after: Vec::new(),
             work: Box::new(work),
         }
+    }
+
+    /// The same, but not at the same time as `others` nor before them.
+    pub fn after(mut self, others: &[&'static str]) -> Self {
+        self.after = others.to_vec();
+        self
     }
 
     fn broken(&self, why: impl Into<String>) -> Vec<Record> {
@@ -68,6 +77,11 @@ struct Message {
 pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>> {
     let begin = Instant::now();
     let mut waiting = jobs;
+    // Nobody waits for a job that is not part of this run.
+    let known: Vec<&'static str> = waiting.iter().map(|job| job.name).collect();
+    for job in &mut waiting {
+        job.after.retain(|other| known.contains(other));
+    }
     let mut states: HashMap<&'static str, State> = HashMap::new();
     let mut running: HashMap<&'static str, (Instant, PathBuf)> = HashMap::new();
     let mut records = Vec::new();
@@ -93,7 +107,10 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
                 job.broken(why.unwrap_or_default()),
             );
         }
-        let ready = |job: &Job| job.needs.iter().all(|need| states.contains_key(need));
+        let ready = |job: &Job| {
+            let mut awaited = job.needs.iter().chain(&job.after);
+            awaited.all(|other| states.contains_key(other))
+        };
         while running.len() < slots {
             let Some(index) = waiting.iter().position(&ready) else {
                 break;

@@ -66,6 +66,16 @@ fn a_broken_job_breaks_those_that_need_it() {
 }
 
 #[test]
+fn to_come_after_a_broken_job_is_no_failure() {
+    let jobs = vec![
+        passing("patient", &[]).after(&["bad"]),
+        Job::new("bad", Tier::Host, &[], |_| anyhow::bail!("no luck")),
+    ];
+    let records = run_all(&desk(), jobs, 2).unwrap();
+    assert_eq!(names(&records, false), ["patient"]);
+}
+
+#[test]
 fn failed_records_do_not_stop_the_others() {
     let jobs = vec![
         Job::new("red", Tier::Host, &[], |_| {

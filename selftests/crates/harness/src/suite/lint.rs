@@ -7,8 +7,11 @@ use super::desk::{tail, Desk};
 use super::jobs::Job;
 use super::record::{Record, Tier};
 
+/// Other jobs that cargo would make wait for each other.
+const CARGO: &[&str] = &["guest programs", "host tests"];
+
 pub(super) fn jobs() -> Vec<Job> {
-    vec![Job::new("lint", Tier::Lint, &["kernel base"], checks)]
+    vec![Job::new("lint", Tier::Lint, &["kernel base"], checks).after(CARGO)]
 }
 
 fn checks(desk: &Desk) -> Result<Vec<Record>> {
