@@ -13,6 +13,7 @@
 //! Other drivers use the same through `reeve/lock_order.h`. After NVIDIA UVM's `uvm_lock.c` and
 //! `uvm_thread_context.c`.
 
+pub(crate) mod debugfs;
 pub(crate) mod declared;
 mod report;
 pub(crate) mod sanity;

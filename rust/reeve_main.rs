@@ -55,6 +55,7 @@ module! {
 struct Reeve {
     _node: Pin<KBox<Registered<OpenFile>>>,
     _tt_files: tt::debugfs::Files,
+    _lock_order_files: lock_order::debugfs::Files,
     _debugfs: debugfs::Root,
     _lock_order: lock_order::LockOrder,
 }
@@ -66,6 +67,7 @@ impl kernel::Module for Reeve {
         let manager = Manager::new(Limits::parameters(), params::devices())?;
         let debugfs = debugfs::Root::new();
         let tt_files = tt::debugfs::Files::new(debugfs.dir(), &manager)?;
+        let lock_order_files = lock_order::debugfs::Files::new(debugfs.dir())?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),
@@ -73,6 +75,7 @@ impl kernel::Module for Reeve {
         Ok(Self {
             _node: KBox::pin_init(Registered::new(c"reeve", shared), GFP_KERNEL)?,
             _tt_files: tt_files,
+            _lock_order_files: lock_order_files,
             _debugfs: debugfs,
             _lock_order: lock_order,
         })

@@ -3,13 +3,20 @@
 //! Thread contexts: where a thread's held locks are kept and how they are found.
 //!
 //! Contexts lie on their threads' stacks. A table of slots, hashed by task address, leads from a
-//! task to its context. A slot is written only by the task that claimed it, so a lookup is a few
-//! loads, without locks or disabled preemption: if a slot carries the address of the task that
-//! looks, that very task put it there.
+//! task to its context; a per-CPU hint in lock_order_shim.c spares most look-ups. A slot is written
+//! only by the task that claimed it, so finding needs no locks and no disabled preemption: if a slot
+//! carries the address of the task that looks, that very task put it there.
 
 use super::bindings;
-use crate::pure::held::HeldLocks;
-use core::ptr::NonNull;
+use crate::pure::held::{
+    Entry,
+    HeldLocks, //
+};
+use core::ptr::{
+    addr_of,
+    addr_of_mut,
+    NonNull, //
+};
 use kernel::{
     prelude::*,
     processor::cpu_relax,
@@ -22,49 +29,84 @@ use kernel::{
             Release, //
         },
         barrier, //
-    },
+    }, //
 };
 
 /// Slots in the table; a power of two. More threads than this cannot have a context at once.
 const SLOTS: usize = 2048;
 const SLOTS_LOG2: u32 = SLOTS.trailing_zeros();
 
-/// How many slots from its hash a task looks in, before it falls back to all of them.
-const WINDOW: usize = 8;
-
 /// What `struct reeve_thread_context` really is.
 ///
 /// # Invariants
 ///
 /// While a slot of [`TABLE`] leads to a context, the context is initialised and only the slot's
-/// task (or, briefly, a reader holding [`HAZARD`]) accesses it.
+/// task accesses it, or a reader that the task waits for in [`leave`].
 #[repr(C)]
 pub(crate) struct Context {
     held: HeldLocks,
+    /// How often tracking had been switched when this was saved; only used by saved contexts.
+    epoch: u32,
 }
 
-const _: () = assert!(
-    core::mem::size_of::<Context>() <= core::mem::size_of::<bindings::reeve_thread_context>(),
-    "struct reeve_thread_context in reeve/lock_order.h is too small"
-);
-const _: () = assert!(core::mem::align_of::<Context>() <= 8);
+const _: () = {
+    use core::mem::{
+        align_of,
+        offset_of,
+        size_of, //
+    };
+    assert!(
+        size_of::<Context>() <= size_of::<bindings::reeve_thread_context>(),
+        "struct reeve_thread_context in reeve/lock_order.h is too small"
+    );
+    assert!(align_of::<Context>() <= 8);
+    assert!(size_of::<Slot>() == size_of::<bindings::reeve_slot>());
+    assert!(offset_of!(Slot, task) == offset_of!(bindings::reeve_slot, task));
+    assert!(offset_of!(Slot, context) == offset_of!(bindings::reeve_slot, ctx));
+};
 
+/// Where a task's context is found; `struct reeve_slot` to C.
+#[repr(C)]
 struct Slot {
     /// The task that claimed the slot; 0: free.
     task: Atomic<usize>,
     /// Its context; null while it is being entered or left.
     context: Atomic<*mut Context>,
+    /// Tasks that hash to this slot and had to claim another one.
+    displaced: Atomic<u32>,
+    _pad: u32,
 }
 
-static TABLE: [Slot; SLOTS] = [const {
-    Slot {
-        task: Atomic::new(0),
-        context: Atomic::new(core::ptr::null_mut()),
+impl Slot {
+    const fn new(context: *mut Context) -> Self {
+        Self {
+            task: Atomic::new(0),
+            context: Atomic::new(context),
+            displaced: Atomic::new(0),
+            _pad: 0,
+        }
     }
-}; SLOTS];
+}
 
-/// Claims made outside their window; while it is not 0, a lookup has to search the whole table.
-static SPILLED: Atomic<usize> = Atomic::new(0);
+static TABLE: [Slot; SLOTS] = [const { Slot::new(core::ptr::null_mut()) }; SLOTS];
+
+/// Makes a context that is only ever read shareable.
+struct ReadOnly(Context);
+
+// SAFETY: Never written to: it is an immutable static, and the fast paths decline it.
+unsafe impl Sync for ReadOnly {}
+
+/// The context of those who have none.
+static ABSENT: ReadOnly = ReadOnly(Context {
+    held: HeldLocks::absent(),
+    epoch: 0,
+});
+
+/// Leads to [`ABSENT`]; no task ever claims it.
+static NO_SLOT: Slot = Slot::new(addr_of!(ABSENT.0).cast_mut());
+
+/// How often tracking was switched on or off.
+static EPOCH: Atomic<u32> = Atomic::new(0);
 
 kernel::sync::global_lock! {
     // SAFETY: `init`, which module init calls before anything else, initialises it once.
@@ -75,127 +117,70 @@ kernel::sync::global_lock! {
 ///
 /// # Safety
 ///
-/// Must be called once, before any other function of this file.
+/// Must be called once, before any other function of this file and before any interrupt records.
 pub(crate) unsafe fn init() {
     // SAFETY: By the contract.
     unsafe { READER.init() }
+    for context in interrupt_contexts() {
+        // SAFETY: The contexts are static, and by the contract nobody uses them yet.
+        unsafe { (*context.as_ptr()).held.reset() };
+    }
 }
 
-/// The context that [`snapshot`] is copying; its thread waits with leaving until it is done.
+/// The context that [`with_context_of`] is looking at; its thread waits with leaving until it is
+/// done.
 static HAZARD: Atomic<*mut Context> = Atomic::new(core::ptr::null_mut());
 
-/// Who uses a context, as the C entry points pass it.
+/// The caller's context, as the C entry points found it.
+///
+/// # Invariants
+///
+/// It is [`ABSENT`], or the context of the task or interrupt level that is running, which nobody
+/// else writes to, except for what [`mark_stale`] does.
 #[derive(Clone, Copy)]
-pub(crate) struct Owner(usize);
+pub(crate) struct Current(NonNull<Context>);
 
-impl Owner {
-    /// Wraps what `reeve_owner()` in lock_order_shim.c computed.
+impl Current {
+    /// Wraps what `reeve_context()` in lock_order_shim.c found.
     ///
     /// # Safety
     ///
-    /// `raw` must be the current task's address, or the address of the context of the interrupt
-    /// level that is running on this CPU with `REEVE_OWNER_IRQ` set. The value must not outlive
-    /// the call it was computed for.
+    /// `raw` must be the result of `reeve_context()` in this very call from C, and the value must
+    /// not outlive that call.
     #[inline(always)]
-    pub(crate) unsafe fn new(raw: usize) -> Self {
-        Self(raw)
+    pub(crate) unsafe fn new(raw: *mut bindings::reeve_thread_context) -> Self {
+        // SAFETY: By the contract never null: a slot that carries a task leads to its context
+        // whenever the task itself looks, and an interrupt's is static.
+        // INVARIANT: By the contract.
+        Self(unsafe { NonNull::new_unchecked(raw.cast()) })
     }
 
-    /// Whether it is an interrupt handler rather than a task.
-    #[inline(always)]
-    pub(crate) fn is_interrupt(self) -> bool {
-        self.0 & bindings::REEVE_OWNER_IRQ as usize != 0
+    fn is_absent(self) -> bool {
+        core::ptr::eq(self.0.as_ptr(), addr_of!(ABSENT.0))
     }
 
-    /// The owner's context, if it has one.
+    /// Runs `f`, a fast path, on the held locks.
+    ///
+    /// # Safety
+    ///
+    /// `f` must not write to an absent context's held locks, which have a flag set that makes the
+    /// fast paths of [`HeldLocks`] decline. It must not call back into lock-order tracking.
     #[inline(always)]
-    fn context(self) -> Option<NonNull<Context>> {
-        if self.is_interrupt() {
-            NonNull::new((self.0 & !(bindings::REEVE_OWNER_IRQ as usize)) as *mut Context)
-        } else {
-            let slot = find(self.0)?;
-            // SAFETY: `as_ptr` is valid for reads. Only this task writes to the slot that it
-            // claimed, so nothing races.
-            NonNull::new(unsafe { slot.context.as_ptr().read_volatile() })
-        }
+    pub(crate) unsafe fn with_held_fast<R>(mut self, f: impl FnOnce(&mut HeldLocks) -> R) -> R {
+        // SAFETY: By the invariant valid, initialised and the caller's own; an absent one is only
+        // read, by the contract.
+        f(unsafe { &mut self.0.as_mut().held })
     }
 
-    /// Runs `f` on the owner's held locks; `None` when it has no context.
+    /// Runs `f` on the held locks; `None` when there is no context.
     ///
     /// `f` must not call back into lock-order tracking.
-    #[inline(always)]
     pub(crate) fn with_held<R>(self, f: impl FnOnce(&mut HeldLocks) -> R) -> Option<R> {
-        let mut context = self.context()?;
-        // SAFETY: By the invariants the context is valid, initialised (a zeroed interrupt context
-        // is a valid empty one), and only its owner accesses it; the owner is the caller, and is
-        // in no other `with_held`: an interrupt of the task would use its own.
-        Some(f(unsafe { &mut context.as_mut().held }))
-    }
-
-    /// What the owner's slot leads to already, if it has one.
-    fn entered(self) -> Option<*mut Context> {
-        self.context().map(NonNull::as_ptr)
-    }
-
-    /// Whether the owner's context is the one at `memory`.
-    pub(crate) fn is_context(self, memory: *const bindings::reeve_thread_context) -> bool {
-        self.entered()
-            .is_some_and(|context| core::ptr::eq(context, memory.cast()))
-    }
-
-    /// Starts a context for this task at `memory`.
-    ///
-    /// # Safety
-    ///
-    /// `memory` must be valid for writes of a `reeve_thread_context`, and must stay so, untouched
-    /// by anyone else, until [`leave`](Self::leave) is called with it on the same task.
-    pub(crate) unsafe fn enter(
-        self,
-        memory: NonNull<bindings::reeve_thread_context>,
-    ) -> Result<Entered, EnterError> {
-        if self.is_interrupt() {
-            return Ok(Entered::Inner);
+        if self.is_absent() {
+            return None;
         }
-        let context = memory.as_ptr().cast::<Context>();
-        match self.entered() {
-            Some(present) if present == context => return Err(EnterError::InUse),
-            Some(_) => return Ok(Entered::Inner),
-            None => {}
-        }
-        let slot = claim(self.0).ok_or(EnterError::TableFull)?;
-        // SAFETY: `memory` is valid for writes and large enough (asserted above). `reset` only
-        // writes the header; the arrays behind it are plain integers, never read beyond `len`.
-        unsafe { (*context).held.reset() };
-        // INVARIANT: The context is initialised; the store publishes that to readers.
-        slot.context.store(context, Release);
-        Ok(Entered::Outer)
-    }
-
-    /// Ends the context at `memory`; answers what it was.
-    pub(crate) fn leave(self, memory: *const bindings::reeve_thread_context) -> Left {
-        if self.is_interrupt() {
-            return Left::Inner;
-        }
-        let Some(slot) = find(self.0) else {
-            return Left::NotEntered;
-        };
-        let context = memory.cast::<Context>().cast_mut();
-        if slot.context.load(Relaxed) != context {
-            return Left::Inner;
-        }
-        slot.context.store(core::ptr::null_mut(), Relaxed);
-        // Pairs with the barrier in `snapshot`: either the reader sees the null, or we see its
-        // hazard and wait until it has copied.
-        barrier::smp_mb(barrier::Full);
-        while HAZARD.load(Acquire) == context {
-            cpu_relax();
-        }
-        let index = index_of(slot);
-        slot.task.store(0, Release);
-        if index.wrapping_sub(hash(self.0)) & (SLOTS - 1) >= WINDOW {
-            SPILLED.fetch_sub(1, Relaxed);
-        }
-        Left::Outer
+        // SAFETY: It is not absent; see there.
+        Some(unsafe { self.with_held_fast(f) })
     }
 }
 
@@ -226,89 +211,184 @@ pub(crate) enum Left {
     NotEntered,
 }
 
-/// Moves what the owner holds into `to`; `false`: it has no context, and `to` holds nothing.
+/// Starts a context for `task`, the current one, at `memory`. `task` 0: an interrupt.
 ///
 /// # Safety
 ///
-/// `to` must be valid for writes and not be the owner's own context.
-pub(crate) unsafe fn save(owner: Owner, to: NonNull<bindings::reeve_thread_context>) -> bool {
-    // SAFETY: By the contract; as in `enter`, the reset makes it a valid empty context.
-    let to = unsafe { &mut (*to.as_ptr().cast::<Context>()).held };
-    to.reset();
-    owner.with_held(|held| held.save_into(to)).is_some()
+/// `memory` must be valid for writes of a `reeve_thread_context`, and must stay so, untouched by
+/// anyone else, until [`leave`] is called with it by the same task.
+#[inline]
+pub(crate) unsafe fn enter(
+    task: usize,
+    memory: NonNull<bindings::reeve_thread_context>,
+) -> Result<Entered, EnterError> {
+    if task == 0 {
+        return Ok(Entered::Inner);
+    }
+    let context = memory.as_ptr().cast::<Context>();
+    if let Some(slot) = find(task) {
+        return if slot.context.load(Relaxed) == context {
+            Err(EnterError::InUse)
+        } else {
+            Ok(Entered::Inner)
+        };
+    }
+    let slot = claim(task).ok_or(EnterError::TableFull)?;
+    // SAFETY: `memory` is valid for writes and large enough (asserted above). `reset` only writes
+    // the header; the arrays behind it are plain integers, never read beyond `len`.
+    unsafe { (*context).held.reset() };
+    // INVARIANT: The context is initialised; the store publishes that to readers.
+    slot.context.store(context, Release);
+    // SAFETY: The table is static.
+    unsafe { bindings::reeve_shim_set_hint(as_c(slot)) };
+    Ok(Entered::Outer)
 }
 
-/// Moves what `from` holds back to the owner, in place of what it holds now; `None`: no context.
+/// Ends the context of `task`, the current one, at `memory`; `last` sees what it holds before.
+#[inline]
+pub(crate) fn leave(
+    task: usize,
+    memory: *const bindings::reeve_thread_context,
+    last: impl FnOnce(Current),
+) -> Left {
+    if task == 0 {
+        return Left::Inner;
+    }
+    let Some(slot) = find(task) else {
+        return Left::NotEntered;
+    };
+    let context = slot.context.load(Relaxed);
+    let Some(present) = NonNull::new(context).filter(|_| core::ptr::eq(context.cast(), memory))
+    else {
+        return Left::Inner;
+    };
+    // INVARIANT: The slot is the current task's.
+    last(Current(present));
+    slot.context.store(core::ptr::null_mut(), Relaxed);
+    // Pairs with the barrier in `with_context_of`: either the reader sees the null, or we see its
+    // hazard and wait until it is done.
+    barrier::smp_mb(barrier::Full);
+    while HAZARD.load(Acquire) == context {
+        cpu_relax();
+    }
+    slot.task.store(0, Release);
+    let home = home(task);
+    if !core::ptr::eq(home, slot) {
+        home.displaced.fetch_sub(1, Relaxed);
+    }
+    Left::Outer
+}
+
+/// Moves what the caller holds into `to`; `false`: it has no context, and `to` holds nothing.
 ///
 /// # Safety
 ///
-/// `from` must have been filled by [`save`] and not be the owner's own context.
+/// `to` must be valid for writes and not be the caller's own context.
+pub(crate) unsafe fn save(current: Current, to: NonNull<bindings::reeve_thread_context>) -> bool {
+    // SAFETY: By the contract; as in `enter`, the reset makes it a valid empty context.
+    let to = unsafe { &mut *to.as_ptr().cast::<Context>() };
+    to.held.reset();
+    to.epoch = EPOCH.load(Relaxed);
+    current
+        .with_held(|held| held.save_into(&mut to.held))
+        .is_some()
+}
+
+/// Moves what `from` holds back to the caller, in place of what it holds now; `None`: no context.
+///
+/// # Safety
+///
+/// `from` must have been filled by [`save`] and not be the caller's own context.
 pub(crate) unsafe fn restore(
-    owner: Owner,
+    current: Current,
     from: NonNull<bindings::reeve_thread_context>,
 ) -> Option<()> {
     // SAFETY: By the contract it is an initialised context that nobody else uses.
-    let from = unsafe { &mut (*from.as_ptr().cast::<Context>()).held };
-    owner.with_held(|held| from.save_into(held))
+    let from = unsafe { &mut *from.as_ptr().cast::<Context>() };
+    if from.epoch != EPOCH.load(Relaxed) {
+        from.held.stale = 1;
+    }
+    current.with_held(|held| from.held.save_into(held))
 }
 
-#[inline(always)]
-fn hash(task: usize) -> usize {
+#[inline]
+fn home(task: usize) -> &'static Slot {
     // Tasks are cache-line aligned: drop what is always 0, then Fibonacci hashing.
-    ((task >> 6) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) as usize >> (64 - SLOTS_LOG2)
+    let hash = ((task >> 6) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    &TABLE[(hash >> (64 - SLOTS_LOG2)) as usize % SLOTS]
 }
 
-#[inline(always)]
-fn slot_at(index: usize) -> &'static Slot {
-    &TABLE[index % SLOTS]
+fn as_c(slot: &'static Slot) -> *mut bindings::reeve_slot {
+    core::ptr::from_ref(slot).cast_mut().cast()
 }
 
-fn index_of(slot: &'static Slot) -> usize {
-    (core::ptr::from_ref(slot) as usize - &raw const TABLE as usize) / core::mem::size_of::<Slot>()
+/// The slots after `task`'s home, all round the table.
+fn others(task: usize) -> impl Iterator<Item = &'static Slot> {
+    let from = (core::ptr::from_ref(home(task)) as usize - core::ptr::from_ref(&TABLE) as usize)
+        / core::mem::size_of::<Slot>();
+    (1..SLOTS).map(move |i| &TABLE[(from + i) % SLOTS])
 }
 
 /// The slot that `task`, which is the caller, has claimed.
-#[inline(always)]
+#[inline]
 fn find(task: usize) -> Option<&'static Slot> {
-    let base = hash(task);
-    for i in 0..WINDOW {
-        let slot = slot_at(base + i);
-        // SAFETY: `as_ptr` is valid for reads. Other tasks may claim or free the slot meanwhile,
-        // so this is READ_ONCE; the value compared equal can only be our own store.
-        if unsafe { slot.task.as_ptr().read_volatile() } == task {
-            return Some(slot);
-        }
+    let home = home(task);
+    if home.task.load(Relaxed) == task {
+        Some(home)
+    } else if home.displaced.load(Relaxed) == 0 {
+        None
+    } else {
+        find_displaced(task)
     }
-    find_spilled(task, base)
 }
 
 #[cold]
-fn find_spilled(task: usize, base: usize) -> Option<&'static Slot> {
-    if SPILLED.load(Relaxed) == 0 {
-        return None;
-    }
-    (WINDOW..SLOTS)
-        .map(|i| slot_at(base + i))
-        .find(|slot| slot.task.load(Relaxed) == task)
+fn find_displaced(task: usize) -> Option<&'static Slot> {
+    others(task).find(|slot| slot.task.load(Relaxed) == task)
 }
 
-/// Claims a slot for `task`, which has none.
+/// Claims a slot for `task`, which is the caller and has none.
+#[inline]
 fn claim(task: usize) -> Option<&'static Slot> {
-    let base = hash(task);
-    let try_claim = |i: usize| {
-        let slot = slot_at(base + i);
-        (slot.task.load(Relaxed) == 0 && slot.task.cmpxchg(0, task, Full).is_ok()).then_some(slot)
-    };
-    if let Some(slot) = (0..WINDOW).find_map(try_claim) {
-        return Some(slot);
+    let home = home(task);
+    if home.task.cmpxchg(0, task, Full).is_ok() {
+        Some(home)
+    } else {
+        claim_other(task, home)
     }
-    // Counted before the claim, so that our own lookups never miss it.
-    SPILLED.fetch_add(1, Full);
-    let slot = (WINDOW..SLOTS).find_map(try_claim);
+}
+
+#[cold]
+fn claim_other(task: usize, home: &'static Slot) -> Option<&'static Slot> {
+    // Before the claim, so that our own look-ups never miss it.
+    home.displaced.fetch_add(1, Full);
+    let slot = others(task)
+        .find(|slot| slot.task.load(Relaxed) == 0 && slot.task.cmpxchg(0, task, Full).is_ok());
     if slot.is_none() {
-        SPILLED.fetch_sub(1, Relaxed);
+        home.displaced.fetch_sub(1, Relaxed);
     }
     slot
+}
+
+/// What `reeve_rs_find_slot` answers; see shim.h.
+pub(super) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
+    as_c(find(task).unwrap_or(&NO_SLOT))
+}
+
+/// Notes in every task's context that tracking is being switched, so that what it holds may be out
+/// of date. Process context. (Interrupts hold nothing for that long.)
+pub(crate) fn mark_all_stale() {
+    let _turn = READER.lock();
+    EPOCH.fetch_add(1, Relaxed);
+    for slot in &TABLE {
+        with_context_of(slot, mark_stale);
+    }
+}
+
+fn mark_stale(context: NonNull<Context>) {
+    // SAFETY: The context is valid while a reader looks at it, and `stale` is a byte of its own
+    // that the owner only ever clears; volatile, because the owner reads it meanwhile.
+    unsafe { addr_of_mut!((*context.as_ptr()).held.stale).write_volatile(1) };
 }
 
 /// Answers whether a held lock of any task or interrupt satisfies `wanted`.
@@ -316,45 +396,51 @@ fn claim(task: usize) -> Option<&'static Slot> {
 /// Other threads go on meanwhile; the answer is exact for locks held throughout. Readers take
 /// turns, with preemption off, because leaving threads spin while their context is looked at.
 /// `wanted` must not sleep.
-pub(crate) fn any_held(mut wanted: impl FnMut(&crate::pure::held::Entry) -> bool) -> bool {
+pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
     let _turn = READER.lock();
     let mut found = false;
+    let mut look = |context: NonNull<Context>| {
+        // SAFETY: Valid while a reader looks at it. The owner may record meanwhile: only integers
+        // are read, none is used as an address or an unchecked index, and a torn copy is a wrong
+        // answer at worst for locks that come and go.
+        found |= unsafe { &context.as_ref().held }
+            .iter()
+            .any(|entry| wanted(&entry));
+    };
     for slot in &TABLE {
-        if slot.task.load(Acquire) != 0 {
-            snapshot(slot, |held| {
-                found |= held.iter().any(|entry| wanted(&entry))
-            });
-        }
-        if found {
-            return true;
-        }
+        with_context_of(slot, &mut look);
     }
-    // SAFETY: No requirements.
-    let cpus = unsafe { bindings::reeve_shim_nr_cpu_ids() };
-    (0..cpus).any(|cpu| {
-        (0..bindings::REEVE_IRQ_LEVELS).any(|level| {
-            // SAFETY: `cpu` and `level` are in range. Per-CPU contexts live as long as the module.
-            let context = unsafe { bindings::reeve_shim_irq_context(cpu, level) };
-            // SAFETY: Valid as above. The interrupt may change it while it is read: the copy is
-            // of integers only, and a torn one is a wrong answer at worst for locks that come
-            // and go.
-            let held = unsafe { &(*context.cast::<Context>()).held };
-            held.iter().any(|entry| wanted(&entry))
-        })
-    })
+    interrupt_contexts().for_each(look);
+    found
 }
 
-/// Lets `f` look at the context that `slot` leads to, if there is one.
-fn snapshot(slot: &Slot, f: impl FnOnce(&HeldLocks)) {
+/// Lets `f` look at the context that `slot` leads to, if there is one. Readers take turns.
+fn with_context_of(slot: &Slot, f: impl FnOnce(NonNull<Context>)) {
     let context = slot.context.load(Acquire);
+    if context.is_null() {
+        return;
+    }
     HAZARD.store(context, Relaxed);
     // Pairs with the barrier in `leave`.
     barrier::smp_mb(barrier::Full);
-    if !context.is_null() && slot.context.load(Acquire) == context {
-        // SAFETY: The slot led to the context after the hazard was visible, so the owner waits in
-        // `leave` until the hazard is gone; until then the context is valid. The owner may record
-        // meanwhile: only integers are read, none is used as an address or unchecked index.
-        f(unsafe { &(*context).held });
+    // The slot led to the context after the hazard was visible, so the owner waits in `leave`
+    // until the hazard is gone; until then the context is valid.
+    if let Some(context) =
+        NonNull::new(slot.context.load(Acquire)).filter(|c| c.as_ptr() == context)
+    {
+        f(context);
     }
     HAZARD.store(core::ptr::null_mut(), Release);
+}
+
+/// The contexts of all interrupt levels of all CPUs; they live as long as the module.
+fn interrupt_contexts() -> impl Iterator<Item = NonNull<Context>> {
+    // SAFETY: No requirements.
+    let cpus = unsafe { bindings::reeve_shim_nr_cpu_ids() };
+    (0..cpus).flat_map(|cpu| {
+        (0..bindings::REEVE_IRQ_LEVELS).filter_map(move |level| {
+            // SAFETY: `cpu` and `level` are in range.
+            NonNull::new(unsafe { bindings::reeve_shim_irq_context(cpu, level) }.cast())
+        })
+    })
 }

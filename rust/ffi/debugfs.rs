@@ -77,7 +77,6 @@ impl Dir {
     }
 
     /// Makes a directory in this one.
-    #[allow(dead_code, reason = "for systems with more than a few files")]
     pub(crate) fn subdir(&self, name: &CStr) -> Self {
         if self.0 .0.is_null() {
             return Self(Entry(core::ptr::null_mut()));

@@ -16,8 +16,9 @@ use crate::pure::{
     },
     violation::KINDS, //
 };
-use core::fmt;
+use core::cell::UnsafeCell;
 use kernel::{
+    fmt,
     prelude::*,
     sync::{
         atomic::{
@@ -92,19 +93,43 @@ fn copy_name(name: &[u8]) -> Result<KVec<u8>> {
 ///
 /// - `names` is null, or a `KBox<Names>` that this slot owns and that outlives an RCU grace period
 ///   after it was taken out.
-/// - `count` is not 0 only while the slot is live; `careful` is a subset of its orders.
+/// - `count` and `plain_count` are not 0 only while the slot is live.
 /// - Only slots of [`TABLE`] exist.
 #[repr(C, align(256))]
 pub(crate) struct Hierarchy {
     count: Atomic<u32>,
+    /// `count` if there are no conflict rules, else 0.
+    plain_count: ReadOften,
     state: Atomic<u32>,
-    /// Orders that a conflict rule speaks of: they take the complete path.
-    careful: Atomic<u64>,
     nestable: Atomic<u64>,
     options: Atomic<u32>,
     violations: Atomic<u64>,
     names: Atomic<*mut Names>,
     rules: [Atomic<u32>; MAX_RULES],
+}
+
+/// A word with the kernel's READ_ONCE and WRITE_ONCE: unlike an `Atomic`, whose accesses are calls
+/// of C helpers, it can be read on the record path.
+struct ReadOften(UnsafeCell<u32>);
+
+// SAFETY: All accesses are volatile ones of an aligned machine word, which the LKMM lets race.
+unsafe impl Sync for ReadOften {}
+
+impl ReadOften {
+    const fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
+
+    #[inline(always)]
+    fn read(&self) -> u32 {
+        // SAFETY: The cell is valid; see the `Sync` implementation.
+        unsafe { self.0.get().read_volatile() }
+    }
+
+    fn write(&self, value: u32) {
+        // SAFETY: As in `read`.
+        unsafe { self.0.get().write_volatile(value) }
+    }
 }
 
 const SLOT: usize = core::mem::size_of::<Hierarchy>();
@@ -120,7 +145,7 @@ impl Hierarchy {
         Self {
             count: Atomic::new(0),
             state: Atomic::new(FREE),
-            careful: Atomic::new(0),
+            plain_count: ReadOften::new(),
             nestable: Atomic::new(0),
             options: Atomic::new(0),
             violations: Atomic::new(0),
@@ -165,17 +190,20 @@ impl Hierarchy {
     /// Number of orders; 0: not registered.
     #[inline(always)]
     pub(crate) fn count(&self) -> u32 {
-        // SAFETY: `as_ptr` is valid for reads; a volatile read of a machine word is the kernel's
-        // READ_ONCE, which the LKMM lets race with the atomic stores elsewhere. Unlike
-        // `Atomic::load` it is not a function call, and this is the record path.
-        unsafe { self.count.as_ptr().read_volatile() }
+        self.count.load(Relaxed)
     }
 
-    /// Set of the orders that the fast path must leave to the complete one.
+    /// Number of orders of the hierarchy at `address` that the fast path may take: all of them, or
+    /// 0 when there are conflict rules or it is not registered any more.
+    ///
+    /// # Safety
+    ///
+    /// `address` must be that of a slot.
     #[inline(always)]
-    pub(crate) fn careful(&self) -> u64 {
-        // SAFETY: As in `count`.
-        unsafe { self.careful.as_ptr().read_volatile() }
+    pub(super) unsafe fn plain_count(address: usize) -> u32 {
+        let slot = core::ptr::with_exposed_provenance::<Self>(address);
+        // SAFETY: By the contract a slot of the table, which is static.
+        unsafe { (*slot).plain_count.read() }
     }
 
     /// Registers a hierarchy in any free slot. ENOSPC: there is none.
@@ -192,7 +220,6 @@ impl Hierarchy {
             }
             slot.options.store(if quiet { QUIET } else { 0 }, Relaxed);
             slot.violations.store(0, Relaxed);
-            slot.careful.store(0, Relaxed);
             slot.nestable.store(0, Relaxed);
             for rule in &slot.rules {
                 rule.store(0, Relaxed);
@@ -201,6 +228,7 @@ impl Hierarchy {
             slot.names.store(KBox::into_raw(names), Release);
             slot.state.store(LIVE, Release);
             slot.count.store(count, Release);
+            slot.plain_count.write(count);
             return Ok(slot);
         }
         Err(ENOSPC)
@@ -217,6 +245,7 @@ impl Hierarchy {
             self.state.store(LIVE, Release);
             return Err(EBUSY);
         }
+        self.plain_count.write(0);
         self.count.store(0, Relaxed);
         let names = self.names.xchg(core::ptr::null_mut(), Full);
         rcu::synchronize_rcu();
@@ -248,7 +277,7 @@ impl Hierarchy {
         }
         for word in &self.rules {
             if word.cmpxchg(0, rule.pack(), Full).is_ok() {
-                set_bit(&self.careful, order_bit(u32::from(rule.order)));
+                self.plain_count.write(0);
                 return Ok(());
             }
         }
@@ -268,7 +297,7 @@ impl Hierarchy {
     pub(crate) fn with_rules<R>(&self, f: impl FnOnce(&Rules<'_>) -> R) -> R {
         let mut conflicts = [Rule::default(); MAX_RULES];
         let mut n = 0;
-        if self.careful() != 0 {
+        if self.plain_count.read() == 0 {
             for (copy, word) in conflicts.iter_mut().zip(&self.rules) {
                 let word = word.load(Relaxed);
                 if word == 0 {
@@ -280,6 +309,7 @@ impl Hierarchy {
         }
         f(&Rules {
             id: self.id(),
+            token: core::ptr::from_ref(self) as usize,
             count: self.count(),
             nestable: self.nestable.load(Relaxed),
             conflicts: conflicts.get(..n).unwrap_or(&[]),

@@ -2,13 +2,16 @@
 
 //! The Rust half of the C API: what lock_order_shim.c hands over to.
 //!
-//! The fast path of a record is inline here; the complete one, with its reports, is
+//! Each record tries a fast path first; the complete operations, with their reports, are in
 //! [`crate::lock_order::track`]. Each function's contract is documented with its C prototype in
 //! `rust/include/reeve/lock_order.h`.
 
 use super::{
     bindings,
-    context::Owner,
+    context::{
+        self,
+        Current, //
+    },
     hierarchy::{
         Hierarchy,
         Names, //
@@ -21,12 +24,12 @@ use crate::{
         Doing, //
     },
     pure::{
-        held::LockUse,
+        held::{
+            HeldLocks,
+            LockUse, //
+        },
         lock_flags,
-        rules::{
-            order_bit,
-            Rule, //
-        }, //
+        rules::Rule, //
     }, //
 };
 use core::ptr::NonNull;
@@ -78,177 +81,193 @@ macro_rules! entry_points {
 ///
 /// # Safety
 ///
-/// `owner` must be as [`Owner::new`] wants it.
+/// `ctx` must be as [`Current::new`] wants it.
 #[inline(always)]
-unsafe fn call(h: Handle, owner: c_ulong, site: u32) -> Call {
+unsafe fn call(h: Handle, ctx: ContextPtr, site: u32) -> Call {
     Call {
         hierarchy: h as usize,
         // SAFETY: By the contract.
-        owner: unsafe { Owner::new(owner) },
+        current: unsafe { Current::new(ctx) },
         site,
     }
+}
+
+/// Runs a fast path on the caller's held locks.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it, and `f` as [`Current::with_held_fast`] does.
+#[inline(always)]
+unsafe fn fast(ctx: ContextPtr, f: impl FnOnce(&mut HeldLocks) -> bool) -> bool {
+    // SAFETY: By the contract.
+    unsafe { Current::new(ctx).with_held_fast(f) }
 }
 
 entry_points! {
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
+    /// No requirements.
+    fn reeve_rs_find_slot(task: c_ulong) -> *mut bindings::reeve_slot {
+        context::slot_of(task)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_record_lock(
-        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, owner: c_ulong, site: u32,
+        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         let u = LockUse { instance: lock as usize, order, flags, site };
+        let token = h as usize;
+        let lock_fast = |held: &mut HeldLocks| {
+            held.is_home(token)
+                // SAFETY: A home was found to be a hierarchy when it became one.
+                && order.wrapping_sub(1) < unsafe { Hierarchy::plain_count(token) }
+                && held.lock_fast(token, u)
+        };
+        // SAFETY: By the contract. A fast path that declines writes nothing.
+        let done = flags.wrapping_sub(1) < 2 && unsafe { fast(ctx, lock_fast) };
         // SAFETY: By the contract.
-        let call = unsafe { call(h, owner, site) };
-        if let Some((slot, id)) = Hierarchy::at(h as usize) {
-            let plain = order.wrapping_sub(1) < slot.count()
-                && slot.careful() & order_bit(order) == 0
-                && lock_flags::is_one_mode(flags);
-            if plain && call.owner.with_held(|held| held.lock_fast(id, u)) == Some(true) {
-                return true;
-            }
-        }
-        track::record_lock(call, u)
+        done || unsafe { record_lock_complete(h, lock, order, flags, ctx, site) }
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_record_unlock(
-        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, owner: c_ulong, site: u32,
+        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         let u = LockUse { instance: lock as usize, order, flags, site };
-        // SAFETY: By the contract.
-        let call = unsafe { call(h, owner, site) };
-        if let Some((_, id)) = Hierarchy::at(h as usize) {
-            if lock_flags::is_one_mode(flags)
-                && call.owner.with_held(|held| held.unlock_fast(id, u)) == Some(true)
-            {
-                return true;
-            }
+        // SAFETY: By the contract. Declining fast paths write nothing.
+        if unsafe { fast(ctx, |held| held.unlock_fast(h as usize, u)) } {
+            return true;
         }
-        track::record_unlock(call, u)
+        // SAFETY: By the contract.
+        unsafe { record_unlock_complete(h, lock, order, flags, ctx, site) }
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_record_downgrade(
-        h: Handle, lock: *const c_void, order: c_uint, owner: c_ulong, site: u32,
+        h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         let u = LockUse { instance: lock as usize, order, flags: 0, site };
         // SAFETY: By the contract.
-        track::record_downgrade(unsafe { call(h, owner, site) }, u)
+        track::record_downgrade(unsafe { call(h, ctx, site) }, u)
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_check_locked(
-        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, owner: c_ulong, site: u32,
+        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         let u = LockUse { instance: lock as usize, order, flags, site };
-        // SAFETY: By the contract.
-        let call = unsafe { call(h, owner, site) };
-        if let Some((_, id)) = Hierarchy::at(h as usize) {
-            if lock_flags::is_mode_or_any(flags)
-                && call.owner.with_held(|held| held.check_locked_fast(id, u)) == Some(true)
-            {
-                return true;
-            }
+        // SAFETY: By the contract. This one never writes.
+        if flags.wrapping_sub(1) < 3
+            && unsafe { fast(ctx, |held| held.check_locked_fast(h as usize, u)) }
+        {
+            return true;
         }
-        track::check_locked(call, u)
+        // SAFETY: By the contract.
+        unsafe { check_locked_complete(h, lock, order, flags, ctx, site) }
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_check_lockable_order(
-        h: Handle, order: c_uint, flags: c_uint, owner: c_ulong, site: u32,
+        h: Handle, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         // SAFETY: By the contract.
-        track::check_lockable_order(unsafe { call(h, owner, site) }, order, flags)
+        track::check_lockable_order(unsafe { call(h, ctx, site) }, order, flags)
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_check_unlocked_order(
-        h: Handle, order: c_uint, owner: c_ulong, site: u32,
+        h: Handle, order: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         // SAFETY: By the contract.
-        track::check_unlocked_order(unsafe { call(h, owner, site) }, order)
+        track::check_unlocked_order(unsafe { call(h, ctx, site) }, order)
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
-    fn reeve_rs_check_all_unlocked(h: Handle, owner: c_ulong, site: u32) -> bool {
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_check_all_unlocked(h: Handle, ctx: ContextPtr, site: u32) -> bool {
         // SAFETY: By the contract.
-        track::check_all_unlocked(unsafe { call(h, owner, site) })
+        track::check_all_unlocked(unsafe { call(h, ctx, site) })
     }
 
     /// # Safety
     ///
-    /// As [`Owner::enter`] wants it; a null `ctx` is refused.
-    fn reeve_rs_thread_context_enter(ctx: ContextPtr, owner: c_ulong, site: u32) -> bool {
-        // SAFETY: By the contract.
-        let call = unsafe { call(core::ptr::null_mut(), owner, site) };
-        let Some(memory) = NonNull::new(ctx) else {
-            return track::null_context(call, Doing::Entering);
+    /// As [`context::enter`] wants it; a null `memory` is refused.
+    fn reeve_rs_thread_context_enter(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
+        let Some(memory) = NonNull::new(memory) else {
+            return track::null_context(site, Doing::Entering);
         };
         // SAFETY: By the contract.
-        track::entered(call, unsafe { call.owner.enter(memory) })
+        track::entered(site, unsafe { context::enter(task, memory) })
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
-    fn reeve_rs_thread_context_leave(ctx: ContextPtr, owner: c_ulong, site: u32) -> bool {
-        // SAFETY: By the contract.
-        track::leave(unsafe { call(core::ptr::null_mut(), owner, site) }, ctx)
+    /// `task` must be the current one, or 0 in an interrupt.
+    fn reeve_rs_thread_context_leave(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
+        track::leave(site, task, memory)
     }
 
     /// # Safety
     ///
-    /// `ctx` must be valid for writes and not be the thread's own; null is refused.
-    fn reeve_rs_thread_context_save(ctx: ContextPtr, owner: c_ulong, site: u32) -> bool {
-        // SAFETY: By the contract.
-        let call = unsafe { call(core::ptr::null_mut(), owner, site) };
-        match NonNull::new(ctx) {
+    /// `memory` must be valid for writes and not be the thread's own; null is refused. `ctx` must
+    /// come from `reeve_context()`, in this very call.
+    fn reeve_rs_thread_context_save(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
+        match NonNull::new(memory) {
             // SAFETY: By the contract.
-            Some(to) => unsafe { super::context::save(call.owner, to) },
-            None => track::null_context(call, Doing::Saving),
+            Some(to) => unsafe { context::save(Current::new(ctx), to) },
+            None => track::null_context(site, Doing::Saving),
         }
     }
 
     /// # Safety
     ///
-    /// `ctx` must have been filled by a save; null is refused.
-    fn reeve_rs_thread_context_restore(ctx: ContextPtr, owner: c_ulong, site: u32) -> bool {
-        // SAFETY: By the contract.
-        let call = unsafe { call(core::ptr::null_mut(), owner, site) };
-        let Some(from) = NonNull::new(ctx) else {
-            return track::null_context(call, Doing::Restoring);
+    /// `memory` must have been filled by a save; null is refused. `ctx` must come from
+    /// `reeve_context()`, in this very call.
+    fn reeve_rs_thread_context_restore(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
+        let Some(from) = NonNull::new(memory) else {
+            return track::null_context(site, Doing::Restoring);
         };
-        let clean = track::nothing_held(call, Doing::Restoring);
         // SAFETY: By the contract.
-        unsafe { super::context::restore(call.owner, from) }.is_some() && clean
+        let current = unsafe { Current::new(ctx) };
+        let clean = track::nothing_held(site, current, Doing::Restoring);
+        // SAFETY: By the contract.
+        unsafe { context::restore(current, from) }.is_some() && clean
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
-    fn reeve_rs_tracking_disable(owner: c_ulong, site: u32) -> bool {
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_tracking_disable(ctx: ContextPtr, site: u32) -> bool {
         // SAFETY: By the contract.
-        track::disable(unsafe { call(core::ptr::null_mut(), owner, site) })
+        track::disable(unsafe { call(core::ptr::null_mut(), ctx, site) })
     }
 
     /// # Safety
     ///
-    /// `owner` must come from `reeve_owner()`, in this very call.
-    fn reeve_rs_tracking_enable(owner: c_ulong, site: u32) -> bool {
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_tracking_enable(ctx: ContextPtr, site: u32) -> bool {
         // SAFETY: By the contract.
-        track::enable(unsafe { call(core::ptr::null_mut(), owner, site) })
+        track::enable(unsafe { call(core::ptr::null_mut(), ctx, site) })
+    }
+
+    /// # Safety
+    ///
+    /// Process context.
+    fn reeve_rs_tracking_switched() {
+        track::switched()
     }
 
     /// # Safety
@@ -267,11 +286,11 @@ entry_points! {
     /// # Safety
     ///
     /// Must be called from process context.
-    fn reeve_rs_hierarchy_unregister(h: Handle) -> c_int {
+    fn reeve_rs_hierarchy_unregister(h: Handle, site: u32) -> c_int {
         if h.is_null() {
             return 0;
         }
-        status(track::unregister(h as usize))
+        status(track::unregister(h as usize, site))
     }
 
     /// # Safety
@@ -289,6 +308,38 @@ entry_points! {
     fn reeve_rs_hierarchy_set_nestable(h: Handle, order: c_uint) -> c_int {
         status(slot(h).and_then(|slot| slot.set_nestable(order)))
     }
+}
+
+/// Defines the complete operation behind a fast path, out of line and with the same arguments, so
+/// that it is reached by a jump and the fast path needs no stack frame.
+macro_rules! complete {
+    ($($name:ident => $operation:path;)*) => {
+        $(
+            /// # Safety
+            ///
+            /// `ctx` must be as [`Current::new`] wants it.
+            #[cold]
+            #[inline(never)]
+            unsafe extern "C" fn $name(
+                h: Handle,
+                lock: *const c_void,
+                order: c_uint,
+                flags: c_uint,
+                ctx: ContextPtr,
+                site: u32,
+            ) -> bool {
+                let instance = lock as usize;
+                // SAFETY: By the contract.
+                $operation(unsafe { call(h, ctx, site) }, LockUse { instance, order, flags, site })
+            }
+        )*
+    };
+}
+
+complete! {
+    record_lock_complete => track::record_lock;
+    record_unlock_complete => track::record_unlock;
+    check_locked_complete => track::check_locked;
 }
 
 fn status(result: Result) -> c_int {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The exported C API of lock-order tracking: adds who calls and from where,
- * which only macros tell, and hands over to Rust.
+ * The exported C API of lock-order tracking: finds the caller's context and
+ * call site, which takes per-CPU variables and macros, and hands over to Rust.
  */
 #include <linux/export.h>
+#include <linux/jump_label.h>
+#include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
@@ -16,7 +18,7 @@ enum reeve_irq_level {
 	REEVE_IRQ_NMI,
 };
 
-/* Zeroes are an empty context: interrupts need not enter theirs. */
+/* Made empty contexts at load: interrupts need not enter theirs. */
 static DEFINE_PER_CPU(struct reeve_thread_context[REEVE_IRQ_LEVELS],
 		      reeve_irq_contexts);
 
@@ -31,110 +33,201 @@ unsigned int reeve_shim_nr_cpu_ids(void)
 	return nr_cpu_ids;
 }
 
-static noinline unsigned long reeve_irq_owner(void)
-{
-	enum reeve_irq_level level = in_nmi()	  ? REEVE_IRQ_NMI :
-				     in_hardirq() ? REEVE_IRQ_HARD :
-						    REEVE_IRQ_SOFT;
+/*
+ * The slot of the task that recorded last on this CPU. Only a hint: whatever it
+ * points to, a slot that carries the current task's address was claimed by it.
+ * So it does not matter if the task moves to another CPU half-way.
+ */
+static struct reeve_slot reeve_no_slot;
+static DEFINE_PER_CPU(struct reeve_slot *, reeve_hint) = &reeve_no_slot;
 
-	return (unsigned long)&(*this_cpu_ptr(&reeve_irq_contexts))[level] |
-	       REEVE_OWNER_IRQ;
+void reeve_shim_set_hint(struct reeve_slot *slot)
+{
+	raw_cpu_write(reeve_hint, slot);
 }
 
-static __always_inline unsigned long reeve_owner(void)
+/* Whether the slot is the current task's, and it is the task that runs. */
+static __always_inline bool reeve_slot_is_ours(const struct reeve_slot *slot)
 {
-	return likely(in_task()) ? (unsigned long)current : reeve_irq_owner();
+	return likely(in_task()) &&
+	       likely(READ_ONCE(slot->task) == (unsigned long)current);
 }
+
+static noinline struct reeve_thread_context *reeve_find_context(void)
+{
+	struct reeve_slot *slot;
+	enum reeve_irq_level level;
+
+	if (likely(in_task())) {
+		slot = reeve_rs_find_slot((unsigned long)current);
+		reeve_shim_set_hint(slot);
+		return slot->ctx;
+	}
+	level = in_nmi()     ? REEVE_IRQ_NMI :
+		in_hardirq() ? REEVE_IRQ_HARD :
+			       REEVE_IRQ_SOFT;
+	return &(*this_cpu_ptr(&reeve_irq_contexts))[level];
+}
+
+static struct reeve_thread_context *reeve_context(void)
+{
+	struct reeve_slot *slot = raw_cpu_read(reeve_hint);
+
+	return reeve_slot_is_ours(slot) ? slot->ctx : reeve_find_context();
+}
+
+static unsigned long reeve_task(void)
+{
+	return in_task() ? (unsigned long)current : 0;
+}
+
+/* Switched by the parameter lock_tracking. */
+DEFINE_STATIC_KEY_TRUE(reeve_tracking);
+
+static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
+{
+	bool on;
+	int ret = kstrtobool(value, &on);
+
+	if (ret)
+		return ret;
+	/* Writers are serialized by the parameter lock. */
+	if (on && !static_key_enabled(&reeve_tracking)) {
+		reeve_rs_tracking_switched();
+		static_branch_enable(&reeve_tracking);
+	} else if (!on && static_key_enabled(&reeve_tracking)) {
+		static_branch_disable(&reeve_tracking);
+		reeve_rs_tracking_switched();
+	}
+	return 0;
+}
+
+static int reeve_tracking_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%d\n", static_key_enabled(&reeve_tracking));
+}
+
+static const struct kernel_param_ops reeve_tracking_ops = {
+	.set = reeve_tracking_set,
+	.get = reeve_tracking_get,
+};
+
+module_param_cb(lock_tracking, &reeve_tracking_ops, NULL, 0644);
+MODULE_PARM_DESC(lock_tracking, "Track the order of locks (default 1)");
 
 /* Call sites as 32 bits: the kernel's and all modules' text lies that near. */
-#define REEVE_SITE() ((u32)(_RET_IP_ - (unsigned long)reeve_record_lock))
+#define REEVE_SITE() ((u32)_RET_IP_)
 
-bool reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
-		       unsigned int order, unsigned int flags)
-{
-	return reeve_rs_record_lock(h, lock, order, flags, reeve_owner(),
-				    REEVE_SITE());
-}
-EXPORT_SYMBOL_GPL(reeve_record_lock);
+/*
+ * The hot entry points: the search for a context that is not at hand is kept
+ * out of line, arguments and all, so that the usual way has no stack frame.
+ */
+#define REEVE_HOT(name, params, args)                                          \
+	static noinline bool name##_found(PARAMS params, u32 site)             \
+	{                                                                      \
+		return reeve_rs_##name(ARGS args, reeve_find_context(), site); \
+	}                                                                      \
+                                                                               \
+	bool reeve_##name(PARAMS params)                                       \
+	{                                                                      \
+		struct reeve_slot *slot;                                       \
+                                                                               \
+		if (!static_branch_likely(&reeve_tracking))                    \
+			return true;                                           \
+		slot = raw_cpu_read(reeve_hint);                               \
+		if (unlikely(!reeve_slot_is_ours(slot)))                       \
+			return name##_found(ARGS args, REEVE_SITE());          \
+		return reeve_rs_##name(ARGS args, slot->ctx, REEVE_SITE());    \
+	}                                                                      \
+	EXPORT_SYMBOL_GPL(reeve_##name)
+#define PARAMS(...) __VA_ARGS__
+#define ARGS(...) __VA_ARGS__
 
-bool reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
-			 unsigned int order, unsigned int flags)
-{
-	return reeve_rs_record_unlock(h, lock, order, flags, reeve_owner(),
-				      REEVE_SITE());
-}
-EXPORT_SYMBOL_GPL(reeve_record_unlock);
+REEVE_HOT(record_lock,
+	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
+	   unsigned int flags),
+	  (h, lock, order, flags));
+REEVE_HOT(record_unlock,
+	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
+	   unsigned int flags),
+	  (h, lock, order, flags));
+REEVE_HOT(check_locked,
+	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
+	   unsigned int flags),
+	  (h, lock, order, flags));
 
 bool reeve_record_downgrade(struct reeve_hierarchy *h, const void *lock,
 			    unsigned int order)
 {
-	return reeve_rs_record_downgrade(h, lock, order, reeve_owner(),
+	if (!static_branch_likely(&reeve_tracking))
+		return true;
+	return reeve_rs_record_downgrade(h, lock, order, reeve_context(),
 					 REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_record_downgrade);
 
-bool reeve_check_locked(struct reeve_hierarchy *h, const void *lock,
-			unsigned int order, unsigned int flags)
-{
-	return reeve_rs_check_locked(h, lock, order, flags, reeve_owner(),
-				     REEVE_SITE());
-}
-EXPORT_SYMBOL_GPL(reeve_check_locked);
-
 bool reeve_check_lockable_order(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int flags)
 {
-	return reeve_rs_check_lockable_order(h, order, flags, reeve_owner(),
+	if (!static_branch_likely(&reeve_tracking))
+		return true;
+	return reeve_rs_check_lockable_order(h, order, flags, reeve_context(),
 					     REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_check_lockable_order);
 
 bool reeve_check_unlocked_order(struct reeve_hierarchy *h, unsigned int order)
 {
-	return reeve_rs_check_unlocked_order(h, order, reeve_owner(),
+	if (!static_branch_likely(&reeve_tracking))
+		return true;
+	return reeve_rs_check_unlocked_order(h, order, reeve_context(),
 					     REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_check_unlocked_order);
 
 bool reeve_check_all_unlocked(struct reeve_hierarchy *h)
 {
-	return reeve_rs_check_all_unlocked(h, reeve_owner(), REEVE_SITE());
+	if (!static_branch_likely(&reeve_tracking))
+		return true;
+	return reeve_rs_check_all_unlocked(h, reeve_context(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_check_all_unlocked);
 
+/* Contexts come and go whether or not tracking is on: it may be switched on. */
 bool reeve_thread_context_enter(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_enter(ctx, reeve_owner(), REEVE_SITE());
+	return reeve_rs_thread_context_enter(ctx, reeve_task(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_enter);
 
 bool reeve_thread_context_leave(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_leave(ctx, reeve_owner(), REEVE_SITE());
+	return reeve_rs_thread_context_leave(ctx, reeve_task(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_leave);
 
 bool reeve_thread_context_save(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_save(ctx, reeve_owner(), REEVE_SITE());
+	return reeve_rs_thread_context_save(ctx, reeve_context(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_save);
 
 bool reeve_thread_context_restore(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_restore(ctx, reeve_owner(), REEVE_SITE());
+	return reeve_rs_thread_context_restore(ctx, reeve_context(),
+					       REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_restore);
 
 bool reeve_tracking_disable(void)
 {
-	return reeve_rs_tracking_disable(reeve_owner(), REEVE_SITE());
+	return reeve_rs_tracking_disable(reeve_context(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_tracking_disable);
 
 bool reeve_tracking_enable(void)
 {
-	return reeve_rs_tracking_enable(reeve_owner(), REEVE_SITE());
+	return reeve_rs_tracking_enable(reeve_context(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_tracking_enable);
 
@@ -148,7 +241,7 @@ EXPORT_SYMBOL_GPL(reeve_hierarchy_register);
 
 int reeve_hierarchy_unregister(struct reeve_hierarchy *h)
 {
-	return reeve_rs_hierarchy_unregister(h);
+	return reeve_rs_hierarchy_unregister(h, REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_hierarchy_unregister);
 

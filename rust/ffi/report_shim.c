@@ -17,7 +17,10 @@ bool reeve_shim_report_allowed(void)
 
 static void *reeve_site_address(u32 site)
 {
-	return (void *)reeve_record_lock + (s32)site;
+	unsigned long near = (unsigned long)reeve_record_lock;
+
+	/* Only the low half was kept; all text is within 2 GiB of ours. */
+	return (void *)(near + (s32)(site - (u32)near));
 }
 
 void reeve_shim_report_head(const u8 *hierarchy, size_t hierarchy_len,

@@ -12,44 +12,56 @@
 #include <reeve/lock_order.h>
 
 /*
- * Who records: the current task's address, or the address of the interrupt
- * context in use with bit 0 set.
+ * Where a task's context is found. Only the task that claimed a slot writes it,
+ * except for @displaced.
  */
-#define REEVE_OWNER_IRQ 1UL
+struct reeve_slot {
+	unsigned long task; /* 0: free */
+	struct reeve_thread_context *ctx;
+	/* tasks that hash here and had to claim another slot */
+	u32 displaced;
+	u32 pad;
+};
+
+/* The slot of @task, or one that leads to an absent context. */
+struct reeve_slot *reeve_rs_find_slot(unsigned long task);
 
 bool reeve_rs_record_lock(struct reeve_hierarchy *h, const void *lock,
 			  unsigned int order, unsigned int flags,
-			  unsigned long owner, u32 site);
+			  struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_record_unlock(struct reeve_hierarchy *h, const void *lock,
 			    unsigned int order, unsigned int flags,
-			    unsigned long owner, u32 site);
+			    struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_record_downgrade(struct reeve_hierarchy *h, const void *lock,
-			       unsigned int order, unsigned long owner, u32 site);
+			       unsigned int order,
+			       struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_check_locked(struct reeve_hierarchy *h, const void *lock,
 			   unsigned int order, unsigned int flags,
-			   unsigned long owner, u32 site);
+			   struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_check_lockable_order(struct reeve_hierarchy *h,
 				   unsigned int order, unsigned int flags,
-				   unsigned long owner, u32 site);
+				   struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_check_unlocked_order(struct reeve_hierarchy *h,
-				   unsigned int order, unsigned long owner,
-				   u32 site);
-bool reeve_rs_check_all_unlocked(struct reeve_hierarchy *h, unsigned long owner,
-				 u32 site);
-bool reeve_rs_thread_context_enter(struct reeve_thread_context *ctx,
-				   unsigned long owner, u32 site);
-bool reeve_rs_thread_context_leave(struct reeve_thread_context *ctx,
-				   unsigned long owner, u32 site);
-bool reeve_rs_thread_context_save(struct reeve_thread_context *ctx,
-				  unsigned long owner, u32 site);
-bool reeve_rs_thread_context_restore(struct reeve_thread_context *ctx,
-				     unsigned long owner, u32 site);
-bool reeve_rs_tracking_disable(unsigned long owner, u32 site);
-bool reeve_rs_tracking_enable(unsigned long owner, u32 site);
+				   unsigned int order,
+				   struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_check_all_unlocked(struct reeve_hierarchy *h,
+				 struct reeve_thread_context *ctx, u32 site);
+/* @task: the current one, or 0 in an interrupt. */
+bool reeve_rs_thread_context_enter(struct reeve_thread_context *memory,
+				   unsigned long task, u32 site);
+bool reeve_rs_thread_context_leave(struct reeve_thread_context *memory,
+				   unsigned long task, u32 site);
+bool reeve_rs_thread_context_save(struct reeve_thread_context *memory,
+				  struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_thread_context_restore(struct reeve_thread_context *memory,
+				     struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_tracking_disable(struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_tracking_enable(struct reeve_thread_context *ctx, u32 site);
+void reeve_rs_tracking_switched(void);
 struct reeve_hierarchy *
 reeve_rs_hierarchy_register(const char *name, const char *const *order_names,
 			    unsigned int count);
-int reeve_rs_hierarchy_unregister(struct reeve_hierarchy *h);
+int reeve_rs_hierarchy_unregister(struct reeve_hierarchy *h, u32 site);
 int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int while_held, unsigned int mode_flags,
 				unsigned int unless_held);
@@ -61,6 +73,7 @@ struct reeve_thread_context *reeve_shim_irq_context(unsigned int cpu,
 						    unsigned int level);
 #define REEVE_IRQ_LEVELS 3
 unsigned int reeve_shim_nr_cpu_ids(void);
+void reeve_shim_set_hint(struct reeve_slot *slot);
 
 /* report_shim.c */
 bool reeve_shim_report_allowed(void);

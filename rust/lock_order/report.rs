@@ -88,23 +88,23 @@ pub(super) fn violation(
 
 /// Reports a violation that no hierarchy is involved in, or none that is registered.
 #[cold]
-pub(super) fn without_hierarchy(call: Call, doing: Doing, violation: Violation) {
+pub(super) fn without_hierarchy(site: u32, doing: Doing, violation: Violation) {
     hierarchy::count_violation(violation.kind());
     if log::is_allowed() {
         let (doing, fault) = (doing.text().as_bytes(), violation.text().as_bytes());
-        log::plain(b"", doing, fault, call.site);
+        log::plain(b"", doing, fault, site);
     }
 }
 
 /// Reports that a hierarchy is to be unregistered while some thread holds a lock of it.
 #[cold]
-pub(super) fn unregistered_while_held(slot: &Hierarchy) {
+pub(super) fn unregistered_while_held(slot: &Hierarchy, site: u32) {
     let violation = Violation::StillHeld(0);
     if slot.count_violation(violation.kind()) && log::is_allowed() {
         let (doing, fault) = (Doing::Unregistering.text(), violation.text());
         slot.with_names(|names| {
             let hierarchy = names.map_or(&b"?"[..], Names::name);
-            log::plain(hierarchy, doing.as_bytes(), fault.as_bytes(), 0);
+            log::plain(hierarchy, doing.as_bytes(), fault.as_bytes(), site);
         });
     }
 }

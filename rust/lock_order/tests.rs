@@ -269,7 +269,7 @@ mod cases {
         with_context(|| {
             expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
             let address = core::ptr::from_ref(h) as usize;
-            let refused = crate::lock_order::track::unregister(address);
+            let refused = crate::lock_order::track::unregister(address, 0);
             expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
             expect!(refused == Err(EBUSY));
             Ok(())

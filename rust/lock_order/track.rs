@@ -14,10 +14,10 @@ use crate::{
         bindings,
         context::{
             self,
+            Current,
             EnterError,
             Entered,
-            Left,
-            Owner, //
+            Left, //
         },
         hierarchy::Hierarchy,
         record, //
@@ -38,8 +38,8 @@ use kernel::prelude::*;
 pub(crate) struct Call {
     /// The hierarchy's address, as the caller gave it.
     pub(crate) hierarchy: usize,
-    /// The thread or interrupt that calls.
-    pub(crate) owner: Owner,
+    /// The context of the thread or interrupt that calls.
+    pub(crate) current: Current,
     /// The call site.
     pub(crate) site: u32,
 }
@@ -89,14 +89,14 @@ fn run(
 ) -> bool {
     let Some((slot, _)) = Hierarchy::at(call.hierarchy).filter(|(slot, _)| slot.count() != 0)
     else {
-        report::without_hierarchy(call, doing, Violation::InvalidHierarchy);
+        report::without_hierarchy(call.site, doing, Violation::InvalidHierarchy);
         return false;
     };
     let mut report = |held: &HeldLocks, violation: Violation| {
         report::violation(slot, call, doing, u, held, violation);
     };
     let answer = call
-        .owner
+        .current
         .with_held(|held| slot.with_rules(|rules| operation(held, rules, &mut report)));
     match answer {
         Some(answer) => answer,
@@ -205,85 +205,109 @@ fn no_lock(call: Call, order: u32) -> LockUse {
 }
 
 /// See `reeve_thread_context_enter()`: reports what the enter came to.
-pub(crate) fn entered(call: Call, result: Result<Entered, EnterError>) -> bool {
+#[inline]
+pub(crate) fn entered(site: u32, result: Result<Entered, EnterError>) -> bool {
     let violation = match result {
         Ok(Entered::Outer | Entered::Inner) => return true,
         Err(EnterError::InUse) => Violation::BadContext,
         Err(EnterError::TableFull) => Violation::TableFull,
     };
-    report::without_hierarchy(call, Doing::Entering, violation);
+    report::without_hierarchy(site, Doing::Entering, violation);
     false
 }
 
 /// See `reeve_thread_context_leave()`.
-pub(crate) fn leave(call: Call, memory: *const bindings::reeve_thread_context) -> bool {
-    // While it is still entered: afterwards it is not ours to read.
-    let clean = !call.owner.is_context(memory) || nothing_held(call, Doing::Leaving);
-    match call.owner.leave(memory) {
+#[inline]
+pub(crate) fn leave(site: u32, task: usize, memory: *const bindings::reeve_thread_context) -> bool {
+    let mut clean = true;
+    let left = context::leave(task, memory, |current| {
+        clean = nothing_held(site, current, Doing::Leaving);
+    });
+    match left {
         Left::Outer | Left::Inner => clean,
         Left::NotEntered => {
-            report::without_hierarchy(call, Doing::Leaving, Violation::BadContext);
+            report::without_hierarchy(site, Doing::Leaving, Violation::BadContext);
             false
         }
     }
 }
 
-/// Reports every hierarchy of which the caller holds a lock; `true`: there is none.
-pub(crate) fn nothing_held(call: Call, doing: Doing) -> bool {
-    call.owner
-        .with_held(|held| {
-            for (index, entry) in held.iter().enumerate() {
-                let is_first = held
-                    .iter()
-                    .position(|earlier| earlier.hierarchy == entry.hierarchy)
-                    == Some(index);
-                if let (true, Some(slot)) = (is_first, Hierarchy::by_id(entry.hierarchy)) {
-                    let still_held = Violation::StillHeld(index as u8);
-                    report::violation(slot, call, doing, no_lock(call, 0), held, still_held);
-                }
+/// Whether the caller holds nothing; otherwise reports every hierarchy of which it holds a lock.
+#[inline]
+pub(crate) fn nothing_held(site: u32, current: Current, doing: Doing) -> bool {
+    let empty = current.with_held(|held| {
+        held.catch_up();
+        held.is_empty()
+    });
+    empty.unwrap_or(true) || report_held(site, current, doing)
+}
+
+#[cold]
+fn report_held(site: u32, current: Current, doing: Doing) -> bool {
+    let call = Call {
+        hierarchy: 0,
+        current,
+        site,
+    };
+    current.with_held(|held| {
+        for (index, entry) in held.iter().enumerate() {
+            let first = held
+                .iter()
+                .position(|earlier| earlier.hierarchy == entry.hierarchy);
+            if let (true, Some(slot)) = (first == Some(index), Hierarchy::by_id(entry.hierarchy)) {
+                let still_held = Violation::StillHeld(index as u8);
+                report::violation(slot, call, doing, no_lock(call, 0), held, still_held);
             }
-            held.is_empty()
-        })
-        .unwrap_or(true)
+        }
+    });
+    false
 }
 
 /// A null context was passed: reported; always `false`.
-pub(crate) fn null_context(call: Call, doing: Doing) -> bool {
-    report::without_hierarchy(call, doing, Violation::BadContext);
+pub(crate) fn null_context(site: u32, doing: Doing) -> bool {
+    report::without_hierarchy(site, doing, Violation::BadContext);
     false
+}
+
+/// Tracking is being switched on or off. Process context.
+pub(crate) fn switched() {
+    reading(context::mark_all_stale);
+}
+
+/// Runs `f`, which takes the turn to look at other threads' contexts.
+fn reading<R>(f: impl FnOnce() -> R) -> R {
+    record::with_context(|| typed::recorded::<ContextReader, _>(f))
 }
 
 /// See `reeve_tracking_disable()`.
 pub(crate) fn disable(call: Call) -> bool {
-    let result = call.owner.with_held(HeldLocks::disable);
-    switched(call, Doing::Disabling, result)
+    let result = call.current.with_held(HeldLocks::disable);
+    nesting_changed(call, Doing::Disabling, result)
 }
 
 /// See `reeve_tracking_enable()`.
 pub(crate) fn enable(call: Call) -> bool {
-    let result = call.owner.with_held(HeldLocks::enable);
-    switched(call, Doing::Enabling, result)
+    let result = call.current.with_held(HeldLocks::enable);
+    nesting_changed(call, Doing::Enabling, result)
 }
 
-fn switched(call: Call, doing: Doing, result: Option<bool>) -> bool {
+fn nesting_changed(call: Call, doing: Doing, result: Option<bool>) -> bool {
     let violation = match result {
         Some(true) => return true,
         Some(false) => Violation::NotDisabled,
         None => Violation::NoContext,
     };
-    report::without_hierarchy(call, doing, violation);
+    report::without_hierarchy(call.site, doing, violation);
     false
 }
 
 /// See `reeve_hierarchy_unregister()`. Process context, may sleep.
-pub(crate) fn unregister(address: usize) -> Result {
+pub(crate) fn unregister(address: usize, site: u32) -> Result {
     let (slot, _) = Hierarchy::at(address).ok_or(EINVAL)?;
     slot.unregister(|id| {
-        let held = record::with_context(|| {
-            typed::recorded::<ContextReader, _>(|| context::any_held(|entry| entry.hierarchy == id))
-        });
+        let held = reading(|| context::any_held(|entry| entry.hierarchy == id));
         if held {
-            report::unregistered_while_held(slot);
+            report::unregistered_while_held(slot, site);
         }
         held
     })

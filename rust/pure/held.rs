@@ -26,6 +26,20 @@ const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
 /// Keeps an index in range without a branch; indexes below [`MAX_HELD`] are unchanged.
 const MASK: usize = MAX_HELD - 1;
 
+/// Entries of some hierarchy do not ascend.
+const IRREGULAR: u8 = 1 << 0;
+/// Entries of more than one hierarchy are held.
+const MIXED: u8 = 1 << 1;
+/// Tracking is disabled.
+const DISABLED: u8 = 1 << 2;
+/// Locks may be held that were not recorded.
+const TOLERANT: u8 = 1 << 3;
+/// There is no context: the fast paths decline.
+const ABSENT: u8 = 1 << 4;
+
+/// A token that no hierarchy has, and neither does a null pointer.
+const NO_HOME: usize = 1;
+
 /// One use of a lock.
 #[derive(Clone, Copy, Debug)]
 pub struct LockUse {
@@ -60,22 +74,32 @@ pub struct Entry {
 ///
 /// # Invariants
 ///
-/// - The first `len` entries of each array are the held locks, in the order they were taken.
-/// - `irregular` is 0 only if, within each hierarchy, entries ascend along the array, by order and
-///   (for orders nestable by key) address. So the last entry is the deepest of its hierarchy.
+/// - The first `len` entries of each array are the held locks, in the order they were taken;
+///   `order` is shifted by one, behind a 0 that is less than any order.
+/// - Without `IRREGULAR`, entries ascend along the array within each hierarchy, by order and (for
+///   orders nestable by key) address. So the last entry is the deepest of its hierarchy.
+/// - Without `MIXED`, all entries are of the hierarchy that `home` and `home_id` name, and
+///   `hierarchy` is not filled in.
 ///
 /// The layout is part of the C API's `struct reeve_thread_context`; only a prefix of each array is
-/// ever initialised, which is why making one costs next to nothing.
+/// ever initialised, which is why making one costs next to nothing. The first four bytes are read
+/// as one word by the fast paths: any flag makes it too large for them.
 #[repr(C)]
 pub struct HeldLocks {
-    len: u32,
-    irregular: u16,
+    len: u8,
+    flags: u8,
+    /// Set, also by other threads, when tracking is switched: what is recorded may be out of date.
+    pub stale: u8,
+    /// Completes the word; always 0.
+    zero: u8,
+    home_id: u8,
     disabled: u16,
+    home: usize,
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
+    order: [u8; MAX_HELD + 1],
+    how: [u8; MAX_HELD],
     hierarchy: [u8; MAX_HELD],
-    order: [u8; MAX_HELD],
-    flags: [u8; MAX_HELD],
 }
 
 impl Default for HeldLocks {
@@ -89,13 +113,25 @@ impl HeldLocks {
     pub const fn new() -> Self {
         Self {
             len: 0,
-            irregular: 0,
+            flags: 0,
+            stale: 0,
+            zero: 0,
+            home_id: 0,
             disabled: 0,
+            home: NO_HOME,
             instance: [0; MAX_HELD],
             site: [0; MAX_HELD],
+            order: [0; MAX_HELD + 1],
+            how: [0; MAX_HELD],
             hierarchy: [0; MAX_HELD],
-            order: [0; MAX_HELD],
-            flags: [0; MAX_HELD],
+        }
+    }
+
+    /// What stands for the held locks of a thread without a context.
+    pub const fn absent() -> Self {
+        Self {
+            flags: ABSENT,
+            ..Self::new()
         }
     }
 
@@ -103,8 +139,12 @@ impl HeldLocks {
     #[inline(always)]
     pub fn reset(&mut self) {
         self.len = 0;
-        self.irregular = 0;
+        self.flags = 0;
+        self.stale = 0;
+        self.zero = 0;
         self.disabled = 0;
+        self.home = NO_HOME;
+        self.order[0] = 0;
     }
 
     /// How many locks are held.
@@ -124,10 +164,10 @@ impl HeldLocks {
         }
         let i = index & MASK;
         Some(Entry {
-            hierarchy: self.hierarchy[i],
-            order: self.order[i],
-            exclusive: self.flags[i] & EXCLUSIVE as u8 != 0,
-            out_of_order: self.flags[i] & TAKEN_OUT_OF_ORDER != 0,
+            hierarchy: self.hierarchy_of(i),
+            order: self.order[i + 1],
+            exclusive: self.how[i] & EXCLUSIVE as u8 != 0,
+            out_of_order: self.how[i] & TAKEN_OUT_OF_ORDER != 0,
             site: self.site[i],
             instance: self.instance[i],
         })
@@ -138,10 +178,19 @@ impl HeldLocks {
         (0..self.len()).filter_map(|i| self.get(i))
     }
 
+    #[inline(always)]
+    fn hierarchy_of(&self, i: usize) -> u8 {
+        if self.flags & MIXED != 0 {
+            self.hierarchy[i & MASK]
+        } else {
+            self.home_id
+        }
+    }
+
     /// Whether tracking is disabled for this thread now.
     #[inline(always)]
     pub fn is_disabled(&self) -> bool {
-        self.disabled != 0
+        self.flags & DISABLED != 0
     }
 
     /// Stops tracking until the matching [`enable`](Self::enable). Nests up to 65535 deep;
@@ -150,6 +199,7 @@ impl HeldLocks {
         match self.disabled.checked_add(1) {
             Some(n) => {
                 self.disabled = n;
+                self.flags |= DISABLED;
                 true
             }
             None => false,
@@ -161,92 +211,143 @@ impl HeldLocks {
         match self.disabled.checked_sub(1) {
             Some(n) => {
                 self.disabled = n;
+                if n == 0 {
+                    self.flags &= !DISABLED;
+                }
                 true
             }
             None => false,
         }
     }
 
+    /// Forgets locks recorded before tracking was switched, and from then on expects that locks
+    /// may be held which are not recorded. Every complete operation starts with this.
+    pub fn catch_up(&mut self) {
+        if self.stale != 0 {
+            self.stale = 0;
+            self.len = 0;
+            self.flags = self.flags & !(IRREGULAR | MIXED) | TOLERANT;
+        }
+    }
+
+    /// Whether locks may be held that were not recorded.
+    pub(super) fn is_tolerant(&self) -> bool {
+        self.flags & TOLERANT != 0
+    }
+
     /// Moves the whole state into `to` and leaves nothing held and tracking enabled.
     pub fn save_into(&mut self, to: &mut Self) {
         let n = self.len();
-        to.len = n as u32;
-        to.irregular = self.irregular;
+        to.len = n as u8;
+        to.flags = self.flags;
+        to.stale = self.stale;
+        to.home_id = self.home_id;
         to.disabled = self.disabled;
-        to.instance[..n].copy_from_slice(&self.instance[..n]);
-        to.site[..n].copy_from_slice(&self.site[..n]);
-        to.hierarchy[..n].copy_from_slice(&self.hierarchy[..n]);
-        to.order[..n].copy_from_slice(&self.order[..n]);
-        to.flags[..n].copy_from_slice(&self.flags[..n]);
+        to.home = self.home;
+        for i in 0..n {
+            to.instance[i] = self.instance[i];
+            to.site[i] = self.site[i];
+            to.order[i + 1] = self.order[i + 1];
+            to.how[i] = self.how[i];
+            to.hierarchy[i] = self.hierarchy[i];
+        }
+        to.order[0] = 0;
         self.reset();
+    }
+
+    /// `len`, or something larger than [`MAX_HELD`] when a flag is set. One load.
+    #[inline(always)]
+    fn word(&self) -> u32 {
+        u32::from_le_bytes([self.len, self.flags, self.stale, self.zero])
+    }
+
+    /// Whether the last lock of an empty stack was, or all held locks are, of this hierarchy.
+    #[inline(always)]
+    pub fn is_home(&self, token: usize) -> bool {
+        self.home == token
     }
 
     /// Records a lock that is deeper than the last one taken, of the same hierarchy.
     ///
-    /// The caller has checked that the order exists, that no conflict rule speaks of it and that
-    /// `u.flags` names one mode. `false`: declined, nothing changed.
+    /// `home` is the hierarchy's token, see [`Rules::token`]. The caller has checked that the order
+    /// exists, that no conflict rule speaks of it and that `u.flags` is just a mode. `false`:
+    /// declined, nothing changed.
     #[inline(always)]
-    pub fn lock_fast(&mut self, id: u8, u: LockUse) -> bool {
-        let n = self.len as usize;
-        if self.irregular != 0 || self.disabled != 0 || n >= MAX_HELD {
+    pub fn lock_fast(&mut self, home: usize, u: LockUse) -> bool {
+        let word = self.word();
+        if word >= MAX_HELD as u32 || self.home != home {
             return false;
         }
-        if n != 0 {
-            let top = (n - 1) & MASK;
-            if self.hierarchy[top] != id || self.order[top] as u32 >= u.order {
-                return false;
-            }
+        let n = word as usize;
+        if u32::from(self.order[n]) >= u.order {
+            return false;
         }
-        self.put(n, id, u, 0);
-        self.len = n as u32 + 1;
+        self.instance[n] = u.instance;
+        self.site[n] = u.site;
+        self.order[n + 1] = u.order as u8;
+        self.how[n] = u.flags as u8;
+        self.len = n as u8 + 1;
         true
     }
 
-    /// Records the release of the last lock taken, when that is the very one.
+    /// Records the release of the last lock taken, when that is the very one and `u.flags` just
+    /// the mode it was taken in.
     ///
     /// `false`: declined, nothing changed.
     #[inline(always)]
-    pub fn unlock_fast(&mut self, id: u8, u: LockUse) -> bool {
-        let n = self.len as usize;
-        if self.irregular != 0 || self.disabled != 0 || n == 0 || !self.is_top(n, id, u) {
-            return false;
+    pub fn unlock_fast(&mut self, home: usize, u: LockUse) -> bool {
+        match self.top(home) {
+            Some(n) if self.is_entry(n, u) && u32::from(self.how[n]) == u.flags => {
+                self.len = n as u8;
+                true
+            }
+            _ => false,
         }
-        let top = (n - 1) & MASK;
-        if (self.flags[top] ^ u.flags as u8) & MODE_MASK as u8 != 0 {
-            return false;
-        }
-        self.len = n as u32 - 1;
-        true
     }
 
     /// Answers whether the last lock taken is the one asked for, in a mode of `u.flags`.
     ///
     /// `false`: it may still be held, further down.
     #[inline(always)]
-    pub fn check_locked_fast(&self, id: u8, u: LockUse) -> bool {
-        let n = self.len as usize;
-        n != 0
-            && self.disabled == 0
-            && self.is_top(n, id, u)
-            && self.flags[(n - 1) & MASK] as u32 & u.flags & MODE_MASK != 0
+    pub fn check_locked_fast(&self, home: usize, u: LockUse) -> bool {
+        match self.top(home) {
+            Some(n) => self.is_entry(n, u) && u32::from(self.how[n]) & u.flags & MODE_MASK != 0,
+            None => false,
+        }
+    }
+
+    /// The index of the last lock taken, if nothing is unusual and all are of this hierarchy.
+    #[inline(always)]
+    fn top(&self, home: usize) -> Option<usize> {
+        let top = self.word().wrapping_sub(1);
+        (top < MAX_HELD as u32 && self.home == home).then_some(top as usize)
     }
 
     #[inline(always)]
-    fn is_top(&self, n: usize, id: u8, u: LockUse) -> bool {
-        let top = (n - 1) & MASK;
-        self.instance[top] == u.instance
-            && self.order[top] as u32 == u.order
-            && self.hierarchy[top] == id
+    fn is_entry(&self, n: usize, u: LockUse) -> bool {
+        self.instance[n] == u.instance && u32::from(self.order[n + 1]) == u.order
     }
 
-    #[inline(always)]
+    /// Makes sure that entries of this hierarchy may be added.
+    fn settle(&mut self, rules: &Rules<'_>) {
+        if self.len == 0 {
+            self.flags &= !(MIXED | IRREGULAR);
+            self.home = rules.token;
+            self.home_id = rules.id;
+        } else if self.home != rules.token && self.flags & MIXED == 0 {
+            let n = self.len();
+            self.hierarchy[..n].fill(self.home_id);
+            self.flags |= MIXED;
+        }
+    }
+
     fn put(&mut self, index: usize, id: u8, u: LockUse, extra: u8) {
         let i = index & MASK;
         self.instance[i] = u.instance;
         self.site[i] = u.site;
         self.hierarchy[i] = id;
-        self.order[i] = u.order as u8;
-        self.flags[i] = (u.flags & MODE_MASK) as u8 | extra;
+        self.order[i + 1] = u.order as u8;
+        self.how[i] = (u.flags & MODE_MASK) as u8 | extra;
     }
 
     /// Records a lock that was just taken.
@@ -261,6 +362,7 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -289,12 +391,13 @@ impl HeldLocks {
             }
         }
 
+        self.settle(rules);
         let n = self.len();
         if let Some(i) = self.find_replaced(rules, u) {
             self.put(i, rules.id, u, extra);
         } else if n < MAX_HELD {
             self.put(n, rules.id, u, extra);
-            self.len = n as u32 + 1;
+            self.len = n as u8 + 1;
         } else {
             report(self, Violation::TooDeep);
             return false;
@@ -314,6 +417,7 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -330,7 +434,7 @@ impl HeldLocks {
         let mut correct = true;
 
         let exempt = u.flags & super::lock_flags::OUT_OF_ORDER != 0
-            || found.is_some_and(|i| self.flags[i & MASK] & TAKEN_OUT_OF_ORDER != 0);
+            || found.is_some_and(|i| self.how[i & MASK] & TAKEN_OUT_OF_ORDER != 0);
         if !exempt {
             if let Some(i) = self.deeper(rules, u) {
                 report(self, Violation::DeeperHeld(i as u8));
@@ -339,13 +443,16 @@ impl HeldLocks {
         }
 
         let Some(i) = found else {
+            if self.is_tolerant() {
+                return correct;
+            }
             report(self, Violation::NotHeld);
             return false;
         };
         if self.instance[i & MASK] != u.instance {
             report(self, Violation::WrongInstance(i as u8));
             correct = false;
-        } else if (self.flags[i & MASK] ^ u.flags as u8) & MODE_MASK as u8 != 0 {
+        } else if (self.how[i & MASK] ^ u.flags as u8) & MODE_MASK as u8 != 0 {
             report(self, Violation::WrongMode(i as u8));
             correct = false;
         }
@@ -365,6 +472,7 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -376,7 +484,7 @@ impl HeldLocks {
             return false;
         }
         if let Some(i) = self.find(rules, u.order, u.instance) {
-            self.flags[i & MASK] = self.flags[i & MASK] & !(EXCLUSIVE as u8) | SHARED as u8;
+            self.how[i & MASK] = self.how[i & MASK] & !(EXCLUSIVE as u8) | SHARED as u8;
         }
         true
     }
@@ -386,7 +494,7 @@ impl HeldLocks {
     pub(super) fn find(&self, rules: &Rules<'_>, order: u32, instance: usize) -> Option<usize> {
         let mut last = None;
         for i in 0..self.len() {
-            if self.hierarchy[i] == rules.id && self.order[i] as u32 == order {
+            if self.hierarchy_of(i) == rules.id && u32::from(self.order[i + 1]) == order {
                 if self.instance[i] == instance {
                     return Some(i);
                 }
@@ -410,21 +518,26 @@ impl HeldLocks {
         }
         self.instance.copy_within(index + 1..n, index);
         self.site.copy_within(index + 1..n, index);
+        self.order.copy_within(index + 2..n + 1, index + 1);
+        self.how.copy_within(index + 1..n, index);
         self.hierarchy.copy_within(index + 1..n, index);
-        self.order.copy_within(index + 1..n, index);
-        self.flags.copy_within(index + 1..n, index);
-        self.len = n as u32 - 1;
+        self.len = n as u8 - 1;
         self.note_regularity();
     }
 
-    /// Restores the invariant of `irregular`.
+    /// Restores the invariant of `IRREGULAR`.
     fn note_regularity(&mut self) {
         let ascends = |i: usize| {
-            let before = (0..i).rfind(|&j| self.hierarchy[j] == self.hierarchy[i & MASK]);
+            let id = self.hierarchy_of(i);
+            let before = (0..i).rfind(|&j| self.hierarchy_of(j) == id);
             before.is_none_or(|j| {
-                (self.order[j], self.instance[j]) < (self.order[i], self.instance[i])
+                (self.order[j + 1], self.instance[j]) < (self.order[i + 1], self.instance[i])
             })
         };
-        self.irregular = !(0..self.len()).all(ascends) as u16;
+        if (0..self.len()).all(ascends) {
+            self.flags &= !IRREGULAR;
+        } else {
+            self.flags |= IRREGULAR;
+        }
     }
 }

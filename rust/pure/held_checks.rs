@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The questions one can ask of held locks; none of them changes anything.
+//! The questions one can ask of held locks; none of them changes what is held.
 
 use super::{
     held::{
@@ -19,11 +19,12 @@ use super::{
 impl HeldLocks {
     /// Correct when this instance is held in this mode (`ANY`: in either).
     pub fn check_locked(
-        &self,
+        &mut self,
         rules: &Rules<'_>,
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -33,6 +34,7 @@ impl HeldLocks {
             Violation::InvalidFlags
         } else {
             match self.find(rules, u.order, u.instance) {
+                None if self.is_tolerant() => return true,
                 None => Violation::NotHeld,
                 Some(i) => match self.get(i) {
                     Some(held) if held.instance != u.instance => Violation::WrongInstance(i as u8),
@@ -51,12 +53,13 @@ impl HeldLocks {
     /// it would be a trylock. For an order nestable by key an equal one is left to
     /// [`record_lock`](Self::record_lock), which knows the key.
     pub fn check_lockable_order(
-        &self,
+        &mut self,
         rules: &Rules<'_>,
         order: u32,
         flags: u32,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -79,11 +82,12 @@ impl HeldLocks {
 
     /// Correct when no lock of this order is held.
     pub fn check_unlocked_order(
-        &self,
+        &mut self,
         rules: &Rules<'_>,
         order: u32,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -101,10 +105,11 @@ impl HeldLocks {
 
     /// Correct when no lock of this hierarchy is held.
     pub fn check_all_unlocked(
-        &self,
+        &mut self,
         rules: &Rules<'_>,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.catch_up();
         if self.is_disabled() {
             return true;
         }

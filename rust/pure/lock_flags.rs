@@ -38,7 +38,7 @@ pub const fn mode_name(flags: u32) -> &'static str {
     match flags & MODE_MASK {
         EXCLUSIVE => "exclusive",
         SHARED => "shared",
-        ANY => "any mode",
+        ANY => "in any mode",
         _ => "no mode",
     }
 }

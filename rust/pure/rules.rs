@@ -68,6 +68,8 @@ impl Rule {
 pub struct Rules<'a> {
     /// Which hierarchy it is; held locks are told apart by it.
     pub id: u8,
+    /// The same as an address, not 0 or 1, which the fast paths compare.
+    pub token: usize,
     /// How many orders it has; at most [`MAX_ORDERS`].
     pub count: u32,
     /// Set of the orders that may be nested by key (the instance's address).

@@ -38,18 +38,21 @@ const CONFLICTS: [Rule; 2] = [
 const HIERARCHIES: [Rules<'static>; 3] = [
     Rules {
         id: 0,
+        token: 0x100,
         count: ORDERS,
         nestable: 0,
         conflicts: &[],
     },
     Rules {
         id: 1,
+        token: 0x200,
         count: ORDERS,
         nestable: 0,
         conflicts: &CONFLICTS,
     },
     Rules {
         id: 9,
+        token: 0xa00,
         count: ORDERS,
         nestable: order_bit(3) | order_bit(5),
         conflicts: &[],
@@ -376,9 +379,9 @@ proptest! {
         let flags = if exclusive { EXCLUSIVE } else { SHARED };
         let u = LockUse { instance, order, flags, site: 0 };
         let before: Vec<_> = thread.held.iter().collect();
-        if !thread.held.unlock_fast(0, u) {
+        if !thread.held.unlock_fast(0x100, u) {
             prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before.clone());
-            if !thread.held.lock_fast(0, u) {
+            if !thread.held.lock_fast(0x100, u) {
                 prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before);
             }
         }

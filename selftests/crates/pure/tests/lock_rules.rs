@@ -15,6 +15,7 @@ use reeve_pure::{
 
 const PLAIN: Rules<'static> = Rules {
     id: 3,
+    token: 0x300,
     count: MAX_ORDERS,
     nestable: 0,
     conflicts: &[],
@@ -43,7 +44,11 @@ fn one_lock_too_many_is_reported_and_changes_nothing() {
     for order in 1..=MAX_ORDERS {
         assert!(t.record_lock(0, order, SHARED));
     }
-    let other = Rules { id: 4, ..PLAIN };
+    let other = Rules {
+        id: 4,
+        token: 0x400,
+        ..PLAIN
+    };
     assert!(!t.lock_in(&other, 1, 1, EXCLUSIVE));
     assert_eq!(t.reported, [Violation::TooDeep]);
     assert_eq!(t.held.len(), MAX_HELD);
@@ -173,7 +178,16 @@ fn the_mark_of_a_trylock_does_not_outlive_it() {
 
 #[test]
 fn hierarchies_do_not_see_each_other() {
-    let (a, b) = (Rules { id: 1, ..PLAIN }, Rules { id: 2, ..PLAIN });
+    let a = Rules {
+        id: 1,
+        token: 0x100,
+        ..PLAIN
+    };
+    let b = Rules {
+        id: 2,
+        token: 0x200,
+        ..PLAIN
+    };
     let mut t = thread();
     assert!(t.lock_in(&a, 1, 9, EXCLUSIVE));
     assert!(t.lock_in(&b, 1, 2, EXCLUSIVE));
@@ -335,6 +349,24 @@ fn nestable_orders_nest_by_ascending_address_only() {
     assert!(t.record_unlock(20, 4, EXCLUSIVE));
     assert!(t.record_unlock(15, 4, EXCLUSIVE));
     assert!(t.check_all_unlocked());
+}
+
+/// Tracking was switched off and on: what was recorded before may be out of date.
+#[test]
+fn a_stale_context_forgets_and_tolerates_unlocks_of_what_it_does_not_know() {
+    let mut t = thread();
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    t.held.stale = 1;
+    // 5 was released and 9 taken while nobody recorded.
+    assert!(t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.check_locked(9, 9, SHARED), "cannot know");
+    assert!(t.record_unlock(9, 9, SHARED | OUT_OF_ORDER));
+    assert!(t.record_unlock(2, 2, EXCLUSIVE));
+    assert!(t.check_all_unlocked());
+    // What is recorded from now on is judged as ever.
+    assert!(t.record_lock(3, 3, EXCLUSIVE));
+    assert!(!t.record_lock(3, 3, EXCLUSIVE));
+    assert!(!t.record_lock(1, 1, EXCLUSIVE));
 }
 
 #[test]

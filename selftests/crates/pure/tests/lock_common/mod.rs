@@ -4,6 +4,7 @@
 
 use reeve_pure::{
     held::{HeldLocks, LockUse},
+    lock_flags::{EXCLUSIVE, SHARED},
     rules::{Rule, Rules},
     sanity::{Tracker, ORDER_NAMES, RULES},
     violation::Violation,
@@ -13,6 +14,7 @@ use reeve_pure::{
 #[allow(dead_code, reason = "not every test file uses it")]
 pub(crate) const SANITY: Rules<'static> = Rules {
     id: 1,
+    token: 0x100,
     count: ORDER_NAMES.len() as u32,
     nestable: 0,
     conflicts: &RULES,
@@ -57,8 +59,8 @@ impl Thread {
         let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
         let plain = rules.has(order)
             && !rules.conflicts.iter().any(speaks_of)
-            && reeve_pure::lock_flags::is_one_mode(flags);
-        if self.fast && plain && self.held.lock_fast(rules.id, u) {
+            && (flags == EXCLUSIVE || flags == SHARED);
+        if self.fast && plain && self.held.lock_fast(rules.token, u) {
             return true;
         }
         let reported = &mut self.reported;
@@ -74,10 +76,7 @@ impl Thread {
         flags: u32,
     ) -> bool {
         let u = Self::lock_use(instance, order, flags);
-        if self.fast
-            && reeve_pure::lock_flags::is_one_mode(flags)
-            && self.held.unlock_fast(rules.id, u)
-        {
+        if self.fast && self.held.unlock_fast(rules.token, u) {
             return true;
         }
         let reported = &mut self.reported;
@@ -108,7 +107,7 @@ impl Tracker for Thread {
         let u = Self::lock_use(instance, order, flags);
         if self.fast
             && reeve_pure::lock_flags::is_mode_or_any(flags)
-            && self.held.check_locked_fast(self.rules.id, u)
+            && self.held.check_locked_fast(self.rules.token, u)
         {
             return true;
         }

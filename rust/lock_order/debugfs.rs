@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! /sys/kernel/debug/reeve/lock_order: what is declared and what went wrong.
+
+use crate::{
+    ffi::{
+        debugfs::{
+            Dir,
+            File,
+            Show, //
+        },
+        hierarchy::{
+            self,
+            Hierarchy,
+            Names,
+            Shown, //
+        }, //
+    },
+    pure::lock_flags::mode_name, //
+};
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::Arc, //
+};
+
+/// The files; dropping them removes them.
+pub(crate) struct Files {
+    _files: [File; 2],
+    _dir: Dir,
+}
+
+impl Files {
+    /// Makes the directory `lock_order` in `parent`, and its files. `ENOMEM`. May sleep.
+    pub(crate) fn new(parent: &Dir) -> Result<Self> {
+        let dir = parent.subdir(c"lock_order");
+        Ok(Self {
+            _files: [
+                dir.file(c"hierarchies", 0o444, Arc::new(Hierarchies, GFP_KERNEL)?)?,
+                dir.file(c"violations", 0o444, Arc::new(Violations, GFP_KERNEL)?)?,
+            ],
+            _dir: dir,
+        })
+    }
+}
+
+/// `hierarchies`: every registered one with its orders, outermost first, and its rules.
+struct Hierarchies;
+
+impl Show for Hierarchies {
+    fn show(&self, m: &SeqFile) -> Result {
+        for (_, slot) in Hierarchy::all() {
+            slot.with_names(|names| {
+                if let Some(names) = names {
+                    show_hierarchy(m, slot, names);
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+fn show_hierarchy(m: &SeqFile, slot: &Hierarchy, names: &Names) {
+    slot.with_rules(|rules| {
+        seq_print!(m, "hierarchy {}\n", Shown(names.name()));
+        for order in 1..=rules.count {
+            let nestable = if rules.is_nestable(order) {
+                " nestable"
+            } else {
+                ""
+            };
+            seq_print!(m, "  {order} {}{nestable}\n", Shown(names.order(order)));
+        }
+        for rule in rules.conflicts {
+            let order = Shown(names.order(rule.order.into()));
+            let held = Shown(names.order(rule.while_held.into()));
+            let mode = mode_name(rule.mode.into());
+            seq_print!(m, "  rule: not {order} while {held} is held {mode}");
+            if rule.unless_held != 0 {
+                let unless = Shown(names.order(rule.unless_held.into()));
+                seq_print!(m, " unless {unless} is held");
+            }
+            seq_print!(m, "\n");
+        }
+    });
+}
+
+/// `violations`: how many were found, in all and per hierarchy.
+struct Violations;
+
+impl Show for Violations {
+    fn show(&self, m: &SeqFile) -> Result {
+        seq_print!(m, "total {}\n", hierarchy::total_violations());
+        for (_, slot) in Hierarchy::all() {
+            slot.with_names(|names| {
+                if let Some(names) = names {
+                    seq_print!(m, "{} {}\n", Shown(names.name()), slot.violations());
+                }
+            });
+        }
+        Ok(())
+    }
+}
