@@ -87,7 +87,7 @@ prepare() {
 
 verb_run() {
 	prepare "${KERNEL:-base}"
-	PARAMS=${PARAMS:-enable_builtin_tests=1 pages_limit=small}
+	PARAMS=${PARAMS:-enable_builtin_tests=1}
 	FILES='' LOAD=1
 	machine_options run
 	step "Running it"
