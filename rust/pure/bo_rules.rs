@@ -173,7 +173,11 @@ pub const CASES: [(View, Request, Answer); 18] = {
         (own(Empty, 0), R::Pin, Refuse(Refusal::NotPopulated)),
         (own(Swapped, 0), R::Pin, Refuse(Refusal::NotPopulated)),
         (own(Populated, 7), R::Pin, Do),
-        (own(Populated, u32::MAX), R::Pin, Refuse(Refusal::TooManyPins)),
+        (
+            own(Populated, u32::MAX),
+            R::Pin,
+            Refuse(Refusal::TooManyPins),
+        ),
         (own(Populated, 0), R::Unpin, Refuse(Refusal::NotPinned)),
         (own(Empty, 0), R::SwapOut, Nothing),
         (own(Swapped, 0), R::SwapOut, Nothing),
