@@ -9,14 +9,14 @@ use std::fmt::Debug;
 use std::fs;
 use std::fs::File;
 use std::io;
-use std::io::Read;
-use std::io::Seek;
-use std::io::SeekFrom;
-use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
 
+use reeve_uapi::Device;
+
+use crate::seen::Seen;
 use crate::test::check;
 use crate::test::errno;
 use crate::test::Outcome;
@@ -63,54 +63,97 @@ impl Faults {
     pub(crate) fn nth<T>(&mut self, n: u32, f: impl FnOnce() -> T) -> Outcome<(T, bool)> {
         self.set(n)?;
         let value = f();
-        let left = self.left()?;
-        self.set(0)?;
-        Ok((value, left == 0))
+        let reached = self.reached()?;
+        if self.set(0).is_err() {
+            // Copying the 0 was the n-th thing that failed; none is left to do so again.
+            self.set(0)?;
+        }
+        Ok((value, reached))
     }
 
-    fn set(&mut self, n: u32) -> Outcome {
-        self.file.seek(SeekFrom::Start(0))?;
-        Ok(self.file.write_all(n.to_string().as_bytes())?)
+    fn set(&self, n: u32) -> Outcome {
+        Ok(self.file.write_all_at(n.to_string().as_bytes(), 0)?)
     }
 
-    /// What is left of the number: 0 once the failure has happened.
-    fn left(&mut self) -> Outcome<u64> {
-        // No allocation: reading must not be what fails.
+    /// True when the failure has happened: what is left of the number is 0.
+    fn reached(&self) -> Outcome<bool> {
         let mut text = [0; 16];
-        self.file.seek(SeekFrom::Start(0))?;
-        let len = self.file.read(&mut text)?;
-        let text = String::from_utf8_lossy(&text[..len]);
-        text.trim()
-            .parse()
-            .map_err(|_| Stop::failed(format!("fail-nth is {text:?}")))
+        let len = match self.file.read_at(&mut text, 0) {
+            Ok(len) => len,
+            // Copying the answer was the n-th thing, so the operation was not.
+            Err(err) if errno(&err) == Errno::EFAULT => return Ok(false),
+            Err(err) => return Err(err.into()),
+        };
+        Ok(text[..len].trim_ascii() == b"0")
     }
 
     /// Fails every allocation of `f` once, then lets it succeed; answers how many there were.
     ///
-    /// `after` is called after every failure: nothing may have changed. `again` brings the state
-    /// back when an operation succeeded although an allocation failed.
+    /// After every failure, nothing that can be seen through `watcher` may have changed, and then
+    /// `after` is called. `again` brings the state back when the operation took effect all the
+    /// same: it found a way around the failed allocation, or (without a value) the answer was what
+    /// could not be copied to user space.
     pub(crate) fn sweep<T: Debug>(
         &mut self,
+        watcher: &Device,
         mut f: impl FnMut() -> io::Result<T>,
         mut after: impl FnMut() -> Outcome,
-        mut again: impl FnMut(T) -> Outcome,
+        mut again: impl FnMut(Option<T>) -> Outcome,
     ) -> Outcome<u32> {
         let mut failures = 0;
         for n in 1..ENDLESS {
+            let before = Seen::of(watcher)?;
+            let during = |stop: Stop| stop.during(format!("n = {n}"));
             let (result, reached) = self.nth(n, &mut f)?;
             match result {
                 Ok(_) if !reached => return Ok(failures),
-                // A way around a failed allocation was found.
-                Ok(value) => again(value).map_err(|stop| stop.during(format!("n = {n}")))?,
-                // EFAULT: copying from or to user space was what failed.
-                Err(err) if [Errno::ENOMEM, Errno::EFAULT].contains(&errno(&err)) => {
-                    check!(reached, "n = {n}: {err} without a failure");
+                Ok(value) => again(Some(value)).map_err(during)?,
+                Err(err) => {
+                    expected(&err, reached).map_err(during)?;
                     failures += 1;
-                    after().map_err(|stop| stop.during(format!("n = {n}: {err}")))?;
+                    if errno(&err) == Errno::EFAULT && Seen::of(watcher)? != before {
+                        again(None).map_err(during)?;
+                    } else {
+                        before
+                            .still(watcher)
+                            .and_then(|()| after())
+                            .map_err(during)?;
+                    }
                 }
-                Err(err) => return Err(Stop::failed(format!("n = {n}: {err}"))),
             }
         }
         Err(Stop::failed("the operation never gets through"))
+    }
+
+    /// The same for operations that may have done a part of their work: `after` judges.
+    pub(crate) fn sweep_loosely<T: Debug>(
+        &mut self,
+        mut f: impl FnMut() -> io::Result<T>,
+        mut after: impl FnMut() -> Outcome,
+    ) -> Outcome<u32> {
+        let mut failures = 0;
+        for n in 1..ENDLESS {
+            let during = |stop: Stop| stop.during(format!("n = {n}"));
+            let (result, reached) = self.nth(n, &mut f)?;
+            match result {
+                Ok(_) if !reached => return Ok(failures),
+                Ok(_) => {}
+                Err(err) => {
+                    expected(&err, reached).map_err(during)?;
+                    failures += 1;
+                }
+            }
+            after().map_err(during)?;
+        }
+        Err(Stop::failed("the operation never gets through"))
+    }
+}
+
+/// An operation whose allocation failed says ENOMEM, or EFAULT when it was a copy that failed.
+fn expected(err: &io::Error, reached: bool) -> Outcome {
+    check!(reached, "{err} without a failure");
+    match errno(err) {
+        Errno::ENOMEM | Errno::EFAULT => Ok(()),
+        other => Err(Stop::failed(format!("{other:?}, not ENOMEM"))),
     }
 }

@@ -136,6 +136,7 @@ impl Pair {
         let object = self.objects.swap_remove(index);
         self.device.destroy(object.handle)?;
         self.expected.buffer_objects -= 1;
+        self.expected.unpopulates += u64::from(object.charged() > 0);
         Ok(())
     }
 
@@ -145,7 +146,7 @@ impl Pair {
         if object.resident {
             return false;
         }
-        self.expected.populates += 1;
+        self.expected.populates += u64::from(object.owns());
         self.expected.swapins += u64::from(object.swapped);
         object.resident = true;
         object.swapped = false;
@@ -156,7 +157,7 @@ impl Pair {
         let gained = self.gains(index);
         let object = &self.objects[index];
         let pages = self.device.populate(object.handle)?;
-        check_eq!(pages, if gained { object.pages } else { 0 });
+        check_eq!(pages, if gained { object.charged() } else { 0 });
         Ok(())
     }
 
@@ -166,11 +167,11 @@ impl Pair {
         if object.pins > 0 {
             return refused(result, Errno::EBUSY);
         }
-        check_eq!(result?, if object.resident { object.pages } else { 0 });
+        check_eq!(result?, object.charged());
         if object.resident {
             object.resident = false;
             object.seed = None;
-            self.expected.unpopulates += 1;
+            self.expected.unpopulates += u64::from(object.owns());
         }
         Ok(())
     }

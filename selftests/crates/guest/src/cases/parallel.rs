@@ -32,7 +32,7 @@ cases!("parallel";
 const OBJECTS: u64 = 4;
 const PAGES: u64 = 8;
 const SIZE: usize = (PAGES * PAGE) as usize;
-const STEPS: u64 = 150;
+const STEPS: u64 = 80;
 
 /// Works on objects of its own and checks what it reads.
 fn hammer(device: &Device, seed: u64) -> Outcome {

@@ -38,7 +38,7 @@ cases!("races";
     close_while_in_use,
 );
 
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 15;
 const THREADS: usize = 4;
 
 /// Runs `f` in all threads at the same moment; sums up what they answer.
