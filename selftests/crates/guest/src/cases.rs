@@ -19,6 +19,7 @@ mod parameters;
 mod pins;
 mod races;
 mod ranges;
+mod reevectl;
 mod reload;
 mod sanity;
 mod sg;
@@ -51,6 +52,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         races::TESTS,
         sanity::TESTS,
         faults::TESTS,
+        reevectl::TESTS,
         parameters::TESTS,
         devices::TESTS,
         reload::TESTS,

@@ -16,8 +16,9 @@ use reeve_uapi::DEFAULT_PATH;
 use crate::size;
 
 const FD_HELP: &str = "\
-Buffer objects live as long as the file they were made on is open, so what one reevectl makes is \
-gone when it ends. To keep objects between commands, let the shell hold the file:
+Buffer objects live as long as the file they were made on is open, so what one
+reevectl makes is gone when it ends. To keep objects between commands, let the
+shell hold the file:
 
     exec 3<>/dev/reeve
     reevectl --fd 3 bo create --size 1M
@@ -27,16 +28,19 @@ or put several commands into one `reevectl batch`.
 
 Exit codes: 0 success; 1 an operation or a check failed; 2 wrong usage.";
 
+/// Heading of the options that all commands share.
+const WHERE: &str = "Which device";
+
 /// Drive the Reeve kernel module.
 #[derive(Debug, Parser)]
-#[command(name = "reevectl", version, after_long_help = FD_HELP, max_term_width = 98)]
+#[command(name = "reevectl", version, after_long_help = FD_HELP)]
 pub(crate) struct Args {
     /// Device node to open.
-    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH, global = true)]
+    #[arg(long, value_name = "PATH", default_value = DEFAULT_PATH, global = true, help_heading = WHERE)]
     pub(crate) node: PathBuf,
 
     /// Use the file that is already open under this number instead of opening the node.
-    #[arg(long, value_name = "N", env = "REEVE_FD", global = true)]
+    #[arg(long, value_name = "N", env = "REEVE_FD", global = true, help_heading = WHERE)]
     pub(crate) fd: Option<i32>,
 
     /// What to do.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use reeve_uapi::knobs;
 use reeve_uapi::sys::reeve_stats;
@@ -82,18 +83,22 @@ impl Stats {
 struct StatJson {
     stats: Stats,
     /// What debugfs says; null when it cannot be read.
-    accounting: Option<BTreeMap<String, String>>,
+    accounting: Option<BTreeMap<String, Value>>,
 }
 
-/// Shows the counters of the ioctl, then those of debugfs.
+/// Shows the counters of the ioctl, then what only debugfs knows.
 pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
     let stats = Stats::from(session.device.stats().asked(Asked::Stats)?);
     let accounting = knobs::accounting().asked(Asked::Debugfs(knobs::debugfs_path("accounting")));
     if args.json {
-        let accounting = accounting.ok().map(|pairs| pairs.into_iter().collect());
+        let accounting = accounting.ok().map(|pairs| {
+            let pairs = pairs.into_iter();
+            pairs.map(|(name, text)| (name, value(text))).collect()
+        });
         return print_json(&StatJson { stats, accounting }, out);
     }
-    for (name, value, is_pages) in stats.lines() {
+    let lines = stats.lines();
+    for (name, value, is_pages) in lines {
         write!(out, "{name:<24}{value:>14}")?;
         if is_pages && value != 0 {
             let bytes = value.saturating_mul(u64::from(session.version.page_size));
@@ -101,18 +106,23 @@ pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> R
         }
         writeln!(out)?;
     }
-    writeln!(out)?;
     match accounting {
         Ok(pairs) => {
-            writeln!(out, "{}:", knobs::debugfs_path("accounting").display())?;
-            for (name, value) in pairs {
-                writeln!(out, "  {name:<32}{value:>14}")?;
+            let known = |name: &str| lines.iter().any(|(known, ..)| *known == name);
+            for (name, value) in pairs.iter().filter(|(name, _)| !known(name)) {
+                writeln!(out, "{name:<24}{value:>14}")?;
             }
         }
         // The counters above are complete without it.
         Err(err) => writeln!(out, "note: {err}")?,
     }
     Ok(())
+}
+
+/// Numbers as numbers, the rest as text.
+fn value(text: String) -> Value {
+    text.parse::<u64>()
+        .map_or_else(|_| Value::from(text), Value::from)
 }
 
 #[derive(Debug, Serialize)]
@@ -181,6 +191,12 @@ mod tests {
         for key in keys {
             assert!(shown.contains(&key.as_str()), "{key}");
         }
+    }
+
+    #[test]
+    fn numbers_stay_numbers_in_json() {
+        assert_eq!(value("17".to_owned()), Value::from(17));
+        assert_eq!(value("ok".to_owned()), Value::from("ok"));
     }
 
     #[test]

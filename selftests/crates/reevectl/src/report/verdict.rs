@@ -194,7 +194,7 @@ fn no_lock_violations(shrink: &Shrink) -> Check {
 
 fn limit_restored(shrink: &Shrink) -> Check {
     let detail = if shrink.pages_limit_restored {
-        format!("pages_limit is {} again", shrink.pages_limit_before)
+        "pages_limit is what it was".to_owned()
     } else {
         format!(
             "pages_limit was {} and is something else now",
