@@ -25,8 +25,14 @@ use crate::{
             user_ptr, //
         }, //
     },
-    pure::bo_rules::BoType,
-    tt::bo::BoRef, //
+    pure::bo_rules::{
+        BoType,
+        Request, //
+    },
+    tt::{
+        bo::BoRef,
+        reservation::Reservation, //
+    }, //
 };
 use kernel::prelude::*;
 
@@ -69,42 +75,61 @@ impl OpenFile {
         Ok(0)
     }
 
-    pub(super) fn bo_destroy(&self, args: &mut Bo) -> Result {
+    pub(super) fn bo_destroy(&self, arg: usize) -> Result<isize> {
+        let mut args = read::<Bo>(arg)?;
+        self.handles.get(args.handle)?;
+        args.pages = 0;
+        write(arg, &args)?;
         drop(self.handles.remove(args.handle)?);
-        args.pages = 0;
-        Ok(())
+        Ok(0)
     }
 
-    pub(super) fn bo_populate(&self, args: &mut Bo) -> Result {
-        let bo = self.handles.get(args.handle)?;
-        args.pages = bo.reserve().populate(&*self.manager)?;
-        Ok(())
+    pub(super) fn bo_populate(&self, arg: usize) -> Result<isize> {
+        self.change(arg, Request::Populate, |bo| bo.populate(&*self.manager))
     }
 
-    pub(super) fn bo_unpopulate(&self, args: &mut Bo) -> Result {
-        let bo = self.handles.get(args.handle)?;
-        args.pages = bo.reserve().unpopulate()?;
-        Ok(())
+    pub(super) fn bo_unpopulate(&self, arg: usize) -> Result<isize> {
+        self.change(arg, Request::Unpopulate, |bo| bo.unpopulate())
     }
 
-    pub(super) fn bo_pin(&self, args: &mut Bo) -> Result {
-        let bo = self.handles.get(args.handle)?;
-        bo.reserve().pin()?;
-        args.pages = 0;
-        Ok(())
+    pub(super) fn bo_pin(&self, arg: usize) -> Result<isize> {
+        self.change(arg, Request::Pin, |bo| bo.pin().map(|()| 0))
     }
 
-    pub(super) fn bo_unpin(&self, args: &mut Bo) -> Result {
-        let bo = self.handles.get(args.handle)?;
-        bo.reserve().unpin()?;
-        args.pages = 0;
-        Ok(())
+    pub(super) fn bo_unpin(&self, arg: usize) -> Result<isize> {
+        self.change(arg, Request::Unpin, |bo| bo.unpin().map(|()| 0))
     }
 
-    pub(super) fn bo_swapout(&self, args: &mut Bo) -> Result {
+    pub(super) fn bo_swapout(&self, arg: usize) -> Result<isize> {
+        self.change(arg, Request::SwapOut, |bo| bo.swap_out())
+    }
+
+    /// Changes an object with `act`, which answers the pages given or taken.
+    ///
+    /// The answer is written to user space before anything changes, because it may turn out that it
+    /// can't be: so a call that fails, also with `EFAULT`, has changed nothing. User memory can't be
+    /// touched while the object is reserved, so it is reserved anew afterwards; if the answer would
+    /// be another one by then, that is written and tried again.
+    fn change(
+        &self,
+        arg: usize,
+        request: Request,
+        act: impl Fn(&mut Reservation<'_>) -> Result<u64>,
+    ) -> Result<isize> {
+        let mut args = read::<Bo>(arg)?;
         let bo = self.handles.get(args.handle)?;
-        args.pages = bo.reserve().swap_out()?;
-        Ok(())
+        loop {
+            args.pages = bo.reserve().forecast(request)?;
+            write(arg, &args)?;
+
+            let mut reservation = bo.reserve();
+            if reservation.forecast(request)? == args.pages {
+                act(&mut reservation)?;
+                return Ok(0);
+            }
+            drop(reservation);
+            task::breathe()?;
+        }
     }
 
     pub(super) fn bo_info(&self, info: &mut BoInfo) -> Result {
@@ -150,6 +175,8 @@ impl OpenFile {
         let bo = self.handles.get(args.handle)?;
         bo.reserve().check_copy(args.offset, args.length)?;
         args.done = 0;
+        // Before anything changes: it can be written to.
+        write(arg, &args)?;
 
         let chunk = args.length.min(COPY_CHUNK as u64) as usize;
         let mut buffer = KVVec::from_elem(0u8, chunk, GFP_KERNEL)?;

@@ -49,8 +49,8 @@ impl ShmemFile {
             .and_then(|n| n.checked_mul(1 << PAGE_SHIFT))
             .ok_or(EINVAL)?;
         // SAFETY: `name` is a string that lives on; the size is not negative.
-        let file =
-            from_err_ptr(unsafe { shim::reeve_shim_shmem_create(name.as_char_ptr(), bytes) })?;
+        let file = unsafe { shim::reeve_shim_shmem_create(name.as_char_ptr(), bytes) };
+        let file = from_err_ptr(file).map_err(no_room_is_no_memory)?;
         // INVARIANT: `shmem_file_setup()` succeeded, so it gave us a new file of that size and its
         // reference.
         let file = NonNull::new(file).ok_or(ENOMEM)?;
@@ -98,10 +98,20 @@ impl ShmemFile {
         }
         // SAFETY: By the type invariant `self.file` is a live shmem file, and the index is inside
         // it, thus a `pgoff_t`.
-        let page = from_err_ptr(unsafe {
+        let page = unsafe {
             shim::reeve_shim_shmem_page(self.file.as_ptr(), index as usize, shim::REEVE_GFP_PAGE)
-        })?;
+        };
+        let page = from_err_ptr(page).map_err(no_room_is_no_memory)?;
         NonNull::new(page).ok_or(ENOMEM)
+    }
+}
+
+/// shmem says `ENOSPC` when it has no memory for an inode.
+fn no_room_is_no_memory(e: Error) -> Error {
+    if e == ENOSPC {
+        ENOMEM
+    } else {
+        e
     }
 }
 

@@ -104,6 +104,17 @@ impl<'a> Reservation<'a> {
         }
     }
 
+    /// The pages that `request` would give or take now, or the errno it would be refused with.
+    pub(crate) fn forecast(&self, request: Request) -> Result<u64> {
+        let doing = self.decide(request)?;
+        let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
+        Ok(match request {
+            Request::Populate if doing && !tt.is_external() => tt.num_pages(),
+            Request::Unpopulate | Request::SwapOut if doing => tt.charged_pages(),
+            _ => 0,
+        })
+    }
+
     /// Gives the object a TT; one that has a TT keeps it.
     ///
     /// `EINVAL`: a zero or overflowing size.
