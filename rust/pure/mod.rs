@@ -10,9 +10,11 @@
 
 pub mod accounting;
 pub mod bo_rules;
+pub mod context_table;
 pub mod held;
 mod held_checks;
 pub mod lock_flags;
+pub mod order;
 pub mod page_runs;
 pub mod rotation;
 pub mod rules;

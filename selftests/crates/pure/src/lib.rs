@@ -7,5 +7,5 @@
 #![forbid(unsafe_code)]
 
 #[path = "../../../../rust/pure/mod.rs"]
-mod pure;
+pub mod pure;
 pub use pure::*;

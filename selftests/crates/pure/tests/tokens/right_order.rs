@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-2.0
+//~ compiles
+
+#[path = "../../../../../rust/pure/order.rs"]
+mod order;
+use order::{Before, Nothing, Order, Token};
+
+lock_orders!(pub hierarchy "sample" {
+    Outer,
+    Inner,
+});
+
+fn main() {
+    let mut token = Token::new();
+    let mut outer = token.inner::<Outer>();
+    let _inner = outer.inner::<Inner>();
+}
