@@ -38,6 +38,9 @@ die() {
 # version_ge A B: is version A at least version B?
 version_ge() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
 
+# near PATH: the path as seen from where we are, if it is below.
+near() { printf '%s' "${1#"$PWD"/}"; }
+
 # hash_of: the first 12 digits of the hash of standard input.
 hash_of() { sha256sum | cut -c 1-12; }
 
@@ -67,7 +70,7 @@ run_logged() {
 	local title=$1 how_long=$2 log=$3 progress=$4 pid rc=0 begin=$SECONDS now words every=15 shown=0
 	shift 4
 	mkdir -p "$(dirname "$log")"
-	say "$title ($how_long), log: $log"
+	say "$title ($how_long), log: $(near "$log")"
 	[ ! -t 2 ] || every=1
 	# A session of its own: one kill reaches all of it, whatever it started.
 	setsid "$@" >"$log" 2>&1 </dev/null &

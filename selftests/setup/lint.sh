@@ -60,8 +60,8 @@ check_checkpatch() {
 	mapfile -t files < <(tracked '*.c' '*.h')
 	# It leaves a file where it stands.
 	cd "$BUILD" || return
-	perl "$KERNEL_SOURCE/scripts/checkpatch.pl" --no-tree --strict --quiet --terse --show-types --no-summary \
-		--ignore BIT_MACRO,CAMELCASE -f "${files[@]/#/$REEVE_ROOT/}"
+	perl "$KERNEL_SOURCE/scripts/checkpatch.pl" --root="$KERNEL_SOURCE" --strict --quiet --terse --show-types --no-summary \
+		--ignore BIT_MACRO,CAMELCASE,MACRO_ARG_REUSE -f "${files[@]/#/$REEVE_ROOT/}"
 }
 
 check_uapi_64() { check_uapi -m64; }

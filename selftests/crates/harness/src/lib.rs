@@ -11,6 +11,7 @@ pub mod cpio;
 pub mod ktap;
 pub mod lines;
 pub mod machine;
+pub mod paths;
 pub mod report;
 pub mod script;
 pub mod splat;

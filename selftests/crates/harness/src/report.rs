@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::machine::{Job, Machine};
+use crate::paths::near;
 use crate::vm::{self, Listener, Outcome};
 
 /// What `make run` was asked for.
@@ -38,7 +39,7 @@ const TAIL: usize = 30;
 #[derive(Serialize)]
 struct Report<'a> {
     kernel: Option<&'a str>,
-    module: Option<&'a str>,
+    module_inserted: bool,
     seconds: f64,
     passed: bool,
     end: String,
@@ -53,7 +54,7 @@ pub fn run(options: &Options) -> Result<bool> {
         capture: true,
     };
     let mut frame = Frame::default();
-    println!("booting {} ...", options.machine.kernel.display());
+    println!("booting the test kernel ...");
     let limit = Duration::from_secs(options.timeout);
     let outcome = vm::run(&options.machine, job, limit, &mut frame)?;
     let parsed = machine_form(&outcome);
@@ -61,7 +62,7 @@ pub fn run(options: &Options) -> Result<bool> {
 
     let report = Report {
         kernel: outcome.facts.kernel.as_deref(),
-        module: outcome.facts.module.as_deref(),
+        module_inserted: outcome.facts.module,
         seconds: outcome.took.as_secs_f64(),
         passed,
         end: outcome.end.to_string(),
@@ -78,25 +79,17 @@ pub fn run(options: &Options) -> Result<bool> {
         }
     }
     println!();
-    println!("kernel   {}", report.kernel.unwrap_or("did not come up"));
-    println!("module   {}", version(report.module));
-    println!("boot to power-off {:.1} s", report.seconds);
-    println!("console  {}", outcome.console.display());
-    println!("report   {}", options.json.display());
-    println!();
+    println!("power-on to power-off: {:.1} s", report.seconds);
+    println!(
+        "the guest's console:   {}",
+        near(&outcome.console).display()
+    );
+    println!("this report as JSON:   {}", near(&options.json).display());
     match passed {
-        true => println!("verdict: PASS"),
-        false => println!("verdict: FAIL ({})", outcome.end),
+        true => println!("make run: PASS"),
+        false => println!("make run: FAIL ({})", outcome.end),
     }
     Ok(passed)
-}
-
-fn version(module: Option<&str>) -> String {
-    match module {
-        Some("") => "reeve.ko".to_owned(),
-        Some(version) => format!("reeve.ko {version}"),
-        None => "was not inserted".to_owned(),
-    }
 }
 
 fn machine_form(outcome: &Outcome) -> Result<Value> {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::machine::{Job, Machine};
+use crate::paths::near;
 use crate::vm::{self, Listener};
 
 /// What `make vm` was asked for.
@@ -49,7 +50,7 @@ pub fn run(options: &Options) -> Result<bool> {
     println!(
         "vm: {:.0} s, console in {}",
         outcome.took.as_secs_f64(),
-        outcome.console.display()
+        near(&outcome.console).display()
     );
     println!("vm: exit {}", outcome.end);
     Ok(outcome.end.is_success())

@@ -18,6 +18,7 @@ mod mutants;
 pub mod record;
 pub mod summary;
 
+use crate::paths::near;
 use desk::Desk;
 use jobs::Job;
 use record::Tier;
@@ -68,7 +69,7 @@ fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
         dir: dir.clone(),
         jobs: options.jobs,
     };
-    println!("logs of every step: {}", dir.display());
+    println!("logs of every step: {}", near(&dir).display());
     let begin = Instant::now();
     let slots = options.jobs.clamp(2, 4);
     let mut records = jobs::run_all(&desk, jobs, slots)?;

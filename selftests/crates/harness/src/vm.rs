@@ -68,11 +68,6 @@ pub trait Listener {
     fn output(&mut self, _line: &str) {}
 }
 
-/// Somebody who only wants the outcome.
-pub struct Silent;
-
-impl Listener for Silent {}
-
 /// Boots the machine, waits for its end but no longer than `limit`.
 pub fn run(
     machine: &Machine,

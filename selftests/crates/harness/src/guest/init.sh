@@ -72,7 +72,7 @@ tell "kernel $(uname -r)"
 if [ "$LOAD" = 1 ]; then
 	# shellcheck disable=SC2086 # PARAMS is a list
 	if insmod /reeve/reeve.ko $PARAMS 2>/tmp/insmod.log; then
-		tell "module $(cat /sys/module/reeve/version 2>/dev/null)"
+		tell "inserted"
 	else
 		tell "load-failed $(tr '\n' ' ' </tmp/insmod.log)"
 		finish

@@ -35,6 +35,15 @@ impl Desk {
         self.dir.join("log")
     }
 
+    /// Adds a line to the log; the last one is shown while the job runs.
+    pub fn note(&self, line: &str) {
+        use std::io::Write as _;
+        // Losing a progress line is no reason to fail.
+        if let Ok(mut log) = File::options().create(true).append(true).open(self.log()) {
+            let _ = writeln!(log, "{line}");
+        }
+    }
+
     /// A command in the checkout that dies with us.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");

@@ -11,7 +11,7 @@ use super::jobs::Job;
 use super::record::{Record, Tier};
 use crate::ktap;
 use crate::machine::{Accel, Job as GuestJob, Machine};
-use crate::vm::{self, End, Outcome, Silent};
+use crate::vm::{self, End, Listener, Outcome};
 
 /// Runs the suites by inserting the module, then shows the results of those that were not there before.
 const KUNIT_SCRIPT: &str = include_str!("../guest/kunit.sh");
@@ -88,7 +88,8 @@ impl Boot {
             content: self.script.as_bytes(),
             capture: true,
         };
-        let outcome = vm::run(&machine, job, LIMIT, &mut Silent)?;
+        desk.note("booting");
+        let outcome = vm::run(&machine, job, LIMIT, &mut Progress(desk))?;
         fs::write(
             desk.dir.join("output.txt"),
             outcome.output.join("\n") + "\n",
@@ -103,6 +104,15 @@ impl Boot {
         let any_failed = records.iter().any(Record::is_failure);
         records.push(kernel_verdict(desk, tier, prefix, &outcome, any_failed));
         Ok(records)
+    }
+}
+
+/// Shows the latest line of the script's output as what the job is doing.
+struct Progress<'a>(&'a Desk);
+
+impl Listener for Progress<'_> {
+    fn output(&mut self, line: &str) {
+        self.0.note(line);
     }
 }
 

@@ -17,6 +17,9 @@ use super::record::{Record, Tier};
 /// How often the running jobs are listed.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 
+/// How many failures of a job are named at once; all of them come at the end.
+const SHOWN: usize = 8;
+
 type Work = Box<dyn FnOnce(&Desk) -> Result<Vec<Record>> + Send>;
 
 /// A piece of work.
@@ -193,6 +196,16 @@ fn show_job(at: Duration, name: &str, took: Duration, records: &[Record]) {
         at.as_secs(),
         took.as_secs()
     );
+    for record in records
+        .iter()
+        .filter(|record| record.is_failure())
+        .take(SHOWN)
+    {
+        println!("               {}", record.name);
+    }
+    if failed > SHOWN {
+        println!("               and {} more", failed - SHOWN);
+    }
 }
 
 fn show_running(at: Duration, running: &HashMap<&'static str, (Instant, PathBuf)>) {

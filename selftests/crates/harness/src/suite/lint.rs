@@ -17,6 +17,7 @@ pub(super) fn jobs() -> Vec<Job> {
 fn checks(desk: &Desk) -> Result<Vec<Record>> {
     let mut records = Vec::new();
     for name in desk.front(&["checks"])? {
+        desk.note(&name);
         let mut command = desk.command("selftests/setup/front.sh");
         let done = desk.run_merged(command.args(["check", &name]), &format!("{name}.log"))?;
         records.push(match done.success {
