@@ -64,15 +64,14 @@ pub fn number(text: &str) -> io::Result<i64> {
         .map_err(|_| invalid(format!("expected one decimal line, found {text:?}")))
 }
 
-/// Lines of a name, spaces, and a value.
+/// Lines of a name, white space, and a value, which may have several words.
 pub fn pairs(text: &str) -> io::Result<Vec<(String, String)>> {
     text.lines()
-        .map(|line| {
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next(), words.next()) {
-                (Some(name), Some(value), None) => Ok((name.to_owned(), value.to_owned())),
-                _ => Err(invalid(format!("expected `name value`, found {line:?}"))),
+        .map(|line| match line.split_once(char::is_whitespace) {
+            Some((name, value)) if !name.is_empty() && !value.trim().is_empty() => {
+                Ok((name.to_owned(), value.trim().to_owned()))
             }
+            _ => Err(invalid(format!("expected `name value`, found {line:?}"))),
         })
         .collect()
 }
@@ -96,17 +95,17 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_two_words() {
+    fn pairs_are_a_name_and_the_rest() {
         let pairs_of = |text| pairs(text).unwrap();
         assert_eq!(
-            pairs_of("a 1\nself_check ok\n"),
+            pairs_of("a   1\nself_check drift 5 4\n"),
             [
                 ("a".to_owned(), "1".to_owned()),
-                ("self_check".to_owned(), "ok".to_owned())
+                ("self_check".to_owned(), "drift 5 4".to_owned())
             ]
         );
         assert!(pairs_of("").is_empty());
-        for wrong in ["a\n", "a 1 2\n", "\n"] {
+        for wrong in ["a\n", "a \n", " a 1\n", "\n"] {
             assert!(pairs(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -29,7 +29,7 @@ fn compiles(bits: &str, source: &Path) {
     let output = Command::new(&compiler)
         .args([
             bits,
-            "-std=c11",
+            "-std=gnu11",
             "-fsyntax-only",
             "-Wall",
             "-Wextra",
@@ -71,6 +71,20 @@ fn a_wrong_number_is_found() {
     std::fs::write(&file, wrong).unwrap();
     let refused = std::panic::catch_unwind(|| compiles("-m64", &file));
     assert!(refused.is_err());
+}
+
+/// The program in the documentation is one that compiles.
+#[test]
+fn documented_example_compiles() {
+    let document = selftests().join("../Documentation/abi.md");
+    let text = std::fs::read_to_string(document).unwrap();
+    let (_, rest) = text.split_once("```c\n").expect("a C example");
+    let (example, _) = rest.split_once("```").expect("the end of the C example");
+    let header = selftests().join("../rust/uapi/reeve.h");
+    let example = example.replace("\"reeve.h\"", &format!("\"{}\"", header.display()));
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("example.c");
+    std::fs::write(&file, example).unwrap();
+    compiles("-m64", &file);
 }
 
 /// The header stands on its own in C++ too.

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::fs::File;
 use std::io::Read;
+use std::io::Seek;
+use std::io::SeekFrom;
 use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
@@ -32,6 +34,7 @@ cases!("debugfs";
     shrink_prints_one_line,
     shrink_takes_the_oldest,
     shrink_acts_once_per_reading,
+    shrink_acts_again_from_the_start,
     shrink_answers_zero_in_the_end,
     shrink_skips_what_cannot_go,
     shrink_adds_up,
@@ -99,6 +102,21 @@ fn shrink_acts_once_per_reading() -> Outcome {
     }
     check_eq!(text, "12\n");
     check_eq!(device.stats()?.swapouts, before + 1);
+    Ok(())
+}
+
+fn shrink_acts_again_from_the_start() -> Outcome {
+    let device = open()?;
+    for pages in [5, 6] {
+        populated(&device, pages)?;
+    }
+    let mut file = File::open(knobs::debugfs_path("tt_shrink"))?;
+    for expected in ["5\n", "6\n", "0\n"] {
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        check_eq!(text, expected);
+        file.seek(SeekFrom::Start(0))?;
+    }
     Ok(())
 }
 

@@ -23,6 +23,8 @@ cases!("limits";
     are_live,
     zero_is_the_default,
     oldest_goes_first,
+    use_makes_young,
+    looking_makes_nothing_young,
     only_as_many_go_as_needed,
     several_go_for_a_large_one,
     pinned_objects_stay,
@@ -85,6 +87,39 @@ fn oldest_goes_first() -> Outcome {
     check_eq!(after.swapouts, before.swapouts + 2);
     check_eq!(after.swapped_pages, before.swapped_pages + 2 * EACH);
     check_eq!(after.overcommits, before.overcommits);
+    Ok(())
+}
+
+fn use_makes_young() -> Outcome {
+    let uses: [fn(&Device, Handle) -> std::io::Result<()>; 3] = [
+        |device, handle| device.populate(handle).map(|_| ()),
+        |device, handle| device.read(handle, 0, &mut [0]),
+        |device, handle| device.write(handle, 0, &[1]),
+    ];
+    for (index, use_it) in uses.into_iter().enumerate() {
+        let device = open()?;
+        let _limit = Limit::pages(3 * EACH)?;
+        let handles = fill(&device, 3)?;
+        use_it(&device, handles[0])?;
+        populated(&device, EACH)?;
+        check_eq!(
+            swapped(&device, &handles)?,
+            [false, true, false],
+            "use {index}"
+        );
+    }
+    Ok(())
+}
+
+/// Looking at an object is no use of it.
+fn looking_makes_nothing_young() -> Outcome {
+    let device = open()?;
+    let _limit = Limit::pages(2 * EACH)?;
+    let handles = fill(&device, 2)?;
+    device.info(handles[0])?;
+    device.list()?;
+    populated(&device, EACH)?;
+    check_eq!(swapped(&device, &handles)?, [true, false]);
     Ok(())
 }
 

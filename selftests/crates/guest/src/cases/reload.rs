@@ -28,6 +28,7 @@ cases!("reload";
     many_times,
     not_twice,
     parameters_are_heeded,
+    limits_show_what_is_in_force,
     tests_are_off_by_default,
     bad_parameters_keep_it_out,
 );
@@ -128,6 +129,22 @@ fn parameters_are_heeded() -> Outcome {
     let version = device.version()?;
     check_eq!(version.devices, 8);
     check!(version.features & u64::from(REEVE_FEATURE_LOCK_SANITY) != 0);
+    Ok(())
+}
+
+fn limits_show_what_is_in_force() -> Outcome {
+    remove()?;
+    insert("enable_builtin_tests=1")?;
+    let stats = open()?.stats()?;
+    check!(stats.pages_limit > 0 && stats.dma32_pages_limit > 0);
+    check_eq!(
+        knobs::parameter("pages_limit")?,
+        stats.pages_limit.to_string()
+    );
+    check_eq!(
+        knobs::parameter("dma32_pages_limit")?,
+        stats.dma32_pages_limit.to_string()
+    );
     Ok(())
 }
 
