@@ -15,6 +15,8 @@ pub(crate) mod pages;
 pub(crate) mod params;
 pub(crate) mod record;
 pub(crate) mod report;
+#[cfg(reeve_kunit)]
+pub(crate) mod rwsem;
 pub(crate) mod shmem;
 pub(crate) mod task;
 pub(crate) mod uapi;

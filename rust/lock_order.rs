@@ -15,12 +15,15 @@
 
 pub(crate) mod debugfs;
 pub(crate) mod declared;
+mod priming;
 mod report;
 pub(crate) mod sanity;
 #[cfg(reeve_kunit)]
 mod tests;
 pub(crate) mod track;
 pub(crate) mod typed;
+#[cfg(reeve_kunit)]
+mod typed_rwsem;
 
 use crate::ffi::{
     context,
@@ -54,6 +57,7 @@ impl LockOrder {
         unsafe { context::init() };
         let own = declared::register()?;
         let sanity = sanity::register()?;
+        priming::prime()?;
         Ok(Self { sanity, _own: own })
     }
 

@@ -5,10 +5,7 @@
 use crate::{
     lock_order::{
         declared::FileHandles,
-        typed::{
-            new_tracked,
-            Mutex, //
-        }, //
+        typed::Mutex, //
     },
     tt::bo::BoRef, //
 };
@@ -42,14 +39,11 @@ impl Handles {
     /// Makes an empty table.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            table <- new_tracked!(
-                Table {
+            table <- Mutex::new(Table {
                     objects: RBTree::new(),
                     len: 0,
                     last: 0,
-                },
-                c"reeve_file_handles"
-            ),
+                }),
         })
     }
 

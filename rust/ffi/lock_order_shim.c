@@ -82,7 +82,7 @@ static unsigned long reeve_task(void)
 }
 
 /* Switched by the parameter lock_tracking. */
-DEFINE_STATIC_KEY_TRUE(reeve_tracking);
+struct reeve_switch reeve_switch = { .off = STATIC_KEY_FALSE_INIT };
 
 static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 {
@@ -92,11 +92,13 @@ static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 	if (ret)
 		return ret;
 	/* Writers are serialized by the parameter lock. */
-	if (on && !static_key_enabled(&reeve_tracking)) {
+	if (on == !static_key_enabled(&reeve_switch.off))
+		return 0;
+	if (on) {
 		reeve_rs_tracking_switched();
-		static_branch_enable(&reeve_tracking);
-	} else if (!on && static_key_enabled(&reeve_tracking)) {
-		static_branch_disable(&reeve_tracking);
+		static_branch_disable(&reeve_switch.off);
+	} else {
+		static_branch_enable(&reeve_switch.off);
 		reeve_rs_tracking_switched();
 	}
 	return 0;
@@ -104,7 +106,7 @@ static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 
 static int reeve_tracking_get(char *buffer, const struct kernel_param *kp)
 {
-	return sysfs_emit(buffer, "%d\n", static_key_enabled(&reeve_tracking));
+	return sysfs_emit(buffer, "%d\n", !static_key_enabled(&reeve_switch.off));
 }
 
 static const struct kernel_param_ops reeve_tracking_ops = {
@@ -132,7 +134,7 @@ MODULE_PARM_DESC(lock_tracking, "Track the order of locks (default 1)");
 	{                                                                      \
 		struct reeve_slot *slot;                                       \
                                                                                \
-		if (!static_branch_likely(&reeve_tracking))                    \
+		if (static_branch_unlikely(&reeve_switch.off))                 \
 			return true;                                           \
 		slot = raw_cpu_read(reeve_hint);                               \
 		if (unlikely(!reeve_slot_is_ours(slot)))                       \
@@ -159,7 +161,7 @@ REEVE_HOT(check_locked,
 bool reeve_record_downgrade(struct reeve_hierarchy *h, const void *lock,
 			    unsigned int order)
 {
-	if (!static_branch_likely(&reeve_tracking))
+	if (static_branch_unlikely(&reeve_switch.off))
 		return true;
 	return reeve_rs_record_downgrade(h, lock, order, reeve_context(),
 					 REEVE_SITE());
@@ -169,7 +171,7 @@ EXPORT_SYMBOL_GPL(reeve_record_downgrade);
 bool reeve_check_lockable_order(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int flags)
 {
-	if (!static_branch_likely(&reeve_tracking))
+	if (static_branch_unlikely(&reeve_switch.off))
 		return true;
 	return reeve_rs_check_lockable_order(h, order, flags, reeve_context(),
 					     REEVE_SITE());
@@ -178,7 +180,7 @@ EXPORT_SYMBOL_GPL(reeve_check_lockable_order);
 
 bool reeve_check_unlocked_order(struct reeve_hierarchy *h, unsigned int order)
 {
-	if (!static_branch_likely(&reeve_tracking))
+	if (static_branch_unlikely(&reeve_switch.off))
 		return true;
 	return reeve_rs_check_unlocked_order(h, order, reeve_context(),
 					     REEVE_SITE());
@@ -187,7 +189,7 @@ EXPORT_SYMBOL_GPL(reeve_check_unlocked_order);
 
 bool reeve_check_all_unlocked(struct reeve_hierarchy *h)
 {
-	if (!static_branch_likely(&reeve_tracking))
+	if (static_branch_unlikely(&reeve_switch.off))
 		return true;
 	return reeve_rs_check_all_unlocked(h, reeve_context(), REEVE_SITE());
 }

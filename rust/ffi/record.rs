@@ -18,6 +18,21 @@ fn handle(hierarchy: &'static Hierarchy) -> *mut bindings::reeve_hierarchy {
         .cast_mut()
 }
 
+/// Whether tracking is switched on: a jump that is patched, not a load.
+///
+/// The C API asks as well; asking here spares the call.
+#[inline(always)]
+pub(crate) fn is_tracking() -> bool {
+    // SAFETY: A static key that C defines.
+    !unsafe {
+        kernel::jump_label::static_branch_unlikely!(
+            bindings::reeve_switch,
+            bindings::reeve_switch,
+            off
+        )
+    }
+}
+
 /// Declares safe functions over C functions that accept any arguments.
 macro_rules! safe {
     ($($(#[$meta:meta])* $name:ident = $c:ident($($arg:ident: $ty:ty),*);)*) => {

@@ -8,6 +8,7 @@
 #ifndef _REEVE_SHIM_H
 #define _REEVE_SHIM_H
 
+#include <linux/jump_label.h>
 #include <linux/types.h>
 #include <reeve/lock_order.h>
 
@@ -74,6 +75,12 @@ struct reeve_thread_context *reeve_shim_irq_context(unsigned int cpu,
 #define REEVE_IRQ_LEVELS 3
 unsigned int reeve_shim_nr_cpu_ids(void);
 void reeve_shim_set_hint(struct reeve_slot *slot);
+
+/* Whether tracking is switched off, as code that is patched. */
+struct reeve_switch {
+	struct static_key_false off;
+};
+extern struct reeve_switch reeve_switch;
 
 /* report_shim.c */
 bool reeve_shim_report_allowed(void);

@@ -3,65 +3,62 @@
 //! The hierarchy of this module's own locks.
 //!
 //! This is the one place where their order is written down. The types below are the order
-//! parameters of [`super::typed`]'s locks; Documentation/locking.md carries the same table.
+//! parameters of [`super::typed`]'s locks; Documentation/locking.md has the same table.
 
 use super::Registered;
-use crate::ffi::hierarchy::Hierarchy;
-use kernel::prelude::*;
+use crate::{
+    ffi::hierarchy::Hierarchy,
+    pure::order::{
+        Before,
+        Nothing,
+        Order, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::LockClassKey, //
+};
 
-/// One order of the module's hierarchy, as a type.
-pub(crate) trait Order {
-    /// Its number; 1 is outermost.
-    const ORDER: u32;
+/// An order whose locks lockdep knows as one class.
+pub(crate) trait Class: Order {
+    /// The class's name in lockdep's reports.
+    const CLASS_NAME: &'static CStr;
+
+    /// The class.
+    fn class() -> Pin<&'static LockClassKey>;
 }
 
-/// Writes down a hierarchy, outermost order first; each order becomes a type.
-macro_rules! hierarchy {
-    ($name:literal { $($(#[doc = $doc:literal])* $([$nestable:ident])? $order:ident,)* }) => {
-        /// The orders as numbers.
-        #[repr(u32)]
-        #[allow(clippy::enum_variant_names)]
-        enum Number {
-            /// Orders start at 1.
-            #[expect(dead_code, reason = "0 is no order")]
-            None,
-            $($order,)*
-        }
+/// Declares the hierarchy, and a lock class for each order.
+macro_rules! module_hierarchy {
+    ($name:literal { $($(#[$meta:meta])* $([$nestable:ident])? $order:ident as $class:literal,)* }) => {
+        $crate::lock_orders!(pub(crate) hierarchy $name {
+            $($(#[$meta])* $([$nestable])? $order,)*
+        });
 
         $(
-            $(#[doc = $doc])*
-            pub(crate) enum $order {}
+            impl Class for $order {
+                const CLASS_NAME: &'static CStr = $class;
 
-            impl Order for $order {
-                const ORDER: u32 = Number::$order as u32;
+                fn class() -> Pin<&'static LockClassKey> {
+                    kernel::static_lock_class!()
+                }
             }
         )*
-
-        /// The hierarchy's name.
-        pub(crate) const NAME: &str = $name;
-
-        /// The orders' names, outermost first.
-        pub(crate) const ORDERS: &[&str] = &[$(stringify!($order)),*];
-
-        /// Whether an order may be held several times, by ascending address; order 1 first.
-        const NESTABLE: &[bool] = &[$(hierarchy!(@is $($nestable)?)),*];
     };
-    (@is nestable) => { true };
-    (@is) => { false };
 }
 
-hierarchy!("reeve" {
+module_hierarchy!("reeve" {
     /// A file's table of handles.
-    FileHandles,
+    FileHandles as c"reeve.FileHandles",
     /// A buffer object's reservation: its TT, pages and pin count. Another object's may be
     /// try-locked meanwhile, to swap it out.
-    [nestable] BoReservation,
+    [nestable] BoReservation as c"reeve.BoReservation",
     /// The list of devices and their turns.
-    DeviceList,
+    DeviceList as c"reeve.DeviceList",
     /// A device's lists of populated buffer objects, the LRU among them. Spinlock.
-    DeviceLru,
+    DeviceLru as c"reeve.DeviceLru",
     /// The turn to look at other threads' held locks. Spinlock.
-    ContextReader,
+    ContextReader as c"reeve.ContextReader",
 });
 
 /// The slot the module's hierarchy is in: it is the first to be registered.

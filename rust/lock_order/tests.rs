@@ -10,14 +10,15 @@ use super::{
         self,
         DeviceList,
         DeviceLru,
-        Order, //
+        FileHandles, //
     },
     sanity,
     typed::{
-        new_tracked,
         Mutex,
-        SpinLock, //
+        SpinLock,
+        SpinLockIrq, //
     },
+    typed_rwsem::RwSemaphore,
     with_context,
     Registered, //
 };
@@ -39,6 +40,10 @@ use crate::{
             EXCLUSIVE,
             SHARED,
             TRYLOCK, //
+        },
+        order::{
+            Order,
+            Token, //
         },
         rules::Rule, //
     }, //
@@ -278,10 +283,9 @@ mod cases {
 
     #[test]
     fn typed_locks_record_themselves() -> Result {
-        let mutex: Pin<KBox<Mutex<u32, DeviceList>>> =
-            KBox::pin_init(new_tracked!(1, c"kunit_mutex"), GFP_KERNEL)?;
+        let mutex: Pin<KBox<Mutex<u32, DeviceList>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
         let spin: Pin<KBox<SpinLock<u32, DeviceLru>>> =
-            KBox::pin_init(new_tracked!(2, c"kunit_spin"), GFP_KERNEL)?;
+            KBox::pin_init(SpinLock::new(2), GFP_KERNEL)?;
         let before = total_violations();
         with_context(|| {
             let h = declared::hierarchy();
@@ -303,8 +307,7 @@ mod cases {
 
     #[test]
     fn a_trylock_of_a_held_lock_fails_and_records_nothing() -> Result {
-        let mutex: Pin<KBox<Mutex<u32, DeviceList>>> =
-            KBox::pin_init(new_tracked!(1, c"kunit_trylock"), GFP_KERNEL)?;
+        let mutex: Pin<KBox<Mutex<u32, DeviceList>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
         let before = total_violations();
         with_context(|| {
             let guard = mutex.lock();
@@ -312,6 +315,54 @@ mod cases {
             drop(guard);
             let third = mutex.try_lock().is_some();
             expect!(!second && third);
+            Ok(())
+        })?;
+        expect!(total_violations() == before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_sequence_can_be_checked_by_the_compiler() -> Result {
+        let outer: Pin<KBox<Mutex<u32, FileHandles>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
+        let inner: Pin<KBox<SpinLockIrq<u32, DeviceLru>>> =
+            KBox::pin_init(SpinLockIrq::new(2), GFP_KERNEL)?;
+        let before = total_violations();
+        with_context(|| {
+            let mut nothing = Token::new();
+            let (outer_guard, mut token) = outer.lock_in(&mut nothing);
+            let (inner_guard, _) = inner.lock_in(&mut token);
+            let sum = *outer_guard + *inner_guard;
+            let held = outer.assert_held() && inner.assert_held();
+            drop(inner_guard);
+            drop(outer_guard);
+            expect!(sum == 3 && held);
+            expect!(total_violations() == before);
+            expect!(!outer.assert_held());
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_semaphore_is_shared_exclusive_and_downgraded() -> Result {
+        let sem: Pin<KBox<RwSemaphore<u32, DeviceList>>> =
+            KBox::pin_init(RwSemaphore::new(5), GFP_KERNEL)?;
+        let before = total_violations();
+        with_context(|| {
+            let reader = sem.read();
+            let value = *reader;
+            let while_read = (sem.try_write().is_some(), sem.assert_held_in(SHARED));
+            drop(reader);
+            let mut writer = sem.write();
+            *writer += value;
+            let while_written = (sem.try_read().is_some(), sem.assert_held_in(EXCLUSIVE));
+            let reader = writer.downgrade();
+            let downgraded = (*reader, sem.assert_held_in(SHARED));
+            drop(reader);
+            let could_write = sem.try_write().is_some();
+            let could_read = sem.try_read().is_some();
+            expect!(while_read == (false, true) && while_written == (false, true));
+            expect!(downgraded == (10, true) && could_write && could_read);
+            expect!(record::check_all_unlocked(declared::hierarchy()));
             Ok(())
         })?;
         expect!(total_violations() == before);

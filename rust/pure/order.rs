@@ -38,7 +38,10 @@ pub struct Token<'a, Held>(PhantomData<(&'a mut (), fn() -> Held)>);
 impl Token<'static, Nothing> {
     /// The first token of a sequence. Whether the thread really holds nothing is the tracker's
     /// business, which checks every lock at run time as well.
-    #[expect(clippy::new_without_default, reason = "a default would hide where sequences start")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default would hide where sequences start"
+    )]
     pub const fn new() -> Self {
         Self(PhantomData)
     }

@@ -16,10 +16,7 @@ use crate::{
     },
     lock_order::{
         declared::BoReservation,
-        typed::{
-            new_tracked,
-            Mutex, //
-        }, //
+        typed::Mutex, //
     },
     pure::bo_rules::BoType,
 };
@@ -149,7 +146,7 @@ impl BoRef {
                 users: Atomic::new(1),
                 turn: Atomic::new(0),
                 resident: Atomic::new(0),
-                reserved <- new_tracked!(Reserved { tt, pins: 0 }, c"reeve_bo"),
+                reserved <- Mutex::new(Reserved { tt, pins: 0 }),
             }? Error)),
             GFP_KERNEL,
         )?;

@@ -17,10 +17,7 @@ use crate::{
     },
     lock_order::{
         declared::DeviceLru,
-        typed::{
-            new_tracked,
-            SpinLock, //
-        }, //
+        typed::SpinLock, //
     }, //
 };
 use kernel::{
@@ -67,14 +64,11 @@ impl Device {
                 index,
                 books,
                 evictable: first.name(),
-                lists <- new_tracked!(
-                    Lists {
+                lists <- SpinLock::new(Lists {
                         evictable: first,
                         pinned: MemberList::new(),
                         next_turn: 1,
-                    },
-                    c"reeve_device_lru"
-                ),
+                    }),
             }),
             GFP_KERNEL,
         )

@@ -14,10 +14,7 @@ use crate::{
     ffi::task,
     lock_order::{
         declared::DeviceList,
-        typed::{
-            new_tracked,
-            Mutex, //
-        }, //
+        typed::Mutex, //
     },
     pure::{
         accounting::{
@@ -65,7 +62,7 @@ impl Manager {
             pin_init!(Self {
                 books,
                 devices,
-                turns <- new_tracked!(turns, c"reeve_device_list"),
+                turns <- Mutex::new(turns),
             }),
             GFP_KERNEL,
         )
