@@ -90,15 +90,14 @@ impl Faults {
     /// Fails every allocation of `f` once, then lets it succeed; answers how many there were.
     ///
     /// After every failure, nothing that can be seen through `watcher` may have changed, and then
-    /// `after` is called. `again` brings the state back when the operation took effect all the
-    /// same: it found a way around the failed allocation, or (without a value) the answer was what
-    /// could not be copied to user space.
+    /// `after` is called. `again` brings the state back when the operation found a way around the
+    /// failed allocation.
     pub(crate) fn sweep<T: Debug>(
         &mut self,
         watcher: &Device,
         mut f: impl FnMut() -> io::Result<T>,
         mut after: impl FnMut() -> Outcome,
-        mut again: impl FnMut(Option<T>) -> Outcome,
+        mut again: impl FnMut(T) -> Outcome,
     ) -> Outcome<u32> {
         let mut failures = 0;
         for n in 1..ENDLESS {
@@ -107,18 +106,14 @@ impl Faults {
             let (result, reached) = self.nth(n, &mut f)?;
             match result {
                 Ok(_) if !reached => return Ok(failures),
-                Ok(value) => again(Some(value)).map_err(during)?,
+                Ok(value) => again(value).map_err(during)?,
                 Err(err) => {
                     expected(&err, reached).map_err(during)?;
                     failures += 1;
-                    if errno(&err) == Errno::EFAULT && Seen::of(watcher)? != before {
-                        again(None).map_err(during)?;
-                    } else {
-                        before
-                            .still(watcher)
-                            .and_then(|()| after())
-                            .map_err(during)?;
-                    }
+                    before
+                        .still(watcher)
+                        .and_then(|()| after())
+                        .map_err(during)?;
                 }
             }
         }

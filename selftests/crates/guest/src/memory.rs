@@ -128,8 +128,8 @@ pub(crate) fn ioctl(device: &Device, request: u32, place: Place<'_>) -> io::Resu
         Place::Buffer(buffer) => buffer.as_mut_ptr().expose_provenance() as u64,
     };
     // SAFETY: what the kernel can reach from `address` is either nothing, or memory that is
-    // borrowed exclusively, or memory that it cannot write. The arguments used with it are zero,
-    // so that no address is in them.
+    // borrowed exclusively, or memory that it cannot write. The arguments used with it hold no
+    // address but 0.
     let result = unsafe { libc::ioctl(device.as_fd().as_raw_fd(), u64::from(request), address) };
     Errno::result(result)?;
     Ok(())

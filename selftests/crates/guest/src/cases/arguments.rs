@@ -5,6 +5,7 @@
 use nix::errno::Errno;
 
 use reeve_uapi::sys;
+use reeve_uapi::Create;
 use reeve_uapi::Device;
 
 use crate::memory::ioctl;
@@ -12,6 +13,7 @@ use crate::memory::Place;
 use crate::memory::Region;
 use crate::memory::NOWHERE;
 use crate::seen::open;
+use crate::seen::populated;
 use crate::seen::unchanged;
 use crate::seen::PAGE;
 use crate::test::cases;
@@ -30,6 +32,7 @@ cases!("arguments";
     memory_ends_in_the_argument,
     read_only_memory,
     create_into_read_only_memory,
+    changes_into_read_only_memory,
 );
 
 /// Number and argument size of every call.
@@ -202,4 +205,41 @@ fn create_into_read_only_memory() -> Outcome {
         check!(device.list()?.is_empty());
         Ok(())
     })
+}
+
+/// A call that cannot give its answer has not taken effect.
+fn changes_into_read_only_memory() -> Outcome {
+    let device = open()?;
+    let empty = device.create(Create::new(2 * PAGE))?;
+    let full = populated(&device, 2)?;
+    let pinned = populated(&device, 2)?;
+    device.pin(pinned)?;
+    for (nr, handle) in [
+        (sys::REEVE_NR_BO_POPULATE, empty),
+        (sys::REEVE_NR_BO_UNPOPULATE, full),
+        (sys::REEVE_NR_BO_SWAPOUT, full),
+        (sys::REEVE_NR_BO_PIN, full),
+        (sys::REEVE_NR_BO_UNPIN, pinned),
+        (sys::REEVE_NR_BO_DESTROY, full),
+        (sys::REEVE_NR_BO_READ, empty),
+        (sys::REEVE_NR_BO_WRITE, empty),
+    ] {
+        let size = CALLS
+            .iter()
+            .find(|(known, _)| *known == nr)
+            .map_or(0, |(_, size)| *size);
+        let mut region = Region::new(1)?;
+        // The handle is the first field of each; the rest stays zero.
+        region.bytes()[..4].copy_from_slice(&handle.get().to_le_bytes());
+        let memory = region.read_only()?;
+        let number = request(READ | WRITE, sys::REEVE_IOC_MAGIC, nr, size);
+        unchanged(&device, || {
+            refused(
+                ioctl(&device, number, Place::ReadOnly(&memory)),
+                Errno::EFAULT,
+            )
+        })
+        .map_err(|stop| stop.during(format!("call {nr:#x}")))?;
+    }
+    Ok(())
 }
