@@ -25,6 +25,7 @@ pub(crate) mod user;
 /// Bindings of our own C and of the user ABI; C names the kernel knows come from its bindings.
 #[allow(
     clippy::all,
+    clippy::undocumented_unsafe_blocks,
     dead_code,
     improper_ctypes,
     missing_docs,

@@ -164,10 +164,9 @@ entry_points! {
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         let u = LockUse { instance: lock as usize, order, flags, site };
+        let is_top = |held: &mut HeldLocks| held.check_locked_fast(h as usize, u);
         // SAFETY: By the contract. This one never writes.
-        if flags.wrapping_sub(1) < 3
-            && unsafe { fast(ctx, |held| held.check_locked_fast(h as usize, u)) }
-        {
+        if flags.wrapping_sub(1) < 3 && unsafe { fast(ctx, is_top) } {
             return true;
         }
         // SAFETY: By the contract.

@@ -129,11 +129,11 @@ MODULE_PARM_DESC(lock_tracking, "Track the order of locks (default 1)");
 	{                                                                      \
 		return reeve_rs_##name(ARGS args, reeve_find_context(), site); \
 	}                                                                      \
-                                                                               \
+	\
 	bool reeve_##name(PARAMS params)                                       \
 	{                                                                      \
 		struct reeve_slot *slot;                                       \
-                                                                               \
+	\
 		if (static_branch_unlikely(&reeve_switch.off))                 \
 			return true;                                           \
 		slot = raw_cpu_read(reeve_hint);                               \

@@ -328,7 +328,7 @@ mod cases {
             KBox::pin_init(SpinLockIrq::new(2), GFP_KERNEL)?;
         let before = total_violations();
         with_context(|| {
-            let mut nothing = Token::new();
+            let mut nothing = Token::nothing_held();
             let (outer_guard, mut token) = outer.lock_in(&mut nothing);
             let (inner_guard, _) = inner.lock_in(&mut token);
             let sum = *outer_guard + *inner_guard;

@@ -70,8 +70,8 @@ impl HeldLocks {
         } else if flags & TRYLOCK != 0 {
             return true;
         } else {
-            let from = order + rules.is_nestable(order) as u32;
-            match self.first(rules, |held| held.order as u32 >= from) {
+            let from = order + u32::from(rules.is_nestable(order));
+            match self.first(rules, |held| u32::from(held.order) >= from) {
                 Some(i) => Violation::OrderHeld(i as u8),
                 None => return true,
             }
@@ -94,7 +94,7 @@ impl HeldLocks {
         let fault = if !rules.has(order) {
             Violation::InvalidOrder
         } else {
-            match self.first(rules, |held| held.order as u32 == order) {
+            match self.first(rules, |held| u32::from(held.order) == order) {
                 Some(i) => Violation::UnexpectedlyHeld(i as u8),
                 None => return true,
             }
@@ -138,7 +138,7 @@ impl HeldLocks {
     pub(super) fn equal_or_deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
         let nestable = rules.is_nestable(u.order);
         self.first(rules, |held| {
-            let order = held.order as u32;
+            let order = u32::from(held.order);
             order > u.order || order == u.order && !(nestable && held.instance < u.instance)
         })
     }
@@ -147,7 +147,7 @@ impl HeldLocks {
     pub(super) fn deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
         let nestable = rules.is_nestable(u.order);
         self.first(rules, |held| {
-            let order = held.order as u32;
+            let order = u32::from(held.order);
             order > u.order || order == u.order && nestable && held.instance > u.instance
         })
     }
@@ -155,7 +155,7 @@ impl HeldLocks {
     /// The first conflict rule that forbids taking `order` now.
     pub(super) fn broken_rule(&self, rules: &Rules<'_>, order: u32) -> Option<Violation> {
         rules.conflicts.iter().enumerate().find_map(|(n, rule)| {
-            if rule.order as u32 != order {
+            if u32::from(rule.order) != order {
                 return None;
             }
             let held = self.first(rules, |held| {

@@ -33,17 +33,13 @@ pub enum Nothing {}
 /// Proof that the innermost lock held, of those taken through tokens, is of order `Held`.
 ///
 /// A token is nothing at run time. It is neither `Clone` nor `Copy`; see [`Token::inner`].
-pub struct Token<'a, Held>(PhantomData<(&'a mut (), fn() -> Held)>);
+pub struct Token<'a, Held>(PhantomData<&'a mut ()>, PhantomData<Held>);
 
 impl Token<'static, Nothing> {
     /// The first token of a sequence. Whether the thread really holds nothing is the tracker's
     /// business, which checks every lock at run time as well.
-    #[expect(
-        clippy::new_without_default,
-        reason = "a default would hide where sequences start"
-    )]
-    pub const fn new() -> Self {
-        Self(PhantomData)
+    pub const fn nothing_held() -> Self {
+        Self(PhantomData, PhantomData)
     }
 }
 
@@ -55,7 +51,7 @@ impl<Held> Token<'_, Held> {
     where
         Held: Before<Inner>,
     {
-        Token(PhantomData)
+        Token(PhantomData, PhantomData)
     }
 }
 

@@ -287,6 +287,7 @@ struct reeve_lock_sanity {
 
 /* 0x20..0x2f: the dirty log's, in a later version. */
 
-#define REEVE_IOC_LOCK_SANITY	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_LOCK_SANITY, struct reeve_lock_sanity)
+#define REEVE_IOC_LOCK_SANITY	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_LOCK_SANITY, \
+				      struct reeve_lock_sanity)
 
 #endif /* _UAPI_REEVE_H */

@@ -29,7 +29,7 @@ fn every_order_may_follow_any_earlier_one() {
     fn take<O: Order>(_: Token<'_, O>) -> u32 {
         O::ORDER
     }
-    let mut token = Token::new();
+    let mut token = Token::nothing_held();
     assert_eq!(take(token.inner::<Inner>()), 3);
     assert_eq!(take(token.inner::<Outer>()), 1);
     let mut outer = token.inner::<Outer>();

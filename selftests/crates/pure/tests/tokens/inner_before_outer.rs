@@ -12,7 +12,7 @@ lock_orders!(pub hierarchy "sample" {
 });
 
 fn main() {
-    let mut token = Token::new();
+    let mut token = Token::nothing_held();
     let mut inner = token.inner::<Inner>();
     let _outer = inner.inner::<Outer>();
 }

@@ -11,7 +11,7 @@ lock_orders!(pub hierarchy "sample" {
 });
 
 fn main() {
-    let mut token = Token::new();
+    let mut token = Token::nothing_held();
     let mut outer = token.inner::<Outer>();
     let again = token.inner::<Inner>();
     let _ = (outer.inner::<Inner>(), again);

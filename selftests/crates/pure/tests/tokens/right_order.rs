@@ -11,7 +11,7 @@ lock_orders!(pub hierarchy "sample" {
 });
 
 fn main() {
-    let mut token = Token::new();
+    let mut token = Token::nothing_held();
     let mut outer = token.inner::<Outer>();
     let _inner = outer.inner::<Inner>();
 }

@@ -11,7 +11,7 @@ lock_orders!(pub hierarchy "sample" {
 });
 
 fn main() {
-    let mut token = Token::new();
+    let mut token = Token::nothing_held();
     let mut first = token.inner::<Outer>();
     let _second = first.inner::<Outer>();
 }
