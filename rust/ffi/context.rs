@@ -3,14 +3,29 @@
 //! Thread contexts: where a thread's held locks are kept and how they are found.
 //!
 //! Contexts lie on their threads' stacks. A table of slots, hashed by task address, leads from a
-//! task to its context; a per-CPU hint in lock_order_shim.c spares most look-ups. A slot is written
-//! only by the task that claimed it, so finding needs no locks and no disabled preemption: if a slot
-//! carries the address of the task that looks, that very task put it there.
+//! task to its context; a per-CPU hint in lock_order_shim.c spares most look-ups. The algorithm is in
+//! [`crate::pure::context_table`]; here are the kernel's atomics for it, and every access to a
+//! context.
 
 use super::bindings;
-use crate::pure::held::{
-    Entry,
-    HeldLocks, //
+pub(crate) use crate::pure::context_table::{
+    EnterError,
+    Left, //
+};
+use crate::pure::{
+    context_table::{
+        self,
+        Counter,
+        Owner,
+        Slot,
+        Table,
+        Word,
+        World, //
+    },
+    held::{
+        Entry,
+        HeldLocks, //
+    }, //
 };
 use core::ptr::{
     addr_of,
@@ -34,14 +49,13 @@ use kernel::{
 
 /// Slots in the table; a power of two. More threads than this cannot have a context at once.
 const SLOTS: usize = 2048;
-const SLOTS_LOG2: u32 = SLOTS.trailing_zeros();
 
 /// What `struct reeve_thread_context` really is.
 ///
 /// # Invariants
 ///
 /// While a slot of [`TABLE`] leads to a context, the context is initialised and only the slot's
-/// task accesses it, or a reader that the task waits for in [`leave`].
+/// task accesses it, or a reader that the task waits for in [`Table::leave`].
 #[repr(C)]
 pub(crate) struct Context {
     held: HeldLocks,
@@ -60,35 +74,92 @@ const _: () = {
         "struct reeve_thread_context in reeve/lock_order.h is too small"
     );
     assert!(align_of::<Context>() <= 8);
-    assert!(size_of::<Slot>() == size_of::<bindings::reeve_slot>());
-    assert!(offset_of!(Slot, task) == offset_of!(bindings::reeve_slot, task));
-    assert!(offset_of!(Slot, context) == offset_of!(bindings::reeve_slot, ctx));
+    assert!(size_of::<Slot<Kernel>>() == size_of::<bindings::reeve_slot>());
+    assert!(offset_of!(Slot<Kernel>, task) == offset_of!(bindings::reeve_slot, task));
+    assert!(offset_of!(Slot<Kernel>, context) == offset_of!(bindings::reeve_slot, ctx));
 };
 
-/// Where a task's context is found; `struct reeve_slot` to C.
-#[repr(C)]
-struct Slot {
-    /// The task that claimed the slot; 0: free.
-    task: Atomic<usize>,
-    /// Its context; null while it is being entered or left.
-    context: Atomic<*mut Context>,
-    /// Tasks that hash to this slot and had to claim another one.
-    displaced: Atomic<u32>,
-    _pad: u32,
-}
+/// The table's words as the kernel has them.
+struct Kernel;
 
-impl Slot {
-    const fn new(context: *mut Context) -> Self {
-        Self {
-            task: Atomic::new(0),
-            context: Atomic::new(context),
-            displaced: Atomic::new(0),
-            _pad: 0,
-        }
+impl World for Kernel {
+    type Context = *mut Context;
+    const NONE: *mut Context = core::ptr::null_mut();
+    type Owner = Atomic<usize>;
+    type Link = Atomic<*mut Context>;
+    type Counter = Atomic<u32>;
+
+    #[inline]
+    fn barrier() {
+        barrier::smp_mb(barrier::Full);
+    }
+
+    #[inline]
+    fn relax() {
+        cpu_relax();
     }
 }
 
-static TABLE: [Slot; SLOTS] = [const { Slot::new(core::ptr::null_mut()) }; SLOTS];
+macro_rules! impl_word {
+    ($($ty:ty),*) => {$(
+        impl Word<$ty> for Atomic<$ty> {
+            #[inline]
+            fn load(&self) -> $ty {
+                self.load(Relaxed)
+            }
+
+            #[inline]
+            fn load_acquire(&self) -> $ty {
+                self.load(Acquire)
+            }
+
+            #[inline]
+            fn store(&self, value: $ty) {
+                self.store(value, Relaxed)
+            }
+
+            #[inline]
+            fn store_release(&self, value: $ty) {
+                self.store(value, Release)
+            }
+        }
+    )*};
+}
+
+impl_word!(usize, *mut Context);
+
+impl Owner for Atomic<usize> {
+    #[inline]
+    fn claim(&self, task: usize) -> bool {
+        self.cmpxchg(0, task, Full).is_ok()
+    }
+}
+
+impl Counter for Atomic<u32> {
+    #[inline]
+    fn get(&self) -> u32 {
+        self.load(Relaxed)
+    }
+
+    #[inline]
+    fn raise(&self) {
+        self.fetch_add(1, Full);
+    }
+
+    #[inline]
+    fn lower(&self) {
+        self.fetch_sub(1, Relaxed);
+    }
+}
+
+const fn slot(context: *mut Context) -> Slot<Kernel> {
+    Slot::new(Atomic::new(0), Atomic::new(context), Atomic::new(0))
+}
+
+static TABLE: Table<Kernel, SLOTS> = Table::new(
+    [const { slot(core::ptr::null_mut()) }; SLOTS],
+    Atomic::new(core::ptr::null_mut()),
+);
 
 /// Makes a context that is only ever read shareable.
 struct ReadOnly(Context);
@@ -103,7 +174,7 @@ static ABSENT: ReadOnly = ReadOnly(Context {
 });
 
 /// Leads to [`ABSENT`]; no task ever claims it.
-static NO_SLOT: Slot = Slot::new(addr_of!(ABSENT.0).cast_mut());
+static NO_SLOT: Slot<Kernel> = slot(addr_of!(ABSENT.0).cast_mut());
 
 /// How often tracking was switched on or off.
 static EPOCH: Atomic<u32> = Atomic::new(0);
@@ -126,10 +197,6 @@ pub(crate) unsafe fn init() {
         unsafe { (*context.as_ptr()).held.reset() };
     }
 }
-
-/// The context that [`with_context_of`] is looking at; its thread waits with leaving until it is
-/// done.
-static HAZARD: Atomic<*mut Context> = Atomic::new(core::ptr::null_mut());
 
 /// The caller's context, as the C entry points found it.
 ///
@@ -189,26 +256,8 @@ impl Current {
 pub(crate) enum Entered {
     /// The task has a context now.
     Outer,
-    /// It had one already (or is an interrupt): nothing was done.
+    /// It had one already, or is an interrupt: nothing was done.
     Inner,
-}
-
-/// Why an enter failed.
-pub(crate) enum EnterError {
-    /// This very context is in use by the task.
-    InUse,
-    /// The table has no room.
-    TableFull,
-}
-
-/// What a leave did.
-pub(crate) enum Left {
-    /// The task has no context any more.
-    Outer,
-    /// The context was an inner one: nothing was done.
-    Inner,
-    /// The task has no context.
-    NotEntered,
 }
 
 /// Starts a context for `task`, the current one, at `memory`. `task` 0: an interrupt.
@@ -222,26 +271,19 @@ pub(crate) unsafe fn enter(
     task: usize,
     memory: NonNull<bindings::reeve_thread_context>,
 ) -> Result<Entered, EnterError> {
-    if task == 0 {
-        return Ok(Entered::Inner);
-    }
     let context = memory.as_ptr().cast::<Context>();
-    if let Some(slot) = find(task) {
-        return if slot.context.load(Relaxed) == context {
-            Err(EnterError::InUse)
-        } else {
-            Ok(Entered::Inner)
-        };
-    }
-    let slot = claim(task).ok_or(EnterError::TableFull)?;
     // SAFETY: `memory` is valid for writes and large enough (asserted above). `reset` only writes
     // the header; the arrays behind it are plain integers, never read beyond `len`.
-    unsafe { (*context).held.reset() };
-    // INVARIANT: The context is initialised; the store publishes that to readers.
-    slot.context.store(context, Release);
-    // SAFETY: The table is static.
-    unsafe { bindings::reeve_shim_set_hint(as_c(slot)) };
-    Ok(Entered::Outer)
+    let init = || unsafe { (*context).held.reset() };
+    // INVARIANT: The table leads to the context after `init`, and only until `leave`.
+    match TABLE.enter(task, context, init)? {
+        context_table::Entered::Outer(slot) => {
+            // SAFETY: The table is static.
+            unsafe { bindings::reeve_shim_set_hint(as_c(slot)) };
+            Ok(Entered::Outer)
+        }
+        context_table::Entered::Inner => Ok(Entered::Inner),
+    }
 }
 
 /// Ends the context of `task`, the current one, at `memory`; `last` sees what it holds before.
@@ -251,32 +293,13 @@ pub(crate) fn leave(
     memory: *const bindings::reeve_thread_context,
     last: impl FnOnce(Current),
 ) -> Left {
-    if task == 0 {
-        return Left::Inner;
-    }
-    let Some(slot) = find(task) else {
-        return Left::NotEntered;
-    };
-    let context = slot.context.load(Relaxed);
-    let Some(present) = NonNull::new(context).filter(|_| core::ptr::eq(context.cast(), memory))
-    else {
-        return Left::Inner;
-    };
-    // INVARIANT: The slot is the current task's.
-    last(Current(present));
-    slot.context.store(core::ptr::null_mut(), Relaxed);
-    // Pairs with the barrier in `with_context_of`: either the reader sees the null, or we see its
-    // hazard and wait until it is done.
-    barrier::smp_mb(barrier::Full);
-    while HAZARD.load(Acquire) == context {
-        cpu_relax();
-    }
-    slot.task.store(0, Release);
-    let home = home(task);
-    if !core::ptr::eq(home, slot) {
-        home.displaced.fetch_sub(1, Relaxed);
-    }
-    Left::Outer
+    let context = memory.cast::<Context>().cast_mut();
+    TABLE.leave(task, context, || {
+        // INVARIANT: The table runs this only for the context that the task, the current one, has.
+        if let Some(context) = NonNull::new(context) {
+            last(Current(context));
+        }
+    })
 }
 
 /// Moves what the caller holds into `to`; `false`: it has no context, and `to` holds nothing.
@@ -311,68 +334,13 @@ pub(crate) unsafe fn restore(
     current.with_held(|held| from.held.save_into(held))
 }
 
-#[inline]
-fn home(task: usize) -> &'static Slot {
-    // Tasks are cache-line aligned: drop what is always 0, then Fibonacci hashing.
-    let hash = ((task >> 6) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    &TABLE[(hash >> (64 - SLOTS_LOG2)) as usize % SLOTS]
-}
-
-fn as_c(slot: &'static Slot) -> *mut bindings::reeve_slot {
+fn as_c(slot: &'static Slot<Kernel>) -> *mut bindings::reeve_slot {
     core::ptr::from_ref(slot).cast_mut().cast()
-}
-
-/// The slots after `task`'s home, all round the table.
-fn others(task: usize) -> impl Iterator<Item = &'static Slot> {
-    let from = (core::ptr::from_ref(home(task)) as usize - core::ptr::from_ref(&TABLE) as usize)
-        / core::mem::size_of::<Slot>();
-    (1..SLOTS).map(move |i| &TABLE[(from + i) % SLOTS])
-}
-
-/// The slot that `task`, which is the caller, has claimed.
-#[inline]
-fn find(task: usize) -> Option<&'static Slot> {
-    let home = home(task);
-    if home.task.load(Relaxed) == task {
-        Some(home)
-    } else if home.displaced.load(Relaxed) == 0 {
-        None
-    } else {
-        find_displaced(task)
-    }
-}
-
-#[cold]
-fn find_displaced(task: usize) -> Option<&'static Slot> {
-    others(task).find(|slot| slot.task.load(Relaxed) == task)
-}
-
-/// Claims a slot for `task`, which is the caller and has none.
-#[inline]
-fn claim(task: usize) -> Option<&'static Slot> {
-    let home = home(task);
-    if home.task.cmpxchg(0, task, Full).is_ok() {
-        Some(home)
-    } else {
-        claim_other(task, home)
-    }
-}
-
-#[cold]
-fn claim_other(task: usize, home: &'static Slot) -> Option<&'static Slot> {
-    // Before the claim, so that our own look-ups never miss it.
-    home.displaced.fetch_add(1, Full);
-    let slot = others(task)
-        .find(|slot| slot.task.load(Relaxed) == 0 && slot.task.cmpxchg(0, task, Full).is_ok());
-    if slot.is_none() {
-        home.displaced.fetch_sub(1, Relaxed);
-    }
-    slot
 }
 
 /// What `reeve_rs_find_slot` answers; see shim.h.
 pub(super) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
-    as_c(find(task).unwrap_or(&NO_SLOT))
+    as_c(TABLE.find(task).unwrap_or(&NO_SLOT))
 }
 
 /// Notes in every task's context that tracking is being switched, so that what it holds may be out
@@ -380,9 +348,7 @@ pub(super) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
 pub(crate) fn mark_all_stale() {
     let _turn = READER.lock();
     EPOCH.fetch_add(1, Relaxed);
-    for slot in &TABLE {
-        with_context_of(slot, mark_stale);
-    }
+    look_at_all(mark_stale);
 }
 
 fn mark_stale(context: NonNull<Context>) {
@@ -407,30 +373,18 @@ pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
             .iter()
             .any(|entry| wanted(&entry));
     };
-    for slot in &TABLE {
-        with_context_of(slot, &mut look);
-    }
+    look_at_all(&mut look);
     interrupt_contexts().for_each(look);
     found
 }
 
-/// Lets `f` look at the context that `slot` leads to, if there is one. Readers take turns.
-fn with_context_of(slot: &Slot, f: impl FnOnce(NonNull<Context>)) {
-    let context = slot.context.load(Acquire);
-    if context.is_null() {
-        return;
-    }
-    HAZARD.store(context, Relaxed);
-    // Pairs with the barrier in `leave`.
-    barrier::smp_mb(barrier::Full);
-    // The slot led to the context after the hazard was visible, so the owner waits in `leave`
-    // until the hazard is gone; until then the context is valid.
-    if let Some(context) =
-        NonNull::new(slot.context.load(Acquire)).filter(|c| c.as_ptr() == context)
-    {
-        f(context);
-    }
-    HAZARD.store(core::ptr::null_mut(), Release);
+/// Lets `f` look at the contexts of all tasks. The caller has taken its turn as reader.
+fn look_at_all(mut f: impl FnMut(NonNull<Context>)) {
+    TABLE.look_at_all(|context| {
+        if let Some(context) = NonNull::new(context) {
+            f(context);
+        }
+    });
 }
 
 /// The contexts of all interrupt levels of all CPUs; they live as long as the module.
