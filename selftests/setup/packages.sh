@@ -55,7 +55,8 @@ rust_packages() {
 		echo rustc-web rust-web-src rustfmt-web rust-web-clippy cargo-web
 	else
 		die "no package of this distribution has Rust $MIN_RUSTC or newer" \
-			"Install one with its sources (rust-src) and give its compiler as RUSTC=/path/to/rustc."
+			"If the package lists are empty, run 'apt-get update' as root and try again." \
+			"Else install one with its sources (rust-src) and give its compiler as RUSTC=/path/to/rustc."
 	fi
 }
 
