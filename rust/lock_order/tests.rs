@@ -70,6 +70,26 @@ macro_rules! expect {
     };
 }
 
+/// What Rust drivers include has to agree with the C header.
+#[allow(dead_code, reason = "only compared")]
+mod driver_api {
+    include!("../include/reeve/lock_order.rs");
+
+    use crate::ffi::bindings;
+
+    const _: () = {
+        assert!(EXCLUSIVE == bindings::REEVE_LOCK_EXCLUSIVE);
+        assert!(SHARED == bindings::REEVE_LOCK_SHARED);
+        assert!(ANY == bindings::REEVE_LOCK_ANY);
+        assert!(TRYLOCK == bindings::REEVE_LOCK_TRYLOCK);
+        assert!(OUT_OF_ORDER == bindings::REEVE_LOCK_OUT_OF_ORDER);
+        assert!(
+            core::mem::size_of::<sys::ThreadContext>()
+                == core::mem::size_of::<bindings::reeve_thread_context>()
+        );
+    };
+}
+
 #[kunit_tests(reeve_lock_order)]
 mod cases {
     use super::*;

@@ -43,6 +43,7 @@ build_ext() {
 		with_lock "module-$(echo "$out" | hash_of)"
 		run_logged "building the module in $dir" "some seconds" "$log" - \
 			"${KMAKE[@]}" -C "$KOUT" M="$dir" MO="$out" \
+			"REEVE_INCLUDE=$REEVE_ROOT/rust/include" \
 			"KCFLAGS=${KCFLAGS:-} -I$REEVE_ROOT/rust/include -I$REEVE_ROOT/rust/uapi" \
 			"KBUILD_EXTRA_SYMBOLS=$(dirname "$MODULE")/../Module.symvers" modules
 	) || die "the module in $dir did not build" "Log: $log"

@@ -46,7 +46,11 @@ pub(super) fn jobs() -> Vec<Job> {
                 ),
                 test(
                     "make ext and vm: a C driver records its locks",
-                    ext_c(desk, "base"),
+                    ext_sample(desk, "ext-c", "base"),
+                ),
+                test(
+                    "make ext and vm: a Rust driver records its locks",
+                    ext_sample(desk, "ext-rust", "base"),
                 ),
             ])
         }),
@@ -57,7 +61,7 @@ pub(super) fn jobs() -> Vec<Job> {
             |desk| {
                 Ok(vec![test(
                     "make ext and vm: a C driver records its locks (debug kernel)",
-                    ext_c(desk, "debug"),
+                    ext_sample(desk, "ext-c", "debug"),
                 )])
             },
         ),
@@ -231,8 +235,8 @@ fn ext_warn(desk: &Desk) -> Result<()> {
     )
 }
 
-fn ext_c(desk: &Desk, kernel: &str) -> Result<()> {
-    let (module, script) = ext(desk, "ext-c", kernel)?;
+fn ext_sample(desk: &Desk, sample: &str, kernel: &str) -> Result<()> {
+    let (module, script) = ext(desk, sample, kernel)?;
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
     let kernel = format!("KERNEL={kernel}");

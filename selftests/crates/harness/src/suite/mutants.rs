@@ -41,7 +41,28 @@ pub(super) fn jobs() -> Vec<Job> {
                 }
             },
         ),
+        Job::new(
+            "mutant lockdep",
+            Tier::FrontDoor,
+            &["kernel debug", "guest programs"],
+            |desk| {
+                Ok(vec![Record::from_result(
+                    Tier::FrontDoor,
+                    "lockdep, primed with the declared order, finds the first inversion",
+                    lockdep_is_primed(desk),
+                )])
+            },
+        ),
     ]
+}
+
+/// The build takes two locks in the wrong order at load; the right one never ran but for priming.
+fn lockdep_is_primed(desk: &Desk) -> Result<()> {
+    let outcome = Boot::cycles("debug", "break-lockdep").run(desk)?;
+    match &outcome.end {
+        End::Reason(reason) if reason.contains("circular locking") => Ok(()),
+        end => bail!("the build with a deliberate inversion ended with: vm: exit {end}"),
+    }
 }
 
 fn mutant(job: &'static str, test: &'static str, run: fn(&Desk) -> Result<()>) -> Job {

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0
+
+// Lock-order tracking for Rust drivers: safe wrappers over reeve/lock_order.h, which documents each
+// operation. A driver includes this file into a module of its own:
+//
+//     mod reeve {
+//         include!(concat!(env!("REEVE_INCLUDE"), "/reeve/lock_order.rs"));
+//     }
+//
+// `make ext` sets REEVE_INCLUDE and links with Reeve's exported symbols.
+
+use kernel::{
+    error::from_err_ptr,
+    ffi::{
+        c_char,
+        c_int,
+        c_uint,
+        c_void, //
+    },
+    prelude::*,
+    str::CStr, //
+};
+
+/// The lock is, or must be, held exclusively.
+pub(crate) const EXCLUSIVE: u32 = 1 << 0;
+/// The lock is, or must be, held shared.
+pub(crate) const SHARED: u32 = 1 << 1;
+/// Checks only: held in either mode.
+#[allow(dead_code)]
+pub(crate) const ANY: u32 = EXCLUSIVE | SHARED;
+/// The lock was taken without waiting: its order cannot deadlock.
+#[allow(dead_code)]
+pub(crate) const TRYLOCK: u32 = 1 << 2;
+/// Unlock: deeper locks may still be held.
+#[allow(dead_code)]
+pub(crate) const OUT_OF_ORDER: u32 = 1 << 3;
+
+/// The C side, as reeve/lock_order.h declares it.
+pub(crate) mod sys {
+    use super::*;
+
+    /// `struct reeve_hierarchy`, opaque.
+    #[repr(C)]
+    pub(crate) struct Hierarchy([u8; 0]);
+
+    /// `struct reeve_thread_context`.
+    #[repr(C)]
+    pub(crate) struct ThreadContext([u64; 128]);
+
+    extern "C" {
+        pub(crate) fn reeve_hierarchy_register(
+            name: *const c_char,
+            order_names: *const *const c_char,
+            count: c_uint,
+        ) -> *mut Hierarchy;
+        pub(crate) fn reeve_hierarchy_unregister(h: *mut Hierarchy) -> c_int;
+        pub(crate) fn reeve_hierarchy_add_rule(
+            h: *mut Hierarchy,
+            order: c_uint,
+            while_held: c_uint,
+            mode_flags: c_uint,
+            unless_held: c_uint,
+        ) -> c_int;
+        pub(crate) fn reeve_record_lock(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+            flags: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_record_unlock(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+            flags: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_record_downgrade(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_check_locked(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+            flags: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_check_all_unlocked(h: *mut Hierarchy) -> bool;
+        pub(crate) fn reeve_thread_context_enter(ctx: *mut ThreadContext) -> bool;
+        pub(crate) fn reeve_thread_context_leave(ctx: *mut ThreadContext) -> bool;
+    }
+}
+
+/// A registered hierarchy of lock orders; dropping it unregisters it.
+///
+/// # Invariants
+///
+/// The pointer came from `reeve_hierarchy_register()` and was not unregistered.
+pub(crate) struct Hierarchy(*mut sys::Hierarchy);
+
+// SAFETY: The C API may be called from any thread.
+unsafe impl Send for Hierarchy {}
+// SAFETY: As above.
+unsafe impl Sync for Hierarchy {}
+
+#[allow(dead_code)]
+impl Hierarchy {
+    /// Registers a hierarchy with these orders, outermost (order 1) first. May sleep.
+    pub(crate) fn register(name: &CStr, orders: &[&CStr]) -> Result<Self> {
+        let mut names = KVec::with_capacity(orders.len(), GFP_KERNEL)?;
+        for order in orders {
+            names.push(order.as_char_ptr(), GFP_KERNEL)?;
+        }
+        let count = c_uint::try_from(names.len())?;
+        // SAFETY: A string and an array of `count` strings, which are copied.
+        let h = unsafe { sys::reeve_hierarchy_register(name.as_char_ptr(), names.as_ptr(), count) };
+        // INVARIANT: Registered just now.
+        from_err_ptr(h).map(Self)
+    }
+
+    /// Forbids `order` while `while_held` is held in `mode`, unless `unless_held` (0: none) is too.
+    pub(crate) fn add_rule(
+        &self,
+        order: u32,
+        while_held: u32,
+        mode: u32,
+        unless_held: u32,
+    ) -> Result {
+        // SAFETY: By the invariant.
+        kernel::error::to_result(unsafe {
+            sys::reeve_hierarchy_add_rule(self.0, order, while_held, mode, unless_held)
+        })
+    }
+
+    /// A lock was, or is about to be, taken. `false`: that was a violation.
+    #[inline(always)]
+    pub(crate) fn record_lock<T>(&self, lock: &T, order: u32, flags: u32) -> bool {
+        // SAFETY: By the invariant; the address is only compared.
+        unsafe { sys::reeve_record_lock(self.0, address(lock), order, flags) }
+    }
+
+    /// A lock is about to be released. `false`: that is a violation.
+    #[inline(always)]
+    pub(crate) fn record_unlock<T>(&self, lock: &T, order: u32, flags: u32) -> bool {
+        // SAFETY: As in `record_lock`.
+        unsafe { sys::reeve_record_unlock(self.0, address(lock), order, flags) }
+    }
+
+    /// An exclusive lock became a shared one. `false`: it is not held exclusively.
+    #[inline(always)]
+    pub(crate) fn record_downgrade<T>(&self, lock: &T, order: u32) -> bool {
+        // SAFETY: As in `record_lock`.
+        unsafe { sys::reeve_record_downgrade(self.0, address(lock), order) }
+    }
+
+    /// Whether the thread holds the lock in this mode.
+    #[inline(always)]
+    pub(crate) fn check_locked<T>(&self, lock: &T, order: u32, flags: u32) -> bool {
+        // SAFETY: As in `record_lock`.
+        unsafe { sys::reeve_check_locked(self.0, address(lock), order, flags) }
+    }
+
+    /// Whether the thread holds nothing of this hierarchy.
+    pub(crate) fn check_all_unlocked(&self) -> bool {
+        // SAFETY: By the invariant.
+        unsafe { sys::reeve_check_all_unlocked(self.0) }
+    }
+}
+
+impl Drop for Hierarchy {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant. If a thread still holds a lock of it, that is reported and
+        // the hierarchy stays registered.
+        unsafe { sys::reeve_hierarchy_unregister(self.0) };
+    }
+}
+
+fn address<T>(lock: &T) -> *const c_void {
+    core::ptr::from_ref(lock).cast()
+}
+
+/// Runs `f` with a context for the calling thread; nests.
+pub(crate) fn with_context<R>(f: impl FnOnce() -> R) -> R {
+    struct Leave(*mut sys::ThreadContext);
+    impl Drop for Leave {
+        fn drop(&mut self) {
+            // SAFETY: Entered below, by this thread.
+            unsafe { sys::reeve_thread_context_leave(self.0) };
+        }
+    }
+
+    let mut memory = core::mem::MaybeUninit::<sys::ThreadContext>::uninit();
+    let leave = Leave(memory.as_mut_ptr());
+    // SAFETY: `memory` stays in place until `leave` is dropped, before it.
+    unsafe { sys::reeve_thread_context_enter(leave.0) };
+    f()
+}
