@@ -110,8 +110,8 @@ apt() {
 	"${get[@]}" "$@" 2>&1 </dev/null | tee -a "$LOGS/packages.log" | sed 's/^/  | /' >&2
 }
 
-# ensure_packages: afterwards everything that comes from the distribution is there.
-ensure_packages() {
+# ensure_packages: afterwards everything that comes from the distribution is there. (A subshell: the lock ends with it.)
+ensure_packages() (
 	local tools packages
 	tools=$(missing_tools)
 	[ -n "$tools" ] || return 0
@@ -135,4 +135,4 @@ ensure_packages() {
 		die "installing the packages failed" "Look at $LOGS/packages.log, or install them by hand: $packages"
 	tools=$(missing_tools)
 	[ -z "$tools" ] || die "still missing after the installation: $tools" "Log: $LOGS/packages.log"
-}
+)

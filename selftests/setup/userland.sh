@@ -32,7 +32,9 @@ build_guest() {
 	mkdir -p "$GUEST_BIN"
 	for program in "${GUEST_PROGRAMS[@]}"; do
 		# Another run may be reading the old one: replace it, do not overwrite it.
-		install -m 755 "$BUILD/cargo/$GUEST_TARGET/debug/$program" "$BUILD/$program.$$"
+		# Every boot unpacks them: without what only a debugger reads.
+		"$LLVM_BIN/llvm-strip" -o "$BUILD/$program.$$" "$BUILD/cargo/$GUEST_TARGET/debug/$program"
+		chmod 755 "$BUILD/$program.$$"
 		mv "$BUILD/$program.$$" "$GUEST_BIN/$program"
 	done
 }

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -68,7 +68,13 @@ pub trait Listener {
     fn output(&mut self, _line: &str) {}
 }
 
+/// How often a kernel that falls over before it runs anything of ours is booted again.
+const REBOOTS: u32 = 2;
+
 /// Boots the machine, waits for its end but no longer than `limit`.
+///
+/// A machine that ends before its init said a word ran none of what is to be tried: neither the module nor the
+/// script. Emulated CPUs do that now and then, so it is booted again, and said so.
 pub fn run(
     machine: &Machine,
     job: Job<'_>,
@@ -80,7 +86,28 @@ pub fn run(
     let initramfs = dir.join("initramfs.cpio");
     fs::write(&initramfs, machine.initramfs(job)?)
         .with_context(|| format!("writing {}", initramfs.display()))?;
+    let mut reboots = 0;
+    loop {
+        let outcome = boot(machine, &initramfs, limit, listener)?;
+        if outcome.facts.kernel.is_some() || reboots == REBOOTS {
+            return Ok(outcome);
+        }
+        reboots += 1;
+        eprintln!(
+            "reeve: the kernel fell over before init ({}); booting it again",
+            outcome.end
+        );
+    }
+}
 
+/// One boot of [`run`].
+fn boot(
+    machine: &Machine,
+    initramfs: &Path,
+    limit: Duration,
+    listener: &mut dyn Listener,
+) -> Result<Outcome> {
+    let dir = &machine.dir;
     let paths = ["console.log", "control.log", "output.log", "out.cpio"].map(|name| dir.join(name));
     let mut console = Follower::create(&paths[0])?;
     let mut control = Follower::create(&paths[1])?;
@@ -93,7 +120,7 @@ pub fn run(
     let begin = Instant::now();
     let mut qemu = Qemu(
         machine
-            .command(&initramfs, &ports)
+            .command(initramfs, &ports)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(fs::File::create(&complaints)?)
@@ -128,6 +155,8 @@ pub fn run(
         }
     };
     drop(qemu);
+    // Made of files that are still there, and big.
+    fs::remove_file(&initramfs).with_context(|| format!("removing {}", initramfs.display()))?;
 
     let bytes = fs::read(&archive).with_context(|| format!("reading {}", archive.display()))?;
     let files = cpio::read_files(&bytes);
