@@ -33,10 +33,10 @@ help:
 	@echo 'More in README.md and Documentation/.'
 
 deps run test vm ext modules shell lint:
-	@$(FRONT) $@
+	@exec $(FRONT) $@
 
 kernel:
-	@$(FRONT) kernel >/dev/null
+	@exec $(FRONT) kernel >/dev/null
 
 clean:
 	rm -rf build
