@@ -80,6 +80,7 @@ void reeve_shim_set_hint(struct reeve_slot *slot);
 struct reeve_switch {
 	struct static_key_false off;
 };
+
 extern struct reeve_switch reeve_switch;
 
 /* report_shim.c */
