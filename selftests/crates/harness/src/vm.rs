@@ -156,7 +156,7 @@ fn boot(
     };
     drop(qemu);
     // Made of files that are still there, and big.
-    fs::remove_file(&initramfs).with_context(|| format!("removing {}", initramfs.display()))?;
+    fs::remove_file(initramfs).context("removing the initramfs")?;
 
     let bytes = fs::read(&archive).with_context(|| format!("reading {}", archive.display()))?;
     let files = cpio::read_files(&bytes);
