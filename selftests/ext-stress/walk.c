@@ -124,6 +124,27 @@ static struct model_use any_use(struct walk *walk)
 	return u;
 }
 
+/* Makes it a use of a lock that is held, if one is, and mostly a right one. */
+static void aim_at_held(struct walk *walk, struct model_use *u)
+{
+	unsigned int places = stress_hierarchies[u->h].count * STRESS_LOCKS;
+	unsigned int i, at = below(walk, places);
+
+	for (i = 0; i < places; i++, at = (at + 1) % places) {
+		unsigned int order = 1 + at / STRESS_LOCKS;
+		unsigned int lock = at % STRESS_LOCKS;
+		unsigned int mode = walk->model.now.held[u->h][order][lock].mode;
+
+		if (!mode)
+			continue;
+		u->order = order;
+		u->lock = lock;
+		if (below(walk, 4))
+			u->flags = (u->flags & ~REEVE_LOCK_ANY) | mode;
+		return;
+	}
+}
+
 /* The highest of the deepest locks in the favourite hierarchy, if any. */
 static bool deepest_use(struct walk *walk, struct model_use *u)
 {
@@ -283,10 +304,14 @@ static void one_step(struct walk *walk)
 	} else if (dice < 70) {
 		record_lock(walk, &u);
 	} else if (dice < 79) {
+		if (below(walk, 2))
+			aim_at_held(walk, &u);
 		record_unlock(walk, &u);
 	} else if (dice < 82) {
+		aim_at_held(walk, &u);
 		record_downgrade(walk, &u);
 	} else if (dice < 87) {
+		aim_at_held(walk, &u);
 		check_locked(walk, &u);
 	} else if (dice < 91) {
 		check_orders(walk, &u);
