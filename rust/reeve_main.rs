@@ -64,6 +64,9 @@ impl kernel::Module for Reeve {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: This is the only call, no lock exists yet, and the field is dropped last.
         let lock_order = unsafe { lock_order::LockOrder::new() }?;
+        // A build that the tests must not let pass.
+        #[cfg(reeve_break_splat)]
+        kernel::warn_on!(true);
         let manager = Manager::new(Limits::parameters(), params::devices())?;
         let debugfs = debugfs::Root::new();
         let tt_files = tt::debugfs::Files::new(debugfs.dir(), &manager)?;
