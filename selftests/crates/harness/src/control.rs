@@ -18,6 +18,8 @@ pub struct Facts {
     pub taint: Option<u64>,
     /// What kmemleak reported.
     pub leaks: Vec<String>,
+    /// The end of the kernel's log, if the taint flags say that there is something to find.
+    pub dmesg: Vec<String>,
     /// Things worth showing that are no failure.
     pub notes: Vec<String>,
     /// The guest came to its proper end.
@@ -34,6 +36,7 @@ impl Facts {
             "inserted" => self.module = true,
             "load-failed" => self.load_failed = Some(value.to_owned()),
             "leak" => self.leaks.push(value.to_owned()),
+            "dmesg" => self.dmesg.push(value.to_owned()),
             "note" => self.notes.push(value.to_owned()),
             "end" => self.ended = true,
             "status" => match value.parse() {

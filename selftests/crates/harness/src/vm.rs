@@ -142,7 +142,7 @@ fn boot(
             watch.console(&line);
         }
         for line in read(&mut control)? {
-            watch.facts.line(&line);
+            watch.control(&line);
         }
         for line in read(&mut output)? {
             listener.output(&line);
@@ -229,6 +229,14 @@ impl Watch {
     fn console(&mut self, line: &str) {
         if self.splat.is_none() {
             self.splat = splat::find(line);
+        }
+    }
+
+    /// What the kernel remembers counts like what it printed.
+    fn control(&mut self, line: &str) {
+        self.facts.line(line);
+        if let Some(remembered) = line.strip_prefix("dmesg ") {
+            self.console(remembered);
         }
     }
 

@@ -7,7 +7,7 @@ use super::*;
 fn watch(control: &[&str], console: &[&str]) -> Watch {
     let mut watch = Watch::default();
     for line in control {
-        watch.facts.line(line);
+        watch.control(line);
     }
     for line in console {
         watch.console(line);
@@ -87,6 +87,20 @@ fn a_hidden_warning_shows_in_the_taint() {
     let control = ["kernel 7.3.4", "status 0", "taint 512", "end"];
     let end = reason(watch(&control, &[]).judge(exited(), ""));
     assert!(end.contains("taint"), "{end}");
+}
+
+#[test]
+fn a_splat_that_only_the_log_has_is_a_splat() {
+    let control = [
+        "kernel 7.3.4",
+        "status 0",
+        "taint 32",
+        "dmesg [    1.000000] fine",
+        "dmesg [    2.000000] BUG: Bad page state in process sh",
+        "end",
+    ];
+    let end = reason(watch(&control, &[]).judge(exited(), ""));
+    assert_eq!(end, "kernel splat: BUG: Bad page state in process sh");
 }
 
 #[test]

@@ -61,7 +61,13 @@ look_for_leaks() {
 }
 
 finish() {
-	tell "taint $(cat /proc/sys/kernel/tainted)"
+	local taint
+	taint=$(cat /proc/sys/kernel/tainted)
+	tell "taint $taint"
+	# A complaint (see control.rs for the bits): what the kernel remembers may say more than the console.
+	if [ $((taint & (1 << 4 | 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14))) -ne 0 ]; then
+		dmesg | tail -n 200 | sed 's/^/dmesg /' >/dev/ttyS1
+	fi
 	(cd /out && find . -type f | cpio -o -H newc >/dev/ttyS3 2>/dev/null)
 	tell "end"
 	poweroff -f

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Result};
 
-use super::desk::Desk;
+use super::desk::{tail, Desk};
 use super::jobs::Job;
 use super::record::{Record, Tier};
 use crate::ktap;
@@ -138,7 +138,10 @@ fn kernel_verdict(
         End::Status(_) if any_failed => Record::passed(tier, name),
         end => {
             let leaks = outcome.facts.leaks.join("\n");
-            let console = desk.tail(&outcome.console, 15);
+            let mut console = desk.tail(&outcome.console, 15);
+            if !outcome.facts.dmesg.is_empty() {
+                console = tail(&outcome.facts.dmesg.join("\n"), 60);
+            }
             let why = format!(
                 "vm: exit {end}\n{leaks}\n{console}\nconsole: {}",
                 outcome.console.display()
