@@ -59,10 +59,16 @@ pub(super) fn jobs() -> Vec<Job> {
             TIER,
             &["kernel debug", "guest programs"],
             |desk| {
-                Ok(vec![test(
-                    "make ext and vm: a C driver records its locks (debug kernel)",
-                    ext_sample(desk, "ext-c", "debug"),
-                )])
+                Ok(vec![
+                    test(
+                        "make ext and vm: a C driver records its locks (debug kernel)",
+                        ext_sample(desk, "ext-c", "debug"),
+                    ),
+                    test(
+                        "a million lock-order calls by 64 threads agree with a model",
+                        ext_stress(desk),
+                    ),
+                ])
             },
         ),
     ]
@@ -241,4 +247,11 @@ fn ext_sample(desk: &Desk, sample: &str, kernel: &str) -> Result<()> {
     let script = format!("SCRIPT={}", script.display());
     let kernel = format!("KERNEL={kernel}");
     expect_vm(desk, &[&files, &script, &kernel], true, "0")
+}
+
+fn ext_stress(desk: &Desk) -> Result<()> {
+    let (module, script) = ext(desk, "ext-stress", "debug")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    expect_vm(desk, &[&files, &script, "KERNEL=debug", "SMP=4"], true, "0")
 }
