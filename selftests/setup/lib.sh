@@ -58,7 +58,7 @@ with_lock() {
 # show_failure LOG: the lines of LOG that explain a failure, as far as a script can tell.
 show_failure() {
 	local log=$1 lines
-	lines=$(grep -nE -A4 '(^|[^a-z_])([Ee]rror|ERROR|fatal)([: \[]|$)|\*\*\*|undefined symbol|No such file' "$log" |
+	lines=$(grep -nE -A4 '(^|[^a-z_-])([Ee]rror|ERROR|fatal)([: \[]|$)|\*\*\*|undefined symbol|No such file' "$log" |
 		tail -n 40 || true)
 	[ -n "$lines" ] || lines=$(tail -n 25 "$log")
 	printf '%s\n' "--- from $log" "$lines" "---" >&2
