@@ -9,13 +9,12 @@
 use super::{
     lock_flags::{
         EXCLUSIVE,
-        MODE_MASK,
-        SHARED,
-        TRYLOCK, //
+        MODE_MASK, //
     },
-    rules::Rules,
-    violation::Violation,
+    rules::Rules, //
 };
+
+mod complete;
 
 /// How many locks of all hierarchies together one thread can hold.
 pub const MAX_HELD: usize = 64;
@@ -348,145 +347,6 @@ impl HeldLocks {
         self.hierarchy[i] = id;
         self.order[i + 1] = u.order as u8;
         self.how[i] = (u.flags & MODE_MASK) as u8 | extra;
-    }
-
-    /// Records a lock that was just taken.
-    ///
-    /// Correct when the order exists, no held order of the hierarchy is equal or deeper (a trylock
-    /// is exempt and remembers that it was out of order; an order nestable by key may repeat with
-    /// ascending addresses) and no conflict rule forbids it. The order is held afterwards in any
-    /// case; an order that is not nestable forgets the instance it was held by before.
-    pub fn record_lock(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
-        self.catch_up();
-        if self.is_disabled() {
-            return true;
-        }
-        if !rules.has(u.order) {
-            report(self, Violation::InvalidOrder);
-            return false;
-        }
-        if !super::lock_flags::is_one_mode(u.flags) {
-            report(self, Violation::InvalidFlags);
-            return false;
-        }
-
-        let mut correct = true;
-        if let Some(broken) = self.broken_rule(rules, u.order) {
-            report(self, broken);
-            correct = false;
-        }
-
-        let mut extra = 0;
-        if let Some(i) = self.equal_or_deeper(rules, u) {
-            if u.flags & TRYLOCK != 0 {
-                extra = TAKEN_OUT_OF_ORDER;
-            } else {
-                report(self, Violation::OrderHeld(i as u8));
-                correct = false;
-            }
-        }
-
-        self.settle(rules);
-        let n = self.len();
-        if let Some(i) = self.find_replaced(rules, u) {
-            self.put(i, rules.id, u, extra);
-        } else if n < MAX_HELD {
-            self.put(n, rules.id, u, extra);
-            self.len = n as u8 + 1;
-        } else {
-            report(self, Violation::TooDeep);
-            return false;
-        }
-        self.note_regularity();
-        correct
-    }
-
-    /// Records that a lock is about to be, or was, released.
-    ///
-    /// Correct when the order is held by this instance in this mode, and no deeper order is held
-    /// unless `OUT_OF_ORDER` is passed or a trylock took it out of order. The order is not held
-    /// afterwards in any case; for an order nestable by key only the instance named is forgotten.
-    pub fn record_unlock(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
-        self.catch_up();
-        if self.is_disabled() {
-            return true;
-        }
-        if !rules.has(u.order) {
-            report(self, Violation::InvalidOrder);
-            return false;
-        }
-        if !super::lock_flags::is_one_mode(u.flags) {
-            report(self, Violation::InvalidFlags);
-            return false;
-        }
-
-        let found = self.find(rules, u.order, u.instance);
-        let mut correct = true;
-
-        let exempt = u.flags & super::lock_flags::OUT_OF_ORDER != 0
-            || found.is_some_and(|i| self.how[i & MASK] & TAKEN_OUT_OF_ORDER != 0);
-        if !exempt {
-            if let Some(i) = self.deeper(rules, u) {
-                report(self, Violation::DeeperHeld(i as u8));
-                correct = false;
-            }
-        }
-
-        let Some(i) = found else {
-            if self.is_tolerant() {
-                return correct;
-            }
-            report(self, Violation::NotHeld);
-            return false;
-        };
-        if self.instance[i & MASK] != u.instance {
-            report(self, Violation::WrongInstance(i as u8));
-            correct = false;
-        } else if (self.how[i & MASK] ^ u.flags as u8) & MODE_MASK as u8 != 0 {
-            report(self, Violation::WrongMode(i as u8));
-            correct = false;
-        }
-        // An instance of a nestable order that is not held leaves the others alone.
-        if !rules.is_nestable(u.order) || self.instance[i & MASK] == u.instance {
-            self.remove(i);
-        }
-        correct
-    }
-
-    /// Records that an exclusively held lock became a shared one.
-    ///
-    /// Correct when this instance is held exclusively; otherwise nothing changes.
-    pub fn record_downgrade(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
-        self.catch_up();
-        if self.is_disabled() {
-            return true;
-        }
-        let exclusive = LockUse {
-            flags: EXCLUSIVE,
-            ..u
-        };
-        if !self.check_locked(rules, exclusive, report) {
-            return false;
-        }
-        if let Some(i) = self.find(rules, u.order, u.instance) {
-            self.how[i & MASK] = self.how[i & MASK] & !(EXCLUSIVE as u8) | SHARED as u8;
-        }
-        true
     }
 
     /// The entry of this order that the operation speaks of: for a nestable order the instance's
