@@ -7,7 +7,8 @@
 //! - [`typed`]: `Mutex` and `SpinLock` whose type carries the order; nothing else is used here.
 //! - [`track`]: the operations; their fast paths are in `ffi/lock_order.rs`, their rules in
 //!   [`crate::pure::held`].
-//! - [`report`]: what happens to violations.
+//! - [`report`]: what happens to violations; [`records`] keeps the last ones for [`debugfs`], and
+//!   [`trace`] has the tracepoints.
 //! - [`sanity`]: the suite that user space can run.
 //!
 //! Other drivers use the same through `reeve/lock_order.h`. After NVIDIA UVM's `uvm_lock.c` and
@@ -16,10 +17,12 @@
 pub(crate) mod debugfs;
 pub(crate) mod declared;
 mod priming;
+mod records;
 mod report;
 pub(crate) mod sanity;
 #[cfg(reeve_kunit)]
 mod tests;
+pub(crate) mod trace;
 pub(crate) mod track;
 pub(crate) mod typed;
 #[cfg(reeve_kunit)]

@@ -7,7 +7,10 @@
 //! [`crate::pure::context_table`]; here are the kernel's atomics for it, and every access to a
 //! context.
 
-use super::bindings;
+use super::{
+    bindings,
+    report, //
+};
 pub(crate) use crate::pure::context_table::{
     EnterError,
     Left, //
@@ -25,12 +28,19 @@ use crate::pure::{
     held::{
         Entry,
         HeldLocks, //
-    }, //
+    },
+    violation_record::Who, //
 };
-use core::ptr::{
-    addr_of,
-    addr_of_mut,
-    NonNull, //
+use core::{
+    ptr::{
+        addr_of,
+        addr_of_mut,
+        NonNull, //
+    },
+    sync::atomic::{
+        compiler_fence,
+        Ordering, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -100,27 +110,42 @@ impl World for Kernel {
     }
 }
 
+/// The kernel's READ_ONCE and WRITE_ONCE: an `Atomic`'s own loads and stores are calls of C helpers,
+/// which is most of what an enter or a leave would cost.
 macro_rules! impl_word {
     ($($ty:ty),*) => {$(
         impl Word<$ty> for Atomic<$ty> {
-            #[inline]
+            #[inline(always)]
             fn load(&self) -> $ty {
-                self.load(Relaxed)
+                // SAFETY: Valid and aligned; the LKMM lets volatile accesses of a machine word
+                // race with atomic ones.
+                unsafe { self.as_ptr().read_volatile() }
             }
 
-            #[inline]
+            #[inline(always)]
             fn load_acquire(&self) -> $ty {
-                self.load(Acquire)
+                if !cfg!(CONFIG_X86_64) {
+                    return self.load(Acquire);
+                }
+                let value = Word::load(self);
+                compiler_fence(Ordering::Acquire);
+                value
             }
 
-            #[inline]
+            #[inline(always)]
             fn store(&self, value: $ty) {
-                self.store(value, Relaxed)
+                // SAFETY: As in `load`.
+                unsafe { self.as_ptr().write_volatile(value) }
             }
 
-            #[inline]
+            #[inline(always)]
             fn store_release(&self, value: $ty) {
-                self.store(value, Release)
+                if !cfg!(CONFIG_X86_64) {
+                    return self.store(value, Release);
+                }
+                // All stores of this processor are releases, and its loads acquires.
+                compiler_fence(Ordering::Release);
+                Word::store(self, value);
             }
         }
     )*};
@@ -138,7 +163,8 @@ impl Owner for Atomic<usize> {
 impl Counter for Atomic<u32> {
     #[inline]
     fn get(&self) -> u32 {
-        self.load(Relaxed)
+        // SAFETY: As for the other words.
+        unsafe { self.as_ptr().read_volatile() }
     }
 
     #[inline]
@@ -179,9 +205,15 @@ static NO_SLOT: Slot<Kernel> = slot(addr_of!(ABSENT.0).cast_mut());
 /// How often tracking was switched on or off.
 static EPOCH: Atomic<u32> = Atomic::new(0);
 
+/// A copy of a context, to look at while its owner goes on.
+struct Copied(Context);
+
 kernel::sync::global_lock! {
     // SAFETY: `init`, which module init calls before anything else, initialises it once.
-    unsafe(uninit) static READER: SpinLock<()> = ();
+    unsafe(uninit) static READER: SpinLock<Copied> = Copied(Context {
+        held: HeldLocks::new(),
+        epoch: 0,
+    });
 }
 
 /// Prepares the table.
@@ -192,7 +224,7 @@ kernel::sync::global_lock! {
 pub(crate) unsafe fn init() {
     // SAFETY: By the contract.
     unsafe { READER.init() }
-    for context in interrupt_contexts() {
+    for (_, _, context) in interrupt_contexts() {
         // SAFETY: The contexts are static, and by the contract nobody uses them yet.
         unsafe { (*context.as_ptr()).held.reset() };
     }
@@ -363,19 +395,84 @@ fn mark_stale(context: NonNull<Context>) {
 /// turns, with preemption off, because leaving threads spin while their context is looked at.
 /// `wanted` must not sleep.
 pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
-    let _turn = READER.lock();
+    let mut copy = READER.lock();
     let mut found = false;
-    let mut look = |context: NonNull<Context>| {
-        // SAFETY: Valid while a reader looks at it. The owner may record meanwhile: only integers
-        // are read, none is used as an address or an unchecked index, and a torn copy is a wrong
-        // answer at worst for locks that come and go.
-        found |= unsafe { &context.as_ref().held }
-            .iter()
-            .any(|entry| wanted(&entry));
+    let mut look = |context| {
+        found |= copy.take(context).iter().any(|entry| wanted(&entry));
     };
     look_at_all(&mut look);
-    interrupt_contexts().for_each(look);
+    interrupt_contexts().for_each(|(_, _, context)| look(context));
     found
+}
+
+/// Whose held locks they are.
+#[derive(Clone, Copy)]
+pub(crate) enum Holder {
+    /// The task with this name and pid.
+    Task(Who),
+    /// An interrupt of this CPU and level.
+    Interrupt(u32, &'static str),
+}
+
+/// How many places there are to look at with [`look_at`].
+pub(crate) fn places() -> usize {
+    SLOTS + interrupt_contexts().count()
+}
+
+/// Whether it may be worth it to look at `place`; cheap.
+pub(crate) fn is_occupied(place: usize) -> bool {
+    place >= SLOTS || TABLE.is_claimed(place)
+}
+
+/// Lets `f` look at a copy of what is held at `place`, if anything is, by other threads than the
+/// calling one. As for [`any_held`]; `f` must not sleep.
+pub(crate) fn look_at(place: usize, f: impl FnOnce(Holder, &HeldLocks)) {
+    let mut copy = READER.lock();
+    if place < SLOTS {
+        let mut holder = None;
+        TABLE.look_at(place, |task, context| {
+            if let (Some(context), false) = (NonNull::new(context), is_current(task)) {
+                copy.take(context);
+                holder = report::task(task);
+            }
+        });
+        if let Some(who) = holder.filter(|_| !copy.0.held.is_empty()) {
+            f(Holder::Task(who), &copy.0.held);
+        }
+    } else if let Some((cpu, level, context)) = interrupt_contexts().nth(place - SLOTS) {
+        if !copy.take(context).is_empty() {
+            f(Holder::Interrupt(cpu, level), &copy.0.held);
+        }
+    }
+}
+
+fn is_current(task: usize) -> bool {
+    // SAFETY: No requirements.
+    task == unsafe { kernel::bindings::get_current() } as usize
+}
+
+impl Copied {
+    /// Copies what is held in `context`; nothing, if it has gone away without a leave.
+    ///
+    /// The owner may record meanwhile: the copy is of integers only, none of which is used as an
+    /// address or an unchecked index, and torn at worst for locks that come and go.
+    fn take(&mut self, context: NonNull<Context>) -> &HeldLocks {
+        // SAFETY: The destination is valid for writes of a context, any bytes are one, and the
+        // source is read in a way that may fault.
+        let copied = unsafe {
+            bindings::reeve_shim_copy_context(
+                addr_of_mut!(self.0).cast(),
+                context.as_ptr().cast(),
+                core::mem::size_of::<Context>(),
+            )
+        };
+        if !copied {
+            self.0.held.reset();
+        }
+        // What was recorded before a switch is not known to be held any more.
+        self.0.held.catch_up();
+        &self.0.held
+    }
 }
 
 /// Lets `f` look at the contexts of all tasks. The caller has taken its turn as reader.
@@ -387,14 +484,17 @@ fn look_at_all(mut f: impl FnMut(NonNull<Context>)) {
     });
 }
 
+const LEVELS: [&str; bindings::REEVE_IRQ_LEVELS as usize] = ["soft", "hard", "nmi"];
+
 /// The contexts of all interrupt levels of all CPUs; they live as long as the module.
-fn interrupt_contexts() -> impl Iterator<Item = NonNull<Context>> {
+fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, NonNull<Context>)> {
     // SAFETY: No requirements.
     let cpus = unsafe { bindings::reeve_shim_nr_cpu_ids() };
     (0..cpus).flat_map(|cpu| {
-        (0..bindings::REEVE_IRQ_LEVELS).filter_map(move |level| {
+        (0..).zip(LEVELS).filter_map(move |(level, name)| {
             // SAFETY: `cpu` and `level` are in range.
-            NonNull::new(unsafe { bindings::reeve_shim_irq_context(cpu, level) }.cast())
+            let context = unsafe { bindings::reeve_shim_irq_context(cpu, level) };
+            Some((cpu, name, NonNull::new(context.cast())?))
         })
     })
 }

@@ -7,6 +7,10 @@
 //! out of memory that is ours: at worst it names a free slot, which knows no orders.
 
 use crate::pure::{
+    held::{
+        is_plain,
+        order_mark, //
+    },
     rules::{
         order_bit,
         Rule,
@@ -16,7 +20,6 @@ use crate::pure::{
     },
     violation::KINDS, //
 };
-use core::cell::UnsafeCell;
 use kernel::{
     fmt,
     prelude::*,
@@ -28,6 +31,7 @@ use kernel::{
             Relaxed,
             Release, //
         },
+        barrier,
         rcu, //
     },
 };
@@ -87,19 +91,25 @@ fn copy_name(name: &[u8]) -> Result<KVec<u8>> {
     Ok(copy)
 }
 
+/// For each order and for none, a set of orders.
+type OrderSets = [Atomic<u64>; MAX_ORDERS as usize + 1];
+
 /// One slot of the table.
 ///
 /// # Invariants
 ///
 /// - `names` is null, or a `KBox<Names>` that this slot owns and that outlives an RCU grace period
 ///   after it was taken out.
-/// - `count` and `plain_count` are not 0 only while the slot is live.
+/// - `count` and the marks in `plain_after` are not 0 only while the slot is live.
 /// - Only slots of [`TABLE`] exist.
-#[repr(C, align(256))]
+#[repr(C, align(2048))]
 pub(crate) struct Hierarchy {
+    /// Which orders were taken right after each, and are correct there by the order alone: what the
+    /// fast path asks. The first field, see [`Hierarchy::plain_after`].
+    plain_after: OrderSets,
+    /// Which orders were taken right after each, correct or not.
+    taken_after: OrderSets,
     count: Atomic<u32>,
-    /// `count` if there are no conflict rules, else 0.
-    plain_count: ReadOften,
     state: Atomic<u32>,
     nestable: Atomic<u64>,
     options: Atomic<u32>,
@@ -108,32 +118,11 @@ pub(crate) struct Hierarchy {
     rules: [Atomic<u32>; MAX_RULES],
 }
 
-/// A word with the kernel's READ_ONCE and WRITE_ONCE: unlike an `Atomic`, whose accesses are calls
-/// of C helpers, it can be read on the record path.
-struct ReadOften(UnsafeCell<u32>);
-
-// SAFETY: All accesses are volatile ones of an aligned machine word, which the LKMM lets race.
-unsafe impl Sync for ReadOften {}
-
-impl ReadOften {
-    const fn new() -> Self {
-        Self(UnsafeCell::new(0))
-    }
-
-    #[inline(always)]
-    fn read(&self) -> u32 {
-        // SAFETY: The cell is valid; see the `Sync` implementation.
-        unsafe { self.0.get().read_volatile() }
-    }
-
-    fn write(&self, value: u32) {
-        // SAFETY: As in `read`.
-        unsafe { self.0.get().write_volatile(value) }
-    }
-}
-
 const SLOT: usize = core::mem::size_of::<Hierarchy>();
-const _: () = assert!(SLOT == 256, "the id of a slot is its offset / 256");
+const _: () = {
+    assert!(SLOT == 2048, "a slot has a place for any byte as an index");
+    assert!(core::mem::offset_of!(Hierarchy, plain_after) == 0);
+};
 
 static TABLE: [Hierarchy; MAX_HIERARCHIES] = [const { Hierarchy::new() }; MAX_HIERARCHIES];
 
@@ -143,9 +132,10 @@ static BY_KIND: [Atomic<u64>; KINDS] = [const { Atomic::new(0) }; KINDS];
 impl Hierarchy {
     const fn new() -> Self {
         Self {
+            plain_after: [const { Atomic::new(0) }; _],
+            taken_after: [const { Atomic::new(0) }; _],
             count: Atomic::new(0),
             state: Atomic::new(FREE),
-            plain_count: ReadOften::new(),
             nestable: Atomic::new(0),
             options: Atomic::new(0),
             violations: Atomic::new(0),
@@ -193,17 +183,51 @@ impl Hierarchy {
         self.count.load(Relaxed)
     }
 
-    /// Number of orders of the hierarchy at `address` that the fast path may take: all of them, or
-    /// 0 when there are conflict rules or it is not registered any more.
+    /// The orders that may follow `previous` on the fast path, in the hierarchy at `address`: see
+    /// [`HeldLocks::lock_fast`](crate::pure::held::HeldLocks::lock_fast). None of a hierarchy that
+    /// is not registered any more.
+    ///
+    /// An `Atomic`'s own loads are calls of a C helper, too many on this path.
     ///
     /// # Safety
     ///
     /// `address` must be that of a slot.
     #[inline(always)]
-    pub(super) unsafe fn plain_count(address: usize) -> u32 {
-        let slot = core::ptr::with_exposed_provenance::<Self>(address);
-        // SAFETY: By the contract a slot of the table, which is static.
-        unsafe { (*slot).plain_count.read() }
+    pub(super) unsafe fn plain_after(address: usize, previous: u8) -> u64 {
+        let row = core::ptr::with_exposed_provenance::<u64>(address).wrapping_add(previous.into());
+        // SAFETY: By the contract a slot of the table, which is static. It starts with
+        // `plain_after`, whose words are only changed by atomic operations, which the LKMM lets
+        // race with a volatile read; and any byte is an index inside of the slot: no order is
+        // above MAX_ORDERS, but if one were, the answer would be wrong, and no more.
+        unsafe { row.read_volatile() }
+    }
+
+    /// Notes that `order` was taken right after `previous`.
+    ///
+    /// Cheap when it is no news, which is the usual: then nothing is written.
+    pub(crate) fn note_taken(&self, rules: &Rules<'_>, previous: u8, order: u32) {
+        let mark = order_mark(order as u8);
+        let after = usize::from(previous);
+        if let Some(row) = self.taken_after.get(after).filter(|_| rules.has(order)) {
+            set(row, mark);
+        }
+        if is_plain(rules, previous, order) {
+            if let Some(row) = self.plain_after.get(after) {
+                set(row, mark);
+                // Pairs with `add_rule`: either the new rule is seen here or the mark is there.
+                barrier::smp_mb(barrier::Full);
+                if self.count() == 0 || self.rules().any(|rule| u32::from(rule.order) == order) {
+                    clear(row, mark);
+                }
+            }
+        }
+    }
+
+    /// Which orders were taken right after `previous`; 0: with nothing held of this hierarchy.
+    pub(crate) fn taken_after(&self, previous: u32) -> impl Iterator<Item = u32> {
+        let row = self.taken_after.get(previous as usize);
+        let set = row.map_or(0, |row| row.load(Relaxed));
+        (1..=MAX_ORDERS).filter(move |&order| set & order_mark(order as u8) != 0)
     }
 
     /// Registers a hierarchy in any free slot. ENOSPC: there is none.
@@ -221,6 +245,7 @@ impl Hierarchy {
             slot.options.store(if quiet { QUIET } else { 0 }, Relaxed);
             slot.violations.store(0, Relaxed);
             slot.nestable.store(0, Relaxed);
+            slot.forget_taken();
             for rule in &slot.rules {
                 rule.store(0, Relaxed);
             }
@@ -228,7 +253,6 @@ impl Hierarchy {
             slot.names.store(KBox::into_raw(names), Release);
             slot.state.store(LIVE, Release);
             slot.count.store(count, Release);
-            slot.plain_count.write(count);
             return Ok(slot);
         }
         Err(ENOSPC)
@@ -245,8 +269,8 @@ impl Hierarchy {
             self.state.store(LIVE, Release);
             return Err(EBUSY);
         }
-        self.plain_count.write(0);
         self.count.store(0, Relaxed);
+        self.forget_taken();
         let names = self.names.xchg(core::ptr::null_mut(), Full);
         rcu::synchronize_rcu();
         if !names.is_null() {
@@ -277,19 +301,32 @@ impl Hierarchy {
         }
         for word in &self.rules {
             if word.cmpxchg(0, rule.pack(), Full).is_ok() {
-                self.plain_count.write(0);
+                for row in &self.plain_after {
+                    clear(row, order_mark(rule.order));
+                }
                 return Ok(());
             }
         }
         Err(ENOSPC)
     }
 
-    /// Lets `order` be nested by ascending address. EINVAL: there is no such order.
+    fn forget_taken(&self) {
+        for row in [&self.plain_after, &self.taken_after].into_iter().flatten() {
+            row.store(0, Relaxed);
+        }
+    }
+
+    fn rules(&self) -> impl Iterator<Item = Rule> + '_ {
+        let words = self.rules.iter().map(|word| word.load(Relaxed));
+        words.take_while(|&word| word != 0).map(Rule::unpack)
+    }
+
+    /// Lets `order` be nested by ascending key. EINVAL: there is no such order.
     pub(crate) fn set_nestable(&self, order: u32) -> Result {
         if order == 0 || order > self.count() {
             return Err(EINVAL);
         }
-        set_bit(&self.nestable, order_bit(order));
+        set(&self.nestable, order_bit(order));
         Ok(())
     }
 
@@ -297,15 +334,9 @@ impl Hierarchy {
     pub(crate) fn with_rules<R>(&self, f: impl FnOnce(&Rules<'_>) -> R) -> R {
         let mut conflicts = [Rule::default(); MAX_RULES];
         let mut n = 0;
-        if self.plain_count.read() == 0 {
-            for (copy, word) in conflicts.iter_mut().zip(&self.rules) {
-                let word = word.load(Relaxed);
-                if word == 0 {
-                    break;
-                }
-                *copy = Rule::unpack(word);
-                n += 1;
-            }
+        for (copy, rule) in conflicts.iter_mut().zip(self.rules()) {
+            *copy = rule;
+            n += 1;
         }
         f(&Rules {
             id: self.id(),
@@ -332,11 +363,22 @@ impl Hierarchy {
     }
 }
 
-fn set_bit(word: &Atomic<u64>, bit: u64) {
+fn change(word: &Atomic<u64>, to: impl Fn(u64) -> u64) {
     let mut old = word.load(Relaxed);
-    while let Err(now) = word.cmpxchg(old, old | bit, Full) {
-        old = now;
+    while to(old) != old {
+        match word.cmpxchg(old, to(old), Full) {
+            Ok(_) => return,
+            Err(now) => old = now,
+        }
     }
+}
+
+fn set(word: &Atomic<u64>, bits: u64) {
+    change(word, |old| old | bits);
+}
+
+fn clear(word: &Atomic<u64>, bits: u64) {
+    change(word, |old| old & !bits);
 }
 
 /// Counts a violation that belongs to no live hierarchy.
@@ -351,13 +393,16 @@ pub(crate) fn total_violations() -> u64 {
     BY_KIND.iter().map(|counter| counter.load(Relaxed)).sum()
 }
 
-/// A name as bytes, shown with anything unprintable escaped.
+/// A name as bytes, shown as one word: anything unprintable is escaped, and so are blanks.
 pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for byte in self.0 {
-            write!(f, "{}", byte.escape_ascii())?;
+            match byte {
+                b' ' => f.write_str("\\x20")?,
+                byte => write!(f, "{}", byte.escape_ascii())?,
+            }
         }
         Ok(())
     }

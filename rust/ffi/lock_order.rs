@@ -18,13 +18,17 @@ use super::{
     },
 };
 use crate::{
-    lock_order::track::{
-        self,
-        Call,
-        Doing, //
+    lock_order::{
+        trace,
+        track::{
+            self,
+            Call,
+            Doing, //
+        }, //
     },
     pure::{
         held::{
+            pack_plain,
             HeldLocks,
             LockUse, //
         },
@@ -103,6 +107,43 @@ unsafe fn fast(ctx: ContextPtr, f: impl FnOnce(&mut HeldLocks) -> bool) -> bool 
     unsafe { Current::new(ctx).with_held_fast(f) }
 }
 
+/// The usual lock: right after one that it may follow.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(always)]
+unsafe fn lock_fast(
+    h: Handle,
+    lock: *const c_void,
+    packed: u16,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    let home = h as usize;
+    let lock_fast = |held: &mut HeldLocks| {
+        held.lock_fast(home, lock as usize, packed, site, |previous| {
+            // SAFETY: This is only asked when `h` is the home of what is held, and a home was
+            // found to be a hierarchy when it became one.
+            unsafe { Hierarchy::plain_after(home, previous) }
+        })
+    };
+    // SAFETY: By the contract. A fast path that declines writes nothing.
+    unsafe { fast(ctx, lock_fast) }
+}
+
+/// The usual unlock: of the lock taken last.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(always)]
+unsafe fn unlock_fast(h: Handle, lock: *const c_void, packed: u16, ctx: ContextPtr) -> bool {
+    let unlock_fast = |held: &mut HeldLocks| held.unlock_fast(h as usize, lock as usize, packed);
+    // SAFETY: By the contract. A fast path that declines writes nothing.
+    unsafe { fast(ctx, unlock_fast) }
+}
+
 entry_points! {
     /// # Safety
     ///
@@ -117,18 +158,14 @@ entry_points! {
     fn reeve_rs_record_lock(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        let u = LockUse { instance: lock as usize, order, flags, site };
-        let token = h as usize;
-        let lock_fast = |held: &mut HeldLocks| {
-            held.is_home(token)
-                // SAFETY: A home was found to be a hierarchy when it became one.
-                && order.wrapping_sub(1) < unsafe { Hierarchy::plain_count(token) }
-                && held.lock_fast(token, u)
-        };
-        // SAFETY: By the contract. A fast path that declines writes nothing.
-        let done = flags.wrapping_sub(1) < 2 && unsafe { fast(ctx, lock_fast) };
+        if let Some(plain) = pack_plain(order, flags) {
+            // SAFETY: By the contract.
+            if unsafe { lock_fast(h, lock, plain, ctx, site) } {
+                return true;
+            }
+        }
         // SAFETY: By the contract.
-        done || unsafe { record_lock_complete(h, lock, order, flags, ctx, site) }
+        unsafe { record_lock_complete(h, lock, order, flags, ctx, site) }
     }
 
     /// # Safety
@@ -137,10 +174,11 @@ entry_points! {
     fn reeve_rs_record_unlock(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        let u = LockUse { instance: lock as usize, order, flags, site };
-        // SAFETY: By the contract. Declining fast paths write nothing.
-        if unsafe { fast(ctx, |held| held.unlock_fast(h as usize, u)) } {
-            return true;
+        if let Some(plain) = pack_plain(order, flags) {
+            // SAFETY: By the contract.
+            if unsafe { unlock_fast(h, lock, plain, ctx) } {
+                return true;
+            }
         }
         // SAFETY: By the contract.
         unsafe { record_unlock_complete(h, lock, order, flags, ctx, site) }
@@ -149,10 +187,50 @@ entry_points! {
     /// # Safety
     ///
     /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_lock_plain(
+        h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        // SAFETY: By the contract. Whatever was packed, a mark is there for correct uses alone.
+        if unsafe { lock_fast(h, lock, packed as u16, ctx, site) } {
+            return true;
+        }
+        // SAFETY: By the contract.
+        unsafe { record_lock_complete(h, lock, packed & 0xff, packed >> 8, ctx, site) }
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_unlock_plain(
+        h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        // SAFETY: By the contract.
+        if unsafe { unlock_fast(h, lock, packed as u16, ctx) } {
+            return true;
+        }
+        // SAFETY: By the contract.
+        unsafe { record_unlock_complete(h, lock, packed & 0xff, packed >> 8, ctx, site) }
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_lock_keyed(
+        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, key: u64, ctx: ContextPtr,
+        site: u32,
+    ) -> bool {
+        let u = LockUse { key, ..LockUse::new(lock as usize, order, flags, site) };
+        // SAFETY: By the contract.
+        track::record_lock(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_record_downgrade(
         h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        let u = LockUse { instance: lock as usize, order, flags: 0, site };
+        let u = LockUse::new(lock as usize, order, 0, site);
         // SAFETY: By the contract.
         track::record_downgrade(unsafe { call(h, ctx, site) }, u)
     }
@@ -163,14 +241,23 @@ entry_points! {
     fn reeve_rs_check_locked(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        let u = LockUse { instance: lock as usize, order, flags, site };
-        let is_top = |held: &mut HeldLocks| held.check_locked_fast(h as usize, u);
+        let is_top =
+            |held: &mut HeldLocks| held.check_locked_fast(h as usize, lock as usize, order, flags);
         // SAFETY: By the contract. This one never writes.
         if flags.wrapping_sub(1) < 3 && unsafe { fast(ctx, is_top) } {
             return true;
         }
         // SAFETY: By the contract.
         unsafe { check_locked_complete(h, lock, order, flags, ctx, site) }
+    }
+
+    /// # Safety
+    ///
+    /// No requirements.
+    fn reeve_rs_trace(
+        h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, unlock: bool, site: u32,
+    ) {
+        trace::recorded(h as usize, LockUse::new(lock as usize, order, flags, site), unlock)
     }
 
     /// # Safety
@@ -327,9 +414,9 @@ macro_rules! complete {
                 ctx: ContextPtr,
                 site: u32,
             ) -> bool {
-                let instance = lock as usize;
+                let u = LockUse::new(lock as usize, order, flags, site);
                 // SAFETY: By the contract.
-                $operation(unsafe { call(h, ctx, site) }, LockUse { instance, order, flags, site })
+                $operation(unsafe { call(h, ctx, site) }, u)
             }
         )*
     };

@@ -81,8 +81,11 @@ static unsigned long reeve_task(void)
 	return in_task() ? (unsigned long)current : 0;
 }
 
-/* Switched by the parameter lock_tracking. */
-struct reeve_switch reeve_switch = { .off = STATIC_KEY_FALSE_INIT };
+/* Switched by the parameter lock_tracking, and by tracepoints. */
+struct reeve_switch reeve_switch = {
+	.off = STATIC_KEY_FALSE_INIT,
+	.diverted = STATIC_KEY_FALSE_INIT,
+};
 
 static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 {
@@ -97,7 +100,9 @@ static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 	if (on) {
 		reeve_rs_tracking_switched();
 		static_branch_disable(&reeve_switch.off);
+		static_branch_dec(&reeve_switch.diverted);
 	} else {
+		static_branch_inc(&reeve_switch.diverted);
 		static_branch_enable(&reeve_switch.off);
 		reeve_rs_tracking_switched();
 	}
@@ -117,51 +122,92 @@ static const struct kernel_param_ops reeve_tracking_ops = {
 module_param_cb(lock_tracking, &reeve_tracking_ops, NULL, 0644);
 MODULE_PARM_DESC(lock_tracking, "Track the order of locks (default 1)");
 
+int reeve_trace_divert(void)
+{
+	static_branch_inc(&reeve_switch.diverted);
+	return 0;
+}
+
+void reeve_trace_return(void)
+{
+	static_branch_dec(&reeve_switch.diverted);
+}
+
+static __always_inline bool reeve_is_off(void)
+{
+	return static_branch_unlikely(&reeve_switch.off);
+}
+
 /* Call sites as 32 bits: the kernel's and all modules' text lies that near. */
 #define REEVE_SITE() ((u32)_RET_IP_)
 
+#define PARAMS(...) __VA_ARGS__
+#define ARGS(...) __VA_ARGS__
+
 /*
- * The hot entry points: the search for a context that is not at hand is kept
- * out of line, arguments and all, so that the usual way has no stack frame.
+ * The hot entry points: the search for a context that is not at hand, and what
+ * records are diverted to, are kept out of line, arguments and all, so that the
+ * usual way has no stack frame.
  */
-#define REEVE_HOT(name, params, args)                                          \
+#define REEVE_HOT(name, params, args, trace)                                   \
 	static noinline bool name##_found(PARAMS params, u32 site)             \
 	{                                                                      \
 		return reeve_rs_##name(ARGS args, reeve_find_context(), site); \
+	}                                                                      \
+	\
+	static noinline bool name##_diverted(PARAMS params, u32 site)          \
+	{                                                                      \
+		if (reeve_is_off())                                            \
+			return true;                                           \
+		trace;                                                         \
+		return reeve_rs_##name(ARGS args, reeve_context(), site);      \
 	}                                                                      \
 	\
 	bool reeve_##name(PARAMS params)                                       \
 	{                                                                      \
 		struct reeve_slot *slot;                                       \
 	\
-		if (static_branch_unlikely(&reeve_switch.off))                 \
-			return true;                                           \
+		if (static_branch_unlikely(&reeve_switch.diverted))            \
+			return name##_diverted(ARGS args, REEVE_SITE());       \
 		slot = raw_cpu_read(reeve_hint);                               \
 		if (unlikely(!reeve_slot_is_ours(slot)))                       \
 			return name##_found(ARGS args, REEVE_SITE());          \
 		return reeve_rs_##name(ARGS args, slot->ctx, REEVE_SITE());    \
 	}                                                                      \
 	EXPORT_SYMBOL_GPL(reeve_##name)
-#define PARAMS(...) __VA_ARGS__
-#define ARGS(...) __VA_ARGS__
 
 REEVE_HOT(record_lock,
 	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
 	   unsigned int flags),
-	  (h, lock, order, flags));
+	  (h, lock, order, flags),
+	  reeve_rs_trace(h, lock, order, flags, false, site));
 REEVE_HOT(record_unlock,
 	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
 	   unsigned int flags),
-	  (h, lock, order, flags));
+	  (h, lock, order, flags),
+	  reeve_rs_trace(h, lock, order, flags, true, site));
+REEVE_HOT(record_lock_plain,
+	  (struct reeve_hierarchy *h, const void *lock, unsigned int packed),
+	  (h, lock, packed),
+	  reeve_rs_trace(h, lock, packed & 0xff, packed >> 8, false, site));
+REEVE_HOT(record_unlock_plain,
+	  (struct reeve_hierarchy *h, const void *lock, unsigned int packed),
+	  (h, lock, packed),
+	  reeve_rs_trace(h, lock, packed & 0xff, packed >> 8, true, site));
+REEVE_HOT(record_lock_keyed,
+	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
+	   unsigned int flags, u64 key),
+	  (h, lock, order, flags, key),
+	  reeve_rs_trace(h, lock, order, flags, false, site));
 REEVE_HOT(check_locked,
 	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
 	   unsigned int flags),
-	  (h, lock, order, flags));
+	  (h, lock, order, flags), (void)0);
 
 bool reeve_record_downgrade(struct reeve_hierarchy *h, const void *lock,
 			    unsigned int order)
 {
-	if (static_branch_unlikely(&reeve_switch.off))
+	if (reeve_is_off())
 		return true;
 	return reeve_rs_record_downgrade(h, lock, order, reeve_context(),
 					 REEVE_SITE());
@@ -171,7 +217,7 @@ EXPORT_SYMBOL_GPL(reeve_record_downgrade);
 bool reeve_check_lockable_order(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int flags)
 {
-	if (static_branch_unlikely(&reeve_switch.off))
+	if (reeve_is_off())
 		return true;
 	return reeve_rs_check_lockable_order(h, order, flags, reeve_context(),
 					     REEVE_SITE());
@@ -180,7 +226,7 @@ EXPORT_SYMBOL_GPL(reeve_check_lockable_order);
 
 bool reeve_check_unlocked_order(struct reeve_hierarchy *h, unsigned int order)
 {
-	if (static_branch_unlikely(&reeve_switch.off))
+	if (reeve_is_off())
 		return true;
 	return reeve_rs_check_unlocked_order(h, order, reeve_context(),
 					     REEVE_SITE());
@@ -189,7 +235,7 @@ EXPORT_SYMBOL_GPL(reeve_check_unlocked_order);
 
 bool reeve_check_all_unlocked(struct reeve_hierarchy *h)
 {
-	if (static_branch_unlikely(&reeve_switch.off))
+	if (reeve_is_off())
 		return true;
 	return reeve_rs_check_all_unlocked(h, reeve_context(), REEVE_SITE());
 }

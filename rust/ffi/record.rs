@@ -9,6 +9,7 @@ use super::{
     bindings,
     hierarchy::Hierarchy, //
 };
+use crate::pure::held::pack_plain;
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
@@ -55,6 +56,10 @@ safe! {
     record_lock = reeve_record_lock(lock: Lock, order: u32, flags: u32);
     /// See `reeve_record_unlock()`.
     record_unlock = reeve_record_unlock(lock: Lock, order: u32, flags: u32);
+    /// The same, for a use that [`packed`] packed.
+    record_lock_plain = reeve_record_lock_plain(lock: Lock, packed: u32);
+    /// The same, for a use that [`packed`] packed.
+    record_unlock_plain = reeve_record_unlock_plain(lock: Lock, packed: u32);
     /// See `reeve_record_downgrade()`.
     record_downgrade = reeve_record_downgrade(lock: Lock, order: u32);
     /// See `reeve_check_locked()`.
@@ -65,6 +70,14 @@ safe! {
     check_unlocked_order = reeve_check_unlocked_order(order: u32);
     /// See `reeve_check_all_unlocked()`.
     check_all_unlocked = reeve_check_all_unlocked();
+}
+
+/// An order and a mode that are known at compile time, in the form that costs least.
+pub(crate) const fn packed(order: u32, mode: u32) -> u32 {
+    match pack_plain(order, mode) {
+        Some(packed) => packed as u32,
+        None => panic!("not an order and a mode"),
+    }
 }
 
 /// Runs `f` with a context for the calling thread; nests.

@@ -1,82 +1,161 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reports in the kernel log, through printk's own symbol names and rate limits.
+//! Reports as C sees them: printk's symbol names and rate limits, and tracepoints.
 
-use super::bindings;
-use crate::pure::held::Entry;
+use super::{
+    bindings,
+    hierarchy::Names, //
+};
+use crate::pure::{
+    doing::Doing,
+    held::LockUse,
+    violation,
+    violation_record::{
+        Record,
+        Who, //
+    }, //
+};
+use kernel::fmt;
 
-/// The first line of a report.
-pub(crate) struct Head<'a> {
-    /// The hierarchy's name.
-    pub(crate) hierarchy: &'a [u8],
-    /// What the thread was doing.
-    pub(crate) doing: &'a [u8],
-    /// The name of the order it was about.
-    pub(crate) order_name: &'a [u8],
-    /// That order.
-    pub(crate) order: u32,
-    /// The lock's address.
-    pub(crate) lock: usize,
-    /// What is wrong.
-    pub(crate) fault: &'a [u8],
-    /// Where the call came from.
-    pub(crate) site: u32,
+/// Who is running now, and when. Any context.
+pub(crate) fn who() -> Who {
+    let mut raw = bindings::reeve_who::default();
+    // SAFETY: The pointer is valid for writes.
+    unsafe { bindings::reeve_shim_who(&mut raw) };
+    from_c(&raw)
 }
 
-/// Whether one more report may go to the log now; one `true` is one report.
-pub(crate) fn is_allowed() -> bool {
-    // SAFETY: No requirements; any context.
-    unsafe { bindings::reeve_shim_report_allowed() }
+/// The name and pid of the task at this address, which may be gone: then they are wrong, or `None`.
+pub(crate) fn task(address: usize) -> Option<Who> {
+    let mut raw = bindings::reeve_who::default();
+    // SAFETY: The pointer is valid for writes; the task is read in a way that may fault.
+    unsafe { bindings::reeve_shim_task_who(address, &mut raw) }.then(|| from_c(&raw))
 }
 
-/// Logs the first line, with the current task's name and pid.
-pub(crate) fn head(head: &Head<'_>) {
-    // SAFETY: Each pointer is valid for reads of the length passed with it.
-    unsafe {
-        bindings::reeve_shim_report_head(
-            head.hierarchy.as_ptr(),
-            head.hierarchy.len(),
-            head.doing.as_ptr(),
-            head.doing.len(),
-            head.order_name.as_ptr(),
-            head.order_name.len(),
-            head.order,
-            head.lock,
-            head.fault.as_ptr(),
-            head.fault.len(),
-            head.site,
-        )
+fn from_c(raw: &bindings::reeve_who) -> Who {
+    Who {
+        time: raw.time,
+        pid: raw.pid,
+        cpu: raw.cpu,
+        comm: raw.comm,
     }
 }
 
-/// Logs a report that is about no single order; `hierarchy` may be empty.
-pub(crate) fn plain(hierarchy: &[u8], doing: &[u8], fault: &[u8], site: u32) {
-    // SAFETY: Each pointer is valid for reads of the length passed with it.
-    unsafe {
-        bindings::reeve_shim_report_plain(
-            hierarchy.as_ptr(),
-            hierarchy.len(),
-            doing.as_ptr(),
-            doing.len(),
-            fault.as_ptr(),
-            fault.len(),
-            site,
-        )
+/// A piece of text as C gets it; valid as long as the text is.
+fn text(text: &[u8]) -> bindings::reeve_text {
+    bindings::reeve_text {
+        start: text.as_ptr(),
+        len: text.len() as u32,
     }
 }
 
-/// Logs one held lock.
-pub(crate) fn held(order_name: &[u8], entry: &Entry, conflicts: bool) {
-    // SAFETY: The pointer is valid for reads of the length passed with it.
-    unsafe {
-        bindings::reeve_shim_report_held(
-            order_name.as_ptr(),
-            order_name.len(),
-            entry.order.into(),
-            entry.instance,
-            entry.exclusive,
-            conflicts,
-            entry.site,
-        )
+fn hierarchy_name<'a>(names: Option<&'a Names>) -> &'a [u8] {
+    names.map_or(b"-", Names::name)
+}
+
+fn order_name(names: Option<&Names>, order: u32) -> &[u8] {
+    match names {
+        Some(names) if order != 0 => names.order(order),
+        _ => b"-",
+    }
+}
+
+/// Fires `reeve:lock_violation`, and logs the violation as long as the log is not flooded. Any
+/// context.
+pub(crate) fn violation(names: Option<&Names>, record: &Record) {
+    let against = record.held().first().filter(|held| held.conflicts);
+    let (against, against_lock, against_site) = against.map_or((0, 0, 0), |held| {
+        (held.order.into(), held.instance, held.site)
+    });
+    let told = bindings::reeve_violation {
+        hierarchy: text(hierarchy_name(names)),
+        name: text(order_name(names, record.order.into())),
+        against_name: text(order_name(names, against)),
+        operation: text(Doing::name_of(record.doing).as_bytes()),
+        doing: text(Doing::text_of(record.doing).as_bytes()),
+        kind: text(violation::kind_name(record.kind).as_bytes()),
+        fault: text(violation::kind_text(record.kind).as_bytes()),
+        lock: record.lock,
+        against_lock,
+        order: record.order.into(),
+        against,
+        flags: record.flags.into(),
+        site: record.site,
+        against_site,
+    };
+    // SAFETY: The texts are valid for the call, and the tracepoint copies them.
+    unsafe { bindings::reeve_shim_trace_violation(&told) };
+    // SAFETY: No requirements; one `true` is one report.
+    if !unsafe { bindings::reeve_shim_report_allowed() } {
+        return;
+    }
+    // SAFETY: The texts are valid for the call.
+    unsafe { bindings::reeve_shim_report_head(&told) };
+    for held in record.held() {
+        let name = text(order_name(names, held.order.into()));
+        // SAFETY: The text is valid for the call.
+        unsafe {
+            bindings::reeve_shim_report_held(
+                name,
+                held.order.into(),
+                held.instance,
+                held.exclusive,
+                held.conflicts,
+                held.site,
+            )
+        };
+    }
+    if record.left_out != 0 {
+        // SAFETY: No requirements.
+        unsafe { bindings::reeve_shim_report_more(record.left_out.into()) };
+    }
+}
+
+/// Fires `reeve:lock_record`, or `reeve:lock_unrecord`. Any context.
+pub(crate) fn recorded(names: Option<&Names>, u: LockUse, unlock: bool) {
+    let event = bindings::reeve_record {
+        hierarchy: text(hierarchy_name(names)),
+        name: text(order_name(names, u.order)),
+        lock: u.instance,
+        order: u.order,
+        flags: u.flags,
+        site: u.site,
+    };
+    // SAFETY: The texts are valid for the call, and the tracepoint copies them.
+    unsafe { bindings::reeve_shim_trace_record(&event, unlock) };
+}
+
+/// A call site, shown as symbol+offset.
+pub(crate) struct Site(pub(crate) u32);
+
+/// A lock's address, shown hashed.
+pub(crate) struct Hashed(pub(crate) usize);
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0u8; bindings::REEVE_SITE_TEXT as usize];
+        // SAFETY: The buffer is as large as the function is told.
+        let len = unsafe {
+            bindings::reeve_shim_site_text(buffer.as_mut_ptr(), buffer.len(), self.0) as usize
+        };
+        show(f, buffer.get(..len))
+    }
+}
+
+impl fmt::Display for Hashed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut buffer = [0u8; 24];
+        // SAFETY: The buffer is as large as the function is told.
+        let len = unsafe {
+            bindings::reeve_shim_lock_text(buffer.as_mut_ptr(), buffer.len(), self.0) as usize
+        };
+        show(f, buffer.get(..len))
+    }
+}
+
+fn show(f: &mut fmt::Formatter<'_>, text: Option<&[u8]>) -> fmt::Result {
+    match text.map(core::str::from_utf8) {
+        Some(Ok(text)) => f.write_str(text),
+        _ => f.write_str("?"),
     }
 }

@@ -5,8 +5,47 @@
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
 
 #include "shim.h"
+
+unsigned long reeve_site_address(u32 site)
+{
+	unsigned long near = (unsigned long)reeve_record_lock;
+
+	/* Only the low half was kept; all text is within 2 GiB of ours. */
+	return site ? near + (s32)(site - (u32)near) : 0;
+}
+
+void reeve_shim_who(struct reeve_who *who)
+{
+	who->time = local_clock();
+	who->pid = current->pid;
+	who->cpu = raw_smp_processor_id();
+	/* Not get_task_comm(): its lock may be what was interrupted. */
+	strscpy_pad(who->comm, current->comm);
+}
+
+bool reeve_shim_task_who(unsigned long task, struct reeve_who *who)
+{
+	const struct task_struct *t = (const struct task_struct *)task;
+	pid_t pid;
+
+	if (copy_from_kernel_nofault(&pid, &t->pid, sizeof(pid)) ||
+	    copy_from_kernel_nofault(who->comm, t->comm, sizeof(who->comm)))
+		return false;
+	who->pid = pid;
+	who->comm[sizeof(who->comm) - 1] = '\0';
+	return true;
+}
+
+bool reeve_shim_copy_context(void *to, const void *from, size_t size)
+{
+	return !copy_from_kernel_nofault(to, from, size);
+}
 
 bool reeve_shim_report_allowed(void)
 {
@@ -15,43 +54,47 @@ bool reeve_shim_report_allowed(void)
 	return __ratelimit(&reeve_report_limit);
 }
 
-static void *reeve_site_address(u32 site)
+void reeve_shim_report_head(const struct reeve_violation *v)
 {
-	unsigned long near = (unsigned long)reeve_record_lock;
+	const struct reeve_text *h = &v->hierarchy;
+	bool named = h->len != 1 || *h->start != '-';
 
-	/* Only the low half was kept; all text is within 2 GiB of ours. */
-	return (void *)(near + (s32)(site - (u32)near));
+	if (v->order)
+		pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u, lock %p): %.*s\n",
+			current->comm, current->pid,
+			(void *)reeve_site_address(v->site), v->doing.len,
+			v->doing.start, h->len, h->start, v->name.len,
+			v->name.start, v->order, (void *)v->lock, v->fault.len,
+			v->fault.start);
+	else
+		pr_warn("lock order violation in %s[%d] at %pS: %.*s%s%.*s: %.*s\n",
+			current->comm, current->pid,
+			(void *)reeve_site_address(v->site), v->doing.len,
+			v->doing.start, named ? " " : "", named ? h->len : 0,
+			h->start, v->fault.len, v->fault.start);
 }
 
-void reeve_shim_report_head(const u8 *hierarchy, size_t hierarchy_len,
-			    const u8 *doing, size_t doing_len,
-			    const u8 *order_name, size_t order_name_len,
-			    unsigned int order, unsigned long lock,
-			    const u8 *fault, size_t fault_len, u32 site)
-{
-	pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u, lock %p): %.*s\n",
-		current->comm, current->pid, reeve_site_address(site),
-		(int)doing_len, doing, (int)hierarchy_len, hierarchy,
-		(int)order_name_len, order_name, order, (void *)lock,
-		(int)fault_len, fault);
-}
-
-void reeve_shim_report_plain(const u8 *hierarchy, size_t hierarchy_len,
-			     const u8 *doing, size_t doing_len, const u8 *fault,
-			     size_t fault_len, u32 site)
-{
-	pr_warn("lock order violation in %s[%d] at %pS: %.*s%s%.*s: %.*s\n",
-		current->comm, current->pid, reeve_site_address(site),
-		(int)doing_len, doing, hierarchy_len ? " " : "",
-		(int)hierarchy_len, hierarchy, (int)fault_len, fault);
-}
-
-void reeve_shim_report_held(const u8 *order_name, size_t order_name_len,
-			    unsigned int order, unsigned long lock,
-			    bool exclusive, bool conflicts, u32 site)
+void reeve_shim_report_held(struct reeve_text name, unsigned int order,
+			    unsigned long lock, bool exclusive, bool conflicts,
+			    u32 site)
 {
 	pr_warn("  %s %.*s (order %u, lock %p) %s, taken at %pS\n",
-		conflicts ? "conflicts with" : "holds", (int)order_name_len,
-		order_name, order, (void *)lock,
-		exclusive ? "exclusive" : "shared", reeve_site_address(site));
+		conflicts ? "conflicts with" : "holds", name.len, name.start,
+		order, (void *)lock, exclusive ? "exclusive" : "shared",
+		(void *)reeve_site_address(site));
+}
+
+void reeve_shim_report_more(unsigned int locks)
+{
+	pr_warn("  holds %u more of the hierarchy\n", locks);
+}
+
+unsigned int reeve_shim_site_text(u8 *buffer, size_t size, u32 site)
+{
+	return scnprintf(buffer, size, "%pS", (void *)reeve_site_address(site));
+}
+
+unsigned int reeve_shim_lock_text(u8 *buffer, size_t size, unsigned long lock)
+{
+	return scnprintf(buffer, size, "%p", (void *)lock);
 }

@@ -10,6 +10,9 @@
 
 #include <linux/jump_label.h>
 #include <linux/types.h>
+
+/* The functions themselves, not the macros that call them for constants. */
+#define REEVE_LOCK_ORDER_FUNCTIONS
 #include <reeve/lock_order.h>
 
 /*
@@ -33,6 +36,16 @@ bool reeve_rs_record_lock(struct reeve_hierarchy *h, const void *lock,
 bool reeve_rs_record_unlock(struct reeve_hierarchy *h, const void *lock,
 			    unsigned int order, unsigned int flags,
 			    struct reeve_thread_context *ctx, u32 site);
+/* @packed: order | mode << 8, known to be good. */
+bool reeve_rs_record_lock_plain(struct reeve_hierarchy *h, const void *lock,
+				unsigned int packed,
+				struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_record_unlock_plain(struct reeve_hierarchy *h, const void *lock,
+				  unsigned int packed,
+				  struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_record_lock_keyed(struct reeve_hierarchy *h, const void *lock,
+				unsigned int order, unsigned int flags, u64 key,
+				struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_record_downgrade(struct reeve_hierarchy *h, const void *lock,
 			       unsigned int order,
 			       struct reeve_thread_context *ctx, u32 site);
@@ -59,6 +72,10 @@ bool reeve_rs_thread_context_restore(struct reeve_thread_context *memory,
 bool reeve_rs_tracking_disable(struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_tracking_enable(struct reeve_thread_context *ctx, u32 site);
 void reeve_rs_tracking_switched(void);
+/* Traces what is about to be recorded. */
+void reeve_rs_trace(struct reeve_hierarchy *h, const void *lock,
+		    unsigned int order, unsigned int flags, bool unlock,
+		    u32 site);
 struct reeve_hierarchy *
 reeve_rs_hierarchy_register(const char *name, const char *const *order_names,
 			    unsigned int count);
@@ -76,25 +93,77 @@ struct reeve_thread_context *reeve_shim_irq_context(unsigned int cpu,
 unsigned int reeve_shim_nr_cpu_ids(void);
 void reeve_shim_set_hint(struct reeve_slot *slot);
 
-/* Whether tracking is switched off, as code that is patched. */
+/* How the code that records is patched. */
 struct reeve_switch {
+	/* Tracking is switched off: our own locks do not even call. */
 	struct static_key_false off;
+	/* Records go another way: it is switched off, or they are traced. */
+	struct static_key_false diverted;
 };
 
 extern struct reeve_switch reeve_switch;
 
+/* A tracepoint of records was enabled, or disabled. */
+int reeve_trace_divert(void);
+void reeve_trace_return(void);
+
 /* report_shim.c */
+struct reeve_text {
+	const u8 *start;
+	u32 len;
+};
+
+struct reeve_who {
+	u64 time; /* ns, the log's clock */
+	u32 pid;
+	u32 cpu;
+	u8 comm[16];
+};
+
+struct reeve_violation {
+	struct reeve_text hierarchy; /* "-": none */
+	struct reeve_text name; /* of the order; "-": none */
+	struct reeve_text against_name;
+	struct reeve_text operation; /* as the C API calls it */
+	struct reeve_text doing; /* the same in words */
+	struct reeve_text kind;
+	struct reeve_text fault; /* the same in words */
+	unsigned long lock;
+	unsigned long against_lock;
+	u32 order; /* 0: none */
+	u32 against;
+	u32 flags;
+	u32 site;
+	u32 against_site;
+};
+
+struct reeve_record {
+	struct reeve_text hierarchy;
+	struct reeve_text name;
+	unsigned long lock;
+	u32 order;
+	u32 flags;
+	u32 site;
+};
+
+/* Enough for %pS. */
+#define REEVE_SITE_TEXT 256
+
+unsigned long reeve_site_address(u32 site);
+void reeve_shim_who(struct reeve_who *who);
+bool reeve_shim_task_who(unsigned long task, struct reeve_who *who);
+bool reeve_shim_copy_context(void *to, const void *from, size_t size);
 bool reeve_shim_report_allowed(void);
-void reeve_shim_report_head(const u8 *hierarchy, size_t hierarchy_len,
-			    const u8 *doing, size_t doing_len,
-			    const u8 *order_name, size_t order_name_len,
-			    unsigned int order, unsigned long lock,
-			    const u8 *fault, size_t fault_len, u32 site);
-void reeve_shim_report_plain(const u8 *hierarchy, size_t hierarchy_len,
-			     const u8 *doing, size_t doing_len, const u8 *fault,
-			     size_t fault_len, u32 site);
-void reeve_shim_report_held(const u8 *order_name, size_t order_name_len,
-			    unsigned int order, unsigned long lock,
-			    bool exclusive, bool conflicts, u32 site);
+void reeve_shim_report_head(const struct reeve_violation *v);
+void reeve_shim_report_held(struct reeve_text name, unsigned int order,
+			    unsigned long lock, bool exclusive, bool conflicts,
+			    u32 site);
+void reeve_shim_report_more(unsigned int locks);
+unsigned int reeve_shim_site_text(u8 *buffer, size_t size, u32 site);
+unsigned int reeve_shim_lock_text(u8 *buffer, size_t size, unsigned long lock);
+
+/* trace_shim.c */
+void reeve_shim_trace_violation(const struct reeve_violation *v);
+void reeve_shim_trace_record(const struct reeve_record *r, bool unlock);
 
 #endif /* _REEVE_SHIM_H */

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! /sys/kernel/debug/reeve/lock_order: what is declared and what went wrong.
+//! /sys/kernel/debug/reeve/lock_order: what is declared, what is held, what was seen and what went
+//! wrong.
+//!
+//! Documentation/lock-order.md describes the files; their lines are fields with single blanks
+//! between them, and do not change between versions.
+
+mod graph;
+mod held;
+mod violations;
 
 use crate::{
     ffi::{
@@ -10,7 +18,6 @@ use crate::{
             Show, //
         },
         hierarchy::{
-            self,
             Hierarchy,
             Names,
             Shown, //
@@ -27,7 +34,7 @@ use kernel::{
 
 /// The files; dropping them removes them.
 pub(crate) struct Files {
-    _files: [File; 2],
+    _files: [File; 4],
     _dir: Dir,
 }
 
@@ -38,7 +45,13 @@ impl Files {
         Ok(Self {
             _files: [
                 dir.file(c"hierarchies", 0o444, Arc::new(Hierarchies, GFP_KERNEL)?)?,
-                dir.file(c"violations", 0o444, Arc::new(Violations, GFP_KERNEL)?)?,
+                dir.file(c"held", 0o444, Arc::new(held::Held, GFP_KERNEL)?)?,
+                dir.file(
+                    c"violations",
+                    0o444,
+                    Arc::new(violations::Violations, GFP_KERNEL)?,
+                )?,
+                dir.file(c"graph", 0o444, Arc::new(graph::Graph, GFP_KERNEL)?)?,
             ],
             _dir: dir,
         })
@@ -50,14 +63,19 @@ struct Hierarchies;
 
 impl Show for Hierarchies {
     fn show(&self, m: &SeqFile) -> Result {
-        for (_, slot) in Hierarchy::all() {
-            slot.with_names(|names| {
-                if let Some(names) = names {
-                    show_hierarchy(m, slot, names);
-                }
-            });
-        }
+        for_each_named(|slot, names| show_hierarchy(m, slot, names));
         Ok(())
+    }
+}
+
+/// Runs `f`, which must not sleep, for each hierarchy that is registered.
+fn for_each_named(mut f: impl FnMut(&Hierarchy, &Names)) {
+    for (_, slot) in Hierarchy::all() {
+        slot.with_names(|names| {
+            if let Some(names) = names {
+                f(slot, names);
+            }
+        });
     }
 }
 
@@ -84,21 +102,4 @@ fn show_hierarchy(m: &SeqFile, slot: &Hierarchy, names: &Names) {
             seq_print!(m, "\n");
         }
     });
-}
-
-/// `violations`: how many were found, in all and per hierarchy.
-struct Violations;
-
-impl Show for Violations {
-    fn show(&self, m: &SeqFile) -> Result {
-        seq_print!(m, "total {}\n", hierarchy::total_violations());
-        for (_, slot) in Hierarchy::all() {
-            slot.with_names(|names| {
-                if let Some(names) = names {
-                    seq_print!(m, "{} {}\n", Shown(names.name()), slot.violations());
-                }
-            });
-        }
-        Ok(())
-    }
 }

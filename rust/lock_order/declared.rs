@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hierarchy of this module's own locks.
-//!
-//! This is the one place where their order is written down. The types below are the order
-//! parameters of [`super::typed`]'s locks; Documentation/locking.md has the same table.
+//! What [`own_lock_orders!`](crate::own_lock_orders), the declaration of this module's own locks,
+//! gives: the types that are the order parameters of [`super::typed`]'s locks, with a lock class
+//! each, and how to take one of each order once.
 
-use super::Registered;
+use super::{
+    priming::{
+        self,
+        Primer, //
+    },
+    Registered, //
+};
 use crate::{
     ffi::hierarchy::Hierarchy,
     pure::order::{
@@ -28,38 +33,32 @@ pub(crate) trait Class: Order {
     fn class() -> Pin<&'static LockClassKey>;
 }
 
-/// Declares the hierarchy, and a lock class for each order.
+/// Makes the types, their classes and the list of [`Primer`]s.
 macro_rules! module_hierarchy {
-    ($name:literal { $($(#[$meta:meta])* $([$nestable:ident])? $order:ident as $class:literal,)* }) => {
+    ($name:literal {
+        $($(#[$meta:meta])* $kind:ident $([$nestable:ident])? $order:ident,)*
+    }) => {
         $crate::lock_orders!(pub(crate) hierarchy $name {
             $($(#[$meta])* $([$nestable])? $order,)*
         });
 
         $(
             impl Class for $order {
-                const CLASS_NAME: &'static CStr = $class;
+                const CLASS_NAME: &'static CStr =
+                    kernel::c_str!(concat!($name, ".", stringify!($order)));
 
                 fn class() -> Pin<&'static LockClassKey> {
                     kernel::static_lock_class!()
                 }
             }
         )*
+
+        /// One for each order, outermost first.
+        pub(super) const PRIMERS: &[Primer] = &[$(priming::$kind::<$order>),*];
     };
 }
 
-module_hierarchy!("reeve" {
-    /// A file's table of handles.
-    FileHandles as c"reeve.FileHandles",
-    /// A buffer object's reservation: its TT, pages and pin count. Another object's may be
-    /// try-locked meanwhile, to swap it out.
-    [nestable] BoReservation as c"reeve.BoReservation",
-    /// The list of devices and their turns.
-    DeviceList as c"reeve.DeviceList",
-    /// A device's lists of populated buffer objects, the LRU among them. Spinlock.
-    DeviceLru as c"reeve.DeviceLru",
-    /// The turn to look at other threads' held locks. Spinlock.
-    ContextReader as c"reeve.ContextReader",
-});
+crate::own_lock_orders!(module_hierarchy);
 
 /// The slot the module's hierarchy is in: it is the first to be registered.
 const SLOT: u8 = 0;

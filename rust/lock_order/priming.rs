@@ -8,11 +8,8 @@
 
 use super::{
     declared::{
-        BoReservation,
-        ContextReader,
-        DeviceList,
-        DeviceLru,
-        FileHandles, //
+        Class,
+        PRIMERS, //
     },
     typed::{
         recorded,
@@ -24,8 +21,63 @@ use super::{
 use crate::ffi::context;
 use kernel::prelude::*;
 
-fn boxed<T>(lock: impl PinInit<T>) -> Result<Pin<KBox<T>>> {
-    KBox::pin_init(lock, GFP_KERNEL)
+/// Makes a lock of some order, to be taken once. May sleep.
+pub(super) type Primer = fn() -> Result<KBox<dyn Primed>>;
+
+/// A lock of some order.
+pub(super) trait Primed {
+    /// Runs `inner` while the lock is held.
+    fn hold(&self, inner: &mut dyn FnMut());
+}
+
+impl<O: Class> Primed for Pin<KBox<Mutex<(), O>>> {
+    fn hold(&self, inner: &mut dyn FnMut()) {
+        let _held = self.lock();
+        inner();
+    }
+}
+
+impl<O: Class> Primed for Pin<KBox<SpinLock<(), O>>> {
+    fn hold(&self, inner: &mut dyn FnMut()) {
+        let _held = self.lock();
+        inner();
+    }
+}
+
+/// Stands for the lock of whoever looks at other threads' contexts.
+struct Turn<O>(core::marker::PhantomData<O>);
+
+impl<O: Class> Primed for Turn<O> {
+    fn hold(&self, inner: &mut dyn FnMut()) {
+        recorded::<O, _>(|| {
+            context::any_held(|_| false);
+            inner();
+        });
+    }
+}
+
+/// The [`Primer`] of an order of mutexes.
+pub(super) fn mutex<O: Class + 'static>() -> Result<KBox<dyn Primed>> {
+    let lock = KBox::pin_init(Mutex::<(), O>::new(()), GFP_KERNEL)?;
+    Ok(KBox::new(lock, GFP_KERNEL)?)
+}
+
+/// The [`Primer`] of an order of spinlocks.
+pub(super) fn spinlock<O: Class + 'static>() -> Result<KBox<dyn Primed>> {
+    let lock = KBox::pin_init(SpinLock::<(), O>::new(()), GFP_KERNEL)?;
+    Ok(KBox::new(lock, GFP_KERNEL)?)
+}
+
+/// The [`Primer`] of the turn to look at contexts.
+pub(super) fn turn<O: Class + 'static>() -> Result<KBox<dyn Primed>> {
+    Ok(KBox::new(Turn::<O>(core::marker::PhantomData), GFP_KERNEL)?)
+}
+
+/// Takes the locks, each while the ones before are held.
+fn hold_all(locks: &[KBox<dyn Primed>]) {
+    if let Some((first, rest)) = locks.split_first() {
+        first.hold(&mut || hold_all(rest));
+    }
 }
 
 /// Takes the locks. Process context, may sleep; nothing held. Does nothing without lockdep.
@@ -33,22 +85,17 @@ pub(super) fn prime() -> Result {
     if !cfg!(CONFIG_LOCKDEP) {
         return Ok(());
     }
-    let file_handles = boxed(Mutex::<(), FileHandles>::new(()))?;
-    let reservation = boxed(Mutex::<(), BoReservation>::new(()))?;
-    let device_list = boxed(Mutex::<(), DeviceList>::new(()))?;
-    let device_lru = boxed(SpinLock::<(), DeviceLru>::new(()))?;
-    with_context(|| {
-        let _file_handles = file_handles.lock();
-        let _reservation = reservation.lock();
-        let _device_list = device_list.lock();
-        let _device_lru = device_lru.lock();
-        recorded::<ContextReader, _>(|| context::any_held(|_| false));
-    });
+    let mut locks = KVec::with_capacity(PRIMERS.len(), GFP_KERNEL)?;
+    for primer in PRIMERS {
+        locks.push(primer()?, GFP_KERNEL)?;
+    }
+    with_context(|| hold_all(&locks));
     // In a build that is broken on purpose: the first inversion, for lockdep to find.
     #[cfg(reeve_break_lockdep)]
     with_context(|| {
-        let _device_list = device_list.lock();
-        let _reservation = reservation.lock();
+        if let [_, reservation, device_list, ..] = locks.as_slice() {
+            device_list.hold(&mut || reservation.hold(&mut || {}));
+        }
     });
     Ok(())
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reports: every violation is counted, and logged as long as the log is not flooded.
+//! Reports: every violation is counted and becomes a record, which is kept for debugfs, traced, and
+//! logged as long as the log is not flooded.
 //!
 //! Any context, any locks held: nothing here allocates, sleeps or takes a tracked lock.
 
-use super::track::{
-    Call,
-    Doing, //
+use super::{
+    records::{
+        self,
+        Pair, //
+    },
+    track::Doing, //
 };
 use crate::{
     ffi::{
@@ -22,89 +26,57 @@ use crate::{
             HeldLocks,
             LockUse, //
         },
-        violation::Violation, //
+        rules::Rules,
+        violation::Violation,
+        violation_record::Record, //
     }, //
 };
-
-impl Doing {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Locking => "taking",
-            Self::Unlocking => "releasing",
-            Self::Downgrading => "downgrading",
-            Self::ExpectingLocked => "expecting to hold",
-            Self::ExpectingLockable => "expecting to be able to take",
-            Self::ExpectingUnlocked => "expecting not to hold",
-            Self::ExpectingNothingHeld => "expecting to hold nothing of",
-            Self::Entering => "entering a context",
-            Self::Leaving => "leaving a context",
-            Self::Saving => "saving a context",
-            Self::Restoring => "restoring a context",
-            Self::Disabling => "disabling tracking",
-            Self::Enabling => "enabling tracking",
-            Self::Unregistering => "unregistering",
-        }
-    }
-}
 
 /// Reports `violation`, found in a use `u` of a lock of `slot` while the caller held `held`.
 #[cold]
 pub(super) fn violation(
     slot: &Hierarchy,
-    call: Call,
+    rules: &Rules<'_>,
     doing: Doing,
     u: LockUse,
     held: &HeldLocks,
     violation: Violation,
 ) {
-    if !slot.count_violation(violation.kind()) || !log::is_allowed() {
-        return;
+    if slot.count_violation(violation.kind()) {
+        let record = Record::new(log::who(), doing as u8, violation, u, rules, held);
+        slot.with_names(|names| tell(Some(slot.id()), names, &record));
     }
-    let (doing, fault) = (doing.text().as_bytes(), violation.text().as_bytes());
-    slot.with_names(|names| {
-        let hierarchy = names.map_or(&b"?"[..], Names::name);
-        match names.filter(|_| u.order != 0) {
-            Some(names) => log::head(&log::Head {
-                hierarchy,
-                doing,
-                order_name: names.order(u.order),
-                order: u.order,
-                lock: u.instance,
-                fault,
-                site: call.site,
-            }),
-            None => log::plain(hierarchy, doing, fault, call.site),
-        }
-        let id = slot.id();
-        for (index, entry) in held.iter().enumerate() {
-            if entry.hierarchy == id {
-                let order_name = names.map_or(&b"?"[..], |names| names.order(entry.order.into()));
-                let conflicts = violation.conflict() == Some(index as u8);
-                log::held(order_name, &entry, conflicts);
-            }
-        }
-    });
 }
 
 /// Reports a violation that no hierarchy is involved in, or none that is registered.
 #[cold]
 pub(super) fn without_hierarchy(site: u32, doing: Doing, violation: Violation) {
     hierarchy::count_violation(violation.kind());
-    if log::is_allowed() {
-        let (doing, fault) = (doing.text().as_bytes(), violation.text().as_bytes());
-        log::plain(b"", doing, fault, site);
-    }
+    tell(None, None, &bare(site, doing, violation));
 }
 
 /// Reports that a hierarchy is to be unregistered while some thread holds a lock of it.
 #[cold]
 pub(super) fn unregistered_while_held(slot: &Hierarchy, site: u32) {
     let violation = Violation::StillHeld(0);
-    if slot.count_violation(violation.kind()) && log::is_allowed() {
-        let (doing, fault) = (Doing::Unregistering.text(), violation.text());
-        slot.with_names(|names| {
-            let hierarchy = names.map_or(&b"?"[..], Names::name);
-            log::plain(hierarchy, doing.as_bytes(), fault.as_bytes(), site);
-        });
+    if slot.count_violation(violation.kind()) {
+        let record = bare(site, Doing::Unregistering, violation);
+        slot.with_names(|names| tell(Some(slot.id()), names, &record));
     }
+}
+
+fn bare(site: u32, doing: Doing, violation: Violation) -> Record {
+    let nothing = LockUse::new(0, 0, 0, site);
+    Record::bare(log::who(), doing as u8, violation, nothing)
+}
+
+fn tell(hierarchy: Option<u8>, names: Option<&Names>, record: &Record) {
+    let pair = Pair {
+        hierarchy,
+        order: record.order,
+        against: record.against(),
+        kind: record.kind,
+    };
+    records::note(pair, record);
+    log::violation(names, record);
 }

@@ -302,6 +302,57 @@ mod cases {
     }
 
     #[test]
+    fn a_rule_also_counts_for_a_pair_that_was_taken_before() -> Result {
+        let registered = three_orders()?;
+        let h = registered.0;
+        let both = || {
+            let outer = record::record_lock(h, null(), 1, EXCLUSIVE);
+            let inner = record::record_lock(h, null(), 2, EXCLUSIVE);
+            let inner_ends = record::record_unlock(h, null(), 2, EXCLUSIVE);
+            let outer_ends = record::record_unlock(h, null(), 1, EXCLUSIVE);
+            outer && outer_ends && inner_ends && inner
+        };
+        with_context(|| {
+            expect!(both() && both());
+            expect!(h.taken_after(1).eq([2]) && h.taken_after(0).eq([1]));
+            h.add_rule(Rule {
+                order: 2,
+                while_held: 1,
+                mode: EXCLUSIVE as u8,
+                unless_held: 0,
+            })?;
+            expect!(!both() && !both());
+            expect!(h.violations() == 2);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_slot_that_is_used_again_knows_nothing_of_before() -> Result {
+        let (slot, orders) = {
+            let registered = three_orders()?;
+            let h = registered.0;
+            with_context(|| {
+                expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
+                expect!(record::record_lock(h, null(), 3, EXCLUSIVE));
+                expect!(record::record_unlock(h, null(), 3, EXCLUSIVE));
+                expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
+                Ok(())
+            })?;
+            (h.id(), h.count())
+        };
+        let again = Registered::new("kunit", &["only"], true)?;
+        expect!(again.0.id() == slot && orders == 3);
+        expect!((0..=orders).all(|order| again.0.taken_after(order).next().is_none()));
+        with_context(|| {
+            expect!(record::record_lock(again.0, null(), 1, EXCLUSIVE));
+            expect!(!record::record_lock(again.0, null(), 3, EXCLUSIVE));
+            expect!(record::record_unlock(again.0, null(), 1, EXCLUSIVE));
+            Ok(())
+        })
+    }
+
+    #[test]
     fn typed_locks_record_themselves() -> Result {
         let mutex: Pin<KBox<Mutex<u32, DeviceList>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
         let spin: Pin<KBox<SpinLock<u32, DeviceLru>>> =

@@ -6,6 +6,7 @@
 
 use super::{
     declared::ContextReader,
+    records,
     report,
     typed, //
 };
@@ -17,6 +18,7 @@ use crate::{
             Current,
             EnterError,
             Entered,
+            Holder,
             Left, //
         },
         hierarchy::Hierarchy,
@@ -27,11 +29,14 @@ use crate::{
             HeldLocks,
             LockUse, //
         },
+        lock_flags::is_one_mode,
         rules::Rules,
         violation::Violation, //
     }, //
 };
 use kernel::prelude::*;
+
+pub(crate) use crate::pure::doing::Doing;
 
 /// What every operation is told: on which hierarchy, by whom, from where.
 #[derive(Clone, Copy)]
@@ -42,39 +47,6 @@ pub(crate) struct Call {
     pub(crate) current: Current,
     /// The call site.
     pub(crate) site: u32,
-}
-
-/// What a report says the thread was doing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Doing {
-    /// record_lock
-    Locking,
-    /// record_unlock
-    Unlocking,
-    /// record_downgrade
-    Downgrading,
-    /// check_locked
-    ExpectingLocked,
-    /// check_lockable_order
-    ExpectingLockable,
-    /// check_unlocked_order
-    ExpectingUnlocked,
-    /// check_all_unlocked
-    ExpectingNothingHeld,
-    /// thread_context_enter
-    Entering,
-    /// thread_context_leave
-    Leaving,
-    /// thread_context_save
-    Saving,
-    /// thread_context_restore
-    Restoring,
-    /// tracking_disable
-    Disabling,
-    /// tracking_enable
-    Enabling,
-    /// hierarchy_unregister
-    Unregistering,
 }
 
 type Report<'a> = dyn FnMut(&HeldLocks, Violation) + 'a;
@@ -92,35 +64,34 @@ fn run(
         report::without_hierarchy(call.site, doing, Violation::InvalidHierarchy);
         return false;
     };
-    let mut report = |held: &HeldLocks, violation: Violation| {
-        report::violation(slot, call, doing, u, held, violation);
-    };
-    let answer = call
-        .current
-        .with_held(|held| slot.with_rules(|rules| operation(held, rules, &mut report)));
-    match answer {
-        Some(answer) => answer,
-        None => {
+    slot.with_rules(|rules| {
+        let mut report = |held: &HeldLocks, violation: Violation| {
+            report::violation(slot, rules, doing, u, held, violation);
+        };
+        let answer = call
+            .current
+            .with_held(|held| operation(held, rules, &mut report));
+        answer.unwrap_or_else(|| {
             if !without {
-                report::violation(
-                    slot,
-                    call,
-                    doing,
-                    u,
-                    &HeldLocks::new(),
-                    Violation::NoContext,
-                );
+                report(&HeldLocks::new(), Violation::NoContext);
             }
             without
-        }
-    }
+        })
+    })
 }
 
 /// See `reeve_record_lock()`.
 #[cold]
 pub(crate) fn record_lock(call: Call, u: LockUse) -> bool {
     run(call, Doing::Locking, u, false, |held, rules, mut report| {
-        held.record_lock(rules, u, &mut report)
+        held.catch_up();
+        let taken = !held.is_disabled() && is_one_mode(u.flags);
+        let previous = held.innermost(rules);
+        let correct = held.record_lock(rules, u, &mut report);
+        if let (true, Some((slot, _))) = (taken, Hierarchy::at(rules.token)) {
+            slot.note_taken(rules, previous, u.order);
+        }
+        correct
     })
 }
 
@@ -196,12 +167,7 @@ pub(crate) fn check_all_unlocked(call: Call) -> bool {
 }
 
 fn no_lock(call: Call, order: u32) -> LockUse {
-    LockUse {
-        instance: 0,
-        order,
-        flags: 0,
-        site: call.site,
-    }
+    LockUse::new(0, order, 0, call.site)
 }
 
 /// See `reeve_thread_context_enter()`: reports what the enter came to.
@@ -250,13 +216,12 @@ fn report_held(site: u32, current: Current, doing: Doing) -> bool {
         site,
     };
     current.with_held(|held| {
-        for (index, entry) in held.iter().enumerate() {
-            let first = held
-                .iter()
-                .position(|earlier| earlier.hierarchy == entry.hierarchy);
-            if let (true, Some(slot)) = (first == Some(index), Hierarchy::by_id(entry.hierarchy)) {
-                let still_held = Violation::StillHeld(index as u8);
-                report::violation(slot, call, doing, no_lock(call, 0), held, still_held);
+        for (index, entry) in held.indexed() {
+            let mut before = held.indexed().take_while(|&(earlier, _)| earlier < index);
+            let is_first = before.all(|(_, earlier)| earlier.hierarchy != entry.hierarchy);
+            if let (true, Some(slot)) = (is_first, Hierarchy::by_id(entry.hierarchy)) {
+                let (u, fault) = (no_lock(call, 0), Violation::StillHeld(index as u8));
+                slot.with_rules(|rules| report::violation(slot, rules, doing, u, held, fault));
             }
         }
     });
@@ -308,7 +273,19 @@ pub(crate) fn unregister(address: usize, site: u32) -> Result {
         let held = reading(|| context::any_held(|entry| entry.hierarchy == id));
         if held {
             report::unregistered_while_held(slot, site);
+        } else {
+            records::forget(id);
         }
         held
     })
+}
+
+/// Lets `f` look at what each task and each interrupt but the caller holds now, one at a time. May
+/// sleep in between; `f` must not.
+pub(super) fn for_each_holder(mut f: impl FnMut(Holder, &HeldLocks)) {
+    for place in 0..context::places() {
+        if context::is_occupied(place) {
+            reading(|| context::look_at(place, &mut f));
+        }
+    }
 }

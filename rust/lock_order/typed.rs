@@ -67,6 +67,8 @@ pub(crate) struct Tracked<T, B: Backend, O: Class> {
 }
 
 impl<T, B: Backend, O: Class> Tracked<T, B, O> {
+    const USE: u32 = record::packed(O::ORDER, EXCLUSIVE);
+
     /// Constructs the lock.
     pub(crate) fn new(value: impl PinInit<T>) -> impl PinInit<Self> {
         pin_init!(Self {
@@ -79,7 +81,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
     #[inline(always)]
     pub(crate) fn lock(&self) -> Guard<'_, T, B, O> {
         if record::is_tracking() {
-            record::record_lock(declared::hierarchy(), self.address(), O::ORDER, EXCLUSIVE);
+            record::record_lock_plain(declared::hierarchy(), self.address(), Self::USE);
         }
         Guard {
             inner: self.inner.lock(),
@@ -146,7 +148,7 @@ impl<T, B: Backend, O: Class> Drop for Guard<'_, T, B, O> {
         // `inner`, dropped next, unlocks.
         if record::is_tracking() {
             let lock = self.lock.address();
-            record::record_unlock(declared::hierarchy(), lock, O::ORDER, EXCLUSIVE);
+            record::record_unlock_plain(declared::hierarchy(), lock, Tracked::<T, B, O>::USE);
         }
     }
 }

@@ -264,6 +264,22 @@ impl<W: World, const N: usize> Table<W, N> {
         }
     }
 
+    /// Whether a task has claimed the slot at `index`; it may free it right after.
+    pub fn is_claimed(&self, index: usize) -> bool {
+        self.slots
+            .get(index)
+            .is_some_and(|slot| slot.task.load() != 0)
+    }
+
+    /// Lets `f` look at the context that the slot at `index` leads to, if any, and at the address of
+    /// its task. As for [`look_at_all`](Self::look_at_all).
+    pub fn look_at(&self, index: usize, f: impl FnOnce(usize, W::Context)) {
+        if let Some(slot) = self.slots.get(index) {
+            // The task cannot free the slot while its context is looked at.
+            self.look(slot, |context| f(slot.task.load(), context));
+        }
+    }
+
     #[inline]
     fn look(&self, slot: &Slot<W>, f: impl FnOnce(W::Context)) {
         let context = slot.context.load_acquire();

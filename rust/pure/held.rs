@@ -11,7 +11,11 @@ use super::{
         EXCLUSIVE,
         MODE_MASK, //
     },
-    rules::Rules, //
+    rules::{
+        Rule,
+        Rules,
+        MAX_ORDERS, //
+    }, //
 };
 
 mod complete;
@@ -21,6 +25,10 @@ pub const MAX_HELD: usize = 64;
 
 /// Set in an entry's flags when a trylock took it out of order.
 const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
+/// Set in the flags of an entry that is no lock but the key of the lock after it.
+const IS_KEY: u8 = 1 << 6;
+/// Set in the flags of a lock whose key is the entry before it.
+const HAS_KEY: u8 = 1 << 5;
 
 /// Keeps an index in range without a branch; indexes below [`MAX_HELD`] are unchanged.
 const MASK: usize = MAX_HELD - 1;
@@ -50,6 +58,22 @@ pub struct LockUse {
     pub flags: u32,
     /// Where in the code, as the low half of the address.
     pub site: u32,
+    /// What a nestable order is nested by.
+    pub key: u64,
+}
+
+impl LockUse {
+    /// A use of a lock that is nested by its address, if at all.
+    #[inline(always)]
+    pub const fn new(instance: usize, order: u32, flags: u32, site: u32) -> Self {
+        Self {
+            instance,
+            order,
+            flags,
+            site,
+            key: instance as u64,
+        }
+    }
 }
 
 /// A held lock, copied out.
@@ -67,16 +91,20 @@ pub struct Entry {
     pub site: u32,
     /// The lock object's address.
     pub instance: usize,
+    /// What it is nested by: the caller's key, else the address.
+    pub key: u64,
 }
 
 /// The locks one thread (or one interrupt level of a CPU) holds.
 ///
 /// # Invariants
 ///
-/// - The first `len` entries of each array are the held locks, in the order they were taken;
-///   `order` is shifted by one, behind a 0 that is less than any order.
-/// - Without `IRREGULAR`, entries ascend along the array within each hierarchy, by order and (for
-///   orders nestable by key) address. So the last entry is the deepest of its hierarchy.
+/// - The first `len` entries of each array are the held locks, in the order they were taken. A lock
+///   nested by a key of the caller's takes two entries: first its key, in the place of an instance.
+/// - `lock` is shifted by one, behind a 0 that stands for no lock. Its low byte is the order, its
+///   high byte the mode and the marks.
+/// - Without `IRREGULAR`, locks ascend along the array within each hierarchy, by order and (for
+///   nestable orders) key. So the last entry is the deepest lock of its hierarchy.
 /// - Without `MIXED`, all entries are of the hierarchy that `home` and `home_id` name, and
 ///   `hierarchy` is not filled in.
 ///
@@ -96,8 +124,7 @@ pub struct HeldLocks {
     home: usize,
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
-    order: [u8; MAX_HELD + 1],
-    how: [u8; MAX_HELD],
+    lock: [u16; MAX_HELD + 1],
     hierarchy: [u8; MAX_HELD],
 }
 
@@ -120,8 +147,7 @@ impl HeldLocks {
             home: NO_HOME,
             instance: [0; MAX_HELD],
             site: [0; MAX_HELD],
-            order: [0; MAX_HELD + 1],
-            how: [0; MAX_HELD],
+            lock: [0; MAX_HELD + 1],
             hierarchy: [0; MAX_HELD],
         }
     }
@@ -143,10 +169,10 @@ impl HeldLocks {
         self.zero = 0;
         self.disabled = 0;
         self.home = NO_HOME;
-        self.order[0] = 0;
+        self.lock[0] = 0;
     }
 
-    /// How many locks are held.
+    /// How many entries are in use: locks, and keys of locks.
     pub fn len(&self) -> usize {
         (self.len as usize).min(MAX_HELD)
     }
@@ -156,25 +182,53 @@ impl HeldLocks {
         self.len == 0
     }
 
-    /// The held lock at `index`, in the order of taking.
+    /// The held lock at `index`; `None` where there is none.
     pub fn get(&self, index: usize) -> Option<Entry> {
-        if index >= self.len() {
+        if index >= self.len() || self.how(index) & IS_KEY != 0 {
             return None;
         }
         let i = index & MASK;
         Some(Entry {
             hierarchy: self.hierarchy_of(i),
-            order: self.order[i + 1],
-            exclusive: self.how[i] & EXCLUSIVE as u8 != 0,
-            out_of_order: self.how[i] & TAKEN_OUT_OF_ORDER != 0,
+            order: self.order(i),
+            exclusive: self.how(i) & EXCLUSIVE as u8 != 0,
+            out_of_order: self.how(i) & TAKEN_OUT_OF_ORDER != 0,
             site: self.site[i],
             instance: self.instance[i],
+            key: self.key(i),
         })
     }
 
+    /// The held locks, in the order of taking, with their indexes.
+    pub fn indexed(&self) -> impl DoubleEndedIterator<Item = (usize, Entry)> + '_ {
+        (0..self.len()).filter_map(|i| Some((i, self.get(i)?)))
+    }
+
     /// The held locks, in the order of taking.
-    pub fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
-        (0..self.len()).filter_map(|i| self.get(i))
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = Entry> + '_ {
+        self.indexed().map(|(_, entry)| entry)
+    }
+
+    /// The order taken last of those held of this hierarchy; 0: none.
+    pub fn innermost(&self, rules: &Rules<'_>) -> u8 {
+        let mut held = self.iter().rev();
+        held.find(|entry| entry.hierarchy == rules.id)
+            .map_or(0, |entry| entry.order)
+    }
+
+    fn order(&self, i: usize) -> u8 {
+        self.lock[(i & MASK) + 1] as u8
+    }
+
+    fn how(&self, i: usize) -> u8 {
+        (self.lock[(i & MASK) + 1] >> 8) as u8
+    }
+
+    fn key(&self, i: usize) -> u64 {
+        match i.checked_sub(1) {
+            Some(before) if self.how(i) & HAS_KEY != 0 => self.instance[before & MASK] as u64,
+            _ => self.instance[i & MASK] as u64,
+        }
     }
 
     #[inline(always)]
@@ -246,11 +300,10 @@ impl HeldLocks {
         for i in 0..n {
             to.instance[i] = self.instance[i];
             to.site[i] = self.site[i];
-            to.order[i + 1] = self.order[i + 1];
-            to.how[i] = self.how[i];
+            to.lock[i + 1] = self.lock[i + 1];
             to.hierarchy[i] = self.hierarchy[i];
         }
-        to.order[0] = 0;
+        to.lock[0] = 0;
         self.reset();
     }
 
@@ -266,37 +319,47 @@ impl HeldLocks {
         self.home == token
     }
 
-    /// Records a lock that is deeper than the last one taken, of the same hierarchy.
+    /// Records a lock right after the last one taken, of the same hierarchy.
     ///
-    /// `home` is the hierarchy's token, see [`Rules::token`]. The caller has checked that the order
-    /// exists, that no conflict rule speaks of it and that `u.flags` is just a mode. `false`:
-    /// declined, nothing changed.
+    /// `home` is the hierarchy's token, see [`Rules::token`]; `lock` an order and a mode, see
+    /// [`pack`]. `plain_after` tells, for the order taken last (0: none), which orders may follow
+    /// without further questions, see [`is_plain`] and [`order_mark`]. `false`: declined, nothing
+    /// changed.
     #[inline(always)]
-    pub fn lock_fast(&mut self, home: usize, u: LockUse) -> bool {
+    pub fn lock_fast(
+        &mut self,
+        home: usize,
+        instance: usize,
+        lock: u16,
+        site: u32,
+        plain_after: impl FnOnce(u8) -> u64,
+    ) -> bool {
+        // The first lock of a hierarchy is left to the complete operation, which sets `home`.
+        if self.home != home {
+            return false;
+        }
         let word = self.word();
-        if word >= MAX_HELD as u32 || self.home != home {
+        if word >= MAX_HELD as u32 {
             return false;
         }
         let n = word as usize;
-        if u32::from(self.order[n]) >= u.order {
+        if plain_after(self.lock[n] as u8) & order_mark(lock as u8) == 0 {
             return false;
         }
-        self.instance[n] = u.instance;
-        self.site[n] = u.site;
-        self.order[n + 1] = u.order as u8;
-        self.how[n] = u.flags as u8;
+        self.instance[n] = instance;
+        self.site[n] = site;
+        self.lock[n + 1] = lock;
         self.len = n as u8 + 1;
         true
     }
 
-    /// Records the release of the last lock taken, when that is the very one and `u.flags` just
-    /// the mode it was taken in.
+    /// Records the release of the last lock taken, when that is the very one, in that mode.
     ///
     /// `false`: declined, nothing changed.
     #[inline(always)]
-    pub fn unlock_fast(&mut self, home: usize, u: LockUse) -> bool {
+    pub fn unlock_fast(&mut self, home: usize, instance: usize, lock: u16) -> bool {
         match self.top(home) {
-            Some(n) if self.is_entry(n, u) && u32::from(self.how[n]) == u.flags => {
+            Some(n) if self.lock[n + 1] == lock && self.instance[n] == instance => {
                 self.len = n as u8;
                 true
             }
@@ -304,13 +367,18 @@ impl HeldLocks {
         }
     }
 
-    /// Answers whether the last lock taken is the one asked for, in a mode of `u.flags`.
+    /// Answers whether the last lock taken is the one asked for, in a mode of `flags`.
     ///
     /// `false`: it may still be held, further down.
     #[inline(always)]
-    pub fn check_locked_fast(&self, home: usize, u: LockUse) -> bool {
+    pub fn check_locked_fast(&self, home: usize, instance: usize, order: u32, flags: u32) -> bool {
         match self.top(home) {
-            Some(n) => self.is_entry(n, u) && u32::from(self.how[n]) & u.flags & MODE_MASK != 0,
+            Some(n) => {
+                let lock = u32::from(self.lock[n + 1]);
+                self.instance[n] == instance
+                    && lock & 0xff == order
+                    && (lock >> 8) & flags & MODE_MASK != 0
+            }
             None => false,
         }
     }
@@ -320,11 +388,6 @@ impl HeldLocks {
     fn top(&self, home: usize) -> Option<usize> {
         let top = self.word().wrapping_sub(1);
         (top < MAX_HELD as u32 && self.home == home).then_some(top as usize)
-    }
-
-    #[inline(always)]
-    fn is_entry(&self, n: usize, u: LockUse) -> bool {
-        self.instance[n] == u.instance && u32::from(self.order[n + 1]) == u.order
     }
 
     /// Makes sure that entries of this hierarchy may be added.
@@ -345,17 +408,35 @@ impl HeldLocks {
         self.instance[i] = u.instance;
         self.site[i] = u.site;
         self.hierarchy[i] = id;
-        self.order[i + 1] = u.order as u8;
-        self.how[i] = (u.flags & MODE_MASK) as u8 | extra;
+        self.lock[i + 1] = pack(u.order as u8, (u.flags & MODE_MASK) as u8 | extra);
+    }
+
+    /// Adds a lock, after its key if it has one; `false`: no room.
+    fn push(&mut self, id: u8, u: LockUse, extra: u8, keyed: bool) -> bool {
+        let n = self.len();
+        if n + usize::from(keyed) >= MAX_HELD {
+            return false;
+        }
+        if keyed {
+            self.put(n, id, u, 0);
+            self.instance[n] = u.key as usize;
+            self.lock[n + 1] = pack(u.order as u8, IS_KEY);
+            self.put(n + 1, id, u, extra | HAS_KEY);
+            self.len = n as u8 + 2;
+        } else {
+            self.put(n, id, u, extra);
+            self.len = n as u8 + 1;
+        }
+        true
     }
 
     /// The entry of this order that the operation speaks of: for a nestable order the instance's
     /// own if it is held, else the last one.
     pub(super) fn find(&self, rules: &Rules<'_>, order: u32, instance: usize) -> Option<usize> {
         let mut last = None;
-        for i in 0..self.len() {
-            if self.hierarchy_of(i) == rules.id && u32::from(self.order[i + 1]) == order {
-                if self.instance[i] == instance {
+        for (i, entry) in self.indexed() {
+            if entry.hierarchy == rules.id && u32::from(entry.order) == order {
+                if entry.instance == instance {
                     return Some(i);
                 }
                 last = Some(i);
@@ -371,33 +452,63 @@ impl HeldLocks {
             .filter(|&i| !rules.is_nestable(u.order) || self.instance[i & MASK] == u.instance)
     }
 
+    /// Forgets a lock, and its key.
     fn remove(&mut self, index: usize) {
         let n = self.len();
         if index >= n {
             return;
         }
-        self.instance.copy_within(index + 1..n, index);
-        self.site.copy_within(index + 1..n, index);
-        self.order.copy_within(index + 2..n + 1, index + 1);
-        self.how.copy_within(index + 1..n, index);
-        self.hierarchy.copy_within(index + 1..n, index);
-        self.len = n as u8 - 1;
+        let from = index - usize::from(self.how(index) & HAS_KEY != 0 && index > 0);
+        self.instance.copy_within(index + 1..n, from);
+        self.site.copy_within(index + 1..n, from);
+        self.lock.copy_within(index + 2..n + 1, from + 1);
+        self.hierarchy.copy_within(index + 1..n, from);
+        self.len = (n - (index + 1 - from)) as u8;
         self.note_regularity();
     }
 
     /// Restores the invariant of `IRREGULAR`.
     fn note_regularity(&mut self) {
-        let ascends = |i: usize| {
-            let id = self.hierarchy_of(i);
-            let before = (0..i).rfind(|&j| self.hierarchy_of(j) == id);
-            before.is_none_or(|j| {
-                (self.order[j + 1], self.instance[j]) < (self.order[i + 1], self.instance[i])
-            })
+        let ascends = |(i, entry): (usize, Entry)| {
+            let mut before = (0..i).rev().filter_map(|j| self.get(j));
+            before
+                .find(|before| before.hierarchy == entry.hierarchy)
+                .is_none_or(|before| (before.order, before.key) < (entry.order, entry.key))
         };
-        if (0..self.len()).all(ascends) {
+        if self.indexed().all(ascends) {
             self.flags &= !IRREGULAR;
         } else {
             self.flags |= IRREGULAR;
         }
     }
+}
+
+/// An order and how it is held, in one word.
+#[inline(always)]
+pub const fn pack(order: u8, how: u8) -> u16 {
+    u16::from_le_bytes([order, how])
+}
+
+/// Packs a use if it is one that the fast paths know: an order that may exist, and just a mode.
+#[inline(always)]
+pub const fn pack_plain(order: u32, flags: u32) -> Option<u16> {
+    if order.wrapping_sub(1) < MAX_ORDERS && flags.wrapping_sub(1) < 2 {
+        Some((order | flags << 8) as u16)
+    } else {
+        None
+    }
+}
+
+/// The mark of `order` in what [`HeldLocks::lock_fast`] asks for; orders up to [`MAX_ORDERS`] have
+/// different ones.
+#[inline(always)]
+pub const fn order_mark(order: u8) -> u64 {
+    1u64.rotate_left(order as u32)
+}
+
+/// Whether `order`, taken right after `previous` (0: nothing) with nothing unusual held, is correct
+/// by the order alone.
+pub fn is_plain(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
+    let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
+    rules.has(order) && u32::from(previous) < order && !rules.conflicts.iter().any(speaks_of)
 }

@@ -4,6 +4,7 @@
 
 use super::{
     held::{
+        Entry,
         HeldLocks,
         LockUse, //
     },
@@ -50,7 +51,7 @@ impl HeldLocks {
     }
 
     /// Correct when a lock of this order could be taken now: no held order is equal or deeper, or
-    /// it would be a trylock. For an order nestable by key an equal one is left to
+    /// it would be a trylock. For a nestable order an equal one is left to
     /// [`record_lock`](Self::record_lock), which knows the key.
     pub fn check_lockable_order(
         &mut self,
@@ -123,33 +124,51 @@ impl HeldLocks {
     }
 
     /// The first entry of the hierarchy that `wanted` picks.
-    fn first(
-        &self,
-        rules: &Rules<'_>,
-        wanted: impl Fn(&super::held::Entry) -> bool,
-    ) -> Option<usize> {
-        self.iter()
-            .position(|held| held.hierarchy == rules.id && wanted(&held))
+    fn first(&self, rules: &Rules<'_>, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
+        self.indexed()
+            .find(|(_, held)| held.hierarchy == rules.id && wanted(held))
+            .map(|(i, _)| i)
     }
 
     /// The held lock that makes taking `u` a wrong order, if any.
-    ///
-    /// For an order nestable by key, an equal order conflicts unless its address is lower.
     pub(super) fn equal_or_deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
-        let nestable = rules.is_nestable(u.order);
-        self.first(rules, |held| {
-            let order = u32::from(held.order);
-            order > u.order || order == u.order && !(nestable && held.instance < u.instance)
-        })
+        self.first(rules, |held| forbids_lock(rules, u, held))
     }
 
     /// The held lock that makes releasing `u` a release out of order, if any.
     pub(super) fn deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
-        let nestable = rules.is_nestable(u.order);
-        self.first(rules, |held| {
-            let order = u32::from(held.order);
-            order > u.order || order == u.order && nestable && held.instance > u.instance
-        })
+        let u = self.keyed_as_held(rules, u);
+        self.first(rules, |held| forbids_unlock(rules, u, held))
+    }
+
+    /// `u` with the key that the lock was taken with: a release does not name it.
+    fn keyed_as_held(&self, rules: &Rules<'_>, u: LockUse) -> LockUse {
+        let own = self.find(rules, u.order, u.instance);
+        match own.and_then(|i| self.get(i)) {
+            Some(own) if own.instance == u.instance => LockUse { key: own.key, ..u },
+            _ => u,
+        }
+    }
+
+    /// Whether the held lock at `index` is one of those that `violation`, found in the use `u`, is
+    /// about. (The violation names the first.)
+    pub fn is_conflict(
+        &self,
+        rules: &Rules<'_>,
+        u: LockUse,
+        violation: Violation,
+        index: usize,
+    ) -> bool {
+        let Some(held) = self.get(index).filter(|held| held.hierarchy == rules.id) else {
+            return false;
+        };
+        match violation {
+            Violation::OrderHeld(_) => forbids_lock(rules, u, &held),
+            Violation::DeeperHeld(_) => forbids_unlock(rules, self.keyed_as_held(rules, u), &held),
+            Violation::UnexpectedlyHeld(_) => u32::from(held.order) == u.order,
+            Violation::StillHeld(_) => true,
+            _ => violation.conflict() == Some(index as u8),
+        }
     }
 
     /// The first conflict rule that forbids taking `order` now.
@@ -172,6 +191,20 @@ impl HeldLocks {
             })
         })
     }
+}
+
+/// Whether `u` must not be waited for while `held` is; both are of one hierarchy.
+///
+/// For a nestable order, an equal one conflicts unless its key is lower.
+fn forbids_lock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
+    let order = u32::from(held.order);
+    order > u.order || order == u.order && !(rules.is_nestable(u.order) && held.key < u.key)
+}
+
+/// Whether `u` is released out of order while `held` is.
+fn forbids_unlock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
+    let order = u32::from(held.order);
+    order > u.order || order == u.order && rules.is_nestable(u.order) && held.key > u.key
 }
 
 fn mode_bit(exclusive: bool) -> u32 {

@@ -11,10 +11,12 @@
 pub mod accounting;
 pub mod bo_rules;
 pub mod context_table;
+pub mod doing;
 pub mod held;
 mod held_checks;
 pub mod lock_flags;
 pub mod order;
+pub mod own_orders;
 pub mod page_runs;
 pub mod rotation;
 pub mod rules;
@@ -23,3 +25,4 @@ pub mod sanity_cases;
 pub mod sizes;
 pub mod tt_state;
 pub mod violation;
+pub mod violation_record;

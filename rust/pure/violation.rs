@@ -73,28 +73,6 @@ impl Violation {
         }
     }
 
-    /// What is wrong, in words.
-    pub const fn text(self) -> &'static str {
-        match self {
-            Self::InvalidOrder => "the order is not one of the hierarchy",
-            Self::InvalidFlags => "the flags do not name one mode",
-            Self::InvalidHierarchy => "the hierarchy is not registered",
-            Self::OrderHeld(_) => "an equal or deeper order is held",
-            Self::RuleBroken { .. } => "a conflict rule forbids it",
-            Self::TooDeep => "too many locks are held to record one more",
-            Self::NotHeld => "it is not held",
-            Self::WrongInstance(_) => "another instance of the order is held",
-            Self::WrongMode(_) => "it is held in the other mode",
-            Self::DeeperHeld(_) => "a deeper order is still held",
-            Self::UnexpectedlyHeld(_) => "a lock of the order is held",
-            Self::StillHeld(_) => "locks are still held",
-            Self::NotDisabled => "tracking was not disabled",
-            Self::NoContext => "the thread has no context",
-            Self::BadContext => "the context is in use, or not this thread's",
-            Self::TableFull => "too many threads have a context",
-        }
-    }
-
     /// The conflicting entry of the held locks, if there is one.
     pub const fn conflict(self) -> Option<u8> {
         match self {
@@ -108,4 +86,34 @@ impl Violation {
             _ => None,
         }
     }
+}
+
+/// Names of the kinds, which do not change between versions, and what is wrong in words.
+const NAMES: [(&str, &str); KINDS] = [
+    ("invalid_order", "the order is not one of the hierarchy"),
+    ("invalid_flags", "the flags do not name one mode"),
+    ("invalid_hierarchy", "the hierarchy is not registered"),
+    ("order_held", "an equal or deeper order is held"),
+    ("rule_broken", "a conflict rule forbids it"),
+    ("too_deep", "too many locks are held to record one more"),
+    ("not_held", "it is not held"),
+    ("wrong_instance", "another instance of the order is held"),
+    ("wrong_mode", "it is held in the other mode"),
+    ("deeper_held", "a deeper order is still held"),
+    ("unexpectedly_held", "a lock of the order is held"),
+    ("still_held", "locks are still held"),
+    ("not_disabled", "tracking was not disabled"),
+    ("no_context", "the thread has no context"),
+    ("bad_context", "the context is in use, or not this thread's"),
+    ("table_full", "too many threads have a context"),
+];
+
+/// The name of a kind, see [`Violation::kind`].
+pub fn kind_name(kind: u8) -> &'static str {
+    NAMES.get(usize::from(kind)).map_or("?", |(name, _)| name)
+}
+
+/// The same in words.
+pub fn kind_text(kind: u8) -> &'static str {
+    NAMES.get(usize::from(kind)).map_or("?", |(_, text)| text)
 }

@@ -97,6 +97,27 @@ static noinline void sample_wrong_order(void)
 	sample_unlock_queue();
 }
 
+/* Several locks of one order, by ascending number: here, of banks. */
+static void sample_banks(void)
+{
+	static struct mutex banks[2] = { __MUTEX_INITIALIZER(banks[0]),
+					 __MUTEX_INITIALIZER(banks[1]) };
+
+	EXPECT(reeve_hierarchy_set_nestable(hierarchy, SAMPLE_QUEUE) == 0);
+	EXPECT(reeve_record_lock_keyed(hierarchy, &banks[1], SAMPLE_QUEUE,
+				       REEVE_LOCK_EXCLUSIVE, 10));
+	EXPECT(reeve_record_lock_keyed(hierarchy, &banks[0], SAMPLE_QUEUE,
+				       REEVE_LOCK_EXCLUSIVE, 11));
+	EXPECT(!reeve_record_unlock(hierarchy, &banks[1], SAMPLE_QUEUE,
+				    REEVE_LOCK_EXCLUSIVE));
+	EXPECT(!reeve_record_lock_keyed(hierarchy, &banks[1], SAMPLE_QUEUE,
+					REEVE_LOCK_EXCLUSIVE, 11));
+	EXPECT(reeve_record_unlock(hierarchy, &banks[1], SAMPLE_QUEUE,
+				   REEVE_LOCK_EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &banks[0], SAMPLE_QUEUE,
+				   REEVE_LOCK_EXCLUSIVE));
+}
+
 static void sample_rule(void)
 {
 	EXPECT(reeve_hierarchy_add_rule(hierarchy, SAMPLE_IRQ, SAMPLE_DEVICE,
@@ -258,6 +279,7 @@ static int __init sample_init(void)
 	sample_save_and_disable();
 	sample_interrupts();
 	sample_inner();
+	sample_banks();
 	sample_misuse(&ctx);
 	sample_rule();
 	EXPECT(reeve_record_lock(hierarchy, NULL, 1, REEVE_LOCK_SHARED));

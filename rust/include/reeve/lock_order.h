@@ -99,7 +99,8 @@ int reeve_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 /**
  * reeve_hierarchy_set_nestable() - let an order be held several times
  * @h: the hierarchy
- * @order: the order; locks of it may be nested by ascending address
+ * @order: the order; locks of it may be nested by ascending key, which is the
+ *         address, or what reeve_record_lock_keyed() is told
  *
  * Return: 0; -EINVAL: no such order.
  */
@@ -119,6 +120,23 @@ int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h, unsigned int order);
  */
 bool reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
 		       unsigned int order, unsigned int flags);
+
+/**
+ * reeve_record_lock_keyed() - a lock was taken that is nested by a key
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order, a nestable one; otherwise the key is ignored
+ * @flags: as for reeve_record_lock()
+ * @key: what it is nested by, in place of its address
+ *
+ * Unlocks and checks name the lock, not the key. A lock with a key takes two
+ * of the REEVE_MAX_HELD places.
+ *
+ * Return: as reeve_record_lock(), locks of the same order with lower keys being
+ * allowed.
+ */
+bool reeve_record_lock_keyed(struct reeve_hierarchy *h, const void *lock,
+			     unsigned int order, unsigned int flags, u64 key);
 
 /**
  * reeve_record_unlock() - a lock is about to be released
@@ -246,5 +264,47 @@ bool reeve_tracking_disable(void);
  * Return: true; false: there was none, or no context (reported).
  */
 bool reeve_tracking_enable(void);
+
+/*
+ * Order and mode are mostly constants. Then these, which leave their checks to
+ * the compiler, stand for reeve_record_lock() and reeve_record_unlock(); they
+ * are not meant to be called by themselves.
+ */
+bool reeve_record_lock_plain(struct reeve_hierarchy *h, const void *lock,
+			     unsigned int packed);
+bool reeve_record_unlock_plain(struct reeve_hierarchy *h, const void *lock,
+			       unsigned int packed);
+
+#ifndef REEVE_LOCK_ORDER_FUNCTIONS
+
+#define REEVE_PLAIN(order, flags)                                    \
+	(__builtin_constant_p(order) && __builtin_constant_p(flags) && \
+	 (order) - 1 < REEVE_MAX_ORDERS &&                           \
+	 ((flags) == REEVE_LOCK_EXCLUSIVE || (flags) == REEVE_LOCK_SHARED))
+
+static __always_inline bool
+__reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
+		    unsigned int order, unsigned int flags)
+{
+	if (REEVE_PLAIN(order, flags))
+		return reeve_record_lock_plain(h, lock, order | flags << 8);
+	return reeve_record_lock(h, lock, order, flags);
+}
+
+static __always_inline bool
+__reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
+		      unsigned int order, unsigned int flags)
+{
+	if (REEVE_PLAIN(order, flags))
+		return reeve_record_unlock_plain(h, lock, order | flags << 8);
+	return reeve_record_unlock(h, lock, order, flags);
+}
+
+#define reeve_record_lock(h, lock, order, flags) \
+	__reeve_record_lock(h, lock, order, flags)
+#define reeve_record_unlock(h, lock, order, flags) \
+	__reeve_record_unlock(h, lock, order, flags)
+
+#endif /* REEVE_LOCK_ORDER_FUNCTIONS */
 
 #endif /* _REEVE_LOCK_ORDER_H */

@@ -61,6 +61,14 @@ pub(crate) mod sys {
             mode_flags: c_uint,
             unless_held: c_uint,
         ) -> c_int;
+        pub(crate) fn reeve_hierarchy_set_nestable(h: *mut Hierarchy, order: c_uint) -> c_int;
+        pub(crate) fn reeve_record_lock_keyed(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+            flags: c_uint,
+            key: u64,
+        ) -> bool;
         pub(crate) fn reeve_record_lock(
             h: *mut Hierarchy,
             lock: *const c_void,
@@ -129,6 +137,20 @@ impl Hierarchy {
         kernel::error::to_result(unsafe {
             sys::reeve_hierarchy_add_rule(self.0, order, while_held, mode, unless_held)
         })
+    }
+
+    /// Lets several locks of `order` be held, by ascending key: the address, or what
+    /// [`record_lock_keyed`](Self::record_lock_keyed) is told.
+    pub(crate) fn set_nestable(&self, order: u32) -> Result {
+        // SAFETY: By the invariant.
+        kernel::error::to_result(unsafe { sys::reeve_hierarchy_set_nestable(self.0, order) })
+    }
+
+    /// A lock was, or is about to be, taken that is nested by `key`. `false`: that was a violation.
+    #[inline(always)]
+    pub(crate) fn record_lock_keyed<T>(&self, lock: &T, order: u32, flags: u32, key: u64) -> bool {
+        // SAFETY: By the invariant; the address is only compared.
+        unsafe { sys::reeve_record_lock_keyed(self.0, address(lock), order, flags, key) }
     }
 
     /// A lock was, or is about to be, taken. `false`: that was a violation.

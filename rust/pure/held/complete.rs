@@ -3,10 +3,10 @@
 //! The complete operations on held locks: each finds every fault, then takes effect.
 
 use super::{
+    pack,
     HeldLocks,
     LockUse,
     MASK,
-    MAX_HELD,
     TAKEN_OUT_OF_ORDER, //
 };
 use crate::pure::{
@@ -25,8 +25,8 @@ impl HeldLocks {
     /// Records a lock that was just taken.
     ///
     /// Correct when the order exists, no held order of the hierarchy is equal or deeper (a trylock
-    /// is exempt and remembers that it was out of order; an order nestable by key may repeat with
-    /// ascending addresses) and no conflict rule forbids it. The order is held afterwards in any
+    /// is exempt and remembers that it was out of order; a nestable order may repeat with ascending
+    /// keys) and no conflict rule forbids it. The order is held afterwards in any
     /// case; an order that is not nestable forgets the instance it was held by before.
     pub fn record_lock(
         &mut self,
@@ -63,14 +63,12 @@ impl HeldLocks {
             }
         }
 
-        self.settle(rules);
-        let n = self.len();
+        let keyed = rules.is_nestable(u.order) && u.key != u.instance as u64;
         if let Some(i) = self.find_replaced(rules, u) {
-            self.put(i, rules.id, u, extra);
-        } else if n < MAX_HELD {
-            self.put(n, rules.id, u, extra);
-            self.len = n as u8 + 1;
-        } else {
+            self.remove(i);
+        }
+        self.settle(rules);
+        if !self.push(rules.id, u, extra, keyed) {
             report(self, Violation::TooDeep);
             return false;
         }
@@ -82,7 +80,7 @@ impl HeldLocks {
     ///
     /// Correct when the order is held by this instance in this mode, and no deeper order is held
     /// unless `OUT_OF_ORDER` is passed or a trylock took it out of order. The order is not held
-    /// afterwards in any case; for an order nestable by key only the instance named is forgotten.
+    /// afterwards in any case; for a nestable order only the instance named is forgotten.
     pub fn record_unlock(
         &mut self,
         rules: &Rules<'_>,
@@ -106,7 +104,7 @@ impl HeldLocks {
         let mut correct = true;
 
         let exempt = u.flags & lock_flags::OUT_OF_ORDER != 0
-            || found.is_some_and(|i| self.how[i & MASK] & TAKEN_OUT_OF_ORDER != 0);
+            || found.is_some_and(|i| self.how(i) & TAKEN_OUT_OF_ORDER != 0);
         if !exempt {
             if let Some(i) = self.deeper(rules, u) {
                 report(self, Violation::DeeperHeld(i as u8));
@@ -124,7 +122,7 @@ impl HeldLocks {
         if self.instance[i & MASK] != u.instance {
             report(self, Violation::WrongInstance(i as u8));
             correct = false;
-        } else if (self.how[i & MASK] ^ u.flags as u8) & MODE_MASK as u8 != 0 {
+        } else if (self.how(i) ^ u.flags as u8) & MODE_MASK as u8 != 0 {
             report(self, Violation::WrongMode(i as u8));
             correct = false;
         }
@@ -156,7 +154,8 @@ impl HeldLocks {
             return false;
         }
         if let Some(i) = self.find(rules, u.order, u.instance) {
-            self.how[i & MASK] = self.how[i & MASK] & !(EXCLUSIVE as u8) | SHARED as u8;
+            let how = self.how(i) & !(EXCLUSIVE as u8) | SHARED as u8;
+            self.lock[(i & MASK) + 1] = pack(self.order(i), how);
         }
         true
     }

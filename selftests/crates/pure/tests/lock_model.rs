@@ -11,7 +11,7 @@ mod lock_common;
 use lock_common::Thread;
 use proptest::prelude::*;
 use reeve_pure::{
-    held::{HeldLocks, LockUse, MAX_HELD},
+    held::{order_mark, pack_plain, HeldLocks, MAX_HELD},
     lock_flags::*,
     rules::{order_bit, Rule, Rules},
     sanity::Tracker,
@@ -63,7 +63,11 @@ const HIERARCHIES: [Rules<'static>; 3] = [
 struct Lock {
     exclusive: bool,
     out_of_order: bool,
+    key: u64,
 }
+
+/// Hierarchy, order, instance, exclusive, out of order, key.
+type Held = (u8, u8, usize, bool, bool, u64);
 
 /// (hierarchy, order) -> instance -> how it is held.
 #[derive(Clone, Default, Debug, PartialEq)]
@@ -89,7 +93,7 @@ impl Model {
         self.held.get(&(h, order)).cloned().unwrap_or_default()
     }
 
-    fn lock(&mut self, h: usize, instance: usize, order: u32, flags: u32) -> bool {
+    fn lock(&mut self, h: usize, instance: usize, order: u32, flags: u32, key: u64) -> bool {
         if self.disabled > 0 {
             return true;
         }
@@ -100,8 +104,8 @@ impl Model {
         let in_order = !self.deeper_held(h, order)
             && self
                 .instances(h, order)
-                .keys()
-                .all(|&other| nestable && other < instance);
+                .values()
+                .all(|other| nestable && other.key < key);
         let obeys_rules = HIERARCHIES[h].conflicts.iter().all(|rule| {
             u32::from(rule.order) != order
                 || !self
@@ -122,6 +126,7 @@ impl Model {
             Lock {
                 exclusive: flags & EXCLUSIVE != 0,
                 out_of_order: trylock && !in_order,
+                key: if nestable { key } else { instance as u64 },
             },
         );
         (in_order || trylock) && obeys_rules
@@ -141,7 +146,10 @@ impl Model {
         // one was out of order only matters for an unlock that is incorrect anyway.
         let exempt = flags & OUT_OF_ORDER != 0 || named.is_some_and(|lock| lock.out_of_order);
         let deeper = self.deeper_held(h, order)
-            || nestable && instances.keys().any(|&other| other > instance);
+            || nestable
+                && instances
+                    .values()
+                    .any(|other| other.key > named.map_or(instance as u64, |own| own.key));
         let right = named.is_some_and(|lock| lock.exclusive == (flags & EXCLUSIVE != 0));
         let held = self.held.entry((h, order)).or_default();
         if nestable {
@@ -193,7 +201,7 @@ impl Model {
         self.disabled > 0 || (1..=ORDERS).all(|order| !self.is_held(h, order))
     }
 
-    fn snapshot(&self) -> Vec<(u8, u8, usize, bool, bool)> {
+    fn snapshot(&self) -> Vec<Held> {
         let mut all: Vec<_> = self
             .held
             .iter()
@@ -205,6 +213,7 @@ impl Model {
                         instance,
                         lock.exclusive,
                         lock.out_of_order,
+                        lock.key,
                     )
                 })
             })
@@ -221,6 +230,7 @@ impl Model {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Lock(usize, usize, u32, u32),
+    LockKeyed(usize, usize, u32, u32, u64),
     Unlock(usize, usize, u32, u32),
     /// Unlock the lock taken last, as code mostly does.
     UnlockLast,
@@ -248,6 +258,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (h.clone(), instance.clone(), order.clone(), lock_flags.clone())
             .prop_map(|(h, i, o, f)| Step::Lock(h, i, o, f)),
+        6 => (h.clone(), instance.clone(), order.clone(), lock_flags.clone(), 0u64..6)
+            .prop_map(|(h, i, o, f, k)| Step::LockKeyed(h, i, o, f, k)),
         5 => (h.clone(), instance.clone(), order.clone(), lock_flags.clone())
             .prop_map(|(h, i, o, f)| Step::Unlock(h, i, o, f)),
         7 => Just(Step::UnlockLast),
@@ -267,7 +279,14 @@ fn step() -> impl Strategy<Value = Step> {
 /// Applies `step` to both; answers what each said.
 fn apply(step: Step, t: &mut Thread, m: &mut Model) -> (bool, bool) {
     match step {
-        Step::Lock(h, i, o, f) => (t.lock_in(&HIERARCHIES[h], i, o, f), m.lock(h, i, o, f)),
+        Step::Lock(h, i, o, f) => (
+            t.lock_in(&HIERARCHIES[h], i, o, f),
+            m.lock(h, i, o, f, i as u64),
+        ),
+        Step::LockKeyed(h, i, o, f, k) => (
+            t.lock_keyed_in(&HIERARCHIES[h], i, o, f, k),
+            m.lock(h, i, o, f, k),
+        ),
         Step::Unlock(h, i, o, f) => (t.unlock_in(&HIERARCHIES[h], i, o, f), m.unlock(h, i, o, f)),
         Step::UnlockLast => {
             let Some(last) = t.held.get(t.held.len().wrapping_sub(1)) else {
@@ -323,7 +342,7 @@ fn apply(step: Step, t: &mut Thread, m: &mut Model) -> (bool, bool) {
     }
 }
 
-fn snapshot(held: &HeldLocks) -> Vec<(u8, u8, usize, bool, bool)> {
+fn snapshot(held: &HeldLocks) -> Vec<Held> {
     let mut all: Vec<_> = held
         .iter()
         .map(|e| {
@@ -333,6 +352,7 @@ fn snapshot(held: &HeldLocks) -> Vec<(u8, u8, usize, bool, bool)> {
                 e.instance,
                 e.exclusive,
                 e.out_of_order,
+                e.key,
             )
         })
         .collect();
@@ -377,11 +397,12 @@ proptest! {
             apply(step, &mut thread, &mut model);
         }
         let flags = if exclusive { EXCLUSIVE } else { SHARED };
-        let u = LockUse { instance, order, flags, site: 0 };
+        let packed = pack_plain(order, flags).expect("an order and a mode");
         let before: Vec<_> = thread.held.iter().collect();
-        if !thread.held.unlock_fast(0x100, u) {
+        if !thread.held.unlock_fast(0x100, instance, packed) {
             prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before.clone());
-            if !thread.held.lock_fast(0x100, u) {
+            let plain_after = |previous| order_mark(order as u8) * u64::from(u32::from(previous) < order);
+            if !thread.held.lock_fast(0x100, instance, packed, 0, plain_after) {
                 prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before);
             }
         }

@@ -373,3 +373,59 @@ fn a_stale_context_forgets_and_tolerates_unlocks_of_what_it_does_not_know() {
 fn the_context_fits_the_headers_struct() {
     assert!(std::mem::size_of::<HeldLocks>() <= 1024);
 }
+
+const NESTABLE: Rules<'static> = Rules {
+    nestable: order_bit(3),
+    ..PLAIN
+};
+
+#[test]
+fn a_key_of_the_callers_takes_the_place_of_the_address() {
+    let mut t = Thread::new(NESTABLE);
+    assert!(t.lock_keyed_in(&NESTABLE, 90, 3, EXCLUSIVE, 1));
+    assert!(t.lock_keyed_in(&NESTABLE, 50, 3, EXCLUSIVE, u64::MAX));
+    assert!(
+        !t.lock_keyed_in(&NESTABLE, 99, 3, EXCLUSIVE, 7),
+        "below a held key"
+    );
+    assert_eq!(t.reported, [Violation::OrderHeld(3)]);
+    assert!(t.check_locked(90, 3, EXCLUSIVE) && t.check_locked(50, 3, EXCLUSIVE));
+    assert!(t.unlock_in(&NESTABLE, 99, 3, EXCLUSIVE | OUT_OF_ORDER));
+    assert!(
+        !t.record_unlock(90, 3, EXCLUSIVE),
+        "the higher key is still held"
+    );
+    assert!(t.record_unlock(50, 3, EXCLUSIVE));
+    assert!(t.check_all_unlocked() && t.held.is_empty());
+}
+
+#[test]
+fn keys_and_addresses_of_one_order_compare() {
+    let mut t = Thread::new(NESTABLE);
+    assert!(t.record_lock(10, 3, SHARED));
+    assert!(t.lock_keyed_in(&NESTABLE, 5, 3, SHARED, 11));
+    assert!(!t.record_lock(11, 3, SHARED));
+    assert!(t.record_lock(12, 4, SHARED), "deeper orders go on");
+}
+
+#[test]
+fn a_key_means_nothing_to_an_order_that_is_not_nestable() {
+    let mut t = thread();
+    assert!(t.lock_keyed_in(&PLAIN, 1, 3, SHARED, 5));
+    assert!(!t.lock_keyed_in(&PLAIN, 2, 3, SHARED, 9));
+    assert_eq!(t.held.len(), 1);
+}
+
+#[test]
+fn a_lock_with_a_key_takes_two_places() {
+    let mut t = Thread::new(NESTABLE);
+    for key in 0..MAX_HELD / 2 {
+        assert!(t.lock_keyed_in(&NESTABLE, 1000 - key, 3, SHARED, key as u64));
+    }
+    assert!(!t.lock_keyed_in(&NESTABLE, 2000, 3, SHARED, 100));
+    assert_eq!(t.reported, [Violation::TooDeep]);
+    for key in (0..MAX_HELD / 2).rev() {
+        assert!(t.record_unlock(1000 - key, 3, SHARED));
+    }
+    assert!(t.held.is_empty());
+}

@@ -65,6 +65,10 @@ pub(super) fn jobs() -> Vec<Job> {
                         ext_sample(desk, "ext-c", "debug"),
                     ),
                     test(
+                        "held locks, violations, the graph and tracepoints are seen from outside",
+                        ext_sample(desk, "ext-held", "debug"),
+                    ),
+                    test(
                         "a million lock-order calls by 64 threads agree with a model",
                         ext_stress(desk),
                     ),

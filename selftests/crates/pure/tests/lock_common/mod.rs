@@ -3,9 +3,8 @@
 //! Helpers of the lock-order tests.
 
 use reeve_pure::{
-    held::{HeldLocks, LockUse},
-    lock_flags::{EXCLUSIVE, SHARED},
-    rules::{Rule, Rules},
+    held::{is_plain, order_mark, pack_plain, HeldLocks, LockUse},
+    rules::{Rules, MAX_ORDERS},
     sanity::{Tracker, ORDER_NAMES, RULES},
     violation::Violation,
 };
@@ -40,12 +39,7 @@ impl Thread {
     }
 
     fn lock_use(instance: usize, order: u32, flags: u32) -> LockUse {
-        LockUse {
-            instance,
-            order,
-            flags,
-            site: order,
-        }
+        LockUse::new(instance, order, flags, order)
     }
 
     pub(crate) fn lock_in(
@@ -55,14 +49,39 @@ impl Thread {
         order: u32,
         flags: u32,
     ) -> bool {
-        let u = Self::lock_use(instance, order, flags);
-        let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
-        let plain = rules.has(order)
-            && !rules.conflicts.iter().any(speaks_of)
-            && (flags == EXCLUSIVE || flags == SHARED);
-        if self.fast && plain && self.held.lock_fast(rules.token, u) {
-            return true;
+        let plain_after = |previous| {
+            (1..=MAX_ORDERS)
+                .filter(|&order| is_plain(rules, previous, order))
+                .fold(0, |set, order| set | order_mark(order as u8))
+        };
+        if let Some(packed) = pack_plain(order, flags).filter(|_| self.fast) {
+            if self
+                .held
+                .lock_fast(rules.token, instance, packed, order, plain_after)
+            {
+                return true;
+            }
         }
+        self.lock_complete(rules, Self::lock_use(instance, order, flags))
+    }
+
+    #[allow(dead_code, reason = "not every test file uses it")]
+    pub(crate) fn lock_keyed_in(
+        &mut self,
+        rules: &Rules<'_>,
+        instance: usize,
+        order: u32,
+        flags: u32,
+        key: u64,
+    ) -> bool {
+        let u = LockUse {
+            key,
+            ..Self::lock_use(instance, order, flags)
+        };
+        self.lock_complete(rules, u)
+    }
+
+    fn lock_complete(&mut self, rules: &Rules<'_>, u: LockUse) -> bool {
         let reported = &mut self.reported;
         self.held
             .record_lock(rules, u, &mut |_, v| reported.push(v))
@@ -75,10 +94,11 @@ impl Thread {
         order: u32,
         flags: u32,
     ) -> bool {
-        let u = Self::lock_use(instance, order, flags);
-        if self.fast && self.held.unlock_fast(rules.token, u) {
+        let plain = pack_plain(order, flags).filter(|_| self.fast);
+        if plain.is_some_and(|packed| self.held.unlock_fast(rules.token, instance, packed)) {
             return true;
         }
+        let u = Self::lock_use(instance, order, flags);
         let reported = &mut self.reported;
         self.held
             .record_unlock(rules, u, &mut |_, v| reported.push(v))
@@ -107,7 +127,9 @@ impl Tracker for Thread {
         let u = Self::lock_use(instance, order, flags);
         if self.fast
             && reeve_pure::lock_flags::is_mode_or_any(flags)
-            && self.held.check_locked_fast(self.rules.token, u)
+            && self
+                .held
+                .check_locked_fast(self.rules.token, instance, order, flags)
         {
             return true;
         }

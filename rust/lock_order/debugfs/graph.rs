@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `graph`: the declared order and what was really seen, for graphviz.
+//!
+//! An edge leads from the order taken last to the one taken then. Each is seen once for all, which
+//! is why that costs the record path nothing.
+
+use super::for_each_named;
+use crate::ffi::{
+    debugfs::Show,
+    hierarchy::{
+        Hierarchy,
+        Names,
+        Shown, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print, //
+};
+
+/// Shows a cluster per hierarchy.
+pub(super) struct Graph;
+
+impl Show for Graph {
+    fn show(&self, m: &SeqFile) -> Result {
+        seq_print!(
+            m,
+            "digraph lock_order {{\n  rankdir=TB;\n  node [shape=box];\n"
+        );
+        for_each_named(|slot, names| show_cluster(m, slot, names));
+        seq_print!(m, "}}\n");
+        Ok(())
+    }
+}
+
+fn show_cluster(m: &SeqFile, slot: &Hierarchy, names: &Names) {
+    let (id, count) = (slot.id(), slot.count());
+    seq_print!(m, "  subgraph cluster_{id} {{\n");
+    seq_print!(m, "    label=\"{}\";\n", Shown(names.name()));
+    // Which orders were taken at all, as bits 1 to 64.
+    let mut taken = 0u128;
+    for before in 0..=count {
+        for order in slot.taken_after(before) {
+            taken |= 1 << order;
+        }
+    }
+    slot.with_rules(|rules| {
+        for order in 1..=count {
+            let name = Shown(names.order(order));
+            let nestable = if rules.is_nestable(order) {
+                " (nestable)"
+            } else {
+                ""
+            };
+            seq_print!(
+                m,
+                "    \"{id}.{order}\" [label=\"{order} {name}{nestable}\""
+            );
+            if taken & 1 << order != 0 {
+                seq_print!(m, "];\n");
+            } else {
+                seq_print!(m, ", style=dashed, color=gray]; // never taken\n");
+            }
+        }
+    });
+    for from in 1..=count {
+        let mut next_is_seen = false;
+        for to in slot.taken_after(from).filter(|&to| to <= count) {
+            next_is_seen |= to == from + 1;
+            seq_print!(m, "    \"{id}.{from}\" -> \"{id}.{to}\" ");
+            if to > from || to == from && is_nestable(slot, to) {
+                seq_print!(m, "[color=black]; // observed\n");
+            } else {
+                seq_print!(m, "[color=red]; // against the order\n");
+            }
+        }
+        if from < count && !next_is_seen {
+            let to = from + 1;
+            seq_print!(m, "    \"{id}.{from}\" -> \"{id}.{to}\" ");
+            seq_print!(m, "[style=dashed, color=gray]; // declared\n");
+        }
+    }
+    seq_print!(m, "  }}\n");
+}
+
+fn is_nestable(slot: &Hierarchy, order: u32) -> bool {
+    slot.with_rules(|rules| rules.is_nestable(order))
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `violations`: how many were found, in all, per hierarchy and per pair of orders, each with its
+//! last report.
+
+use super::for_each_named;
+use crate::{
+    ffi::{
+        debugfs::Show,
+        hierarchy::{
+            self,
+            Hierarchy,
+            Names,
+            Shown, //
+        },
+        report::{
+            Hashed,
+            Site, //
+        }, //
+    },
+    lock_order::records::{
+        self,
+        Pair, //
+    },
+    pure::{
+        doing::Doing,
+        lock_flags::{
+            mode_name,
+            EXCLUSIVE,
+            MODE_MASK,
+            SHARED, //
+        },
+        violation::kind_name,
+        violation_record::Record, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print, //
+};
+
+/// Shows the counters first, then the records.
+pub(super) struct Violations;
+
+impl Show for Violations {
+    fn show(&self, m: &SeqFile) -> Result {
+        seq_print!(m, "total {}\n", hierarchy::total_violations());
+        for_each_named(|slot, names| {
+            seq_print!(m, "{} {}\n", Shown(names.name()), slot.violations());
+        });
+        for (pair, count, record) in records::all() {
+            match pair.hierarchy.and_then(Hierarchy::by_id) {
+                Some(slot) => slot.with_names(|names| show_pair(m, names, pair, count, record)),
+                None => show_pair(m, None, pair, count, record),
+            }
+        }
+        match records::without_room() {
+            0 => {}
+            more => seq_print!(m, "more {more}\n"),
+        }
+        Ok(())
+    }
+}
+
+fn order_name(names: Option<&Names>, order: u8) -> Shown<'_> {
+    Shown(match names {
+        Some(names) if order != 0 => names.order(order.into()),
+        _ => b"-",
+    })
+}
+
+fn show_pair(m: &SeqFile, names: Option<&Names>, pair: Pair, count: u64, record: Option<Record>) {
+    let hierarchy = Shown(names.map_or(b"-", Names::name));
+    let (order, against) = (pair.order, pair.against);
+    seq_print!(
+        m,
+        "violation {hierarchy} {} order {order}",
+        order_name(names, order)
+    );
+    seq_print!(m, " against {} order {against}", order_name(names, against));
+    seq_print!(m, " count {count}\n  kind {}\n", kind_name(pair.kind));
+    if let Some(record) = record {
+        show_record(m, names, &record);
+    }
+}
+
+fn show_record(m: &SeqFile, names: Option<&Names>, record: &Record) {
+    let who = &record.who;
+    let (seconds, micros) = (who.time / 1_000_000_000, who.time / 1000 % 1_000_000);
+    seq_print!(
+        m,
+        "  last {seconds}.{micros:06} cpu {} task {} ",
+        who.cpu,
+        who.pid
+    );
+    seq_print!(m, "{}\n", Shown(who.comm()));
+    let mode = match u32::from(record.flags) & MODE_MASK {
+        0 => "-",
+        EXCLUSIVE => "exclusive",
+        SHARED => "shared",
+        _ => "any",
+    };
+    let lock = Hashed(record.lock);
+    seq_print!(
+        m,
+        "  doing {} {mode} lock {lock} ",
+        Doing::name_of(record.doing)
+    );
+    seq_print!(m, "at {}\n", Site(record.site));
+    for held in record.held() {
+        let what = if held.conflicts { "conflicts" } else { "holds" };
+        let name = order_name(names, held.order);
+        let mode = mode_name(if held.exclusive { EXCLUSIVE } else { SHARED });
+        let lock = Hashed(held.instance);
+        seq_print!(
+            m,
+            "  {what} {name} order {} {mode} lock {lock} ",
+            held.order
+        );
+        seq_print!(m, "taken at {}\n", Site(held.site));
+    }
+    if record.left_out != 0 {
+        seq_print!(m, "  more {}\n", record.left_out);
+    }
+}

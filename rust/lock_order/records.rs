@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The last report of every pair of orders, and how often there was one: what debugfs shows.
+//!
+//! Violations are found in any context, also in an NMI that interrupts the storing of another one,
+//! so nothing here waits: who finds a place busy leaves the report there to the other, and the
+//! counters have it all the same.
+
+use crate::pure::violation_record::{
+    Record,
+    WORDS, //
+};
+use kernel::sync::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    },
+    barrier, //
+};
+
+/// How many pairs have room; violations of further ones are only counted.
+const PAIRS: usize = 128;
+
+/// How often a reader looks at a record that is just being written.
+const ATTEMPTS: u32 = 1000;
+
+/// What one line of the table is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Pair {
+    /// Id of the hierarchy; `None`: none is involved, or none that is registered.
+    pub(super) hierarchy: Option<u8>,
+    /// The order the operation was about; 0: none.
+    pub(super) order: u8,
+    /// The order of the first held lock that conflicts; 0: none does.
+    pub(super) against: u8,
+    /// What is wrong.
+    pub(super) kind: u8,
+}
+
+impl Pair {
+    /// Never 0.
+    fn pack(self) -> u64 {
+        let hierarchy = self.hierarchy.map_or(0, |id| u16::from(id) + 1);
+        let [low, high] = hierarchy.to_le_bytes();
+        u64::from_le_bytes([1, low, high, self.order, self.against, self.kind, 0, 0])
+    }
+
+    fn unpack(word: u64) -> Self {
+        let [_, low, high, order, against, kind, _, _] = word.to_le_bytes();
+        let hierarchy = u16::from_le_bytes([low, high]);
+        Self {
+            hierarchy: hierarchy.checked_sub(1).map(|id| id as u8),
+            order,
+            against,
+            kind,
+        }
+    }
+}
+
+/// One pair.
+///
+/// # Invariants
+///
+/// `turn` is odd while somebody writes the words; only who made it odd does.
+struct Place {
+    /// A packed [`Pair`]; 0: free.
+    pair: Atomic<u64>,
+    count: Atomic<u64>,
+    turn: Atomic<u32>,
+    words: [Atomic<u64>; WORDS],
+}
+
+impl Place {
+    const fn new() -> Self {
+        Self {
+            pair: Atomic::new(0),
+            count: Atomic::new(0),
+            turn: Atomic::new(0),
+            words: [const { Atomic::new(0) }; WORDS],
+        }
+    }
+
+    fn store(&self, record: &Record) {
+        let turn = self.turn.load(Relaxed);
+        if turn % 2 != 0 || self.turn.cmpxchg(turn, turn.wrapping_add(1), Full).is_err() {
+            return;
+        }
+        for (place, word) in self.words.iter().zip(record.pack()) {
+            place.store(word, Relaxed);
+        }
+        self.turn.store(turn.wrapping_add(2), Release);
+    }
+
+    fn load(&self) -> Option<Record> {
+        let mut words = [0; WORDS];
+        for _ in 0..ATTEMPTS {
+            let turn = self.turn.load(Acquire);
+            for (word, place) in words.iter_mut().zip(&self.words) {
+                *word = place.load(Relaxed);
+            }
+            barrier::smp_mb(barrier::Read);
+            if turn % 2 == 0 && self.turn.load(Relaxed) == turn {
+                return (turn != 0).then(|| Record::unpack(&words));
+            }
+        }
+        None
+    }
+}
+
+static PLACES: [Place; PAIRS] = [const { Place::new() }; PAIRS];
+
+/// Violations of pairs that had no room.
+static WITHOUT_ROOM: Atomic<u64> = Atomic::new(0);
+
+/// Counts a violation and keeps its record as the pair's last one. Any context.
+pub(super) fn note(pair: Pair, record: &Record) {
+    match place_of(pair.pack()) {
+        Some(place) => {
+            place.count.fetch_add(1, Relaxed);
+            place.store(record);
+        }
+        None => {
+            WITHOUT_ROOM.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The pair's place: everybody goes through them in the same order, so that a pair gets one.
+fn place_of(pair: u64) -> Option<&'static Place> {
+    PLACES.iter().find(|place| {
+        let found = place.pair.load(Relaxed);
+        found == pair
+            || found == 0
+                && match place.pair.cmpxchg(0, pair, Full) {
+                    Ok(_) => true,
+                    Err(other) => other == pair,
+                }
+    })
+}
+
+/// Forgets what is known of the hierarchy with this id, which nobody uses any more.
+pub(super) fn forget(hierarchy: u8) {
+    for place in &PLACES {
+        let pair = place.pair.load(Relaxed);
+        if pair != 0 && Pair::unpack(pair).hierarchy == Some(hierarchy) {
+            place.count.store(0, Relaxed);
+            place.pair.store(0, Release);
+        }
+    }
+}
+
+/// Each pair that was seen, how often, and the last record (`None`: just being replaced).
+pub(super) fn all() -> impl Iterator<Item = (Pair, u64, Option<Record>)> {
+    PLACES.iter().filter_map(|place| {
+        let pair = place.pair.load(Acquire);
+        let count = place.count.load(Relaxed);
+        (pair != 0 && count != 0).then(|| (Pair::unpack(pair), count, place.load()))
+    })
+}
+
+/// How many violations were of pairs that had no room.
+pub(super) fn without_room() -> u64 {
+    WITHOUT_ROOM.load(Relaxed)
+}
