@@ -25,7 +25,8 @@ static int held_nmi(unsigned int type, struct pt_regs *regs)
 				 REEVE_LOCK_EXCLUSIVE));
 	EXPECT(reeve_record_lock(held_hierarchy, &lock, HELD_INNER,
 				 REEVE_LOCK_SHARED));
-	EXPECT(!reeve_check_lockable_order(held_hierarchy, HELD_INNER, 0));
+	EXPECT(reeve_check_locked(held_hierarchy, &lock, HELD_INNER,
+				  REEVE_LOCK_SHARED));
 	EXPECT(reeve_record_unlock(held_hierarchy, &lock, HELD_INNER,
 				   REEVE_LOCK_SHARED));
 	EXPECT(reeve_record_unlock(held_hierarchy, &lock, HELD_OUTER,

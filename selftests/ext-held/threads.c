@@ -66,6 +66,8 @@ static int held_thread(void *data)
 
 	EXPECT(reeve_thread_context_enter(&ctx));
 	if (t->busy) {
+		/* Always running, but whoever looks comes first. */
+		set_user_nice(current, MAX_NICE);
 		complete(&t->ready);
 		while (!kthread_should_stop()) {
 			held_turn(t);
