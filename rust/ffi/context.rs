@@ -69,8 +69,6 @@ const SLOTS: usize = 2048;
 #[repr(C)]
 pub(crate) struct Context {
     held: HeldLocks,
-    /// How often tracking had been switched when this was saved; only used by saved contexts.
-    epoch: u32,
 }
 
 const _: () = {
@@ -196,14 +194,19 @@ unsafe impl Sync for ReadOnly {}
 /// The context of those who have none.
 static ABSENT: ReadOnly = ReadOnly(Context {
     held: HeldLocks::absent(),
-    epoch: 0,
 });
 
 /// Leads to [`ABSENT`]; no task ever claims it.
 static NO_SLOT: Slot<Kernel> = slot(addr_of!(ABSENT.0).cast_mut());
 
-/// How often tracking was switched on or off.
+/// The epoch of tracking: two more for each time it was switched; odd while it is being switched.
 static EPOCH: Atomic<u32> = Atomic::new(0);
+
+#[inline(always)]
+fn epoch() -> u32 {
+    // SAFETY: Valid and aligned; a volatile read may race with atomic operations.
+    unsafe { EPOCH.as_ptr().read_volatile() }
+}
 
 /// A copy of a context, to look at while its owner goes on.
 struct Copied(Context);
@@ -212,7 +215,6 @@ kernel::sync::global_lock! {
     // SAFETY: `init`, which module init calls before anything else, initialises it once.
     unsafe(uninit) static READER: SpinLock<Copied> = Copied(Context {
         held: HeldLocks::new(),
-        epoch: 0,
     });
 }
 
@@ -226,7 +228,7 @@ pub(crate) unsafe fn init() {
     unsafe { READER.init() }
     for (_, _, context) in interrupt_contexts() {
         // SAFETY: The contexts are static, and by the contract nobody uses them yet.
-        unsafe { (*context.as_ptr()).held.reset() };
+        unsafe { (*context.as_ptr()).held.reset(0) };
     }
 }
 
@@ -235,7 +237,7 @@ pub(crate) unsafe fn init() {
 /// # Invariants
 ///
 /// It is [`ABSENT`], or the context of the task or interrupt level that is running, which nobody
-/// else writes to, except for what [`mark_stale`] does.
+/// else writes to.
 #[derive(Clone, Copy)]
 pub(crate) struct Current(NonNull<Context>);
 
@@ -269,6 +271,24 @@ impl Current {
         // SAFETY: By the invariant valid, initialised and the caller's own; an absent one is only
         // read, by the contract.
         f(unsafe { &mut self.0.as_mut().held })
+    }
+
+    /// Runs `f` on the held locks as far as they are known; `None` when there is no context, and
+    /// `unknown` while tracking is being switched.
+    ///
+    /// `f` must not call back into lock-order tracking.
+    pub(crate) fn with_known<R>(
+        self,
+        unknown: R,
+        f: impl FnOnce(&mut HeldLocks) -> R,
+    ) -> Option<R> {
+        self.with_held(|held| {
+            if held.catch_up(epoch()) {
+                f(held)
+            } else {
+                unknown
+            }
+        })
     }
 
     /// Runs `f` on the held locks; `None` when there is no context.
@@ -306,7 +326,7 @@ pub(crate) unsafe fn enter(
     let context = memory.as_ptr().cast::<Context>();
     // SAFETY: `memory` is valid for writes and large enough (asserted above). `reset` only writes
     // the header; the arrays behind it are plain integers, never read beyond `len`.
-    let init = || unsafe { (*context).held.reset() };
+    let init = || unsafe { (*context).held.reset(epoch()) };
     // INVARIANT: The table leads to the context after `init`, and only until `leave`.
     match TABLE.enter(task, context, init)? {
         context_table::Entered::Outer(slot) => {
@@ -342,8 +362,7 @@ pub(crate) fn leave(
 pub(crate) unsafe fn save(current: Current, to: NonNull<bindings::reeve_thread_context>) -> bool {
     // SAFETY: By the contract; as in `enter`, the reset makes it a valid empty context.
     let to = unsafe { &mut *to.as_ptr().cast::<Context>() };
-    to.held.reset();
-    to.epoch = EPOCH.load(Relaxed);
+    to.held.reset(epoch());
     current
         .with_held(|held| held.save_into(&mut to.held))
         .is_some()
@@ -360,9 +379,6 @@ pub(crate) unsafe fn restore(
 ) -> Option<()> {
     // SAFETY: By the contract it is an initialised context that nobody else uses.
     let from = unsafe { &mut *from.as_ptr().cast::<Context>() };
-    if from.epoch != EPOCH.load(Relaxed) {
-        from.held.stale = 1;
-    }
     current.with_held(|held| from.held.save_into(held))
 }
 
@@ -375,18 +391,9 @@ pub(super) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
     as_c(TABLE.find(task).unwrap_or(&NO_SLOT))
 }
 
-/// Notes in every task's context that tracking is being switched, so that what it holds may be out
-/// of date. Process context. (Interrupts hold nothing for that long.)
-pub(crate) fn mark_all_stale() {
-    let _turn = READER.lock();
-    EPOCH.fetch_add(1, Relaxed);
-    look_at_all(mark_stale);
-}
-
-fn mark_stale(context: NonNull<Context>) {
-    // SAFETY: The context is valid while a reader looks at it, and `stale` is a byte of its own
-    // that the owner only ever clears; volatile, because the owner reads it meanwhile.
-    unsafe { addr_of_mut!((*context.as_ptr()).held.stale).write_volatile(1) };
+/// Tracking starts, or ends, being switched. The caller has taken care that it is the only one.
+pub(crate) fn next_epoch() {
+    EPOCH.fetch_add(1, Full);
 }
 
 /// Answers whether a held lock of any task or interrupt satisfies `wanted`.
@@ -466,11 +473,10 @@ impl Copied {
                 core::mem::size_of::<Context>(),
             )
         };
-        if !copied {
-            self.0.held.reset();
-        }
         // What was recorded before a switch is not known to be held any more.
-        self.0.held.catch_up();
+        if !copied || !self.0.held.catch_up(epoch()) {
+            self.0.held.reset(epoch());
+        }
         &self.0.held
     }
 }

@@ -352,8 +352,8 @@ entry_points! {
     /// # Safety
     ///
     /// Process context.
-    fn reeve_rs_tracking_switched() {
-        track::switched()
+    fn reeve_rs_tracking_epoch() {
+        context::next_epoch()
     }
 
     /// # Safety

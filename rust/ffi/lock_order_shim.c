@@ -97,15 +97,16 @@ static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 	/* Writers are serialized by the parameter lock. */
 	if (on == !static_key_enabled(&reeve_switch.off))
 		return 0;
+	/* Call sites are patched one after the other. */
+	reeve_rs_tracking_epoch();
 	if (on) {
-		reeve_rs_tracking_switched();
 		static_branch_disable(&reeve_switch.off);
 		static_branch_dec(&reeve_switch.diverted);
 	} else {
 		static_branch_inc(&reeve_switch.diverted);
 		static_branch_enable(&reeve_switch.off);
-		reeve_rs_tracking_switched();
 	}
+	reeve_rs_tracking_epoch();
 	return 0;
 }
 

@@ -71,7 +71,8 @@ bool reeve_rs_thread_context_restore(struct reeve_thread_context *memory,
 				     struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_tracking_disable(struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_tracking_enable(struct reeve_thread_context *ctx, u32 site);
-void reeve_rs_tracking_switched(void);
+/* Before tracking is switched anywhere, and after it was everywhere. */
+void reeve_rs_tracking_epoch(void);
 /* Traces what is about to be recorded. */
 void reeve_rs_trace(struct reeve_hierarchy *h, const void *lock,
 		    unsigned int order, unsigned int flags, bool unlock,

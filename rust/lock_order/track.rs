@@ -70,7 +70,7 @@ fn run(
         };
         let answer = call
             .current
-            .with_held(|held| operation(held, rules, &mut report));
+            .with_known(true, |held| operation(held, rules, &mut report));
         answer.unwrap_or_else(|| {
             if !without {
                 report(&HeldLocks::new(), Violation::NoContext);
@@ -84,7 +84,6 @@ fn run(
 #[cold]
 pub(crate) fn record_lock(call: Call, u: LockUse) -> bool {
     run(call, Doing::Locking, u, false, |held, rules, mut report| {
-        held.catch_up();
         let taken = !held.is_disabled() && is_one_mode(u.flags);
         let previous = held.innermost(rules);
         let correct = held.record_lock(rules, u, &mut report);
@@ -201,10 +200,7 @@ pub(crate) fn leave(site: u32, task: usize, memory: *const bindings::reeve_threa
 /// Whether the caller holds nothing; otherwise reports every hierarchy of which it holds a lock.
 #[inline]
 pub(crate) fn nothing_held(site: u32, current: Current, doing: Doing) -> bool {
-    let empty = current.with_held(|held| {
-        held.catch_up();
-        held.is_empty()
-    });
+    let empty = current.with_known(true, |held| held.is_empty());
     empty.unwrap_or(true) || report_held(site, current, doing)
 }
 
@@ -215,7 +211,7 @@ fn report_held(site: u32, current: Current, doing: Doing) -> bool {
         current,
         site,
     };
-    current.with_held(|held| {
+    current.with_known((), |held| {
         for (index, entry) in held.indexed() {
             let mut before = held.indexed().take_while(|&(earlier, _)| earlier < index);
             let is_first = before.all(|(_, earlier)| earlier.hierarchy != entry.hierarchy);
@@ -232,11 +228,6 @@ fn report_held(site: u32, current: Current, doing: Doing) -> bool {
 pub(crate) fn null_context(site: u32, doing: Doing) -> bool {
     report::without_hierarchy(site, doing, Violation::BadContext);
     false
-}
-
-/// Tracking is being switched on or off. Process context.
-pub(crate) fn switched() {
-    reading(context::mark_all_stale);
 }
 
 /// Runs `f`, which takes the turn to look at other threads' contexts.

@@ -115,17 +115,17 @@ pub struct Entry {
 pub struct HeldLocks {
     len: u8,
     flags: u8,
-    /// Set, also by other threads, when tracking is switched: what is recorded may be out of date.
-    pub stale: u8,
     /// Completes the word; always 0.
-    zero: u8,
-    home_id: u8,
-    disabled: u16,
+    zero: u16,
+    /// The epoch of tracking that the records are of, see [`catch_up`](Self::catch_up).
+    epoch: u32,
     home: usize,
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
     lock: [u16; MAX_HELD + 1],
     hierarchy: [u8; MAX_HELD],
+    home_id: u8,
+    disabled: u16,
 }
 
 impl Default for HeldLocks {
@@ -140,15 +140,15 @@ impl HeldLocks {
         Self {
             len: 0,
             flags: 0,
-            stale: 0,
             zero: 0,
-            home_id: 0,
-            disabled: 0,
+            epoch: 0,
             home: NO_HOME,
             instance: [0; MAX_HELD],
             site: [0; MAX_HELD],
             lock: [0; MAX_HELD + 1],
             hierarchy: [0; MAX_HELD],
+            home_id: 0,
+            disabled: 0,
         }
     }
 
@@ -160,13 +160,14 @@ impl HeldLocks {
         }
     }
 
-    /// Forgets everything, without touching more than the header.
+    /// Forgets everything, without touching more than it has to. From now on the records are of
+    /// `epoch`.
     #[inline(always)]
-    pub fn reset(&mut self) {
+    pub fn reset(&mut self, epoch: u32) {
         self.len = 0;
         self.flags = 0;
-        self.stale = 0;
         self.zero = 0;
+        self.epoch = epoch;
         self.disabled = 0;
         self.home = NO_HOME;
         self.lock[0] = 0;
@@ -273,14 +274,23 @@ impl HeldLocks {
         }
     }
 
-    /// Forgets locks recorded before tracking was switched, and from then on expects that locks
-    /// may be held which are not recorded. Every complete operation starts with this.
-    pub fn catch_up(&mut self) {
-        if self.stale != 0 {
-            self.stale = 0;
+    /// Says which epoch of tracking it is, before a complete operation; `false`: tracking is just
+    /// being switched, and the operation has to answer that all is correct and do nothing.
+    ///
+    /// An epoch starts when tracking was switched on or off everywhere, and is odd until then:
+    /// meanwhile a lock may be recorded and its unlock not. So locks recorded in another epoch are
+    /// forgotten, and from then on locks may be held that are not recorded. (The fast paths need
+    /// not know: they find no fault.)
+    pub fn catch_up(&mut self, epoch: u32) -> bool {
+        if epoch % 2 != 0 {
+            return false;
+        }
+        if self.epoch != epoch {
+            self.epoch = epoch;
             self.len = 0;
             self.flags = self.flags & !(IRREGULAR | MIXED) | TOLERANT;
         }
+        true
     }
 
     /// Whether locks may be held that were not recorded.
@@ -293,7 +303,7 @@ impl HeldLocks {
         let n = self.len();
         to.len = n as u8;
         to.flags = self.flags;
-        to.stale = self.stale;
+        to.epoch = self.epoch;
         to.home_id = self.home_id;
         to.disabled = self.disabled;
         to.home = self.home;
@@ -304,13 +314,13 @@ impl HeldLocks {
             to.hierarchy[i] = self.hierarchy[i];
         }
         to.lock[0] = 0;
-        self.reset();
+        self.reset(self.epoch);
     }
 
     /// `len`, or something larger than [`MAX_HELD`] when a flag is set. One load.
     #[inline(always)]
     fn word(&self) -> u32 {
-        u32::from_le_bytes([self.len, self.flags, self.stale, self.zero])
+        u32::from(self.len) | u32::from(self.flags) << 8 | u32::from(self.zero) << 16
     }
 
     /// Whether the last lock of an empty stack was, or all held locks are, of this hierarchy.

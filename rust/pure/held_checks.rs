@@ -25,7 +25,6 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -60,7 +59,6 @@ impl HeldLocks {
         flags: u32,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -88,7 +86,6 @@ impl HeldLocks {
         order: u32,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -110,7 +107,6 @@ impl HeldLocks {
         rules: &Rules<'_>,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        self.catch_up();
         if self.is_disabled() {
             return true;
         }

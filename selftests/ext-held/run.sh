@@ -97,7 +97,10 @@ echo 200 >$parameters/nmi
 no_failures "nmi"
 [ "$(violations)" = $((before + 3)) ] || fail "NMIs made reports"
 
-if [ -d /sys/kernel/tracing ] && mount -t tracefs nodev /sys/kernel/tracing; then
+if [ -d /sys/kernel/tracing ] && [ ! -d /sys/kernel/tracing/events ]; then
+	mount -t tracefs nodev /sys/kernel/tracing
+fi
+if [ -d /sys/kernel/tracing/events/reeve ]; then
 	echo "== tracepoints"
 	cd /sys/kernel/tracing
 	for event in lock_violation lock_record lock_unrecord; do

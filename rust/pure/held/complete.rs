@@ -34,7 +34,6 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -87,7 +86,6 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        self.catch_up();
         if self.is_disabled() {
             return true;
         }
@@ -142,7 +140,6 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        self.catch_up();
         if self.is_disabled() {
             return true;
         }

@@ -353,10 +353,14 @@ fn nestable_orders_nest_by_ascending_address_only() {
 
 /// Tracking was switched off and on: what was recorded before may be out of date.
 #[test]
-fn a_stale_context_forgets_and_tolerates_unlocks_of_what_it_does_not_know() {
+fn in_a_new_epoch_a_context_forgets_and_tolerates_unlocks_of_what_it_does_not_know() {
     let mut t = thread();
     assert!(t.record_lock(5, 5, EXCLUSIVE));
-    t.held.stale = 1;
+    assert!(t.held.catch_up(0), "the epoch it is of");
+    assert_eq!(t.held.len(), 1);
+    assert!(!t.held.catch_up(1), "just being switched");
+    assert_eq!(t.held.len(), 1);
+    assert!(t.held.catch_up(2));
     // 5 was released and 9 taken while nobody recorded.
     assert!(t.record_lock(2, 2, EXCLUSIVE));
     assert!(t.check_locked(9, 9, SHARED), "cannot know");

@@ -157,6 +157,6 @@ impl Tracker for Thread {
     }
 
     fn forget_all(&mut self) {
-        self.held.reset();
+        self.held.reset(0);
     }
 }
