@@ -116,7 +116,7 @@ unsafe fn fast(ctx: ContextPtr, f: impl FnOnce(&mut HeldLocks) -> bool) -> bool 
 unsafe fn lock_fast(
     h: Handle,
     lock: *const c_void,
-    packed: u16,
+    packed: u32,
     ctx: ContextPtr,
     site: u32,
 ) -> bool {
@@ -138,7 +138,7 @@ unsafe fn lock_fast(
 ///
 /// `ctx` must be as [`Current::new`] wants it.
 #[inline(always)]
-unsafe fn unlock_fast(h: Handle, lock: *const c_void, packed: u16, ctx: ContextPtr) -> bool {
+unsafe fn unlock_fast(h: Handle, lock: *const c_void, packed: u32, ctx: ContextPtr) -> bool {
     let unlock_fast = |held: &mut HeldLocks| held.unlock_fast(h as usize, lock as usize, packed);
     // SAFETY: By the contract. A fast path that declines writes nothing.
     unsafe { fast(ctx, unlock_fast) }
@@ -191,11 +191,11 @@ entry_points! {
         h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         // SAFETY: By the contract. Whatever was packed, a mark is there for correct uses alone.
-        if unsafe { lock_fast(h, lock, packed as u16, ctx, site) } {
+        if unsafe { lock_fast(h, lock, packed, ctx, site) } {
             return true;
         }
         // SAFETY: By the contract.
-        unsafe { record_lock_complete(h, lock, packed & 0xff, packed >> 8, ctx, site) }
+        unsafe { record_lock_plain_complete(h, lock, packed, ctx, site) }
     }
 
     /// # Safety
@@ -205,11 +205,11 @@ entry_points! {
         h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         // SAFETY: By the contract.
-        if unsafe { unlock_fast(h, lock, packed as u16, ctx) } {
+        if unsafe { unlock_fast(h, lock, packed, ctx) } {
             return true;
         }
         // SAFETY: By the contract.
-        unsafe { record_unlock_complete(h, lock, packed & 0xff, packed >> 8, ctx, site) }
+        unsafe { record_unlock_plain_complete(h, lock, packed, ctx, site) }
     }
 
     /// # Safety
@@ -399,7 +399,7 @@ entry_points! {
 /// Defines the complete operation behind a fast path, out of line and with the same arguments, so
 /// that it is reached by a jump and the fast path needs no stack frame.
 macro_rules! complete {
-    ($($name:ident => $operation:path;)*) => {
+    ($($name:ident($($arg:ident),*) => $operation:path, $order:expr, $flags:expr;)*) => {
         $(
             /// # Safety
             ///
@@ -409,12 +409,11 @@ macro_rules! complete {
             unsafe extern "C" fn $name(
                 h: Handle,
                 lock: *const c_void,
-                order: c_uint,
-                flags: c_uint,
+                $($arg: c_uint,)*
                 ctx: ContextPtr,
                 site: u32,
             ) -> bool {
-                let u = LockUse::new(lock as usize, order, flags, site);
+                let u = LockUse::new(lock as usize, $order, $flags, site);
                 // SAFETY: By the contract.
                 $operation(unsafe { call(h, ctx, site) }, u)
             }
@@ -423,9 +422,11 @@ macro_rules! complete {
 }
 
 complete! {
-    record_lock_complete => track::record_lock;
-    record_unlock_complete => track::record_unlock;
-    check_locked_complete => track::check_locked;
+    record_lock_complete(order, flags) => track::record_lock, order, flags;
+    record_unlock_complete(order, flags) => track::record_unlock, order, flags;
+    check_locked_complete(order, flags) => track::check_locked, order, flags;
+    record_lock_plain_complete(packed) => track::record_lock, packed & 0xff, packed >> 8;
+    record_unlock_plain_complete(packed) => track::record_unlock, packed & 0xff, packed >> 8;
 }
 
 fn status(result: Result) -> c_int {

@@ -49,8 +49,9 @@ void reeve_shim_set_hint(struct reeve_slot *slot)
 /* Whether the slot is the current task's, and it is the task that runs. */
 static __always_inline bool reeve_slot_is_ours(const struct reeve_slot *slot)
 {
+	/* Only we could make it ours: no READ_ONCE(), which would cost a load. */
 	return likely(in_task()) &&
-	       likely(READ_ONCE(slot->task) == (unsigned long)current);
+	       likely(data_race(slot->task) == (unsigned long)current);
 }
 
 static noinline struct reeve_thread_context *reeve_find_context(void)

@@ -75,7 +75,7 @@ safe! {
 /// An order and a mode that are known at compile time, in the form that costs least.
 pub(crate) const fn packed(order: u32, mode: u32) -> u32 {
     match pack_plain(order, mode) {
-        Some(packed) => packed as u32,
+        Some(packed) => packed,
         None => panic!("not an order and a mode"),
     }
 }

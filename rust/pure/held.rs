@@ -33,16 +33,18 @@ const HAS_KEY: u8 = 1 << 5;
 /// Keeps an index in range without a branch; indexes below [`MAX_HELD`] are unchanged.
 const MASK: usize = MAX_HELD - 1;
 
+/// The part of the word that counts entries; the rest are flags.
+const LEN: u32 = 0xff;
 /// Entries of some hierarchy do not ascend.
-const IRREGULAR: u8 = 1 << 0;
+const IRREGULAR: u32 = 1 << 8;
 /// Entries of more than one hierarchy are held.
-const MIXED: u8 = 1 << 1;
+const MIXED: u32 = 1 << 9;
 /// Tracking is disabled.
-const DISABLED: u8 = 1 << 2;
+const DISABLED: u32 = 1 << 10;
 /// Locks may be held that were not recorded.
-const TOLERANT: u8 = 1 << 3;
+const TOLERANT: u32 = 1 << 11;
 /// There is no context: the fast paths decline.
-const ABSENT: u8 = 1 << 4;
+const ABSENT: u32 = 1 << 12;
 
 /// A token that no hierarchy has, and neither does a null pointer.
 const NO_HOME: usize = 1;
@@ -109,14 +111,12 @@ pub struct Entry {
 ///   `hierarchy` is not filled in.
 ///
 /// The layout is part of the C API's `struct reeve_thread_context`; only a prefix of each array is
-/// ever initialised, which is why making one costs next to nothing. The first four bytes are read
-/// as one word by the fast paths: any flag makes it too large for them.
+/// ever initialised, which is why making one costs next to nothing. Any flag in `word`
+/// makes it too large for the fast paths.
 #[repr(C)]
 pub struct HeldLocks {
-    len: u8,
-    flags: u8,
-    /// Completes the word; always 0.
-    zero: u16,
+    /// How many entries are in use, in the low byte, and flags.
+    word: u32,
     /// The epoch of tracking that the records are of, see [`catch_up`](Self::catch_up).
     epoch: u32,
     home: usize,
@@ -138,9 +138,7 @@ impl HeldLocks {
     /// Nothing held.
     pub const fn new() -> Self {
         Self {
-            len: 0,
-            flags: 0,
-            zero: 0,
+            word: 0,
             epoch: 0,
             home: NO_HOME,
             instance: [0; MAX_HELD],
@@ -155,7 +153,7 @@ impl HeldLocks {
     /// What stands for the held locks of a thread without a context.
     pub const fn absent() -> Self {
         Self {
-            flags: ABSENT,
+            word: ABSENT,
             ..Self::new()
         }
     }
@@ -164,9 +162,7 @@ impl HeldLocks {
     /// `epoch`.
     #[inline(always)]
     pub fn reset(&mut self, epoch: u32) {
-        self.len = 0;
-        self.flags = 0;
-        self.zero = 0;
+        self.word = 0;
         self.epoch = epoch;
         self.disabled = 0;
         self.home = NO_HOME;
@@ -175,12 +171,16 @@ impl HeldLocks {
 
     /// How many entries are in use: locks, and keys of locks.
     pub fn len(&self) -> usize {
-        (self.len as usize).min(MAX_HELD)
+        ((self.word & LEN) as usize).min(MAX_HELD)
     }
 
     /// Whether no lock is held.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.word & LEN == 0
+    }
+
+    fn set_len(&mut self, len: usize) {
+        self.word = self.word & !LEN | len as u32;
     }
 
     /// The held lock at `index`; `None` where there is none.
@@ -234,7 +234,7 @@ impl HeldLocks {
 
     #[inline(always)]
     fn hierarchy_of(&self, i: usize) -> u8 {
-        if self.flags & MIXED != 0 {
+        if self.word & MIXED != 0 {
             self.hierarchy[i & MASK]
         } else {
             self.home_id
@@ -244,7 +244,7 @@ impl HeldLocks {
     /// Whether tracking is disabled for this thread now.
     #[inline(always)]
     pub fn is_disabled(&self) -> bool {
-        self.flags & DISABLED != 0
+        self.word & DISABLED != 0
     }
 
     /// Stops tracking until the matching [`enable`](Self::enable). Nests up to 65535 deep;
@@ -253,7 +253,7 @@ impl HeldLocks {
         match self.disabled.checked_add(1) {
             Some(n) => {
                 self.disabled = n;
-                self.flags |= DISABLED;
+                self.word |= DISABLED;
                 true
             }
             None => false,
@@ -266,7 +266,7 @@ impl HeldLocks {
             Some(n) => {
                 self.disabled = n;
                 if n == 0 {
-                    self.flags &= !DISABLED;
+                    self.word &= !DISABLED;
                 }
                 true
             }
@@ -287,22 +287,20 @@ impl HeldLocks {
         }
         if self.epoch != epoch {
             self.epoch = epoch;
-            self.len = 0;
-            self.flags = self.flags & !(IRREGULAR | MIXED) | TOLERANT;
+            self.word = self.word & !(LEN | IRREGULAR | MIXED) | TOLERANT;
         }
         true
     }
 
     /// Whether locks may be held that were not recorded.
     pub(super) fn is_tolerant(&self) -> bool {
-        self.flags & TOLERANT != 0
+        self.word & TOLERANT != 0
     }
 
     /// Moves the whole state into `to` and leaves nothing held and tracking enabled.
     pub fn save_into(&mut self, to: &mut Self) {
         let n = self.len();
-        to.len = n as u8;
-        to.flags = self.flags;
+        to.word = self.word;
         to.epoch = self.epoch;
         to.home_id = self.home_id;
         to.disabled = self.disabled;
@@ -315,12 +313,6 @@ impl HeldLocks {
         }
         to.lock[0] = 0;
         self.reset(self.epoch);
-    }
-
-    /// `len`, or something larger than [`MAX_HELD`] when a flag is set. One load.
-    #[inline(always)]
-    fn word(&self) -> u32 {
-        u32::from(self.len) | u32::from(self.flags) << 8 | u32::from(self.zero) << 16
     }
 
     /// Whether the last lock of an empty stack was, or all held locks are, of this hierarchy.
@@ -340,7 +332,7 @@ impl HeldLocks {
         &mut self,
         home: usize,
         instance: usize,
-        lock: u16,
+        lock: u32,
         site: u32,
         plain_after: impl FnOnce(u8) -> u64,
     ) -> bool {
@@ -348,18 +340,18 @@ impl HeldLocks {
         if self.home != home {
             return false;
         }
-        let word = self.word();
-        if word >= MAX_HELD as u32 {
+        // Any flag makes it too large.
+        if self.word >= MAX_HELD as u32 {
             return false;
         }
-        let n = word as usize;
-        if plain_after(self.lock[n] as u8) & order_mark(lock as u8) == 0 {
+        let n = self.word as usize;
+        if plain_after(self.lock[n] as u8).wrapping_shr(lock) & 1 == 0 {
             return false;
         }
         self.instance[n] = instance;
         self.site[n] = site;
-        self.lock[n + 1] = lock;
-        self.len = n as u8 + 1;
+        self.lock[n + 1] = lock as u16;
+        self.word += 1;
         true
     }
 
@@ -367,10 +359,10 @@ impl HeldLocks {
     ///
     /// `false`: declined, nothing changed.
     #[inline(always)]
-    pub fn unlock_fast(&mut self, home: usize, instance: usize, lock: u16) -> bool {
+    pub fn unlock_fast(&mut self, home: usize, instance: usize, lock: u32) -> bool {
         match self.top(home) {
-            Some(n) if self.lock[n + 1] == lock && self.instance[n] == instance => {
-                self.len = n as u8;
+            Some(n) if self.lock[n + 1] == lock as u16 && self.instance[n] == instance => {
+                self.word -= 1;
                 true
             }
             _ => false,
@@ -396,20 +388,20 @@ impl HeldLocks {
     /// The index of the last lock taken, if nothing is unusual and all are of this hierarchy.
     #[inline(always)]
     fn top(&self, home: usize) -> Option<usize> {
-        let top = self.word().wrapping_sub(1);
+        let top = self.word.wrapping_sub(1);
         (top < MAX_HELD as u32 && self.home == home).then_some(top as usize)
     }
 
     /// Makes sure that entries of this hierarchy may be added.
     fn settle(&mut self, rules: &Rules<'_>) {
-        if self.len == 0 {
-            self.flags &= !(MIXED | IRREGULAR);
+        if self.is_empty() {
+            self.word &= !(MIXED | IRREGULAR);
             self.home = rules.token;
             self.home_id = rules.id;
-        } else if self.home != rules.token && self.flags & MIXED == 0 {
+        } else if self.home != rules.token && self.word & MIXED == 0 {
             let n = self.len();
             self.hierarchy[..n].fill(self.home_id);
-            self.flags |= MIXED;
+            self.word |= MIXED;
         }
     }
 
@@ -432,10 +424,10 @@ impl HeldLocks {
             self.instance[n] = u.key as usize;
             self.lock[n + 1] = pack(u.order as u8, IS_KEY);
             self.put(n + 1, id, u, extra | HAS_KEY);
-            self.len = n as u8 + 2;
+            self.set_len(n + 2);
         } else {
             self.put(n, id, u, extra);
-            self.len = n as u8 + 1;
+            self.set_len(n + 1);
         }
         true
     }
@@ -473,7 +465,7 @@ impl HeldLocks {
         self.site.copy_within(index + 1..n, from);
         self.lock.copy_within(index + 2..n + 1, from + 1);
         self.hierarchy.copy_within(index + 1..n, from);
-        self.len = (n - (index + 1 - from)) as u8;
+        self.set_len(n - (index + 1 - from));
         self.note_regularity();
     }
 
@@ -486,9 +478,9 @@ impl HeldLocks {
                 .is_none_or(|before| (before.order, before.key) < (entry.order, entry.key))
         };
         if self.indexed().all(ascends) {
-            self.flags &= !IRREGULAR;
+            self.word &= !IRREGULAR;
         } else {
-            self.flags |= IRREGULAR;
+            self.word |= IRREGULAR;
         }
     }
 }
@@ -501,19 +493,19 @@ pub const fn pack(order: u8, how: u8) -> u16 {
 
 /// Packs a use if it is one that the fast paths know: an order that may exist, and just a mode.
 #[inline(always)]
-pub const fn pack_plain(order: u32, flags: u32) -> Option<u16> {
+pub const fn pack_plain(order: u32, flags: u32) -> Option<u32> {
     if order.wrapping_sub(1) < MAX_ORDERS && flags.wrapping_sub(1) < 2 {
-        Some((order | flags << 8) as u16)
+        Some(order | flags << 8)
     } else {
         None
     }
 }
 
-/// The mark of `order` in what [`HeldLocks::lock_fast`] asks for; orders up to [`MAX_ORDERS`] have
-/// different ones.
+/// The mark of `order` in what [`HeldLocks::lock_fast`] asks for: the bit of the order's number, 64
+/// being 0, which is no order.
 #[inline(always)]
 pub const fn order_mark(order: u8) -> u64 {
-    1u64.rotate_left(order as u32)
+    1u64.wrapping_shl(order as u32)
 }
 
 /// Whether `order`, taken right after `previous` (0: nothing) with nothing unusual held, is correct
