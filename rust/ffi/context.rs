@@ -338,17 +338,20 @@ pub(crate) unsafe fn enter(
     }
 }
 
-/// Ends the context of `task`, the current one, at `memory`; `last` sees what it holds before.
+/// Ends the context of `task`, the current one, at `memory`; `last` sees what it holds before, unless
+/// that is nothing.
 #[inline]
 pub(crate) fn leave(
     task: usize,
-    memory: *const bindings::reeve_thread_context,
+    memory: NonNull<bindings::reeve_thread_context>,
     last: impl FnOnce(Current),
 ) -> Left {
-    let context = memory.cast::<Context>().cast_mut();
-    TABLE.leave(task, context, || {
-        // INVARIANT: The table runs this only for the context that the task, the current one, has.
-        if let Some(context) = NonNull::new(context) {
+    let context = memory.cast::<Context>();
+    TABLE.leave(task, context.as_ptr(), || {
+        // SAFETY: The table runs this only for the context that the task, the current one, has.
+        let held = unsafe { &mut (*context.as_ptr()).held };
+        if !held.is_empty() && held.catch_up(epoch()) && !held.is_empty() {
+            // INVARIANT: As above.
             last(Current(context));
         }
     })

@@ -293,7 +293,7 @@ entry_points! {
     /// As [`context::enter`] wants it; a null `memory` is refused.
     fn reeve_rs_thread_context_enter(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
         let Some(memory) = NonNull::new(memory) else {
-            return track::null_context(site, Doing::Entering);
+            return track::bad_context(site, Doing::Entering);
         };
         // SAFETY: By the contract.
         track::entered(site, unsafe { context::enter(task, memory) })
@@ -301,9 +301,12 @@ entry_points! {
 
     /// # Safety
     ///
-    /// `task` must be the current one, or 0 in an interrupt.
+    /// `task` must be the current one, or 0 in an interrupt. Null is refused.
     fn reeve_rs_thread_context_leave(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-        track::leave(site, task, memory)
+        match NonNull::new(memory) {
+            Some(memory) => track::leave(site, task, memory),
+            None => track::bad_context(site, Doing::Leaving),
+        }
     }
 
     /// # Safety
@@ -314,7 +317,7 @@ entry_points! {
         match NonNull::new(memory) {
             // SAFETY: By the contract.
             Some(to) => unsafe { context::save(Current::new(ctx), to) },
-            None => track::null_context(site, Doing::Saving),
+            None => track::bad_context(site, Doing::Saving),
         }
     }
 
@@ -324,7 +327,7 @@ entry_points! {
     /// `reeve_context()`, in this very call.
     fn reeve_rs_thread_context_restore(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
         let Some(from) = NonNull::new(memory) else {
-            return track::null_context(site, Doing::Restoring);
+            return track::bad_context(site, Doing::Restoring);
         };
         // SAFETY: By the contract.
         let current = unsafe { Current::new(ctx) };

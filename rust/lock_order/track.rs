@@ -34,6 +34,7 @@ use crate::{
         violation::Violation, //
     }, //
 };
+use core::ptr::NonNull;
 use kernel::prelude::*;
 
 pub(crate) use crate::pure::doing::Doing;
@@ -172,10 +173,17 @@ fn no_lock(call: Call, order: u32) -> LockUse {
 /// See `reeve_thread_context_enter()`: reports what the enter came to.
 #[inline]
 pub(crate) fn entered(site: u32, result: Result<Entered, EnterError>) -> bool {
-    let violation = match result {
-        Ok(Entered::Outer | Entered::Inner) => return true,
-        Err(EnterError::InUse) => Violation::BadContext,
-        Err(EnterError::TableFull) => Violation::TableFull,
+    match result {
+        Ok(Entered::Outer | Entered::Inner) => true,
+        Err(error) => not_entered(site, error),
+    }
+}
+
+#[cold]
+fn not_entered(site: u32, error: EnterError) -> bool {
+    let violation = match error {
+        EnterError::InUse => Violation::BadContext,
+        EnterError::TableFull => Violation::TableFull,
     };
     report::without_hierarchy(site, Doing::Entering, violation);
     false
@@ -183,17 +191,18 @@ pub(crate) fn entered(site: u32, result: Result<Entered, EnterError>) -> bool {
 
 /// See `reeve_thread_context_leave()`.
 #[inline]
-pub(crate) fn leave(site: u32, task: usize, memory: *const bindings::reeve_thread_context) -> bool {
+pub(crate) fn leave(
+    site: u32,
+    task: usize,
+    memory: NonNull<bindings::reeve_thread_context>,
+) -> bool {
     let mut clean = true;
     let left = context::leave(task, memory, |current| {
-        clean = nothing_held(site, current, Doing::Leaving);
+        clean = report_held(site, current, Doing::Leaving);
     });
     match left {
         Left::Outer | Left::Inner => clean,
-        Left::NotEntered => {
-            report::without_hierarchy(site, Doing::Leaving, Violation::BadContext);
-            false
-        }
+        Left::NotEntered => bad_context(site, Doing::Leaving),
     }
 }
 
@@ -224,8 +233,9 @@ fn report_held(site: u32, current: Current, doing: Doing) -> bool {
     false
 }
 
-/// A null context was passed: reported; always `false`.
-pub(crate) fn null_context(site: u32, doing: Doing) -> bool {
+/// A null context was passed, or one that is not the thread's: reported; always `false`.
+#[cold]
+pub(crate) fn bad_context(site: u32, doing: Doing) -> bool {
     report::without_hierarchy(site, doing, Violation::BadContext);
     false
 }
