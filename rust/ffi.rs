@@ -5,7 +5,11 @@
 //! The shims are one macro or inline of the kernel each; `shim.h` lists them. The bindings are made
 //! by Kbuild from `bindings_helper.h`.
 
+pub(crate) mod block;
+pub(crate) mod block_stack;
+pub(crate) mod caching;
 pub(crate) mod context;
+pub(crate) mod counters;
 pub(crate) mod debugfs;
 pub(crate) mod hierarchy;
 mod lock_order;
@@ -18,6 +22,7 @@ pub(crate) mod report;
 #[cfg(reeve_kunit)]
 pub(crate) mod rwsem;
 pub(crate) mod shmem;
+pub(crate) mod shrinker;
 pub(crate) mod task;
 pub(crate) mod uapi;
 pub(crate) mod user;

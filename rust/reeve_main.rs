@@ -37,7 +37,11 @@ use crate::{
         params, //
     },
     tt::{
-        limits::Limits,
+        limits::{
+            Limits,
+            PoolCap, //
+        },
+        shrinkers::Shrinkers,
         Manager, //
     }, //
 };
@@ -54,6 +58,8 @@ module! {
 /// All state of the loaded module. Fields are dropped in order: the user's doors close first.
 struct Reeve {
     _node: Pin<KBox<Registered<OpenFile>>>,
+    _shrinkers: Shrinkers,
+    _limits: params::Watch<Manager>,
     _tt_files: tt::debugfs::Files,
     _lock_order_files: lock_order::debugfs::Files,
     _debugfs: debugfs::Root,
@@ -67,16 +73,24 @@ impl kernel::Module for Reeve {
         // A build that the tests must not let pass.
         #[cfg(reeve_break_splat)]
         kernel::warn_on!(true);
-        let manager = Manager::new(Limits::parameters(), params::devices())?;
+        let manager = Manager::new(
+            Limits::parameters(),
+            PoolCap::parameter(),
+            params::devices(),
+        )?;
         let debugfs = debugfs::Root::new();
         let tt_files = tt::debugfs::Files::new(debugfs.dir(), &manager)?;
         let lock_order_files = lock_order::debugfs::Files::new(debugfs.dir())?;
+        let shrinkers = Shrinkers::new(&manager)?;
+        let limits = params::Watch::new(manager.clone())?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),
         };
         Ok(Self {
             _node: KBox::pin_init(Registered::new(c"reeve", shared), GFP_KERNEL)?,
+            _shrinkers: shrinkers,
+            _limits: limits,
             _tt_files: tt_files,
             _lock_order_files: lock_order_files,
             _debugfs: debugfs,

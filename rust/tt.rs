@@ -7,6 +7,7 @@
 //! - [`device`]: a device's LRU of buffer objects.
 //! - [`bo`]: a buffer object and its reservation.
 //! - [`table`]: the TT, that is the pages behind an object and where its content is.
+//! - [`source`] and [`pool`]: where its pages come from and go to.
 //! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
 //!
 //! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
@@ -18,8 +19,11 @@ pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod limits;
 pub(crate) mod manager;
+pub(crate) mod pool;
 pub(crate) mod reservation;
+pub(crate) mod shrinkers;
 pub(crate) mod small_list;
+mod source;
 pub(crate) mod table;
 
 #[cfg(reeve_kunit)]

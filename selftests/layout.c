@@ -76,7 +76,9 @@ OFFSET(reeve_stats, swapins, 64);
 OFFSET(reeve_stats, swapped_pages, 72);
 OFFSET(reeve_stats, overcommits, 80);
 OFFSET(reeve_stats, lock_violations, 88);
-OFFSET(reeve_stats, reserved, 96);
+OFFSET(reeve_stats, pool_pages, 96);
+OFFSET(reeve_stats, page_pool_size, 104);
+OFFSET(reeve_stats, reserved, 112);
 
 SIZE(reeve_lock_sanity_case, 72);
 OFFSET(reeve_lock_sanity_case, name, 0);

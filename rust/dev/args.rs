@@ -36,7 +36,7 @@ impl Argument for Version {
 
 impl Argument for Stats {
     fn reserved_are_zero(&self) -> bool {
-        self.reserved == [0; 12]
+        self.reserved == [0; 10]
     }
 }
 

@@ -25,13 +25,21 @@ use crate::{
             user_ptr, //
         }, //
     },
-    pure::bo_rules::{
-        BoType,
-        Request, //
+    pure::{
+        bo_rules::{
+            BoType,
+            Creation,
+            Request, //
+        },
+        page_kind::{
+            Caching,
+            PageKind, //
+        }, //
     },
     tt::{
         bo::BoRef,
-        reservation::Reservation, //
+        reservation::Reservation,
+        table::Tt, //
     }, //
 };
 use kernel::prelude::*;
@@ -49,23 +57,34 @@ impl OpenFile {
             REEVE_BO_TYPE_SG => BoType::Sg,
             _ => return Err(EINVAL),
         };
-        if args.caching != REEVE_CACHING_CACHED {
+        let caching = match args.caching {
+            REEVE_CACHING_CACHED => Caching::Cached,
+            REEVE_CACHING_WRITE_COMBINED => Caching::WriteCombined,
+            REEVE_CACHING_UNCACHED => Caching::Uncached,
+            _ => return Err(EINVAL),
+        };
+        if args.flags & !(REEVE_BO_CREATE_ZERO_ALLOC | REEVE_BO_CREATE_DMA32) != 0 {
             return Err(EINVAL);
         }
         let zero_alloc = args.flags & REEVE_BO_CREATE_ZERO_ALLOC != 0;
-        if args.flags & !REEVE_BO_CREATE_ZERO_ALLOC != 0 || zero_alloc && ty != BoType::Device {
+        if zero_alloc && ty != BoType::Device {
             return Err(EINVAL);
         }
+        let kind = PageKind {
+            caching,
+            dma32: args.flags & REEVE_BO_CREATE_DMA32 != 0,
+        };
+        let creation = Creation::of(ty, zero_alloc).of_kind(kind).ok_or(EINVAL)?;
         // A bad size is a bad field, so it is refused before a bad device is looked up.
         let extra = args.extra_pages.into();
-        crate::tt::table::Tt::new(args.size, extra, ty, zero_alloc)?;
+        Tt::new(args.size, extra, creation)?;
         let device = self
             .manager
             .devices()
             .get(args.device as usize)
             .ok_or(ENOENT)?;
 
-        let bo = BoRef::new(device, args.size, extra, ty, zero_alloc)?;
+        let bo = BoRef::new(device, args.size, extra, ty, creation)?;
         args.handle = self.handles.insert(bo)?;
         if let Err(e) = write(arg, &args) {
             // Nobody was told its name.
@@ -220,7 +239,11 @@ fn fill_info(info: &mut BoInfo, bo: &BoRef) {
     info.pages_resident = facts.resident;
     info.pages_charged = facts.charged;
     info.flags = facts.flags;
-    info.caching = REEVE_CACHING_CACHED;
+    info.caching = match facts.kind.caching {
+        Caching::Cached => REEVE_CACHING_CACHED,
+        Caching::WriteCombined => REEVE_CACHING_WRITE_COMBINED,
+        Caching::Uncached => REEVE_CACHING_UNCACHED,
+    };
     info.pin_count = facts.pins;
     info.device = bo.device().index();
 }

@@ -35,7 +35,9 @@ impl OpenFile {
     pub(super) fn version(&self, v: &mut Version) -> Result {
         v.abi_major = REEVE_ABI_MAJOR;
         v.abi_minor = REEVE_ABI_MINOR;
-        v.features = u64::from(REEVE_FEATURE_LOCK_ORDER | REEVE_FEATURE_PAGE_ACCOUNTING);
+        v.features = u64::from(
+            REEVE_FEATURE_LOCK_ORDER | REEVE_FEATURE_PAGE_ACCOUNTING | REEVE_FEATURE_PAGE_POOL,
+        );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);
         }
@@ -65,6 +67,8 @@ impl OpenFile {
         s.swapped_pages = statistics.swapped_pages.get();
         s.overcommits = statistics.overcommits.get();
         s.lock_violations = lock_order::total_violations();
+        s.pool_pages = self.manager.pool().kept();
+        s.page_pool_size = self.manager.pool().cap();
         Ok(())
     }
 

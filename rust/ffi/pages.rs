@@ -2,16 +2,25 @@
 
 //! A TT's pages, and the compact directory that leads to them.
 //!
-//! C original: `ttm_pool_alloc()` and `ttm_pool_free()` without the pool.
+//! C original: the array of pages in `struct ttm_tt`.
 
 use super::{
     bindings as shim,
+    block::Block,
+    caching::{
+        self,
+        Batch,
+        Freer, //
+    },
     task, //
 };
 use crate::{
-    pure::page_runs::{
-        self,
-        Layout, //
+    pure::{
+        page_kind::{
+            Caching,
+            PageKind, //
+        },
+        page_runs::Layout, //
     },
     tt::small_list::SmallList, //
 };
@@ -40,87 +49,143 @@ pub(crate) fn low_ram() -> u64 {
     unsafe { shim::reeve_shim_low_ram() as u64 }
 }
 
+/// How many memory nodes there may be; nodes are numbered from 0.
+pub(crate) fn nodes() -> usize {
+    // SAFETY: Reads a variable; no requirements.
+    unsafe { shim::reeve_shim_nr_nodes() as usize }
+}
+
+/// The memory node nearest to the processor that runs this; it may be another one at once.
+#[inline]
+pub(crate) fn local_node() -> usize {
+    // SAFETY: Reads a per-CPU variable, of whichever CPU; no requirements.
+    usize::try_from(unsafe { shim::reeve_shim_local_node() }).unwrap_or(0)
+}
+
 /// Owns pages, in blocks of powers of two.
 ///
 /// It costs a pointer per block, and none on the heap while there are few blocks.
 ///
 /// # Invariants
 ///
-/// `blocks` has as many entries as `layout` has blocks. Entry `i` is the first page of a block, of
-/// the order that `layout` has for it, that came from `alloc_pages()`, is ours and is in no other
-/// entry.
+/// `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`], is
+/// of the order that `layout` has for it, and is owned by this directory and in no other entry. The
+/// first `settled` entries are of kind `kind`, the others are of the same memory but cached.
 pub(crate) struct PageDirectory {
     layout: Layout,
-    blocks: SmallList<Block>,
+    blocks: SmallList<First>,
+    settled: usize,
+    kind: PageKind,
 }
 
 /// The first page of a block; null in unused entries only.
 #[derive(Clone, Copy)]
-struct Block(*mut bindings::page);
+struct First(*mut bindings::page);
 
 // SAFETY: Pages can be used and freed by any task.
-unsafe impl Send for Block {}
-// SAFETY: A block is just the name of its pages; access to their content is up to `PageDirectory`.
-unsafe impl Sync for Block {}
+unsafe impl Send for First {}
+// SAFETY: It is just the name of a block's pages; access to their content is up to
+// `PageDirectory`.
+unsafe impl Sync for First {}
 
 impl PageDirectory {
-    /// Has no pages.
+    /// Has no pages; those it will have are to be of kind `kind`.
     #[inline]
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(kind: PageKind) -> Self {
         // INVARIANT: No blocks.
         Self {
             layout: Layout::new(),
-            blocks: SmallList::new(Block(core::ptr::null_mut())),
+            blocks: SmallList::new(First(core::ptr::null_mut())),
+            settled: 0,
+            kind,
         }
     }
 
-    /// Allocates `pages` pages, cleared if `clear`; otherwise they show what was in them last.
+    /// Appends a block, which is of the directory's kind or still cached.
     ///
-    /// `ENOMEM`: not that many to be had; no process is killed for them. `EINTR`: a fatal signal
-    /// arrived. Either way none are left allocated. May sleep; holds no lock, and reclaim may run.
-    pub(crate) fn allocate(pages: u64, clear: bool) -> Result<Self> {
-        let mut directory = Self::new();
-        let mut missing = pages;
-        let mut order = page_runs::MAX_ORDER;
-
-        while missing != 0 {
-            if !directory.blocks.is_empty() {
-                task::breathe()?;
+    /// `ENOMEM`: no memory for its entry; the block is freed. `EINVAL`: it does not fit: its order
+    /// is above the last block's, it is of the wrong kind, or it is settled behind one that is not.
+    /// May sleep.
+    #[inline]
+    pub(crate) fn push(&mut self, block: Block) -> Result {
+        let settled = block.kind() == self.kind;
+        if settled {
+            if self.settled != self.layout.blocks() {
+                return Err(EINVAL);
             }
-            order = page_runs::order_for(missing, order);
-            order = directory.add_block(order, clear)?;
-            missing -= 1 << order;
+        } else if block.kind().caching != Caching::Cached || block.kind().dma32 != self.kind.dma32 {
+            return Err(EINVAL);
         }
-        Ok(directory)
+        let slot = self.blocks.reserve()?;
+        if !self.layout.push(block.order()) {
+            return Err(EINVAL);
+        }
+        // INVARIANT: One more entry in both; the block was owned by our caller and is of this
+        // order. If it is settled, so are all before it.
+        slot.fill(First(block.into_raw().as_ptr()));
+        if settled {
+            self.settled += 1;
+        }
+        Ok(())
     }
 
-    /// Adds a block of at most `order`, which must not exceed the last block's, and answers its
-    /// order.
-    fn add_block(&mut self, mut order: u32, clear: bool) -> Result<u32> {
-        let clear = if clear { shim::REEVE_GFP_CLEAR } else { 0 };
-        let slot = self.blocks.reserve()?;
-        loop {
-            let flags = clear
-                | if order == 0 {
-                    shim::REEVE_GFP_PAGE
-                } else {
-                    shim::REEVE_GFP_BLOCK
-                };
-            // SAFETY: We may sleep, and are not in interrupt context.
-            let first = unsafe { bindings::alloc_pages(flags, order) };
-            if !first.is_null() {
-                if !self.layout.push(order) {
-                    // SAFETY: The block is ours and was just allocated with this order.
-                    unsafe { bindings::__free_pages(first, order) };
-                    return Err(ENOMEM);
-                }
-                // INVARIANT: One more entry in both; the block is new, ours and of this order, and
-                // `Layout` took it as its last one.
-                slot.fill(Block(first));
-                return Ok(order);
-            }
-            order = order.checked_sub(1).ok_or(ENOMEM)?;
+    /// Takes the last block off, if there is one.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<Block> {
+        let first = NonNull::new(self.blocks.pop()?.0)?;
+        let order = self.layout.pop()?;
+        let mut kind = self.kind;
+        if self.settled > self.layout.blocks() {
+            self.settled = self.layout.blocks();
+        } else {
+            kind.caching = Caching::Cached;
         }
+        // SAFETY: By the type invariant the last entry was a block of this order that we owned,
+        // and of our kind if it was among the settled ones.
+        // INVARIANT: One entry less in both.
+        Some(unsafe { Block::from_raw(first, order, kind) })
+    }
+
+    /// Whether there are blocks that are still cached and should not be.
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled == self.layout.blocks()
+    }
+
+    /// Gives all blocks the directory's caching.
+    ///
+    /// `ENOMEM`: no memory; those that were cached still are. May sleep.
+    pub(crate) fn settle(&mut self, batch: &mut Batch) -> Result {
+        let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
+        let unsettled = blocks
+            .skip(self.settled)
+            .filter_map(|(first, order)| Some((NonNull::new(first.0)?, order)));
+        // SAFETY: By the type invariant these blocks are ours, and we are borrowed exclusively.
+        unsafe { batch.change(unsettled, self.kind.caching) }?;
+        // INVARIANT: They are of our kind now.
+        self.settled = self.layout.blocks();
+        Ok(())
+    }
+
+    /// How many pages are settled at once.
+    pub(crate) const SETTLE_BATCH: u64 = caching::BATCH as u64;
+
+    /// What kind of pages it has.
+    #[inline]
+    pub(crate) fn kind(&self) -> PageKind {
+        self.kind
+    }
+
+    /// How many blocks it has.
+    #[inline]
+    pub(crate) fn blocks(&self) -> usize {
+        self.layout.blocks()
+    }
+
+    /// The order of the last block; what is pushed next may not be larger. `None`: no blocks.
+    #[inline]
+    pub(crate) fn last_order(&self) -> Option<u32> {
+        self.layout.last_order()
     }
 
     /// How many pages it has.
@@ -149,10 +214,10 @@ impl PageDirectory {
 
     fn find(&self, index: u64) -> Option<NonNull<bindings::page>> {
         let place = self.layout.locate(index)?;
-        let block = self.blocks.as_slice().get(place.block)?;
+        let first = self.blocks.as_slice().get(place.block)?;
         // SAFETY: By the type invariant the block has `2^place.order` pages, `place.page` is less
         // than that, and the `struct page`s of a block lie side by side.
-        NonNull::new(unsafe { block.0.add(place.page) })
+        NonNull::new(unsafe { first.0.add(place.page) })
     }
 
     /// All pages in order.
@@ -173,25 +238,41 @@ impl PageDirectory {
     #[inline]
     fn raw_iter(&self) -> impl Iterator<Item = NonNull<bindings::page>> + '_ {
         let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
-        blocks.flat_map(|(block, order)| {
+        blocks.flat_map(|(first, order)| {
             // SAFETY: By the type invariant the block has `2^order` pages, whose `struct page`s
             // lie side by side; none is null.
-            (0..1usize << order).map(|i| unsafe { NonNull::new_unchecked(block.0.add(i)) })
+            (0..1usize << order).map(|i| unsafe { NonNull::new_unchecked(first.0.add(i)) })
         })
+    }
+
+    /// Gives all pages back to the system. May sleep.
+    pub(crate) fn release(&mut self) {
+        if self.kind.caching == Caching::Cached {
+            self.release_to(drop);
+        } else {
+            let mut freer = Freer::new();
+            self.release_to(|block| freer.free(block));
+        }
+    }
+
+    /// Gives all blocks to `to`, last first. May sleep.
+    #[inline]
+    pub(crate) fn release_to(&mut self, mut to: impl FnMut(Block)) {
+        let mut given = 0;
+        while let Some(block) = self.pop() {
+            to(block);
+            given += 1;
+            if given % FREE_BATCH == 0 {
+                task::cond_resched();
+            }
+        }
     }
 }
 
 impl Drop for PageDirectory {
+    #[inline]
     fn drop(&mut self) {
-        let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
-        for (i, (block, order)) in blocks.enumerate() {
-            if i % FREE_BATCH == FREE_BATCH - 1 {
-                task::cond_resched();
-            }
-            // SAFETY: By the type invariant the block is ours and of this order. Nobody looks at
-            // it again, for all borrows of `self` have ended.
-            unsafe { bindings::__free_pages(block.0, order) };
-        }
+        self.release();
     }
 }
 
@@ -204,6 +285,13 @@ impl Drop for PageDirectory {
 pub(crate) struct PageRef<'a>(NonNull<bindings::page>, PhantomData<&'a PageDirectory>);
 
 impl PageRef<'_> {
+    /// How the kernel's mapping of it is cached, in the architecture's own terms; 0: as any memory.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn cache_bits(&self) -> usize {
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { shim::reeve_shim_page_cache_bits(self.0.as_ptr()) }
+    }
+
     /// The page.
     #[inline]
     pub(super) fn as_ptr(&self) -> *mut bindings::page {

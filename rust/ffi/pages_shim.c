@@ -1,12 +1,91 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/nodemask.h>
+#include <linux/topology.h>
+#ifdef CONFIG_X86
+#include <asm/set_memory.h>
+#endif
 
+#include "../uapi/reeve.h"
 #include "tt_shim.h"
 
 void reeve_shim_copy_highpage(struct page *to, struct page *from)
 {
 	copy_highpage(to, from);
+}
+
+void reeve_shim_clear_pages(struct page *first, unsigned long count)
+{
+	while (count--)
+		clear_highpage(first++);
+}
+
+int reeve_shim_page_node(struct page *page)
+{
+	return page_to_nid(page);
+}
+
+unsigned long reeve_shim_page_private(struct page *page)
+{
+	return page_private(page);
+}
+
+void reeve_shim_set_page_private(struct page *page, unsigned long value)
+{
+	set_page_private(page, value);
+}
+
+int reeve_shim_local_node(void)
+{
+	return numa_mem_id();
+}
+
+unsigned int reeve_shim_nr_nodes(void)
+{
+	return nr_node_ids;
+}
+
+int reeve_shim_set_pages_array(struct page **pages, int count,
+			       unsigned int caching)
+{
+#ifdef CONFIG_X86
+	switch (caching) {
+	case REEVE_CACHING_WRITE_COMBINED:
+		return set_pages_array_wc(pages, count);
+	case REEVE_CACHING_UNCACHED:
+		return set_pages_array_uc(pages, count);
+	default:
+		return set_pages_array_wb(pages, count);
+	}
+#else
+	return 0;
+#endif
+}
+
+void reeve_shim_set_pages_wb(struct page *first, int count)
+{
+#ifdef CONFIG_X86
+	if (!PageHighMem(first))
+		set_pages_wb(first, count);
+#endif
+}
+
+unsigned long reeve_shim_page_cache_bits(struct page *page)
+{
+#ifdef CONFIG_X86
+	unsigned int level;
+	pte_t *pte = lookup_address((unsigned long)page_address(page), &level);
+
+	if (!pte)
+		return 0;
+	/* In a large page's entry the bit for PAT says that it is one. */
+	return pte_flags(*pte) & (level == PG_LEVEL_4K ?
+					  _PAGE_CACHE_MASK :
+					  _PAGE_PWT | _PAGE_PCD | _PAGE_PAT_LARGE);
+#else
+	return 0;
+#endif
 }
 
 unsigned long reeve_shim_total_ram(void)

@@ -6,6 +6,13 @@
 //! variables; see `params_shim.c`.
 
 use super::bindings;
+use crate::lock_order::with_context;
+use kernel::{
+    error::to_result,
+    ffi::c_void,
+    prelude::*,
+    sync::Arc, //
+};
 
 /// `pages_limit` in pages; 0: the default.
 #[inline]
@@ -19,6 +26,19 @@ pub(crate) fn pages_limit() -> u64 {
 pub(crate) fn dma32_pages_limit() -> u64 {
     // SAFETY: Reads a variable once; no requirements.
     unsafe { bindings::reeve_shim_param_dma32_pages_limit() as u64 }
+}
+
+/// `page_pool_size` in pages; 0: the default.
+#[inline]
+pub(crate) fn page_pool_size() -> u64 {
+    // SAFETY: Reads a variable once; no requirements.
+    unsafe { bindings::reeve_shim_param_page_pool_size() as u64 }
+}
+
+/// Sets `page_pool_size`, as if written in sysfs.
+pub(crate) fn set_page_pool_size(pages: u64) {
+    // SAFETY: Writes a variable once; no requirements.
+    unsafe { bindings::reeve_shim_param_set_page_pool_size(saturate(pages)) }
 }
 
 /// Sets `pages_limit`, as if written in sysfs.
@@ -47,4 +67,42 @@ pub(crate) fn devices() -> usize {
 
 fn saturate(pages: u64) -> usize {
     usize::try_from(pages).unwrap_or(usize::MAX)
+}
+
+/// Wants to know when somebody wrote a limit in sysfs.
+pub(crate) trait Watcher: Send + Sync + 'static {
+    /// A limit was written. Called in a context of its own, one call at a time; may sleep, and the
+    /// writer does not wait for it.
+    fn limits_written(&self);
+}
+
+/// Keeps a [`Watcher`] told; dropping it ends that, after a call in progress.
+pub(crate) struct Watch<T: Watcher> {
+    _watcher: Arc<T>,
+}
+
+impl<T: Watcher> Watch<T> {
+    /// Has `watcher` told. `EBUSY`: somebody is, or was, already. May sleep.
+    pub(crate) fn new(watcher: Arc<T>) -> Result<Self> {
+        let data = Arc::as_ptr(&watcher).cast_mut().cast();
+        // SAFETY: `data` points to a live `T` until `drop` has unwatched, for `self` owns it.
+        to_result(unsafe { bindings::reeve_shim_params_watch(Some(written::<T>), data) })?;
+        Ok(Self { _watcher: watcher })
+    }
+}
+
+impl<T: Watcher> Drop for Watch<T> {
+    fn drop(&mut self) {
+        // SAFETY: We are in task context and may sleep.
+        unsafe { bindings::reeve_shim_params_unwatch() };
+    }
+}
+
+/// # Safety
+///
+/// `data` must point to a live `T`.
+unsafe extern "C" fn written<T: Watcher>(data: *mut c_void) {
+    // SAFETY: By the contract.
+    let watcher = unsafe { &*data.cast::<T>() };
+    with_context(|| watcher.limits_written());
 }

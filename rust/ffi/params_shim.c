@@ -1,9 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Parameters of page accounting, readable and writable in sysfs. */
 #include <linux/compiler.h>
+#include <linux/module.h>
 #include <linux/moduleparam.h>
+#include <linux/workqueue.h>
 
 #include "tt_shim.h"
+
+/* Who wants to know of new limits. Changed under the parameters' lock. */
+static void (*reeve_watcher)(void *data);
+static void *reeve_watcher_data;
+
+static void reeve_params_changed(struct work_struct *work)
+{
+	/* Only queued while there is one, who waits for us before it goes. */
+	reeve_watcher(reeve_watcher_data);
+}
+
+static DECLARE_WORK(reeve_params_work, reeve_params_changed);
+
+int reeve_shim_params_watch(void (*fn)(void *data), void *data)
+{
+	int ret = -EBUSY;
+
+	kernel_param_lock(THIS_MODULE);
+	if (!reeve_watcher) {
+		reeve_watcher_data = data;
+		reeve_watcher = fn;
+		ret = 0;
+	}
+	kernel_param_unlock(THIS_MODULE);
+	return ret;
+}
+
+static bool reeve_unwatching;
+
+void reeve_shim_params_unwatch(void)
+{
+	kernel_param_lock(THIS_MODULE);
+	reeve_unwatching = true;
+	kernel_param_unlock(THIS_MODULE);
+	cancel_work_sync(&reeve_params_work);
+}
+
+/* A limit: writing it has the watcher look, without the writer waiting for it. */
+static int reeve_limit_set(const char *value, const struct kernel_param *kp)
+{
+	int ret = param_set_ulong(value, kp);
+
+	/* Called under the parameters' lock. */
+	if (!ret && reeve_watcher && !reeve_unwatching)
+		queue_work(system_dfl_wq, &reeve_params_work);
+	return ret;
+}
+
+static const struct kernel_param_ops reeve_limit_ops = {
+	.set = reeve_limit_set,
+	.get = param_get_ulong,
+};
+
+static unsigned long page_pool_size;
+module_param_cb(page_pool_size, &reeve_limit_ops, &page_pool_size, 0644);
+MODULE_PARM_DESC(page_pool_size,
+		 "Free pages that the pool keeps at most (0: half of memory)");
 
 static unsigned long pages_limit;
 module_param(pages_limit, ulong, 0644);
@@ -23,6 +82,30 @@ MODULE_PARM_DESC(enable_builtin_tests,
 static unsigned int devices = 1;
 module_param(devices, uint, 0444);
 MODULE_PARM_DESC(devices, "Number of devices, 1 to 8 (default 1)");
+
+unsigned long reeve_shim_param_page_pool_size(void)
+{
+	return READ_ONCE(page_pool_size);
+}
+
+void reeve_shim_param_set_page_pool_size(unsigned long pages)
+{
+	WRITE_ONCE(page_pool_size, pages);
+}
+
+static u64 reeve_limit(unsigned long set, u64 fallback)
+{
+	return set ? set : fallback;
+}
+
+bool reeve_shim_over_limit(const struct reeve_counters *c, u64 default_pages,
+			   u64 default_dma32)
+{
+	return (u64)atomic64_read(&c->pages) >
+		       reeve_limit(READ_ONCE(pages_limit), default_pages) ||
+	       (u64)atomic64_read(&c->dma32) >
+		       reeve_limit(READ_ONCE(dma32_pages_limit), default_dma32);
+}
 
 unsigned long reeve_shim_param_pages_limit(void)
 {

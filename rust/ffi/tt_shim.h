@@ -3,6 +3,7 @@
 #ifndef _REEVE_TT_SHIM_H
 #define _REEVE_TT_SHIM_H
 
+#include <linux/atomic.h>
 #include <linux/gfp.h>
 #include <linux/types.h>
 
@@ -22,18 +23,80 @@ static const gfp_t __maybe_unused REEVE_GFP_PAGE =
 static const gfp_t __maybe_unused REEVE_GFP_BLOCK =
 	(GFP_HIGHUSER & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY |
 	__GFP_NOMEMALLOC | __GFP_NOWARN;
+static const gfp_t __maybe_unused REEVE_GFP_PAGE_DMA32 =
+	GFP_USER | GFP_DMA32 | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
+static const gfp_t __maybe_unused REEVE_GFP_BLOCK_DMA32 =
+	((GFP_USER | GFP_DMA32) & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY |
+	__GFP_NOMEMALLOC | __GFP_NOWARN;
 static const gfp_t __maybe_unused REEVE_GFP_CLEAR = __GFP_ZERO;
 
 void reeve_shim_copy_highpage(struct page *to, struct page *from);
+void reeve_shim_clear_pages(struct page *first, unsigned long count);
+int reeve_shim_page_node(struct page *page);
+unsigned long reeve_shim_page_private(struct page *page);
+void reeve_shim_set_page_private(struct page *page, unsigned long value);
+int reeve_shim_local_node(void);
+unsigned int reeve_shim_nr_nodes(void);
+/* @caching: REEVE_CACHING_*; nothing to do where mappings need not agree. */
+int reeve_shim_set_pages_array(struct page **pages, int count,
+			       unsigned int caching);
+void reeve_shim_set_pages_wb(struct page *first, int count);
+/* How the kernel's mapping of it is cached; 0: as any memory. For tests. */
+unsigned long reeve_shim_page_cache_bits(struct page *page);
 unsigned long reeve_shim_total_ram(void);
 unsigned long reeve_shim_low_ram(void);
+
+/* counters_shim.c; rust/ffi/counters.rs has the same fields. */
+struct reeve_counters {
+	atomic64_t pages;
+	atomic64_t dma32;
+	atomic64_t in_flight;
+	atomic64_t begun;
+	atomic64_t finished;
+};
+
+void reeve_shim_charge(struct reeve_counters *c, u64 pages, u64 dma32);
+void reeve_shim_uncharge(struct reeve_counters *c, u64 pages, u64 dma32);
 
 /* shmem_shim.c */
 struct file *reeve_shim_shmem_create(const char *name, loff_t size);
 struct page *reeve_shim_shmem_page(struct file *file, pgoff_t index, gfp_t gfp);
 void reeve_shim_put_page(struct page *page);
 
+/* shrinker_shim.c */
+struct shrinker;
+
+struct reeve_shrinker_ops {
+	unsigned long (*count)(void *data, int node);
+	unsigned long (*scan)(void *data, int node, unsigned long pages,
+			      gfp_t gfp);
+	void *data;
+	long batch;
+	int seeks;
+};
+
+/* Registers it, too; @ops stays until shrinker_free(). */
+struct shrinker *reeve_shim_shrinker_new(const char *name,
+					 const struct reeve_shrinker_ops *ops);
+void reeve_shim_fs_reclaim_acquire(void);
+void reeve_shim_fs_reclaim_release(void);
+bool reeve_shim_gfp_may_fs(gfp_t gfp);
+bool reeve_shim_gfp_may_io(gfp_t gfp);
+long reeve_shim_free_swap(void);
+bool reeve_shim_is_kswapd(void);
+
 /* params_shim.c */
+bool reeve_shim_over_limit(const struct reeve_counters *c, u64 default_pages,
+			   u64 default_dma32);
+unsigned long reeve_shim_param_page_pool_size(void);
+void reeve_shim_param_set_page_pool_size(unsigned long pages);
+/*
+ * Has @fn(@data) called, in process context and one call at a time, after a
+ * limit was written in sysfs. Once only: EBUSY. Unwatching waits for a call in
+ * progress.
+ */
+int reeve_shim_params_watch(void (*fn)(void *data), void *data);
+void reeve_shim_params_unwatch(void);
 unsigned long reeve_shim_param_pages_limit(void);
 unsigned long reeve_shim_param_dma32_pages_limit(void);
 void reeve_shim_param_set_pages_limit(unsigned long pages);

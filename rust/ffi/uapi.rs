@@ -23,14 +23,18 @@ pub(crate) mod consts {
     pub(crate) use super::bindings::{
         REEVE_ABI_MAJOR,
         REEVE_ABI_MINOR,
+        REEVE_BO_CREATE_DMA32,
         REEVE_BO_CREATE_ZERO_ALLOC,
         REEVE_BO_TYPE_DEVICE,
         REEVE_BO_TYPE_KERNEL,
         REEVE_BO_TYPE_SG,
         REEVE_CACHING_CACHED,
+        REEVE_CACHING_UNCACHED,
+        REEVE_CACHING_WRITE_COMBINED,
         REEVE_FEATURE_LOCK_ORDER,
         REEVE_FEATURE_LOCK_SANITY,
         REEVE_FEATURE_PAGE_ACCOUNTING,
+        REEVE_FEATURE_PAGE_POOL,
         REEVE_IOC_MAGIC,
         REEVE_NR_BO_CREATE,
         REEVE_NR_BO_DESTROY,
@@ -59,6 +63,7 @@ const _: () = {
     assert!(bindings::REEVE_BO_ZERO_ALLOC == flags::ZERO_ALLOC);
     assert!(bindings::REEVE_BO_EXTERNAL == flags::EXTERNAL);
     assert!(bindings::REEVE_BO_ON_LRU == flags::ON_LRU);
+    assert!(bindings::REEVE_BO_DMA32 == flags::DMA32);
 };
 
 /// Implements the two traits for structs whose size is the sum of their fields'.

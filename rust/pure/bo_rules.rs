@@ -2,7 +2,10 @@
 
 //! What may be asked of a buffer object, by its type, state and pins.
 
-use super::tt_state::State;
+use super::{
+    page_kind::PageKind,
+    tt_state::State, //
+};
 
 /// What a buffer object is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Creation {
     pub zero_alloc: bool,
     /// Its pages belong to somebody else: none are allocated and none counted.
     pub external: bool,
+    /// What kind of pages it gets.
+    pub kind: PageKind,
 }
 
 impl Creation {
@@ -33,16 +38,28 @@ impl Creation {
             BoType::Device => Self {
                 zero_alloc,
                 external: false,
+                kind: PageKind::CACHED,
             },
             BoType::Kernel => Self {
                 zero_alloc: false,
                 external: false,
+                kind: PageKind::CACHED,
             },
             BoType::Sg => Self {
                 zero_alloc: false,
                 external: true,
+                kind: PageKind::CACHED,
             },
         }
+    }
+
+    /// The same with pages of another kind; `None`: somebody else's pages are not from any
+    /// particular memory.
+    pub const fn of_kind(self, kind: PageKind) -> Option<Self> {
+        if self.external && kind.dma32 {
+            return None;
+        }
+        Some(Self { kind, ..self })
     }
 }
 
@@ -202,6 +219,8 @@ pub mod flags {
     pub const EXTERNAL: u32 = 1 << 4;
     /// Global swapout may take it.
     pub const ON_LRU: u32 = 1 << 7;
+    /// Its pages are from the lowest 4 GiB.
+    pub const DMA32: u32 = 1 << 8;
 }
 
 /// The flags of a TT, derived from what it was made for and where its content is.
@@ -222,5 +241,6 @@ pub const fn flags_of(creation: Creation, state: State) -> u32 {
     } else {
         0
     };
-    from_state | zero | external
+    let dma32 = if creation.kind.dma32 { flags::DMA32 } else { 0 };
+    from_state | zero | external | dma32
 }

@@ -23,6 +23,8 @@ macro_rules! own_lock_orders {
             mutex DeviceList,
             /// A device's lists of populated buffer objects, the LRU among them.
             spinlock DeviceLru,
+            /// A memory node's free pages in the pool.
+            spinlock PoolNode,
             /// The turn to look at other threads' held locks.
             turn ContextReader,
         } }

@@ -10,7 +10,8 @@
 /// The largest order asked for; 2 MiB blocks on x86-64, where larger ones map no better.
 pub const MAX_ORDER: u32 = 9;
 
-const ORDERS: usize = MAX_ORDER as usize + 1;
+/// How many orders there are.
+pub const ORDERS: usize = MAX_ORDER as usize + 1;
 
 /// Where a page is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,16 +35,28 @@ pub fn order_for(missing: u64, limit: u32) -> u32 {
 }
 
 /// How many blocks of each order a directory has.
+///
+/// # Invariants
+///
+/// `pages` is the sum over all blocks of their pages, `len` the number of blocks. If there are any,
+/// `last` is the lowest order that has some.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     blocks: [u32; ORDERS],
+    pages: u64,
+    len: usize,
+    last: u32,
 }
 
 impl Layout {
     /// Of a directory without blocks.
     pub const fn new() -> Self {
+        // INVARIANT: No blocks, no pages.
         Self {
             blocks: [0; ORDERS],
+            pages: 0,
+            len: 0,
+            last: 0,
         }
     }
 
@@ -52,36 +65,60 @@ impl Layout {
     /// `false`, and nothing changed: the order is too large, it is larger than the last block's,
     /// or there are 2^32 - 1 blocks of it.
     #[must_use]
+    #[inline]
     pub fn push(&mut self, order: u32) -> bool {
-        let Some((slot, lower)) = self
-            .blocks
-            .get_mut(..=order as usize)
-            .and_then(|upto| upto.split_last_mut())
-        else {
+        if self.len != 0 && order > self.last {
+            return false;
+        }
+        let Some(slot) = self.blocks.get_mut(order as usize) else {
             return false;
         };
-        if lower.iter().any(|&n| n != 0) {
+        let Some(n) = slot.checked_add(1) else {
             return false;
+        };
+        // INVARIANT: No lower order has blocks, as `last` says, or there are none at all.
+        *slot = n;
+        self.pages += 1 << order;
+        self.len += 1;
+        self.last = order;
+        true
+    }
+
+    /// Takes the last block off the directory and answers its order; `None`: there is none.
+    #[inline]
+    pub fn pop(&mut self) -> Option<u32> {
+        if self.len == 0 {
+            return None;
         }
-        match slot.checked_add(1) {
-            Some(n) => {
-                *slot = n;
-                true
-            }
-            None => false,
+        let order = self.last;
+        let slot = self.blocks.get_mut(order as usize)?;
+        *slot -= 1;
+        self.pages -= 1 << order;
+        self.len -= 1;
+        // INVARIANT: The orders below `order` have no blocks; the next that has some is above.
+        if *slot == 0 && self.len != 0 {
+            self.last = (order..ORDERS as u32)
+                .find(|&higher| self.blocks.get(higher as usize).is_some_and(|&n| n != 0))?;
         }
+        Some(order)
     }
 
     /// Blocks altogether.
+    #[inline]
     pub fn blocks(&self) -> usize {
-        self.blocks.iter().map(|&n| n as usize).sum()
+        self.len
     }
 
     /// Pages altogether.
+    #[inline]
     pub fn pages(&self) -> u64 {
-        self.descending()
-            .map(|(order, n)| u64::from(n) << order)
-            .sum()
+        self.pages
+    }
+
+    /// The order of the last block; `None`: there is none.
+    #[inline]
+    pub fn last_order(&self) -> Option<u32> {
+        (self.len != 0).then_some(self.last)
     }
 
     /// Where the page `index` is; `None`: not in this directory.
@@ -104,13 +141,13 @@ impl Layout {
     }
 
     /// The order of every block, in directory order.
-    pub fn orders(&self) -> impl Iterator<Item = u32> + '_ {
+    pub fn orders(&self) -> impl Iterator<Item = u32> + Clone + '_ {
         self.descending()
             .flat_map(|(order, n)| core::iter::repeat_n(order, n as usize))
     }
 
     /// `(order, blocks)` from the largest order down.
-    fn descending(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+    fn descending(&self) -> impl Iterator<Item = (u32, u32)> + Clone + '_ {
         (0..ORDERS as u32).zip(self.blocks.iter().copied()).rev()
     }
 }

@@ -18,7 +18,10 @@ use crate::{
         declared::BoReservation,
         typed::Mutex, //
     },
-    pure::bo_rules::BoType,
+    pure::bo_rules::{
+        BoType,
+        Creation, //
+    },
 };
 use core::ops::Deref;
 use kernel::{
@@ -125,9 +128,9 @@ impl BoRef {
         size: u64,
         extra: u64,
         ty: BoType,
-        zero_alloc: bool,
+        creation: Creation,
     ) -> Result<Self> {
-        let tt = Tt::new(size, extra, ty, zero_alloc)?;
+        let tt = Tt::new(size, extra, creation)?;
         Self::with_tt(device, size, ty, Some(tt))
     }
 

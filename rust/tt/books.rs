@@ -3,10 +3,12 @@
 //! The counters of page accounting.
 
 use super::limits::Limits;
-use crate::pure::accounting::{
-    self,
-    Amount,
-    Sample, //
+use crate::{
+    ffi::counters::Counters,
+    pure::accounting::{
+        Amount,
+        Sample, //
+    }, //
 };
 use kernel::sync::{
     atomic::{
@@ -22,7 +24,7 @@ use kernel::sync::{
 pub(crate) struct Event(Atomic<u64>);
 
 impl Event {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self(Atomic::new(0))
     }
 
@@ -65,12 +67,7 @@ pub(crate) struct Statistics {
 /// Any context; nothing here sleeps or locks. Only [`super::charge::Charge`] and the devices' lists
 /// change the page counters, through [`Books::change`].
 pub(crate) struct Books {
-    pages: Atomic<u64>,
-    dma32: Atomic<u64>,
-    /// Of `pages`, those of charges that are in no device's list.
-    in_flight: Atomic<u64>,
-    begun: Atomic<u64>,
-    finished: Atomic<u64>,
+    counters: Counters,
     objects: Atomic<u64>,
     /// What happened so far.
     pub(crate) statistics: Statistics,
@@ -85,11 +82,7 @@ impl Books {
     /// Opens books with everything at 0.
     pub(crate) const fn new(limits: Limits) -> Self {
         Self {
-            pages: Atomic::new(0),
-            dma32: Atomic::new(0),
-            in_flight: Atomic::new(0),
-            begun: Atomic::new(0),
-            finished: Atomic::new(0),
+            counters: Counters::new(),
             objects: Atomic::new(0),
             statistics: Statistics {
                 populates: Event::new(),
@@ -107,15 +100,15 @@ impl Books {
     #[inline]
     pub(crate) fn counted(&self) -> Amount {
         Amount {
-            pages: self.pages.load(Relaxed),
-            dma32: self.dma32.load(Relaxed),
+            pages: self.counters.pages.load(Relaxed),
+            dma32: self.counters.dma32.load(Relaxed),
         }
     }
 
     /// Whether more is counted than may be.
     #[inline]
     pub(crate) fn over_limit(&self) -> bool {
-        accounting::over_limit(self.counted(), self.limits.get())
+        self.limits.exceeded_by(&self.counters)
     }
 
     /// Buffer objects alive.
@@ -133,15 +126,27 @@ impl Books {
         self.objects.fetch_sub(1u64, Relaxed);
     }
 
+    /// Counts a new charge, in flight.
+    #[inline]
+    pub(super) fn charge(&self, amount: Amount) {
+        self.counters.charge(amount.pages, amount.dma32);
+    }
+
+    /// Takes back a charge, or a part of one, that is in flight.
+    #[inline]
+    pub(super) fn uncharge(&self, amount: Amount) {
+        self.counters.uncharge(amount.pages, amount.dma32);
+    }
+
     /// Runs `f`, which changes counters or moves charged TTs in and out of a device's list.
     ///
     /// A reader can tell that a change began or ended while it was adding up; see
-    /// [`accounting::verdict`]. Keep `f` short and don't sleep in it, for readers wait.
+    /// [`crate::pure::accounting::verdict`]. Keep `f` short and don't sleep in it, for readers wait.
     #[inline]
     pub(super) fn change<R>(&self, f: impl FnOnce(Change<'_>) -> R) -> R {
-        self.begun.fetch_add(1u64, Full);
+        self.counters.begun.fetch_add(1u64, Full);
         let result = f(Change(self));
-        self.finished.fetch_add(1u64, Full);
+        self.counters.finished.fetch_add(1u64, Full);
         result
     }
 
@@ -149,13 +154,13 @@ impl Books {
     pub(super) fn sample(&self) -> Sample {
         smp_mb(Full);
         // In this order: if both are equal, nothing was going on when `begun` was read.
-        let finished = self.finished.load(Acquire);
-        let begun = self.begun.load(Acquire);
+        let finished = self.counters.finished.load(Acquire);
+        let begun = self.counters.begun.load(Acquire);
         let sample = Sample {
             begun,
             finished,
-            counted: self.pages.load(Acquire),
-            in_flight: self.in_flight.load(Acquire),
+            counted: self.counters.pages.load(Acquire),
+            in_flight: self.counters.in_flight.load(Acquire),
         };
         smp_mb(Full);
         sample
@@ -163,35 +168,15 @@ impl Books {
 }
 
 impl Change<'_> {
-    /// Counts a new charge, in flight.
-    #[inline]
-    pub(super) fn add(&self, amount: Amount) {
-        self.0.in_flight.add(amount.pages, Relaxed);
-        self.0.pages.add(amount.pages, Relaxed);
-        if amount.dma32 != 0 {
-            self.0.dma32.add(amount.dma32, Relaxed);
-        }
-    }
-
-    /// Takes back a charge that is in flight.
-    #[inline]
-    pub(super) fn subtract(&self, amount: Amount) {
-        self.0.pages.fetch_sub(amount.pages, Relaxed);
-        self.0.in_flight.fetch_sub(amount.pages, Relaxed);
-        if amount.dma32 != 0 {
-            self.0.dma32.fetch_sub(amount.dma32, Relaxed);
-        }
-    }
-
     /// A charge of `pages` is in a device's list from now on.
     #[inline]
     pub(super) fn listed(&self, pages: u64) {
-        self.0.in_flight.fetch_sub(pages, Relaxed);
+        self.0.counters.in_flight.fetch_sub(pages, Relaxed);
     }
 
     /// A charge of `pages` is in no device's list any more.
     #[inline]
     pub(super) fn unlisted(&self, pages: u64) {
-        self.0.in_flight.add(pages, Relaxed);
+        self.0.counters.in_flight.add(pages, Relaxed);
     }
 }

@@ -23,7 +23,7 @@ impl Charge {
     #[inline]
     pub(super) fn new(books: &Arc<Books>, pages: u64, dma32: bool) -> Self {
         let amount = Amount::of(pages, dma32);
-        books.change(|change| change.add(amount));
+        books.charge(amount);
         Self {
             books: books.clone(),
             amount,
@@ -40,6 +40,6 @@ impl Charge {
 impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
-        self.books.change(|change| change.subtract(self.amount));
+        self.books.uncharge(self.amount);
     }
 }

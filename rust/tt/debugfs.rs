@@ -2,7 +2,11 @@
 
 //! The files of page accounting in debugfs.
 
-use super::Manager;
+use super::{
+    pool::Pool,
+    shrinkers,
+    Manager, //
+};
 use crate::{
     ffi::debugfs::{
         Dir,
@@ -10,7 +14,12 @@ use crate::{
         Show, //
     },
     lock_order::with_context,
-    pure::accounting::Verdict, //
+    pure::{
+        accounting::Verdict,
+        page_kind::PageKind,
+        page_runs::ORDERS,
+        pool_rules::Shelf, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -21,7 +30,7 @@ use kernel::{
 
 /// The files; dropping them removes them.
 pub(crate) struct Files {
-    _files: [File; 3],
+    _files: [File; 5],
 }
 
 impl Files {
@@ -29,10 +38,14 @@ impl Files {
     pub(crate) fn new(dir: &Dir, manager: &Arc<Manager>) -> Result<Self> {
         let shrink = Arc::new(TtShrink(manager.clone()), GFP_KERNEL)?;
         let objects = Arc::new(BufferObjects(manager.clone()), GFP_KERNEL)?;
+        let pool = Arc::new(PagePool(manager.pool().clone()), GFP_KERNEL)?;
+        let pool_shrink = Arc::new(PagePoolShrink(manager.pool().clone()), GFP_KERNEL)?;
         let accounting = Arc::new(Accounting(manager.clone()), GFP_KERNEL)?;
         Ok(Self {
             _files: [
                 dir.file(c"tt_shrink", 0o400, shrink)?,
+                dir.file(c"page_pool", 0o444, pool)?,
+                dir.file(c"page_pool_shrink", 0o400, pool_shrink)?,
                 dir.file(c"buffer_objects", 0o444, objects)?,
                 dir.file(c"accounting", 0o444, accounting)?,
             ],
@@ -51,6 +64,50 @@ impl Show for TtShrink {
             Ok(pages) => seq_print!(m, "{pages}\n"),
             Err(e) => seq_print!(m, "{}\n", e.to_errno()),
         }
+        Ok(())
+    }
+}
+
+/// `page_pool`: pages kept of each memory node and kind, by order.
+struct PagePool(Arc<Pool>);
+
+impl Show for PagePool {
+    fn show(&self, m: &SeqFile) -> Result {
+        seq_print!(m, "node kind    ");
+        for order in 0..ORDERS {
+            seq_print!(m, " {:>8}", order);
+        }
+        seq_print!(m, " {:>8}\n", "pages");
+        let mut total = 0;
+        for node in 0..self.0.nodes() {
+            let stock = with_context(|| self.0.stock(node));
+            for (index, kind) in PageKind::ALL.into_iter().enumerate() {
+                let dma32 = if kind.dma32 { "32" } else { "" };
+                let name = kind.caching.name();
+                let pad = 8 - name.len() - dma32.len();
+                seq_print!(m, "{node:<4} {name}{dma32}{:pad$}", "");
+                let mut sum = 0;
+                for order in 0..ORDERS {
+                    let pages = stock.blocks(Shelf { kind: index, order }) << order;
+                    seq_print!(m, " {pages:>8}");
+                    sum += pages;
+                }
+                seq_print!(m, " {sum:>8}\n");
+                total += sum;
+            }
+        }
+        seq_print!(m, "total {total} of {}\n", self.0.cap());
+        Ok(())
+    }
+}
+
+/// `page_pool_shrink`: reading it scans the pool's shrinker once and shows the pages freed.
+struct PagePoolShrink(Arc<Pool>);
+
+impl Show for PagePoolShrink {
+    fn show(&self, m: &SeqFile) -> Result {
+        let freed = with_context(|| shrinkers::scan_pool(&self.0));
+        seq_print!(m, "{freed}\n");
         Ok(())
     }
 }
@@ -79,6 +136,8 @@ impl Show for Accounting {
             ("dma32_pages_allocated", counted.dma32),
             ("pages_limit", limits.pages),
             ("dma32_pages_limit", limits.dma32),
+            ("pool_pages", self.0.pool().kept()),
+            ("page_pool_size", self.0.pool().cap()),
             ("buffer_objects", books.objects()),
             ("populates", statistics.populates.get()),
             ("unpopulates", statistics.unpopulates.get()),
@@ -86,6 +145,11 @@ impl Show for Accounting {
             ("swapins", statistics.swapins.get()),
             ("swapped_pages", statistics.swapped_pages.get()),
             ("overcommits", statistics.overcommits.get()),
+            ("pool_scans", self.0.pool().statistics.scans.get()),
+            (
+                "pool_scanned_pages",
+                self.0.pool().statistics.scanned_pages.get(),
+            ),
         ] {
             seq_print!(m, "{name} {value}\n");
         }

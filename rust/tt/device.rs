@@ -7,6 +7,7 @@
 use super::{
     bo::Bo,
     books::Books,
+    pool::Pool,
     reservation::Reservation, //
 };
 use crate::{
@@ -30,6 +31,7 @@ use kernel::{
 pub(crate) struct Device {
     index: u32,
     books: Arc<Books>,
+    pool: Arc<Pool>,
     evictable: ListName<Bo>,
     #[pin]
     lists: SpinLock<Lists, DeviceLru>,
@@ -57,12 +59,13 @@ impl Lists {
 
 impl Device {
     /// Makes device number `index`.
-    pub(super) fn new(index: u32, books: Arc<Books>) -> Result<Arc<Self>> {
+    pub(super) fn new(index: u32, books: Arc<Books>, pool: Arc<Pool>) -> Result<Arc<Self>> {
         let first = MemberList::new();
         Arc::pin_init(
             pin_init!(Self {
                 index,
                 books,
+                pool,
                 evictable: first.name(),
                 lists <- SpinLock::new(Lists {
                         evictable: first,
@@ -83,6 +86,12 @@ impl Device {
     #[inline]
     pub(super) fn books(&self) -> &Arc<Books> {
         &self.books
+    }
+
+    /// The pool its pages come from and go to.
+    #[inline]
+    pub(super) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     /// Whether global swapout may take `bo`, as far as can be told without the lock.

@@ -4,6 +4,7 @@
 
 use crate::{
     ffi::{
+        counters::Counters,
         pages,
         params, //
     },
@@ -18,6 +19,53 @@ use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
 };
+
+/// The most pages that the pool keeps.
+pub(crate) enum PoolCap {
+    /// The module's parameter; this default where it is 0.
+    Parameter(u64),
+    /// A test's own.
+    #[cfg(reeve_kunit)]
+    Own(Atomic<u64>),
+}
+
+impl PoolCap {
+    /// The module's parameter, with half of the memory as its default. If nobody set it, it becomes
+    /// its default, so that sysfs shows what is in force.
+    pub(crate) fn parameter() -> Self {
+        let default = pages::total_ram() / 2;
+        if params::page_pool_size() == 0 {
+            params::set_page_pool_size(default);
+        }
+        Self::Parameter(default)
+    }
+
+    /// A cap of `pages` pages that nobody else sees.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn own(pages: u64) -> Self {
+        Self::Own(Atomic::new(pages))
+    }
+
+    /// Changes a test's cap.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn set(&self, pages: u64) {
+        if let Self::Own(cap) = self {
+            cap.store(pages, Relaxed);
+        }
+    }
+
+    /// The cap in force now.
+    pub(crate) fn get(&self) -> u64 {
+        match self {
+            Self::Parameter(default) => match params::page_pool_size() {
+                0 => *default,
+                set => set,
+            },
+            #[cfg(reeve_kunit)]
+            Self::Own(cap) => cap.load(Relaxed),
+        }
+    }
+}
 
 /// The soft limits on the counters, in pages.
 pub(crate) enum Limits {
@@ -54,6 +102,22 @@ impl Limits {
     pub(crate) fn set(&self, pages: u64) {
         if let Self::Own(limit) = self {
             limit.store(pages, Relaxed);
+        }
+    }
+
+    /// Whether more is counted than may be, of either kind.
+    #[inline]
+    pub(crate) fn exceeded_by(&self, counters: &Counters) -> bool {
+        match self {
+            Self::Parameters(default) => counters.over_parameters(default.pages, default.dma32),
+            #[cfg(reeve_kunit)]
+            Self::Own(_) => {
+                let counted = Amount {
+                    pages: counters.pages.load(Relaxed),
+                    dma32: counters.dma32.load(Relaxed),
+                };
+                accounting::over_limit(counted, self.get())
+            }
         }
     }
 

@@ -7,11 +7,18 @@
 use super::{
     books::Books,
     device::Device,
-    limits::Limits,
+    limits::{
+        Limits,
+        PoolCap, //
+    },
+    pool::Pool,
     table::Reclaim, //
 };
 use crate::{
-    ffi::task,
+    ffi::{
+        params::Watcher,
+        task, //
+    },
     lock_order::{
         declared::DeviceList,
         typed::Mutex, //
@@ -36,6 +43,7 @@ const SELF_CHECK_ATTEMPTS: u32 = 1000;
 #[pin_data]
 pub(crate) struct Manager {
     books: Arc<Books>,
+    pool: Arc<Pool>,
     devices: KVec<Arc<Device>>,
     /// Whose turn it is to swap something out.
     #[pin]
@@ -47,20 +55,22 @@ impl Manager {
     ///
     /// `EINVAL`: none, or more than [`MAX_DEVICES`](crate::pure::rotation::MAX_DEVICES).
     /// `ENOMEM`. May sleep.
-    pub(crate) fn new(limits: Limits, count: usize) -> Result<Arc<Self>> {
+    pub(crate) fn new(limits: Limits, cap: PoolCap, count: usize) -> Result<Arc<Self>> {
         let turns = Rotation::new(count).ok_or(EINVAL)?;
         if count == 0 {
             return Err(EINVAL);
         }
         let books = Arc::new(Books::new(limits), GFP_KERNEL)?;
+        let pool = Pool::new(cap)?;
         let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in turns.iter() {
-            let device = Device::new(index as u32, books.clone())?;
+            let device = Device::new(index as u32, books.clone(), pool.clone())?;
             devices.push(device, GFP_KERNEL)?;
         }
         Arc::pin_init(
             pin_init!(Self {
                 books,
+                pool,
                 devices,
                 turns <- Mutex::new(turns),
             }),
@@ -73,6 +83,11 @@ impl Manager {
         &self.books
     }
 
+    /// The free pages that are kept.
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
     /// The devices, by number.
     pub(crate) fn devices(&self) -> &[Arc<Device>] {
         &self.devices
@@ -80,10 +95,12 @@ impl Manager {
 
     /// Swaps out one buffer object and answers the pages freed; 0: nothing is left.
     ///
-    /// Devices are asked in turn; the one that gave pages is asked last next time. A device that
+    /// The pool is drained first. Devices are asked in turn; the one that gave pages is asked last next time. A device that
     /// fails doesn't keep others from being asked; if none gives pages, its errno is the answer.
     /// `EINTR`: a fatal signal arrived. May sleep; the caller holds at most reservations.
     pub(crate) fn swap_out_one(&self) -> Result<u64> {
+        // What nobody uses goes first.
+        self.pool.drain();
         // The lock is not held while a device is at it, which may take long.
         let turns = *self.turns.lock();
         let mut answer = Ok(0);
@@ -119,6 +136,12 @@ impl Manager {
             task::cond_resched();
         }
         Verdict::Retry
+    }
+}
+
+impl Watcher for Manager {
+    fn limits_written(&self) {
+        self.pool.trim();
     }
 }
 

@@ -27,10 +27,12 @@ use crate::{
             self,
             flags,
             Answer,
+            Creation,
             Refusal,
             Request,
             View, //
         },
+        page_kind::PageKind,
         sizes,
         tt_state::State, //
     }, //
@@ -57,6 +59,8 @@ pub(crate) struct Facts {
     pub(crate) charged: u64,
     /// Flags as in [`bo_rules::flags`].
     pub(crate) flags: u32,
+    /// What kind of pages it has or would have.
+    pub(crate) kind: PageKind,
     /// Pins in force.
     pub(crate) pins: u32,
 }
@@ -123,7 +127,8 @@ impl<'a> Reservation<'a> {
     #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel creators"))]
     pub(crate) fn create_tt(&mut self, extra: u64, zero_alloc: bool) -> Result {
         if self.guard.tt.is_none() {
-            let tt = Tt::new(self.bo.size(), extra, self.bo.ty(), zero_alloc)?;
+            let creation = Creation::of(self.bo.ty(), zero_alloc);
+            let tt = Tt::new(self.bo.size(), extra, creation)?;
             self.guard.tt = Some(tt);
         }
         Ok(())
@@ -139,9 +144,9 @@ impl<'a> Reservation<'a> {
             self.bo.device().touch(self.bo);
             return Ok(0);
         }
-        let books = self.books();
+        let device = self.bo.device();
         let tt = self.tt()?;
-        let gained = tt.populate(books, reclaim, true)?;
+        let gained = tt.populate(device, reclaim, true)?;
         if !tt.is_external() {
             let (resident, charged) = (tt.resident_pages(), tt.charged_pages());
             self.bo.set_resident_pages(resident);
@@ -164,12 +169,12 @@ impl<'a> Reservation<'a> {
 
     /// Delists and unpopulates.
     fn empty(&mut self) -> u64 {
-        let books = self.books();
+        let device = self.bo.device();
         let Some(tt) = self.guard.tt.as_mut() else {
             return 0;
         };
-        self.bo.device().delist(self.bo, tt.charged_pages());
-        tt.unpopulate(books)
+        device.delist(self.bo, tt.charged_pages());
+        tt.unpopulate(device)
     }
 
     /// Moves the content to swap storage, if it is populated; answers the pages freed.
@@ -273,6 +278,7 @@ impl<'a> Reservation<'a> {
             resident: tt.map_or(0, Tt::resident_pages),
             charged: tt.map_or(0, Tt::charged_pages),
             flags: tt.map_or(0, Tt::flags) | on_lru,
+            kind: tt.map_or(PageKind::CACHED, |tt| tt.creation().kind),
             pins: self.guard.pins,
         }
     }

@@ -13,7 +13,8 @@ const INLINE: usize = 4;
 ///
 /// # Invariants
 ///
-/// While `heap` is empty the first `len` entries of `inline` are the list; afterwards `heap` is.
+/// While `heap` is empty the first `len` entries of `inline` are the list; otherwise `len` is 0 and
+/// `heap` is the list.
 pub(crate) struct SmallList<T: Copy> {
     inline: [T; INLINE],
     len: usize,
@@ -41,12 +42,6 @@ impl<T: Copy> SmallList<T> {
         }
     }
 
-    /// Whether there are none.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.as_slice().is_empty()
-    }
-
     /// Bytes it takes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.heap.capacity() * core::mem::size_of::<T>()
@@ -64,9 +59,22 @@ impl<T: Copy> SmallList<T> {
             let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL)?;
             heap.extend_from_slice(&self.inline, GFP_KERNEL)?;
             self.heap = heap;
+            self.len = 0;
         }
         self.heap.reserve(1, GFP_KERNEL)?;
         Ok(Slot(self))
+    }
+}
+
+impl<T: Copy> SmallList<T> {
+    /// Takes the last entry off. Memory on the heap stays until the list is dropped.
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        if let Some(entry) = self.heap.pop() {
+            return Some(entry);
+        }
+        self.len = self.len.checked_sub(1)?;
+        self.inline.get(self.len).copied()
     }
 }
 

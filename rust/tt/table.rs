@@ -9,7 +9,9 @@
 
 use super::{
     books::Books,
-    charge::Charge, //
+    charge::Charge,
+    device::Device,
+    source, //
 };
 use crate::{
     ffi::{
@@ -23,7 +25,6 @@ use crate::{
     pure::{
         bo_rules::{
             self,
-            BoType,
             Creation, //
         },
         sizes,
@@ -36,8 +37,7 @@ use crate::{
 };
 use kernel::{
     page::PAGE_SHIFT,
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// Pages copied between two looks at the scheduler and at fatal signals.
@@ -52,24 +52,25 @@ pub(crate) trait Reclaim {
 }
 
 /// The pages behind a buffer object, or where its content is.
+///
+/// `content` says what the rest holds: unless it is populated there are no pages and no charge. It
+/// ends with its pages going back to the system before the charge is given back.
 pub(crate) struct Tt {
-    pages: u64,
+    num_pages: u64,
     creation: Creation,
     content: Content,
+    pages: PageDirectory,
+    /// None if there are no pages, or they are somebody else's.
+    charge: Option<Charge>,
+    /// Whether the pages were cleared when it got them.
+    cleared: bool,
 }
 
 /// Where the content is. Variants are those of [`State`].
 enum Content {
     Empty,
-    Populated(Held),
+    Populated,
     Swapped(ShmemFile),
-}
-
-/// What a populated TT holds. The pages are freed before the charge is given back.
-struct Held {
-    pages: PageDirectory,
-    /// None if the pages are somebody else's.
-    charge: Option<Charge>,
 }
 
 /// A TT's content in swap storage, while the TT still has it in its pages too.
@@ -82,12 +83,15 @@ impl Tt {
     ///
     /// C original: `ttm_tt_create()` and `ttm_tt_init()`; a directory is only made when there are
     /// pages.
-    pub(crate) fn new(size: u64, extra: u64, ty: BoType, zero_alloc: bool) -> Result<Self> {
-        let pages = sizes::pages_for(size, extra, PAGE_SHIFT as u32).map_err(|_| EINVAL)?;
+    #[inline]
+    pub(crate) fn new(size: u64, extra: u64, creation: Creation) -> Result<Self> {
         Ok(Self {
-            pages,
-            creation: Creation::of(ty, zero_alloc),
+            num_pages: sizes::pages_for(size, extra, PAGE_SHIFT as u32).map_err(|_| EINVAL)?,
+            creation,
             content: Content::Empty,
+            pages: PageDirectory::new(creation.kind),
+            charge: None,
+            cleared: false,
         })
     }
 
@@ -96,7 +100,7 @@ impl Tt {
     pub(crate) fn state(&self) -> State {
         match self.content {
             Content::Empty => State::Empty,
-            Content::Populated(_) => State::Populated,
+            Content::Populated => State::Populated,
             Content::Swapped(_) => State::Swapped,
         }
     }
@@ -106,46 +110,46 @@ impl Tt {
         bo_rules::flags_of(self.creation, self.state())
     }
 
+    /// What was decided when it was made.
+    pub(crate) fn creation(&self) -> Creation {
+        self.creation
+    }
+
     /// Whether its pages are somebody else's.
+    #[inline]
     pub(crate) fn is_external(&self) -> bool {
         self.creation.external
     }
 
     /// Pages it has when populated.
     pub(crate) fn num_pages(&self) -> u64 {
-        self.pages
+        self.num_pages
     }
 
     /// Pages it holds in memory now.
     #[inline]
     pub(crate) fn resident_pages(&self) -> u64 {
-        match &self.content {
-            Content::Populated(held) => held.pages.len(),
-            _ => 0,
-        }
+        self.pages.len()
     }
 
     /// Pages it has added to the counters.
     #[inline]
     pub(crate) fn charged_pages(&self) -> u64 {
-        match &self.content {
-            Content::Populated(held) => held.charge.as_ref().map_or(0, Charge::pages),
-            _ => 0,
-        }
+        self.charge.as_ref().map_or(0, Charge::pages)
     }
 
     /// The pages, while it is populated.
     pub(super) fn directory(&self) -> Option<&PageDirectory> {
-        match &self.content {
-            Content::Populated(held) => Some(&held.pages),
+        match self.content {
+            Content::Populated => Some(&self.pages),
             _ => None,
         }
     }
 
     /// The pages, to be written to, while it is populated.
     pub(super) fn directory_mut(&mut self) -> Option<&mut PageDirectory> {
-        match &mut self.content {
-            Content::Populated(held) => Some(&mut held.pages),
+        match self.content {
+            Content::Populated => Some(&mut self.pages),
             _ => None,
         }
     }
@@ -162,7 +166,7 @@ impl Tt {
     /// C original: `ttm_tt_populate()`.
     pub(crate) fn populate(
         &mut self,
-        books: &Arc<Books>,
+        device: &Device,
         reclaim: &impl Reclaim,
         clear: bool,
     ) -> Result<u64> {
@@ -170,38 +174,48 @@ impl Tt {
             return Ok(0);
         }
         if self.creation.external {
-            self.content = Content::Populated(Held {
-                pages: PageDirectory::new(),
-                charge: None,
-            });
+            self.content = Content::Populated;
             return Ok(0);
         }
         // Don't empty the machine for what can't succeed.
-        if self.pages > total_ram() {
+        if self.num_pages > total_ram() {
             return Err(ENOMEM);
         }
 
-        let charge = Charge::new(books, self.pages, false);
+        let books = device.books();
+        let charge = Charge::new(books, self.num_pages, self.creation.kind.dma32);
         let overcommitted = make_room(books, reclaim)?;
-        let pages = match &self.content {
-            Content::Swapped(storage) => read_back(storage, self.pages)?,
-            _ => PageDirectory::allocate(self.pages, clear || self.creation.zero_alloc)?,
+        let pool = Some(device.pool());
+        let swapped = match &self.content {
+            Content::Swapped(storage) => {
+                // Every page is overwritten: no need to clear any.
+                source::fill(&mut self.pages, self.num_pages, false, pool)?;
+                if let Err(e) = read_back(storage, &mut self.pages) {
+                    self.pages.release();
+                    return Err(e);
+                }
+                true
+            }
+            _ => {
+                let clear = clear || self.creation.zero_alloc;
+                source::fill(&mut self.pages, self.num_pages, clear, pool)?;
+                false
+            }
         };
 
         // Nothing can fail any more.
         let statistics = &books.statistics;
         statistics.populates.count();
-        if matches!(self.content, Content::Swapped(_)) {
+        if swapped {
             statistics.swapins.count();
         }
         if overcommitted {
             statistics.overcommits.count();
         }
-        self.content = Content::Populated(Held {
-            pages,
-            charge: Some(charge),
-        });
-        Ok(self.pages)
+        self.cleared = clear || self.creation.zero_alloc;
+        self.content = Content::Populated;
+        self.charge = Some(charge);
+        Ok(self.num_pages)
     }
 
     /// Drops pages and content, if it is populated; answers the pages lost. May sleep.
@@ -209,15 +223,17 @@ impl Tt {
     /// A swapped out TT keeps its content. The charge must be in flight.
     ///
     /// C original: `ttm_tt_unpopulate()`.
-    pub(crate) fn unpopulate(&mut self, books: &Books) -> u64 {
+    pub(crate) fn unpopulate(&mut self, device: &Device) -> u64 {
         if tt_state::step(self.state(), Event::Unpopulate).is_err() {
             return 0;
         }
         let lost = self.charged_pages();
         if lost != 0 {
-            books.statistics.unpopulates.count();
+            device.books().statistics.unpopulates.count();
         }
         self.content = Content::Empty;
+        source::give_back(&mut self.pages, self.cleared, Some(device.pool()));
+        self.charge = None;
         lost
     }
 
@@ -232,15 +248,12 @@ impl Tt {
         if self.creation.external {
             return Err(EINVAL);
         }
-        let Content::Populated(held) = &self.content else {
-            return Ok(None);
-        };
         if tt_state::step(self.state(), Event::SwapOut).is_err() {
             return Ok(None);
         }
 
-        let storage = ShmemFile::new(c"reeve swap", self.pages)?;
-        for (i, page) in (0u64..).zip(held.pages.iter()) {
+        let storage = ShmemFile::new(c"reeve swap", self.num_pages)?;
+        for (i, page) in (0u64..).zip(self.pages.iter()) {
             if i % COPY_BATCH == COPY_BATCH - 1 {
                 task::breathe()?;
             }
@@ -255,6 +268,9 @@ impl Tt {
     pub(super) fn let_go(&mut self, saved: Saved, books: &Books) -> u64 {
         let freed = self.charged_pages();
         self.content = Content::Swapped(saved.0);
+        // To the system: this is done to have less in memory.
+        self.pages.release();
+        self.charge = None;
         books.statistics.swapouts.count();
         books.statistics.swapped_pages.count_many(freed);
         freed
@@ -264,7 +280,7 @@ impl Tt {
     #[cfg(reeve_kunit)]
     pub(super) fn truncate_storage(&mut self) -> Result {
         if matches!(self.content, Content::Swapped(_)) {
-            self.content = Content::Swapped(ShmemFile::new(c"reeve swap", self.pages - 1)?);
+            self.content = Content::Swapped(ShmemFile::new(c"reeve swap", self.num_pages - 1)?);
         }
         Ok(())
     }
@@ -282,12 +298,10 @@ fn make_room(books: &Books, reclaim: &impl Reclaim) -> Result<bool> {
     Ok(false)
 }
 
-/// Allocates pages and fills them from `storage`.
+/// Fills pages from `storage`.
 ///
 /// C original: `ttm_tt_swapin()`.
-fn read_back(storage: &ShmemFile, count: u64) -> Result<PageDirectory> {
-    // Every page is overwritten: no need to clear any.
-    let mut pages = PageDirectory::allocate(count, false)?;
+fn read_back(storage: &ShmemFile, pages: &mut PageDirectory) -> Result {
     for (i, page) in (0u64..).zip(pages.iter_mut()) {
         if i % COPY_BATCH == COPY_BATCH - 1 {
             task::breathe()?;
@@ -295,8 +309,8 @@ fn read_back(storage: &ShmemFile, count: u64) -> Result<PageDirectory> {
         storage.read_page(i, page)?;
     }
     #[cfg(reeve_break_selftest)]
-    corrupt_one_byte(&mut pages)?;
-    Ok(pages)
+    corrupt_one_byte(pages)?;
+    Ok(())
 }
 
 /// What a build made to fail does: the tests must notice.

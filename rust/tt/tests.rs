@@ -24,5 +24,6 @@ macro_rules! expect {
 mod global;
 mod objects;
 mod pages;
+mod pool;
 mod support;
 mod swapping;

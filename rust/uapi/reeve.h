@@ -30,12 +30,13 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 0
+#define REEVE_ABI_MINOR 1
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
 #define REEVE_FEATURE_PAGE_ACCOUNTING	(1ULL << 1)
 #define REEVE_FEATURE_LOCK_SANITY	(1ULL << 2) /* enable_builtin_tests is set */
+#define REEVE_FEATURE_PAGE_POOL		(1ULL << 3) /* since 1.1: caching modes, DMA32, pool */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -64,11 +65,12 @@ struct reeve_version {
 
 /* struct reeve_bo_create::caching */
 #define REEVE_CACHING_CACHED		0
-#define REEVE_CACHING_WRITE_COMBINED	1 /* EINVAL until a later version */
-#define REEVE_CACHING_UNCACHED		2 /* EINVAL until a later version */
+#define REEVE_CACHING_WRITE_COMBINED	1 /* EINVAL before 1.1 */
+#define REEVE_CACHING_UNCACHED		2 /* EINVAL before 1.1 */
 
 /* struct reeve_bo_create::flags */
 #define REEVE_BO_CREATE_ZERO_ALLOC	(1U << 0) /* only for TYPE_DEVICE */
+#define REEVE_BO_CREATE_DMA32		(1U << 1) /* since 1.1: below 4 GiB; not TYPE_SG */
 
 /**
  * struct reeve_bo_create - REEVE_IOC_BO_CREATE: make a buffer object without pages
@@ -124,6 +126,7 @@ struct reeve_bo {
 #define REEVE_BO_EXTERNAL_MAPPABLE	(1U << 5)
 #define REEVE_BO_DECRYPTED		(1U << 6)
 #define REEVE_BO_ON_LRU			(1U << 7) /* global swapout may take it */
+#define REEVE_BO_DMA32			(1U << 8) /* its pages are below 4 GiB */
 
 /**
  * struct reeve_bo_info - REEVE_IOC_BO_INFO and REEVE_IOC_BO_NEXT
@@ -191,6 +194,8 @@ struct reeve_bo_rw {
  * @overcommits: out: populates that went on over a limit
  * @lock_violations: out: incorrect lock usages found in any hierarchy but the
  *                   sanity suite's own
+ * @pool_pages: out: free pages that are kept for the next populate (since 1.1)
+ * @page_pool_size: out: the most that are kept (since 1.1)
  * @reserved: must be 0
  */
 struct reeve_stats {
@@ -206,7 +211,9 @@ struct reeve_stats {
 	__u64 swapped_pages;
 	__u64 overcommits;
 	__u64 lock_violations;
-	__u64 reserved[12];
+	__u64 pool_pages;
+	__u64 page_pool_size;
+	__u64 reserved[10];
 };
 
 #define REEVE_LOCK_SANITY_CASES 20

@@ -8,14 +8,18 @@ use crate::{
         accounting::Verdict,
         bo_rules::{
             flags,
-            BoType, //
+            BoType,
+            Creation, //
         },
         rotation::MAX_DEVICES,
         tt_state::State, //
     },
     tt::{
         bo::BoRef,
-        limits::Limits,
+        limits::{
+            Limits,
+            PoolCap, //
+        },
         manager::Manager, //
     }, //
 };
@@ -36,7 +40,7 @@ mod tests {
             (MAX_DEVICES, Ok(MAX_DEVICES)),
             (MAX_DEVICES + 1, Err(EINVAL)),
         ] {
-            let manager = Manager::new(Limits::own(1), count);
+            let manager = Manager::new(Limits::own(1), PoolCap::own(0), count);
             expect!(manager.map(|m| m.devices().len()) == made);
         }
         Ok(())
@@ -206,7 +210,13 @@ mod tests {
             let pinned = bench.populated(1)?;
             pinned.reserve().pin()?;
             let size = PAGE_SIZE as u64;
-            let external = BoRef::new(bench.device(0)?, size, 0, BoType::Sg, false)?;
+            let external = BoRef::new(
+                bench.device(0)?,
+                size,
+                0,
+                BoType::Sg,
+                Creation::of(BoType::Sg, false),
+            )?;
             external.reserve().populate(&*bench.manager)?;
             let swapped = bench.populated(2)?;
             swapped.reserve().swap_out()?;

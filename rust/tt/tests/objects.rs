@@ -8,7 +8,8 @@ use crate::{
         bo_rules::{
             self,
             flags,
-            BoType, //
+            BoType,
+            Creation, //
         },
         tt_state::{
             self,
@@ -50,7 +51,7 @@ mod tests {
                 (BoType::Sg, false, flags::EXTERNAL),
                 (BoType::Sg, true, flags::EXTERNAL),
             ] {
-                let bo = BoRef::new(bench.device(0)?, PAGE, 0, ty, zero_alloc)?;
+                let bo = BoRef::new(bench.device(0)?, PAGE, 0, ty, Creation::of(ty, zero_alloc))?;
                 let facts = bo.reserve().facts();
                 expect!(facts.flags == expected);
                 expect!(facts.num_pages == 1);
@@ -87,7 +88,13 @@ mod tests {
                 (PAGE + 1, 0, 2),
                 (2 * PAGE, 3, 5),
             ] {
-                let bo = BoRef::new(bench.device(0)?, size, extra, BoType::Kernel, false)?;
+                let bo = BoRef::new(
+                    bench.device(0)?,
+                    size,
+                    extra,
+                    BoType::Kernel,
+                    Creation::of(BoType::Kernel, false),
+                )?;
                 expect!(bo.reserve().populate(&*bench.manager)? == pages);
                 expect!(bench.counted() == pages);
                 expect!(bo.reserve().facts().resident == pages);
@@ -108,7 +115,13 @@ mod tests {
                 (1 << 63, 0),
                 (PAGE, u64::MAX),
             ] {
-                let made = BoRef::new(bench.device(0)?, size, extra, BoType::Device, false);
+                let made = BoRef::new(
+                    bench.device(0)?,
+                    size,
+                    extra,
+                    BoType::Device,
+                    Creation::of(BoType::Device, false),
+                );
                 expect!(made.err() == Some(EINVAL));
             }
             expect!(bench.manager.books().objects() == 0);
@@ -159,7 +172,13 @@ mod tests {
     fn external_objects_count_nothing() -> Result {
         Bench::run(1, |bench| {
             bench.limit(0);
-            let bo = BoRef::new(bench.device(0)?, 9 * PAGE, 0, BoType::Sg, false)?;
+            let bo = BoRef::new(
+                bench.device(0)?,
+                9 * PAGE,
+                0,
+                BoType::Sg,
+                Creation::of(BoType::Sg, false),
+            )?;
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
             let facts = bo.reserve().facts();
             expect!(facts.flags == flags::POPULATED | flags::EXTERNAL);
@@ -277,7 +296,13 @@ mod tests {
             swapped.reserve().swap_out()?;
             drop(swapped);
 
-            let external = BoRef::new(bench.device(0)?, PAGE, 0, BoType::Sg, false)?;
+            let external = BoRef::new(
+                bench.device(0)?,
+                PAGE,
+                0,
+                BoType::Sg,
+                Creation::of(BoType::Sg, false),
+            )?;
             external.reserve().populate(&*bench.manager)?;
             drop(external);
             Ok(())
@@ -287,7 +312,13 @@ mod tests {
     #[test]
     fn bytes_are_where_they_were_written() -> Result {
         Bench::run(1, |bench| {
-            let bo = BoRef::new(bench.device(0)?, 3 * PAGE + 5, 0, BoType::Device, true)?;
+            let bo = BoRef::new(
+                bench.device(0)?,
+                3 * PAGE + 5,
+                0,
+                BoType::Device,
+                Creation::of(BoType::Device, true),
+            )?;
             let text = b"across a page boundary";
             for offset in [0, PAGE - 3, 2 * PAGE - 22, 3 * PAGE - 17] {
                 bo.reserve().write(offset, text, &*bench.manager)?;
@@ -304,7 +335,13 @@ mod tests {
     #[test]
     fn bytes_outside_are_refused_and_populate_nothing() -> Result {
         Bench::run(1, |bench| {
-            let bo = BoRef::new(bench.device(0)?, PAGE + 5, 1, BoType::Device, false)?;
+            let bo = BoRef::new(
+                bench.device(0)?,
+                PAGE + 5,
+                1,
+                BoType::Device,
+                Creation::of(BoType::Device, false),
+            )?;
             for (offset, length) in [(PAGE + 5, 1), (PAGE, 6), (u64::MAX, 1), (u64::MAX, 2)] {
                 let mut buffer = [0u8; 6];
                 let part = buffer.get_mut(..length).ok_or(EINVAL)?;

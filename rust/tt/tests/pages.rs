@@ -8,11 +8,13 @@ use crate::{
         shmem::ShmemFile, //
     },
     lock_order::with_context,
+    pure::page_kind::PageKind,
     tt::{
         books::Books,
         charge::Charge,
         limits::Limits,
-        small_list::SmallList, //
+        small_list::SmallList,
+        source, //
     }, //
 };
 use kernel::{
@@ -21,6 +23,13 @@ use kernel::{
     sync::Arc, //
 };
 
+/// A directory of so many plain pages, without a pool.
+fn allocate(pages: u64, clear: bool) -> Result<PageDirectory> {
+    let mut directory = PageDirectory::new(PageKind::CACHED);
+    source::fill(&mut directory, pages, clear, None)?;
+    Ok(directory)
+}
+
 #[kunit_tests(reeve_tt_pages)]
 mod tests {
     use super::*;
@@ -28,7 +37,7 @@ mod tests {
     #[test]
     fn directories_have_the_pages_asked_for() -> Result {
         for pages in [0, 1, 2, 3, 127, 512, 771] {
-            let directory = PageDirectory::allocate(pages, false)?;
+            let directory = allocate(pages, false)?;
             expect!(directory.len() == pages);
             expect!(directory.iter().count() as u64 == pages);
             expect!(directory.page(pages).is_none());
@@ -39,7 +48,7 @@ mod tests {
 
     #[test]
     fn every_page_is_another_one() -> Result {
-        let mut directory = PageDirectory::allocate(771, false)?;
+        let mut directory = allocate(771, false)?;
         for (i, mut page) in (0u32..).zip(directory.iter_mut()) {
             page.write(8, &i.to_ne_bytes())?;
         }
@@ -57,13 +66,13 @@ mod tests {
     #[test]
     fn cleared_pages_are_clear() -> Result {
         for _ in 0..3 {
-            let mut directory = PageDirectory::allocate(5, true)?;
+            let mut directory = allocate(5, true)?;
             let mut found = [1u8; 16];
             for mut page in directory.iter_mut() {
                 page.write(PAGE_SIZE - 16, &[0xff; 16])?;
             }
             drop(directory);
-            let directory = PageDirectory::allocate(5, true)?;
+            let directory = allocate(5, true)?;
             for page in directory.iter() {
                 page.read(PAGE_SIZE - 16, &mut found)?;
                 expect!(found == [0; 16]);
@@ -74,7 +83,7 @@ mod tests {
 
     #[test]
     fn copies_stay_inside_their_page() -> Result {
-        let mut directory = PageDirectory::allocate(1, true)?;
+        let mut directory = allocate(1, true)?;
         let page = directory.page(0).ok_or(EINVAL)?;
         let mut two = [0u8; 2];
         expect!(page.read(PAGE_SIZE - 2, &mut two).is_ok());
@@ -89,7 +98,7 @@ mod tests {
 
     #[test]
     fn a_directory_costs_less_than_a_quarter_byte_a_page() -> Result {
-        let directory = PageDirectory::allocate(4096, false)?;
+        let directory = allocate(4096, false)?;
         // Memory may be in pieces; then it costs more and this says nothing.
         let blocks = directory.directory_bytes() / core::mem::size_of::<usize>();
         expect!(blocks > 64 || directory.directory_bytes() * 4 <= 4096);
@@ -99,7 +108,7 @@ mod tests {
     #[test]
     fn storage_gives_back_what_it_got() -> Result {
         let storage = ShmemFile::new(c"reeve test", 3)?;
-        let mut directory = PageDirectory::allocate(2, true)?;
+        let mut directory = allocate(2, true)?;
         directory.page_mut(0).ok_or(EINVAL)?.write(100, b"stored")?;
         storage.write_page(2, directory.page(0).ok_or(EINVAL)?)?;
         storage.read_page(2, directory.page_mut(1).ok_or(EINVAL)?)?;

@@ -6,12 +6,18 @@ use crate::{
     lock_order::with_context,
     pure::{
         accounting::Verdict,
-        bo_rules::BoType, //
+        bo_rules::{
+            BoType,
+            Creation, //
+        }, //
     },
     tt::{
         bo::BoRef,
         device::Device,
-        limits::Limits,
+        limits::{
+            Limits,
+            PoolCap, //
+        },
         manager::Manager,
         table::Reclaim, //
     }, //
@@ -38,7 +44,7 @@ impl Bench {
     pub(super) fn run(devices: usize, test: impl FnOnce(&Self) -> Result) -> Result {
         with_context(|| {
             let bench = Self {
-                manager: Manager::new(Limits::own(u64::MAX), devices)?,
+                manager: Manager::new(Limits::own(u64::MAX), PoolCap::own(u64::MAX), devices)?,
             };
             test(&bench)?;
             let books = bench.manager.books();
@@ -68,7 +74,13 @@ impl Bench {
     /// An object of `pages` pages on device `index`.
     pub(super) fn object_on(&self, index: usize, pages: u64) -> Result<BoRef> {
         let size = pages * PAGE_SIZE as u64;
-        BoRef::new(self.device(index)?, size, 0, BoType::Device, false)
+        BoRef::new(
+            self.device(index)?,
+            size,
+            0,
+            BoType::Device,
+            Creation::of(BoType::Device, false),
+        )
     }
 
     /// A populated object of `pages` pages on device 0.

@@ -8,7 +8,8 @@ use crate::{
         accounting::Verdict,
         bo_rules::{
             flags,
-            BoType, //
+            BoType,
+            Creation, //
         },
         tt_state::State, //
     },
@@ -52,7 +53,13 @@ mod tests {
     fn pages_behind_the_object_are_swapped_too() -> Result {
         Bench::run(1, |bench| {
             let size = PAGE_SIZE as u64;
-            let bo = BoRef::new(bench.device(0)?, size, 2, BoType::Kernel, false)?;
+            let bo = BoRef::new(
+                bench.device(0)?,
+                size,
+                2,
+                BoType::Kernel,
+                Creation::of(BoType::Kernel, false),
+            )?;
             bo.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().swap_out()? == 3);
             expect!(bo.reserve().populate(&*bench.manager)? == 3);
@@ -98,7 +105,13 @@ mod tests {
     fn an_external_object_is_not_swapped_out() -> Result {
         Bench::run(1, |bench| {
             let size = PAGE_SIZE as u64;
-            let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Sg, false)?;
+            let bo = BoRef::new(
+                bench.device(0)?,
+                size,
+                0,
+                BoType::Sg,
+                Creation::of(BoType::Sg, false),
+            )?;
             expect!(bo.reserve().swap_out() == Err(EINVAL));
             bo.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().swap_out() == Err(EINVAL));

@@ -3,6 +3,7 @@
 //! The cases, a file per theme, in the order they run.
 
 mod arguments;
+mod caching;
 mod content;
 mod counters;
 mod create;
@@ -17,6 +18,7 @@ mod limits;
 mod parallel;
 mod parameters;
 mod pins;
+mod pool;
 mod races;
 mod ranges;
 mod reevectl;
@@ -42,6 +44,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         content::TESTS,
         ranges::TESTS,
         swap::TESTS,
+        caching::TESTS,
+        pool::TESTS,
         sg::TESTS,
         counters::TESTS,
         limits::TESTS,

@@ -37,10 +37,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Looks.
+    /// Looks. What the pool keeps is nobody's, and memory pressure may change it at any time.
     pub(crate) fn of(device: &Device) -> Outcome<Self> {
         Ok(Self {
-            stats: device.stats()?,
+            stats: reeve_stats {
+                pool_pages: 0,
+                ..device.stats()?
+            },
             objects: device.list()?,
         })
     }

@@ -98,6 +98,33 @@ fn a_directory_of_64_mib_takes_next_to_nothing() {
     assert!(layout.blocks() * 8 * 4 <= 16384);
 }
 
+#[test]
+fn what_was_pushed_last_comes_off_first() {
+    let (mut layout, mut orders) = fill(512 * 2 + 64 + 64 + 3, &[0, 0, 0, 0]);
+    while let Some(expected) = orders.pop() {
+        assert_eq!(layout.last_order(), Some(expected));
+        let before = layout;
+        assert_eq!(layout.pop(), Some(expected));
+        // Pushing it again is the way back.
+        let mut again = layout;
+        assert!(again.push(expected));
+        assert_eq!(
+            (again.pages(), again.blocks()),
+            (before.pages(), before.blocks())
+        );
+        assert_eq!(layout.blocks(), orders.len());
+        assert_eq!(
+            layout.pages(),
+            orders.iter().map(|o| 1u64 << o).sum::<u64>()
+        );
+        assert!(layout.orders().eq(orders.iter().copied()));
+    }
+    assert_eq!(layout.pop(), None);
+    assert_eq!(layout.last_order(), None);
+    // An empty one takes any order, whatever it had before.
+    assert!(layout.push(MAX_ORDER));
+}
+
 proptest! {
     #[test]
     fn every_page_is_in_one_block(

@@ -3,6 +3,7 @@
 //! The states of a TT and the rules of buffer objects, exhaustively.
 
 use reeve_pure::bo_rules::*;
+use reeve_pure::page_kind::PageKind;
 use reeve_pure::tt_state::{self, step, Event, State, TRANSITIONS};
 
 #[test]
@@ -141,23 +142,41 @@ fn creation_by_type() {
             Creation::of(BoType::Device, zero_alloc),
             Creation {
                 zero_alloc,
-                external: false
+                external: false,
+                kind: PageKind::CACHED,
             }
         );
         assert_eq!(
             Creation::of(BoType::Kernel, zero_alloc),
             Creation {
                 zero_alloc: false,
-                external: false
+                external: false,
+                kind: PageKind::CACHED,
             }
         );
         assert_eq!(
             Creation::of(BoType::Sg, zero_alloc),
             Creation {
                 zero_alloc: false,
-                external: true
+                external: true,
+                kind: PageKind::CACHED,
             }
         );
+    }
+}
+
+#[test]
+fn somebody_elses_pages_are_from_no_particular_memory() {
+    for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
+        for kind in PageKind::ALL {
+            let made = Creation::of(ty, false).of_kind(kind);
+            assert_eq!(made.is_none(), ty == BoType::Sg && kind.dma32);
+            if let Some(made) = made {
+                assert_eq!(made.kind, kind);
+                let flags = flags_of(made, State::Empty);
+                assert_eq!(flags & flags::DMA32 != 0, kind.dma32);
+            }
+        }
     }
 }
 

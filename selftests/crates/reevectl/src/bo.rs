@@ -12,6 +12,7 @@ use reeve_uapi::sys;
 use reeve_uapi::sys::reeve_bo_info;
 use reeve_uapi::BoCall;
 use reeve_uapi::BoType;
+use reeve_uapi::Caching;
 use reeve_uapi::Create;
 
 use crate::cli::BoCommand;
@@ -55,6 +56,8 @@ fn create(session: &mut Session, args: &CreateArgs, out: &mut dyn Write) -> Resu
         size: args.size,
         kind: args.kind.into(),
         zero: args.zero,
+        caching: args.caching.into(),
+        dma32: args.dma32,
         device: args.device,
         extra_pages: args.extra_pages,
     };
@@ -92,6 +95,7 @@ struct Object {
     num_pages: u64,
     pages_resident: u64,
     pages_charged: u64,
+    caching: String,
     flags: Vec<&'static str>,
     pin_count: u32,
     device: u32,
@@ -107,6 +111,8 @@ impl From<&reeve_bo_info> for Object {
             num_pages: raw.num_pages,
             pages_resident: raw.pages_resident,
             pages_charged: raw.pages_charged,
+            caching: Caching::from_raw(raw.caching)
+                .map_or_else(|| raw.caching.to_string(), |mode| mode.name().to_owned()),
             flags: flags(raw),
             pin_count: raw.pin_count,
             device: raw.device,
@@ -125,6 +131,7 @@ fn flags(info: &reeve_bo_info) -> Vec<&'static str> {
         (sys::REEVE_BO_EXTERNAL_MAPPABLE, "external_mappable"),
         (sys::REEVE_BO_DECRYPTED, "decrypted"),
         (sys::REEVE_BO_ON_LRU, "on_lru"),
+        (sys::REEVE_BO_DMA32, "dma32"),
     ]
     .into_iter()
     .filter(|(bit, _)| info.is(*bit))
@@ -181,6 +188,7 @@ fn info(session: &Session, args: &InfoArgs, out: &mut dyn Write) -> Result<()> {
     writeln!(out, "num_pages       {}", object.num_pages)?;
     writeln!(out, "pages_resident  {}", object.pages_resident)?;
     writeln!(out, "pages_charged   {}", object.pages_charged)?;
+    writeln!(out, "caching         {}", object.caching)?;
     writeln!(out, "flags           {}", object.flags.join(" "))?;
     writeln!(out, "pin_count       {}", object.pin_count)?;
     writeln!(out, "device          {}", object.device)?;
@@ -197,8 +205,8 @@ mod tests {
         assert!(flags(&info).is_empty());
         info.flags = sys::REEVE_BO_POPULATED | sys::REEVE_BO_ON_LRU;
         assert_eq!(flags(&info), ["populated", "on_lru"]);
-        info.flags = 0xff;
-        assert_eq!(flags(&info).len(), 8);
+        info.flags = 0x1ff;
+        assert_eq!(flags(&info).len(), 9);
     }
 
     #[test]

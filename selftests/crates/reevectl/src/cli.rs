@@ -10,6 +10,7 @@ use clap::Subcommand;
 use clap::ValueEnum;
 
 use reeve_uapi::BoType;
+use reeve_uapi::Caching;
 use reeve_uapi::Handle;
 use reeve_uapi::DEFAULT_PATH;
 
@@ -180,6 +181,12 @@ pub(crate) struct CreateArgs {
     /// Clear the pages first (type device only).
     #[arg(long)]
     pub(crate) zero: bool,
+    /// How its pages are cached.
+    #[arg(long, value_enum, default_value = "cached")]
+    pub(crate) caching: Cache,
+    /// Take pages below 4 GiB (not for type sg).
+    #[arg(long)]
+    pub(crate) dma32: bool,
     /// Index of the device it belongs to.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) device: u32,
@@ -205,6 +212,27 @@ impl From<Kind> for BoType {
             Kind::Device => Self::Device,
             Kind::Kernel => Self::Kernel,
             Kind::Sg => Self::Sg,
+        }
+    }
+}
+
+/// Caching on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cache {
+    /// As any memory
+    Cached,
+    /// Write-combined
+    Wc,
+    /// Uncached
+    Uc,
+}
+
+impl From<Cache> for Caching {
+    fn from(cache: Cache) -> Self {
+        match cache {
+            Cache::Cached => Self::Cached,
+            Cache::Wc => Self::WriteCombined,
+            Cache::Uc => Self::Uncached,
         }
     }
 }

@@ -14,6 +14,7 @@ use reeve_uapi::sys::reeve_version;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_ACCOUNTING;
+use reeve_uapi::sys::REEVE_FEATURE_PAGE_POOL;
 
 use crate::cli::JsonArgs;
 use crate::error::Ask;
@@ -38,6 +39,8 @@ pub(crate) struct Stats {
     pub(crate) swapped_pages: u64,
     pub(crate) overcommits: u64,
     pub(crate) lock_violations: u64,
+    pub(crate) pool_pages: u64,
+    pub(crate) page_pool_size: u64,
 }
 
 impl From<reeve_stats> for Stats {
@@ -55,13 +58,15 @@ impl From<reeve_stats> for Stats {
             swapped_pages: raw.swapped_pages,
             overcommits: raw.overcommits,
             lock_violations: raw.lock_violations,
+            pool_pages: raw.pool_pages,
+            page_pool_size: raw.page_pool_size,
         }
     }
 }
 
 impl Stats {
     /// Name, value, and whether the value counts pages.
-    fn lines(&self) -> [(&'static str, u64, bool); 12] {
+    fn lines(&self) -> [(&'static str, u64, bool); 14] {
         [
             ("pages_allocated", self.pages_allocated, true),
             ("dma32_pages_allocated", self.dma32_pages_allocated, true),
@@ -75,6 +80,8 @@ impl Stats {
             ("swapped_pages", self.swapped_pages, true),
             ("overcommits", self.overcommits, false),
             ("lock_violations", self.lock_violations, false),
+            ("pool_pages", self.pool_pages, true),
+            ("page_pool_size", self.page_pool_size, true),
         ]
     }
 }
@@ -163,6 +170,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_LOCK_ORDER, "lock_order"),
         (REEVE_FEATURE_PAGE_ACCOUNTING, "page_accounting"),
         (REEVE_FEATURE_LOCK_SANITY, "lock_sanity"),
+        (REEVE_FEATURE_PAGE_POOL, "page_pool"),
     ]
     .into_iter()
     .filter(|(bit, _)| version.features & u64::from(*bit) != 0)

@@ -15,6 +15,7 @@ use crate::raw::Raw;
 use crate::sys;
 use crate::BoCall;
 use crate::BoType;
+use crate::Caching;
 use crate::Handle;
 
 /// Where the device node is unless somebody moved it.
@@ -38,6 +39,10 @@ pub struct Create {
     pub kind: BoType,
     /// Pages are cleared before use.
     pub zero: bool,
+    /// How its pages are cached.
+    pub caching: Caching,
+    /// Its pages are below 4 GiB.
+    pub dma32: bool,
     /// Index of the device it belongs to.
     pub device: u32,
     /// Pages behind the object's own.
@@ -51,6 +56,8 @@ impl Create {
             size,
             kind: BoType::Device,
             zero: false,
+            caching: Caching::Cached,
+            dma32: false,
             device: 0,
             extra_pages: 0,
         }
@@ -64,6 +71,19 @@ impl Create {
     /// The same with its pages cleared first.
     pub const fn zeroed(self) -> Self {
         Self { zero: true, ..self }
+    }
+
+    /// The same with its pages cached otherwise.
+    pub const fn caching(self, caching: Caching) -> Self {
+        Self { caching, ..self }
+    }
+
+    /// The same with its pages below 4 GiB.
+    pub const fn dma32(self) -> Self {
+        Self {
+            dma32: true,
+            ..self
+        }
     }
 
     /// The same on another device.
@@ -84,17 +104,23 @@ impl Create {
         sys::reeve_bo_create {
             size: self.size,
             type_: self.kind as u32,
-            caching: sys::REEVE_CACHING_CACHED,
-            flags: if self.zero {
-                sys::REEVE_BO_CREATE_ZERO_ALLOC
-            } else {
-                0
-            },
+            caching: self.caching as u32,
+            flags: bit(self.zero, sys::REEVE_BO_CREATE_ZERO_ALLOC)
+                | bit(self.dma32, sys::REEVE_BO_CREATE_DMA32),
             device: self.device,
             extra_pages: self.extra_pages,
             handle: 0,
             reserved: [0; 2],
         }
+    }
+}
+
+/// The bit, if it is set.
+const fn bit(set: bool, bit: u32) -> u32 {
+    if set {
+        bit
+    } else {
+        0
     }
 }
 
@@ -294,13 +320,16 @@ mod tests {
         let raw = Create::new(1)
             .kind(BoType::Sg)
             .zeroed()
+            .dma32()
+            .caching(Caching::Uncached)
             .on(2)
             .extra(3)
             .to_raw();
         assert_eq!(
             (raw.type_, raw.flags, raw.device, raw.extra_pages),
-            (2, 1, 2, 3)
+            (2, 3, 2, 3)
         );
+        assert_eq!(raw.caching, sys::REEVE_CACHING_UNCACHED);
         assert_eq!((raw.handle, raw.reserved), (0, [0; 2]));
     }
 

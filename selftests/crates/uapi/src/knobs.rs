@@ -52,6 +52,17 @@ pub fn tt_shrink() -> io::Result<i64> {
     number(&debugfs("tt_shrink")?)
 }
 
+/// Scans the pool's shrinker once: reads `page_pool_shrink`, answers the pages freed.
+pub fn page_pool_shrink() -> io::Result<i64> {
+    number(&debugfs("page_pool_shrink")?)
+}
+
+/// Gives all pages that the pool keeps back to the system.
+pub fn drain_pool() -> io::Result<()> {
+    while page_pool_shrink()? != 0 {}
+    Ok(())
+}
+
 /// The `accounting` file as pairs of name and value, in its order.
 pub fn accounting() -> io::Result<Vec<(String, String)>> {
     pairs(&debugfs("accounting")?)

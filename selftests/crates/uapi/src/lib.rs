@@ -23,5 +23,6 @@ pub use device::Device;
 pub use device::DEFAULT_PATH;
 pub use values::BoCall;
 pub use values::BoType;
+pub use values::Caching;
 pub use values::Handle;
 pub use values::LOCK_SANITY_NAMES;

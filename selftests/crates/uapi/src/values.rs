@@ -61,6 +61,37 @@ impl BoType {
     }
 }
 
+/// How an object's pages are cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Caching {
+    /// As any memory.
+    Cached = sys::REEVE_CACHING_CACHED,
+    /// Writes are combined.
+    WriteCombined = sys::REEVE_CACHING_WRITE_COMBINED,
+    /// Not at all.
+    Uncached = sys::REEVE_CACHING_UNCACHED,
+}
+
+impl Caching {
+    /// Every mode, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Cached, Self::WriteCombined, Self::Uncached];
+
+    /// The mode of this number, if there is one.
+    pub fn from_raw(raw: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| *mode as u32 == raw)
+    }
+
+    /// The word that people use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cached => "cached",
+            Self::WriteCombined => "wc",
+            Self::Uncached => "uc",
+        }
+    }
+}
+
 /// The calls that take a handle and answer a number of pages (`struct reeve_bo`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoCall {
@@ -193,6 +224,10 @@ mod tests {
             assert_eq!(BoType::from_raw(kind as u32), Some(kind));
         }
         assert_eq!(BoType::from_raw(3), None);
+        for mode in Caching::ALL {
+            assert_eq!(Caching::from_raw(mode as u32), Some(mode));
+        }
+        assert_eq!(Caching::from_raw(3), None);
     }
 
     #[test]

@@ -47,6 +47,8 @@ cases!("debugfs";
 fn files_have_their_modes() -> Outcome {
     for (name, mode) in [
         ("tt_shrink", 0o400),
+        ("page_pool", 0o444),
+        ("page_pool_shrink", 0o400),
         ("buffer_objects", 0o444),
         ("accounting", 0o444),
     ] {
@@ -239,7 +241,13 @@ fn files_cannot_be_written() -> Outcome {
     let device = open()?;
     populated(&device, 3)?;
     unchanged(&device, || {
-        for name in ["tt_shrink", "buffer_objects", "accounting"] {
+        for name in [
+            "tt_shrink",
+            "page_pool",
+            "page_pool_shrink",
+            "buffer_objects",
+            "accounting",
+        ] {
             // Root may open it; then writing has to fail.
             let file = fs::OpenOptions::new()
                 .write(true)

@@ -48,6 +48,11 @@ fn done(result: io::Result<u64>) -> Outcome {
     Ok(())
 }
 
+/// Pages that the pool keeps would be had without an allocation.
+fn empty_pool() -> Outcome {
+    Ok(knobs::drain_pool()?)
+}
+
 /// A device with some objects in every state, so that a change of any would be seen.
 struct Scene {
     device: Device,
@@ -65,6 +70,7 @@ impl Scene {
         device.write(swapped, 0, &[2; 8])?;
         device.swapout(swapped)?;
         let handle = device.create(Create::new(SIZE as u64))?;
+        empty_pool()?;
         Ok(Self { device, handle })
     }
 
@@ -126,8 +132,11 @@ fn populate() -> Outcome {
     let failures = faults.sweep(
         &device,
         || device.populate(handle),
-        nothing_more,
-        |_| done(device.unpopulate(handle)),
+        empty_pool,
+        |_| {
+            device.unpopulate(handle)?;
+            empty_pool()
+        },
     )?;
     check!(failures > 0);
     check_eq!(device.info(handle)?.pages_resident, 5);
@@ -185,7 +194,7 @@ fn empty_or_populated(device: &Device, handle: Handle) -> Outcome {
     check!(resident == 0 || resident == 5, "{resident} pages");
     check_eq!(device.stats()?.pages_allocated, 2 + resident);
     check_eq!(device.unpopulate(handle)?, resident);
-    Ok(())
+    empty_pool()
 }
 
 fn swapout() -> Outcome {

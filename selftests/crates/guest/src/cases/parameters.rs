@@ -26,12 +26,13 @@ cases!("parameters";
     devices_cannot_be_changed,
 );
 
-const LIMITS: [&str; 2] = ["pages_limit", "dma32_pages_limit"];
+const LIMITS: [&str; 3] = ["pages_limit", "dma32_pages_limit", "page_pool_size"];
 
 fn have_their_modes() -> Outcome {
     for (name, mode) in [
         ("pages_limit", 0o644),
         ("dma32_pages_limit", 0o644),
+        ("page_pool_size", 0o644),
         ("enable_builtin_tests", 0o644),
         ("devices", 0o444),
     ] {

@@ -66,7 +66,11 @@ fn says_a_release() -> Outcome {
 
 fn features_follow_the_parameter() -> Outcome {
     let device = open()?;
-    let always = u64::from(sys::REEVE_FEATURE_LOCK_ORDER | sys::REEVE_FEATURE_PAGE_ACCOUNTING);
+    let always = u64::from(
+        sys::REEVE_FEATURE_LOCK_ORDER
+            | sys::REEVE_FEATURE_PAGE_ACCOUNTING
+            | sys::REEVE_FEATURE_PAGE_POOL,
+    );
     let tests = u64::from(sys::REEVE_FEATURE_LOCK_SANITY);
     check_eq!(device.version()?.features, always | tests);
     knobs::set_parameter("enable_builtin_tests", "0")?;
@@ -100,7 +104,7 @@ fn reserved_must_be_zero() -> Outcome {
 fn stats_reserved_must_be_zero() -> Outcome {
     let device = open()?;
     unchanged(&device, || {
-        for index in 0..12 {
+        for index in 0..sys::reeve_stats::default().reserved.len() {
             let mut arg = sys::reeve_stats::default();
             arg.reserved[index] = 1;
             refused(device.raw().stats(&mut arg), Errno::EINVAL)

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A block: pages that lie side by side and belong to us.
+
+use super::{
+    bindings as shim,
+    caching, //
+};
+use crate::pure::page_kind::{
+    Caching,
+    PageKind, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
+use kernel::bindings;
+
+/// Owns `2^order` pages; dropping it gives them back to the system.
+///
+/// # Invariants
+///
+/// `first` is the first page of a block of order `order` that came from `alloc_pages()` and that
+/// nobody else frees or looks into. The kernel's mapping of all its pages is cached as `kind` says,
+/// and with `kind.dma32` they are from the lowest 4 GiB.
+pub(crate) struct Block {
+    first: NonNull<bindings::page>,
+    order: u32,
+    kind: PageKind,
+}
+
+// SAFETY: Pages can be used and freed by any task.
+unsafe impl Send for Block {}
+// SAFETY: `&self` methods only look at what never changes while the block is owned.
+unsafe impl Sync for Block {}
+
+impl Block {
+    /// Takes a block of cached pages from the system, cleared if `clear`; `None`: there is none.
+    ///
+    /// Only single pages wait for reclaim, and no process is killed for them. May sleep.
+    #[inline]
+    pub(crate) fn allocate(order: u32, dma32: bool, clear: bool) -> Option<Self> {
+        let flags = match (order, dma32) {
+            (0, false) => shim::REEVE_GFP_PAGE,
+            (0, true) => shim::REEVE_GFP_PAGE_DMA32,
+            (_, false) => shim::REEVE_GFP_BLOCK,
+            (_, true) => shim::REEVE_GFP_BLOCK_DMA32,
+        };
+        let clear = if clear { shim::REEVE_GFP_CLEAR } else { 0 };
+        // SAFETY: We may sleep, and are not in interrupt context.
+        let first = NonNull::new(unsafe { bindings::alloc_pages(flags | clear, order) })?;
+        // INVARIANT: Fresh pages are ours alone, and cached like any memory.
+        Some(Self {
+            first,
+            order,
+            kind: PageKind {
+                caching: Caching::Cached,
+                dma32,
+            },
+        })
+    }
+
+    /// Gives up ownership; [`Block::from_raw`] takes it again.
+    #[inline]
+    pub(super) fn into_raw(self) -> NonNull<bindings::page> {
+        ManuallyDrop::new(self).first
+    }
+
+    /// Takes ownership again.
+    ///
+    /// # Safety
+    ///
+    /// `first` must come from [`Block::into_raw`] of a block of this order that has not been owned
+    /// since, and its pages must be of this kind.
+    #[inline]
+    pub(super) unsafe fn from_raw(
+        first: NonNull<bindings::page>,
+        order: u32,
+        kind: PageKind,
+    ) -> Self {
+        // INVARIANT: By the contract.
+        Self { first, order, kind }
+    }
+
+    /// It has `2^order` pages.
+    #[inline]
+    pub(crate) fn order(&self) -> u32 {
+        self.order
+    }
+
+    /// How many pages it has.
+    #[inline]
+    pub(crate) fn pages(&self) -> u64 {
+        1 << self.order
+    }
+
+    /// What kind of pages they are.
+    #[inline]
+    pub(crate) fn kind(&self) -> PageKind {
+        self.kind
+    }
+
+    /// The memory node they are from.
+    #[inline]
+    pub(crate) fn node(&self) -> usize {
+        // SAFETY: By the type invariant this is a valid page.
+        let node = unsafe { shim::reeve_shim_page_node(self.first.as_ptr()) };
+        usize::try_from(node).unwrap_or(0)
+    }
+
+    /// Overwrites all pages with zeroes. May sleep.
+    pub(crate) fn clear(&mut self) {
+        // SAFETY: By the type invariant these pages are ours; nobody else looks into them.
+        unsafe { shim::reeve_shim_clear_pages(self.first.as_ptr(), 1 << self.order) };
+    }
+}
+
+impl Drop for Block {
+    #[inline]
+    fn drop(&mut self) {
+        if self.kind.caching != Caching::Cached {
+            caching::make_cached(self.first, self.order);
+        }
+        // SAFETY: By the type invariant the block is ours and of this order. It is cached again,
+        // as the system expects its pages to be.
+        unsafe { bindings::__free_pages(self.first.as_ptr(), self.order) };
+    }
+}

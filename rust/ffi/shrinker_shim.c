@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/minmax.h>
+#include <linux/sched/mm.h>
+#include <linux/shrinker.h>
+#include <linux/swap.h>
+
+#include "tt_shim.h"
+
+static unsigned long reeve_shrinker_count(struct shrinker *shrinker,
+					  struct shrink_control *sc)
+{
+	const struct reeve_shrinker_ops *ops = shrinker->private_data;
+
+	return ops->count(ops->data, sc->nid) ?: SHRINK_EMPTY;
+}
+
+static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
+					 struct shrink_control *sc)
+{
+	const struct reeve_shrinker_ops *ops = shrinker->private_data;
+	unsigned long freed = ops->scan(ops->data, sc->nid, sc->nr_to_scan,
+					sc->gfp_mask);
+
+	/* Blocks are freed whole, so it may be more than asked for. */
+	sc->nr_scanned = max(freed, sc->nr_to_scan);
+	return freed ?: SHRINK_STOP;
+}
+
+struct shrinker *reeve_shim_shrinker_new(const char *name,
+					 const struct reeve_shrinker_ops *ops)
+{
+	struct shrinker *shrinker =
+		shrinker_alloc(SHRINKER_NUMA_AWARE, "%s", name);
+
+	if (!shrinker)
+		return NULL;
+	shrinker->count_objects = reeve_shrinker_count;
+	shrinker->scan_objects = reeve_shrinker_scan;
+	shrinker->batch = ops->batch;
+	shrinker->seeks = ops->seeks;
+	shrinker->private_data = (void *)ops;
+	shrinker_register(shrinker);
+	return shrinker;
+}
+
+void reeve_shim_fs_reclaim_acquire(void)
+{
+	fs_reclaim_acquire(GFP_KERNEL);
+}
+
+void reeve_shim_fs_reclaim_release(void)
+{
+	fs_reclaim_release(GFP_KERNEL);
+}
+
+bool reeve_shim_gfp_may_fs(gfp_t gfp)
+{
+	return gfp & __GFP_FS;
+}
+
+bool reeve_shim_gfp_may_io(gfp_t gfp)
+{
+	return gfp & __GFP_IO;
+}
+
+long reeve_shim_free_swap(void)
+{
+	return get_nr_swap_pages();
+}
+
+bool reeve_shim_is_kswapd(void)
+{
+	return current_is_kswapd();
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a TT's pages come from and where they go.
+//!
+//! C original: `ttm_pool_alloc()` and `ttm_pool_free()`.
+
+use super::pool::Pool;
+use crate::{
+    ffi::{
+        block::Block,
+        caching::Batch,
+        pages::PageDirectory,
+        task, //
+    },
+    pure::{
+        page_kind::Caching,
+        page_runs::{
+            self,
+            MAX_ORDER, //
+        },
+        pool_rules, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Adds `missing` pages to a directory, cleared if `clear`; otherwise they may show what was in
+/// them last.
+///
+/// Of each order, the largest first, the pool's blocks are taken first and then the system's. What
+/// comes from the system is given the directory's caching, many pages at a time.
+///
+/// `ENOMEM`: not that many to be had. `EINTR`: a fatal signal arrived. Either way the directory is
+/// as it was. May sleep; reclaim may run, so hold no lock that it waits for.
+#[inline]
+pub(super) fn fill(
+    pages: &mut PageDirectory,
+    missing: u64,
+    clear: bool,
+    pool: Option<&Pool>,
+) -> Result {
+    let before = pages.blocks();
+    let result = add(pages, missing, clear, pool);
+    if result.is_err() {
+        while pages.blocks() > before {
+            // What came from the pool is clear still: nobody has seen it.
+            drop(pages.pop());
+        }
+    }
+    result
+}
+
+#[inline]
+fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
+    let kind = pages.kind();
+    let mut batch = match kind.caching {
+        Caching::Cached => None,
+        _ => Some(Batch::new(missing)?),
+    };
+    let mut order = pages.last_order().unwrap_or(MAX_ORDER);
+    let mut unsettled = 0;
+    let mut first = true;
+
+    while missing != 0 {
+        if !core::mem::take(&mut first) {
+            task::breathe()?;
+        }
+        order = page_runs::order_for(missing, order);
+        let block = match pool.and_then(|pool| pool.take(kind, order)) {
+            Some(kept) => {
+                if unsettled != 0 {
+                    settle(pages, &mut batch)?;
+                    unsettled = 0;
+                }
+                kept
+            }
+            None => match Block::allocate(order, kind.dma32, clear) {
+                Some(fresh) => {
+                    unsettled += fresh.pages();
+                    fresh
+                }
+                None => {
+                    order = order.checked_sub(1).ok_or(ENOMEM)?;
+                    continue;
+                }
+            },
+        };
+        missing -= block.pages();
+        pages.push(block)?;
+        if unsettled >= PageDirectory::SETTLE_BATCH {
+            settle(pages, &mut batch)?;
+            unsettled = 0;
+        }
+    }
+    settle(pages, &mut batch)
+}
+
+fn settle(pages: &mut PageDirectory, batch: &mut Option<Batch>) -> Result {
+    match batch {
+        Some(batch) if !pages.is_settled() => pages.settle(batch),
+        _ => Ok(()),
+    }
+}
+
+/// Lets go of all pages of a directory: to the pool what is worth keeping there, the rest to the
+/// system. `cleared`: its owner got them cleared. May sleep.
+#[inline]
+pub(super) fn give_back(pages: &mut PageDirectory, cleared: bool, pool: Option<&Pool>) {
+    match pool {
+        Some(pool) if pool_rules::worth_keeping(pages.kind(), cleared) => {
+            pages.release_to(|block| pool.keep(block));
+        }
+        _ => pages.release(),
+    }
+}

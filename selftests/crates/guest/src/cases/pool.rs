@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Free pages that are kept: how many, for whom, and that they are given back.
+
+use std::time::Duration;
+
+use reeve_uapi::knobs;
+use reeve_uapi::Caching;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+use reeve_uapi::Handle;
+
+use crate::seen::open;
+use crate::seen::until;
+use crate::seen::Limit;
+use crate::seen::PAGE;
+use crate::test::cases;
+use crate::test::check;
+use crate::test::check_eq;
+use crate::test::Outcome;
+use crate::test::Stop;
+
+cases!("pool";
+    keeps_what_is_unpopulated,
+    keeps_what_is_destroyed,
+    gives_to_the_next,
+    keeps_kinds_apart,
+    swapping_out_is_not_for_the_pool,
+    keeps_no_more_than_it_may,
+    a_smaller_size_takes_effect_at_once,
+    shrinks_on_request,
+    shrinking_ends_at_nothing,
+    is_drained_before_anybody_is_swapped_out,
+    table_adds_up,
+    is_gone_with_the_module,
+);
+
+const PAGES: u64 = 96;
+
+fn wc(device: &Device, pages: u64) -> Outcome<Handle> {
+    let handle = device.create(Create::new(pages * PAGE).caching(Caching::WriteCombined))?;
+    device.populate(handle)?;
+    Ok(handle)
+}
+
+fn kept(device: &Device) -> Outcome<u64> {
+    Ok(device.stats()?.pool_pages)
+}
+
+/// An open file, with an empty pool behind it.
+fn open_empty() -> Outcome<Device> {
+    knobs::drain_pool()?;
+    let device = open()?;
+    check_eq!(kept(&device)?, 0);
+    Ok(device)
+}
+
+fn keeps_what_is_unpopulated() -> Outcome {
+    let device = open_empty()?;
+    for mode in Caching::ALL {
+        let handle = device.create(Create::new(PAGES * PAGE).caching(mode))?;
+        device.populate(handle)?;
+        check_eq!(kept(&device)?, 0);
+        device.unpopulate(handle)?;
+        check_eq!(kept(&device)?, PAGES, "{mode:?}");
+        check_eq!(device.stats()?.pages_allocated, 0);
+        knobs::drain_pool()?;
+    }
+    Ok(())
+}
+
+fn keeps_what_is_destroyed() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, PAGES)?)?;
+    check_eq!(kept(&device)?, PAGES);
+    Ok(())
+}
+
+fn gives_to_the_next() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, PAGES)?)?;
+    let first = wc(&device, PAGES / 2)?;
+    // Blocks may not fit, so some of it may come from the system.
+    let left = kept(&device)?;
+    let second = wc(&device, PAGES)?;
+    check!(left < PAGES, "{left} pages left");
+    device.destroy(first)?;
+    device.destroy(second)?;
+    check!(kept(&device)? >= PAGES);
+    Ok(())
+}
+
+/// What is kept of one kind is of no use to another.
+fn keeps_kinds_apart() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, PAGES)?)?;
+    let others = [
+        Create::new(PAGES * PAGE),
+        Create::new(PAGES * PAGE).caching(Caching::Uncached),
+        Create::new(PAGES * PAGE)
+            .caching(Caching::WriteCombined)
+            .dma32(),
+    ];
+    for create in others {
+        let handle = device.create(create)?;
+        device.populate(handle)?;
+        check_eq!(kept(&device)?, PAGES, "{create:?}");
+    }
+    Ok(())
+}
+
+/// Who swaps out wants memory back.
+fn swapping_out_is_not_for_the_pool() -> Outcome {
+    let device = open_empty()?;
+    let handle = wc(&device, PAGES)?;
+    check_eq!(device.swapout(handle)?, PAGES);
+    check_eq!(kept(&device)?, 0);
+    Ok(())
+}
+
+fn keeps_no_more_than_it_may() -> Outcome {
+    let device = open_empty()?;
+    knobs::set_parameter("page_pool_size", "100")?;
+    check_eq!(device.stats()?.page_pool_size, 100);
+    let handles = [wc(&device, 64)?, wc(&device, 32)?, wc(&device, 64)?];
+    for (handle, expected) in handles.into_iter().zip([64, 96, 96]) {
+        device.destroy(handle)?;
+        let kept = kept(&device)?;
+        // Single blocks of the last may still fit.
+        check!(
+            kept >= expected && kept <= 100,
+            "{kept} pages, expected {expected}"
+        );
+    }
+    Ok(())
+}
+
+fn a_smaller_size_takes_effect_at_once() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, 256)?)?;
+    check_eq!(kept(&device)?, 256);
+    knobs::set_parameter("page_pool_size", "10")?;
+    let trimmed = until(Duration::from_secs(20), || Ok(kept(&device)? <= 10))?;
+    check!(trimmed, "{} pages left", kept(&device)?);
+    Ok(())
+}
+
+fn shrinks_on_request() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, PAGES)?)?;
+    let freed = knobs::page_pool_shrink()?;
+    check_eq!(freed, PAGES as i64);
+    check_eq!(kept(&device)?, 0);
+    Ok(())
+}
+
+/// One request gives back a part of much.
+fn shrinking_ends_at_nothing() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, 4096)?)?;
+    let before = kept(&device)? as i64;
+    let mut freed = 0;
+    let mut requests = 0;
+    loop {
+        match knobs::page_pool_shrink()? {
+            0 => break,
+            pages => freed += pages,
+        }
+        requests += 1;
+        check!(freed <= before);
+        check_eq!(kept(&device)? as i64, before - freed);
+    }
+    check_eq!(freed, before);
+    check!(requests > 1, "all at once");
+    Ok(())
+}
+
+fn is_drained_before_anybody_is_swapped_out() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, PAGES)?)?;
+    let first = device.create(Create::new(8 * PAGE))?;
+    device.populate(first)?;
+    check_eq!(kept(&device)?, PAGES);
+    let _limit = Limit::pages(10)?;
+    let second = device.create(Create::new(8 * PAGE))?;
+    device.populate(second)?;
+    check_eq!(device.info(first)?.pages_resident, 0);
+    check_eq!(kept(&device)?, 0);
+    Ok(())
+}
+
+/// A row of `page_pool`: kind, pages by order, pages altogether.
+type Row = (String, Vec<u64>, u64);
+
+/// The rows of `page_pool`, and its total.
+fn table() -> Outcome<(Vec<Row>, u64)> {
+    let text = knobs::debugfs("page_pool")?;
+    let wrong = |line: &str| Stop::failed(format!("page_pool says {line:?}"));
+    let mut lines = text.lines();
+    check!(lines
+        .next()
+        .is_some_and(|head| head.starts_with("node kind")));
+    let mut rows = Vec::new();
+    for line in lines {
+        let mut words = line.split_whitespace();
+        let name = words.next().ok_or_else(|| wrong(line))?;
+        if name == "total" {
+            let total = words.next().and_then(|word| word.parse().ok());
+            return Ok((rows, total.ok_or_else(|| wrong(line))?));
+        }
+        let kind = words.next().ok_or_else(|| wrong(line))?.to_owned();
+        let mut numbers = words
+            .map(|word| word.parse::<u64>().map_err(|_| wrong(line)))
+            .collect::<Outcome<Vec<_>>>()?;
+        let sum = numbers.pop().ok_or_else(|| wrong(line))?;
+        rows.push((kind, numbers, sum));
+    }
+    Err(wrong(&text))
+}
+
+fn table_adds_up() -> Outcome {
+    let device = open_empty()?;
+    device.destroy(wc(&device, PAGES)?)?;
+    let low = device.create(Create::new(3 * PAGE).caching(Caching::Uncached).dma32())?;
+    device.populate(low)?;
+    device.destroy(low)?;
+    let (rows, total) = table()?;
+    check_eq!(total, PAGES + 3);
+    check_eq!(total, kept(&device)?);
+    for (kind, orders, sum) in &rows {
+        check_eq!(orders.len(), 10);
+        check_eq!(orders.iter().sum::<u64>(), *sum, "{kind}");
+    }
+    let of = |name: &str| -> u64 {
+        let rows = rows.iter().filter(|(kind, ..)| kind == name);
+        rows.map(|(_, _, sum)| *sum).sum()
+    };
+    check_eq!((of("wc"), of("uc32"), of("cached")), (PAGES, 3, 0));
+    Ok(())
+}
+
+/// What is kept when the module goes must not be lost: kmemleak and the page allocator's own checks
+/// would say so.
+fn is_gone_with_the_module() -> Outcome {
+    crate::module::need_file()?;
+    let device = open_empty()?;
+    device.destroy(wc(&device, PAGES)?)?;
+    drop(device);
+    crate::module::remove()?;
+    check!(!knobs::loaded());
+    crate::module::insert("enable_builtin_tests=1")??;
+    check_eq!(kept(&open()?)?, 0);
+    Ok(())
+}
