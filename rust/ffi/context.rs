@@ -318,29 +318,62 @@ pub(crate) enum Entered {
 ///
 /// `memory` must be valid for writes of a `reeve_thread_context`, and must stay so, untouched by
 /// anyone else, until [`leave`] is called with it by the same task.
-#[inline]
 pub(crate) unsafe fn enter(
     task: usize,
     memory: NonNull<bindings::reeve_thread_context>,
 ) -> Result<Entered, EnterError> {
-    let context = memory.as_ptr().cast::<Context>();
-    // SAFETY: `memory` is valid for writes and large enough (asserted above). `reset` only writes
-    // the header; the arrays behind it are plain integers, never read beyond `len`.
-    let init = || unsafe { (*context).held.reset(epoch()) };
+    let context = memory.as_ptr().cast();
     // INVARIANT: The table leads to the context after `init`, and only until `leave`.
-    match TABLE.enter(task, context, init)? {
+    // SAFETY: By the contract.
+    match TABLE.enter(task, context, || unsafe { init_context(context) })? {
         context_table::Entered::Outer(slot) => {
-            // SAFETY: The table is static.
-            unsafe { bindings::reeve_shim_set_hint(as_c(slot)) };
+            set_hint(slot);
             Ok(Entered::Outer)
         }
         context_table::Entered::Inner => Ok(Entered::Inner),
     }
 }
 
+/// The usual [`enter`]; `false`: it is not that, nothing was done.
+///
+/// # Safety
+///
+/// As for [`enter`].
+#[inline(always)]
+pub(crate) unsafe fn enter_fast(
+    task: usize,
+    memory: NonNull<bindings::reeve_thread_context>,
+) -> bool {
+    let context = memory.as_ptr().cast();
+    // INVARIANT: As in `enter`.
+    // SAFETY: By the contract.
+    match TABLE.enter_home(task, context, || unsafe { init_context(context) }) {
+        Some(slot) => {
+            set_hint(slot);
+            true
+        }
+        None => false,
+    }
+}
+
+/// # Safety
+///
+/// `context` must be valid for writes, and large enough (asserted above).
+#[inline(always)]
+unsafe fn init_context(context: *mut Context) {
+    // SAFETY: By the contract. `reset` only writes the header; the arrays behind it are plain
+    // integers, never read beyond what is in use.
+    unsafe { (*context).held.reset(epoch()) }
+}
+
+#[inline(always)]
+fn set_hint(slot: &'static Slot<Kernel>) {
+    // SAFETY: The table is static.
+    unsafe { bindings::reeve_shim_set_hint(as_c(slot)) };
+}
+
 /// Ends the context of `task`, the current one, at `memory`; `last` sees what it holds before, unless
 /// that is nothing.
-#[inline]
 pub(crate) fn leave(
     task: usize,
     memory: NonNull<bindings::reeve_thread_context>,
@@ -355,6 +388,14 @@ pub(crate) fn leave(
             last(Current(context));
         }
     })
+}
+
+/// The usual [`leave`], with nothing held; `false`: it is not that, nothing was done.
+#[inline(always)]
+pub(crate) fn leave_fast(task: usize, memory: NonNull<bindings::reeve_thread_context>) -> bool {
+    let context = memory.as_ptr().cast::<Context>();
+    // SAFETY: As in `leave`.
+    TABLE.leave_home(task, context, || unsafe { (*context).held.is_empty() })
 }
 
 /// Moves what the caller holds into `to`; `false`: it has no context, and `to` holds nothing.

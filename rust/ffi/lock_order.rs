@@ -292,11 +292,12 @@ entry_points! {
     ///
     /// As [`context::enter`] wants it; a null `memory` is refused.
     fn reeve_rs_thread_context_enter(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-        let Some(memory) = NonNull::new(memory) else {
-            return track::bad_context(site, Doing::Entering);
-        };
-        // SAFETY: By the contract.
-        track::entered(site, unsafe { context::enter(task, memory) })
+        match NonNull::new(memory) {
+            // SAFETY: By the contract.
+            Some(context) if unsafe { context::enter_fast(task, context) } => true,
+            // SAFETY: By the contract.
+            _ => unsafe { enter_complete(memory, task, site) },
+        }
     }
 
     /// # Safety
@@ -304,8 +305,8 @@ entry_points! {
     /// `task` must be the current one, or 0 in an interrupt. Null is refused.
     fn reeve_rs_thread_context_leave(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
         match NonNull::new(memory) {
-            Some(memory) => track::leave(site, task, memory),
-            None => track::bad_context(site, Doing::Leaving),
+            Some(context) if context::leave_fast(task, context) => true,
+            _ => leave_complete(memory, task, site),
         }
     }
 
@@ -430,6 +431,28 @@ complete! {
     check_locked_complete(order, flags) => track::check_locked, order, flags;
     record_lock_plain_complete(packed) => track::record_lock, packed & 0xff, packed >> 8;
     record_unlock_plain_complete(packed) => track::record_unlock, packed & 0xff, packed >> 8;
+}
+
+/// # Safety
+///
+/// As [`context::enter`] wants it; a null `memory` is refused.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn enter_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
+    match NonNull::new(memory) {
+        // SAFETY: By the contract.
+        Some(memory) => track::entered(site, unsafe { context::enter(task, memory) }),
+        None => track::bad_context(site, Doing::Entering),
+    }
+}
+
+#[cold]
+#[inline(never)]
+extern "C" fn leave_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
+    match NonNull::new(memory) {
+        Some(memory) => track::leave(site, task, memory),
+        None => track::bad_context(site, Doing::Leaving),
+    }
 }
 
 fn status(result: Result) -> c_int {

@@ -24,8 +24,7 @@ struct reeve_slot {
 	struct reeve_thread_context *ctx;
 	/* tasks that hash here and had to claim another slot */
 	u32 displaced;
-	u32 pad;
-};
+} __aligned(32);
 
 /* The slot of @task, or one that leads to an absent context. */
 struct reeve_slot *reeve_rs_find_slot(unsigned long task);

@@ -171,26 +171,17 @@ fn no_lock(call: Call, order: u32) -> LockUse {
 }
 
 /// See `reeve_thread_context_enter()`: reports what the enter came to.
-#[inline]
 pub(crate) fn entered(site: u32, result: Result<Entered, EnterError>) -> bool {
-    match result {
-        Ok(Entered::Outer | Entered::Inner) => true,
-        Err(error) => not_entered(site, error),
-    }
-}
-
-#[cold]
-fn not_entered(site: u32, error: EnterError) -> bool {
-    let violation = match error {
-        EnterError::InUse => Violation::BadContext,
-        EnterError::TableFull => Violation::TableFull,
+    let violation = match result {
+        Ok(Entered::Outer | Entered::Inner) => return true,
+        Err(EnterError::InUse) => Violation::BadContext,
+        Err(EnterError::TableFull) => Violation::TableFull,
     };
     report::without_hierarchy(site, Doing::Entering, violation);
     false
 }
 
 /// See `reeve_thread_context_leave()`.
-#[inline]
 pub(crate) fn leave(
     site: u32,
     task: usize,
@@ -234,7 +225,6 @@ fn report_held(site: u32, current: Current, doing: Doing) -> bool {
 }
 
 /// A null context was passed, or one that is not the thread's: reported; always `false`.
-#[cold]
 pub(crate) fn bad_context(site: u32, doing: Doing) -> bool {
     report::without_hierarchy(site, doing, Violation::BadContext);
     false

@@ -58,7 +58,7 @@ pub trait World {
 }
 
 /// Where a task's context is found; `struct reeve_slot` to C.
-#[repr(C)]
+#[repr(C, align(32))]
 pub struct Slot<W: World> {
     /// The task that claimed the slot; 0: free.
     pub task: W::Owner,
@@ -66,7 +66,6 @@ pub struct Slot<W: World> {
     pub context: W::Link,
     /// Tasks that hash to this slot and had to claim another one.
     displaced: W::Counter,
-    _pad: u32,
 }
 
 impl<W: World> Slot<W> {
@@ -76,7 +75,6 @@ impl<W: World> Slot<W> {
             task,
             context,
             displaced,
-            _pad: 0,
         }
     }
 }
@@ -202,15 +200,17 @@ impl<W: World, const N: usize> Table<W, N> {
 
     /// Starts `context` for `task`, which is the caller; 0: an interrupt. `init` makes it ready to
     /// be looked at.
-    #[inline]
     pub fn enter(
         &self,
         task: usize,
         context: W::Context,
-        init: impl FnOnce(),
+        init: impl Fn(),
     ) -> Result<Entered<&Slot<W>>, EnterError> {
         if task == 0 {
             return Ok(Entered::Inner);
+        }
+        if let Some(slot) = self.enter_home(task, context, &init) {
+            return Ok(Entered::Outer(slot));
         }
         if let Some(slot) = self.find(task) {
             return if slot.context.load() == context {
@@ -226,9 +226,28 @@ impl<W: World, const N: usize> Table<W, N> {
         Ok(Entered::Outer(slot))
     }
 
+    /// The usual [`enter`](Self::enter): of a task that has no context, and whose home is free.
+    /// `None`: it is not that, nothing changed.
+    #[inline(always)]
+    pub fn enter_home(
+        &self,
+        task: usize,
+        context: W::Context,
+        init: impl Fn(),
+    ) -> Option<&Slot<W>> {
+        let home = self.home(task);
+        // If the task had a slot, it would be its home, or counted as displaced from there.
+        if task == 0 || home.displaced.get() != 0 || !home.task.claim(task) {
+            return None;
+        }
+        init();
+        // INVARIANT: As in `enter`.
+        home.context.store_release(context);
+        Some(home)
+    }
+
     /// Ends `context` of `task`, which is the caller; 0: an interrupt. If it is the one that was
     /// entered, `last` runs before. Nobody looks at the context afterwards.
-    #[inline]
     pub fn leave(&self, task: usize, context: W::Context, last: impl FnOnce()) -> Left {
         if task == 0 {
             return Left::Inner;
@@ -240,6 +259,30 @@ impl<W: World, const N: usize> Table<W, N> {
             return Left::Inner;
         }
         last();
+        self.end(slot, context);
+        let home = self.home(task);
+        if !core::ptr::eq(home, slot) {
+            home.displaced.lower();
+        }
+        Left::Outer
+    }
+
+    /// The usual [`leave`](Self::leave): of the context that was entered, from the home, when it
+    /// `may` end without further ado. `false`: it is not that, nothing changed.
+    #[inline(always)]
+    pub fn leave_home(&self, task: usize, context: W::Context, may: impl FnOnce() -> bool) -> bool {
+        let home = self.home(task);
+        // A free slot leads to no context, so an interrupt's task, which is 0, finds none.
+        if home.task.load() != task || home.context.load() != context || !may() {
+            return false;
+        }
+        self.end(home, context);
+        true
+    }
+
+    /// Frees the slot, of the caller's, that leads to `context`.
+    #[inline(always)]
+    fn end(&self, slot: &Slot<W>, context: W::Context) {
         slot.context.store(W::NONE);
         // Pairs with the barrier in `look`: either the reader sees that there is none, or we see
         // its hazard and wait until it is done.
@@ -248,11 +291,6 @@ impl<W: World, const N: usize> Table<W, N> {
             W::relax();
         }
         slot.task.store_release(0);
-        let home = self.home(task);
-        if !core::ptr::eq(home, slot) {
-            home.displaced.lower();
-        }
-        Left::Outer
     }
 
     /// Lets `f` look at every context that is entered. Readers have to take turns, and must not be
