@@ -16,43 +16,129 @@ pub(crate) enum Align {
 #[derive(Debug)]
 pub(crate) struct Table {
     align: Vec<Align>,
-    rows: Vec<Vec<String>>,
+    rows: Vec<Row>,
 }
+
+/// A line of cells, and lines of text below it.
+#[derive(Debug)]
+struct Row {
+    cells: Vec<String>,
+    notes: Vec<String>,
+}
+
+/// What a note stands further to the right.
+const NOTE: &str = "      ";
+
+/// The narrowest that a column is made.
+const NARROWEST: usize = 8;
+
+/// Between two columns.
+const GAP: usize = 2;
 
 impl Table {
     /// A table with these titles.
     pub(crate) fn new(columns: &[(&str, Align)]) -> Self {
         Self {
             align: columns.iter().map(|(_, align)| *align).collect(),
-            rows: vec![columns
-                .iter()
-                .map(|(title, _)| (*title).to_owned())
-                .collect()],
+            rows: vec![Row {
+                cells: columns
+                    .iter()
+                    .map(|(title, _)| (*title).to_owned())
+                    .collect(),
+                notes: Vec::new(),
+            }],
         }
     }
 
     /// Adds a row; missing cells stay empty.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows
-            .push(cells.into_iter().take(self.align.len()).collect());
+        self.rows.push(Row {
+            cells: cells.into_iter().take(self.align.len()).collect(),
+            notes: Vec::new(),
+        });
+    }
+
+    /// Adds a line of text below the last row.
+    pub(crate) fn note(&mut self, text: String) {
+        if let Some(row) = self.rows.last_mut() {
+            row.notes.push(text);
+        }
     }
 
     /// Prints it, each line after `indent`.
     pub(crate) fn print(&self, indent: &str, out: &mut dyn Write) -> io::Result<()> {
-        let widths: Vec<usize> = (0..self.align.len())
-            .map(|column| self.width(column))
-            .collect();
+        self.print_within(indent, usize::MAX, out)
+    }
+
+    /// The same in lines of `width` characters at the most: columns of text give way, the widest first,
+    /// and show less of what is long in them.
+    pub(crate) fn print_within(
+        &self,
+        indent: &str,
+        width: usize,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let mut widths = self.widths();
+        let room = width.saturating_sub(indent.chars().count());
+        while total(&widths) > room {
+            let text = (0..widths.len()).filter(|&column| self.align[column] == Align::Left);
+            let Some(widest) = text.max_by_key(|&column| widths[column]) else {
+                break;
+            };
+            if widths[widest] <= NARROWEST {
+                break;
+            }
+            widths[widest] -= 1;
+        }
         for row in &self.rows {
-            let line = line(row, &self.align, &widths);
+            let cells = row.cells.iter().zip(&widths);
+            let cells: Vec<String> = cells.map(|(cell, width)| clip(cell, *width)).collect();
+            let line = line(&cells, &self.align, &widths);
             writeln!(out, "{}", format!("{indent}{line}").trim_end())?;
+            for note in &row.notes {
+                let note = clip(note, room.saturating_sub(NOTE.len()));
+                writeln!(out, "{indent}{NOTE}{note}")?;
+            }
         }
         Ok(())
     }
 
+    /// True when its rows need no more than `width` characters as they are.
+    pub(crate) fn fits(&self, indent: &str, width: usize) -> bool {
+        total(&self.widths()) <= width.saturating_sub(indent.chars().count())
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = 0..self.align.len();
+        columns.map(|column| self.width(column)).collect()
+    }
+
     fn width(&self, column: usize) -> usize {
-        let cells = self.rows.iter().filter_map(|row| row.get(column));
+        let cells = self.rows.iter().filter_map(|row| row.cells.get(column));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     }
+}
+
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+}
+
+/// A text in `width` characters at the most: its beginning and its end, where they say more than
+/// what is between.
+pub(crate) fn clip(text: &str, width: usize) -> String {
+    const CUT: &str = "...";
+    let length = text.chars().count();
+    if length <= width {
+        return text.to_owned();
+    }
+    let Some(kept) = width.checked_sub(CUT.len()) else {
+        return text.chars().take(width).collect();
+    };
+    let tail = kept / 2;
+    let mut clipped: String = text.chars().take(kept - tail).collect();
+    clipped.push_str(CUT);
+    clipped.extend(text.chars().skip(length - tail));
+    clipped
 }
 
 /// One line of cells, two spaces apart, in columns of these widths.
@@ -86,5 +172,43 @@ mod tests {
             text,
             "  name    pages\n  a        1024\n  longer      3\n  short\n"
         );
+    }
+
+    fn within(table: &Table, width: usize) -> String {
+        let mut out = Vec::new();
+        table.print_within(" ", width, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn wide_columns_give_way() {
+        let mut table = Table::new(&[
+            ("number", Align::Right),
+            ("name", Align::Left),
+            ("place", Align::Left),
+        ]);
+        table.row(["1234567".to_owned(), "n".repeat(12), "p".repeat(50)]);
+        table.note("b".to_owned() + &"a".repeat(80) + "c");
+        for width in 28..74 {
+            assert!(!table.fits(" ", width));
+            let text = within(&table, width);
+            for line in text.lines() {
+                assert!(line.chars().count() <= width, "{width}: {line}");
+            }
+            assert!(text.contains(" 1234567  nnn"), "{text}");
+            assert!(text.contains("  baaa") && text.contains("ac\n"), "{text}");
+        }
+        assert!(table.fits(" ", 74));
+        assert!(!within(&table, 74).contains("p..."));
+    }
+
+    #[test]
+    fn clipped_texts_keep_both_ends() {
+        assert_eq!(clip("abc", 3), "abc");
+        assert_eq!(clip("abcdefghij", 9), "abc...hij");
+        assert_eq!(clip("abcdefghij", 8), "abc...ij");
+        assert_eq!(clip("abcdefghij", 3), "...");
+        assert_eq!(clip("abcdefghij", 2), "ab");
+        assert_eq!(clip("éééééééé", 7), "éé...éé");
     }
 }
