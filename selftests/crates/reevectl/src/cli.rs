@@ -3,6 +3,7 @@
 //! The command line, and the help texts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use clap::Parser;
@@ -14,6 +15,7 @@ use reeve_uapi::Caching;
 use reeve_uapi::Handle;
 use reeve_uapi::DEFAULT_PATH;
 
+use crate::locks;
 use crate::size;
 
 const FD_HELP: &str = "\
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     Batch(BatchArgs),
     /// Lock sanity suite and a shrink demonstration, with a verdict
     Report(ReportArgs),
+    /// Show lock hierarchies, who holds what, and what went wrong
+    Locks(LocksArgs),
 }
 
 /// One line of a batch.
@@ -136,6 +140,45 @@ pub(crate) struct ReportArgs {
     /// Limit to set meanwhile [default: half of what the objects need].
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) limit: Option<u64>,
+}
+
+/// What to show of the lock-order tracker, and how.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LocksArgs {
+    /// Only the registered hierarchies, with their rules.
+    #[arg(long, group = "view")]
+    pub(crate) hierarchies: bool,
+    /// Only what is held now, and by whom.
+    #[arg(long, group = "view")]
+    pub(crate) held: bool,
+    /// Only what went wrong, with everything that was held.
+    #[arg(long, group = "view")]
+    pub(crate) violations: bool,
+    /// Which order is, or was, taken while which is held.
+    #[arg(long, group = "view")]
+    pub(crate) graph: bool,
+    /// Print JSON instead of tables.
+    #[arg(long, group = "form")]
+    pub(crate) json: bool,
+    /// Print the graph in graphviz's language.
+    #[arg(long, group = "form", conflicts_with_all = ["hierarchies", "held", "violations"])]
+    pub(crate) dot: bool,
+    /// Draw the graph (needs graphviz).
+    #[arg(long, group = "form", conflicts_with_all = ["hierarchies", "held", "violations"])]
+    pub(crate) svg: bool,
+    /// Show it again every so many seconds, until interrupted.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "1",
+        value_parser = locks::parse_pause,
+        conflicts_with_all = ["dot", "svg"]
+    )]
+    pub(crate) watch: Option<Duration>,
+    /// End after showing it so often.
+    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
 }
 
 /// What to do with buffer objects.
@@ -349,6 +392,33 @@ mod tests {
         assert_eq!(parse_name("7"), Ok(Name::Handle(Handle::new(7))));
         for wrong in ["", "-1", "first", "4294967296"] {
             assert!(parse_name(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn locks_know_what_goes_together() {
+        let locks = |line: &str| match parse(&format!("reevectl locks {line}"))?.command {
+            Command::Locks(locks) => Ok::<_, clap::Error>(locks),
+            other => panic!("{other:?}"),
+        };
+        let seconds = |line: &str| locks(line).unwrap().watch.map(|pause| pause.as_secs_f64());
+        assert_eq!(seconds(""), None);
+        assert_eq!(seconds("--watch"), Some(1.0));
+        assert_eq!(seconds("--held --watch 0.5 --json"), Some(0.5));
+        assert_eq!(locks("--watch --count 2").unwrap().count, Some(2));
+        assert!(locks("--graph --svg").unwrap().svg);
+        for wrong in [
+            "--held --graph",
+            "--json --dot",
+            "--dot --svg",
+            "--held --dot",
+            "--watch --svg",
+            "--watch 0",
+            "--count 2",
+            "--watch --count 0",
+            "all",
+        ] {
+            assert_eq!(locks(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
     }
 

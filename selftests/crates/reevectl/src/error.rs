@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use reeve_uapi::BoCall;
 use reeve_uapi::Handle;
 
+use crate::locks::Malformed;
+
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// Why a command did not succeed.
@@ -18,6 +20,8 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 pub(crate) enum Error {
     /// The module or the system refused something.
     Refused { asked: Asked, source: io::Error },
+    /// A file of the module is not as this program knows it.
+    Malformed { path: PathBuf, fault: Malformed },
     /// Everything was done, and the outcome is not what it has to be.
     Check(String),
     /// The command makes no sense.
@@ -85,6 +89,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { asked, source } => refused(asked, source, f),
+            Self::Malformed { path, fault } => write!(
+                f,
+                "{} line {}: {fault}\n  Use the reevectl that was built with the module.",
+                path.display(),
+                fault.line
+            ),
             Self::Check(text) | Self::Usage(text) => f.write_str(text),
             Self::Output(err) => write!(f, "could not write the output: {err}"),
         }

@@ -8,6 +8,7 @@ mod batch;
 mod bo;
 mod cli;
 mod error;
+mod locks;
 mod report;
 mod sanity;
 mod session;
@@ -53,11 +54,12 @@ fn usage(err: &clap::Error) -> ExitCode {
 }
 
 fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
-    let mut session = Session::open(&args.node, args.fd)?;
+    let session = || Session::open(&args.node, args.fd);
     match &args.command {
-        Command::Action(action) => act(&mut session, action, out),
-        Command::Batch(batch) => batch::run(&mut session, batch, out),
-        Command::Report(report) => report::run(&session, report, out),
+        Command::Action(action) => act(&mut session()?, action, out),
+        Command::Batch(batch) => batch::run(&mut session()?, batch, out),
+        Command::Report(report) => report::run(&session()?, report, out),
+        Command::Locks(locks) => locks::run(locks, out),
     }
 }
 

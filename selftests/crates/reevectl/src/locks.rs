@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `reevectl locks`: what the lock-order tracker declares, sees and found wrong.
+//!
+//! Reads the module's files in debugfs and nothing else: each has a parser of its own, [`facts`]
+//! puts together what they say, [`tables`] shows it.
+
+#[cfg(test)]
+mod damage;
+mod facts;
+mod graph;
+mod held;
+mod hierarchies;
+mod line;
+mod record;
+#[cfg(test)]
+mod samples;
+mod svg;
+mod tables;
+mod violations;
+mod watch;
+
+use std::io::Write;
+
+use crate::cli::LocksArgs;
+use crate::error::Error;
+use crate::error::Result;
+
+use facts::Facts;
+use facts::Source;
+
+pub(crate) use line::Malformed;
+pub(crate) use watch::parse_pause;
+
+/// What to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// The first three, briefly.
+    All,
+    Hierarchies,
+    Held,
+    Violations,
+    Graph,
+}
+
+impl View {
+    fn new(args: &LocksArgs) -> Self {
+        match args {
+            _ if args.hierarchies => Self::Hierarchies,
+            _ if args.held => Self::Held,
+            _ if args.violations => Self::Violations,
+            _ if args.graph => Self::Graph,
+            _ => Self::All,
+        }
+    }
+}
+
+/// Shows it, once or again and again.
+pub(crate) fn run(args: &LocksArgs, out: &mut dyn Write) -> Result<()> {
+    let source = Source::debugfs();
+    if args.dot {
+        out.write_all(source.graph()?.as_bytes())?;
+        return Ok(());
+    }
+    if args.svg {
+        out.write_all(&svg::draw(&source.graph()?)?)?;
+        return Ok(());
+    }
+    let draw = || text(&Facts::read(&source, View::new(args))?, args);
+    match args.watch {
+        Some(pause) => watch::run(pause, args.count, out, draw),
+        None => Ok(out.write_all(draw()?.as_bytes())?),
+    }
+}
+
+fn text(facts: &Facts, args: &LocksArgs) -> Result<String> {
+    let mut text = Vec::new();
+    if args.json {
+        crate::stat::print_json(facts, &mut text)?;
+    } else {
+        tables::print(facts, View::new(args), &mut text)?;
+    }
+    String::from_utf8(text).map_err(|err| Error::Output(std::io::Error::other(err)))
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Showing the same again and again.
+
+use std::fmt::Write as _;
+use std::io;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::poll;
+use nix::poll::PollFd;
+use nix::poll::PollFlags;
+use nix::poll::PollTimeout;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SfdFlags;
+use nix::sys::signalfd::SignalFd;
+
+use crate::error::Error;
+use crate::error::Result;
+
+/// The longest pause.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A pause as it is typed: seconds, with a fraction if need be.
+pub(crate) fn parse_pause(text: &str) -> std::result::Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
+    let pause = Duration::try_from_secs_f64(seconds).map_err(|err| err.to_string())?;
+    if pause < Duration::from_millis(1) || pause > LONGEST {
+        return Err("from 0.001 to 86400 seconds".to_owned());
+    }
+    Ok(pause)
+}
+
+/// Shows what `draw` gives, `count` times or until interrupted.
+///
+/// On a terminal each text takes the place of the last; elsewhere an empty line is between them.
+pub(super) fn run(
+    pause: Duration,
+    count: Option<u64>,
+    out: &mut dyn Write,
+    draw: impl FnMut() -> Result<String>,
+) -> Result<()> {
+    let look = match io::stdout().is_terminal() {
+        true => screen_of_its_size,
+        false => block,
+    };
+    repeat(pause, count, out, look, draw)
+}
+
+fn repeat(
+    pause: Duration,
+    count: Option<u64>,
+    out: &mut dyn Write,
+    look: fn(&str, bool) -> String,
+    mut draw: impl FnMut() -> Result<String>,
+) -> Result<()> {
+    let interrupt = Interrupt::new()?;
+    let mut shown = 0;
+    loop {
+        let frame = look(&draw()?, shown == 0);
+        // In one piece: nobody sees a half-drawn screen.
+        out.write_all(frame.as_bytes())?;
+        out.flush()?;
+        shown += 1;
+        if count.is_some_and(|count| shown >= count) || interrupt.within(pause)? {
+            return Ok(());
+        }
+    }
+}
+
+fn block(text: &str, first: bool) -> String {
+    let gap = if first { "" } else { "\n" };
+    format!("{gap}{text}")
+}
+
+fn screen_of_its_size(text: &str, first: bool) -> String {
+    screen(text, first, size())
+}
+
+const HOME: &str = "\x1b[H";
+const CLEAR_LINE: &str = "\x1b[K";
+const CLEAR_BELOW: &str = "\x1b[J";
+
+/// Draws over what is there, from the top: clearing first would flicker.
+fn screen(text: &str, first: bool, size: Option<(usize, usize)>) -> String {
+    let (rows, columns) = size.unwrap_or((usize::MAX, usize::MAX));
+    // The cursor ends on a line of its own. What does not fit would make the screen scroll.
+    let room = rows.saturating_sub(1).max(1);
+    let all = text.lines().count();
+    let fit = if all <= room { all } else { room - 1 };
+
+    let mut frame = HOME.to_owned();
+    if first {
+        frame.push_str(CLEAR_BELOW);
+    }
+    for line in text.lines().take(fit) {
+        frame.extend(line.chars().take(columns));
+        frame.push_str(CLEAR_LINE);
+        frame.push('\n');
+    }
+    if fit < all {
+        // Writing to a String cannot fail.
+        let _ = writeln!(frame, "({} more lines){CLEAR_LINE}", all - fit);
+    }
+    frame.push_str(CLEAR_BELOW);
+    frame
+}
+
+/// Rows and columns of the terminal, where it tells.
+fn size() -> Option<(usize, usize)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    let known = size.ws_row > 0 && size.ws_col > 0;
+    known.then_some((size.ws_row.into(), size.ws_col.into()))
+}
+
+/// SIGINT as something to wait for, so that it ends the program between two redraws and with success.
+struct Interrupt(SignalFd);
+
+impl Interrupt {
+    fn new() -> Result<Self> {
+        let mut signals = SigSet::empty();
+        signals.add(Signal::SIGINT);
+        signals.thread_block().map_err(cannot_wait)?;
+        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC)
+            .map(Self)
+            .map_err(cannot_wait)
+    }
+
+    /// Waits; true when interrupted meanwhile.
+    fn within(&self, pause: Duration) -> Result<bool> {
+        let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
+        let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, timeout) {
+            Ok(ready) => Ok(ready > 0),
+            // Stopped and continued: time to draw again.
+            Err(Errno::EINTR) => Ok(false),
+            Err(errno) => Err(cannot_wait(errno)),
+        }
+    }
+}
+
+fn cannot_wait(errno: Errno) -> Error {
+    Error::Check(format!(
+        "could not wait for the next redraw: {}",
+        errno.desc()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_are_seconds() {
+        assert_eq!(parse_pause("1"), Ok(Duration::from_secs(1)));
+        assert_eq!(parse_pause("0.25"), Ok(Duration::from_millis(250)));
+        for wrong in [
+            "", "0", "-1", "inf", "nan", "1s", "0.0001", "86401", "1e300",
+        ] {
+            assert!(parse_pause(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn blocks_are_an_empty_line_apart() {
+        let mut out = Vec::new();
+        let mut turn = 0;
+        repeat(Duration::from_millis(1), Some(3), &mut out, block, || {
+            turn += 1;
+            Ok(format!("{turn}\n"))
+        })
+        .unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "1\n\n2\n\n3\n");
+    }
+
+    #[test]
+    fn failures_end_it() {
+        let mut out = Vec::new();
+        let mut turn = 0;
+        let err = repeat(Duration::from_millis(1), None, &mut out, block, || {
+            turn += 1;
+            match turn {
+                1 => Ok("1\n".to_owned()),
+                _ => Err(Error::Check("gone".to_owned())),
+            }
+        });
+        assert_eq!(err.unwrap_err().to_string(), "gone");
+        assert_eq!(out, b"1\n");
+    }
+
+    #[test]
+    fn a_screen_is_drawn_over_the_last() {
+        assert_eq!(
+            screen("a\nb\n", true, None),
+            "\x1b[H\x1b[Ja\x1b[K\nb\x1b[K\n\x1b[J"
+        );
+        assert_eq!(
+            screen("a\nb\n", false, None),
+            "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J"
+        );
+    }
+
+    #[test]
+    fn a_screen_never_scrolls() {
+        let text = "a\nb\nc\nd\ne\n";
+        for rows in 1..10 {
+            let frame = screen(text, false, Some((rows, 80)));
+            assert!(
+                frame.matches('\n').count() < rows.max(2),
+                "{rows} rows: {frame:?}"
+            );
+        }
+        assert!(screen(text, false, Some((4, 80))).contains("\n(3 more lines)\x1b[K\n"));
+        assert!(screen(text, false, Some((6, 80))).contains("e\x1b[K\n"));
+        assert_eq!(
+            screen("abcdef\n", false, Some((9, 4))),
+            "\x1b[Habcd\x1b[K\n\x1b[J"
+        );
+    }
+}
