@@ -22,6 +22,7 @@ mod pool;
 mod races;
 mod ranges;
 mod reevectl;
+mod reevectl_locks;
 mod reload;
 mod sanity;
 mod sg;
@@ -57,6 +58,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         sanity::TESTS,
         faults::TESTS,
         reevectl::TESTS,
+        reevectl_locks::TESTS,
         parameters::TESTS,
         devices::TESTS,
         reload::TESTS,

@@ -38,10 +38,10 @@ cases!("reevectl";
 );
 
 /// What a run of reevectl gave.
-struct Run {
-    code: Option<i32>,
-    out: String,
-    err: String,
+pub(super) struct Run {
+    pub(super) code: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
 /// Runs reevectl with these words and this input.
@@ -66,7 +66,8 @@ fn reevectl_with(args: &str, input: &str) -> Outcome<Run> {
     })
 }
 
-fn reevectl(args: &str) -> Outcome<Run> {
+/// The same without input.
+pub(super) fn reevectl(args: &str) -> Outcome<Run> {
     reevectl_with(args, "")
 }
 
