@@ -33,6 +33,10 @@ expect /tmp/held '^  reeve_held outer order 1 shared lock [0-9a-f]* taken at hel
 expect /tmp/held '^  reeve_held middle order 2 exclusive lock [0-9a-f]* taken at held_take+.* key [0-9]*$' 200
 expect /tmp/held ' key 199$' 1
 expect_none /tmp/held ContextReader
+reevectl locks --held >/tmp/table
+expect /tmp/table '^  held/[0-9]*\[[0-9]*\]  *reeve_held.outer  *shared ' 100
+expect /tmp/table 'reeve_held.middle  *exclusive .*held_take+0x.*, key [0-9]*$' 200
+expect_none /tmp/table '.\{101\}'
 
 echo "== switched off and on while they are held"
 before=$(violations)
@@ -91,6 +95,12 @@ expect /tmp/record '^  doing record_lock shared lock [0-9a-f]* at held_wrong_ord
 expect /tmp/record '^  conflicts inner order 3 exclusive lock [0-9a-f]* taken at held_take_inner+0x.* \[reeve_held\]$' 1
 cat $files/graph >/tmp/graph
 expect /tmp/graph "$(edge 3 1 'against the order')" 1
+reevectl locks --violations >/tmp/table
+expect /tmp/table "^      3  reeve_held.outer  *inner  *order_held  *.*\\[$$\\] " 1
+expect /tmp/table '^ *record_lock shared at held_wrong_order+0x.* \[reeve_held\]$' 1
+expect /tmp/table '^ *against inner exclusive, taken at held_take_inner+0x.* \[reeve_held\]$' 1
+reevectl locks --graph >/tmp/table
+expect /tmp/table '^  reeve_held  3 inner  *1 outer  *against the order$' 1
 
 echo "== NMIs while locks are held"
 echo 200 >$parameters/nmi
