@@ -78,7 +78,10 @@ OFFSET(reeve_stats, overcommits, 80);
 OFFSET(reeve_stats, lock_violations, 88);
 OFFSET(reeve_stats, pool_pages, 96);
 OFFSET(reeve_stats, page_pool_size, 104);
-OFFSET(reeve_stats, reserved, 112);
+OFFSET(reeve_stats, backups, 112);
+OFFSET(reeve_stats, restores, 120);
+OFFSET(reeve_stats, backed_up_pages, 128);
+OFFSET(reeve_stats, reserved, 136);
 
 SIZE(reeve_lock_sanity_case, 72);
 OFFSET(reeve_lock_sanity_case, name, 0);

@@ -36,7 +36,7 @@ impl Argument for Version {
 
 impl Argument for Stats {
     fn reserved_are_zero(&self) -> bool {
-        self.reserved == [0; 10]
+        self.reserved == [0; 7]
     }
 }
 
@@ -48,7 +48,7 @@ impl Argument for BoCreate {
 
 impl Argument for Bo {
     fn reserved_are_zero(&self) -> bool {
-        self.reserved == [0; 2] && self.flags == 0
+        self.reserved == [0; 2]
     }
 }
 

@@ -39,7 +39,10 @@ use crate::{
     tt::{
         bo::BoRef,
         reservation::Reservation,
-        table::Tt, //
+        table::{
+            BackUp,
+            Tt, //
+        }, //
     }, //
 };
 use kernel::prelude::*;
@@ -63,7 +66,9 @@ impl OpenFile {
             REEVE_CACHING_UNCACHED => Caching::Uncached,
             _ => return Err(EINVAL),
         };
-        if args.flags & !(REEVE_BO_CREATE_ZERO_ALLOC | REEVE_BO_CREATE_DMA32) != 0 {
+        const FLAGS: u32 =
+            REEVE_BO_CREATE_ZERO_ALLOC | REEVE_BO_CREATE_DMA32 | REEVE_BO_CREATE_EXTERNAL_MAPPABLE;
+        if args.flags & !FLAGS != 0 {
             return Err(EINVAL);
         }
         let zero_alloc = args.flags & REEVE_BO_CREATE_ZERO_ALLOC != 0;
@@ -74,7 +79,11 @@ impl OpenFile {
             caching,
             dma32: args.flags & REEVE_BO_CREATE_DMA32 != 0,
         };
-        let creation = Creation::of(ty, zero_alloc).of_kind(kind).ok_or(EINVAL)?;
+        let mut creation = Creation::of(ty, zero_alloc);
+        if args.flags & REEVE_BO_CREATE_EXTERNAL_MAPPABLE != 0 {
+            creation = creation.mappable().ok_or(EINVAL)?;
+        }
+        let creation = creation.of_kind(kind).ok_or(EINVAL)?;
         // A bad size is a bad field, so it is refused before a bad device is looked up.
         let extra = args.extra_pages.into();
         Tt::new(args.size, extra, creation)?;
@@ -95,7 +104,7 @@ impl OpenFile {
     }
 
     pub(super) fn bo_destroy(&self, arg: usize) -> Result<isize> {
-        let mut args = read::<Bo>(arg)?;
+        let mut args = read_bo(arg, 0)?;
         self.handles.get(args.handle)?;
         args.pages = 0;
         write(arg, &args)?;
@@ -123,19 +132,48 @@ impl OpenFile {
         self.change(arg, Request::SwapOut, |bo| bo.swap_out())
     }
 
-    /// Changes an object with `act`, which answers the pages given or taken.
-    ///
-    /// The answer is written to user space before anything changes, because it may turn out that it
-    /// can't be: so a call that fails, also with `EFAULT`, has changed nothing. User memory can't be
-    /// touched while the object is reserved, so it is reserved anew afterwards; if the answer would
-    /// be another one by then, that is written and tried again.
+    pub(super) fn bo_restore(&self, arg: usize) -> Result<isize> {
+        self.change(arg, Request::Restore, |bo| bo.restore(&*self.manager))
+    }
+
+    pub(super) fn bo_backup(&self, arg: usize) -> Result<isize> {
+        let args = read_bo(arg, REEVE_BO_BACKUP_PURGE | REEVE_BO_BACKUP_WRITEBACK)?;
+        let how = BackUp {
+            writeback: args.flags & REEVE_BO_BACKUP_WRITEBACK != 0,
+            ..BackUp::RELAXED
+        };
+        if args.flags & REEVE_BO_BACKUP_PURGE == 0 {
+            self.change_with(arg, args, Request::BackUp, |bo| bo.back_up(how))
+        } else if how.writeback {
+            // What is thrown away can't be sent anywhere.
+            Err(EINVAL)
+        } else {
+            self.change_with(arg, args, Request::Purge, |bo| bo.purge())
+        }
+    }
+
     fn change(
         &self,
         arg: usize,
         request: Request,
         act: impl Fn(&mut Reservation<'_>) -> Result<u64>,
     ) -> Result<isize> {
-        let mut args = read::<Bo>(arg)?;
+        self.change_with(arg, read_bo(arg, 0)?, request, act)
+    }
+
+    /// Changes an object with `act`, which answers the pages given or taken.
+    ///
+    /// The answer is written to user space before anything changes, because it may turn out that it
+    /// can't be: so a call that fails, also with `EFAULT`, has changed nothing. User memory can't be
+    /// touched while the object is reserved, so it is reserved anew afterwards; if the answer would
+    /// be another one by then, that is written and tried again.
+    fn change_with(
+        &self,
+        arg: usize,
+        mut args: Bo,
+        request: Request,
+        act: impl Fn(&mut Reservation<'_>) -> Result<u64>,
+    ) -> Result<isize> {
         let bo = self.handles.get(args.handle)?;
         loop {
             args.pages = bo.reserve().forecast(request)?;
@@ -143,7 +181,12 @@ impl OpenFile {
 
             let mut reservation = bo.reserve();
             if reservation.forecast(request)? == args.pages {
-                act(&mut reservation)?;
+                let pages = act(&mut reservation)?;
+                drop(reservation);
+                if pages != args.pages {
+                    args.pages = pages;
+                    write(arg, &args)?;
+                }
                 return Ok(0);
             }
             drop(reservation);
@@ -225,6 +268,15 @@ impl OpenFile {
         write(arg, &args)?;
         result.map(|()| 0)
     }
+}
+
+/// Reads the argument of a call that knows these flags.
+fn read_bo(arg: usize, flags: u32) -> Result<Bo> {
+    let args = read::<Bo>(arg)?;
+    if args.flags & !flags != 0 {
+        return Err(EINVAL);
+    }
+    Ok(args)
 }
 
 fn fill_info(info: &mut BoInfo, bo: &BoRef) {

@@ -87,6 +87,8 @@ const BO_UNPOPULATE: u32 = number::<Bo>(REEVE_NR_BO_UNPOPULATE);
 const BO_PIN: u32 = number::<Bo>(REEVE_NR_BO_PIN);
 const BO_UNPIN: u32 = number::<Bo>(REEVE_NR_BO_UNPIN);
 const BO_SWAPOUT: u32 = number::<Bo>(REEVE_NR_BO_SWAPOUT);
+const BO_BACKUP: u32 = number::<Bo>(REEVE_NR_BO_BACKUP);
+const BO_RESTORE: u32 = number::<Bo>(REEVE_NR_BO_RESTORE);
 const BO_READ: u32 = number::<BoRw>(REEVE_NR_BO_READ);
 const BO_WRITE: u32 = number::<BoRw>(REEVE_NR_BO_WRITE);
 const LOCK_SANITY: u32 = number::<LockSanity>(REEVE_NR_LOCK_SANITY);
@@ -105,6 +107,8 @@ impl OpenFile {
             BO_PIN => self.bo_pin(arg),
             BO_UNPIN => self.bo_unpin(arg),
             BO_SWAPOUT => self.bo_swapout(arg),
+            BO_BACKUP => self.bo_backup(arg),
+            BO_RESTORE => self.bo_restore(arg),
             BO_READ => self.bo_read(arg),
             BO_WRITE => self.bo_write(arg),
             LOCK_SANITY => self.lock_sanity(arg),

@@ -36,7 +36,10 @@ impl OpenFile {
         v.abi_major = REEVE_ABI_MAJOR;
         v.abi_minor = REEVE_ABI_MINOR;
         v.features = u64::from(
-            REEVE_FEATURE_LOCK_ORDER | REEVE_FEATURE_PAGE_ACCOUNTING | REEVE_FEATURE_PAGE_POOL,
+            REEVE_FEATURE_LOCK_ORDER
+                | REEVE_FEATURE_PAGE_ACCOUNTING
+                | REEVE_FEATURE_PAGE_POOL
+                | REEVE_FEATURE_BACKUP,
         );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);
@@ -68,6 +71,9 @@ impl OpenFile {
         s.overcommits = statistics.overcommits.get();
         s.lock_violations = lock_order::total_violations();
         s.pool_pages = self.manager.pool().kept();
+        s.backups = statistics.backups.get();
+        s.restores = statistics.restores.get();
+        s.backed_up_pages = statistics.backed_up_pages.get();
         s.page_pool_size = self.manager.pool().cap();
         Ok(())
     }

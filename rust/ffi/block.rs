@@ -115,6 +115,75 @@ impl Block {
     }
 }
 
+/// Owns pages side by side, each by itself; dropping it gives them back to the system.
+///
+/// # Invariants
+///
+/// The `len` pages from `first` on came from one block and were split; nobody else frees or looks
+/// into them. The kernel's mapping of them is cached as `caching` says.
+pub(super) struct Singles {
+    first: NonNull<bindings::page>,
+    len: u64,
+    caching: Caching,
+}
+
+// SAFETY: Pages can be used and freed by any task.
+unsafe impl Send for Singles {}
+// SAFETY: `&self` methods only look at what never changes while the pages are owned.
+unsafe impl Sync for Singles {}
+
+impl Singles {
+    /// Splits a block. Any context.
+    pub(super) fn split(block: Block) -> Self {
+        let (order, len, caching) = (block.order, block.pages(), block.kind.caching);
+        let first = block.into_raw();
+        if order != 0 {
+            // SAFETY: The block was ours, of this order, and was not allocated as a compound page.
+            unsafe { bindings::split_page(first.as_ptr(), order) };
+        }
+        // INVARIANT: All pages of the block, split.
+        Self {
+            first,
+            len,
+            caching,
+        }
+    }
+
+    /// The first page; there may be none.
+    pub(super) fn first(&self) -> NonNull<bindings::page> {
+        self.first
+    }
+
+    /// How many pages there are.
+    #[inline]
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Frees the last `count` pages, or all if they are fewer; answers how many. May sleep.
+    pub(super) fn shorten(&mut self, count: u64) -> u64 {
+        let count = count.min(self.len);
+        // INVARIANT: The pages behind are not counted any more, and freed below.
+        self.len -= count;
+        // SAFETY: By the type invariant there were `len + count` pages side by side.
+        let first = unsafe { self.first.add(self.len as usize) };
+        if self.caching != Caching::Cached && count != 0 {
+            caching::make_all_cached(first, count as i32);
+        }
+        for i in 0..count as usize {
+            // SAFETY: By the type invariant the page was ours by itself, and is no longer counted.
+            unsafe { bindings::__free_pages(first.add(i).as_ptr(), 0) };
+        }
+        count
+    }
+}
+
+impl Drop for Singles {
+    fn drop(&mut self) {
+        self.shorten(u64::MAX);
+    }
+}
+
 impl Drop for Block {
     #[inline]
     fn drop(&mut self) {

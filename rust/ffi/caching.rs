@@ -98,9 +98,14 @@ impl Batch {
 /// It needs no memory: the kernel's mapping of these pages was cut into small pages when they
 /// became something else. May sleep.
 pub(super) fn make_cached(first: NonNull<bindings::page>, order: u32) {
+    make_all_cached(first, 1 << order);
+}
+
+/// The same for `count` pages side by side.
+pub(super) fn make_all_cached(first: NonNull<bindings::page>, count: i32) {
     // SAFETY: Changing the caching of pages that are somebody's is no worse than slow; callers pass
     // pages of their own.
-    unsafe { shim::reeve_shim_set_pages_wb(first.as_ptr(), 1 << order) };
+    unsafe { shim::reeve_shim_set_pages_wb(first.as_ptr(), count) };
 }
 
 /// Pages of small blocks that are made cached at once.

@@ -6,7 +6,10 @@
 
 use super::{
     bindings as shim,
-    block::Block,
+    block::{
+        Block,
+        Singles, //
+    },
     caching::{
         self,
         Batch,
@@ -70,12 +73,15 @@ pub(crate) fn local_node() -> usize {
 ///
 /// `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`], is
 /// of the order that `layout` has for it, and is owned by this directory and in no other entry. The
-/// first `settled` entries are of kind `kind`, the others are of the same memory but cached.
+/// first `settled` entries are of kind `kind`, the others are of the same memory but cached. The
+/// pages of `torn` come after those of the blocks.
 pub(crate) struct PageDirectory {
     layout: Layout,
     blocks: SmallList<First>,
     settled: usize,
     kind: PageKind,
+    /// What is left of a block that lost pages at its end.
+    torn: Option<Torn>,
 }
 
 /// The first page of a block; null in unused entries only.
@@ -98,6 +104,7 @@ impl PageDirectory {
             blocks: SmallList::new(First(core::ptr::null_mut())),
             settled: 0,
             kind,
+            torn: None,
         }
     }
 
@@ -191,7 +198,60 @@ impl PageDirectory {
     /// How many pages it has.
     #[inline]
     pub(crate) fn len(&self) -> u64 {
-        self.layout.pages()
+        match &self.torn {
+            None => self.layout.pages(),
+            Some(torn) => self.layout.pages() + torn.len(),
+        }
+    }
+
+    /// Puts aside what is left of a torn block, so that blocks can be pushed in its place.
+    pub(crate) fn take_torn(&mut self) -> Option<Torn> {
+        self.torn.take()
+    }
+
+    /// Puts back what was put aside, after what was pushed has been taken off again.
+    pub(crate) fn put_torn(&mut self, torn: Option<Torn>) {
+        self.torn = torn;
+    }
+
+    /// At most `most` pages from the end that lie side by side, and the index of the first of them;
+    /// `None`: there are no pages.
+    pub(crate) fn last_run(&self, most: u64) -> Option<(u64, Run<'_>)> {
+        let (first, pages) = match &self.torn {
+            Some(torn) => (torn.0.first(), torn.0.len()),
+            None => {
+                let first = NonNull::new(self.blocks.as_slice().last()?.0)?;
+                (first, 1 << self.layout.last_order()?)
+            }
+        };
+        let count = most.min(pages).max(1);
+        // SAFETY: There are `pages` pages side by side, by the type invariants.
+        let first = unsafe { first.add((pages - count) as usize) };
+        // INVARIANT: They are the last `count` of these, and ours while we are borrowed.
+        Some((self.len() - count, Run(first, count, PhantomData)))
+    }
+
+    /// Frees the last `count` pages. A block that loses a part of them is torn. May sleep.
+    pub(crate) fn release_last(&mut self, count: u64) {
+        let mut left = count;
+        while left != 0 {
+            if let Some(torn) = &mut self.torn {
+                left -= torn.0.shorten(left);
+                if torn.0.len() == 0 {
+                    self.torn = None;
+                }
+                continue;
+            }
+            let Some(block) = self.pop() else {
+                return;
+            };
+            if block.pages() <= left {
+                left -= block.pages();
+                drop(block);
+            } else {
+                self.torn = Some(Torn(Singles::split(block)));
+            }
+        }
     }
 
     /// Bytes on the heap and in here that it takes to find the pages.
@@ -220,15 +280,17 @@ impl PageDirectory {
         NonNull::new(unsafe { first.0.add(place.page) })
     }
 
-    /// All pages in order.
+    /// All pages in order, but for those of a torn block.
     #[inline]
+    #[cfg(reeve_kunit)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = PageRef<'_>> {
         // INVARIANT: As in `page`.
         self.raw_iter().map(|page| PageRef(page, PhantomData))
     }
 
-    /// All pages in order, to be written to.
+    /// All pages in order, to be written to, but for those of a torn block.
     #[inline]
+    #[cfg(reeve_kunit)]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = PageMut<'_>> {
         // INVARIANT: As in `page_mut`; and `raw_iter` gives each page once, for no page is in two
         // blocks.
@@ -236,17 +298,46 @@ impl PageDirectory {
     }
 
     #[inline]
+    #[cfg(reeve_kunit)]
     fn raw_iter(&self) -> impl Iterator<Item = NonNull<bindings::page>> + '_ {
+        self.raw_runs().flat_map(|(_, first, pages)| {
+            // SAFETY: The run has `pages` pages, whose `struct page`s lie side by side.
+            (0..pages as usize).map(move |i| unsafe { first.add(i) })
+        })
+    }
+
+    /// The pages of each block with the index of the first, from the `from`-th block on.
+    #[inline]
+    pub(crate) fn runs(&self, from: usize) -> impl Iterator<Item = (u64, Run<'_>)> {
+        // INVARIANT: The pages of a block lie side by side, and are ours while we are borrowed.
+        self.raw_runs()
+            .skip(from)
+            .map(|(index, first, pages)| (index, Run(first, pages, PhantomData)))
+    }
+
+    /// The same, to be written to.
+    #[inline]
+    pub(crate) fn runs_mut(&mut self, from: usize) -> impl Iterator<Item = (u64, RunMut<'_>)> {
+        // INVARIANT: As in `runs`; we are borrowed exclusively and no page is in two blocks.
+        self.raw_runs()
+            .skip(from)
+            .map(|(index, first, pages)| (index, RunMut(first, pages, PhantomData)))
+    }
+
+    #[inline]
+    fn raw_runs(&self) -> impl Iterator<Item = (u64, NonNull<bindings::page>, u64)> + '_ {
         let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
-        blocks.flat_map(|(first, order)| {
-            // SAFETY: By the type invariant the block has `2^order` pages, whose `struct page`s
-            // lie side by side; none is null.
-            (0..1usize << order).map(|i| unsafe { NonNull::new_unchecked(first.0.add(i)) })
+        let mut index = 0;
+        blocks.filter_map(move |(first, order)| {
+            let at = index;
+            index += 1 << order;
+            Some((at, NonNull::new(first.0)?, 1 << order))
         })
     }
 
     /// Gives all pages back to the system. May sleep.
     pub(crate) fn release(&mut self) {
+        self.torn = None;
         if self.kind.caching == Caching::Cached {
             self.release_to(drop);
         } else {
@@ -276,6 +367,91 @@ impl Drop for PageDirectory {
     }
 }
 
+/// What is left of a torn block; dropping it frees it.
+pub(crate) struct Torn(Singles);
+
+impl Torn {
+    /// How many pages it has.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Fills `to` with its pages from `offset` on. `EINVAL`: they are fewer. May sleep.
+    pub(crate) fn copy_to(&self, offset: u64, to: RunMut<'_>) -> Result {
+        match offset.checked_add(to.len()) {
+            Some(end) if end <= self.len() => {}
+            _ => return Err(EINVAL),
+        }
+        // SAFETY: These are that many pages side by side, by the type invariants; nobody else
+        // accesses `to`, which has others than these, because these are owned here.
+        unsafe {
+            let from = self.0.first().add(offset as usize);
+            shim::reeve_shim_copy_pages(to.as_ptr(), from.as_ptr(), to.len() as usize)
+        };
+        Ok(())
+    }
+}
+
+/// Pages side by side that may be read.
+///
+/// # Invariants
+///
+/// The pages are valid for `'a`, and nobody writes to them meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct Run<'a>(NonNull<bindings::page>, u64, PhantomData<&'a PageDirectory>);
+
+impl Run<'_> {
+    /// The first page.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *mut bindings::page {
+        self.0.as_ptr()
+    }
+
+    /// How many pages.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.1
+    }
+}
+
+/// Pages side by side that may be written to.
+///
+/// # Invariants
+///
+/// The pages are valid for `'a`, and nobody else accesses them meanwhile.
+pub(crate) struct RunMut<'a>(
+    NonNull<bindings::page>,
+    u64,
+    PhantomData<&'a mut PageDirectory>,
+);
+
+impl<'a> RunMut<'a> {
+    /// The first page.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *mut bindings::page {
+        self.0.as_ptr()
+    }
+
+    /// How many pages.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.1
+    }
+
+    /// The first `pages` pages, or all if they are fewer, and the rest.
+    pub(crate) fn split(self, pages: u64) -> (Self, Self) {
+        let count = pages.min(self.1);
+        // SAFETY: The pages lie side by side, and `count` is not more than there are.
+        let rest = unsafe { self.0.add(count as usize) };
+        // INVARIANT: Each page of ours is in one of both.
+        (
+            Self(self.0, count, PhantomData),
+            Self(rest, self.1 - count, PhantomData),
+        )
+    }
+}
+
 /// A page that may be read.
 ///
 /// # Invariants
@@ -290,12 +466,6 @@ impl PageRef<'_> {
     pub(crate) fn cache_bits(&self) -> usize {
         // SAFETY: By the type invariant the page is valid.
         unsafe { shim::reeve_shim_page_cache_bits(self.0.as_ptr()) }
-    }
-
-    /// The page.
-    #[inline]
-    pub(super) fn as_ptr(&self) -> *mut bindings::page {
-        self.0.as_ptr()
     }
 
     /// Copies its bytes from `offset` on to `to`.
@@ -323,12 +493,6 @@ impl PageRef<'_> {
 pub(crate) struct PageMut<'a>(NonNull<bindings::page>, PhantomData<&'a mut PageDirectory>);
 
 impl PageMut<'_> {
-    /// The page.
-    #[inline]
-    pub(super) fn as_ptr(&self) -> *mut bindings::page {
-        self.0.as_ptr()
-    }
-
     /// Copies `from` to its bytes from `offset` on.
     ///
     /// `EINVAL`: that is more than the page has.

@@ -10,9 +10,11 @@
 #include "../uapi/reeve.h"
 #include "tt_shim.h"
 
-void reeve_shim_copy_highpage(struct page *to, struct page *from)
+void reeve_shim_copy_pages(struct page *to, struct page *from,
+			   unsigned long count)
 {
-	copy_highpage(to, from);
+	while (count--)
+		copy_highpage(to++, from++);
 }
 
 void reeve_shim_clear_pages(struct page *first, unsigned long count)

@@ -7,14 +7,17 @@
 use super::{
     bindings as shim,
     pages::{
-        PageMut,
-        PageRef, //
+        Run,
+        RunMut, //
     }, //
 };
 use core::ptr::NonNull;
 use kernel::{
     bindings,
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     page::PAGE_SHIFT,
     prelude::*, //
 };
@@ -57,52 +60,65 @@ impl ShmemFile {
         Ok(Self { file, pages })
     }
 
-    /// Copies `from` to page `index`.
+    /// Copies `from` to the pages from `index` on. `writeback`: they are sent on to swap.
     ///
-    /// `EINVAL`: past the end. `ENOMEM`: no memory. May sleep.
+    /// `EINVAL`: past the end. `ENOMEM`: no memory; some of it may have been copied. May sleep, and
+    /// takes locks of the page cache.
     #[inline]
-    pub(crate) fn write_page(&self, index: u64, from: PageRef<'_>) -> Result {
-        let to = self.page(index)?;
-        // SAFETY: Both are valid pages: `to` is ours until `reeve_shim_put_page()`, `from` by its
-        // lifetime. Nobody else knows the file, so nobody else accesses `to`'s content.
-        unsafe {
-            shim::reeve_shim_copy_highpage(to.as_ptr(), from.as_ptr());
-            bindings::set_page_dirty(to.as_ptr());
-            bindings::mark_page_accessed(to.as_ptr());
-            shim::reeve_shim_put_page(to.as_ptr());
-        }
-        Ok(())
+    pub(crate) fn write(&self, index: u64, from: Run<'_>, writeback: bool) -> Result {
+        self.check(index, from.len())?;
+        // SAFETY: By the type invariant `self.file` is a live shmem file, and the range is inside
+        // it. `from` are that many valid pages side by side. Nobody else knows the file, so nobody
+        // else accesses its content.
+        to_result(unsafe {
+            shim::reeve_shim_shmem_write(
+                self.file.as_ptr(),
+                index as usize,
+                from.as_ptr(),
+                from.len() as usize,
+                writeback,
+            )
+        })
+        .map_err(no_room_is_no_memory)
     }
 
-    /// Copies page `index` to `to`.
+    /// Copies the pages from `index` on to `to`.
     ///
     /// `EINVAL`: past the end. `ENOMEM`: no memory; `EIO`: it could not be read back from swap.
-    /// May sleep.
+    /// Some of it may have been copied. May sleep.
     #[inline]
-    pub(crate) fn read_page(&self, index: u64, to: PageMut<'_>) -> Result {
-        let from = self.page(index)?;
-        // SAFETY: Both are valid pages: `from` is ours until `reeve_shim_put_page()`, `to` by its
-        // lifetime, which also says that nobody else accesses its content.
-        unsafe {
-            shim::reeve_shim_copy_highpage(to.as_ptr(), from.as_ptr());
-            shim::reeve_shim_put_page(from.as_ptr());
-        }
-        Ok(())
+    pub(crate) fn read(&self, index: u64, to: RunMut<'_>) -> Result {
+        self.check(index, to.len())?;
+        // SAFETY: As in `write`; `to` are that many pages that nobody else accesses meanwhile.
+        to_result(unsafe {
+            shim::reeve_shim_shmem_read(
+                self.file.as_ptr(),
+                index as usize,
+                to.as_ptr(),
+                to.len() as usize,
+            )
+        })
+        .map_err(no_room_is_no_memory)
     }
 
-    /// A reference to page `index` of the page cache, uptodate; to be put by the caller.
-    #[inline]
-    fn page(&self, index: u64) -> Result<NonNull<bindings::page>> {
-        if index >= self.pages {
-            return Err(EINVAL);
+    /// Frees the content of `pages` pages from `index` on; they read as zeroes then. May sleep.
+    pub(crate) fn forget(&self, index: u64, pages: u64) {
+        if self.check(index, pages).is_ok() {
+            // SAFETY: By the type invariant `self.file` is a live shmem file, and the range is
+            // inside it.
+            unsafe {
+                shim::reeve_shim_shmem_forget(self.file.as_ptr(), index as usize, pages as usize)
+            };
         }
-        // SAFETY: By the type invariant `self.file` is a live shmem file, and the index is inside
-        // it, thus a `pgoff_t`.
-        let page = unsafe {
-            shim::reeve_shim_shmem_page(self.file.as_ptr(), index as usize, shim::REEVE_GFP_PAGE)
-        };
-        let page = from_err_ptr(page).map_err(no_room_is_no_memory)?;
-        NonNull::new(page).ok_or(ENOMEM)
+    }
+
+    /// Whether a range is inside the file, thus of `pgoff_t`s. `EINVAL`: no.
+    #[inline]
+    fn check(&self, index: u64, pages: u64) -> Result {
+        match index.checked_add(pages) {
+            Some(end) if end <= self.pages => Ok(()),
+            _ => Err(EINVAL),
+        }
     }
 }
 

@@ -1,20 +1,112 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/err.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/shmem_fs.h>
+#include <linux/swap.h>
+#include <linux/writeback.h>
 
 #include "tt_shim.h"
 
 struct file *reeve_shim_shmem_create(const char *name, loff_t size)
 {
-	return shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
+	struct file *file = shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
+
+	if (!IS_ERR(file))
+		mapping_set_gfp_mask(file->f_mapping,
+				     GFP_HIGHUSER_MOVABLE |
+					     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	return file;
 }
 
-struct page *reeve_shim_shmem_page(struct file *file, pgoff_t index, gfp_t gfp)
+/* Sends a locked folio on its way to swap, and unlocks it. */
+static void reeve_write_back(struct folio *folio)
 {
-	return shmem_read_mapping_page_gfp(file->f_mapping, index, gfp);
+	if (folio_mapped(folio) || !folio_clear_dirty_for_io(folio)) {
+		folio_unlock(folio);
+		return;
+	}
+	folio_set_reclaim(folio);
+	/* When there is no room in swap it stays, dirty and locked. */
+	if (shmem_write_folio(folio) == AOP_WRITEPAGE_ACTIVATE)
+		folio_unlock(folio);
+	if (!folio_test_writeback(folio))
+		folio_clear_reclaim(folio);
 }
 
-void reeve_shim_put_page(struct page *page)
+int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
+			   unsigned long count, bool writeback)
 {
-	put_page(page);
+	while (count) {
+		loff_t end = (loff_t)(index + count) << PAGE_SHIFT;
+		unsigned long at, pages, i;
+		struct folio *to;
+		int ret;
+
+		/* For writing: what is overwritten anyway is not cleared. */
+		ret = shmem_get_folio(file_inode(file), index, end, &to,
+				      SGP_WRITE);
+		if (ret)
+			return ret;
+		at = index - to->index;
+		pages = min(count, folio_nr_pages(to) - at);
+		for (i = 0; i < pages; i++)
+			copy_highpage(folio_page(to, at + i), from + i);
+		if (!folio_test_uptodate(to)) {
+			if (pages < folio_nr_pages(to))
+				folio_zero_segments(to, 0, at << PAGE_SHIFT,
+						    (at + pages) << PAGE_SHIFT,
+						    folio_size(to));
+			folio_mark_uptodate(to);
+		}
+		folio_mark_dirty(to);
+		if (writeback)
+			reeve_write_back(to);
+		else
+			folio_unlock(to);
+		folio_put(to);
+		index += pages;
+		from += pages;
+		count -= pages;
+	}
+	return 0;
+}
+
+int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
+			  unsigned long count)
+{
+	struct address_space *mapping = file->f_mapping;
+
+	while (count) {
+		struct folio *from = shmem_read_folio(mapping, index);
+		unsigned long at, pages, i;
+
+		if (IS_ERR(from))
+			return PTR_ERR(from);
+		if (folio_test_has_hwpoisoned(from) ||
+		    folio_test_hwpoison(from)) {
+			folio_put(from);
+			return -EIO;
+		}
+		at = index - from->index;
+		pages = min(count, folio_nr_pages(from) - at);
+		for (i = 0; i < pages; i++)
+			copy_highpage(to + i, folio_page(from, at + i));
+		folio_put(from);
+		index += pages;
+		to += pages;
+		count -= pages;
+	}
+	return 0;
+}
+
+void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
+			     unsigned long count)
+{
+	loff_t start = (loff_t)index << PAGE_SHIFT;
+
+	if (count)
+		shmem_truncate_range(file_inode(file), start,
+				     start + ((loff_t)count << PAGE_SHIFT) - 1);
 }

@@ -30,7 +30,8 @@ static const gfp_t __maybe_unused REEVE_GFP_BLOCK_DMA32 =
 	__GFP_NOMEMALLOC | __GFP_NOWARN;
 static const gfp_t __maybe_unused REEVE_GFP_CLEAR = __GFP_ZERO;
 
-void reeve_shim_copy_highpage(struct page *to, struct page *from);
+void reeve_shim_copy_pages(struct page *to, struct page *from,
+			   unsigned long count);
 void reeve_shim_clear_pages(struct page *first, unsigned long count);
 int reeve_shim_page_node(struct page *page);
 unsigned long reeve_shim_page_private(struct page *page);
@@ -60,8 +61,13 @@ void reeve_shim_uncharge(struct reeve_counters *c, u64 pages, u64 dma32);
 
 /* shmem_shim.c */
 struct file *reeve_shim_shmem_create(const char *name, loff_t size);
-struct page *reeve_shim_shmem_page(struct file *file, pgoff_t index, gfp_t gfp);
-void reeve_shim_put_page(struct page *page);
+/* From and to @count pages that lie side by side. @writeback: send it to swap. */
+int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
+			   unsigned long count, bool writeback);
+int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
+			  unsigned long count);
+void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
+			     unsigned long count);
 
 /* shrinker_shim.c */
 struct shrinker;

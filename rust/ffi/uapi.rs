@@ -23,7 +23,10 @@ pub(crate) mod consts {
     pub(crate) use super::bindings::{
         REEVE_ABI_MAJOR,
         REEVE_ABI_MINOR,
+        REEVE_BO_BACKUP_PURGE,
+        REEVE_BO_BACKUP_WRITEBACK,
         REEVE_BO_CREATE_DMA32,
+        REEVE_BO_CREATE_EXTERNAL_MAPPABLE,
         REEVE_BO_CREATE_ZERO_ALLOC,
         REEVE_BO_TYPE_DEVICE,
         REEVE_BO_TYPE_KERNEL,
@@ -31,11 +34,13 @@ pub(crate) mod consts {
         REEVE_CACHING_CACHED,
         REEVE_CACHING_UNCACHED,
         REEVE_CACHING_WRITE_COMBINED,
+        REEVE_FEATURE_BACKUP,
         REEVE_FEATURE_LOCK_ORDER,
         REEVE_FEATURE_LOCK_SANITY,
         REEVE_FEATURE_PAGE_ACCOUNTING,
         REEVE_FEATURE_PAGE_POOL,
         REEVE_IOC_MAGIC,
+        REEVE_NR_BO_BACKUP,
         REEVE_NR_BO_CREATE,
         REEVE_NR_BO_DESTROY,
         REEVE_NR_BO_INFO,
@@ -43,6 +48,7 @@ pub(crate) mod consts {
         REEVE_NR_BO_PIN,
         REEVE_NR_BO_POPULATE,
         REEVE_NR_BO_READ,
+        REEVE_NR_BO_RESTORE,
         REEVE_NR_BO_SWAPOUT,
         REEVE_NR_BO_UNPIN,
         REEVE_NR_BO_UNPOPULATE,
@@ -62,6 +68,7 @@ const _: () = {
     assert!(bindings::REEVE_BO_BACKED_UP == flags::BACKED_UP);
     assert!(bindings::REEVE_BO_ZERO_ALLOC == flags::ZERO_ALLOC);
     assert!(bindings::REEVE_BO_EXTERNAL == flags::EXTERNAL);
+    assert!(bindings::REEVE_BO_EXTERNAL_MAPPABLE == flags::EXTERNAL_MAPPABLE);
     assert!(bindings::REEVE_BO_ON_LRU == flags::ON_LRU);
     assert!(bindings::REEVE_BO_DMA32 == flags::DMA32);
 };

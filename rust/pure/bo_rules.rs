@@ -23,8 +23,10 @@ pub enum BoType {
 pub struct Creation {
     /// Its pages are cleared before it gets them.
     pub zero_alloc: bool,
-    /// Its pages belong to somebody else: none are allocated and none counted.
+    /// Its pages belong to somebody else: none are counted and, unless `mappable`, none allocated.
     pub external: bool,
+    /// It is external as far as counting goes, but its pages are here.
+    pub mappable: bool,
     /// What kind of pages it gets.
     pub kind: PageKind,
 }
@@ -38,25 +40,46 @@ impl Creation {
             BoType::Device => Self {
                 zero_alloc,
                 external: false,
+                mappable: false,
                 kind: PageKind::CACHED,
             },
             BoType::Kernel => Self {
                 zero_alloc: false,
                 external: false,
+                mappable: false,
                 kind: PageKind::CACHED,
             },
             BoType::Sg => Self {
                 zero_alloc: false,
                 external: true,
+                mappable: false,
                 kind: PageKind::CACHED,
             },
         }
     }
 
+    /// The same with pages that are not counted, but here; `None`: only for external ones.
+    pub const fn mappable(self) -> Option<Self> {
+        if self.external {
+            Some(Self {
+                mappable: true,
+                ..self
+            })
+        } else {
+            None
+        }
+    }
+
+    /// Whether it has pages of its own, counted or not.
+    #[inline]
+    pub const fn owns_pages(self) -> bool {
+        !self.external || self.mappable
+    }
+
     /// The same with pages of another kind; `None`: somebody else's pages are not from any
     /// particular memory.
     pub const fn of_kind(self, kind: PageKind) -> Option<Self> {
-        if self.external && kind.dma32 {
+        if !self.owns_pages() && kind.dma32 {
             return None;
         }
         Some(Self { kind, ..self })
@@ -70,6 +93,8 @@ pub struct View {
     pub state: State,
     /// Whether its pages are somebody else's.
     pub external: bool,
+    /// Whether it has pages of its own.
+    pub owns_pages: bool,
     /// How often it is pinned.
     pub pins: u32,
 }
@@ -87,18 +112,27 @@ pub enum Request {
     Unpin,
     /// Move its content to swap storage.
     SwapOut,
+    /// Move its content to its backup, as far as possible.
+    BackUp,
+    /// Give it its pages and content back, if they are in a backup.
+    Restore,
+    /// Drop its content from its pages and its backup.
+    Purge,
     /// Read or write its content.
     Copy,
 }
 
 impl Request {
     /// Every request.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Populate,
         Self::Unpopulate,
         Self::Pin,
         Self::Unpin,
         Self::SwapOut,
+        Self::BackUp,
+        Self::Restore,
+        Self::Purge,
         Self::Copy,
     ];
 }
@@ -153,21 +187,31 @@ pub const fn decide(bo: View, request: Request) -> Answer {
         Request::SwapOut if !populated => Answer::Nothing,
         Request::SwapOut => Answer::Do,
 
-        Request::Copy if bo.external => Answer::Refuse(Refusal::External),
+        Request::BackUp | Request::Restore | Request::Purge if !bo.owns_pages => {
+            Answer::Refuse(Refusal::External)
+        }
+        Request::BackUp | Request::Purge if bo.pins != 0 => Answer::Refuse(Refusal::Pinned),
+        Request::BackUp if bo.state.holds_pages() => Answer::Do,
+        Request::Restore if bo.state.is_backed_up() => Answer::Do,
+        Request::Purge if bo.state.holds_pages() || bo.state.is_backed_up() => Answer::Do,
+        Request::BackUp | Request::Restore | Request::Purge => Answer::Nothing,
+
+        Request::Copy if !bo.owns_pages => Answer::Refuse(Refusal::External),
         Request::Copy => Answer::Do,
     }
 }
 
 /// Cases of [`decide`] that the host tests and the module's own tests share.
-pub const CASES: [(View, Request, Answer); 18] = {
+pub const CASES: [(View, Request, Answer); 33] = {
     use Answer::{Do, Nothing, Refuse};
     use Request as R;
-    use State::{Empty, Populated, Swapped};
+    use State::{BackedUp, Empty, PartlyBackedUp, Populated, Swapped};
 
     const fn own(state: State, pins: u32) -> View {
         View {
             state,
             external: false,
+            owns_pages: true,
             pins,
         }
     }
@@ -175,6 +219,15 @@ pub const CASES: [(View, Request, Answer); 18] = {
         View {
             state,
             external: true,
+            owns_pages: false,
+            pins: 0,
+        }
+    }
+    const fn mappable(state: State) -> View {
+        View {
+            state,
+            external: true,
+            owns_pages: true,
             pins: 0,
         }
     }
@@ -202,6 +255,21 @@ pub const CASES: [(View, Request, Answer); 18] = {
         (external(Populated), R::SwapOut, Refuse(Refusal::External)),
         (external(Empty), R::SwapOut, Refuse(Refusal::External)),
         (external(Populated), R::Copy, Refuse(Refusal::External)),
+        (external(Populated), R::BackUp, Refuse(Refusal::External)),
+        (external(Empty), R::Purge, Refuse(Refusal::External)),
+        (mappable(Populated), R::BackUp, Do),
+        (mappable(Populated), R::SwapOut, Refuse(Refusal::External)),
+        (mappable(BackedUp), R::Copy, Do),
+        (own(Populated, 0), R::BackUp, Do),
+        (own(PartlyBackedUp, 0), R::BackUp, Do),
+        (own(Populated, 1), R::BackUp, Refuse(Refusal::Pinned)),
+        (own(Swapped, 0), R::BackUp, Nothing),
+        (own(BackedUp, 0), R::Restore, Do),
+        (own(PartlyBackedUp, 0), R::Populate, Do),
+        (own(Populated, 0), R::Restore, Nothing),
+        (own(BackedUp, 0), R::Purge, Do),
+        (own(Populated, 2), R::Purge, Refuse(Refusal::Pinned)),
+        (own(Swapped, 0), R::Purge, Nothing),
     ]
 };
 
@@ -217,6 +285,8 @@ pub mod flags {
     pub const ZERO_ALLOC: u32 = 1 << 3;
     /// Its pages are somebody else's.
     pub const EXTERNAL: u32 = 1 << 4;
+    /// Its pages are not counted, but here.
+    pub const EXTERNAL_MAPPABLE: u32 = 1 << 5;
     /// Global swapout may take it.
     pub const ON_LRU: u32 = 1 << 7;
     /// Its pages are from the lowest 4 GiB.
@@ -241,6 +311,11 @@ pub const fn flags_of(creation: Creation, state: State) -> u32 {
     } else {
         0
     };
+    let mappable = if creation.mappable {
+        flags::EXTERNAL_MAPPABLE
+    } else {
+        0
+    };
     let dma32 = if creation.kind.dma32 { flags::DMA32 } else { 0 };
-    from_state | zero | external | dma32
+    from_state | zero | external | mappable | dma32
 }

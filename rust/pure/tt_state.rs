@@ -36,6 +36,11 @@ impl State {
         matches!(self, Self::Populated)
     }
 
+    /// Whether content is in a backup, some at least.
+    pub const fn is_backed_up(self) -> bool {
+        matches!(self, Self::BackedUp | Self::PartlyBackedUp)
+    }
+
     /// Whether the TT holds pages, some at least.
     pub const fn holds_pages(self) -> bool {
         matches!(self, Self::Populated | Self::PartlyBackedUp)
@@ -55,18 +60,21 @@ pub enum Event {
     BackUp,
     /// A backup ended early.
     BackUpInPart,
+    /// Its content was dropped, from its pages and from its backup.
+    Purge,
     /// It is being destroyed.
     Fini,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Populate,
         Self::Unpopulate,
         Self::SwapOut,
         Self::BackUp,
         Self::BackUpInPart,
+        Self::Purge,
         Self::Fini,
     ];
 }
@@ -101,12 +109,15 @@ pub const fn step(state: State, event: Event) -> Result<State, Refusal> {
         (S::Populated | S::PartlyBackedUp, E::BackUpInPart) => Ok(S::PartlyBackedUp),
         (S::Empty | S::Swapped | S::BackedUp, E::BackUp | E::BackUpInPart) => Err(Refusal::Nothing),
 
+        (S::Populated | S::BackedUp | S::PartlyBackedUp, E::Purge) => Ok(S::Empty),
+        (S::Empty | S::Swapped, E::Purge) => Err(Refusal::Nothing),
+
         (_, E::Fini) => Ok(S::Empty),
     }
 }
 
 /// The whole of [`step`] as a table, for tests.
-pub const TRANSITIONS: [(State, Event, Result<State, Refusal>); 30] = {
+pub const TRANSITIONS: [(State, Event, Result<State, Refusal>); 35] = {
     use Event as E;
     use State as S;
     const NOTHING: Result<State, Refusal> = Err(Refusal::Nothing);
@@ -117,30 +128,35 @@ pub const TRANSITIONS: [(State, Event, Result<State, Refusal>); 30] = {
         (S::Empty, E::SwapOut, NOTHING),
         (S::Empty, E::BackUp, NOTHING),
         (S::Empty, E::BackUpInPart, NOTHING),
+        (S::Empty, E::Purge, NOTHING),
         (S::Empty, E::Fini, Ok(S::Empty)),
         (S::Populated, E::Populate, NOTHING),
         (S::Populated, E::Unpopulate, Ok(S::Empty)),
         (S::Populated, E::SwapOut, Ok(S::Swapped)),
         (S::Populated, E::BackUp, Ok(S::BackedUp)),
         (S::Populated, E::BackUpInPart, Ok(S::PartlyBackedUp)),
+        (S::Populated, E::Purge, Ok(S::Empty)),
         (S::Populated, E::Fini, Ok(S::Empty)),
         (S::Swapped, E::Populate, Ok(S::Populated)),
         (S::Swapped, E::Unpopulate, NOTHING),
         (S::Swapped, E::SwapOut, NOTHING),
         (S::Swapped, E::BackUp, NOTHING),
         (S::Swapped, E::BackUpInPart, NOTHING),
+        (S::Swapped, E::Purge, NOTHING),
         (S::Swapped, E::Fini, Ok(S::Empty)),
         (S::BackedUp, E::Populate, Ok(S::Populated)),
         (S::BackedUp, E::Unpopulate, NOTHING),
         (S::BackedUp, E::SwapOut, NOTHING),
         (S::BackedUp, E::BackUp, NOTHING),
         (S::BackedUp, E::BackUpInPart, NOTHING),
+        (S::BackedUp, E::Purge, Ok(S::Empty)),
         (S::BackedUp, E::Fini, Ok(S::Empty)),
         (S::PartlyBackedUp, E::Populate, Ok(S::Populated)),
         (S::PartlyBackedUp, E::Unpopulate, NOTHING),
         (S::PartlyBackedUp, E::SwapOut, NOTHING),
         (S::PartlyBackedUp, E::BackUp, Ok(S::BackedUp)),
         (S::PartlyBackedUp, E::BackUpInPart, Ok(S::PartlyBackedUp)),
+        (S::PartlyBackedUp, E::Purge, Ok(S::Empty)),
         (S::PartlyBackedUp, E::Fini, Ok(S::Empty)),
     ]
 };

@@ -49,8 +49,8 @@ pub(crate) struct Bo {
     users: Atomic<u64>,
     /// Its turn in the LRU; written with the LRU's lock held.
     turn: Atomic<u64>,
-    /// What `Tt::resident_pages` said when it was listed; written with the reservation held, and
-    /// constant while it is listed.
+    /// What `Tt::resident_pages` said last; written with the reservation held and, while it is
+    /// listed, with the lists' lock held.
     resident: Atomic<u64>,
     #[pin]
     reserved: Mutex<Reserved, BoReservation>,
@@ -105,7 +105,7 @@ impl Bo {
         self.resident.load(Relaxed)
     }
 
-    /// Sets the pages it holds; the reservation is held and it is not listed.
+    /// Sets the pages it holds; the reservation is held, and if it is listed the lists' lock.
     #[inline]
     pub(super) fn set_resident_pages(&self, pages: u64) {
         self.resident.store(pages, Relaxed);

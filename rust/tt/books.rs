@@ -46,7 +46,8 @@ impl Event {
     }
 }
 
-/// What happened so far. `populates - unpopulates - swapouts` is the number of charged TTs.
+/// What happened so far. `populates - unpopulates - swapouts - backups` is the number of
+/// charged TTs.
 pub(crate) struct Statistics {
     /// Populates that gave pages.
     pub(crate) populates: Event,
@@ -58,6 +59,12 @@ pub(crate) struct Statistics {
     pub(crate) swapins: Event,
     /// Pages swapped out.
     pub(crate) swapped_pages: Event,
+    /// TTs backed up to the end.
+    pub(crate) backups: Event,
+    /// TTs whose backup was taken back, in whole or in part.
+    pub(crate) restores: Event,
+    /// Pages backed up.
+    pub(crate) backed_up_pages: Event,
     /// Populates that went on over a limit.
     pub(crate) overcommits: Event,
 }
@@ -90,6 +97,9 @@ impl Books {
                 swapouts: Event::new(),
                 swapins: Event::new(),
                 swapped_pages: Event::new(),
+                backups: Event::new(),
+                restores: Event::new(),
+                backed_up_pages: Event::new(),
                 overcommits: Event::new(),
             },
             limits,

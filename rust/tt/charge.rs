@@ -37,9 +37,30 @@ impl Charge {
     }
 }
 
+impl Charge {
+    /// Makes one charge of two; both of the same pool.
+    pub(super) fn merge(&mut self, mut more: Self) {
+        let added = core::mem::take(&mut more.amount);
+        // The books hold both, so the sum is no more than they can count.
+        self.amount = self.amount.plus(added).unwrap_or(self.amount);
+    }
+
+    /// Gives back all but `pages` pages; those given back must be in flight.
+    pub(super) fn reduce_to(&mut self, pages: u64) {
+        let left = Amount::of(pages, self.amount.dma32 != 0);
+        if let Some(less) = self.amount.minus(left) {
+            self.amount = left;
+            self.books.uncharge(less);
+        }
+    }
+}
+
 impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
+        if self.amount.pages == 0 {
+            return;
+        }
         self.books.uncharge(self.amount);
     }
 }

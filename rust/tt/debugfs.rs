@@ -144,6 +144,9 @@ impl Show for Accounting {
             ("swapouts", statistics.swapouts.get()),
             ("swapins", statistics.swapins.get()),
             ("swapped_pages", statistics.swapped_pages.get()),
+            ("backups", statistics.backups.get()),
+            ("restores", statistics.restores.get()),
+            ("backed_up_pages", statistics.backed_up_pages.get()),
             ("overcommits", statistics.overcommits.get()),
             ("pool_scans", self.0.pool().statistics.scans.get()),
             (

@@ -135,6 +135,19 @@ impl Device {
         drop(reference);
     }
 
+    /// A listed buffer object has got more or fewer pages; its place stays. What is more was in
+    /// flight, what is less is from now on. The reservation is held.
+    pub(super) fn resize(&self, bo: &Linked<Bo>, pages: u64) {
+        self.books.change(|change| {
+            let lists = self.lists.lock();
+            let before = bo.resident_pages();
+            bo.set_resident_pages(pages);
+            drop(lists);
+            change.listed(pages.saturating_sub(before));
+            change.unlisted(before.saturating_sub(pages));
+        });
+    }
+
     /// Makes a buffer object the most recently used, if it may be swapped out.
     pub(super) fn touch(&self, bo: &Linked<Bo>) {
         let mut lists = self.lists.lock();
@@ -192,7 +205,7 @@ impl Device {
             if let Some(mut reservation) = Reservation::try_take(&bo) {
                 // It may have been pinned or emptied since it was found.
                 if self.is_evictable(&bo) {
-                    return reservation.swap_out();
+                    return reservation.push_out();
                 }
             };
         }

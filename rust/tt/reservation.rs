@@ -12,6 +12,7 @@ use super::{
     },
     books::Books,
     table::{
+        BackUp,
         Reclaim,
         Tt, //
     }, //
@@ -95,6 +96,7 @@ impl<'a> Reservation<'a> {
         let view = View {
             state: tt.state(),
             external: tt.is_external(),
+            owns_pages: tt.creation().owns_pages(),
             pins: self.guard.pins,
         };
         match bo_rules::decide(view, request) {
@@ -113,8 +115,12 @@ impl<'a> Reservation<'a> {
         let doing = self.decide(request)?;
         let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
         Ok(match request {
-            Request::Populate if doing && !tt.is_external() => tt.num_pages(),
-            Request::Unpopulate | Request::SwapOut if doing => tt.charged_pages(),
+            Request::Populate | Request::Restore if doing && tt.creation().owns_pages() => {
+                tt.num_pages() - tt.resident_pages()
+            }
+            Request::Unpopulate | Request::SwapOut | Request::BackUp | Request::Purge if doing => {
+                tt.resident_pages()
+            }
             _ => 0,
         })
     }
@@ -146,13 +152,15 @@ impl<'a> Reservation<'a> {
         }
         let device = self.bo.device();
         let tt = self.tt()?;
+        let listed = tt.charged_pages() != 0;
         let gained = tt.populate(device, reclaim, true)?;
-        if !tt.is_external() {
-            let (resident, charged) = (tt.resident_pages(), tt.charged_pages());
-            self.bo.set_resident_pages(resident);
-            self.bo
-                .device()
-                .enlist(self.bo, self.guard.pins != 0, charged);
+        let charged = tt.charged_pages();
+        if listed {
+            device.resize(self.bo, charged);
+            device.touch(self.bo);
+        } else if charged != 0 {
+            self.bo.set_resident_pages(charged);
+            device.enlist(self.bo, self.guard.pins != 0, charged);
         }
         Ok(gained)
     }
@@ -167,14 +175,17 @@ impl<'a> Reservation<'a> {
         Ok(self.empty())
     }
 
-    /// Delists and unpopulates.
+    /// Delists, and drops what content and pages there are but for swapped out content.
     fn empty(&mut self) -> u64 {
         let device = self.bo.device();
         let Some(tt) = self.guard.tt.as_mut() else {
             return 0;
         };
         device.delist(self.bo, tt.charged_pages());
-        tt.unpopulate(device)
+        match tt.state() {
+            State::Populated => tt.unpopulate(device),
+            _ => tt.purge(device),
+        }
     }
 
     /// Moves the content to swap storage, if it is populated; answers the pages freed.
@@ -192,6 +203,72 @@ impl<'a> Reservation<'a> {
         };
         self.bo.device().delist(self.bo, tt.charged_pages());
         Ok(tt.let_go(saved, books))
+    }
+
+    /// Moves the object out of memory for global swapout: what is partly backed up goes the same
+    /// way to its end. As [`Reservation::swap_out`].
+    pub(super) fn push_out(&mut self) -> Result<u64> {
+        if self.state() == State::PartlyBackedUp {
+            self.back_up(BackUp::RELAXED)
+        } else {
+            self.swap_out()
+        }
+    }
+
+    /// Makes the place for a backup beforehand; see [`Tt::set_up_backup`].
+    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
+    pub(crate) fn set_up_backup(&mut self) -> Result {
+        self.tt()?.set_up_backup()
+    }
+
+    /// Moves content to the backup, as far as memory goes, and frees its pages; answers how many.
+    ///
+    /// What is left keeps its place in the LRU; going on later starts there. `EINVAL`: its pages
+    /// are somebody else's; `EBUSY`: it is pinned; `ENOMEM`, `EINTR`: nothing was moved.
+    pub(crate) fn back_up(&mut self, how: BackUp) -> Result<u64> {
+        if !self.decide(Request::BackUp)? {
+            return Ok(0);
+        }
+        let (device, books) = (self.bo.device(), self.books());
+        let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
+        let charged = tt.charged_pages();
+        let moved = tt.back_up(how)?;
+        books.statistics.backed_up_pages.count_many(moved);
+        if charged != 0 {
+            let left = tt.resident_pages();
+            if left == 0 {
+                books.statistics.backups.count();
+                device.delist(self.bo, charged);
+            } else {
+                device.resize(self.bo, left);
+            }
+            tt.uncharge_moved();
+        }
+        Ok(moved)
+    }
+
+    /// Gives the object its pages and content back, if they are in a backup; answers the pages
+    /// gained. As [`Reservation::populate`].
+    pub(crate) fn restore(&mut self, reclaim: &impl Reclaim) -> Result<u64> {
+        if self.decide(Request::Restore)? {
+            self.populate(reclaim)
+        } else {
+            Ok(0)
+        }
+    }
+
+    /// Drops content, from pages and backup, and the pages; answers how many. What is swapped out
+    /// stays.
+    ///
+    /// `EINVAL`: its pages are somebody else's; `EBUSY`: it is pinned.
+    pub(crate) fn purge(&mut self) -> Result<u64> {
+        if !self.decide(Request::Purge)? {
+            return Ok(0);
+        }
+        let device = self.bo.device();
+        let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
+        device.delist(self.bo, tt.charged_pages());
+        Ok(tt.purge(device))
     }
 
     /// Keeps the object in memory until as many [`Reservation::unpin`].
@@ -284,7 +361,6 @@ impl<'a> Reservation<'a> {
     }
 
     /// Where the content is.
-    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
     pub(crate) fn state(&self) -> State {
         self.guard.tt.as_ref().map_or(State::Empty, Tt::state)
     }

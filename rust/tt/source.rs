@@ -41,12 +41,16 @@ pub(super) fn fill(
     let before = pages.blocks();
     let result = add(pages, missing, clear, pool);
     if result.is_err() {
-        while pages.blocks() > before {
-            // What came from the pool is clear still: nobody has seen it.
-            drop(pages.pop());
-        }
+        take_back(pages, before);
     }
     result
+}
+
+/// Gives blocks back to the system until only `blocks` are left.
+pub(super) fn take_back(pages: &mut PageDirectory, blocks: usize) {
+    while pages.blocks() > blocks {
+        drop(pages.pop());
+    }
 }
 
 #[inline]

@@ -11,13 +11,15 @@ use super::{
     books::Books,
     charge::Charge,
     device::Device,
+    pool::Pool,
     source, //
 };
 use crate::{
     ffi::{
         pages::{
             total_ram,
-            PageDirectory, //
+            PageDirectory,
+            Torn, //
         },
         shmem::ShmemFile,
         task, //
@@ -27,6 +29,7 @@ use crate::{
             self,
             Creation, //
         },
+        page_runs::MAX_ORDER,
         sizes,
         tt_state::{
             self,
@@ -39,9 +42,6 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //
 };
-
-/// Pages copied between two looks at the scheduler and at fatal signals.
-const COPY_BATCH: u64 = 64;
 
 /// Somebody who can free pages when a limit is exceeded.
 pub(crate) trait Reclaim {
@@ -64,6 +64,28 @@ pub(crate) struct Tt {
     charge: Option<Charge>,
     /// Whether the pages were cleared when it got them.
     cleared: bool,
+    /// A place for a backup that was set up and is not used yet.
+    prepared: Option<ShmemFile>,
+}
+
+/// How a backup is made.
+#[derive(Clone, Copy)]
+pub(crate) struct BackUp {
+    /// Content is sent on to swap at once.
+    pub(crate) writeback: bool,
+    /// The most pages whose content is copied before they are freed.
+    pub(crate) granule: u64,
+    /// The pages at which it ends; 0: none are left.
+    pub(crate) until: u64,
+}
+
+impl BackUp {
+    /// The cheapest way, when there is memory.
+    pub(crate) const RELAXED: Self = Self {
+        writeback: false,
+        granule: 1 << MAX_ORDER,
+        until: 0,
+    };
 }
 
 /// Where the content is. Variants are those of [`State`].
@@ -71,6 +93,9 @@ enum Content {
     Empty,
     Populated,
     Swapped(ShmemFile),
+    BackedUp(ShmemFile),
+    /// The pages are the first of the TT's, in full; the content of the others is here.
+    PartlyBackedUp(ShmemFile),
 }
 
 /// A TT's content in swap storage, while the TT still has it in its pages too.
@@ -92,6 +117,7 @@ impl Tt {
             pages: PageDirectory::new(creation.kind),
             charge: None,
             cleared: false,
+            prepared: None,
         })
     }
 
@@ -102,6 +128,8 @@ impl Tt {
             Content::Empty => State::Empty,
             Content::Populated => State::Populated,
             Content::Swapped(_) => State::Swapped,
+            Content::BackedUp(_) => State::BackedUp,
+            Content::PartlyBackedUp(_) => State::PartlyBackedUp,
         }
     }
 
@@ -154,7 +182,8 @@ impl Tt {
         }
     }
 
-    /// Gives it its pages, and its content back if it was swapped out; answers the pages gained.
+    /// Gives it its pages, and its content back if it was swapped out or backed up; answers the
+    /// pages gained.
     ///
     /// The pages are counted first. While that is over a limit, `reclaim` is asked to swap out
     /// others; when it finds none the populate goes on over the limit. `clear`: pages that get no
@@ -173,7 +202,7 @@ impl Tt {
         if tt_state::step(self.state(), Event::Populate).is_err() {
             return Ok(0);
         }
-        if self.creation.external {
+        if !self.creation.owns_pages() {
             self.content = Content::Populated;
             return Ok(0);
         }
@@ -183,39 +212,49 @@ impl Tt {
         }
 
         let books = device.books();
-        let charge = Charge::new(books, self.num_pages, self.creation.kind.dma32);
-        let overcommitted = make_room(books, reclaim)?;
-        let pool = Some(device.pool());
-        let swapped = match &self.content {
-            Content::Swapped(storage) => {
-                // Every page is overwritten: no need to clear any.
-                source::fill(&mut self.pages, self.num_pages, false, pool)?;
-                if let Err(e) = read_back(storage, &mut self.pages) {
-                    self.pages.release();
-                    return Err(e);
-                }
-                true
-            }
-            _ => {
-                let clear = clear || self.creation.zero_alloc;
-                source::fill(&mut self.pages, self.num_pages, clear, pool)?;
-                false
-            }
+        let missing = self.num_pages - self.pages.len();
+        let (charge, overcommitted) = if self.creation.external {
+            (None, false)
+        } else {
+            let charge = Charge::new(books, missing, self.creation.kind.dma32);
+            (Some(charge), make_room(books, reclaim)?)
         };
+        let pool = Some(device.pool());
+        let clear = clear || self.creation.zero_alloc;
+        match &self.content {
+            Content::Empty | Content::Populated => {
+                source::fill(&mut self.pages, missing, clear, pool)?;
+            }
+            Content::Swapped(storage)
+            | Content::BackedUp(storage)
+            | Content::PartlyBackedUp(storage) => {
+                refill(&mut self.pages, self.num_pages, storage, pool)?;
+            }
+        }
 
         // Nothing can fail any more.
         let statistics = &books.statistics;
-        statistics.populates.count();
-        if swapped {
-            statistics.swapins.count();
+        if charge.is_some() {
+            // One that is partly backed up has been counted as populated all the time.
+            if !matches!(self.content, Content::PartlyBackedUp(_)) {
+                statistics.populates.count();
+            }
+            if overcommitted {
+                statistics.overcommits.count();
+            }
         }
-        if overcommitted {
-            statistics.overcommits.count();
+        match self.content {
+            Content::Swapped(_) => statistics.swapins.count(),
+            Content::BackedUp(_) | Content::PartlyBackedUp(_) => statistics.restores.count(),
+            Content::Empty | Content::Populated => {}
         }
-        self.cleared = clear || self.creation.zero_alloc;
+        self.cleared = clear;
         self.content = Content::Populated;
-        self.charge = Some(charge);
-        Ok(self.num_pages)
+        match (&mut self.charge, charge) {
+            (Some(held), Some(more)) => held.merge(more),
+            (held, charge) => *held = charge,
+        }
+        Ok(missing)
     }
 
     /// Drops pages and content, if it is populated; answers the pages lost. May sleep.
@@ -227,8 +266,8 @@ impl Tt {
         if tt_state::step(self.state(), Event::Unpopulate).is_err() {
             return 0;
         }
-        let lost = self.charged_pages();
-        if lost != 0 {
+        let lost = self.pages.len();
+        if self.charge.is_some() {
             device.books().statistics.unpopulates.count();
         }
         self.content = Content::Empty;
@@ -253,11 +292,9 @@ impl Tt {
         }
 
         let storage = ShmemFile::new(c"reeve swap", self.num_pages)?;
-        for (i, page) in (0u64..).zip(self.pages.iter()) {
-            if i % COPY_BATCH == COPY_BATCH - 1 {
-                task::breathe()?;
-            }
-            storage.write_page(i, page)?;
+        for (index, run) in self.pages.runs(0) {
+            task::breathe()?;
+            storage.write(index, run, false)?;
         }
         Ok(Some(Saved(storage)))
     }
@@ -274,6 +311,99 @@ impl Tt {
         books.statistics.swapouts.count();
         books.statistics.swapped_pages.count_many(freed);
         freed
+    }
+
+    /// Makes the place for a backup, so that it needs not be made when memory is short.
+    ///
+    /// `EINVAL`: the pages are somebody else's, and nothing was made. `ENOMEM`. May sleep.
+    ///
+    /// C original: `ttm_tt_setup_backup()`, which leaves the file behind when it refuses.
+    pub(crate) fn set_up_backup(&mut self) -> Result {
+        if !self.creation.owns_pages() {
+            return Err(EINVAL);
+        }
+        if self.prepared.is_none() && !self.state().is_backed_up() {
+            self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages)?);
+        }
+        Ok(())
+    }
+
+    /// Moves content to the backup and frees its pages, from the last page on; answers how many.
+    ///
+    /// When memory runs out half-way, or a fatal signal arrives, what was moved stays moved; going
+    /// on later starts there. The caller then makes the charge what [`Tt::resident_pages`] says,
+    /// with [`Tt::uncharge_moved`].
+    ///
+    /// `EINVAL`: the pages are somebody else's. `ENOMEM`, `EINTR`: nothing was moved. May sleep;
+    /// takes locks of the page cache.
+    ///
+    /// C original: `ttm_tt_backup()`, which leaves the counters as they are.
+    pub(super) fn back_up(&mut self, how: BackUp) -> Result<u64> {
+        if !self.creation.owns_pages() {
+            return Err(EINVAL);
+        }
+        if tt_state::step(self.state(), Event::BackUp).is_err() {
+            return Ok(0);
+        }
+        self.ready_backup()?;
+        let before = self.pages.len();
+        let storage = match core::mem::replace(&mut self.content, Content::Populated) {
+            Content::PartlyBackedUp(storage) => Some(storage),
+            _ => self.prepared.take(),
+        };
+        let Some(storage) = storage else {
+            return Err(EINVAL);
+        };
+        let result = move_from_end(&mut self.pages, &storage, how);
+        let moved = before - self.pages.len();
+        if self.pages.len() == 0 {
+            self.content = Content::BackedUp(storage);
+        } else if before < self.num_pages || moved != 0 {
+            self.content = Content::PartlyBackedUp(storage);
+        }
+        match result {
+            Err(e) if moved == 0 => Err(e),
+            _ => Ok(moved),
+        }
+    }
+
+    /// Sees that there is a place for the backup.
+    fn ready_backup(&mut self) -> Result {
+        match self.content {
+            Content::PartlyBackedUp(_) => Ok(()),
+            _ => self.set_up_backup(),
+        }
+    }
+
+    /// Counts no more pages than are held, after a backup. What is not held any more must be in
+    /// flight.
+    pub(super) fn uncharge_moved(&mut self) {
+        let resident = self.pages.len();
+        if resident == 0 {
+            self.charge = None;
+        } else if let Some(charge) = &mut self.charge {
+            charge.reduce_to(resident);
+        }
+    }
+
+    /// Drops content, from pages and backup, and the pages; answers how many. May sleep.
+    ///
+    /// The charge must be in flight.
+    ///
+    /// C original: `ttm_pool_backup()` that is told to purge, and `ttm_pool_drop_backed_up()`.
+    pub(crate) fn purge(&mut self, device: &Device) -> u64 {
+        if tt_state::step(self.state(), Event::Purge).is_err() {
+            return 0;
+        }
+        let lost = self.pages.len();
+        if self.charge.is_some() {
+            device.books().statistics.unpopulates.count();
+        }
+        self.content = Content::Empty;
+        // To the system: this is done to have less in memory.
+        self.pages.release();
+        self.charge = None;
+        lost
     }
 
     /// Makes a swapped out TT whose storage can't be read back, to see what populating it does.
@@ -298,19 +428,86 @@ fn make_room(books: &Books, reclaim: &impl Reclaim) -> Result<bool> {
     Ok(false)
 }
 
-/// Fills pages from `storage`.
+/// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
+/// the directory is as it was.
+fn refill(
+    pages: &mut PageDirectory,
+    num_pages: u64,
+    storage: &ShmemFile,
+    pool: Option<&Pool>,
+) -> Result {
+    let torn = pages.take_torn();
+    let before = pages.blocks();
+    let missing = num_pages - pages.len();
+    // Every page is overwritten: no need to clear any.
+    let mut result = source::fill(pages, missing, false, pool);
+    if result.is_ok() {
+        result = read_back(pages, before, torn.as_ref(), storage);
+        if result.is_err() {
+            source::take_back(pages, before);
+        }
+    }
+    if result.is_err() {
+        pages.put_torn(torn);
+    }
+    result
+}
+
+/// Fills the blocks from the `from`-th on: the first pages with what is left of a torn block, the
+/// others from `storage`.
 ///
 /// C original: `ttm_tt_swapin()`.
-fn read_back(storage: &ShmemFile, pages: &mut PageDirectory) -> Result {
-    for (i, page) in (0u64..).zip(pages.iter_mut()) {
-        if i % COPY_BATCH == COPY_BATCH - 1 {
-            task::breathe()?;
+fn read_back(
+    pages: &mut PageDirectory,
+    from: usize,
+    torn: Option<&Torn>,
+    storage: &ShmemFile,
+) -> Result {
+    let mut torn_from = None;
+    for (index, run) in pages.runs_mut(from) {
+        task::breathe()?;
+        let offset = index - *torn_from.get_or_insert(index);
+        let at_hand = torn.map_or(0, |torn| torn.len().saturating_sub(offset));
+        let (first, rest) = run.split(at_hand);
+        let index = index + first.len();
+        if let (Some(torn), 1..) = (torn, first.len()) {
+            torn.copy_to(offset, first)?;
         }
-        storage.read_page(i, page)?;
+        if rest.len() != 0 {
+            storage.read(index, rest)?;
+        }
     }
     #[cfg(reeve_break_selftest)]
     corrupt_one_byte(pages)?;
     Ok(())
+}
+
+/// Moves content to `storage`, from the end, until there are no more pages left than asked.
+fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, how: BackUp) -> Result {
+    let mut granule = how.granule;
+    loop {
+        let excess = pages.len().saturating_sub(how.until);
+        if excess == 0 {
+            return Ok(());
+        }
+        task::breathe()?;
+        let Some((index, run)) = pages.last_run(granule.min(excess)) else {
+            return Ok(());
+        };
+        let count = run.len();
+        match storage.write(index, run, how.writeback) {
+            Ok(()) => pages.release_last(count),
+            Err(e) => {
+                // The pages have it still.
+                storage.forget(index, count);
+                if count == 1 {
+                    return Err(e);
+                }
+                // A page that is freed makes room for the next.
+                granule = 1;
+            }
+        }
+    }
 }
 
 /// What a build made to fail does: the tests must notice.

@@ -21,6 +21,7 @@ macro_rules! expect {
     };
 }
 
+mod backup;
 mod global;
 mod objects;
 mod pages;

@@ -30,13 +30,14 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 1
+#define REEVE_ABI_MINOR 2
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
 #define REEVE_FEATURE_PAGE_ACCOUNTING	(1ULL << 1)
 #define REEVE_FEATURE_LOCK_SANITY	(1ULL << 2) /* enable_builtin_tests is set */
 #define REEVE_FEATURE_PAGE_POOL		(1ULL << 3) /* since 1.1: caching modes, DMA32, pool */
+#define REEVE_FEATURE_BACKUP		(1ULL << 4) /* since 1.2: BACKUP, EXTERNAL_MAPPABLE */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -70,7 +71,8 @@ struct reeve_version {
 
 /* struct reeve_bo_create::flags */
 #define REEVE_BO_CREATE_ZERO_ALLOC	(1U << 0) /* only for TYPE_DEVICE */
-#define REEVE_BO_CREATE_DMA32		(1U << 1) /* since 1.1: below 4 GiB; not TYPE_SG */
+#define REEVE_BO_CREATE_DMA32		(1U << 1) /* since 1.1: below 4 GiB; not EXTERNAL */
+#define REEVE_BO_CREATE_EXTERNAL_MAPPABLE (1U << 2) /* since 1.2: only TYPE_SG */
 
 /**
  * struct reeve_bo_create - REEVE_IOC_BO_CREATE: make a buffer object without pages
@@ -95,12 +97,12 @@ struct reeve_bo_create {
 };
 
 /**
- * struct reeve_bo - REEVE_IOC_BO_{DESTROY,POPULATE,UNPOPULATE,PIN,UNPIN,SWAPOUT}
+ * struct reeve_bo - REEVE_IOC_BO_{DESTROY,POPULATE,UNPOPULATE,PIN,UNPIN,SWAPOUT,BACKUP,RESTORE}
  * @handle: in: the object
- * @flags: in: must be 0
- * @pages: out: SWAPOUT: pages swapped out (0: it held none);
- *         POPULATE and UNPOPULATE: pages it gained or lost by this call;
- *         others: 0
+ * @flags: in: BACKUP: REEVE_BO_BACKUP_* bits; others: must be 0
+ * @pages: out: SWAPOUT and BACKUP: pages moved out (0: it held none);
+ *         POPULATE, RESTORE and UNPOPULATE: pages it gained or lost by this
+ *         call; others: 0
  * @reserved: must be 0
  *
  * POPULATE: gives the object its pages, and its content back if it was swapped
@@ -109,6 +111,12 @@ struct reeve_bo_create {
  * PIN: keeps a populated object in memory; pins nest. EINVAL: not populated;
  * EOVERFLOW: too many pins. UNPIN: EINVAL: not pinned.
  * SWAPOUT: EBUSY: it is pinned; EINVAL: it is EXTERNAL.
+ * BACKUP: like SWAPOUT, but when memory runs out half-way what was moved stays
+ * moved (@pages is less than it held, and the object BACKED_UP but not
+ * POPULATED), and a later BACKUP goes on. ENOMEM: nothing could be moved. With
+ * PURGE content is dropped instead, from pages and backup. EBUSY: it is pinned;
+ * EINVAL: it is EXTERNAL and not EXTERNAL_MAPPABLE.
+ * RESTORE: POPULATE for an object that is BACKED_UP; nothing for others.
  */
 struct reeve_bo {
 	__u32 handle;
@@ -116,6 +124,10 @@ struct reeve_bo {
 	__u64 pages;
 	__u64 reserved[2];
 };
+
+/* struct reeve_bo::flags of BACKUP */
+#define REEVE_BO_BACKUP_PURGE		(1U << 0) /* drop the content */
+#define REEVE_BO_BACKUP_WRITEBACK	(1U << 1) /* send it on to swap; not with PURGE */
 
 /* struct reeve_bo_info::flags */
 #define REEVE_BO_POPULATED		(1U << 0)
@@ -196,6 +208,9 @@ struct reeve_bo_rw {
  *                   sanity suite's own
  * @pool_pages: out: free pages that are kept for the next populate (since 1.1)
  * @page_pool_size: out: the most that are kept (since 1.1)
+ * @backups: out: objects backed up to the end (since 1.2)
+ * @restores: out: objects whose backup was taken back (since 1.2)
+ * @backed_up_pages: out: pages backed up, ever (since 1.2)
  * @reserved: must be 0
  */
 struct reeve_stats {
@@ -213,7 +228,10 @@ struct reeve_stats {
 	__u64 lock_violations;
 	__u64 pool_pages;
 	__u64 page_pool_size;
-	__u64 reserved[10];
+	__u64 backups;
+	__u64 restores;
+	__u64 backed_up_pages;
+	__u64 reserved[7];
 };
 
 #define REEVE_LOCK_SANITY_CASES 20
@@ -275,6 +293,8 @@ struct reeve_lock_sanity {
 #define REEVE_NR_BO_SWAPOUT     0x18
 #define REEVE_NR_BO_READ        0x19
 #define REEVE_NR_BO_WRITE       0x1a
+#define REEVE_NR_BO_BACKUP      0x1b
+#define REEVE_NR_BO_RESTORE     0x1c
 #define REEVE_NR_LOCK_SANITY    0x30
 
 #define REEVE_IOC_VERSION	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_VERSION, struct reeve_version)
@@ -291,6 +311,8 @@ struct reeve_lock_sanity {
 #define REEVE_IOC_BO_SWAPOUT	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_SWAPOUT, struct reeve_bo)
 #define REEVE_IOC_BO_READ	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_READ, struct reeve_bo_rw)
 #define REEVE_IOC_BO_WRITE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_WRITE, struct reeve_bo_rw)
+#define REEVE_IOC_BO_BACKUP	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_BACKUP, struct reeve_bo)
+#define REEVE_IOC_BO_RESTORE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_RESTORE, struct reeve_bo)
 
 /* 0x20..0x2f: the dirty log's, in a later version. */
 

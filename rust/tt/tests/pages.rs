@@ -107,17 +107,37 @@ mod tests {
 
     #[test]
     fn storage_gives_back_what_it_got() -> Result {
-        let storage = ShmemFile::new(c"reeve test", 3)?;
-        let mut directory = allocate(2, true)?;
-        directory.page_mut(0).ok_or(EINVAL)?.write(100, b"stored")?;
-        storage.write_page(2, directory.page(0).ok_or(EINVAL)?)?;
-        storage.read_page(2, directory.page_mut(1).ok_or(EINVAL)?)?;
-        let mut found = [0u8; 6];
-        let copy = directory.page(1).ok_or(EINVAL)?;
-        copy.read(100, &mut found)?;
-        expect!(&found == b"stored");
-        expect!(storage.write_page(3, copy) == Err(EINVAL));
-        expect!(storage.write_page(u64::MAX, copy) == Err(EINVAL));
+        let storage = ShmemFile::new(c"reeve test", 70)?;
+        let mut from = allocate(64, true)?;
+        let mut to = allocate(64, true)?;
+        for (i, mut page) in (0u8..).zip(from.iter_mut()) {
+            page.write(100, &[i; 6])?;
+        }
+        for writeback in [false, true] {
+            let (_, run) = from.runs(0).next().ok_or(EINVAL)?;
+            expect!(run.len() == 64);
+            storage.write(6, run, writeback)?;
+            storage.read(6, to.runs_mut(0).next().ok_or(EINVAL)?.1)?;
+            for (i, page) in (0u8..).zip(to.iter()) {
+                let mut found = [0u8; 6];
+                page.read(100, &mut found)?;
+                expect!(found == [i; 6]);
+            }
+            for index in [7, 70, u64::MAX, u64::MAX - 63] {
+                expect!(storage.write(index, run, false) == Err(EINVAL));
+                let (_, run) = to.runs_mut(0).next().ok_or(EINVAL)?;
+                expect!(storage.read(index, run) == Err(EINVAL));
+            }
+        }
+        // What was forgotten, and what never was written, is zero.
+        storage.forget(6, 32);
+        storage.forget(69, 2);
+        storage.read(6, to.runs_mut(0).next().ok_or(EINVAL)?.1)?;
+        for (i, page) in (0u8..).zip(to.iter()) {
+            let mut found = [0xffu8; 6];
+            page.read(100, &mut found)?;
+            expect!(found == [if i < 32 { 0 } else { i }; 6]);
+        }
         Ok(())
     }
 

@@ -54,7 +54,9 @@ impl Bench {
             expect!(books.objects() == 0);
             expect!(
                 statistics.populates.get()
-                    == statistics.unpopulates.get() + statistics.swapouts.get()
+                    == statistics.unpopulates.get()
+                        + statistics.swapouts.get()
+                        + statistics.backups.get()
             );
             expect!(bench.manager.self_check() == Verdict::Ok);
             Ok(())

@@ -3,6 +3,7 @@
 //! The cases, a file per theme, in the order they run.
 
 mod arguments;
+mod backup;
 mod caching;
 mod content;
 mod counters;
@@ -47,6 +48,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         swap::TESTS,
         caching::TESTS,
         pool::TESTS,
+        backup::TESTS,
         sg::TESTS,
         counters::TESTS,
         limits::TESTS,

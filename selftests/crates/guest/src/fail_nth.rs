@@ -23,6 +23,7 @@ use crate::test::Outcome;
 use crate::test::Stop;
 
 const FAIL_NTH: &str = "/proc/thread-self/fail-nth";
+const MAKE_IT_FAIL: &str = "/proc/thread-self/make-it-fail";
 const DEBUG: &str = "/sys/kernel/debug";
 
 /// Failures in a row after which a sweep is taken for endless.
@@ -69,6 +70,24 @@ impl Faults {
             self.set(0)?;
         }
         Ok((value, reached))
+    }
+
+    /// Does `f` with every n-th allocation of pages failing.
+    pub(crate) fn every<T>(&mut self, n: u32, f: impl FnOnce() -> T) -> Outcome<T> {
+        let attribute = |name: &str, value: &str| -> Outcome {
+            let path = Path::new(DEBUG).join("fail_page_alloc").join(name);
+            Ok(fs::write(path, value)?)
+        };
+        let switch = File::options().write(true).open(MAKE_IT_FAIL)?;
+        attribute("task-filter", "Y")?;
+        attribute("interval", &n.to_string())?;
+        attribute("times", "-1")?;
+        attribute("probability", "100")?;
+        switch.write_all_at(b"1", 0)?;
+        let value = f();
+        switch.write_all_at(b"0", 0)?;
+        attribute("probability", "0")?;
+        Ok(value)
     }
 
     fn set(&self, n: u32) -> Outcome {

@@ -52,7 +52,10 @@ fn only_populating_fills_and_every_state_can_be_populated_or_is() {
 fn content_is_only_lost_on_purpose() {
     for (state, event, after) in TRANSITIONS {
         if after == Ok(State::Empty) && state != State::Empty {
-            assert!(matches!(event, Event::Unpopulate | Event::Fini));
+            assert!(matches!(
+                event,
+                Event::Unpopulate | Event::Purge | Event::Fini
+            ));
         }
     }
 }
@@ -91,6 +94,9 @@ fn a_request_that_is_done_is_a_transition_that_exists() {
             (Request::Populate, Event::Populate),
             (Request::Unpopulate, Event::Unpopulate),
             (Request::SwapOut, Event::SwapOut),
+            (Request::BackUp, Event::BackUp),
+            (Request::BackUp, Event::BackUpInPart),
+            (Request::Purge, Event::Purge),
         ] {
             match decide(view, request) {
                 Answer::Do => assert!(step(view.state, event).is_ok(), "{view:?} {request:?}"),
@@ -105,7 +111,12 @@ fn a_request_that_is_done_is_a_transition_that_exists() {
 fn nothing_pinned_ever_loses_its_pages() {
     for_every_view(|view| {
         if view.pins != 0 && view.state.is_populated() {
-            for request in [Request::Unpopulate, Request::SwapOut] {
+            for request in [
+                Request::Unpopulate,
+                Request::SwapOut,
+                Request::BackUp,
+                Request::Purge,
+            ] {
                 assert!(matches!(decide(view, request), Answer::Refuse(_)));
             }
         }
@@ -127,10 +138,16 @@ fn pins_and_unpins_never_wrap() {
 #[test]
 fn external_objects_are_neither_swapped_nor_copied() {
     for_every_view(|view| {
-        if view.external {
-            for request in [Request::SwapOut, Request::Copy] {
-                assert_eq!(decide(view, request), Answer::Refuse(Refusal::External));
-            }
+        let refused = |request| decide(view, request) == Answer::Refuse(Refusal::External);
+        assert_eq!(refused(Request::SwapOut), view.external);
+        // What is here can be copied and backed up, counted or not.
+        for request in [
+            Request::Copy,
+            Request::BackUp,
+            Request::Restore,
+            Request::Purge,
+        ] {
+            assert_eq!(refused(request), !view.owns_pages);
         }
     });
 }
@@ -143,6 +160,7 @@ fn creation_by_type() {
             Creation {
                 zero_alloc,
                 external: false,
+                mappable: false,
                 kind: PageKind::CACHED,
             }
         );
@@ -151,6 +169,7 @@ fn creation_by_type() {
             Creation {
                 zero_alloc: false,
                 external: false,
+                mappable: false,
                 kind: PageKind::CACHED,
             }
         );
@@ -159,10 +178,35 @@ fn creation_by_type() {
             Creation {
                 zero_alloc: false,
                 external: true,
+                mappable: false,
                 kind: PageKind::CACHED,
             }
         );
     }
+}
+
+#[test]
+fn only_external_objects_are_mappable_without_being_counted() {
+    for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
+        let made = Creation::of(ty, false);
+        assert_eq!(made.mappable().is_some(), ty == BoType::Sg);
+        assert_eq!(made.owns_pages(), ty != BoType::Sg);
+        if let Some(made) = made.mappable() {
+            assert!(made.owns_pages() && made.external);
+            let flags = flags_of(made, State::Empty);
+            assert_eq!(flags, flags::EXTERNAL | flags::EXTERNAL_MAPPABLE);
+        }
+    }
+}
+
+#[test]
+fn restoring_is_populating_what_is_backed_up() {
+    for_every_view(|view| {
+        if decide(view, Request::Restore) == Answer::Do {
+            assert_eq!(decide(view, Request::Populate), Answer::Do);
+            assert_eq!(step(view.state, Event::Populate), Ok(State::Populated));
+        }
+    });
 }
 
 #[test]
@@ -210,6 +254,13 @@ fn for_every_view(f: impl Fn(View)) {
                 f(View {
                     state,
                     external,
+                    owns_pages: !external,
+                    pins,
+                });
+                f(View {
+                    state,
+                    external,
+                    owns_pages: true,
                     pins,
                 });
             }
@@ -225,6 +276,7 @@ fn every_request_has_an_answer_in_every_state() {
             let view = View {
                 state,
                 external: false,
+                owns_pages: true,
                 pins: 0,
             };
             // An object nobody pinned is refused only pins it can't have and unpins.

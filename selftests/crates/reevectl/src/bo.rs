@@ -15,6 +15,7 @@ use reeve_uapi::BoType;
 use reeve_uapi::Caching;
 use reeve_uapi::Create;
 
+use crate::cli::BackupArgs;
 use crate::cli::BoCommand;
 use crate::cli::CreateArgs;
 use crate::cli::InfoArgs;
@@ -47,6 +48,8 @@ pub(crate) fn run(session: &mut Session, command: &BoCommand, out: &mut dyn Writ
         BoCommand::Pin(target) => plain(session, BoCall::Pin, *target, out),
         BoCommand::Unpin(target) => plain(session, BoCall::Unpin, *target, out),
         BoCommand::Swapout(target) => plain(session, BoCall::Swapout, *target, out),
+        BoCommand::Backup(args) => backup(session, args, out),
+        BoCommand::Restore(target) => plain(session, BoCall::Restore, *target, out),
         BoCommand::Destroy(target) => plain(session, BoCall::Destroy, *target, out),
     }
 }
@@ -58,6 +61,7 @@ fn create(session: &mut Session, args: &CreateArgs, out: &mut dyn Write) -> Resu
         zero: args.zero,
         caching: args.caching.into(),
         dma32: args.dma32,
+        mappable: args.mappable,
         device: args.device,
         extra_pages: args.extra_pages,
     };
@@ -77,13 +81,31 @@ fn plain(session: &Session, call: BoCall, target: Target, out: &mut dyn Write) -
         .bo(call, handle)
         .asked(Asked::Bo(call, handle))?;
     Ok(match call {
-        BoCall::Populate => writeln!(out, "object {handle} gained {pages} pages"),
+        BoCall::Populate | BoCall::Restore => writeln!(out, "object {handle} gained {pages} pages"),
         BoCall::Unpopulate => writeln!(out, "object {handle} lost {pages} pages"),
-        BoCall::Swapout => writeln!(out, "object {handle} gave {pages} pages"),
+        BoCall::Swapout | BoCall::Backup => writeln!(out, "object {handle} gave {pages} pages"),
         BoCall::Pin => writeln!(out, "object {handle} is pinned"),
         BoCall::Unpin => writeln!(out, "object {handle} has a pin less"),
         BoCall::Destroy => writeln!(out, "object {handle} is gone"),
     }?)
+}
+
+fn backup(session: &Session, args: &BackupArgs, out: &mut dyn Write) -> Result<()> {
+    let handle = session.handle(args.target)?;
+    let mut flags = 0;
+    if args.purge {
+        flags |= sys::REEVE_BO_BACKUP_PURGE;
+    }
+    if args.writeback {
+        flags |= sys::REEVE_BO_BACKUP_WRITEBACK;
+    }
+    let pages = session
+        .device
+        .backup_with(handle, flags)
+        .asked(Asked::Bo(BoCall::Backup, handle))?;
+    let did = if args.purge { "lost" } else { "gave" };
+    writeln!(out, "object {handle} {did} {pages} pages")?;
+    Ok(())
 }
 
 /// An object as it appears in JSON.

@@ -200,6 +200,10 @@ pub(crate) enum BoCommand {
     Unpin(Target),
     /// Move the content out of memory and free the pages
     Swapout(Target),
+    /// Move the content to the object's backup, as far as memory goes
+    Backup(BackupArgs),
+    /// Give an object its pages and content back from its backup
+    Restore(Target),
     /// End an object
     Destroy(Target),
     /// Fill an object with the pattern of a number
@@ -230,6 +234,9 @@ pub(crate) struct CreateArgs {
     /// Take pages below 4 GiB (not for type sg).
     #[arg(long)]
     pub(crate) dma32: bool,
+    /// Have pages, which are not counted (type sg only).
+    #[arg(long)]
+    pub(crate) mappable: bool,
     /// Index of the device it belongs to.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) device: u32,
@@ -257,6 +264,19 @@ impl From<Kind> for BoType {
             Kind::Sg => Self::Sg,
         }
     }
+}
+
+/// How to back up what.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct BackupArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Drop the content instead
+    #[arg(long, conflicts_with = "writeback")]
+    pub(crate) purge: bool,
+    /// Send the content on to swap at once
+    #[arg(long)]
+    pub(crate) writeback: bool,
 }
 
 /// Caching on the command line.

@@ -112,6 +112,7 @@ impl fmt::Display for Asked {
             Self::List => f.write_str("list buffer objects"),
             Self::Info(handle) => write!(f, "look at buffer object {handle}"),
             Self::Bo(BoCall::Swapout, handle) => write!(f, "swap out buffer object {handle}"),
+            Self::Bo(BoCall::Backup, handle) => write!(f, "back up buffer object {handle}"),
             Self::Bo(call, handle) => write!(f, "{} buffer object {handle}", call.name()),
             Self::Read(handle) => write!(f, "read buffer object {handle}"),
             Self::Write(handle) => write!(f, "write buffer object {handle}"),
@@ -194,6 +195,10 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
         (Asked::Bo(BoCall::Swapout, _), Errno::EINVAL) => (
             "its pages are somebody else's",
             "Objects of type sg are never swapped out.",
+        ),
+        (Asked::Bo(BoCall::Backup | BoCall::Restore, _), Errno::EINVAL) => (
+            "its pages are somebody else's",
+            "Objects of type sg have a backup only if they are made with --mappable.",
         ),
         (Asked::Bo(..), Errno::EBUSY) => (
             "it is pinned",

@@ -11,6 +11,7 @@ use serde_json::Value;
 use reeve_uapi::knobs;
 use reeve_uapi::sys::reeve_stats;
 use reeve_uapi::sys::reeve_version;
+use reeve_uapi::sys::REEVE_FEATURE_BACKUP;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_ACCOUNTING;
@@ -41,6 +42,9 @@ pub(crate) struct Stats {
     pub(crate) lock_violations: u64,
     pub(crate) pool_pages: u64,
     pub(crate) page_pool_size: u64,
+    pub(crate) backups: u64,
+    pub(crate) restores: u64,
+    pub(crate) backed_up_pages: u64,
 }
 
 impl From<reeve_stats> for Stats {
@@ -60,13 +64,16 @@ impl From<reeve_stats> for Stats {
             lock_violations: raw.lock_violations,
             pool_pages: raw.pool_pages,
             page_pool_size: raw.page_pool_size,
+            backups: raw.backups,
+            restores: raw.restores,
+            backed_up_pages: raw.backed_up_pages,
         }
     }
 }
 
 impl Stats {
     /// Name, value, and whether the value counts pages.
-    fn lines(&self) -> [(&'static str, u64, bool); 14] {
+    fn lines(&self) -> [(&'static str, u64, bool); 17] {
         [
             ("pages_allocated", self.pages_allocated, true),
             ("dma32_pages_allocated", self.dma32_pages_allocated, true),
@@ -82,6 +89,9 @@ impl Stats {
             ("lock_violations", self.lock_violations, false),
             ("pool_pages", self.pool_pages, true),
             ("page_pool_size", self.page_pool_size, true),
+            ("backups", self.backups, false),
+            ("restores", self.restores, false),
+            ("backed_up_pages", self.backed_up_pages, true),
         ]
     }
 }
@@ -171,6 +181,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_PAGE_ACCOUNTING, "page_accounting"),
         (REEVE_FEATURE_LOCK_SANITY, "lock_sanity"),
         (REEVE_FEATURE_PAGE_POOL, "page_pool"),
+        (REEVE_FEATURE_BACKUP, "backup"),
     ]
     .into_iter()
     .filter(|(bit, _)| version.features & u64::from(*bit) != 0)

@@ -43,6 +43,8 @@ pub struct Create {
     pub caching: Caching,
     /// Its pages are below 4 GiB.
     pub dma32: bool,
+    /// It is external, but its pages are here.
+    pub mappable: bool,
     /// Index of the device it belongs to.
     pub device: u32,
     /// Pages behind the object's own.
@@ -58,6 +60,7 @@ impl Create {
             zero: false,
             caching: Caching::Cached,
             dma32: false,
+            mappable: false,
             device: 0,
             extra_pages: 0,
         }
@@ -86,6 +89,14 @@ impl Create {
         }
     }
 
+    /// The same with pages that are here though it is external.
+    pub const fn mappable(self) -> Self {
+        Self {
+            mappable: true,
+            ..self
+        }
+    }
+
     /// The same on another device.
     pub const fn on(self, device: u32) -> Self {
         Self { device, ..self }
@@ -106,7 +117,8 @@ impl Create {
             type_: self.kind as u32,
             caching: self.caching as u32,
             flags: bit(self.zero, sys::REEVE_BO_CREATE_ZERO_ALLOC)
-                | bit(self.dma32, sys::REEVE_BO_CREATE_DMA32),
+                | bit(self.dma32, sys::REEVE_BO_CREATE_DMA32)
+                | bit(self.mappable, sys::REEVE_BO_CREATE_EXTERNAL_MAPPABLE),
             device: self.device,
             extra_pages: self.extra_pages,
             handle: 0,
@@ -237,6 +249,28 @@ impl Device {
     /// Moves the content out; answers the pages freed.
     pub fn swapout(&self, handle: Handle) -> io::Result<u64> {
         self.bo(BoCall::Swapout, handle)
+    }
+
+    /// Moves content to the backup; answers the pages moved, fewer than there were when memory ran
+    /// out.
+    pub fn backup(&self, handle: Handle) -> io::Result<u64> {
+        self.bo(BoCall::Backup, handle)
+    }
+
+    /// The same with these `REEVE_BO_BACKUP_*` bits.
+    pub fn backup_with(&self, handle: Handle, flags: u32) -> io::Result<u64> {
+        let mut arg = sys::reeve_bo {
+            handle: handle.get(),
+            flags,
+            ..Default::default()
+        };
+        self.raw().bo(BoCall::Backup, &mut arg)?;
+        Ok(arg.pages)
+    }
+
+    /// Gives pages and content back from the backup; answers the pages gained.
+    pub fn restore(&self, handle: Handle) -> io::Result<u64> {
+        self.bo(BoCall::Restore, handle)
     }
 
     /// Fills `to` with the object's bytes from `offset` on.

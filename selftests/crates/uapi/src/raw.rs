@@ -56,6 +56,8 @@ mod nr {
         bo_pin: REEVE_NR_BO_PIN(reeve_bo) = 0xc020_e716;
         bo_unpin: REEVE_NR_BO_UNPIN(reeve_bo) = 0xc020_e717;
         bo_swapout: REEVE_NR_BO_SWAPOUT(reeve_bo) = 0xc020_e718;
+        bo_backup: REEVE_NR_BO_BACKUP(reeve_bo) = 0xc020_e71b;
+        bo_restore: REEVE_NR_BO_RESTORE(reeve_bo) = 0xc020_e71c;
         bo_read: REEVE_NR_BO_READ(reeve_bo_rw) = 0xc038_e719;
         bo_write: REEVE_NR_BO_WRITE(reeve_bo_rw) = 0xc038_e71a;
         lock_sanity: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
@@ -120,6 +122,8 @@ impl<'fd> Raw<'fd> {
             BoCall::Pin => nr::bo_pin,
             BoCall::Unpin => nr::bo_unpin,
             BoCall::Swapout => nr::bo_swapout,
+            BoCall::Backup => nr::bo_backup,
+            BoCall::Restore => nr::bo_restore,
         };
         // SAFETY: as in `plain!`: an open file, the right struct, no address in it.
         unsafe { ioctl(self.0.as_raw_fd(), arg) }?;

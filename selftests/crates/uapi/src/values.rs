@@ -107,17 +107,23 @@ pub enum BoCall {
     Unpin,
     /// Moves its content out and frees its pages.
     Swapout,
+    /// Moves its content to its backup, as far as memory goes.
+    Backup,
+    /// Gives it its pages and content back from its backup.
+    Restore,
 }
 
 impl BoCall {
     /// Every call of this shape.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Destroy,
         Self::Populate,
         Self::Unpopulate,
         Self::Pin,
         Self::Unpin,
         Self::Swapout,
+        Self::Backup,
+        Self::Restore,
     ];
 
     /// The word that people use.
@@ -129,6 +135,8 @@ impl BoCall {
             Self::Pin => "pin",
             Self::Unpin => "unpin",
             Self::Swapout => "swapout",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
         }
     }
 }

@@ -36,7 +36,7 @@ cases!("arguments";
 );
 
 /// Number and argument size of every call.
-const CALLS: [(u32, usize); 14] = [
+const CALLS: [(u32, usize); 16] = [
     (sys::REEVE_NR_VERSION, size_of::<sys::reeve_version>()),
     (sys::REEVE_NR_STATS, size_of::<sys::reeve_stats>()),
     (sys::REEVE_NR_BO_CREATE, size_of::<sys::reeve_bo_create>()),
@@ -48,6 +48,8 @@ const CALLS: [(u32, usize); 14] = [
     (sys::REEVE_NR_BO_PIN, size_of::<sys::reeve_bo>()),
     (sys::REEVE_NR_BO_UNPIN, size_of::<sys::reeve_bo>()),
     (sys::REEVE_NR_BO_SWAPOUT, size_of::<sys::reeve_bo>()),
+    (sys::REEVE_NR_BO_BACKUP, size_of::<sys::reeve_bo>()),
+    (sys::REEVE_NR_BO_RESTORE, size_of::<sys::reeve_bo>()),
     (sys::REEVE_NR_BO_READ, size_of::<sys::reeve_bo_rw>()),
     (sys::REEVE_NR_BO_WRITE, size_of::<sys::reeve_bo_rw>()),
     (
@@ -170,7 +172,7 @@ fn read_only_memory() -> Outcome {
     let device = open()?;
     let memory = Region::new(1)?.read_only()?;
     unchanged(&device, || {
-        for (nr, size) in [CALLS[0], CALLS[1], CALLS[13]] {
+        for (nr, size) in [CALLS[0], CALLS[1], CALLS[15]] {
             let number = request(READ | WRITE, sys::REEVE_IOC_MAGIC, nr, size);
             refused(
                 ioctl(&device, number, Place::ReadOnly(&memory)),

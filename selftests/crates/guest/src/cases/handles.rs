@@ -114,6 +114,9 @@ fn flags_must_be_zero() -> Outcome {
     unchanged(&device, || {
         for call in BoCall::ALL {
             for flags in [1, 1 << 31, u32::MAX] {
+                if call == BoCall::Backup && flags == 1 {
+                    continue; // it has that one
+                }
                 let mut arg = reeve_bo {
                     handle: handle.get(),
                     flags,
