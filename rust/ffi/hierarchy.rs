@@ -310,7 +310,8 @@ impl Hierarchy {
         Err(ENOSPC)
     }
 
-    fn forget_taken(&self) {
+    /// Forgets which orders were taken after which.
+    pub(crate) fn forget_taken(&self) {
         for row in [&self.plain_after, &self.taken_after].into_iter().flatten() {
             row.store(0, Relaxed);
         }
