@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{anyhow, bail, Context, Result};
 
 use super::desk::{tail, Desk, Done};
 use super::jobs::Job;
@@ -46,11 +46,11 @@ pub(super) fn jobs() -> Vec<Job> {
                 ),
                 test(
                     "make ext and vm: a C driver records its locks",
-                    ext_sample(desk, "ext-c", "base"),
+                    ext_sample(desk, "ext-c"),
                 ),
                 test(
                     "make ext and vm: a Rust driver records its locks",
-                    ext_sample(desk, "ext-rust", "base"),
+                    ext_sample(desk, "ext-rust"),
                 ),
             ])
         }),
@@ -59,18 +59,27 @@ pub(super) fn jobs() -> Vec<Job> {
             TIER,
             &["kernel debug", "guest programs"],
             |desk| {
+                let ended = ext_together(desk, &["ext-c", "ext-held", "ext-stress"]);
                 Ok(vec![
                     test(
                         "make ext and vm: a C driver records its locks (debug kernel)",
-                        ext_sample(desk, "ext-c", "debug"),
+                        ended_well(&ended, "ext-c"),
                     ),
                     test(
                         "held locks, violations, the graph and tracepoints are seen from outside",
-                        ext_sample(desk, "ext-held", "debug"),
+                        ended_well(&ended, "ext-held"),
                     ),
                     test(
                         "a million lock-order calls by 64 threads agree with a model",
-                        ext_stress(desk),
+                        ended_well(&ended, "ext-stress"),
+                    ),
+                    test(
+                        "make ext and vm: the debug kernel had nothing to say",
+                        match ended {
+                            Ok(vm) if vm.success => Ok(()),
+                            Ok(vm) => Err(anyhow!("vm: exit {}", vm.exit)),
+                            Err(err) => Err(err),
+                        },
                     ),
                 ])
             },
@@ -92,13 +101,16 @@ fn make(desk: &Desk, arguments: &[&str]) -> Result<Done> {
 /// `make vm`: did it succeed, and what does its last `vm: exit` line say?
 fn make_vm(desk: &Desk, arguments: &[&str]) -> Result<(bool, String)> {
     let done = make(desk, &[&["vm"], arguments].concat())?;
-    let exits = done.stdout.lines().rev();
+    Ok((done.success, exit_line(&done)?))
+}
+
+/// What the last `vm: exit` line says.
+fn exit_line(done: &Done) -> Result<String> {
     // make adds its own line about the error after ours.
-    let line = exits
-        .filter_map(|line| line.strip_prefix("vm: exit "))
-        .next()
-        .with_context(|| format!("no line 'vm: exit':\n{}", tail(&done.stdout, 15)))?;
-    Ok((done.success, line.to_owned()))
+    let mut lines = done.stdout.lines().rev();
+    let line = lines.find_map(|line| line.strip_prefix("vm: exit "));
+    line.map(str::to_owned)
+        .with_context(|| format!("no line 'vm: exit':\n{}", tail(&done.stdout, 15)))
 }
 
 fn expect_vm(desk: &Desk, arguments: &[&str], success: bool, exit: &str) -> Result<()> {
@@ -245,17 +257,55 @@ fn ext_warn(desk: &Desk) -> Result<()> {
     )
 }
 
-fn ext_sample(desk: &Desk, sample: &str, kernel: &str) -> Result<()> {
-    let (module, script) = ext(desk, sample, kernel)?;
+fn ext_sample(desk: &Desk, sample: &str) -> Result<()> {
+    let (module, script) = ext(desk, sample, "base")?;
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
-    let kernel = format!("KERNEL={kernel}");
-    expect_vm(desk, &[&files, &script, &kernel], true, "0")
+    expect_vm(desk, &[&files, &script], true, "0")
 }
 
-fn ext_stress(desk: &Desk) -> Result<()> {
-    let (module, script) = ext(desk, "ext-stress", "debug")?;
-    let files = format!("FILES={}", module.display());
-    let script = format!("SCRIPT={}", script.display());
-    expect_vm(desk, &[&files, &script, "KERNEL=debug", "SMP=4"], true, "0")
+/// How a boot went that ran several scripts.
+struct Together {
+    success: bool,
+    exit: String,
+    /// The guest's output.
+    said: String,
+}
+
+/// Builds the modules in these directories of `selftests`, boots the debug kernel once, and runs
+/// the scripts beside them one after the other. (A boot of it takes longer than most of them.)
+fn ext_together(desk: &Desk, names: &[&str]) -> Result<Together> {
+    let mut files = String::new();
+    let mut all = String::from("#!/bin/sh\nexit=0\n");
+    for name in names {
+        let (module, script) = ext(desk, name, "debug")?;
+        let own = desk.dir.join(format!("{name}.sh"));
+        fs::copy(&script, &own)?;
+        files.push_str(&format!("{} {} ", module.display(), own.display()));
+        all.push_str(&format!("sh ./{name}.sh || exit=1\n"));
+        all.push_str(&format!(
+            "echo \"{name}: ended $exit\"; [ $exit = 0 ] || exit 1\n"
+        ));
+    }
+    let script = script(desk, "together.sh", &all)?;
+    let files = format!("FILES={}", files.trim_end());
+    let arguments = ["vm", &script, &files, "KERNEL=debug", "SMP=4"];
+    let done = make(desk, &arguments)?;
+    Ok(Together {
+        success: done.success,
+        exit: exit_line(&done)?,
+        said: done.stdout,
+    })
+}
+
+fn ended_well(ended: &Result<Together>, name: &str) -> Result<()> {
+    let vm = ended.as_ref().map_err(|err| anyhow!("{err:#}"))?;
+    if !vm.said.contains(&format!("{name}: ended 0")) {
+        bail!(
+            "it did not end well; vm: exit {}\n{}",
+            vm.exit,
+            tail(&vm.said, 15)
+        );
+    }
+    Ok(())
 }
