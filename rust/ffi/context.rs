@@ -208,6 +208,19 @@ fn epoch() -> u32 {
     unsafe { EPOCH.as_ptr().read_volatile() }
 }
 
+/// Makes the contexts of one CPU's interrupts empty ones, of this epoch.
+///
+/// # Safety
+///
+/// `contexts` must be those of the CPU that runs this, with interrupts off, in a task: so that none
+/// of them is in use. (An NMI uses its own for a moment and leaves it empty.)
+pub(super) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_context) {
+    for level in 0..LEVELS.len() {
+        // SAFETY: By the contract; there is one for each level.
+        unsafe { init_context(contexts.add(level).cast()) };
+    }
+}
+
 /// A copy of a context, to look at while its owner goes on.
 struct Copied(Context);
 

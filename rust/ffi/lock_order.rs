@@ -362,6 +362,15 @@ entry_points! {
 
     /// # Safety
     ///
+    /// `contexts` must be those of the interrupts of the CPU that runs this, with interrupts off, in
+    /// a task.
+    fn reeve_rs_reset_interrupts(contexts: ContextPtr) {
+        // SAFETY: By the contract.
+        unsafe { context::reset_interrupts(contexts) }
+    }
+
+    /// # Safety
+    ///
     /// `name` must be null or a string, `order_names` null or an array of `count` such.
     fn reeve_rs_hierarchy_register(
         name: *const c_char, order_names: *const *const c_char, count: c_uint,

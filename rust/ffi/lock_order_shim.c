@@ -3,12 +3,15 @@
  * The exported C API of lock-order tracking: finds the caller's context and
  * call site, which takes per-CPU variables and macros, and hands over to Rust.
  */
+#include <linux/cpu.h>
 #include <linux/export.h>
+#include <linux/irqflags.h>
 #include <linux/jump_label.h>
 #include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
+#include <linux/smp.h>
 
 #include "shim.h"
 
@@ -88,9 +91,24 @@ struct reeve_switch reeve_switch = {
 	.diverted = STATIC_KEY_FALSE_INIT,
 };
 
+/*
+ * Runs as a task on each CPU, so nothing that the CPU's interrupts recorded is
+ * held any more: their contexts need not tolerate what is not known.
+ */
+static int reeve_reset_interrupts(void *unused)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	reeve_rs_reset_interrupts(*this_cpu_ptr(&reeve_irq_contexts));
+	local_irq_restore(flags);
+	return 0;
+}
+
 static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 {
 	bool on;
+	unsigned int cpu;
 	int ret = kstrtobool(value, &on);
 
 	if (ret)
@@ -108,6 +126,10 @@ static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 		static_branch_enable(&reeve_switch.off);
 	}
 	reeve_rs_tracking_epoch();
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		smp_call_on_cpu(cpu, reeve_reset_interrupts, NULL, false);
+	cpus_read_unlock();
 	return 0;
 }
 

@@ -72,6 +72,8 @@ bool reeve_rs_tracking_disable(struct reeve_thread_context *ctx, u32 site);
 bool reeve_rs_tracking_enable(struct reeve_thread_context *ctx, u32 site);
 /* Before tracking is switched anywhere, and after it was everywhere. */
 void reeve_rs_tracking_epoch(void);
+/* Makes the contexts of one CPU's interrupts empty ones, of this epoch. */
+void reeve_rs_reset_interrupts(struct reeve_thread_context *contexts);
 /* Traces what is about to be recorded. */
 void reeve_rs_trace(struct reeve_hierarchy *h, const void *lock,
 		    unsigned int order, unsigned int flags, bool unlock,
