@@ -7,12 +7,17 @@
 
 CONFIGS=$REEVE_ROOT/selftests/configs
 
-# kernel_fragments NAME: the fragments of that kernel, in order: every kernel is `base` plus its own.
+# kernel_fragments NAME: the fragments of that kernel, in order: its own comes last, after those of the kernel that
+# its line `# on top of: NAME` names, or else `base`.
 kernel_fragments() {
-	[ -e "$CONFIGS/$1.config" ] ||
+	local fragment=$CONFIGS/$1.config parent
+	[ -e "$fragment" ] ||
 		die "there is no kernel '$1'" "KERNEL= is one of: $(cd "$CONFIGS" && echo *.config | sed 's/\.config//g')"
-	echo "$CONFIGS/base.config"
-	[ "$1" = base ] || echo "$CONFIGS/$1.config"
+	if [ "$1" != base ]; then
+		parent=$(sed -n 's/^# on top of: //p' "$fragment")
+		kernel_fragments "${parent:-base}"
+	fi
+	echo "$fragment"
 }
 
 # kernel_objects NAME: how many lines a build of it prints, for the progress display only.

@@ -51,6 +51,32 @@ test_fragment_later_line_wins() {
 	fragment_says $'CONFIG_A=y\nCONFIG_A=m' 'CONFIG_A=m'
 }
 
+# fragments_of NAME: the names of a kernel's fragments, of a set made up here.
+fragments_of() {
+	local CONFIGS
+	CONFIGS=$(mktemp -d "$scratch/configs.XXXX")
+	echo 'CONFIG_A=y' >"$CONFIGS/base.config"
+	echo 'CONFIG_B=y' >"$CONFIGS/fast.config"
+	printf '# on top of: %s\n' fast >"$CONFIGS/fast-checked.config"
+	printf '# on top of: %s\n' nothing >"$CONFIGS/astray.config"
+	(kernel_fragments "$1") | xargs -r -n 1 basename -s .config | tr '\n' ' '
+	return "${PIPESTATUS[0]}"
+}
+
+test_a_kernel_is_base_and_its_own() {
+	[ "$(fragments_of base)" = 'base ' ] && [ "$(fragments_of fast)" = 'base fast ' ]
+}
+
+test_a_kernel_on_top_of_another_has_its_fragments_too() {
+	[ "$(fragments_of fast-checked)" = 'base fast fast-checked ' ]
+}
+
+test_a_kernel_that_is_not_there_is_named() {
+	local said
+	said=$(fragments_of astray 2>&1) && return 1
+	grep -q "no kernel 'nothing'" <<<"$said"
+}
+
 # Every test that needs one gets a cache of its own.
 new_cache() { REEVE_CACHE=$(mktemp -d "$scratch/cache.XXXX"); }
 
