@@ -24,6 +24,8 @@ pub(crate) mod rwsem;
 pub(crate) mod shmem;
 pub(crate) mod shrinker;
 pub(crate) mod task;
+#[cfg(reeve_bench)]
+pub(crate) mod ticks;
 pub(crate) mod uapi;
 pub(crate) mod user;
 

@@ -11,7 +11,10 @@
 //! | [`tt`] | page accounting: translation tables, limits, swapping |
 //! | [`dev`] | /dev/reeve |
 //! | [`debugfs`] | /sys/kernel/debug/reeve |
+//! | `bench` | what the module's operations cost, in builds that measure |
 
+#[cfg(reeve_bench)]
+mod bench;
 mod debugfs;
 mod dev;
 mod ffi;
@@ -62,6 +65,8 @@ struct Reeve {
     _limits: params::Watch<Manager>,
     _tt_files: tt::debugfs::Files,
     _lock_order_files: lock_order::debugfs::Files,
+    #[cfg(reeve_bench)]
+    _bench_files: bench::Files,
     _debugfs: debugfs::Root,
     _lock_order: lock_order::LockOrder,
 }
@@ -93,6 +98,8 @@ impl kernel::Module for Reeve {
             _limits: limits,
             _tt_files: tt_files,
             _lock_order_files: lock_order_files,
+            #[cfg(reeve_bench)]
+            _bench_files: bench::Files::new(debugfs.dir())?,
             _debugfs: debugfs,
             _lock_order: lock_order,
         })

@@ -7,7 +7,7 @@ module_dir() { echo "$BUILD/module/$1-$2"; }
 
 # build_module KERNEL VARIANT: sets MODULE to the reeve.ko of that variant, built against KOUT.
 #
-# normal: what a user gets. test: with the KUnit suites. break-...: a test build with
+# normal: what a user gets. test: with the KUnit suites. bench: with the measurements. break-...: a test build with
 # one deliberate mistake, to see that the tests notice. lint: warnings are errors, and clippy looks on.
 build_module() {
 	local kernel=$1 variant=$2 out log options=()
@@ -16,9 +16,10 @@ build_module() {
 	case $variant in
 	normal) ;;
 	test) options=(REEVE_KUNIT=1 REEVE_WERROR=1) ;;
+	bench) options=(REEVE_BENCH=1) ;;
 	break-*) options=(REEVE_KUNIT=1 "REEVE_BREAK=${variant#break-}") ;;
-	lint) options=(REEVE_KUNIT=1 REEVE_WERROR=1 CLIPPY=1) ;;
-	*) die "there is no module variant '$variant'" "Known: normal test lint break-kunit break-selftest break-splat break-lockdep" ;;
+	lint) options=(REEVE_KUNIT=1 REEVE_BENCH=1 REEVE_WERROR=1 CLIPPY=1) ;;
+	*) die "there is no module variant '$variant'" "Known: normal test bench lint break-kunit break-selftest break-splat break-lockdep" ;;
 	esac
 	mkdir -p "$out"
 	MODULE=$out/rust/reeve.ko
