@@ -7,7 +7,7 @@
 FRONT := selftests/setup/front.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel run test vm ext modules shell lint clean
+.PHONY: help deps kernel run test bench vm ext modules shell lint clean
 
 help:
 	@echo 'Reeve: page accounting and checked lock order for kernel drivers, in Rust.'
@@ -15,13 +15,14 @@ help:
 	@echo 'On a bare Debian machine, start with one of these (they install and build what they need):'
 	@echo '  make run      boot a test kernel in QEMU, insert the module, show what it does'
 	@echo '  make test     every test; the last line is "N passed, N failed"'
+	@echo '  make bench    what it costs, next to the peers; figures in build/bench.json [STRICT=1]'
 	@echo
 	@echo 'Pieces:'
 	@echo '  make deps     install packages, find a toolchain, get the kernel source'
-	@echo '  make kernel   build a test kernel: KERNEL=base (small) or KERNEL=debug'
+	@echo '  make kernel   build a test kernel: KERNEL=base (small), debug, bench or bench-lockdep'
 	@echo '  make modules  build reeve.ko, for the test kernel or for KDIR=your-kernel-build'
 	@echo '  make vm       run SCRIPT=file as root in a VM; ends with "vm: exit N"'
-	@echo '                [FILES="a b"] [PARAMS="k=v"] [LOAD=0] [KERNEL=base|debug] [MEM=1024] [SMP=2]'
+	@echo '                [FILES="a b"] [PARAMS="k=v"] [LOAD=0] [KERNEL=base|debug|...] [MEM=1024] [SMP=2]'
 	@echo '                [ACCEL=tcg|kvm] [QEMU_ARGS=...] [TIMEOUT=seconds]'
 	@echo '  make shell    the same VM, interactive'
 	@echo '  make ext      build your own module in M=directory against the test kernel and Reeve'
@@ -32,7 +33,7 @@ help:
 	@echo '            REEVE_CACHE=directory (kernels and sources; default ~/.cache/reeve).'
 	@echo 'More in README.md and Documentation/.'
 
-deps run test vm ext modules shell lint:
+deps run test bench vm ext modules shell lint:
 	@exec $(FRONT) $@
 
 kernel:

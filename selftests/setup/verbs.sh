@@ -124,6 +124,29 @@ verb_test() {
 	exec "$HARNESS" test --root "$REEVE_ROOT" --build "$BUILD" --jobs "$JOBS"
 }
 
+# bench_parts KERNEL: puts what is measured on that kernel into build/bench/KERNEL.
+bench_parts() {
+	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/ext-bench
+	ensure_kernel "$1"
+	build_module "$1" bench
+	build_ext "$sources" "$1"
+	mkdir -p "$dir"
+	ln -sf "$KOUT/arch/x86/boot/bzImage" "$dir/bzImage"
+	ln -sf "$MODULE" "$dir/reeve.ko"
+	cp "$sources/reeve_bench.ko" "$dir/"
+}
+
+verb_bench() {
+	say "make bench takes two or three minutes; half an hour the first time, for two kernels that only it needs"
+	bench_parts bench
+	bench_parts bench-lockdep
+	build_harness
+	step "Measuring"
+	local options=(--dir "$BUILD/bench" --json "$BUILD/bench.json")
+	[ "${STRICT:-0}" = 0 ] || options+=(--strict)
+	exec "$HARNESS" bench "${options[@]}"
+}
+
 # checks: answers with the names of what lint checks.
 verb_checks() { printf '%s\n' "${LINT_CHECKS[@]}"; }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Boots test kernels in QEMU, runs things in them and judges what happened.
 //!
-//! `make run`, `make test`, `make vm` and `make shell` end here; what they need is built before, by the scripts in
-//! `selftests/setup`. From the bottom up: [`cpio`], [`lines`], [`ktap`], [`splat`] and [`control`] read and write
-//! formats; [`machine`] says what to boot; [`vm`] boots it and judges; [`script`] and [`report`] are what somebody
-//! asked for.
+//! `make run`, `make test`, `make bench`, `make vm` and `make shell` end here; what they need is built before, by the
+//! scripts in `selftests/setup`. From the bottom up: [`cpio`], [`lines`], [`ktap`], [`splat`] and [`control`] read and
+//! write formats; [`machine`] says what to boot; [`vm`] boots it and judges; [`script`], [`report`], [`bench`] and
+//! [`suite`] are what somebody asked for.
 
+pub mod bench;
 pub mod control;
 pub mod cpio;
 pub mod ktap;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use reeve_harness::{machine, report, script, suite, vm};
+use reeve_harness::{bench, machine, report, script, suite, vm};
 
 /// Boots test kernels in QEMU, runs things in them and judges what happened.
 #[derive(Parser)]
@@ -22,6 +22,8 @@ enum Command {
     Shell(machine::Machine),
     /// Shows what the module can do, in a VM, and writes a report.
     Run(report::Options),
+    /// Measures, compares with the peers and writes the figures.
+    Bench(bench::Options),
     /// Runs every test; the last line is `N passed, N failed`.
     Test(suite::Options),
     /// Runs the checks that boot nothing.
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Command::Vm(options) => script::run(&options),
         Command::Shell(machine) => vm::shell(&machine),
         Command::Run(options) => report::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Test(options) => suite::test(&options),
         Command::Lint(options) => suite::lint(&options),
     };

@@ -9,6 +9,7 @@ use anyhow::{anyhow, bail, Context, Result};
 use super::desk::{tail, Desk, Done};
 use super::jobs::Job;
 use super::record::{Record, Tier};
+use crate::bench::{self, samples::Samples};
 
 const TIER: Tier = Tier::FrontDoor;
 const NEEDS: &[&str] = &["kernel base", "guest programs"];
@@ -52,6 +53,7 @@ pub(super) fn jobs() -> Vec<Job> {
                     "make ext and vm: a Rust driver records its locks",
                     ext_sample(desk, "ext-rust"),
                 ),
+                test("make ext and vm: what make bench runs", ext_bench(desk)),
             ])
         }),
         Job::new(
@@ -132,7 +134,7 @@ fn script(desk: &Desk, name: &str, text: &str) -> Result<String> {
 fn help(desk: &Desk) -> Result<()> {
     let text = make(desk, &[])?.stdout;
     for target in [
-        "run", "test", "deps", "kernel", "modules", "vm", "shell", "ext", "lint", "clean",
+        "run", "test", "bench", "deps", "kernel", "modules", "vm", "shell", "ext", "lint", "clean",
     ] {
         if !text.contains(&format!("make {target} ")) {
             bail!("make says nothing about 'make {target}'");
@@ -306,6 +308,23 @@ fn ended_well(ended: &Result<Together>, name: &str) -> Result<()> {
             vm.exit,
             tail(&vm.said, 15)
         );
+    }
+    Ok(())
+}
+
+/// What `make bench` does on its own kernels, on the one that is there anyway.
+fn ext_bench(desk: &Desk) -> Result<()> {
+    let (module, script) = ext(desk, "ext-bench", "base")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    let counting = format!("QEMU_ARGS={}", bench::COUNTING);
+    expect_vm(desk, &[&files, &script, &counting, "SMP=1"], true, "0")?;
+    let log = fs::read_to_string(desk.dir.join("make.log"))?;
+    let mut samples = Samples::default();
+    samples.read(log.lines().filter(|line| Samples::is_part(line)))?;
+    samples.check(bench::TOLERANCE)?;
+    for section in ["on", "off"] {
+        samples.get(section, "lock.pair")?;
     }
     Ok(())
 }

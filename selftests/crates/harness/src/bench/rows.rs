@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The rows of the result: what is compared with what, and what it is to reach.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use super::samples::Samples;
+
+/// A kernel that is measured on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kernel {
+    /// No debugging: where everything of ours is measured, and the peers.
+    Bench,
+    /// The same with lockdep, where only lockdep is measured.
+    Lockdep,
+}
+
+impl Kernel {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Bench, Self::Lockdep];
+
+    /// What `KERNEL=` calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bench => "bench",
+            Self::Lockdep => "bench-lockdep",
+        }
+    }
+}
+
+/// Something measured: on which kernel, in which section, its name there.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured(Kernel, &'static str, &'static str);
+
+impl Measured {
+    fn figure(self, all: &BTreeMap<Kernel, Samples>) -> Result<f64> {
+        let Self(kernel, section, name) = self;
+        let samples = all.get(&kernel);
+        samples
+            .with_context(|| format!("nothing was measured on the {} kernel", kernel.name()))?
+            .get(section, name)
+            .with_context(|| format!("on the {} kernel", kernel.name()))
+    }
+}
+
+/// What is compared with.
+#[derive(Debug, Clone, Copy)]
+pub enum Peer {
+    /// Measured now.
+    Now(Measured),
+    /// Measured once.
+    Constant(f64),
+}
+
+/// A row before it is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Spec {
+    name: &'static str,
+    unit: &'static str,
+    ours: Measured,
+    peer: Peer,
+    peer_name: &'static str,
+    /// The most it may be.
+    target: Option<f64>,
+}
+
+const INSTRUCTIONS: &str = "instructions";
+
+const fn on(name: &'static str) -> Measured {
+    Measured(Kernel::Bench, "on", name)
+}
+
+const fn off(name: &'static str) -> Measured {
+    Measured(Kernel::Bench, "off", name)
+}
+
+/// Reeve's tracking is off there, so that the figures are lockdep's alone.
+const fn lockdep(name: &'static str) -> Peer {
+    Peer::Now(Measured(Kernel::Lockdep, "off", name))
+}
+
+/// A row whose peer is NVIDIA UVM's lock tracking. Its figures were measured once, with the same method, on a release
+/// build of UVM; they are constants here.
+const fn uvm(
+    name: &'static str,
+    ours: Measured,
+    figure: f64,
+    build: &'static str,
+    target: f64,
+) -> Spec {
+    Spec {
+        name,
+        unit: INSTRUCTIONS,
+        ours,
+        peer: Peer::Constant(figure),
+        peer_name: build,
+        target: Some(target),
+    }
+}
+
+const fn versus(name: &'static str, ours: Measured, peer: Peer, peer_name: &'static str) -> Spec {
+    Spec {
+        name,
+        unit: INSTRUCTIONS,
+        ours,
+        peer,
+        peer_name,
+        target: None,
+    }
+}
+
+const UVM: &str = "UVM (constant)";
+const UVM_DEBUG: &str = "UVM debug macro (constant)";
+const UVM_OUT: &str = "UVM compiled out (constant)";
+const LOCKDEP: &str = "lockdep";
+const BARE: &str = "bare lock";
+const TRACKED: &str = "tracking on";
+
+const LOCK_ORDER: [Spec; 17] = [
+    uvm("lock.pair", on("lock.pair"), 286.0, UVM, 60.0),
+    uvm("lock.nested8", on("lock.nested8"), 294.0, UVM, 70.0),
+    uvm("lock.context", on("lock.context"), 472.0, UVM, 90.0),
+    uvm(
+        "lock.check_locked",
+        on("lock.check_locked"),
+        128.0,
+        UVM,
+        40.0,
+    ),
+    uvm("lock.mutex_on", on("typed.mutex"), 713.0, UVM_DEBUG, 90.0),
+    uvm("lock.mutex_off", off("typed.mutex"), 18.0, UVM_OUT, 24.0),
+    versus(
+        "lock.pair/lockdep",
+        on("lock.pair"),
+        lockdep("lockdep.pair"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.nested8/lockdep",
+        on("lock.nested8"),
+        lockdep("lockdep.nested8"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.check_locked/lockdep",
+        on("lock.check_locked"),
+        lockdep("lockdep.check"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.mutex_on/lockdep",
+        on("typed.mutex"),
+        lockdep("mutex.pair"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.mutex_on/bare",
+        on("typed.mutex"),
+        Peer::Now(off("typed.mutex_bare")),
+        BARE,
+    ),
+    versus(
+        "lock.mutex_off/bare",
+        off("typed.mutex"),
+        Peer::Now(off("typed.mutex_bare")),
+        BARE,
+    ),
+    versus(
+        "lock.c_mutex/lockdep",
+        on("mutex.recorded"),
+        lockdep("mutex.pair"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.c_mutex/bare",
+        on("mutex.recorded"),
+        Peer::Now(on("mutex.pair")),
+        BARE,
+    ),
+    versus(
+        "lock.c_spinlock/lockdep",
+        on("spinlock.recorded"),
+        lockdep("spinlock.pair"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.c_spinlock/bare",
+        on("spinlock.recorded"),
+        Peer::Now(on("spinlock.pair")),
+        BARE,
+    ),
+    versus(
+        "lock.pair_off",
+        off("lock.pair"),
+        Peer::Now(on("lock.pair")),
+        TRACKED,
+    ),
+];
+
+/// All rows, in the order they are shown.
+pub fn all() -> impl Iterator<Item = &'static Spec> {
+    LOCK_ORDER.iter()
+}
+
+/// A row of the result; its serialised form is what programs read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    /// What was measured.
+    pub name: &'static str,
+    /// What is counted, per operation.
+    pub unit: &'static str,
+    /// Our figure.
+    pub ours: f64,
+    /// The peer's.
+    pub peer: f64,
+    /// Who that is.
+    pub peer_name: &'static str,
+    /// Ours divided by the peer's.
+    pub ratio: f64,
+    /// The most that ours may be.
+    #[serde(skip)]
+    pub target: Option<f64>,
+}
+
+impl Row {
+    /// Fills in the figures.
+    pub fn of(spec: &Spec, all: &BTreeMap<Kernel, Samples>) -> Result<Self> {
+        let ours = spec.ours.figure(all)?;
+        let peer = match spec.peer {
+            Peer::Now(measured) => measured.figure(all)?,
+            Peer::Constant(figure) => figure,
+        };
+        Ok(Self {
+            name: spec.name,
+            unit: spec.unit,
+            ours: hundredths(ours),
+            peer: hundredths(peer),
+            peer_name: spec.peer_name,
+            ratio: (ours / peer * 1000.0).round() / 1000.0,
+            target: spec.target,
+        })
+    }
+
+    /// Was the target reached, if there is one?
+    pub fn met(&self) -> Option<bool> {
+        self.target.map(|target| self.ours <= target)
+    }
+}
+
+fn hundredths(figure: f64) -> f64 {
+    (figure * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn measured(text: &str) -> BTreeMap<Kernel, Samples> {
+        let mut samples = Samples::default();
+        samples.read(text.lines()).unwrap();
+        BTreeMap::from([(Kernel::Bench, samples)])
+    }
+
+    #[test]
+    fn the_ratio_is_ours_to_the_peers() {
+        let all = measured("section on\nbench lock.pair 14300 250\nend\n");
+        let row = Row::of(&LOCK_ORDER[0], &all).unwrap();
+        assert_eq!((row.ours, row.peer, row.ratio), (57.2, 286.0, 0.2));
+        assert_eq!(row.met(), Some(true));
+    }
+
+    #[test]
+    fn a_target_is_the_most_that_is_allowed() {
+        for (ticks, met) in [(6000, true), (6001, false)] {
+            let all = measured(&format!("section on\nbench lock.pair {ticks} 100\nend\n"));
+            assert_eq!(Row::of(&LOCK_ORDER[0], &all).unwrap().met(), Some(met));
+        }
+    }
+
+    #[test]
+    fn a_peer_that_is_measured_is_of_its_own_kernel() {
+        let mut all = measured("section on\nbench lock.pair 50 1\nend\n");
+        let spec = all_named("lock.pair/lockdep");
+        assert!(Row::of(spec, &all).is_err());
+        let mut peer = Samples::default();
+        let text = "section off\nbench lockdep.pair 1000 1\nend\n";
+        peer.read(text.lines()).unwrap();
+        all.insert(Kernel::Lockdep, peer);
+        let row = Row::of(spec, &all).unwrap();
+        assert_eq!((row.peer, row.ratio, row.met()), (1000.0, 0.05, None));
+    }
+
+    #[test]
+    fn no_name_is_there_twice() {
+        let names: BTreeSet<_> = all().map(|spec| spec.name).collect();
+        assert_eq!(names.len(), all().count());
+    }
+
+    #[test]
+    fn programs_read_six_fields() {
+        let all = measured("section on\nbench lock.pair 50 1\nend\n");
+        let row = Row::of(&LOCK_ORDER[0], &all).unwrap();
+        assert_eq!(
+            serde_json::to_value(&row).unwrap(),
+            serde_json::json!({
+                "name": "lock.pair", "unit": "instructions", "ours": 50.0,
+                "peer": 286.0, "peer_name": "UVM (constant)", "ratio": 0.175,
+            })
+        );
+    }
+
+    fn all_named(name: &str) -> &'static Spec {
+        all().find(|spec| spec.name == name).unwrap()
+    }
+}

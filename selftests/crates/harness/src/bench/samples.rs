@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What guests measured, as they print it.
+//!
+//! A text is made of these lines, and nothing else:
+//!
+//! ```text
+//! section NAME                      what the lines after it are about
+//! bench NAME TICKS OPERATIONS       OPERATIONS took TICKS together
+//! end                               the last one: nothing got lost
+//! ```
+//!
+//! The same name may come again, in another boot too: then it was measured again, and has to agree.
+
+use std::collections::BTreeMap;
+
+use anyhow::{bail, ensure, Context, Result};
+
+/// The measurement of instructions that are known to be as many as its operations: the clock has to say so.
+const CLOCK: &str = "clock.nops";
+
+/// What is measured: a section and a name in it.
+type Key = (String, String);
+
+/// Ticks per operation, of each time that a thing was measured.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Samples(BTreeMap<Key, Vec<f64>>);
+
+impl Samples {
+    /// Takes the whole text of one boot.
+    pub fn read<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Result<()> {
+        let mut section = None;
+        let mut ended = false;
+        for line in lines {
+            ensure!(!ended, "after the end: {line}");
+            match line.split(' ').collect::<Vec<_>>()[..] {
+                ["section", name] if is_name(name) => section = Some(name.to_owned()),
+                ["bench", name, ticks, operations] if is_name(name) => {
+                    let figure = figure(ticks, operations).with_context(|| line.to_owned())?;
+                    let section = section
+                        .clone()
+                        .with_context(|| format!("in no section: {line}"))?;
+                    let key = (section, name.to_owned());
+                    self.0.entry(key).or_default().push(figure);
+                }
+                ["end"] => ended = true,
+                _ => bail!("not a measurement: {line}"),
+            }
+        }
+        ensure!(ended, "it breaks off");
+        Ok(())
+    }
+
+    /// Could this line be part of such a text?
+    pub fn is_part(line: &str) -> bool {
+        let word = line.split(' ').next().unwrap_or_default();
+        ["section", "bench", "end"].contains(&word)
+    }
+
+    /// Do the figures of each thing agree, and is a tick an instruction?
+    pub fn check(&self, tolerance: f64) -> Result<()> {
+        for ((section, name), figures) in &self.0 {
+            ensure!(
+                spread(figures) <= tolerance,
+                "{section}: {name} does not repeat: {figures:?}"
+            );
+            ensure!(
+                name != CLOCK || figures.iter().all(|&figure| figure == 1.0),
+                "the clock does not count instructions: one is {figures:?} ticks"
+            );
+        }
+        ensure!(
+            self.0.keys().any(|(_, name)| name == CLOCK),
+            "{CLOCK} was not measured"
+        );
+        Ok(())
+    }
+
+    /// The figure of a thing: the least disturbed one.
+    pub fn get(&self, section: &str, name: &str) -> Result<f64> {
+        let figures = self.0.get(&(section.to_owned(), name.to_owned()));
+        figures
+            .and_then(|figures| figures.iter().copied().reduce(f64::min))
+            .with_context(|| format!("{section}: {name} was not measured"))
+    }
+
+    /// The largest relative difference between figures of the same thing.
+    pub fn spread(&self) -> f64 {
+        self.0
+            .values()
+            .map(|figures| spread(figures))
+            .fold(0.0, f64::max)
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._".contains(&byte))
+}
+
+fn figure(ticks: &str, operations: &str) -> Result<f64> {
+    let ticks: u32 = ticks.parse().context("bad number of ticks")?;
+    let operations: u32 = operations.parse().context("bad number of operations")?;
+    ensure!(ticks > 0 && operations > 0, "nothing was measured");
+    Ok(f64::from(ticks) / f64::from(operations))
+}
+
+/// How far apart the figures are, relative to the least.
+fn spread(figures: &[f64]) -> f64 {
+    let least = figures.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = figures.iter().copied().fold(0.0, f64::max);
+    (most - least) / least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Samples> {
+        let mut samples = Samples::default();
+        samples.read(text.lines())?;
+        Ok(samples)
+    }
+
+    #[test]
+    fn figures_are_ticks_per_operation() {
+        let samples = read("section on\nbench lock.pair 12800 256\nend\n").unwrap();
+        assert_eq!(samples.get("on", "lock.pair").unwrap(), 50.0);
+        assert!(samples.get("off", "lock.pair").is_err());
+        assert!(samples.get("on", "lock").is_err());
+    }
+
+    #[test]
+    fn sections_are_kept_apart() {
+        let samples = read("section on\nbench x 20 2\nsection off\nbench x 2 2\nend\n").unwrap();
+        assert_eq!(samples.get("on", "x").unwrap(), 10.0);
+        assert_eq!(samples.get("off", "x").unwrap(), 1.0);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "section on\n",
+            "bench x 1 1\nend\n",
+            "section on\nend\nbench x 1 1\n",
+            "section on\nbench x 1\nend\n",
+            "section on\nbench x 1 1 1\nend\n",
+            "section on\nbench x -1 1\nend\n",
+            "section on\nbench x 0 1\nend\n",
+            "section on\nbench x 1 0\nend\n",
+            "section on\nbench x 1.5 1\nend\n",
+            "section on\nbench  1 1\nend\n",
+            "section on\nbench X! 1 1\nend\n",
+            "section on\ncat: reeve_bench: No such file or directory\nend\n",
+        ] {
+            assert!(read(text).is_err(), "taken: {text:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_is_found_among_other_lines() {
+        let console = "[    1.000000] reeve_bench: loading out-of-tree module taints kernel.\n\
+                       section on\nbench x 1 1\nbenchmarks are fun\nend\n";
+        let mut samples = Samples::default();
+        let ours = console.lines().filter(|line| Samples::is_part(line));
+        samples.read(ours).unwrap();
+        assert_eq!(samples.get("on", "x").unwrap(), 1.0);
+    }
+
+    #[test]
+    fn figures_have_to_repeat() {
+        let clock = "section on\nbench clock.nops 100 100\n";
+        let mut samples = read(&format!("{clock}bench x 1000 1\nend\n")).unwrap();
+        samples
+            .read(format!("{clock}bench x 1009 1\nend\n").lines())
+            .unwrap();
+        samples.check(0.01).unwrap();
+        assert!((samples.spread() - 0.009).abs() < 1e-9);
+        assert_eq!(samples.get("on", "x").unwrap(), 1000.0);
+        samples
+            .read(format!("{clock}bench x 1011 1\nend\n").lines())
+            .unwrap();
+        let said = samples.check(0.01).unwrap_err().to_string();
+        assert!(said.contains("on: x does not repeat"), "{said}");
+    }
+
+    #[test]
+    fn a_tick_has_to_be_an_instruction() {
+        let right = read("section on\nbench clock.nops 100 100\nend\n").unwrap();
+        right.check(0.01).unwrap();
+        let wrong = read("section on\nbench clock.nops 101 100\nend\n").unwrap();
+        assert!(wrong.check(0.01).is_err());
+        let missing = read("section on\nbench x 1 1\nend\n").unwrap();
+        assert!(missing.check(0.01).is_err());
+    }
+}
