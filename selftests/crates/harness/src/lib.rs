@@ -3,8 +3,8 @@
 //!
 //! `make run`, `make test`, `make bench`, `make vm` and `make shell` end here; what they need is built before, by the
 //! scripts in `selftests/setup`. From the bottom up: [`cpio`], [`lines`], [`ktap`], [`splat`] and [`control`] read and
-//! write formats; [`machine`] says what to boot; [`vm`] boots it and judges; [`script`], [`report`], [`bench`] and
-//! [`suite`] are what somebody asked for.
+//! write formats; [`machine`] says what to boot; [`vm`] boots it and judges; [`script`], [`report`], [`mod@bench`]
+//! and [`suite`] are what somebody asked for.
 
 pub mod bench;
 pub mod control;
