@@ -22,6 +22,7 @@ pub(crate) mod report;
 #[cfg(reeve_kunit)]
 pub(crate) mod rwsem;
 pub(crate) mod shmem;
+pub(crate) mod shmem_pages;
 pub(crate) mod shrinker;
 pub(crate) mod task;
 #[cfg(reeve_bench)]

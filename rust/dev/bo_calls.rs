@@ -66,8 +66,10 @@ impl OpenFile {
             REEVE_CACHING_UNCACHED => Caching::Uncached,
             _ => return Err(EINVAL),
         };
-        const FLAGS: u32 =
-            REEVE_BO_CREATE_ZERO_ALLOC | REEVE_BO_CREATE_DMA32 | REEVE_BO_CREATE_EXTERNAL_MAPPABLE;
+        const FLAGS: u32 = REEVE_BO_CREATE_ZERO_ALLOC
+            | REEVE_BO_CREATE_DMA32
+            | REEVE_BO_CREATE_EXTERNAL_MAPPABLE
+            | REEVE_BO_CREATE_SHMEM;
         if args.flags & !FLAGS != 0 {
             return Err(EINVAL);
         }
@@ -83,7 +85,10 @@ impl OpenFile {
         if args.flags & REEVE_BO_CREATE_EXTERNAL_MAPPABLE != 0 {
             creation = creation.mappable().ok_or(EINVAL)?;
         }
-        let creation = creation.of_kind(kind).ok_or(EINVAL)?;
+        creation = creation.of_kind(kind).ok_or(EINVAL)?;
+        if args.flags & REEVE_BO_CREATE_SHMEM != 0 {
+            creation = creation.on_shmem().ok_or(EINVAL)?;
+        }
         // A bad size is a bad field, so it is refused before a bad device is looked up.
         let extra = args.extra_pages.into();
         Tt::new(args.size, extra, creation)?;

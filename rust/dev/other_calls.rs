@@ -39,7 +39,8 @@ impl OpenFile {
             REEVE_FEATURE_LOCK_ORDER
                 | REEVE_FEATURE_PAGE_ACCOUNTING
                 | REEVE_FEATURE_PAGE_POOL
-                | REEVE_FEATURE_BACKUP,
+                | REEVE_FEATURE_BACKUP
+                | REEVE_FEATURE_SHMEM,
         );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);

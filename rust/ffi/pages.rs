@@ -458,9 +458,20 @@ impl<'a> RunMut<'a> {
 ///
 /// The page is valid for `'a`, and nobody writes to it meanwhile.
 #[derive(Clone, Copy)]
-pub(crate) struct PageRef<'a>(NonNull<bindings::page>, PhantomData<&'a PageDirectory>);
+pub(crate) struct PageRef<'a>(NonNull<bindings::page>, PhantomData<&'a ()>);
 
 impl PageRef<'_> {
+    /// Names a page.
+    ///
+    /// # Safety
+    ///
+    /// It must be valid, and nobody may write to it, for the lifetime.
+    #[inline]
+    pub(super) unsafe fn new(page: NonNull<bindings::page>) -> Self {
+        // INVARIANT: By the contract.
+        Self(page, PhantomData)
+    }
+
     /// How the kernel's mapping of it is cached, in the architecture's own terms; 0: as any memory.
     #[cfg(reeve_kunit)]
     pub(crate) fn cache_bits(&self) -> usize {
@@ -490,9 +501,20 @@ impl PageRef<'_> {
 /// # Invariants
 ///
 /// The page is valid for `'a`, and nobody else accesses it meanwhile.
-pub(crate) struct PageMut<'a>(NonNull<bindings::page>, PhantomData<&'a mut PageDirectory>);
+pub(crate) struct PageMut<'a>(NonNull<bindings::page>, PhantomData<&'a mut ()>);
 
 impl PageMut<'_> {
+    /// Names a page.
+    ///
+    /// # Safety
+    ///
+    /// It must be valid, and nobody else may access it, for the lifetime.
+    #[inline]
+    pub(super) unsafe fn new(page: NonNull<bindings::page>) -> Self {
+        // INVARIANT: By the contract.
+        Self(page, PhantomData)
+    }
+
     /// Copies `from` to its bytes from `offset` on.
     ///
     /// `EINVAL`: that is more than the page has.

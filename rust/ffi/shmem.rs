@@ -60,6 +60,18 @@ impl ShmemFile {
         Ok(Self { file, pages })
     }
 
+    /// The file.
+    #[inline]
+    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+        self.file.as_ptr()
+    }
+
+    /// How many pages it has.
+    #[inline]
+    pub(super) fn pages(&self) -> u64 {
+        self.pages
+    }
+
     /// Copies `from` to the pages from `index` on. `writeback`: they are sent on to swap.
     ///
     /// `EINVAL`: past the end. `ENOMEM`: no memory; some of it may have been copied. May sleep, and
@@ -123,7 +135,7 @@ impl ShmemFile {
 }
 
 /// shmem says `ENOSPC` when it has no memory for an inode.
-fn no_room_is_no_memory(e: Error) -> Error {
+pub(super) fn no_room_is_no_memory(e: Error) -> Error {
     if e == ENOSPC {
         ENOMEM
     } else {

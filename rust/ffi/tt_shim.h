@@ -69,6 +69,11 @@ int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
 void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
 			     unsigned long count);
 
+/* shmem_pages_shim.c: references to all folios of a file of @pages pages. */
+int reeve_shim_shmem_hold(struct file *file, unsigned long pages);
+void reeve_shim_shmem_let_go(struct file *file, unsigned long pages);
+struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index);
+
 /* shrinker_shim.c */
 struct shrinker;
 

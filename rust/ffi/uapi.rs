@@ -27,6 +27,7 @@ pub(crate) mod consts {
         REEVE_BO_BACKUP_WRITEBACK,
         REEVE_BO_CREATE_DMA32,
         REEVE_BO_CREATE_EXTERNAL_MAPPABLE,
+        REEVE_BO_CREATE_SHMEM,
         REEVE_BO_CREATE_ZERO_ALLOC,
         REEVE_BO_TYPE_DEVICE,
         REEVE_BO_TYPE_KERNEL,
@@ -39,6 +40,7 @@ pub(crate) mod consts {
         REEVE_FEATURE_LOCK_SANITY,
         REEVE_FEATURE_PAGE_ACCOUNTING,
         REEVE_FEATURE_PAGE_POOL,
+        REEVE_FEATURE_SHMEM,
         REEVE_IOC_MAGIC,
         REEVE_NR_BO_BACKUP,
         REEVE_NR_BO_CREATE,
@@ -70,6 +72,7 @@ const _: () = {
     assert!(bindings::REEVE_BO_EXTERNAL == flags::EXTERNAL);
     assert!(bindings::REEVE_BO_EXTERNAL_MAPPABLE == flags::EXTERNAL_MAPPABLE);
     assert!(bindings::REEVE_BO_ON_LRU == flags::ON_LRU);
+    assert!(bindings::REEVE_BO_SHMEM == flags::SHMEM);
     assert!(bindings::REEVE_BO_DMA32 == flags::DMA32);
 };
 

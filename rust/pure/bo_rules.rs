@@ -29,6 +29,8 @@ pub struct Creation {
     pub mappable: bool,
     /// What kind of pages it gets.
     pub kind: PageKind,
+    /// Its pages live in a shmem file, so that swapping out needs no copy.
+    pub shmem: bool,
 }
 
 impl Creation {
@@ -42,18 +44,21 @@ impl Creation {
                 external: false,
                 mappable: false,
                 kind: PageKind::CACHED,
+                shmem: false,
             },
             BoType::Kernel => Self {
                 zero_alloc: false,
                 external: false,
                 mappable: false,
                 kind: PageKind::CACHED,
+                shmem: false,
             },
             BoType::Sg => Self {
                 zero_alloc: false,
                 external: true,
                 mappable: false,
                 kind: PageKind::CACHED,
+                shmem: false,
             },
         }
     }
@@ -63,6 +68,20 @@ impl Creation {
         if self.external {
             Some(Self {
                 mappable: true,
+                ..self
+            })
+        } else {
+            None
+        }
+    }
+
+    /// The same with pages that live in a shmem file; `None`: those are plain memory, and ours.
+    ///
+    /// Ask for this after [`Creation::of_kind`].
+    pub const fn on_shmem(self) -> Option<Self> {
+        if self.owns_pages() && self.kind.index() == PageKind::CACHED.index() {
+            Some(Self {
+                shmem: true,
                 ..self
             })
         } else {
@@ -291,6 +310,8 @@ pub mod flags {
     pub const ON_LRU: u32 = 1 << 7;
     /// Its pages are from the lowest 4 GiB.
     pub const DMA32: u32 = 1 << 8;
+    /// Its pages live in a shmem file.
+    pub const SHMEM: u32 = 1 << 9;
 }
 
 /// The flags of a TT, derived from what it was made for and where its content is.
@@ -317,5 +338,6 @@ pub const fn flags_of(creation: Creation, state: State) -> u32 {
         0
     };
     let dma32 = if creation.kind.dma32 { flags::DMA32 } else { 0 };
-    from_state | zero | external | mappable | dma32
+    let shmem = if creation.shmem { flags::SHMEM } else { 0 };
+    from_state | zero | external | mappable | dma32 | shmem
 }

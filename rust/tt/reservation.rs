@@ -299,11 +299,11 @@ impl<'a> Reservation<'a> {
     /// [`Reservation::populate`].
     pub(crate) fn read(&mut self, offset: u64, to: &mut [u8], reclaim: &impl Reclaim) -> Result {
         self.prepare_copy(offset, to.len(), reclaim)?;
-        let pages = self.tt()?.directory().ok_or(EINVAL)?;
+        let tt = self.tt()?;
         let mut rest = to;
         for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
             let (part, after) = rest.split_at_mut_checked(piece.length).ok_or(EINVAL)?;
-            let page = pages.page(piece.page).ok_or(EINVAL)?;
+            let page = tt.page(piece.page).ok_or(EINVAL)?;
             page.read(piece.offset, part)?;
             rest = after;
         }
@@ -315,11 +315,11 @@ impl<'a> Reservation<'a> {
     /// Errors as [`Reservation::read`].
     pub(crate) fn write(&mut self, offset: u64, from: &[u8], reclaim: &impl Reclaim) -> Result {
         self.prepare_copy(offset, from.len(), reclaim)?;
-        let pages = self.tt()?.directory_mut().ok_or(EINVAL)?;
+        let tt = self.tt()?;
         let mut rest = from;
         for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
             let (part, after) = rest.split_at_checked(piece.length).ok_or(EINVAL)?;
-            let mut page = pages.page_mut(piece.page).ok_or(EINVAL)?;
+            let mut page = tt.page_mut(piece.page).ok_or(EINVAL)?;
             page.write(piece.offset, part)?;
             rest = after;
         }

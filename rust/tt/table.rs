@@ -19,9 +19,12 @@ use crate::{
         pages::{
             total_ram,
             PageDirectory,
+            PageMut,
+            PageRef,
             Torn, //
         },
         shmem::ShmemFile,
+        shmem_pages::ShmemPages,
         task, //
     },
     pure::{
@@ -60,6 +63,8 @@ pub(crate) struct Tt {
     creation: Creation,
     content: Content,
     pages: PageDirectory,
+    /// The file its pages live in, and none in `pages`, if it was made so; None while it is empty.
+    shmem: Option<ShmemPages>,
     /// None if there are no pages, or they are somebody else's.
     charge: Option<Charge>,
     /// Whether the pages were cleared when it got them.
@@ -92,14 +97,16 @@ impl BackUp {
 enum Content {
     Empty,
     Populated,
-    Swapped(ShmemFile),
-    BackedUp(ShmemFile),
+    /// None: in the file that its pages live in.
+    Swapped(Option<ShmemFile>),
+    /// Likewise.
+    BackedUp(Option<ShmemFile>),
     /// The pages are the first of the TT's, in full; the content of the others is here.
     PartlyBackedUp(ShmemFile),
 }
 
 /// A TT's content in swap storage, while the TT still has it in its pages too.
-pub(super) struct Saved(ShmemFile);
+pub(super) struct Saved(Option<ShmemFile>);
 
 impl Tt {
     /// Makes a TT without pages for an object of `size` bytes, with `extra` pages behind it.
@@ -115,6 +122,7 @@ impl Tt {
             creation,
             content: Content::Empty,
             pages: PageDirectory::new(creation.kind),
+            shmem: None,
             charge: None,
             cleared: false,
             prepared: None,
@@ -157,7 +165,10 @@ impl Tt {
     /// Pages it holds in memory now.
     #[inline]
     pub(crate) fn resident_pages(&self) -> u64 {
-        self.pages.len()
+        match &self.shmem {
+            None => self.pages.len(),
+            Some(shmem) => shmem.held(),
+        }
     }
 
     /// Pages it has added to the counters.
@@ -166,18 +177,20 @@ impl Tt {
         self.charge.as_ref().map_or(0, Charge::pages)
     }
 
-    /// The pages, while it is populated.
-    pub(super) fn directory(&self) -> Option<&PageDirectory> {
-        match self.content {
-            Content::Populated => Some(&self.pages),
+    /// The page `index`, while it is populated.
+    pub(super) fn page(&self, index: u64) -> Option<PageRef<'_>> {
+        match (&self.content, &self.shmem) {
+            (Content::Populated, None) => self.pages.page(index),
+            (Content::Populated, Some(shmem)) => shmem.page(index),
             _ => None,
         }
     }
 
-    /// The pages, to be written to, while it is populated.
-    pub(super) fn directory_mut(&mut self) -> Option<&mut PageDirectory> {
-        match self.content {
-            Content::Populated => Some(&mut self.pages),
+    /// The page `index`, to be written to, while it is populated.
+    pub(super) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
+        match (&self.content, &mut self.shmem) {
+            (Content::Populated, None) => self.pages.page_mut(index),
+            (Content::Populated, Some(shmem)) => shmem.page_mut(index),
             _ => None,
         }
     }
@@ -212,7 +225,7 @@ impl Tt {
         }
 
         let books = device.books();
-        let missing = self.num_pages - self.pages.len();
+        let missing = self.num_pages - self.resident_pages();
         let (charge, overcommitted) = if self.creation.external {
             (None, false)
         } else {
@@ -222,14 +235,13 @@ impl Tt {
         let pool = Some(device.pool());
         let clear = clear || self.creation.zero_alloc;
         match &self.content {
-            Content::Empty | Content::Populated => {
-                source::fill(&mut self.pages, missing, clear, pool)?;
-            }
-            Content::Swapped(storage)
-            | Content::BackedUp(storage)
+            _ if self.creation.shmem => self.hold_shmem()?,
+            Content::Swapped(Some(storage))
+            | Content::BackedUp(Some(storage))
             | Content::PartlyBackedUp(storage) => {
                 refill(&mut self.pages, self.num_pages, storage, pool)?;
             }
+            _ => source::fill(&mut self.pages, missing, clear, pool)?,
         }
 
         // Nothing can fail any more.
@@ -257,6 +269,17 @@ impl Tt {
         Ok(missing)
     }
 
+    /// Gets hold of the pages of the file they live in, which is made if there is none.
+    fn hold_shmem(&mut self) -> Result {
+        if let Some(shmem) = &mut self.shmem {
+            return shmem.hold();
+        }
+        let mut shmem = ShmemPages::new(c"reeve pages", self.num_pages)?;
+        shmem.hold()?;
+        self.shmem = Some(shmem);
+        Ok(())
+    }
+
     /// Drops pages and content, if it is populated; answers the pages lost. May sleep.
     ///
     /// A swapped out TT keeps its content. The charge must be in flight.
@@ -266,11 +289,12 @@ impl Tt {
         if tt_state::step(self.state(), Event::Unpopulate).is_err() {
             return 0;
         }
-        let lost = self.pages.len();
+        let lost = self.resident_pages();
         if self.charge.is_some() {
             device.books().statistics.unpopulates.count();
         }
         self.content = Content::Empty;
+        self.shmem = None;
         source::give_back(&mut self.pages, self.cleared, Some(device.pool()));
         self.charge = None;
         lost
@@ -291,12 +315,15 @@ impl Tt {
             return Ok(None);
         }
 
+        if self.shmem.is_some() {
+            return Ok(Some(Saved(None)));
+        }
         let storage = ShmemFile::new(c"reeve swap", self.num_pages)?;
         for (index, run) in self.pages.runs(0) {
             task::breathe()?;
             storage.write(index, run, false)?;
         }
-        Ok(Some(Saved(storage)))
+        Ok(Some(Saved(Some(storage))))
     }
 
     /// Lets go of the pages whose content was saved, second half of a swapout; answers how many.
@@ -307,6 +334,9 @@ impl Tt {
         self.content = Content::Swapped(saved.0);
         // To the system: this is done to have less in memory.
         self.pages.release();
+        if let Some(shmem) = &mut self.shmem {
+            shmem.let_go();
+        }
         self.charge = None;
         books.statistics.swapouts.count();
         books.statistics.swapped_pages.count_many(freed);
@@ -322,7 +352,7 @@ impl Tt {
         if !self.creation.owns_pages() {
             return Err(EINVAL);
         }
-        if self.prepared.is_none() && !self.state().is_backed_up() {
+        if self.prepared.is_none() && !self.creation.shmem && !self.state().is_backed_up() {
             self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages)?);
         }
         Ok(())
@@ -345,6 +375,12 @@ impl Tt {
         if tt_state::step(self.state(), Event::BackUp).is_err() {
             return Ok(0);
         }
+        if let Some(shmem) = &mut self.shmem {
+            let moved = shmem.held();
+            shmem.let_go();
+            self.content = Content::BackedUp(None);
+            return Ok(moved);
+        }
         self.ready_backup()?;
         let before = self.pages.len();
         let storage = match core::mem::replace(&mut self.content, Content::Populated) {
@@ -357,7 +393,7 @@ impl Tt {
         let result = move_from_end(&mut self.pages, &storage, how);
         let moved = before - self.pages.len();
         if self.pages.len() == 0 {
-            self.content = Content::BackedUp(storage);
+            self.content = Content::BackedUp(Some(storage));
         } else if before < self.num_pages || moved != 0 {
             self.content = Content::PartlyBackedUp(storage);
         }
@@ -378,7 +414,7 @@ impl Tt {
     /// Counts no more pages than are held, after a backup. What is not held any more must be in
     /// flight.
     pub(super) fn uncharge_moved(&mut self) {
-        let resident = self.pages.len();
+        let resident = self.resident_pages();
         if resident == 0 {
             self.charge = None;
         } else if let Some(charge) = &mut self.charge {
@@ -395,11 +431,12 @@ impl Tt {
         if tt_state::step(self.state(), Event::Purge).is_err() {
             return 0;
         }
-        let lost = self.pages.len();
+        let lost = self.resident_pages();
         if self.charge.is_some() {
             device.books().statistics.unpopulates.count();
         }
         self.content = Content::Empty;
+        self.shmem = None;
         // To the system: this is done to have less in memory.
         self.pages.release();
         self.charge = None;
@@ -410,7 +447,8 @@ impl Tt {
     #[cfg(reeve_kunit)]
     pub(super) fn truncate_storage(&mut self) -> Result {
         if matches!(self.content, Content::Swapped(_)) {
-            self.content = Content::Swapped(ShmemFile::new(c"reeve swap", self.num_pages - 1)?);
+            let short = ShmemFile::new(c"reeve swap", self.num_pages - 1)?;
+            self.content = Content::Swapped(Some(short));
         }
         Ok(())
     }

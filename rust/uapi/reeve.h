@@ -30,7 +30,7 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 2
+#define REEVE_ABI_MINOR 3
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
@@ -38,6 +38,7 @@
 #define REEVE_FEATURE_LOCK_SANITY	(1ULL << 2) /* enable_builtin_tests is set */
 #define REEVE_FEATURE_PAGE_POOL		(1ULL << 3) /* since 1.1: caching modes, DMA32, pool */
 #define REEVE_FEATURE_BACKUP		(1ULL << 4) /* since 1.2: BACKUP, EXTERNAL_MAPPABLE */
+#define REEVE_FEATURE_SHMEM		(1ULL << 5) /* since 1.3: CREATE_SHMEM */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -73,6 +74,7 @@ struct reeve_version {
 #define REEVE_BO_CREATE_ZERO_ALLOC	(1U << 0) /* only for TYPE_DEVICE */
 #define REEVE_BO_CREATE_DMA32		(1U << 1) /* since 1.1: below 4 GiB; not EXTERNAL */
 #define REEVE_BO_CREATE_EXTERNAL_MAPPABLE (1U << 2) /* since 1.2: only TYPE_SG */
+#define REEVE_BO_CREATE_SHMEM		(1U << 3) /* since 1.3: only CACHED, not DMA32 */
 
 /**
  * struct reeve_bo_create - REEVE_IOC_BO_CREATE: make a buffer object without pages
@@ -139,6 +141,7 @@ struct reeve_bo {
 #define REEVE_BO_DECRYPTED		(1U << 6)
 #define REEVE_BO_ON_LRU			(1U << 7) /* global swapout may take it */
 #define REEVE_BO_DMA32			(1U << 8) /* its pages are below 4 GiB */
+#define REEVE_BO_SHMEM			(1U << 9) /* its pages live in a shmem file */
 
 /**
  * struct reeve_bo_info - REEVE_IOC_BO_INFO and REEVE_IOC_BO_NEXT

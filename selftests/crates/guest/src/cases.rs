@@ -28,6 +28,7 @@ mod reload;
 mod sanity;
 mod sg;
 mod sharing;
+mod shmem;
 mod swap;
 mod version;
 
@@ -49,6 +50,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         caching::TESTS,
         pool::TESTS,
         backup::TESTS,
+        shmem::TESTS,
         sg::TESTS,
         counters::TESTS,
         limits::TESTS,

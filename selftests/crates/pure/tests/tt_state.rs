@@ -162,6 +162,7 @@ fn creation_by_type() {
                 external: false,
                 mappable: false,
                 kind: PageKind::CACHED,
+                shmem: false,
             }
         );
         assert_eq!(
@@ -171,6 +172,7 @@ fn creation_by_type() {
                 external: false,
                 mappable: false,
                 kind: PageKind::CACHED,
+                shmem: false,
             }
         );
         assert_eq!(
@@ -180,6 +182,7 @@ fn creation_by_type() {
                 external: true,
                 mappable: false,
                 kind: PageKind::CACHED,
+                shmem: false,
             }
         );
     }
@@ -197,6 +200,25 @@ fn only_external_objects_are_mappable_without_being_counted() {
             assert_eq!(flags, flags::EXTERNAL | flags::EXTERNAL_MAPPABLE);
         }
     }
+}
+
+#[test]
+fn shmem_is_plain_memory_of_ours() {
+    for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
+        for kind in PageKind::ALL {
+            let Some(made) = Creation::of(ty, false).of_kind(kind) else {
+                continue;
+            };
+            let plain = ty != BoType::Sg && kind == PageKind::CACHED;
+            assert_eq!(made.on_shmem().is_some(), plain);
+            assert!(!made.shmem);
+        }
+    }
+    let mappable = Creation::of(BoType::Sg, false).mappable();
+    let made = mappable
+        .and_then(Creation::on_shmem)
+        .expect("its own pages");
+    assert_eq!(flags_of(made, State::Empty) & flags::SHMEM, flags::SHMEM);
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn create(session: &mut Session, args: &CreateArgs, out: &mut dyn Write) -> Resu
         caching: args.caching.into(),
         dma32: args.dma32,
         mappable: args.mappable,
+        shmem: args.shmem,
         device: args.device,
         extra_pages: args.extra_pages,
     };
@@ -154,6 +155,7 @@ fn flags(info: &reeve_bo_info) -> Vec<&'static str> {
         (sys::REEVE_BO_DECRYPTED, "decrypted"),
         (sys::REEVE_BO_ON_LRU, "on_lru"),
         (sys::REEVE_BO_DMA32, "dma32"),
+        (sys::REEVE_BO_SHMEM, "shmem"),
     ]
     .into_iter()
     .filter(|(bit, _)| info.is(*bit))
@@ -227,8 +229,8 @@ mod tests {
         assert!(flags(&info).is_empty());
         info.flags = sys::REEVE_BO_POPULATED | sys::REEVE_BO_ON_LRU;
         assert_eq!(flags(&info), ["populated", "on_lru"]);
-        info.flags = 0x1ff;
-        assert_eq!(flags(&info).len(), 9);
+        info.flags = 0x3ff;
+        assert_eq!(flags(&info).len(), 10);
     }
 
     #[test]

@@ -234,6 +234,9 @@ pub(crate) struct CreateArgs {
     /// Take pages below 4 GiB (not for type sg).
     #[arg(long)]
     pub(crate) dma32: bool,
+    /// Have its pages in a shmem file (caching cached only).
+    #[arg(long)]
+    pub(crate) shmem: bool,
     /// Have pages, which are not counted (type sg only).
     #[arg(long)]
     pub(crate) mappable: bool,

@@ -16,6 +16,7 @@ use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_ACCOUNTING;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_POOL;
+use reeve_uapi::sys::REEVE_FEATURE_SHMEM;
 
 use crate::cli::JsonArgs;
 use crate::error::Ask;
@@ -182,6 +183,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_LOCK_SANITY, "lock_sanity"),
         (REEVE_FEATURE_PAGE_POOL, "page_pool"),
         (REEVE_FEATURE_BACKUP, "backup"),
+        (REEVE_FEATURE_SHMEM, "shmem"),
     ]
     .into_iter()
     .filter(|(bit, _)| version.features & u64::from(*bit) != 0)

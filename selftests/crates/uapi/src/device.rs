@@ -45,6 +45,8 @@ pub struct Create {
     pub dma32: bool,
     /// It is external, but its pages are here.
     pub mappable: bool,
+    /// Its pages live in a shmem file.
+    pub shmem: bool,
     /// Index of the device it belongs to.
     pub device: u32,
     /// Pages behind the object's own.
@@ -61,6 +63,7 @@ impl Create {
             caching: Caching::Cached,
             dma32: false,
             mappable: false,
+            shmem: false,
             device: 0,
             extra_pages: 0,
         }
@@ -97,6 +100,14 @@ impl Create {
         }
     }
 
+    /// The same with pages that live in a shmem file.
+    pub const fn shmem(self) -> Self {
+        Self {
+            shmem: true,
+            ..self
+        }
+    }
+
     /// The same on another device.
     pub const fn on(self, device: u32) -> Self {
         Self { device, ..self }
@@ -118,7 +129,8 @@ impl Create {
             caching: self.caching as u32,
             flags: bit(self.zero, sys::REEVE_BO_CREATE_ZERO_ALLOC)
                 | bit(self.dma32, sys::REEVE_BO_CREATE_DMA32)
-                | bit(self.mappable, sys::REEVE_BO_CREATE_EXTERNAL_MAPPABLE),
+                | bit(self.mappable, sys::REEVE_BO_CREATE_EXTERNAL_MAPPABLE)
+                | bit(self.shmem, sys::REEVE_BO_CREATE_SHMEM),
             device: self.device,
             extra_pages: self.extra_pages,
             handle: 0,

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages that live in a shmem file and are used where they are: letting go of them is all it takes
+//! to have them swapped out, and getting hold of them again all it takes to have them back.
+//!
+//! No directory is needed: the file's page cache is one.
+
+use super::{
+    bindings as shim,
+    pages::{
+        PageMut,
+        PageRef, //
+    },
+    shmem::ShmemFile, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// A shmem file, and perhaps a hold on all of its pages.
+///
+/// # Invariants
+///
+/// While `held` is set there is a reference of ours to every folio of the file, which keeps each in
+/// the page cache, where it is.
+pub(crate) struct ShmemPages {
+    file: ShmemFile,
+    held: bool,
+}
+
+impl ShmemPages {
+    /// Makes a file of `pages` pages, none of them there yet. Errors as [`ShmemFile::new`].
+    pub(crate) fn new(name: &'static CStr, pages: u64) -> Result<Self> {
+        // INVARIANT: Nothing is held.
+        Ok(Self {
+            file: ShmemFile::new(name, pages)?,
+            held: false,
+        })
+    }
+
+    /// How many pages are held: all or none.
+    #[inline]
+    pub(crate) fn held(&self) -> u64 {
+        if self.held {
+            self.file.pages()
+        } else {
+            0
+        }
+    }
+
+    /// Gets hold of all pages: those that never were there come zeroed, those that were swapped out
+    /// come back.
+    ///
+    /// `ENOMEM`: no memory; `EIO`: swap can't be read; `EINTR`: a fatal signal. Nothing is held
+    /// then. May sleep; takes locks of the page cache.
+    pub(crate) fn hold(&mut self) -> Result {
+        if self.held {
+            return Ok(());
+        }
+        // SAFETY: The file is a live shmem file of that many pages. When this fails it has let go
+        // of what it held.
+        to_result(unsafe {
+            shim::reeve_shim_shmem_hold(self.file.as_ptr(), self.file.pages() as usize)
+        })
+        .map_err(super::shmem::no_room_is_no_memory)?;
+        // INVARIANT: There is a reference to every folio now.
+        self.held = true;
+        Ok(())
+    }
+
+    /// Lets go of all pages; from now on reclaim may swap them out. May sleep.
+    pub(crate) fn let_go(&mut self) {
+        if core::mem::take(&mut self.held) {
+            // SAFETY: The file is a live shmem file of that many pages; by the type invariant each
+            // of its folios has a reference of ours, which is not used again.
+            // INVARIANT: Nothing is held.
+            unsafe {
+                shim::reeve_shim_shmem_let_go(self.file.as_ptr(), self.file.pages() as usize)
+            };
+        }
+    }
+
+    /// The page `index`, if pages are held.
+    pub(crate) fn page(&self, index: u64) -> Option<PageRef<'_>> {
+        // SAFETY: By the type invariant it stays where it is while we are borrowed, and only who
+        // has us exclusively writes to it.
+        Some(unsafe { PageRef::new(self.find(index)?) })
+    }
+
+    /// The page `index`, to be written to, if pages are held.
+    pub(crate) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
+        // SAFETY: As in `page`; we are borrowed exclusively.
+        Some(unsafe { PageMut::new(self.find(index)?) })
+    }
+
+    fn find(&self, index: u64) -> Option<NonNull<kernel::bindings::page>> {
+        if !self.held || index >= self.file.pages() {
+            return None;
+        }
+        // SAFETY: The file is a live shmem file, and the index is inside it; by the type invariant
+        // there is a reference to the folio.
+        NonNull::new(unsafe {
+            shim::reeve_shim_shmem_held_page(self.file.as_ptr(), index as usize)
+        })
+    }
+}
+
+impl Drop for ShmemPages {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
