@@ -7,10 +7,10 @@
 //! [`crate::pure::context_table`]; here are the kernel's atomics for it, and every access to a
 //! context.
 
-use super::{
-    bindings,
-    report, //
-};
+mod look;
+mod words;
+
+use super::bindings;
 pub(crate) use crate::pure::context_table::{
     EnterError,
     Left, //
@@ -18,44 +18,34 @@ pub(crate) use crate::pure::context_table::{
 use crate::pure::{
     context_table::{
         self,
-        Counter,
-        Owner,
         Slot,
-        Table,
-        Word,
-        World, //
+        Table, //
     },
-    held::{
-        Entry,
-        HeldLocks, //
-    },
-    violation_record::Who, //
+    held::HeldLocks, //
 };
-use core::{
-    ptr::{
-        addr_of,
-        addr_of_mut,
-        NonNull, //
-    },
-    sync::atomic::{
-        compiler_fence,
-        Ordering, //
-    }, //
+use core::ptr::{
+    addr_of,
+    NonNull, //
 };
 use kernel::{
     prelude::*,
-    processor::cpu_relax,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Relaxed,
-            Release, //
-        },
-        barrier, //
+    sync::atomic::{
+        Atomic,
+        Full, //
     }, //
 };
+pub(crate) use look::{
+    any_held,
+    is_occupied,
+    look_at,
+    places,
+    Holder, //
+};
+use look::{
+    interrupt_contexts,
+    LEVELS, //
+};
+use words::Kernel;
 
 /// Slots in the table; a power of two. More threads than this cannot have a context at once.
 const SLOTS: usize = 2048;
@@ -86,95 +76,6 @@ const _: () = {
     assert!(offset_of!(Slot<Kernel>, task) == offset_of!(bindings::reeve_slot, task));
     assert!(offset_of!(Slot<Kernel>, context) == offset_of!(bindings::reeve_slot, ctx));
 };
-
-/// The table's words as the kernel has them.
-struct Kernel;
-
-impl World for Kernel {
-    type Context = *mut Context;
-    const NONE: *mut Context = core::ptr::null_mut();
-    type Owner = Atomic<usize>;
-    type Link = Atomic<*mut Context>;
-    type Counter = Atomic<u32>;
-
-    #[inline]
-    fn barrier() {
-        barrier::smp_mb(barrier::Full);
-    }
-
-    #[inline]
-    fn relax() {
-        cpu_relax();
-    }
-}
-
-/// The kernel's READ_ONCE and WRITE_ONCE: an `Atomic`'s own loads and stores are calls of C helpers,
-/// which is most of what an enter or a leave would cost.
-macro_rules! impl_word {
-    ($($ty:ty),*) => {$(
-        impl Word<$ty> for Atomic<$ty> {
-            #[inline(always)]
-            fn load(&self) -> $ty {
-                // SAFETY: Valid and aligned; the LKMM lets volatile accesses of a machine word
-                // race with atomic ones.
-                unsafe { self.as_ptr().read_volatile() }
-            }
-
-            #[inline(always)]
-            fn load_acquire(&self) -> $ty {
-                if !cfg!(CONFIG_X86_64) {
-                    return self.load(Acquire);
-                }
-                let value = Word::load(self);
-                compiler_fence(Ordering::Acquire);
-                value
-            }
-
-            #[inline(always)]
-            fn store(&self, value: $ty) {
-                // SAFETY: As in `load`.
-                unsafe { self.as_ptr().write_volatile(value) }
-            }
-
-            #[inline(always)]
-            fn store_release(&self, value: $ty) {
-                if !cfg!(CONFIG_X86_64) {
-                    return self.store(value, Release);
-                }
-                // All stores of this processor are releases, and its loads acquires.
-                compiler_fence(Ordering::Release);
-                Word::store(self, value);
-            }
-        }
-    )*};
-}
-
-impl_word!(usize, *mut Context);
-
-impl Owner for Atomic<usize> {
-    #[inline]
-    fn claim(&self, task: usize) -> bool {
-        self.cmpxchg(0, task, Full).is_ok()
-    }
-}
-
-impl Counter for Atomic<u32> {
-    #[inline]
-    fn get(&self) -> u32 {
-        // SAFETY: As for the other words.
-        unsafe { self.as_ptr().read_volatile() }
-    }
-
-    #[inline]
-    fn raise(&self) {
-        self.fetch_add(1, Full);
-    }
-
-    #[inline]
-    fn lower(&self) {
-        self.fetch_sub(1, Relaxed);
-    }
-}
 
 const fn slot(context: *mut Context) -> Slot<Kernel> {
     Slot::new(Atomic::new(0), Atomic::new(context), Atomic::new(0))
@@ -221,16 +122,6 @@ pub(super) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_cont
     }
 }
 
-/// A copy of a context, to look at while its owner goes on.
-struct Copied(Context);
-
-kernel::sync::global_lock! {
-    // SAFETY: `init`, which module init calls before anything else, initialises it once.
-    unsafe(uninit) static READER: SpinLock<Copied> = Copied(Context {
-        held: HeldLocks::new(),
-    });
-}
-
 /// Prepares the table.
 ///
 /// # Safety
@@ -238,7 +129,7 @@ kernel::sync::global_lock! {
 /// Must be called once, before any other function of this file and before any interrupt records.
 pub(crate) unsafe fn init() {
     // SAFETY: By the contract.
-    unsafe { READER.init() }
+    unsafe { look::init() }
     for (_, _, context) in interrupt_contexts() {
         // SAFETY: The contexts are static, and by the contract nobody uses them yet.
         unsafe { (*context.as_ptr()).held.reset(0) };
@@ -451,113 +342,4 @@ pub(super) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
 /// Tracking starts, or ends, being switched. The caller has taken care that it is the only one.
 pub(crate) fn next_epoch() {
     EPOCH.fetch_add(1, Full);
-}
-
-/// Answers whether a held lock of any task or interrupt satisfies `wanted`.
-///
-/// Other threads go on meanwhile; the answer is exact for locks held throughout. Readers take
-/// turns, with preemption off, because leaving threads spin while their context is looked at.
-/// `wanted` must not sleep.
-pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
-    let mut copy = READER.lock();
-    let mut found = false;
-    let mut look = |context| {
-        found |= copy.take(context).iter().any(|entry| wanted(&entry));
-    };
-    look_at_all(&mut look);
-    interrupt_contexts().for_each(|(_, _, context)| look(context));
-    found
-}
-
-/// Whose held locks they are.
-#[derive(Clone, Copy)]
-pub(crate) enum Holder {
-    /// The task with this name and pid.
-    Task(Who),
-    /// An interrupt of this CPU and level.
-    Interrupt(u32, &'static str),
-}
-
-/// How many places there are to look at with [`look_at`].
-pub(crate) fn places() -> usize {
-    SLOTS + interrupt_contexts().count()
-}
-
-/// Whether it may be worth it to look at `place`; cheap.
-pub(crate) fn is_occupied(place: usize) -> bool {
-    place >= SLOTS || TABLE.is_claimed(place)
-}
-
-/// Lets `f` look at a copy of what is held at `place`, if anything is, by other threads than the
-/// calling one. As for [`any_held`]; `f` must not sleep.
-pub(crate) fn look_at(place: usize, f: impl FnOnce(Holder, &HeldLocks)) {
-    let mut copy = READER.lock();
-    if place < SLOTS {
-        let mut holder = None;
-        TABLE.look_at(place, |task, context| {
-            if let (Some(context), false) = (NonNull::new(context), is_current(task)) {
-                copy.take(context);
-                holder = report::task(task);
-            }
-        });
-        if let Some(who) = holder.filter(|_| !copy.0.held.is_empty()) {
-            f(Holder::Task(who), &copy.0.held);
-        }
-    } else if let Some((cpu, level, context)) = interrupt_contexts().nth(place - SLOTS) {
-        if !copy.take(context).is_empty() {
-            f(Holder::Interrupt(cpu, level), &copy.0.held);
-        }
-    }
-}
-
-fn is_current(task: usize) -> bool {
-    // SAFETY: No requirements.
-    task == unsafe { kernel::bindings::get_current() } as usize
-}
-
-impl Copied {
-    /// Copies what is held in `context`; nothing, if it has gone away without a leave.
-    ///
-    /// The owner may record meanwhile: the copy is of integers only, none of which is used as an
-    /// address or an unchecked index, and torn at worst for locks that come and go.
-    fn take(&mut self, context: NonNull<Context>) -> &HeldLocks {
-        // SAFETY: The destination is valid for writes of a context, any bytes are one, and the
-        // source is read in a way that may fault.
-        let copied = unsafe {
-            bindings::reeve_shim_copy_context(
-                addr_of_mut!(self.0).cast(),
-                context.as_ptr().cast(),
-                core::mem::size_of::<Context>(),
-            )
-        };
-        // What was recorded before a switch is not known to be held any more.
-        if !copied || !self.0.held.catch_up(epoch()) {
-            self.0.held.reset(epoch());
-        }
-        &self.0.held
-    }
-}
-
-/// Lets `f` look at the contexts of all tasks. The caller has taken its turn as reader.
-fn look_at_all(mut f: impl FnMut(NonNull<Context>)) {
-    TABLE.look_at_all(|context| {
-        if let Some(context) = NonNull::new(context) {
-            f(context);
-        }
-    });
-}
-
-const LEVELS: [&str; bindings::REEVE_IRQ_LEVELS as usize] = ["soft", "hard", "nmi"];
-
-/// The contexts of all interrupt levels of all CPUs; they live as long as the module.
-fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, NonNull<Context>)> {
-    // SAFETY: No requirements.
-    let cpus = unsafe { bindings::reeve_shim_nr_cpu_ids() };
-    (0..cpus).flat_map(|cpu| {
-        (0..).zip(LEVELS).filter_map(move |(level, name)| {
-            // SAFETY: `cpu` and `level` are in range.
-            let context = unsafe { bindings::reeve_shim_irq_context(cpu, level) };
-            Some((cpu, name, NonNull::new(context.cast())?))
-        })
-    })
 }

@@ -12,10 +12,7 @@ use super::{
         self,
         Current, //
     },
-    hierarchy::{
-        Hierarchy,
-        Names, //
-    },
+    hierarchy::Hierarchy, //
 };
 use crate::{
     lock_order::{
@@ -32,22 +29,25 @@ use crate::{
             HeldLocks,
             LockUse, //
         },
-        lock_flags,
-        rules::Rule, //
+        lock_flags, //
     }, //
 };
 use core::ptr::NonNull;
-use kernel::{
-    ffi::{
-        c_char,
-        c_int,
-        c_uint,
-        c_ulong,
-        c_void, //
-    },
-    prelude::*,
-    str::CStr, //
+use kernel::ffi::{
+    c_char,
+    c_int,
+    c_uint,
+    c_ulong,
+    c_void, //
 };
+use register::{
+    add_rule,
+    register,
+    slot,
+    status, //
+};
+
+mod register;
 
 type Handle = *mut bindings::reeve_hierarchy;
 type ContextPtr = *mut bindings::reeve_thread_context;
@@ -461,56 +461,5 @@ extern "C" fn leave_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bo
     match NonNull::new(memory) {
         Some(memory) => track::leave(site, task, memory),
         None => track::bad_context(site, Doing::Leaving),
-    }
-}
-
-fn status(result: Result) -> c_int {
-    match result {
-        Ok(()) => 0,
-        Err(error) => error.to_errno(),
-    }
-}
-
-fn slot(h: Handle) -> Result<&'static Hierarchy> {
-    Hierarchy::at(h as usize)
-        .map(|(slot, _)| slot)
-        .ok_or(EINVAL)
-}
-
-/// # Safety
-///
-/// As `reeve_rs_hierarchy_register`.
-unsafe fn register(
-    name: *const c_char,
-    order_names: *const *const c_char,
-    count: c_uint,
-) -> Result<&'static Hierarchy> {
-    if name.is_null() || order_names.is_null() || count == 0 || count > bindings::REEVE_MAX_ORDERS {
-        return Err(EINVAL);
-    }
-    // SAFETY: By the contract, an array of `count` pointers.
-    let order_names = unsafe { core::slice::from_raw_parts(order_names, count as usize) };
-    if order_names.iter().any(|name| name.is_null()) {
-        return Err(EINVAL);
-    }
-    let orders = order_names.iter().map(|&name| {
-        // SAFETY: By the contract a string, and it was found not to be null.
-        unsafe { CStr::from_char_ptr(name) }.to_bytes()
-    });
-    // SAFETY: As above.
-    let name = unsafe { CStr::from_char_ptr(name) }.to_bytes();
-    Hierarchy::register(KBox::new(Names::new(name, orders)?, GFP_KERNEL)?, false)
-}
-
-fn add_rule(h: Handle, fields: [c_uint; 4]) -> Result {
-    let [order, while_held, mode, unless_held] = fields.map(|field| u8::try_from(field).ok());
-    match (order, while_held, mode, unless_held) {
-        (Some(order), Some(while_held), Some(mode), Some(unless_held)) => slot(h)?.add_rule(Rule {
-            order,
-            while_held,
-            mode,
-            unless_held,
-        }),
-        _ => Err(EINVAL),
     }
 }

@@ -11,14 +11,17 @@ use super::{
         EXCLUSIVE,
         MODE_MASK, //
     },
-    rules::{
-        Rule,
-        Rules,
-        MAX_ORDERS, //
-    }, //
+    rules::Rules, //
 };
 
 mod complete;
+mod fast;
+
+pub use fast::{
+    is_plain,
+    order_mark,
+    pack_plain, //
+};
 
 /// How many locks of all hierarchies together one thread can hold.
 pub const MAX_HELD: usize = 64;
@@ -321,77 +324,6 @@ impl HeldLocks {
         self.home == token
     }
 
-    /// Records a lock right after the last one taken, of the same hierarchy.
-    ///
-    /// `home` is the hierarchy's token, see [`Rules::token`]; `lock` an order and a mode, see
-    /// [`pack`]. `plain_after` tells, for the order taken last (0: none), which orders may follow
-    /// without further questions, see [`is_plain`] and [`order_mark`]. `false`: declined, nothing
-    /// changed.
-    #[inline(always)]
-    pub fn lock_fast(
-        &mut self,
-        home: usize,
-        instance: usize,
-        lock: u32,
-        site: u32,
-        plain_after: impl FnOnce(u8) -> u64,
-    ) -> bool {
-        // The first lock of a hierarchy is left to the complete operation, which sets `home`.
-        if self.home != home {
-            return false;
-        }
-        // Any flag makes it too large.
-        if self.word >= MAX_HELD as u32 {
-            return false;
-        }
-        let n = self.word as usize;
-        if plain_after(self.lock[n] as u8).wrapping_shr(lock) & 1 == 0 {
-            return false;
-        }
-        self.instance[n] = instance;
-        self.site[n] = site;
-        self.lock[n + 1] = lock as u16;
-        self.word += 1;
-        true
-    }
-
-    /// Records the release of the last lock taken, when that is the very one, in that mode.
-    ///
-    /// `false`: declined, nothing changed.
-    #[inline(always)]
-    pub fn unlock_fast(&mut self, home: usize, instance: usize, lock: u32) -> bool {
-        match self.top(home) {
-            Some(n) if self.lock[n + 1] == lock as u16 && self.instance[n] == instance => {
-                self.word -= 1;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Answers whether the last lock taken is the one asked for, in a mode of `flags`.
-    ///
-    /// `false`: it may still be held, further down.
-    #[inline(always)]
-    pub fn check_locked_fast(&self, home: usize, instance: usize, order: u32, flags: u32) -> bool {
-        match self.top(home) {
-            Some(n) => {
-                let lock = u32::from(self.lock[n + 1]);
-                self.instance[n] == instance
-                    && lock & 0xff == order
-                    && (lock >> 8) & flags & MODE_MASK != 0
-            }
-            None => false,
-        }
-    }
-
-    /// The index of the last lock taken, if nothing is unusual and all are of this hierarchy.
-    #[inline(always)]
-    fn top(&self, home: usize) -> Option<usize> {
-        let top = self.word.wrapping_sub(1);
-        (top < MAX_HELD as u32 && self.home == home).then_some(top as usize)
-    }
-
     /// Makes sure that entries of this hierarchy may be added.
     fn settle(&mut self, rules: &Rules<'_>) {
         if self.is_empty() {
@@ -489,28 +421,4 @@ impl HeldLocks {
 #[inline(always)]
 pub const fn pack(order: u8, how: u8) -> u16 {
     u16::from_le_bytes([order, how])
-}
-
-/// Packs a use if it is one that the fast paths know: an order that may exist, and just a mode.
-#[inline(always)]
-pub const fn pack_plain(order: u32, flags: u32) -> Option<u32> {
-    if order.wrapping_sub(1) < MAX_ORDERS && flags.wrapping_sub(1) < 2 {
-        Some(order | flags << 8)
-    } else {
-        None
-    }
-}
-
-/// The mark of `order` in what [`HeldLocks::lock_fast`] asks for: the bit of the order's number, 64
-/// being 0, which is no order.
-#[inline(always)]
-pub const fn order_mark(order: u8) -> u64 {
-    1u64.wrapping_shl(order as u32)
-}
-
-/// Whether `order`, taken right after `previous` (0: nothing) with nothing unusual held, is correct
-/// by the order alone.
-pub fn is_plain(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
-    let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
-    rules.has(order) && u32::from(previous) < order && !rules.conflicts.iter().any(speaks_of)
 }
