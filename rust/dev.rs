@@ -10,6 +10,7 @@
 
 mod args;
 mod bo_calls;
+mod fdinfo;
 mod handles;
 mod open_file;
 mod other_calls;

@@ -4,6 +4,7 @@
 
 use super::{
     args::call,
+    fdinfo,
     handles::Handles, //
 };
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
 use kernel::{
     ioctl::_IOWR,
     prelude::*,
+    seq_file::SeqFile,
     sync::Arc, //
 };
 
@@ -63,6 +65,10 @@ impl Node for OpenFile {
 
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
         with_context(|| self.dispatch(cmd, arg))
+    }
+
+    fn show_fdinfo(&self, m: &SeqFile) {
+        with_context(|| fdinfo::show(&self.handles, m));
     }
 
     fn release(self: Pin<KBox<Self>>) {

@@ -14,6 +14,7 @@ use kernel::{
         MiscDeviceRegistration, //
     },
     prelude::*,
+    seq_file::SeqFile,
     types::ForeignOwnable, //
 };
 
@@ -27,6 +28,9 @@ pub(crate) trait Node: Sized + Send + Sync + 'static {
 
     /// An ioctl. May sleep; several may run at once on one open file.
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
+
+    /// What `/proc/PID/fdinfo` says of an open file. May sleep.
+    fn show_fdinfo(&self, m: &SeqFile);
 
     /// The last reference to the open file is gone. May sleep; there may be no user memory.
     fn release(self: Pin<KBox<Self>>);
@@ -81,5 +85,9 @@ impl<N: Node> MiscDevice for Bridge<N> {
         arg: usize,
     ) -> Result<isize> {
         device.get_ref().ioctl(cmd, arg)
+    }
+
+    fn show_fdinfo(device: <Self::Ptr as ForeignOwnable>::Borrowed<'_>, m: &SeqFile, _file: &File) {
+        device.get_ref().show_fdinfo(m);
     }
 }

@@ -53,6 +53,12 @@ pub(crate) fn set_dma32_pages_limit(pages: u64) {
     unsafe { bindings::reeve_shim_param_set_dma32_pages_limit(saturate(pages)) }
 }
 
+/// Whether the limits are hard.
+pub(crate) fn hard_limit() -> bool {
+    // SAFETY: Reads a variable once; no requirements.
+    unsafe { bindings::reeve_shim_param_hard_limit() }
+}
+
 /// Whether the ioctls that are only for tests are allowed.
 pub(crate) fn enable_builtin_tests() -> bool {
     // SAFETY: Reads a variable once; no requirements.

@@ -65,14 +65,19 @@ MODULE_PARM_DESC(page_pool_size,
 		 "Free pages that the pool keeps at most (0: half of memory)");
 
 static unsigned long pages_limit;
-module_param(pages_limit, ulong, 0644);
+module_param_cb(pages_limit, &reeve_limit_ops, &pages_limit, 0644);
 MODULE_PARM_DESC(pages_limit,
 		 "Pages that buffer objects may hold before others are swapped out (0: half of memory)");
 
 static unsigned long dma32_pages_limit;
-module_param(dma32_pages_limit, ulong, 0644);
+module_param_cb(dma32_pages_limit, &reeve_limit_ops, &dma32_pages_limit, 0644);
 MODULE_PARM_DESC(dma32_pages_limit,
 		 "Likewise for pages of DMA32 pools (0: low memory, at most 2 GiB)");
+
+static bool hard_limit;
+module_param(hard_limit, bool, 0644);
+MODULE_PARM_DESC(hard_limit,
+		 "Refuse what would go over a limit with nothing left to swap out (default 0: let it)");
 
 static bool enable_builtin_tests;
 module_param(enable_builtin_tests, bool, 0644);
@@ -125,6 +130,11 @@ void reeve_shim_param_set_pages_limit(unsigned long pages)
 void reeve_shim_param_set_dma32_pages_limit(unsigned long pages)
 {
 	WRITE_ONCE(dma32_pages_limit, pages);
+}
+
+bool reeve_shim_param_hard_limit(void)
+{
+	return READ_ONCE(hard_limit);
 }
 
 bool reeve_shim_param_enable_builtin_tests(void)

@@ -20,7 +20,6 @@ use kernel::{
 
 /// What the allocation that is waited for allows reclaim to do.
 #[derive(Clone, Copy)]
-#[expect(dead_code, reason = "giving free pages back needs none of it")]
 pub(crate) struct Allowed {
     /// To take locks that file systems take, as page cache pages' are.
     pub(crate) fs: bool,
@@ -39,6 +38,9 @@ pub(crate) trait Shrink: Send + Sync + 'static {
     const BATCH: u32;
     /// What a page costs to be made again; 2 is usual, less means it is asked for more.
     const SEEKS: i32;
+
+    /// Whether it is asked for each memory node by itself; otherwise always for node 0.
+    const BY_NODE: bool;
 
     /// Pages that could be given back of this memory node.
     fn count(&self, node: usize) -> u64;
@@ -75,6 +77,7 @@ impl<T: Shrink> Shrinker<T> {
                 data: Arc::as_ptr(&data).cast_mut().cast(),
                 batch: T::BATCH as isize,
                 seeks: T::SEEKS,
+                by_node: T::BY_NODE,
             },
             GFP_KERNEL,
         )?;
@@ -132,12 +135,26 @@ unsafe extern "C" fn scan<T: Shrink>(
     freed.min(u64::from(u32::MAX)) as c_ulong
 }
 
-/// Runs `f` as if reclaim did: lockdep then knows what it may not do.
+/// Runs `f` as if reclaim did: lockdep then knows what it may not do, and allocations do not reclaim
+/// in turn.
 pub(crate) fn as_reclaim<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: Tells lockdep something; no requirements. The release is in the same function.
-    unsafe { shim::reeve_shim_fs_reclaim_acquire() };
+    // SAFETY: Tells lockdep something, and marks the current task; no requirements. What undoes it
+    // is in the same function.
+    let before = unsafe { shim::reeve_shim_reclaim_enter() };
     let result = f();
-    // SAFETY: As above.
-    unsafe { shim::reeve_shim_fs_reclaim_release() };
+    // SAFETY: As above; `before` is what the other answered.
+    unsafe { shim::reeve_shim_reclaim_leave(before) };
     result
+}
+
+/// Pages of swap that are free.
+pub(crate) fn free_swap() -> u64 {
+    // SAFETY: Reads a counter; no requirements.
+    u64::try_from(unsafe { shim::reeve_shim_free_swap() }).unwrap_or(0)
+}
+
+/// Whether the current task is the kernel's own that reclaims in the background.
+pub(crate) fn in_background() -> bool {
+    // SAFETY: Looks at the current task; no requirements.
+    unsafe { shim::reeve_shim_is_kswapd() }
 }

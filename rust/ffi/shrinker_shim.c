@@ -30,7 +30,8 @@ struct shrinker *reeve_shim_shrinker_new(const char *name,
 					 const struct reeve_shrinker_ops *ops)
 {
 	struct shrinker *shrinker =
-		shrinker_alloc(SHRINKER_NUMA_AWARE, "%s", name);
+		shrinker_alloc(ops->by_node ? SHRINKER_NUMA_AWARE : 0, "%s",
+			       name);
 
 	if (!shrinker)
 		return NULL;
@@ -43,13 +44,15 @@ struct shrinker *reeve_shim_shrinker_new(const char *name,
 	return shrinker;
 }
 
-void reeve_shim_fs_reclaim_acquire(void)
+unsigned int reeve_shim_reclaim_enter(void)
 {
 	fs_reclaim_acquire(GFP_KERNEL);
+	return memalloc_noreclaim_save();
 }
 
-void reeve_shim_fs_reclaim_release(void)
+void reeve_shim_reclaim_leave(unsigned int before)
 {
+	memalloc_noreclaim_restore(before);
 	fs_reclaim_release(GFP_KERNEL);
 }
 

@@ -84,13 +84,14 @@ struct reeve_shrinker_ops {
 	void *data;
 	long batch;
 	int seeks;
+	bool by_node;
 };
 
 /* Registers it, too; @ops stays until shrinker_free(). */
 struct shrinker *reeve_shim_shrinker_new(const char *name,
 					 const struct reeve_shrinker_ops *ops);
-void reeve_shim_fs_reclaim_acquire(void);
-void reeve_shim_fs_reclaim_release(void);
+unsigned int reeve_shim_reclaim_enter(void);
+void reeve_shim_reclaim_leave(unsigned int before);
 bool reeve_shim_gfp_may_fs(gfp_t gfp);
 bool reeve_shim_gfp_may_io(gfp_t gfp);
 long reeve_shim_free_swap(void);
@@ -112,6 +113,7 @@ unsigned long reeve_shim_param_pages_limit(void);
 unsigned long reeve_shim_param_dma32_pages_limit(void);
 void reeve_shim_param_set_pages_limit(unsigned long pages);
 void reeve_shim_param_set_dma32_pages_limit(unsigned long pages);
+bool reeve_shim_param_hard_limit(void);
 bool reeve_shim_param_enable_builtin_tests(void);
 unsigned int reeve_shim_param_devices(void);
 

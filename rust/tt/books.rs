@@ -6,19 +6,26 @@ use super::limits::Limits;
 use crate::{
     ffi::counters::Counters,
     pure::accounting::{
+        self,
         Amount,
         Sample, //
     }, //
 };
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Full,
-        Relaxed, //
-    },
-    barrier::smp_mb, //
+use kernel::{
+    processor::cpu_relax,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        barrier::smp_mb, //
+    }, //
 };
+
+/// How often the counters are looked at again before it is said that they change too fast.
+const SETTLED_ATTEMPTS: u32 = 100;
 
 /// Counts things that happened.
 pub(crate) struct Event(Atomic<u64>);
@@ -67,6 +74,14 @@ pub(crate) struct Statistics {
     pub(crate) backed_up_pages: Event,
     /// Populates that went on over a limit.
     pub(crate) overcommits: Event,
+    /// Populates refused because they would have gone over a limit that is hard.
+    pub(crate) refusals: Event,
+    /// Calls of the objects' shrinker by the kernel's background reclaim.
+    pub(crate) background_scans: Event,
+    /// Calls of it by others, who wait for memory.
+    pub(crate) direct_scans: Event,
+    /// Pages of objects that it moved out of memory.
+    pub(crate) shrunk_pages: Event,
 }
 
 /// The counters and limits that all devices share.
@@ -101,6 +116,10 @@ impl Books {
                 restores: Event::new(),
                 backed_up_pages: Event::new(),
                 overcommits: Event::new(),
+                refusals: Event::new(),
+                background_scans: Event::new(),
+                direct_scans: Event::new(),
+                shrunk_pages: Event::new(),
             },
             limits,
         }
@@ -119,6 +138,25 @@ impl Books {
     #[inline]
     pub(crate) fn over_limit(&self) -> bool {
         self.limits.exceeded_by(&self.counters)
+    }
+
+    /// Whether more is counted than may be, without what is being populated: who does that makes
+    /// room for it. `false` also if things change too fast to tell.
+    pub(super) fn settled_over_limit(&self) -> bool {
+        for _ in 0..SETTLED_ATTEMPTS {
+            let before = self.sample();
+            let mut counted = self.counted();
+            if before.begun == before.finished && before == self.sample() {
+                counted.pages = counted.pages.saturating_sub(before.in_flight);
+                if before.in_flight != 0 {
+                    // How much of it is for DMA32 is not known.
+                    counted.dma32 = 0;
+                }
+                return accounting::over_limit(counted, self.limits.get());
+            }
+            cpu_relax();
+        }
+        false
     }
 
     /// Buffer objects alive.

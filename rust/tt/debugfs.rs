@@ -30,13 +30,14 @@ use kernel::{
 
 /// The files; dropping them removes them.
 pub(crate) struct Files {
-    _files: [File; 5],
+    _files: [File; 6],
 }
 
 impl Files {
     /// Makes the files in `dir`. `ENOMEM`. May sleep.
     pub(crate) fn new(dir: &Dir, manager: &Arc<Manager>) -> Result<Self> {
         let shrink = Arc::new(TtShrink(manager.clone()), GFP_KERNEL)?;
+        let bo_shrink = Arc::new(BoShrink(manager.clone()), GFP_KERNEL)?;
         let objects = Arc::new(BufferObjects(manager.clone()), GFP_KERNEL)?;
         let pool = Arc::new(PagePool(manager.pool().clone()), GFP_KERNEL)?;
         let pool_shrink = Arc::new(PagePoolShrink(manager.pool().clone()), GFP_KERNEL)?;
@@ -44,6 +45,7 @@ impl Files {
         Ok(Self {
             _files: [
                 dir.file(c"tt_shrink", 0o400, shrink)?,
+                dir.file(c"bo_shrink", 0o400, bo_shrink)?,
                 dir.file(c"page_pool", 0o444, pool)?,
                 dir.file(c"page_pool_shrink", 0o400, pool_shrink)?,
                 dir.file(c"buffer_objects", 0o444, objects)?,
@@ -64,6 +66,17 @@ impl Show for TtShrink {
             Ok(pages) => seq_print!(m, "{pages}\n"),
             Err(e) => seq_print!(m, "{}\n", e.to_errno()),
         }
+        Ok(())
+    }
+}
+
+/// `bo_shrink`: reading it scans the objects' shrinker once and shows the pages freed.
+struct BoShrink(Arc<Manager>);
+
+impl Show for BoShrink {
+    fn show(&self, m: &SeqFile) -> Result {
+        let freed = with_context(|| shrinkers::scan_objects(&self.0));
+        seq_print!(m, "{freed}\n");
         Ok(())
     }
 }
@@ -148,6 +161,11 @@ impl Show for Accounting {
             ("restores", statistics.restores.get()),
             ("backed_up_pages", statistics.backed_up_pages.get()),
             ("overcommits", statistics.overcommits.get()),
+            ("refusals", statistics.refusals.get()),
+            ("evictable_pages", self.0.evictable_pages()),
+            ("background_scans", statistics.background_scans.get()),
+            ("direct_scans", statistics.direct_scans.get()),
+            ("shrunk_pages", statistics.shrunk_pages.get()),
             ("pool_scans", self.0.pool().statistics.scans.get()),
             (
                 "pool_scanned_pages",

@@ -23,7 +23,13 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// One device.
@@ -33,6 +39,8 @@ pub(crate) struct Device {
     books: Arc<Books>,
     pool: Arc<Pool>,
     evictable: ListName<Bo>,
+    /// Pages of the objects in the LRU; written with the lists' lock held.
+    evictable_pages: Atomic<u64>,
     #[pin]
     lists: SpinLock<Lists, DeviceLru>,
 }
@@ -67,6 +75,7 @@ impl Device {
                 books,
                 pool,
                 evictable: first.name(),
+                evictable_pages: Atomic::new(0),
                 lists <- SpinLock::new(Lists {
                         evictable: first,
                         pinned: MemberList::new(),
@@ -111,6 +120,9 @@ impl Device {
                 lists.take_turn(bo);
                 lists.evictable.push_back(bo.clone())
             };
+            if listed && !pinned {
+                self.evictable_pages.add(charged, Relaxed);
+            }
             drop(lists);
             if listed {
                 change.listed(charged);
@@ -124,7 +136,10 @@ impl Device {
             let mut lists = self.lists.lock();
             let reference = match lists.evictable.remove(bo) {
                 None => lists.pinned.remove(bo),
-                found => found,
+                found => {
+                    self.evictable_pages.fetch_sub(charged, Relaxed);
+                    found
+                }
             };
             drop(lists);
             if reference.is_some() {
@@ -142,6 +157,10 @@ impl Device {
             let lists = self.lists.lock();
             let before = bo.resident_pages();
             bo.set_resident_pages(pages);
+            if lists.evictable.contains(bo) {
+                self.evictable_pages
+                    .add(pages.wrapping_sub(before), Relaxed);
+            }
             drop(lists);
             change.listed(pages.saturating_sub(before));
             change.unlisted(before.saturating_sub(pages));
@@ -160,6 +179,7 @@ impl Device {
     pub(super) fn pin(&self, bo: &Linked<Bo>) {
         let mut lists = self.lists.lock();
         if let Some(reference) = lists.evictable.remove(bo) {
+            self.evictable_pages.fetch_sub(bo.resident_pages(), Relaxed);
             lists.pinned.push_back(reference);
         }
     }
@@ -170,6 +190,7 @@ impl Device {
         let mut lists = self.lists.lock();
         if let Some(reference) = lists.pinned.remove(bo) {
             lists.take_turn(bo);
+            self.evictable_pages.add(bo.resident_pages(), Relaxed);
             lists.evictable.push_back(reference);
         }
     }
@@ -209,6 +230,31 @@ impl Device {
                 }
             };
         }
+    }
+
+    /// Pages of the objects in the LRU.
+    pub(super) fn evictable_pages(&self) -> u64 {
+        self.evictable_pages.load(Relaxed)
+    }
+
+    /// Moves about `pages` pages out of memory, of the least recently used objects; answers how
+    /// many. Objects that somebody has reserved, and those that fail, are passed over.
+    pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
+        let mut freed = 0;
+        let mut after = 0;
+        let mut until = None;
+        while freed < pages {
+            let Some((turn, bo)) = self.next_evictable(after, &mut until) else {
+                break;
+            };
+            after = turn;
+            if let Some(mut reservation) = Reservation::try_take(&bo) {
+                if self.is_evictable(&bo) {
+                    freed += reservation.shrink(pages - freed, writeback).unwrap_or(0);
+                }
+            };
+        }
+        freed
     }
 
     /// The first buffer object with a turn after `after` but before `until`, which is set to the

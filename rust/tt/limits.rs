@@ -73,7 +73,12 @@ pub(crate) enum Limits {
     Parameters(Amount),
     /// A test's own.
     #[cfg(reeve_kunit)]
-    Own(Atomic<u64>),
+    Own {
+        /// In pages.
+        pages: Atomic<u64>,
+        /// Whether it is hard.
+        hard: Atomic<bool>,
+    },
 }
 
 impl Limits {
@@ -94,14 +99,34 @@ impl Limits {
     /// A limit of `pages` pages that nobody else sees, and none for DMA32.
     #[cfg(reeve_kunit)]
     pub(crate) fn own(pages: u64) -> Self {
-        Self::Own(Atomic::new(pages))
+        Self::Own {
+            pages: Atomic::new(pages),
+            hard: Atomic::new(false),
+        }
     }
 
     /// Changes a test's limit.
     #[cfg(reeve_kunit)]
-    pub(crate) fn set(&self, pages: u64) {
-        if let Self::Own(limit) = self {
-            limit.store(pages, Relaxed);
+    pub(crate) fn set(&self, limit: u64) {
+        if let Self::Own { pages, .. } = self {
+            pages.store(limit, Relaxed);
+        }
+    }
+
+    /// Makes a test's limit hard, or soft again.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn set_hard(&self, is_hard: bool) {
+        if let Self::Own { hard, .. } = self {
+            hard.store(is_hard, Relaxed);
+        }
+    }
+
+    /// Whether what can't be kept is refused.
+    pub(crate) fn are_hard(&self) -> bool {
+        match self {
+            Self::Parameters(_) => params::hard_limit(),
+            #[cfg(reeve_kunit)]
+            Self::Own { hard, .. } => hard.load(Relaxed),
         }
     }
 
@@ -111,7 +136,7 @@ impl Limits {
         match self {
             Self::Parameters(default) => counters.over_parameters(default.pages, default.dma32),
             #[cfg(reeve_kunit)]
-            Self::Own(_) => {
+            Self::Own { .. } => {
                 let counted = Amount {
                     pages: counters.pages.load(Relaxed),
                     dma32: counters.dma32.load(Relaxed),
@@ -133,8 +158,8 @@ impl Limits {
                 *default,
             ),
             #[cfg(reeve_kunit)]
-            Self::Own(limit) => Amount {
-                pages: limit.load(Relaxed),
+            Self::Own { pages, .. } => Amount {
+                pages: pages.load(Relaxed),
                 dma32: u64::MAX,
             },
         }

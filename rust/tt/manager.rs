@@ -121,6 +121,30 @@ impl Manager {
         answer
     }
 
+    /// Pages of objects that could be swapped out.
+    pub(super) fn evictable_pages(&self) -> u64 {
+        self.devices
+            .iter()
+            .map(|device| device.evictable_pages())
+            .sum()
+    }
+
+    /// Moves about `pages` pages of objects out of memory; answers how many. For reclaim: nothing
+    /// is waited for. `writeback`: content is sent on to swap.
+    pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
+        let turns = match self.turns.try_lock() {
+            Some(turns) => *turns,
+            None => return 0,
+        };
+        let mut freed = 0;
+        for index in turns.iter() {
+            if let (true, Some(device)) = (freed < pages, self.devices.get(index)) {
+                freed += device.shrink(pages - freed, writeback);
+            }
+        }
+        freed
+    }
+
     /// Compares the counter with the pages that all TTs hold; invariant I1.
     ///
     /// Exact also while others populate and empty TTs: it looks again until nothing changed
@@ -142,6 +166,10 @@ impl Manager {
 impl Watcher for Manager {
     fn limits_written(&self) {
         self.pool.trim();
+        // Whoever is over a limit that became smaller goes now, not when somebody populates.
+        while self.books.settled_over_limit() && matches!(self.swap_out_one(), Ok(1..)) {
+            task::cond_resched();
+        }
     }
 }
 

@@ -215,6 +215,17 @@ impl<'a> Reservation<'a> {
         }
     }
 
+    /// Moves about `pages` pages out of memory, for reclaim; answers how many. As
+    /// [`Reservation::back_up`].
+    pub(super) fn shrink(&mut self, pages: u64, writeback: bool) -> Result<u64> {
+        let resident = self.guard.tt.as_ref().map_or(0, Tt::resident_pages);
+        self.back_up(BackUp {
+            writeback,
+            granule: BackUp::SPARING,
+            until: resident.saturating_sub(pages),
+        })
+    }
+
     /// Makes the place for a backup beforehand; see [`Tt::set_up_backup`].
     #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
     pub(crate) fn set_up_backup(&mut self) -> Result {

@@ -28,6 +28,10 @@ use crate::{
         task, //
     },
     pure::{
+        accounting::{
+            self,
+            Amount, //
+        },
         bo_rules::{
             self,
             Creation, //
@@ -85,6 +89,9 @@ pub(crate) struct BackUp {
 }
 
 impl BackUp {
+    /// How many pages to copy before they are freed, when there is next to no memory.
+    pub(crate) const SPARING: u64 = 16;
+
     /// The cheapest way, when there is memory.
     pub(crate) const RELAXED: Self = Self {
         writeback: false,
@@ -229,8 +236,10 @@ impl Tt {
         let (charge, overcommitted) = if self.creation.external {
             (None, false)
         } else {
-            let charge = Charge::new(books, missing, self.creation.kind.dma32);
-            (Some(charge), make_room(books, reclaim)?)
+            let dma32 = self.creation.kind.dma32;
+            let charge = Charge::new(books, missing, dma32);
+            let wanted = Amount::of(self.num_pages, dma32);
+            (Some(charge), make_room(books, wanted, reclaim)?)
         };
         let pool = Some(device.pool());
         let clear = clear || self.creation.zero_alloc;
@@ -455,11 +464,20 @@ impl Tt {
 }
 
 /// Swaps out others until the counters are in their limits. `true`: there was nobody left, and
-/// they still are not.
-fn make_room(books: &Books, reclaim: &impl Reclaim) -> Result<bool> {
+/// they still are not. `ENOMEM`: likewise, but the limits are hard; or `wanted` by itself is more.
+fn make_room(books: &Books, wanted: Amount, reclaim: &impl Reclaim) -> Result<bool> {
     while books.over_limit() {
+        if books.limits.are_hard() && accounting::over_limit(wanted, books.limits.get()) {
+            // Nobody is swapped out for what can't succeed.
+            books.statistics.refusals.count();
+            return Err(ENOMEM);
+        }
         task::breathe()?;
         if reclaim.swap_out_one()? == 0 {
+            if books.limits.are_hard() {
+                books.statistics.refusals.count();
+                return Err(ENOMEM);
+            }
             return Ok(true);
         }
     }

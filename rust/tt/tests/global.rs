@@ -148,6 +148,64 @@ mod tests {
     }
 
     #[test]
+    fn a_hard_limit_refuses_and_changes_nothing() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(4);
+            bench.manager.books().limits.set_hard(true);
+            let first = bench.populated(3)?;
+            first.reserve().pin()?;
+            let second = bench.object(3)?;
+            expect!(second.reserve().populate(&*bench.manager) == Err(ENOMEM));
+            expect!(second.reserve().state() == State::Empty);
+            expect!(bench.counted() == 3);
+            first.reserve().unpin()?;
+            // What can never fit has nobody swapped out.
+            let huge = bench.object(5)?;
+            expect!(huge.reserve().populate(&*bench.manager) == Err(ENOMEM));
+            expect!(first.reserve().state() == State::Populated);
+            expect!(second.reserve().populate(&*bench.manager)? == 3);
+            expect!(first.reserve().state() == State::Swapped);
+            let statistics = &bench.manager.books().statistics;
+            expect!(statistics.refusals.get() == 2 && statistics.overcommits.get() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn shrinking_takes_what_is_wanted_from_the_oldest() -> Result {
+        Bench::run(2, |bench| {
+            let first = bench.object(20)?;
+            fill(&first, 21, &*bench.manager)?;
+            let second = bench.populated(10)?;
+            let other = bench.object_on(1, 10)?;
+            other.reserve().populate(&*bench.manager)?;
+            expect!(bench.manager.evictable_pages() == 40);
+            expect!(bench.manager.shrink(5, false) == 5);
+            expect!(first.reserve().facts().resident == 15);
+            // Who is busy is passed over, and pinned ones don't count.
+            let busy = first.try_reserve().ok_or(EBUSY)?;
+            let freed = bench.manager.shrink(3, false);
+            drop(busy);
+            expect!(freed == 3);
+            expect!(second.reserve().facts().resident == 7);
+            second.reserve().populate(&*bench.manager)?;
+            second.reserve().pin()?;
+            expect!(bench.manager.evictable_pages() == 25);
+            expect!(bench.counted() == 35);
+            expect!(bench.manager.shrink(1000, true) == 25);
+            expect!(bench.manager.evictable_pages() == 0);
+            expect!(bench.manager.shrink(1000, true) == 0);
+            expect!(bench.counted() == 10);
+            expect!(is_filled(&first, 21, &*bench.manager)?);
+            expect!(bench.manager.evictable_pages() == 20);
+            second.reserve().unpin()?;
+            expect!(bench.manager.evictable_pages() == 30);
+            expect!(bench.manager.self_check() == Verdict::Ok);
+            Ok(())
+        })
+    }
+
+    #[test]
     fn a_failed_swapout_undoes_the_populate() -> Result {
         Bench::run(1, |bench| {
             bench.limit(3);

@@ -11,8 +11,10 @@ mod create;
 mod debugfs;
 mod devices;
 mod faults;
+mod fdinfo;
 mod fresh;
 mod handles;
+mod hard;
 mod life;
 mod lifetime;
 mod limits;
@@ -20,6 +22,7 @@ mod parallel;
 mod parameters;
 mod pins;
 mod pool;
+mod pressure;
 mod races;
 mod ranges;
 mod reevectl;
@@ -51,9 +54,12 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         pool::TESTS,
         backup::TESTS,
         shmem::TESTS,
+        pressure::TESTS,
         sg::TESTS,
         counters::TESTS,
         limits::TESTS,
+        hard::TESTS,
+        fdinfo::TESTS,
         debugfs::TESTS,
         sharing::TESTS,
         lifetime::TESTS,

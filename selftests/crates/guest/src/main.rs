@@ -19,6 +19,7 @@ mod process;
 mod random;
 mod runner;
 mod seen;
+mod shortage;
 mod test;
 
 use std::process::ExitCode;

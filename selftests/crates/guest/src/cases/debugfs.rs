@@ -47,6 +47,7 @@ cases!("debugfs";
 fn files_have_their_modes() -> Outcome {
     for (name, mode) in [
         ("tt_shrink", 0o400),
+        ("bo_shrink", 0o400),
         ("page_pool", 0o444),
         ("page_pool_shrink", 0o400),
         ("buffer_objects", 0o444),
@@ -243,6 +244,7 @@ fn files_cannot_be_written() -> Outcome {
     unchanged(&device, || {
         for name in [
             "tt_shrink",
+            "bo_shrink",
             "page_pool",
             "page_pool_shrink",
             "buffer_objects",

@@ -33,6 +33,7 @@ fn have_their_modes() -> Outcome {
         ("pages_limit", 0o644),
         ("dma32_pages_limit", 0o644),
         ("page_pool_size", 0o644),
+        ("hard_limit", 0o644),
         ("enable_builtin_tests", 0o644),
         ("devices", 0o444),
     ] {

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/proc/PID/fdinfo/FD`: what an open file's objects hold.
+//!
+//! The keys are those of the kernel's drm-usage-stats, so that tools which know them show us, too;
+//! sizes are in KiB. What has no key there is named `reeve-...`.
+
+use super::handles::Handles;
+use crate::pure::bo_rules::flags;
+use kernel::{
+    page::PAGE_SIZE,
+    seq_file::SeqFile,
+    seq_print, //
+};
+
+/// Sums over an open file's objects, in pages.
+#[derive(Default)]
+struct Sums {
+    objects: u64,
+    total: u64,
+    resident: u64,
+    charged: u64,
+    pinned: u64,
+    swapped: u64,
+    backed_up: u64,
+}
+
+/// Shows what the objects of `handles` hold. Waits for who has one reserved. May sleep.
+pub(super) fn show(handles: &Handles, m: &SeqFile) {
+    let mut sums = Sums::default();
+    let mut last = 0;
+    while let Ok((handle, bo)) = handles.next(last) {
+        last = handle;
+        let facts = bo.reserve().facts();
+        let outside = facts.num_pages - facts.resident;
+        sums.objects += 1;
+        sums.total += facts.num_pages;
+        sums.resident += facts.resident;
+        sums.charged += facts.charged;
+        if facts.pins != 0 {
+            sums.pinned += facts.resident;
+        }
+        if facts.flags & flags::SWAPPED != 0 {
+            sums.swapped += outside;
+        }
+        if facts.flags & flags::BACKED_UP != 0 {
+            sums.backed_up += outside;
+        }
+    }
+
+    seq_print!(m, "drm-driver:\treeve\n");
+    for (name, pages) in [
+        ("drm-total-system", sums.total),
+        ("drm-resident-system", sums.resident),
+        ("reeve-charged-system", sums.charged),
+        ("reeve-pinned-system", sums.pinned),
+        ("reeve-swapped-system", sums.swapped),
+        ("reeve-backed-up-system", sums.backed_up),
+    ] {
+        seq_print!(m, "{name}:\t{} KiB\n", pages * (PAGE_SIZE as u64 / 1024));
+    }
+    seq_print!(m, "reeve-objects:\t{}\n", sums.objects);
+}

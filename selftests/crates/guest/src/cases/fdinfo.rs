@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What /proc says that an open file holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+
+use reeve_uapi::BoType;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+
+use crate::seen::open;
+use crate::seen::populated;
+use crate::seen::unchanged;
+use crate::seen::PAGE;
+use crate::test::cases;
+use crate::test::check;
+use crate::test::check_eq;
+use crate::test::Outcome;
+use crate::test::Stop;
+
+cases!("fdinfo";
+    starts_at_nothing,
+    follows_what_happens,
+    is_about_one_open_file,
+    changes_nothing,
+);
+
+/// Keys and values, after those of every open file.
+fn fdinfo(device: &Device) -> Outcome<BTreeMap<String, String>> {
+    let path = format!("/proc/self/fdinfo/{}", device.as_fd().as_raw_fd());
+    let text = fs::read_to_string(path)?;
+    text.lines()
+        .map(|line| {
+            let (key, value) = line
+                .split_once(':')
+                .ok_or_else(|| Stop::failed(format!("no key in {line:?}")))?;
+            Ok((key.to_owned(), value.trim().to_owned()))
+        })
+        .collect()
+}
+
+/// Pages under a key, which are in KiB.
+fn pages(device: &Device, key: &str) -> Outcome<u64> {
+    let all = fdinfo(device)?;
+    let kib = all.get(key).and_then(|value| value.strip_suffix(" KiB"));
+    let kib = kib.and_then(|number| number.parse::<u64>().ok());
+    Ok(kib.ok_or_else(|| Stop::failed(format!("no {key} in {all:?}")))? * 1024 / PAGE)
+}
+
+/// Total, resident, charged, pinned, swapped and backed up pages.
+fn sums(device: &Device) -> Outcome<[u64; 6]> {
+    Ok([
+        pages(device, "drm-total-system")?,
+        pages(device, "drm-resident-system")?,
+        pages(device, "reeve-charged-system")?,
+        pages(device, "reeve-pinned-system")?,
+        pages(device, "reeve-swapped-system")?,
+        pages(device, "reeve-backed-up-system")?,
+    ])
+}
+
+fn starts_at_nothing() -> Outcome {
+    let device = open()?;
+    let all = fdinfo(&device)?;
+    check_eq!(all.get("drm-driver").map(String::as_str), Some("reeve"));
+    check_eq!(all.get("reeve-objects").map(String::as_str), Some("0"));
+    check!(all.contains_key("pos"), "{all:?}");
+    check_eq!(sums(&device)?, [0; 6]);
+    Ok(())
+}
+
+fn follows_what_happens() -> Outcome {
+    let device = open()?;
+    device.create(Create::new(PAGE))?;
+    check_eq!(sums(&device)?, [1, 0, 0, 0, 0, 0]);
+    let first = populated(&device, 10)?;
+    check_eq!(sums(&device)?, [11, 10, 10, 0, 0, 0]);
+    device.pin(first)?;
+    check_eq!(sums(&device)?, [11, 10, 10, 10, 0, 0]);
+    device.unpin(first)?;
+    device.swapout(first)?;
+    check_eq!(sums(&device)?, [11, 0, 0, 0, 10, 0]);
+    let second = populated(&device, 20)?;
+    device.backup(second)?;
+    check_eq!(sums(&device)?, [31, 0, 0, 0, 10, 20]);
+    let mappable = Create::new(5 * PAGE).kind(BoType::Sg).mappable();
+    device.populate(device.create(mappable)?)?;
+    check_eq!(sums(&device)?, [36, 5, 0, 0, 10, 20]);
+    device.destroy(second)?;
+    check_eq!(sums(&device)?, [16, 5, 0, 0, 10, 0]);
+    check_eq!(
+        fdinfo(&device)?.get("reeve-objects").map(String::as_str),
+        Some("3")
+    );
+    Ok(())
+}
+
+fn is_about_one_open_file() -> Outcome {
+    let device = open()?;
+    populated(&device, 10)?;
+    check_eq!(sums(&open()?)?, [0; 6]);
+    Ok(())
+}
+
+fn changes_nothing() -> Outcome {
+    let device = open()?;
+    populated(&device, 10)?;
+    unchanged(&device, || {
+        for _ in 0..10 {
+            fdinfo(&device)?;
+        }
+        Ok(())
+    })
+}

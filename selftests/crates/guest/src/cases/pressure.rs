@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel runs short of memory: objects go out, content stays.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use reeve_uapi::knobs;
+use reeve_uapi::pattern::Pattern;
+use reeve_uapi::sys::REEVE_BO_BACKED_UP;
+use reeve_uapi::sys::REEVE_BO_POPULATED;
+use reeve_uapi::BoType;
+use reeve_uapi::Caching;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+use reeve_uapi::Handle;
+
+use crate::seen::open;
+use crate::seen::unchanged;
+use crate::seen::PAGE;
+use crate::shortage::available;
+use crate::shortage::Hog;
+use crate::shortage::Swap;
+use crate::test::cases;
+use crate::test::check;
+use crate::test::check_eq;
+use crate::test::Outcome;
+use crate::test::Stop;
+
+cases!("pressure";
+    without_swap_nothing_goes,
+    the_oldest_goes_first,
+    as_much_goes_as_is_wanted,
+    pinned_and_external_objects_stay,
+    the_pool_goes_before_objects,
+    every_kind_goes_and_comes_back,
+    real_pressure_takes_objects,
+);
+
+fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Handle> {
+    let handle = device.create(create)?;
+    device.write(handle, 0, &Pattern::new(seed).bytes(create.size as usize))?;
+    Ok(handle)
+}
+
+#[track_caller]
+fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
+    let mut found = vec![0; device.info(handle)?.size as usize];
+    device.read(handle, 0, &mut found)?;
+    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
+    Ok(())
+}
+
+/// Calls the shrinker of objects once.
+fn shrink() -> Outcome<u64> {
+    let freed = knobs::number(&knobs::debugfs("bo_shrink")?)?;
+    u64::try_from(freed).map_err(|_| Stop::failed(format!("bo_shrink says {freed}")))
+}
+
+/// A counter that only debugfs has.
+fn counter(name: &str) -> Outcome<u64> {
+    let all: BTreeMap<_, _> = knobs::accounting()?.into_iter().collect();
+    let value = all.get(name).and_then(|text| text.parse().ok());
+    value.ok_or_else(|| Stop::failed(format!("accounting has no {name}")))
+}
+
+fn without_swap_nothing_goes() -> Outcome {
+    if fs::read_to_string("/proc/swaps")?.lines().count() > 1 {
+        return Err(Stop::skipped("there is swap"));
+    }
+    let device = open()?;
+    filled(&device, Create::new(100 * PAGE), 1)?;
+    unchanged(&device, || {
+        check_eq!(shrink()?, 0);
+        Ok(())
+    })
+}
+
+/// What one call moves at most.
+const BATCH: u64 = 512;
+
+fn the_oldest_goes_first() -> Outcome {
+    const EACH: u64 = 300;
+    let _swap = Swap::on()?;
+    let device = open()?;
+    knobs::drain_pool()?;
+    let handles = (0..3)
+        .map(|seed| filled(&device, Create::new(EACH * PAGE), seed))
+        .collect::<Outcome<Vec<_>>>()?;
+    check_eq!(counter("evictable_pages")?, 3 * EACH);
+    let resident = || {
+        let each = handles.iter().map(|handle| device.info(*handle));
+        let pages = each.map(|info| Ok(info?.pages_resident));
+        pages.collect::<Outcome<Vec<u64>>>()
+    };
+    check_eq!(shrink()?, BATCH);
+    check_eq!(resident()?, [0, 2 * EACH - BATCH, EACH]);
+    check_eq!(shrink()?, 3 * EACH - BATCH);
+    check_eq!(resident()?, [0; 3]);
+    for handle in &handles {
+        let info = device.info(*handle)?;
+        check!(info.is(REEVE_BO_BACKED_UP) && !info.is(REEVE_BO_POPULATED));
+    }
+    check_eq!(shrink()?, 0);
+    check_eq!(counter("evictable_pages")?, 0);
+    check_eq!(device.stats()?.pages_allocated, 0);
+    for (handle, seed) in handles.into_iter().zip(0..) {
+        holds(&device, handle, seed)?;
+    }
+    Ok(())
+}
+
+fn as_much_goes_as_is_wanted() -> Outcome {
+    let _swap = Swap::on()?;
+    let device = open()?;
+    knobs::drain_pool()?;
+    let handle = filled(&device, Create::new(900 * PAGE), 4)?;
+    for left in [900 - BATCH, 0] {
+        shrink()?;
+        let info = device.info(handle)?;
+        check_eq!((info.pages_resident, info.pages_charged), (left, left));
+        check_eq!(device.stats()?.pages_allocated, left);
+        check_eq!(counter("evictable_pages")?, left);
+    }
+    holds(&device, handle, 4)
+}
+
+fn pinned_and_external_objects_stay() -> Outcome {
+    let _swap = Swap::on()?;
+    let device = open()?;
+    knobs::drain_pool()?;
+    let pinned = filled(&device, Create::new(10 * PAGE), 1)?;
+    device.pin(pinned)?;
+    let external = Create::new(10 * PAGE).kind(BoType::Sg).mappable();
+    filled(&device, external, 2)?;
+    unchanged(&device, || {
+        check_eq!(shrink()?, 0);
+        Ok(())
+    })?;
+    device.unpin(pinned)?;
+    check_eq!(shrink()?, 10);
+    holds(&device, pinned, 1)
+}
+
+fn the_pool_goes_before_objects() -> Outcome {
+    let _swap = Swap::on()?;
+    let device = open()?;
+    knobs::drain_pool()?;
+    let kept = device.create(Create::new(600 * PAGE).caching(Caching::WriteCombined))?;
+    device.populate(kept)?;
+    device.destroy(kept)?;
+    let handle = filled(&device, Create::new(100 * PAGE), 3)?;
+    check_eq!(device.stats()?.pool_pages, 600);
+    check_eq!(shrink()?, 600);
+    check_eq!(device.stats()?.pool_pages, 0);
+    check_eq!(device.info(handle)?.pages_resident, 100);
+    check_eq!(shrink()?, 100);
+    holds(&device, handle, 3)
+}
+
+fn every_kind_goes_and_comes_back() -> Outcome {
+    let _swap = Swap::on()?;
+    let device = open()?;
+    knobs::drain_pool()?;
+    let plain = Create::new(70 * PAGE);
+    let mut kinds = vec![plain.shmem(), plain.zeroed()];
+    for mode in Caching::ALL {
+        kinds.push(plain.caching(mode));
+        kinds.push(plain.caching(mode).dma32());
+    }
+    let handles = kinds
+        .iter()
+        .zip(0..)
+        .map(|(create, seed)| filled(&device, *create, seed))
+        .collect::<Outcome<Vec<_>>>()?;
+    while shrink()? != 0 {}
+    let stats = device.stats()?;
+    check_eq!((stats.pages_allocated, stats.dma32_pages_allocated), (0, 0));
+    for (handle, seed) in handles.into_iter().zip(0..) {
+        holds(&device, handle, seed)?;
+    }
+    Ok(())
+}
+
+/// Objects and a process together want more memory than there is, and everybody survives. Only with
+/// a disk to swap to: `QEMU_ARGS="-drive file=swap.img,if=virtio,format=raw"`.
+fn real_pressure_takes_objects() -> Outcome {
+    const EACH: u64 = 8 << 20;
+    let _swap = Swap::on_disk()?;
+    let device = open()?;
+    let available = available()?;
+    let count = available / 6 / EACH;
+    let handles = (0..count)
+        .map(|seed| filled(&device, Create::new(EACH), seed))
+        .collect::<Outcome<Vec<_>>>()?;
+    let scans = || -> Outcome<u64> { Ok(counter("background_scans")? + counter("direct_scans")?) };
+    let before = scans()?;
+    let mut hog = Hog::new();
+    while hog.bytes() < available {
+        hog.grow()?;
+    }
+    check!(scans()? > before, "nobody asked us");
+    check!(counter("shrunk_pages")? > 0);
+    drop(hog);
+    let charged: u64 = device.list()?.iter().map(|info| info.pages_charged).sum();
+    check!(charged < count * EACH / PAGE, "nothing went");
+    for (handle, seed) in handles.into_iter().zip(0..) {
+        holds(&device, handle, seed)?;
+    }
+    Ok(())
+}
