@@ -18,6 +18,10 @@ use anyhow::{bail, ensure, Context, Result};
 /// The measurement of instructions that are known to be as many as its operations: the clock has to say so.
 const CLOCK: &str = "clock.nops";
 
+/// What lockdep does for a lock depends a little on where its hash tables put things in that boot.
+const LOCKDEP: &str = "lockdep.";
+const LOCKDEP_FACTOR: f64 = 3.0;
+
 /// What is measured: a section and a name in it.
 type Key = (String, String);
 
@@ -56,11 +60,17 @@ impl Samples {
         ["section", "bench", "end"].contains(&word)
     }
 
-    /// Do the figures of each thing agree, and is a tick an instruction?
+    /// Do the figures of each thing agree, and is a tick an instruction? Lockdep's own may differ a
+    /// little more.
     pub fn check(&self, tolerance: f64) -> Result<()> {
         for ((section, name), figures) in &self.0 {
+            let allowed = if name.starts_with(LOCKDEP) {
+                tolerance * LOCKDEP_FACTOR
+            } else {
+                tolerance
+            };
             ensure!(
-                spread(figures) <= tolerance,
+                spread(figures) <= allowed,
                 "{section}: {name} does not repeat: {figures:?}"
             );
             ensure!(
@@ -83,11 +93,12 @@ impl Samples {
             .with_context(|| format!("{section}: {name} was not measured"))
     }
 
-    /// The largest relative difference between figures of the same thing.
+    /// The largest relative difference between figures of the same thing, but lockdep's.
     pub fn spread(&self) -> f64 {
         self.0
-            .values()
-            .map(|figures| spread(figures))
+            .iter()
+            .filter(|((_, name), _)| !name.starts_with(LOCKDEP))
+            .map(|(_, figures)| spread(figures))
             .fold(0.0, f64::max)
     }
 }
@@ -184,6 +195,18 @@ mod tests {
             .unwrap();
         let said = samples.check(0.01).unwrap_err().to_string();
         assert!(said.contains("on: x does not repeat"), "{said}");
+    }
+
+    #[test]
+    fn lockdeps_figures_may_differ_a_little_more() {
+        let clock = "section on\nbench clock.nops 100 100\n";
+        let mut samples = read(&format!("{clock}bench lockdep.x 1000 1\nend\n")).unwrap();
+        let again = |ticks| format!("{clock}bench lockdep.x {ticks} 1\nend\n");
+        samples.read(again(1014).lines()).unwrap();
+        samples.check(0.01).unwrap();
+        assert_eq!(samples.spread(), 0.0);
+        samples.read(again(1031).lines()).unwrap();
+        assert!(samples.check(0.01).is_err());
     }
 
     #[test]
