@@ -52,8 +52,8 @@ void reeve_shim_set_hint(struct reeve_slot *slot)
 /* Whether the slot is the current task's, and it is the task that runs. */
 static __always_inline bool reeve_slot_is_ours(const struct reeve_slot *slot)
 {
-	/* Only we could make it ours: no READ_ONCE(), which would cost a load. */
 	return likely(in_task()) &&
+	       /* Only we could make it ours; READ_ONCE() would cost a load. */
 	       likely(data_race(slot->task) == (unsigned long)current);
 }
 

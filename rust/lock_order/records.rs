@@ -85,7 +85,7 @@ impl Place {
 
     fn store(&self, record: &Record) {
         let turn = self.turn.load(Relaxed);
-        if turn % 2 != 0 || self.turn.cmpxchg(turn, turn.wrapping_add(1), Full).is_err() {
+        if turn & 1 != 0 || self.turn.cmpxchg(turn, turn.wrapping_add(1), Full).is_err() {
             return;
         }
         for (place, word) in self.words.iter().zip(record.pack()) {
@@ -102,7 +102,7 @@ impl Place {
                 *word = place.load(Relaxed);
             }
             barrier::smp_mb(barrier::Read);
-            if turn % 2 == 0 && self.turn.load(Relaxed) == turn {
+            if turn & 1 == 0 && self.turn.load(Relaxed) == turn {
                 return (turn != 0).then(|| Record::unpack(&words));
             }
         }

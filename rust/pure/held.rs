@@ -285,7 +285,7 @@ impl HeldLocks {
     /// forgotten, and from then on locks may be held that are not recorded. (The fast paths need
     /// not know: they find no fault.)
     pub fn catch_up(&mut self, epoch: u32) -> bool {
-        if epoch % 2 != 0 {
+        if epoch & 1 != 0 {
             return false;
         }
         if self.epoch != epoch {

@@ -156,12 +156,6 @@ impl Record {
 
     /// The record as words.
     pub fn pack(&self) -> [u64; WORDS] {
-        let mut words = [0; WORDS];
-        let (head, held) = words.split_at_mut(HEAD);
-        let mut comm = [[0; 8]; 2];
-        for (i, byte) in self.who.comm.iter().enumerate() {
-            comm[i / 8][i % 8] = *byte;
-        }
         let small = [
             self.doing,
             self.kind,
@@ -172,20 +166,24 @@ impl Record {
             0,
             0,
         ];
-        head.copy_from_slice(&[
+        let head: [u64; HEAD] = [
             u64::from_le_bytes(small),
             self.who.time,
             join(self.who.pid, self.who.cpu),
-            u64::from_le_bytes(comm[0]),
-            u64::from_le_bytes(comm[1]),
+            eight_bytes(&self.who.comm, 0),
+            eight_bytes(&self.who.comm, 8),
             self.lock as u64,
             self.site.into(),
             0,
-        ]);
-        for (words, held) in held.chunks_exact_mut(PER_HELD).zip(self.held()) {
+        ];
+        let held = self.held().iter().flat_map(|held| {
             let how =
                 u32::from_le_bytes([held.order, held.exclusive.into(), held.conflicts.into(), 0]);
-            words.copy_from_slice(&[join(how, held.site), held.instance as u64]);
+            [join(how, held.site), held.instance as u64]
+        });
+        let mut words = [0; WORDS];
+        for (place, word) in words.iter_mut().zip(head.into_iter().chain(held)) {
+            *place = word;
         }
         words
     }
@@ -195,20 +193,24 @@ impl Record {
         let [doing, kind, order, flags, shown, left_out, _, _] = words[0].to_le_bytes();
         let (pid, cpu) = split(words[2]);
         let mut comm = [0; COMM];
-        let bytes = words[3..5].iter().flat_map(|word| word.to_le_bytes());
-        for (place, byte) in comm.iter_mut().zip(bytes) {
+        let bytes = [words[3], words[4]].map(u64::to_le_bytes);
+        for (place, byte) in comm.iter_mut().zip(bytes.into_iter().flatten()) {
             *place = byte;
         }
         let mut held = [Shown::default(); MAX_SHOWN];
-        for (held, words) in held.iter_mut().zip(words[HEAD..].chunks_exact(PER_HELD)) {
-            let (how, site) = split(words[0]);
+        let mut rest = words.iter().skip(HEAD);
+        for held in &mut held {
+            let (Some(&word), Some(&instance)) = (rest.next(), rest.next()) else {
+                break;
+            };
+            let (how, site) = split(word);
             let [order, exclusive, conflicts, _] = how.to_le_bytes();
             *held = Shown {
                 order,
                 exclusive: exclusive != 0,
                 conflicts: conflicts != 0,
                 site,
-                instance: words[1] as usize,
+                instance: instance as usize,
             };
         }
         Self {
@@ -229,6 +231,11 @@ impl Record {
             held,
         }
     }
+}
+
+fn eight_bytes(bytes: &[u8; COMM], from: usize) -> u64 {
+    let bytes = bytes.iter().skip(from).take(8).rev();
+    bytes.fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 fn join(low: u32, high: u32) -> u64 {
