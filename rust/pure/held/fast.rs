@@ -19,7 +19,7 @@ impl HeldLocks {
     /// Records a lock right after the last one taken, of the same hierarchy.
     ///
     /// `home` is the hierarchy's token, see [`Rules::token`]; `lock` an order and a mode, see
-    /// [`pack`]. `plain_after` tells, for the order taken last (0: none), which orders may follow
+    /// [`pack_plain`]. `plain_after` tells, for the order taken last (0: none), which orders may follow
     /// without further questions, see [`is_plain`] and [`order_mark`]. `false`: declined, nothing
     /// changed.
     #[inline(always)]
