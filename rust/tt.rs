@@ -7,6 +7,7 @@
 //! - [`device`]: a device's LRU of buffer objects.
 //! - [`bo`]: a buffer object and its reservation.
 //! - [`table`]: the TT, that is the pages behind an object and where its content is.
+//! - [`mapping`]: its pages in the memory of user processes.
 //! - [`source`] and [`pool`]: where its pages come from and go to.
 //! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
 //!
@@ -19,6 +20,7 @@ pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod limits;
 pub(crate) mod manager;
+pub(crate) mod mapping;
 pub(crate) mod pool;
 pub(crate) mod reservation;
 pub(crate) mod shrinkers;

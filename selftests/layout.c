@@ -63,6 +63,13 @@ OFFSET(reeve_bo_rw, addr, 24);
 OFFSET(reeve_bo_rw, done, 32);
 OFFSET(reeve_bo_rw, reserved, 40);
 
+SIZE(reeve_bo_mmap, 40);
+OFFSET(reeve_bo_mmap, handle, 0);
+OFFSET(reeve_bo_mmap, flags, 4);
+OFFSET(reeve_bo_mmap, offset, 8);
+OFFSET(reeve_bo_mmap, length, 16);
+OFFSET(reeve_bo_mmap, reserved, 24);
+
 SIZE(reeve_stats, 192);
 OFFSET(reeve_stats, pages_allocated, 0);
 OFFSET(reeve_stats, dma32_pages_allocated, 8);
@@ -81,7 +88,9 @@ OFFSET(reeve_stats, page_pool_size, 104);
 OFFSET(reeve_stats, backups, 112);
 OFFSET(reeve_stats, restores, 120);
 OFFSET(reeve_stats, backed_up_pages, 128);
-OFFSET(reeve_stats, reserved, 136);
+OFFSET(reeve_stats, faults, 136);
+OFFSET(reeve_stats, huge_faults, 144);
+OFFSET(reeve_stats, reserved, 152);
 
 SIZE(reeve_lock_sanity_case, 72);
 OFFSET(reeve_lock_sanity_case, name, 0);
@@ -110,4 +119,5 @@ REQUEST(REEVE_IOC_BO_UNPIN, 0xc020e717u);
 REQUEST(REEVE_IOC_BO_SWAPOUT, 0xc020e718u);
 REQUEST(REEVE_IOC_BO_READ, 0xc038e719u);
 REQUEST(REEVE_IOC_BO_WRITE, 0xc038e71au);
+REQUEST(REEVE_IOC_BO_MMAP, 0xc028e71du);
 REQUEST(REEVE_IOC_LOCK_SANITY, 0xc5c8e730u);

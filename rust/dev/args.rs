@@ -6,6 +6,7 @@ use crate::ffi::uapi::{
     Bo,
     BoCreate,
     BoInfo,
+    BoMmap,
     BoRw,
     Stats,
     Version, //
@@ -36,7 +37,7 @@ impl Argument for Version {
 
 impl Argument for Stats {
     fn reserved_are_zero(&self) -> bool {
-        self.reserved == [0; 7]
+        self.reserved == [0; 5]
     }
 }
 
@@ -55,6 +56,12 @@ impl Argument for Bo {
 impl Argument for BoInfo {
     fn reserved_are_zero(&self) -> bool {
         self.reserved == [0; 4]
+    }
+}
+
+impl Argument for BoMmap {
+    fn reserved_are_zero(&self) -> bool {
+        self.reserved == [0; 2] && self.flags == 0
     }
 }
 

@@ -1,19 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The handles of an open file.
+//! The handles of an open file, and where their objects can be mapped.
 
 use crate::{
     lock_order::{
         declared::FileHandles,
         typed::Mutex, //
     },
-    tt::bo::BoRef, //
+    pure::mappings::Offsets,
+    tt::{
+        bo::BoRef,
+        mapping::Mapping, //
+    }, //
 };
 use kernel::{
     prelude::*,
     rbtree::{
         RBTree,
         RBTreeNodeReservation, //
+    },
+    sync::{
+        Arc,
+        UniqueArc, //
     }, //
 };
 
@@ -28,11 +36,22 @@ pub(super) struct Handles {
 }
 
 struct Table {
-    objects: RBTree<u32, BoRef>,
+    objects: RBTree<u32, Object>,
+    /// Where objects can be mapped, by the last page.
+    mappings: RBTree<u64, Arc<Mapping>>,
+    /// Where the next object will be.
+    offsets: Offsets,
     /// How many there are.
     len: u32,
     /// The last number given out.
     last: u32,
+}
+
+/// What a handle names.
+struct Object {
+    bo: BoRef,
+    /// The last page that it can be mapped at, if it was asked for.
+    mapped_to: Option<u64>,
 }
 
 impl Handles {
@@ -41,6 +60,8 @@ impl Handles {
         pin_init!(Self {
             table <- Mutex::new(Table {
                     objects: RBTree::new(),
+                    mappings: RBTree::new(),
+                    offsets: Offsets::new(),
                     len: 0,
                     last: 0,
                 }),
@@ -65,7 +86,11 @@ impl Handles {
         }
         table.last = handle;
         table.len += 1;
-        table.objects.insert(node.into_node(handle, bo));
+        let object = Object {
+            bo,
+            mapped_to: None,
+        };
+        table.objects.insert(node.into_node(handle, object));
         Ok(handle)
     }
 
@@ -75,7 +100,7 @@ impl Handles {
             .lock()
             .objects
             .get(&handle)
-            .cloned()
+            .map(|object| object.bo.clone())
             .ok_or(ENOENT)
     }
 
@@ -84,15 +109,63 @@ impl Handles {
         let from = handle.checked_add(1).ok_or(ENOENT)?;
         let table = self.table.lock();
         let cursor = table.objects.cursor_lower_bound(&from).ok_or(ENOENT)?;
-        let (&handle, bo) = cursor.current();
-        Ok((handle, bo.clone()))
+        let (&handle, object) = cursor.current();
+        Ok((handle, object.bo.clone()))
+    }
+
+    /// Has the object that `handle` names mapped at some pages of the file, and answers the first of
+    /// them; `mapping` is of that object. One that has a place keeps it.
+    ///
+    /// `ENOENT`: none. `ENOSPC`: the file has not that many pages left. `ENOMEM`. May sleep.
+    pub(super) fn place(&self, handle: u32, mut mapping: UniqueArc<Mapping>) -> Result<u64> {
+        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let mut guard = self.table.lock();
+        let table = &mut *guard;
+        let object = table.objects.get_mut(&handle).ok_or(ENOENT)?;
+        if !mapping.is_of(&object.bo) {
+            return Err(ENOENT);
+        }
+        if let Some(last) = object.mapped_to {
+            return Ok(last - (mapping.pages() - 1));
+        }
+        let mappings = &table.mappings;
+        let first = table
+            .offsets
+            .give(mapping.pages(), |from| {
+                let cursor = mappings.cursor_lower_bound(&from)?;
+                let (last, mapping) = cursor.current();
+                Some((mapping.first(), last + 1))
+            })
+            .ok_or(ENOSPC)?;
+        let last = first + (mapping.pages() - 1);
+        mapping.place(first);
+        object.mapped_to = Some(last);
+        table.mappings.insert(node.into_node(last, mapping.into()));
+        Ok(first)
+    }
+
+    /// What can be mapped at all of the `pages` pages from `first` on. `EINVAL`: nothing.
+    pub(super) fn find(&self, first: u64, pages: u64) -> Result<Arc<Mapping>> {
+        let end = first.checked_add(pages).ok_or(EINVAL)?;
+        let table = self.table.lock();
+        let cursor = table.mappings.cursor_lower_bound(&first).ok_or(EINVAL)?;
+        let (&last, mapping) = cursor.current();
+        if mapping.first() > first || end > last + 1 {
+            return Err(EINVAL);
+        }
+        Ok(mapping.clone())
     }
 
     /// Takes the handle away; the object lives on in the answer. `ENOENT`: none.
     pub(super) fn remove(&self, handle: u32) -> Result<BoRef> {
         let mut table = self.table.lock();
-        let bo = table.objects.remove(&handle).ok_or(ENOENT)?;
+        let object = table.objects.remove(&handle).ok_or(ENOENT)?;
         table.len -= 1;
-        Ok(bo)
+        let mapping = object
+            .mapped_to
+            .and_then(|last| table.mappings.remove(&last));
+        drop(table);
+        drop(mapping);
+        Ok(object.bo)
     }
 }

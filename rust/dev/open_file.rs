@@ -16,14 +16,19 @@ use crate::{
             Bo,
             BoCreate,
             BoInfo,
+            BoMmap,
             BoRw,
             LockSanity,
             Stats,
             Version, //
-        }, //
+        },
+        vma::MapSpace, //
     },
     lock_order::with_context,
-    tt::Manager, //
+    tt::{
+        mapping::Mapping,
+        Manager, //
+    }, //
 };
 use kernel::{
     ioctl::_IOWR,
@@ -47,20 +52,28 @@ pub(crate) struct OpenFile {
     pub(super) sanity: &'static Hierarchy,
     #[pin]
     pub(super) handles: Handles,
+    /// Where its mappings are.
+    pub(super) space: Arc<MapSpace>,
 }
 
 impl Node for OpenFile {
     type Shared = Shared;
+    type Mapped = Mapping;
 
-    fn open(shared: &Shared) -> Result<Pin<KBox<Self>>> {
+    fn open(shared: &Shared, space: &Arc<MapSpace>) -> Result<Pin<KBox<Self>>> {
         KBox::pin_init(
             pin_init!(Self {
                 manager: shared.manager.clone(),
                 sanity: shared.sanity,
                 handles <- Handles::new(),
+                space: space.clone(),
             }),
             GFP_KERNEL,
         )
+    }
+
+    fn find(&self, first: u64, pages: u64) -> Result<Arc<Mapping>> {
+        with_context(|| self.handles.find(first, pages))
     }
 
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize> {
@@ -97,6 +110,7 @@ const BO_BACKUP: u32 = number::<Bo>(REEVE_NR_BO_BACKUP);
 const BO_RESTORE: u32 = number::<Bo>(REEVE_NR_BO_RESTORE);
 const BO_READ: u32 = number::<BoRw>(REEVE_NR_BO_READ);
 const BO_WRITE: u32 = number::<BoRw>(REEVE_NR_BO_WRITE);
+const BO_MMAP: u32 = number::<BoMmap>(REEVE_NR_BO_MMAP);
 const LOCK_SANITY: u32 = number::<LockSanity>(REEVE_NR_LOCK_SANITY);
 
 impl OpenFile {
@@ -117,6 +131,7 @@ impl OpenFile {
             BO_RESTORE => self.bo_restore(arg),
             BO_READ => self.bo_read(arg),
             BO_WRITE => self.bo_write(arg),
+            BO_MMAP => call(arg, |mmap| self.bo_mmap(mmap)),
             LOCK_SANITY => self.lock_sanity(arg),
             _ => Err(ENOTTY),
         }

@@ -40,7 +40,8 @@ impl OpenFile {
                 | REEVE_FEATURE_PAGE_ACCOUNTING
                 | REEVE_FEATURE_PAGE_POOL
                 | REEVE_FEATURE_BACKUP
-                | REEVE_FEATURE_SHMEM,
+                | REEVE_FEATURE_SHMEM
+                | REEVE_FEATURE_MMAP,
         );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);
@@ -76,6 +77,8 @@ impl OpenFile {
         s.restores = statistics.restores.get();
         s.backed_up_pages = statistics.backed_up_pages.get();
         s.page_pool_size = self.manager.pool().cap();
+        s.faults = statistics.faults.get();
+        s.huge_faults = statistics.huge_faults.get();
         Ok(())
     }
 

@@ -15,7 +15,8 @@ use super::{
         Batch,
         Freer, //
     },
-    task, //
+    task,
+    vma, //
 };
 use crate::{
     pure::{
@@ -23,7 +24,10 @@ use crate::{
             Caching,
             PageKind, //
         },
-        page_runs::Layout, //
+        page_runs::{
+            Layout,
+            Place, //
+        }, //
     },
     tt::small_list::SmallList, //
 };
@@ -74,7 +78,8 @@ pub(crate) fn local_node() -> usize {
 /// `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`], is
 /// of the order that `layout` has for it, and is owned by this directory and in no other entry. The
 /// first `settled` entries are of kind `kind`, the others are of the same memory but cached. The
-/// pages of `torn` come after those of the blocks.
+/// pages of `torn` come after those of the blocks. User mappings are nowhere but at `mapped`, and of pages of
+/// blocks only.
 pub(crate) struct PageDirectory {
     layout: Layout,
     blocks: SmallList<First>,
@@ -82,6 +87,7 @@ pub(crate) struct PageDirectory {
     kind: PageKind,
     /// What is left of a block that lost pages at its end.
     torn: Option<Torn>,
+    mapped: vma::Mappings,
 }
 
 /// The first page of a block; null in unused entries only.
@@ -105,6 +111,7 @@ impl PageDirectory {
             settled: 0,
             kind,
             torn: None,
+            mapped: vma::Mappings::none(),
         }
     }
 
@@ -136,9 +143,10 @@ impl PageDirectory {
         Ok(())
     }
 
-    /// Takes the last block off, if there is one.
+    /// Takes the last block off, if there is one. May sleep if it is mapped.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Block> {
+        self.mapped.remove();
         let first = NonNull::new(self.blocks.pop()?.0)?;
         let order = self.layout.pop()?;
         let mut kind = self.kind;
@@ -360,6 +368,23 @@ impl PageDirectory {
     }
 }
 
+// SAFETY: Pages of blocks are owned until `pop`, which removes the mappings first.
+unsafe impl vma::Pages for PageDirectory {
+    fn mappings(&mut self) -> &mut vma::Mappings {
+        &mut self.mapped
+    }
+
+    fn page(&self, index: u64) -> Option<NonNull<bindings::page>> {
+        self.find(index)
+    }
+
+    fn block(&self, index: u64) -> Option<(NonNull<bindings::page>, Place)> {
+        let place = self.layout.locate(index)?;
+        let first = self.blocks.as_slice().get(place.block)?;
+        Some((NonNull::new(first.0)?, place))
+    }
+}
+
 impl Drop for PageDirectory {
     #[inline]
     fn drop(&mut self) {
@@ -456,7 +481,7 @@ impl<'a> RunMut<'a> {
 ///
 /// # Invariants
 ///
-/// The page is valid for `'a`, and nobody writes to it meanwhile.
+/// The page is valid for `'a`, and nobody but user space writes to it meanwhile.
 #[derive(Clone, Copy)]
 pub(crate) struct PageRef<'a>(NonNull<bindings::page>, PhantomData<&'a ()>);
 
@@ -485,8 +510,9 @@ impl PageRef<'_> {
     pub(crate) fn read(&self, offset: usize, to: &mut [u8]) -> Result {
         check_range(offset, to.len())?;
         with_mapped(self.0, |page| {
-            // SAFETY: The range is inside the page, which nobody writes to by the type invariant;
-            // `to` is a slice of that length elsewhere.
+            // SAFETY: The range is inside the page, which nobody writes to by the type invariant
+            // but user space, with which no race is one of ours; `to` is a slice of that length
+            // elsewhere.
             unsafe {
                 page.add(offset)
                     .copy_to_nonoverlapping(to.as_mut_ptr(), to.len())
@@ -500,7 +526,7 @@ impl PageRef<'_> {
 ///
 /// # Invariants
 ///
-/// The page is valid for `'a`, and nobody else accesses it meanwhile.
+/// The page is valid for `'a`, and nobody else but user space accesses it meanwhile.
 pub(crate) struct PageMut<'a>(NonNull<bindings::page>, PhantomData<&'a mut ()>);
 
 impl PageMut<'_> {
@@ -522,7 +548,8 @@ impl PageMut<'_> {
         check_range(offset, from.len())?;
         with_mapped(self.0, |page| {
             // SAFETY: The range is inside the page, which nobody else accesses by the type
-            // invariant; `from` is a slice of that length elsewhere.
+            // invariant but user space, with which no race is one of ours; `from` is a slice of
+            // that length elsewhere.
             unsafe {
                 page.add(offset)
                     .copy_from_nonoverlapping(from.as_ptr(), from.len())

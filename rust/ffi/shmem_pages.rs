@@ -11,8 +11,10 @@ use super::{
         PageMut,
         PageRef, //
     },
-    shmem::ShmemFile, //
+    shmem::ShmemFile,
+    vma, //
 };
+use crate::pure::page_runs::Place;
 use core::ptr::NonNull;
 use kernel::{
     error::to_result,
@@ -24,10 +26,11 @@ use kernel::{
 /// # Invariants
 ///
 /// While `held` is set there is a reference of ours to every folio of the file, which keeps each in
-/// the page cache, where it is.
+/// the page cache, where it is. While it is not, nothing is mapped.
 pub(crate) struct ShmemPages {
     file: ShmemFile,
     held: bool,
+    mapped: vma::Mappings,
 }
 
 impl ShmemPages {
@@ -37,6 +40,7 @@ impl ShmemPages {
         Ok(Self {
             file: ShmemFile::new(name, pages)?,
             held: false,
+            mapped: vma::Mappings::none(),
         })
     }
 
@@ -72,6 +76,7 @@ impl ShmemPages {
 
     /// Lets go of all pages; from now on reclaim may swap them out. May sleep.
     pub(crate) fn let_go(&mut self) {
+        self.mapped.remove();
         if core::mem::take(&mut self.held) {
             // SAFETY: The file is a live shmem file of that many pages; by the type invariant each
             // of its folios has a reference of ours, which is not used again.
@@ -104,6 +109,22 @@ impl ShmemPages {
         NonNull::new(unsafe {
             shim::reeve_shim_shmem_held_page(self.file.as_ptr(), index as usize)
         })
+    }
+}
+
+// SAFETY: Pages are held, each where it is, until `let_go`, which removes the mappings first and
+// marks all as written to.
+unsafe impl vma::Pages for ShmemPages {
+    fn mappings(&mut self) -> &mut vma::Mappings {
+        &mut self.mapped
+    }
+
+    fn page(&self, index: u64) -> Option<NonNull<kernel::bindings::page>> {
+        self.find(index)
+    }
+
+    fn block(&self, _index: u64) -> Option<(NonNull<kernel::bindings::page>, Place)> {
+        None
     }
 }
 

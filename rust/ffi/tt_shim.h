@@ -5,12 +5,17 @@
 
 #include <linux/atomic.h>
 #include <linux/gfp.h>
+#include <linux/mm_types.h>
+#include <linux/pgtable.h>
 #include <linux/types.h>
 
+struct address_space;
 struct dentry;
 struct file;
 struct page;
 struct seq_file;
+struct vm_area_struct;
+struct vm_fault;
 
 /*
  * pages_shim.c
@@ -120,6 +125,46 @@ unsigned int reeve_shim_param_devices(void);
 /* task_shim.c */
 bool reeve_shim_fatal_signal_pending(void);
 void reeve_shim_cond_resched(void);
+
+/* vma_shim.c */
+struct reeve_fault {
+	struct address_space *space; /* of the file that is mapped */
+	unsigned long page; /* of the file, that was touched */
+	unsigned long address;
+	unsigned long start; /* of the mapping */
+	unsigned long end;
+	bool may_retry; /* first attempt, and there may be another one */
+	bool nowait; /* if so, without unlocking first */
+};
+
+static const unsigned int __maybe_unused REEVE_FAULT_RETRY =
+	(__force unsigned int)VM_FAULT_RETRY;
+static const unsigned int __maybe_unused REEVE_FAULT_SIGBUS =
+	(__force unsigned int)VM_FAULT_SIGBUS;
+static const unsigned int __maybe_unused REEVE_FAULT_FALLBACK =
+	(__force unsigned int)VM_FAULT_FALLBACK;
+static const unsigned int __maybe_unused REEVE_FAULT_ERROR =
+	(__force unsigned int)VM_FAULT_ERROR;
+/* One entry of the table above maps as many pages. */
+static const unsigned int __maybe_unused REEVE_HUGE_ORDER =
+	PMD_SHIFT - PAGE_SHIFT;
+
+/* An address space without pages, for the mappings of @file. */
+void reeve_shim_space_init(struct address_space *space, struct file *file);
+/* Gives @file its inode's address space back. */
+void reeve_shim_space_leave(struct file *file);
+/* @caching: REEVE_CACHING_* */
+void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching);
+void reeve_shim_fault_facts(const struct vm_fault *vmf,
+			    struct reeve_fault *facts);
+void reeve_shim_fault_unlock(struct vm_fault *vmf);
+unsigned int reeve_shim_insert_page(struct vm_fault *vmf, unsigned long address,
+				    struct page *page);
+/* REEVE_FAULT_FALLBACK where the kernel has no huge entries for such pages. */
+unsigned int reeve_shim_insert_huge(struct vm_fault *vmf, struct page *first);
+/* mmap_lock of the current task, for reading; false: it has no memory. */
+bool reeve_shim_lock_user_memory(void);
+void reeve_shim_unlock_user_memory(void);
 
 /* debugfs_shim.c */
 struct reeve_debugfs_file {

@@ -4,6 +4,7 @@
 //!
 //! The kernel crate's answer all or nothing; a call that reports the bytes it copied needs more.
 
+use super::bindings as shim;
 use kernel::{
     prelude::*,
     uaccess::UserPtr, //
@@ -37,4 +38,17 @@ pub(crate) fn user_ptr(base: u64, offset: u64) -> Result<UserPtr> {
     Ok(UserPtr::from_addr(
         usize::try_from(address).map_err(|_| EFAULT)?,
     ))
+}
+
+/// Runs `f` with the current task's `mmap_lock` held for reading, if the task has user memory. May
+/// sleep.
+pub(crate) fn with_memory_locked<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: May be called wherever sleeping is allowed.
+    let locked = unsafe { shim::reeve_shim_lock_user_memory() };
+    let result = f();
+    if locked {
+        // SAFETY: It was locked above, by this task, which has the same memory still.
+        unsafe { shim::reeve_shim_unlock_user_memory() };
+    }
+    result
 }

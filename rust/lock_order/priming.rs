@@ -5,6 +5,9 @@
 //! Lockdep by itself only knows the orders that have run, and reports an inversion when both have.
 //! Primed, it reports the first inversion, even if the right order never ran. After
 //! `dma_resv_lockdep()`.
+//!
+//! A task's `mmap_lock` is taken first, as page faults of mapped objects do: from then on lockdep
+//! reports whoever touches user memory while a lock of the module is held.
 
 use super::{
     declared::{
@@ -18,7 +21,10 @@ use super::{
     },
     with_context, //
 };
-use crate::ffi::context;
+use crate::ffi::{
+    context,
+    user, //
+};
 use kernel::prelude::*;
 
 /// Makes a lock of some order, to be taken once. May sleep.
@@ -89,7 +95,7 @@ pub(super) fn prime() -> Result {
     for primer in PRIMERS {
         locks.push(primer()?, GFP_KERNEL)?;
     }
-    with_context(|| hold_all(&locks));
+    with_context(|| user::with_memory_locked(|| hold_all(&locks)));
     // In a build that is broken on purpose: the first inversion, for lockdep to find.
     #[cfg(reeve_break_lockdep)]
     with_context(|| {

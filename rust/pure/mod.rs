@@ -15,6 +15,7 @@ pub mod doing;
 pub mod held;
 mod held_checks;
 pub mod lock_flags;
+pub mod mappings;
 pub mod order;
 pub mod own_orders;
 pub mod page_kind;

@@ -163,6 +163,11 @@ impl BoRef {
         Reservation::take(&self.0)
     }
 
+    /// The object without being a use of it.
+    pub(super) fn unused(&self) -> Arc<Linked<Bo>> {
+        self.0.clone()
+    }
+
     /// Reserves it if nobody else has.
     #[cfg(reeve_kunit)]
     pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {

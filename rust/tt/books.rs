@@ -82,6 +82,10 @@ pub(crate) struct Statistics {
     pub(crate) direct_scans: Event,
     /// Pages of objects that it moved out of memory.
     pub(crate) shrunk_pages: Event,
+    /// Faults of user mappings that mapped pages.
+    pub(crate) faults: Event,
+    /// Of these, those that mapped a large block with one entry.
+    pub(crate) huge_faults: Event,
 }
 
 /// The counters and limits that all devices share.
@@ -120,6 +124,8 @@ impl Books {
                 background_scans: Event::new(),
                 direct_scans: Event::new(),
                 shrunk_pages: Event::new(),
+                faults: Event::new(),
+                huge_faults: Event::new(),
             },
             limits,
         }

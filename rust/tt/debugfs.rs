@@ -166,6 +166,8 @@ impl Show for Accounting {
             ("background_scans", statistics.background_scans.get()),
             ("direct_scans", statistics.direct_scans.get()),
             ("shrunk_pages", statistics.shrunk_pages.get()),
+            ("faults", statistics.faults.get()),
+            ("huge_faults", statistics.huge_faults.get()),
             ("pool_scans", self.0.pool().statistics.scans.get()),
             (
                 "pool_scanned_pages",

@@ -18,7 +18,14 @@ use super::{
     }, //
 };
 use crate::{
-    ffi::member_list::Linked,
+    ffi::{
+        member_list::Linked,
+        vma::{
+            Answer as FaultAnswer,
+            Fault,
+            Range, //
+        }, //
+    },
     lock_order::{
         declared::BoReservation,
         typed::MutexGuard, //
@@ -368,6 +375,14 @@ impl<'a> Reservation<'a> {
             flags: tt.map_or(0, Tt::flags) | on_lru,
             kind: tt.map_or(PageKind::CACHED, |tt| tt.creation().kind),
             pins: self.guard.pins,
+        }
+    }
+
+    /// Serves the fault at page `index`, if it is populated.
+    pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultAnswer {
+        match self.guard.tt.as_mut() {
+            Some(tt) if tt.creation().owns_pages() => tt.map(fault, index, range),
+            _ => fault.refuse(),
         }
     }
 

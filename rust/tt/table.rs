@@ -25,7 +25,13 @@ use crate::{
         },
         shmem::ShmemFile,
         shmem_pages::ShmemPages,
-        task, //
+        task,
+        vma::{
+            Answer,
+            Fault,
+            Pages,
+            Range, //
+        }, //
     },
     pure::{
         accounting::{
@@ -202,6 +208,25 @@ impl Tt {
         }
     }
 
+    /// Removes all user mappings of the pages, so that nobody writes to them any more. May sleep.
+    ///
+    /// C original: `ttm_bo_unmap_virtual()`.
+    fn unmap(&mut self) {
+        self.pages.unmap();
+        if let Some(shmem) = &mut self.shmem {
+            shmem.unmap();
+        }
+    }
+
+    /// Maps the page `index`, while it is populated. The mapping goes before the page does.
+    pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> Answer {
+        match (&self.content, &mut self.shmem) {
+            (Content::Populated, None) => fault.map(&mut self.pages, index, range),
+            (Content::Populated, Some(shmem)) => fault.map(shmem, index, range),
+            _ => fault.refuse(),
+        }
+    }
+
     /// Gives it its pages, and its content back if it was swapped out or backed up; answers the
     /// pages gained.
     ///
@@ -310,13 +335,13 @@ impl Tt {
     }
 
     /// Copies the content to swap storage, first half of a swapout; `None`: there is nothing to
-    /// swap out.
+    /// swap out. Mappings are removed, so that nobody changes what is saved.
     ///
     /// `EINVAL`: the pages are somebody else's; `ENOMEM`: no memory; `EINTR`: a fatal signal. May
     /// sleep, like [`Tt::populate`].
     ///
     /// C original: `ttm_tt_swapout()`.
-    pub(super) fn save(&self) -> Result<Option<Saved>> {
+    pub(super) fn save(&mut self) -> Result<Option<Saved>> {
         if self.creation.external {
             return Err(EINVAL);
         }
@@ -324,6 +349,7 @@ impl Tt {
             return Ok(None);
         }
 
+        self.unmap();
         if self.shmem.is_some() {
             return Ok(Some(Saved(None)));
         }
@@ -384,6 +410,7 @@ impl Tt {
         if tt_state::step(self.state(), Event::BackUp).is_err() {
             return Ok(0);
         }
+        self.unmap();
         if let Some(shmem) = &mut self.shmem {
             let moved = shmem.held();
             shmem.let_go();

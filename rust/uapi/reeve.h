@@ -11,7 +11,8 @@
  *  - Fields named "reserved" or "pad" and undefined flag bits must be 0, or
  *    the call fails with EINVAL and changes nothing.
  *  - Handles belong to the open file they were made on and are never 0.
- *    Closing the file destroys what its handles name.
+ *    Closing the file destroys what its handles name; it is closed when no
+ *    descriptor and no mapping of it is left.
  *  - Sizes and offsets are in bytes, counts named "pages" in PAGE_SIZE units.
  *
  * Errors common to all calls:
@@ -30,7 +31,7 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 3
+#define REEVE_ABI_MINOR 4
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
@@ -39,6 +40,7 @@
 #define REEVE_FEATURE_PAGE_POOL		(1ULL << 3) /* since 1.1: caching modes, DMA32, pool */
 #define REEVE_FEATURE_BACKUP		(1ULL << 4) /* since 1.2: BACKUP, EXTERNAL_MAPPABLE */
 #define REEVE_FEATURE_SHMEM		(1ULL << 5) /* since 1.3: CREATE_SHMEM */
+#define REEVE_FEATURE_MMAP		(1ULL << 6) /* since 1.4: objects can be mapped */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -195,6 +197,32 @@ struct reeve_bo_rw {
 };
 
 /**
+ * struct reeve_bo_mmap - REEVE_IOC_BO_MMAP: where an object can be mapped (since 1.4)
+ * @handle: in: the object
+ * @flags: in: must be 0
+ * @offset: out: the offset for mmap() on this open file; the same each time
+ * @length: out: bytes that can be mapped there: the object's size rounded up
+ *          to whole pages, without its extra pages
+ * @reserved: must be 0
+ *
+ * Any page-aligned part of it can be mapped, with MAP_SHARED. The object gets
+ * its pages, and its content back, when the mapping is touched.
+ *
+ * EINVAL: the object is EXTERNAL and not EXTERNAL_MAPPABLE. ENOSPC: the file
+ * has no offsets left: there are 2^32 pages, and what destroyed objects had is
+ * used again.
+ * mmap(): EINVAL: no object there, or not as much of it, or MAP_PRIVATE;
+ * EPERM: PROT_EXEC; EACCES: the descriptor was not opened for that.
+ */
+struct reeve_bo_mmap {
+	__u32 handle;
+	__u32 flags;
+	__u64 offset;
+	__u64 length;
+	__u64 reserved[2];
+};
+
+/**
  * struct reeve_stats - REEVE_IOC_STATS: the books, module-wide
  * @pages_allocated: out: pages counted now
  * @dma32_pages_allocated: out: of these, for DMA32 pools
@@ -214,6 +242,8 @@ struct reeve_bo_rw {
  * @backups: out: objects backed up to the end (since 1.2)
  * @restores: out: objects whose backup was taken back (since 1.2)
  * @backed_up_pages: out: pages backed up, ever (since 1.2)
+ * @faults: out: page faults of mappings that mapped pages (since 1.4)
+ * @huge_faults: out: of these, that mapped a large block at once (since 1.4)
  * @reserved: must be 0
  */
 struct reeve_stats {
@@ -234,7 +264,9 @@ struct reeve_stats {
 	__u64 backups;
 	__u64 restores;
 	__u64 backed_up_pages;
-	__u64 reserved[7];
+	__u64 faults;
+	__u64 huge_faults;
+	__u64 reserved[5];
 };
 
 #define REEVE_LOCK_SANITY_CASES 20
@@ -298,6 +330,7 @@ struct reeve_lock_sanity {
 #define REEVE_NR_BO_WRITE       0x1a
 #define REEVE_NR_BO_BACKUP      0x1b
 #define REEVE_NR_BO_RESTORE     0x1c
+#define REEVE_NR_BO_MMAP        0x1d
 #define REEVE_NR_LOCK_SANITY    0x30
 
 #define REEVE_IOC_VERSION	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_VERSION, struct reeve_version)
@@ -316,6 +349,7 @@ struct reeve_lock_sanity {
 #define REEVE_IOC_BO_WRITE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_WRITE, struct reeve_bo_rw)
 #define REEVE_IOC_BO_BACKUP	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_BACKUP, struct reeve_bo)
 #define REEVE_IOC_BO_RESTORE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_RESTORE, struct reeve_bo)
+#define REEVE_IOC_BO_MMAP	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_MMAP, struct reeve_bo_mmap)
 
 /* 0x20..0x2f: the dirty log's, in a later version. */
 

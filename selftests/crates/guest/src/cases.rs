@@ -18,6 +18,9 @@ mod hard;
 mod life;
 mod lifetime;
 mod limits;
+mod mmap;
+mod mmap_pages;
+mod mmap_races;
 mod parallel;
 mod parameters;
 mod pins;
@@ -56,6 +59,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         shmem::TESTS,
         pressure::TESTS,
         sg::TESTS,
+        mmap::TESTS,
+        mmap_pages::TESTS,
+        mmap_races::TESTS,
         counters::TESTS,
         limits::TESTS,
         hard::TESTS,

@@ -141,6 +141,26 @@ impl Child {
         }
     }
 
+    /// Waits for the end, which has to be by this signal.
+    pub(crate) fn join_killed_by(mut self, expected: Signal) -> Outcome {
+        if !self.wait(PATIENCE)? {
+            return Err(Stop::failed("it goes on"));
+        }
+        let status = waitpid(self.pid, None)?;
+        self.reaped = true;
+        match status {
+            WaitStatus::Signaled(_, signal, _) if signal == expected => Ok(()),
+            WaitStatus::Exited(..) => decode(&mut self.result)
+                .and_then(|()| Err(Stop::failed("it ended as if nothing had happened"))),
+            other => Err(Stop::failed(format!("ended oddly: {other:?}"))),
+        }
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> Pid {
+        self.pid
+    }
+
     /// Sends SIGKILL and waits until the process is gone, its files closed. It must not have ended
     /// before.
     pub(crate) fn kill(mut self) -> Outcome {

@@ -14,6 +14,7 @@ use reeve_uapi::sys::reeve_version;
 use reeve_uapi::sys::REEVE_FEATURE_BACKUP;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
+use reeve_uapi::sys::REEVE_FEATURE_MMAP;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_ACCOUNTING;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_POOL;
 use reeve_uapi::sys::REEVE_FEATURE_SHMEM;
@@ -184,6 +185,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_PAGE_POOL, "page_pool"),
         (REEVE_FEATURE_BACKUP, "backup"),
         (REEVE_FEATURE_SHMEM, "shmem"),
+        (REEVE_FEATURE_MMAP, "mmap"),
     ]
     .into_iter()
     .filter(|(bit, _)| version.features & u64::from(*bit) != 0)

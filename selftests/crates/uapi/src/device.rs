@@ -17,6 +17,8 @@ use crate::BoCall;
 use crate::BoType;
 use crate::Caching;
 use crate::Handle;
+use crate::Mapping;
+use crate::Protection;
 
 /// Where the device node is unless somebody moved it.
 pub const DEFAULT_PATH: &str = "/dev/reeve";
@@ -295,6 +297,23 @@ impl Device {
     pub fn write(&self, handle: Handle, offset: u64, from: &[u8]) -> io::Result<()> {
         let done = self.raw().write_slice(handle, offset, from)?;
         whole(done, from.len())
+    }
+
+    /// Where the object can be mapped.
+    pub fn map_place(&self, handle: Handle) -> io::Result<sys::reeve_bo_mmap> {
+        let mut arg = sys::reeve_bo_mmap {
+            handle: handle.get(),
+            ..Default::default()
+        };
+        self.raw().bo_mmap(&mut arg)?;
+        Ok(arg)
+    }
+
+    /// Maps all of the object, to be read and written.
+    pub fn map(&self, handle: Handle) -> io::Result<Mapping> {
+        let place = self.map_place(handle)?;
+        let length = usize::try_from(place.length).map_err(io::Error::other)?;
+        Mapping::new(self, place.offset, length, Protection::ReadWrite)
     }
 
     /// Runs the lock sanity suite.

@@ -45,12 +45,15 @@ layout! {
     reeve_bo_rw: 56 {
         handle @ 0, flags @ 4, offset @ 8, length @ 16, addr @ 24, done @ 32, reserved @ 40,
     }
+    reeve_bo_mmap: 40 {
+        handle @ 0, flags @ 4, offset @ 8, length @ 16, reserved @ 24,
+    }
     reeve_stats: 192 {
         pages_allocated @ 0, dma32_pages_allocated @ 8, pages_limit @ 16, dma32_pages_limit @ 24,
         buffer_objects @ 32, populates @ 40, unpopulates @ 48, swapouts @ 56, swapins @ 64,
         swapped_pages @ 72, overcommits @ 80, lock_violations @ 88, pool_pages @ 96,
         page_pool_size @ 104, backups @ 112, restores @ 120, backed_up_pages @ 128,
-        reserved @ 136,
+        faults @ 136, huge_faults @ 144, reserved @ 152,
     }
     reeve_lock_sanity_case: 72 {
         name @ 0, status @ 64, line @ 68,

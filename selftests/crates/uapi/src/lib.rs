@@ -4,6 +4,7 @@
 //!
 //! - [`sys`]: the structs and constants of `rust/uapi/reeve.h`, generated from it.
 //! - [`Device`]: an open `/dev/reeve` with a safe method per call.
+//! - [`Mapping`]: an object in this process's memory.
 //! - [`raw`]: the same calls on the plain structs, for programs that want to send odd ones.
 //! - [`knobs`]: the module's parameters in sysfs and its files in debugfs.
 //! - [`pattern`]: content that is easy to make and to recognise, for filling and checking objects.
@@ -13,6 +14,7 @@
 mod device;
 pub mod knobs;
 mod layout;
+mod mapping;
 pub mod pattern;
 pub mod raw;
 pub mod sys;
@@ -21,6 +23,8 @@ mod values;
 pub use device::Create;
 pub use device::Device;
 pub use device::DEFAULT_PATH;
+pub use mapping::Mapping;
+pub use mapping::Protection;
 pub use values::BoCall;
 pub use values::BoType;
 pub use values::Caching;

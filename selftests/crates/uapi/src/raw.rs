@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calls on the plain structs, and the only hand-written `unsafe` of this crate.
+//! The calls on the plain structs, and the only hand-written `unsafe` of this crate but for mappings.
 //!
 //! Everything a struct can hold may be sent: it is the module's job to refuse what is wrong. Only
 //! the two calls whose struct carries an address are unsafe.
@@ -60,6 +60,7 @@ mod nr {
         bo_restore: REEVE_NR_BO_RESTORE(reeve_bo) = 0xc020_e71c;
         bo_read: REEVE_NR_BO_READ(reeve_bo_rw) = 0xc038_e719;
         bo_write: REEVE_NR_BO_WRITE(reeve_bo_rw) = 0xc038_e71a;
+        bo_mmap: REEVE_NR_BO_MMAP(reeve_bo_mmap) = 0xc028_e71d;
         lock_sanity: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
     }
 }
@@ -109,6 +110,8 @@ impl<'fd> Raw<'fd> {
         bo_info(reeve_bo_info);
         /// `REEVE_IOC_BO_NEXT`.
         bo_next(reeve_bo_info);
+        /// `REEVE_IOC_BO_MMAP`.
+        bo_mmap(reeve_bo_mmap);
         /// `REEVE_IOC_LOCK_SANITY`.
         lock_sanity(reeve_lock_sanity);
     }

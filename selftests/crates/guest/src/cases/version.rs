@@ -71,7 +71,8 @@ fn features_follow_the_parameter() -> Outcome {
             | sys::REEVE_FEATURE_PAGE_ACCOUNTING
             | sys::REEVE_FEATURE_PAGE_POOL
             | sys::REEVE_FEATURE_BACKUP
-            | sys::REEVE_FEATURE_SHMEM,
+            | sys::REEVE_FEATURE_SHMEM
+            | sys::REEVE_FEATURE_MMAP,
     );
     let tests = u64::from(sys::REEVE_FEATURE_LOCK_SANITY);
     check_eq!(device.version()?.features, always | tests);

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+
+#include "../uapi/reeve.h"
+#include "tt_shim.h"
+
+void reeve_shim_space_init(struct address_space *space, struct file *file)
+{
+	address_space_init_once(space);
+	space->a_ops = &empty_aops;
+	space->host = file_inode(file);
+	mapping_set_gfp_mask(space, GFP_HIGHUSER_MOVABLE);
+	init_rwsem(&space->invalidate_lock);
+}
+
+void reeve_shim_space_leave(struct file *file)
+{
+	file->f_mapping = file_inode(file)->i_mapping;
+}
+
+void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching)
+{
+	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
+	switch (caching) {
+	case REEVE_CACHING_WRITE_COMBINED:
+		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+		break;
+	case REEVE_CACHING_UNCACHED:
+		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+		break;
+	}
+}
+
+void reeve_shim_fault_facts(const struct vm_fault *vmf,
+			    struct reeve_fault *facts)
+{
+	facts->space = vmf->vma->vm_file->f_mapping;
+	facts->page = vmf->pgoff;
+	facts->address = vmf->address;
+	facts->start = vmf->vma->vm_start;
+	facts->end = vmf->vma->vm_end;
+	facts->may_retry = fault_flag_allow_retry_first(vmf->flags);
+	facts->nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
+}
+
+void reeve_shim_fault_unlock(struct vm_fault *vmf)
+{
+	release_fault_lock(vmf);
+}
+
+unsigned int reeve_shim_insert_page(struct vm_fault *vmf, unsigned long address,
+				    struct page *page)
+{
+	return (__force unsigned int)vmf_insert_pfn(vmf->vma, address,
+						    page_to_pfn(page));
+}
+
+unsigned int reeve_shim_insert_huge(struct vm_fault *vmf, struct page *first)
+{
+#ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
+	bool write = vmf->vma->vm_flags & VM_WRITE;
+
+	return (__force unsigned int)vmf_insert_pfn_pmd(vmf, page_to_pfn(first),
+							write);
+#else
+	return (__force unsigned int)VM_FAULT_FALLBACK;
+#endif
+}
+
+bool reeve_shim_lock_user_memory(void)
+{
+	if (!current->mm)
+		return false;
+	mmap_read_lock(current->mm);
+	return true;
+}
+
+void reeve_shim_unlock_user_memory(void)
+{
+	mmap_read_unlock(current->mm);
+}
