@@ -24,6 +24,7 @@ kernel_fragments() {
 kernel_objects() {
 	case $1 in
 	base) echo 1840 ;;
+	bench*) echo 2000 ;;
 	*) echo 2350 ;;
 	esac
 }
