@@ -17,6 +17,8 @@ use crate::vm::{self, End, Listener, Outcome};
 const KUNIT_SCRIPT: &str = include_str!("../guest/kunit.sh");
 /// Inserts and removes, with a KTAP line for each turn.
 const CYCLES_SCRIPT: &str = include_str!("../guest/cycles.sh");
+/// Does nothing with the module but have it inserted and removed.
+const ONCE_SCRIPT: &str = "#!/bin/sh\nexit 0\n";
 const SELFTESTS_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests\n";
 
 /// The parameters that the guest's tests expect.
@@ -61,6 +63,16 @@ impl Boot {
             variant,
             load: false,
             script: CYCLES_SCRIPT,
+        }
+    }
+
+    /// Inserting and removing that build, once.
+    pub(super) fn once(kernel: &'static str, variant: &'static str) -> Self {
+        Self {
+            kernel,
+            variant,
+            load: true,
+            script: ONCE_SCRIPT,
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) fn jobs() -> Vec<Job> {
             "mutant splat",
             "a splat of the module turns the run red",
             |desk| {
-                let outcome = Boot::cycles("base", "break-splat").run(desk)?;
+                let outcome = Boot::once("base", "break-splat").run(desk)?;
                 match &outcome.end {
                     End::Reason(reason) if reason.starts_with("kernel splat: ") => Ok(()),
                     end => bail!("the build with a deliberate WARN ended with: vm: exit {end}"),
@@ -58,7 +58,7 @@ pub(super) fn jobs() -> Vec<Job> {
 
 /// The build takes two locks in the wrong order at load; the right one never ran but for priming.
 fn lockdep_is_primed(desk: &Desk) -> Result<()> {
-    let outcome = Boot::cycles("debug", "break-lockdep").run(desk)?;
+    let outcome = Boot::once("debug", "break-lockdep").run(desk)?;
     match &outcome.end {
         End::Reason(reason) if reason.contains("circular locking") => Ok(()),
         end => bail!("the build with a deliberate inversion ended with: vm: exit {end}"),
