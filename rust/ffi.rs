@@ -27,6 +27,7 @@ pub(crate) mod shrinker;
 pub(crate) mod task;
 #[cfg(reeve_bench)]
 pub(crate) mod ticks;
+pub(crate) mod tt_trace;
 pub(crate) mod uapi;
 pub(crate) mod user;
 pub(crate) mod vma;

@@ -10,6 +10,7 @@
 //! - [`mapping`]: its pages in the memory of user processes.
 //! - [`source`] and [`pool`]: where its pages come from and go to.
 //! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
+//! - [`timing`]: how long all this takes.
 //!
 //! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
 
@@ -27,6 +28,7 @@ pub(crate) mod shrinkers;
 pub(crate) mod small_list;
 mod source;
 pub(crate) mod table;
+pub(crate) mod timing;
 
 #[cfg(reeve_kunit)]
 mod tests;

@@ -122,6 +122,53 @@ bool reeve_shim_param_hard_limit(void);
 bool reeve_shim_param_enable_builtin_tests(void);
 unsigned int reeve_shim_param_devices(void);
 
+/*
+ * tt_trace_shim.c
+ *
+ * An operation that ended, as its tracepoint shows it.
+ */
+struct reeve_tt_operation {
+	unsigned long bo; /* address */
+	u64 pages;
+	u64 duration; /* ns */
+	u32 device;
+	s32 result; /* 0 or a negative errno */
+};
+
+struct reeve_tt_overcommit {
+	u64 pages;
+	u64 allocated;
+	u64 limit;
+	u64 dma32_allocated;
+	u64 dma32_limit;
+	u32 device;
+	u32 pad;
+};
+
+#define REEVE_TT_POPULATE 0
+#define REEVE_TT_UNPOPULATE 1
+#define REEVE_TT_SWAPOUT 2
+#define REEVE_TT_SWAPIN 3
+#define REEVE_TT_BACKUP 4
+#define REEVE_TT_RESTORE 5
+
+/*
+ * The time now, in ns, if an operation on @pages pages is to be timed or one of
+ * the tracepoints that show a duration is enabled; else 0.
+ */
+u64 reeve_shim_tt_begin(u64 pages);
+/* The time that passed since reeve_shim_tt_begin() answered @begun. */
+u64 reeve_shim_tt_elapsed(u64 begun);
+/* @event: REEVE_TT_* */
+void reeve_shim_trace_tt(unsigned int event,
+			 const struct reeve_tt_operation *o);
+void reeve_shim_trace_tt_overcommit(const struct reeve_tt_overcommit *o);
+void reeve_shim_trace_pool_shrink(u32 node, u64 wanted, u64 pages,
+				  u64 duration);
+/* A tracepoint that shows a duration was enabled, or disabled. */
+int reeve_tt_traced(void);
+void reeve_tt_untraced(void);
+
 /* task_shim.c */
 bool reeve_shim_fatal_signal_pending(void);
 void reeve_shim_cond_resched(void);

@@ -14,6 +14,7 @@ pub mod context_table;
 pub mod doing;
 pub mod held;
 mod held_checks;
+pub mod histogram;
 pub mod lock_flags;
 pub mod mappings;
 pub mod order;

@@ -2,7 +2,10 @@
 
 //! The counters of page accounting.
 
-use super::limits::Limits;
+use super::{
+    limits::Limits,
+    timing::Times, //
+};
 use crate::{
     ffi::counters::Counters,
     pure::accounting::{
@@ -86,6 +89,8 @@ pub(crate) struct Statistics {
     pub(crate) faults: Event,
     /// Of these, those that mapped a large block with one entry.
     pub(crate) huge_faults: Event,
+    /// How long operations took.
+    pub(crate) times: Times,
 }
 
 /// The counters and limits that all devices share.
@@ -126,6 +131,7 @@ impl Books {
                 shrunk_pages: Event::new(),
                 faults: Event::new(),
                 huge_faults: Event::new(),
+                times: Times::new(),
             },
             limits,
         }

@@ -2,6 +2,9 @@
 
 //! The files of page accounting in debugfs.
 
+mod latency;
+
+use self::latency::Latency;
 use super::{
     pool::Pool,
     shrinkers,
@@ -30,7 +33,7 @@ use kernel::{
 
 /// The files; dropping them removes them.
 pub(crate) struct Files {
-    _files: [File; 6],
+    _files: [File; 7],
 }
 
 impl Files {
@@ -42,6 +45,7 @@ impl Files {
         let pool = Arc::new(PagePool(manager.pool().clone()), GFP_KERNEL)?;
         let pool_shrink = Arc::new(PagePoolShrink(manager.pool().clone()), GFP_KERNEL)?;
         let accounting = Arc::new(Accounting(manager.clone()), GFP_KERNEL)?;
+        let latency = Arc::new(Latency(manager.clone()), GFP_KERNEL)?;
         Ok(Self {
             _files: [
                 dir.file(c"tt_shrink", 0o400, shrink)?,
@@ -50,6 +54,7 @@ impl Files {
                 dir.file(c"page_pool_shrink", 0o400, pool_shrink)?,
                 dir.file(c"buffer_objects", 0o444, objects)?,
                 dir.file(c"accounting", 0o444, accounting)?,
+                dir.file(c"latency", 0o444, latency)?,
             ],
         })
     }

@@ -10,7 +10,11 @@
 
 use super::{
     books::Event,
-    limits::PoolCap, //
+    limits::PoolCap,
+    timing::{
+        self,
+        Histogram, //
+    }, //
 };
 use crate::{
     ffi::{
@@ -63,6 +67,8 @@ pub(crate) struct PoolStatistics {
     pub(crate) scans: Event,
     /// Pages that these gave back.
     pub(crate) scanned_pages: Event,
+    /// How long it took to give pages of one node back, whoever asked for it.
+    pub(crate) shrink_times: Histogram,
 }
 
 /// What is kept of one memory node.
@@ -132,6 +138,7 @@ impl Pool {
                 statistics: PoolStatistics {
                     scans: Event::new(),
                     scanned_pages: Event::new(),
+                    shrink_times: Histogram::new(),
                 },
             },
             GFP_KERNEL,
@@ -210,6 +217,11 @@ impl Pool {
     /// Gives about `want` pages of one node back to the system; answers how many it were, fewer
     /// only if there are no more. May sleep.
     pub(crate) fn shrink_node(&self, node: usize, want: u64) -> u64 {
+        timing::pool_shrink(self, node, want, || self.give_back(node, want))
+    }
+
+    /// What [`Pool::shrink_node`] does.
+    fn give_back(&self, node: usize, want: u64) -> u64 {
         let mut freed = 0;
         let Some(node) = self.nodes.get(node) else {
             return 0;

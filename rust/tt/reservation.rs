@@ -15,7 +15,8 @@ use super::{
         BackUp,
         Reclaim,
         Tt, //
-    }, //
+    },
+    timing, //
 };
 use crate::{
     ffi::{
@@ -157,10 +158,11 @@ impl<'a> Reservation<'a> {
             self.bo.device().touch(self.bo);
             return Ok(0);
         }
-        let device = self.bo.device();
+        let bo = self.bo;
+        let device = bo.device();
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
-        let gained = tt.populate(device, reclaim, true)?;
+        let gained = timing::populate(bo, tt, |tt| tt.populate(device, reclaim, true))?;
         let charged = tt.charged_pages();
         if listed {
             device.resize(self.bo, charged);
@@ -189,10 +191,10 @@ impl<'a> Reservation<'a> {
             return 0;
         };
         device.delist(self.bo, tt.charged_pages());
-        match tt.state() {
+        timing::unpopulate(self.bo, || match tt.state() {
             State::Populated => tt.unpopulate(device),
             _ => tt.purge(device),
-        }
+        })
     }
 
     /// Moves the content to swap storage, if it is populated; answers the pages freed.
@@ -203,6 +205,13 @@ impl<'a> Reservation<'a> {
         if !self.decide(Request::SwapOut)? {
             return Ok(0);
         }
+        let pages = self.guard.tt.as_ref().map_or(0, Tt::charged_pages);
+        let bo = self.bo;
+        timing::swap_out(bo, pages, || self.move_out())
+    }
+
+    /// What [`Reservation::swap_out`] does once it was decided.
+    fn move_out(&mut self) -> Result<u64> {
         let books = self.books();
         let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
         let Some(saved) = tt.save()? else {
@@ -247,6 +256,13 @@ impl<'a> Reservation<'a> {
         if !self.decide(Request::BackUp)? {
             return Ok(0);
         }
+        let pages = self.guard.tt.as_ref().map_or(0, Tt::resident_pages);
+        let bo = self.bo;
+        timing::back_up(bo, pages, || self.move_to_backup(how))
+    }
+
+    /// What [`Reservation::back_up`] does once it was decided.
+    fn move_to_backup(&mut self, how: BackUp) -> Result<u64> {
         let (device, books) = (self.bo.device(), self.books());
         let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
         let charged = tt.charged_pages();
@@ -286,7 +302,7 @@ impl<'a> Reservation<'a> {
         let device = self.bo.device();
         let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
         device.delist(self.bo, tt.charged_pages());
-        Ok(tt.purge(device))
+        Ok(timing::unpopulate(self.bo, || tt.purge(device)))
     }
 
     /// Keeps the object in memory until as many [`Reservation::unpin`].

@@ -6,6 +6,7 @@
 
 use super::{
     pool::Pool,
+    timing,
     Manager, //
 };
 use crate::ffi::shrinker::{
@@ -87,7 +88,7 @@ impl Shrink for Manager {
         } else {
             statistics.direct_scans.count();
         }
-        let freed = self.shrink(pages - drained, allowed.io);
+        let freed = timing::bo_shrink(self, || self.shrink(pages - drained, allowed.io));
         statistics.shrunk_pages.count_many(freed);
         drained + freed
     }

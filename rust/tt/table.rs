@@ -12,7 +12,8 @@ use super::{
     charge::Charge,
     device::Device,
     pool::Pool,
-    source, //
+    source,
+    timing, //
 };
 use crate::{
     ffi::{
@@ -287,6 +288,7 @@ impl Tt {
             }
             if overcommitted {
                 statistics.overcommits.count();
+                timing::overcommitted(device, missing);
             }
         }
         match self.content {

@@ -28,3 +28,4 @@ mod pages;
 mod pool;
 mod support;
 mod swapping;
+mod timing;

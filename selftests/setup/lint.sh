@@ -56,13 +56,14 @@ check_format() {
 }
 
 check_checkpatch() {
-	local files
-	mapfile -t files < <(tracked '*.c' '*.h' | grep -v '/trace\.h$')
+	local files traces
+	mapfile -t files < <(tracked '*.c' '*.h' | grep -v 'trace\.h$')
+	mapfile -t traces < <(tracked '*trace.h')
 	# It leaves a file where it stands.
 	cd "$BUILD" || return
 	checkpatch --strict --ignore BIT_MACRO,CAMELCASE,INCLUDE_LINUX,MACRO_ARG_REUSE -f "${files[@]/#/$REEVE_ROOT/}" || return
 	# The kernel formats its tracepoints in a way of their own.
-	checkpatch -f "$REEVE_ROOT/rust/ffi/trace.h"
+	checkpatch -f "${traces[@]/#/$REEVE_ROOT/}"
 }
 
 checkpatch() {

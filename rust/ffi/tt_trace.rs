@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The clock and the tracepoints of page accounting.
+//!
+//! Whether anybody wants to know is one call at the beginning of an operation; if nobody does,
+//! that is all it costs. Any context; nothing here sleeps, locks or allocates.
+
+use super::bindings;
+use core::num::NonZero;
+use kernel::prelude::*;
+
+/// When an operation began that somebody wants to know of.
+pub(crate) struct Begun(NonZero<u64>);
+
+impl Begun {
+    /// Begins an operation that is timed whatever its size. `None`: nobody wants to know.
+    #[inline]
+    pub(crate) fn now() -> Option<Self> {
+        Self::with_pages(u64::MAX)
+    }
+
+    /// Begins an operation on `pages` pages, which is only timed if these are many (the parameter
+    /// `timed_pages`). `None`: nobody wants to know.
+    #[inline]
+    pub(crate) fn with_pages(pages: u64) -> Option<Self> {
+        // SAFETY: Reads a parameter and the clock; no requirements.
+        NonZero::new(unsafe { bindings::reeve_shim_tt_begin(pages) }).map(Self)
+    }
+
+    /// Begins an operation that is traced, but not timed. `None`: nobody wants to know.
+    #[inline]
+    pub(crate) fn if_traced() -> Option<Self> {
+        Self::with_pages(0)
+    }
+
+    /// The nanoseconds since then.
+    pub(crate) fn elapsed(&self) -> u64 {
+        // SAFETY: Reads the clock; no requirements.
+        unsafe { bindings::reeve_shim_tt_elapsed(self.0.get()) }
+    }
+}
+
+/// A tracepoint of an operation on one buffer object.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Event {
+    /// `reeve:tt_populate`
+    Populate = bindings::REEVE_TT_POPULATE,
+    /// `reeve:tt_unpopulate`
+    Unpopulate = bindings::REEVE_TT_UNPOPULATE,
+    /// `reeve:tt_swapout`
+    Swapout = bindings::REEVE_TT_SWAPOUT,
+    /// `reeve:tt_swapin`
+    Swapin = bindings::REEVE_TT_SWAPIN,
+    /// `reeve:tt_backup`
+    Backup = bindings::REEVE_TT_BACKUP,
+    /// `reeve:tt_restore`
+    Restore = bindings::REEVE_TT_RESTORE,
+}
+
+/// What the tracepoint of an operation shows.
+pub(crate) struct Operation {
+    /// The device's number.
+    pub(crate) device: u32,
+    /// The buffer object's address, shown hashed.
+    pub(crate) bo: usize,
+    /// Pages gained or lost, or asked for if it failed.
+    pub(crate) pages: u64,
+    /// In nanoseconds.
+    pub(crate) duration: u64,
+    /// How it ended.
+    pub(crate) result: Result,
+}
+
+impl Event {
+    /// Fires the tracepoint, if it is enabled.
+    pub(crate) fn fire(self, operation: Operation) {
+        let operation = bindings::reeve_tt_operation {
+            bo: operation.bo,
+            pages: operation.pages,
+            duration: operation.duration,
+            device: operation.device,
+            result: operation.result.map_or_else(|e| e.to_errno(), |()| 0),
+        };
+        // SAFETY: The tracepoint copies what it is given.
+        unsafe { bindings::reeve_shim_trace_tt(self as u32, &operation) };
+    }
+}
+
+/// What `reeve:tt_overcommit` shows.
+pub(crate) struct Overcommit {
+    /// The device's number.
+    pub(crate) device: u32,
+    /// Pages of the object that went over a limit.
+    pub(crate) pages: u64,
+    /// Pages counted.
+    pub(crate) allocated: u64,
+    /// The limit on those.
+    pub(crate) limit: u64,
+    /// Pages counted for DMA32.
+    pub(crate) dma32_allocated: u64,
+    /// The limit on those.
+    pub(crate) dma32_limit: u64,
+}
+
+/// Fires `reeve:tt_overcommit`, if it is enabled.
+pub(crate) fn overcommit(overcommit: Overcommit) {
+    let overcommit = bindings::reeve_tt_overcommit {
+        pages: overcommit.pages,
+        allocated: overcommit.allocated,
+        limit: overcommit.limit,
+        dma32_allocated: overcommit.dma32_allocated,
+        dma32_limit: overcommit.dma32_limit,
+        device: overcommit.device,
+        pad: 0,
+    };
+    // SAFETY: The tracepoint copies what it is given.
+    unsafe { bindings::reeve_shim_trace_tt_overcommit(&overcommit) };
+}
+
+/// Fires `reeve:pool_shrink`, if it is enabled: `pages` of the `wanted` pages of a memory node were
+/// given back, in `duration` nanoseconds.
+pub(crate) fn pool_shrink(node: usize, wanted: u64, pages: u64, duration: u64) {
+    let node = u32::try_from(node).unwrap_or(u32::MAX);
+    // SAFETY: No requirements.
+    unsafe { bindings::reeve_shim_trace_pool_shrink(node, wanted, pages, duration) };
+}
