@@ -15,6 +15,7 @@ mod fdinfo;
 mod fresh;
 mod handles;
 mod hard;
+mod latency;
 mod life;
 mod lifetime;
 mod limits;
@@ -30,12 +31,14 @@ mod races;
 mod ranges;
 mod reevectl;
 mod reevectl_locks;
+mod reevectl_top;
 mod reload;
 mod sanity;
 mod sg;
 mod sharing;
 mod shmem;
 mod swap;
+mod tracepoints;
 mod version;
 
 use crate::test::Test;
@@ -67,6 +70,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         hard::TESTS,
         fdinfo::TESTS,
         debugfs::TESTS,
+        latency::TESTS,
+        tracepoints::TESTS,
         sharing::TESTS,
         lifetime::TESTS,
         parallel::TESTS,
@@ -75,6 +80,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         faults::TESTS,
         reevectl::TESTS,
         reevectl_locks::TESTS,
+        reevectl_top::TESTS,
         parameters::TESTS,
         devices::TESTS,
         reload::TESTS,

@@ -62,7 +62,8 @@ pub(crate) fn ensure(setup: Setup) -> Outcome {
     set_if_different("pages_limit", "0", "0")?;
     set_if_different("dma32_pages_limit", "0", "0")?;
     set_if_different("page_pool_size", "0", "0")?;
-    set_if_different("hard_limit", "N", "0")
+    set_if_different("hard_limit", "N", "0")?;
+    set_if_different("timed_pages", "64", "64")
 }
 
 fn set_if_different(name: &str, shown: &str, value: &str) -> Outcome {

@@ -15,8 +15,8 @@ use reeve_uapi::Caching;
 use reeve_uapi::Handle;
 use reeve_uapi::DEFAULT_PATH;
 
-use crate::locks;
 use crate::size;
+use crate::watch;
 
 const FD_HELP: &str = "\
 Buffer objects live as long as the file they were made on is open, so what one
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Show lock hierarchies, who holds what, and what went wrong
     Locks(LocksArgs),
+    /// Watch counters, limits, rates and how long operations take
+    Top(TopArgs),
 }
 
 /// One line of a batch.
@@ -172,13 +174,33 @@ pub(crate) struct LocksArgs {
         value_name = "SECONDS",
         num_args = 0..=1,
         default_missing_value = "1",
-        value_parser = locks::parse_pause,
+        value_parser = watch::parse_pause,
         conflicts_with_all = ["dot", "svg"]
     )]
     pub(crate) watch: Option<Duration>,
     /// End after showing it so often.
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
+}
+
+/// How to watch.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct TopArgs {
+    /// Time between two looks, up to a day.
+    #[arg(
+        short,
+        long,
+        value_name = "SECONDS",
+        default_value = "1",
+        value_parser = watch::parse_pause
+    )]
+    pub(crate) interval: Duration,
+    /// End after so many looks instead of going on until interrupted; rates need two.
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) count: Option<u64>,
+    /// Print a line of JSON for each look.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What to do with buffer objects.
@@ -442,6 +464,24 @@ mod tests {
             "all",
         ] {
             assert_eq!(locks(wrong).unwrap_err().exit_code(), 2, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn top_goes_on_by_itself() {
+        let top = |line: &str| match parse(&format!("reevectl top {line}"))?.command {
+            Command::Top(top) => Ok::<_, clap::Error>(top),
+            other => panic!("{other:?}"),
+        };
+        let args = top("").unwrap();
+        assert_eq!((args.interval, args.count), (Duration::from_secs(1), None));
+        let args = top("-n 3 --interval 0.5 --json").unwrap();
+        assert_eq!(
+            (args.interval, args.count, args.json),
+            (Duration::from_millis(500), Some(3), true)
+        );
+        for wrong in ["--count 0", "--interval 0", "--interval", "1"] {
+            assert_eq!(top(wrong).unwrap_err().exit_code(), 2, "{wrong}");
         }
     }
 

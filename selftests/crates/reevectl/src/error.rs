@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use reeve_uapi::BoCall;
 use reeve_uapi::Handle;
 
-use crate::locks::Malformed;
+use crate::line::Malformed;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 

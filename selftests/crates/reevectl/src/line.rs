@@ -8,7 +8,7 @@ use std::str::Split;
 
 use serde::Serialize;
 
-pub(super) type Parsed<T> = Result<T, Malformed>;
+pub(crate) type Parsed<T> = Result<T, Malformed>;
 
 /// A line that is not what the module writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ const INDENT: &str = "  ";
 
 /// One line; its words are taken from the left. One blank is between two, so a word may be empty.
 #[derive(Clone, Debug)]
-pub(super) struct Line<'t> {
+pub(crate) struct Line<'t> {
     number: usize,
     text: &'t str,
     words: Split<'t, char>,
@@ -48,7 +48,7 @@ pub(super) struct Line<'t> {
 
 impl<'t> Line<'t> {
     /// Every line of `text`.
-    pub(super) fn all(text: &'t str) -> impl Iterator<Item = Self> {
+    pub(crate) fn all(text: &'t str) -> impl Iterator<Item = Self> {
         text.lines().enumerate().map(|(index, text)| Self {
             number: index + 1,
             text,
@@ -58,13 +58,13 @@ impl<'t> Line<'t> {
     }
 
     /// Says what the line has to look like, from its first word on; errors name it.
-    pub(super) fn like(mut self, expected: &'static str) -> Self {
+    pub(crate) fn like(mut self, expected: &'static str) -> Self {
         self.expected = expected;
         self
     }
 
     /// The line as an error.
-    pub(super) fn malformed(&self) -> Malformed {
+    pub(crate) fn malformed(&self) -> Malformed {
         Malformed {
             line: self.number,
             expected: self.expected,
@@ -73,32 +73,32 @@ impl<'t> Line<'t> {
     }
 
     /// True for the lines that belong to the last one that is not indented.
-    pub(super) fn is_indented(&self) -> bool {
+    pub(crate) fn is_indented(&self) -> bool {
         self.text.starts_with(INDENT)
     }
 
     /// The whole line.
-    pub(super) fn text(&self) -> &'t str {
+    pub(crate) fn text(&self) -> &'t str {
         self.text
     }
 
     /// How many words are left.
-    pub(super) fn left(&self) -> usize {
+    pub(crate) fn left(&self) -> usize {
         self.words.clone().count()
     }
 
     /// The next word, which stays.
-    pub(super) fn peek(&self) -> Option<&'t str> {
+    pub(crate) fn peek(&self) -> Option<&'t str> {
         self.words.clone().next()
     }
 
     /// The next word, whatever it is.
-    pub(super) fn word(&mut self) -> Parsed<&'t str> {
+    pub(crate) fn word(&mut self) -> Parsed<&'t str> {
         self.words.next().ok_or_else(|| self.malformed())
     }
 
     /// The next words, which have to be these.
-    pub(super) fn literal(&mut self, words: &str) -> Parsed<()> {
+    pub(crate) fn literal(&mut self, words: &str) -> Parsed<()> {
         for word in words.split(' ') {
             if self.word()? != word {
                 return Err(self.malformed());
@@ -108,7 +108,7 @@ impl<'t> Line<'t> {
     }
 
     /// Takes the next word if it is this one.
-    pub(super) fn accept(&mut self, word: &str) -> bool {
+    pub(crate) fn accept(&mut self, word: &str) -> bool {
         let found = self.peek() == Some(word);
         if found {
             self.words.next();
@@ -117,7 +117,7 @@ impl<'t> Line<'t> {
     }
 
     /// The next word as a decimal number.
-    pub(super) fn number<T: FromStr>(&mut self) -> Parsed<T> {
+    pub(crate) fn number<T: FromStr>(&mut self) -> Parsed<T> {
         let word = self.word()?;
         // Without a sign, which from_str would take.
         let digits = word.bytes().all(|byte| byte.is_ascii_digit());
@@ -126,12 +126,12 @@ impl<'t> Line<'t> {
     }
 
     /// The next word as a name.
-    pub(super) fn name(&mut self) -> Parsed<Name> {
+    pub(crate) fn name(&mut self) -> Parsed<Name> {
         Ok(Name::new(self.word()?))
     }
 
     /// Nothing may be left.
-    pub(super) fn end(&self) -> Parsed<()> {
+    pub(crate) fn end(&self) -> Parsed<()> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.malformed()),
@@ -140,7 +140,7 @@ impl<'t> Line<'t> {
 }
 
 /// The error of a file that ends where more has to come.
-pub(super) fn ended(text: &str, expected: &'static str) -> Malformed {
+pub(crate) fn ended(text: &str, expected: &'static str) -> Malformed {
     Malformed {
         line: text.lines().count() + 1,
         expected,
@@ -152,15 +152,15 @@ pub(super) fn ended(text: &str, expected: &'static str) -> Malformed {
 /// there is none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
-pub(super) struct Name(Option<String>);
+pub(crate) struct Name(Option<String>);
 
 impl Name {
-    pub(super) fn new(word: &str) -> Self {
+    pub(crate) fn new(word: &str) -> Self {
         Self((word != "-" && !word.is_empty()).then(|| word.to_owned()))
     }
 
     /// The name, if there is one.
-    pub(super) fn get(&self) -> Option<&str> {
+    pub(crate) fn get(&self) -> Option<&str> {
         self.0.as_deref()
     }
 }

@@ -11,26 +11,22 @@ mod facts;
 mod graph;
 mod held;
 mod hierarchies;
-mod line;
 mod record;
 #[cfg(test)]
 mod samples;
 mod svg;
 mod tables;
 mod violations;
-mod watch;
 
 use std::io::Write;
 
 use crate::cli::LocksArgs;
 use crate::error::Error;
 use crate::error::Result;
+use crate::watch;
 
 use facts::Facts;
 use facts::Source;
-
-pub(crate) use line::Malformed;
-pub(crate) use watch::parse_pause;
 
 /// What to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

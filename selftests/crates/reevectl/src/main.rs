@@ -8,6 +8,8 @@ mod batch;
 mod bo;
 mod cli;
 mod error;
+mod latency;
+mod line;
 mod locks;
 mod report;
 mod sanity;
@@ -16,6 +18,8 @@ mod shrink;
 mod size;
 mod stat;
 mod table;
+mod top;
+mod watch;
 
 use std::io;
 use std::io::Write;
@@ -60,6 +64,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
         Command::Batch(batch) => batch::run(&mut session()?, batch, out),
         Command::Report(report) => report::run(&session()?, report, out),
         Command::Locks(locks) => locks::run(locks, out),
+        Command::Top(top) => top::run(&session()?, top, out),
     }
 }
 

@@ -24,6 +24,8 @@ use crate::error::Ask;
 use crate::error::Asked;
 use crate::error::Error;
 use crate::error::Result;
+use crate::latency;
+use crate::latency::LatencyJson;
 use crate::session::Session;
 use crate::size;
 
@@ -103,18 +105,27 @@ struct StatJson {
     stats: Stats,
     /// What debugfs says; null when it cannot be read.
     accounting: Option<BTreeMap<String, Value>>,
+    /// How long operations took; null when debugfs cannot be read.
+    latency: Option<Vec<LatencyJson>>,
 }
 
 /// Shows the counters of the ioctl, then what only debugfs knows.
 pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
     let stats = Stats::from(session.device.stats().asked(Asked::Stats)?);
     let accounting = knobs::accounting().asked(Asked::Debugfs(knobs::debugfs_path("accounting")));
+    let latency = latency::read();
     if args.json {
         let accounting = accounting.ok().map(|pairs| {
             let pairs = pairs.into_iter();
             pairs.map(|(name, text)| (name, value(text))).collect()
         });
-        return print_json(&StatJson { stats, accounting }, out);
+        let latency = latency.ok();
+        let facts = StatJson {
+            stats,
+            accounting,
+            latency: latency.map(|all| all.iter().map(LatencyJson::from).collect()),
+        };
+        return print_json(&facts, out);
     }
     let lines = stats.lines();
     for (name, value, is_pages) in lines {
@@ -130,6 +141,11 @@ pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> R
             let known = |name: &str| lines.iter().any(|(known, ..)| *known == name);
             for (name, value) in pairs.iter().filter(|(name, _)| !known(name)) {
                 writeln!(out, "{name:<24}{value:>14}")?;
+            }
+            writeln!(out)?;
+            match latency {
+                Ok(histograms) => latency::table(&histograms).print("", out)?,
+                Err(err) => writeln!(out, "note: {err}")?,
             }
         }
         // The counters above are complete without it.

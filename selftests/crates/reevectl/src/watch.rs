@@ -38,7 +38,7 @@ pub(crate) fn parse_pause(text: &str) -> std::result::Result<Duration, String> {
 /// Shows what `draw` gives, `count` times or until interrupted.
 ///
 /// On a terminal each text takes the place of the last; elsewhere an empty line is between them.
-pub(super) fn run(
+pub(crate) fn run(
     pause: Duration,
     count: Option<u64>,
     out: &mut dyn Write,
@@ -49,6 +49,16 @@ pub(super) fn run(
         false => block,
     };
     repeat(pause, count, out, look, draw)
+}
+
+/// Shows the text that `draw` gives, `count` times or until interrupted, as it is: for programs.
+pub(crate) fn run_plain(
+    pause: Duration,
+    count: Option<u64>,
+    out: &mut dyn Write,
+    draw: impl FnMut() -> Result<String>,
+) -> Result<()> {
+    repeat(pause, count, out, |text, _| text.to_owned(), draw)
 }
 
 fn repeat(

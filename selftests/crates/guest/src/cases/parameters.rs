@@ -26,7 +26,12 @@ cases!("parameters";
     devices_cannot_be_changed,
 );
 
-const LIMITS: [&str; 3] = ["pages_limit", "dma32_pages_limit", "page_pool_size"];
+const NUMBERS: [&str; 4] = [
+    "pages_limit",
+    "dma32_pages_limit",
+    "page_pool_size",
+    "timed_pages",
+];
 
 fn have_their_modes() -> Outcome {
     for (name, mode) in [
@@ -34,6 +39,7 @@ fn have_their_modes() -> Outcome {
         ("dma32_pages_limit", 0o644),
         ("page_pool_size", 0o644),
         ("hard_limit", 0o644),
+        ("timed_pages", 0o644),
         ("enable_builtin_tests", 0o644),
         ("devices", 0o444),
     ] {
@@ -44,7 +50,7 @@ fn have_their_modes() -> Outcome {
 }
 
 fn show_what_was_written() -> Outcome {
-    for name in LIMITS {
+    for name in NUMBERS {
         for value in ["1", "123456", "0x10", "18446744073709551615", "0"] {
             knobs::set_parameter(name, value)?;
             let shown = if value == "0x10" { "16" } else { value };
@@ -60,7 +66,7 @@ fn show_what_was_written() -> Outcome {
 
 fn refuse_what_is_no_number() -> Outcome {
     let device = open()?;
-    for name in LIMITS {
+    for name in NUMBERS {
         knobs::set_parameter(name, "4242")?;
         for value in ["abc", "-1", " ", "1 2", "1.5", "18446744073709551616", "0x"] {
             match knobs::set_parameter(name, value) {

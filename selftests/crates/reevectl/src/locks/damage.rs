@@ -7,12 +7,12 @@ use proptest::prelude::*;
 use super::graph;
 use super::held;
 use super::hierarchies;
-use super::line::Malformed;
 use super::samples::GRAPH;
 use super::samples::HELD;
 use super::samples::HIERARCHIES;
 use super::samples::VIOLATIONS;
 use super::violations;
+use crate::line::Malformed;
 
 /// What each parser says to the text of its file.
 fn complaints(texts: &[String; 4]) -> [Option<Malformed>; 4] {

@@ -21,11 +21,11 @@ use super::held::Held;
 use super::hierarchies;
 use super::hierarchies::Hierarchy;
 use super::hierarchies::Rule;
-use super::line::Name;
-use super::line::Parsed;
 use super::violations;
 use super::violations::Violations;
 use super::View;
+use crate::line::Name;
+use crate::line::Parsed;
 
 /// Grows when a key changes its meaning.
 const SCHEMA: u32 = 1;

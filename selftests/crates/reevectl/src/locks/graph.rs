@@ -8,10 +8,10 @@ mod token;
 
 use serde::Serialize;
 
-use super::line::ended;
-use super::line::Line;
-use super::line::Name;
-use super::line::Parsed;
+use crate::line::ended;
+use crate::line::Line;
+use crate::line::Name;
+use crate::line::Parsed;
 
 use token::tokens;
 use token::Token;

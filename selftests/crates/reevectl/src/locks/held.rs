@@ -4,11 +4,11 @@
 
 use serde::Serialize;
 
-use super::line::Line;
-use super::line::Name;
-use super::line::Parsed;
 use super::record::HeldLock;
 use super::record::Who;
+use crate::line::Line;
+use crate::line::Name;
+use crate::line::Parsed;
 
 /// Everything that is held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

@@ -4,10 +4,10 @@
 
 use serde::Serialize;
 
-use super::line::Line;
-use super::line::Name;
-use super::line::Parsed;
 use super::record::Mode;
+use crate::line::Line;
+use crate::line::Name;
+use crate::line::Parsed;
 
 /// A registered hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 
 use serde::Serialize;
 
-use super::line::Line;
-use super::line::Name;
-use super::line::Parsed;
+use crate::line::Line;
+use crate::line::Name;
+use crate::line::Parsed;
 
 /// Who holds or takes a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

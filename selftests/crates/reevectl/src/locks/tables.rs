@@ -16,7 +16,6 @@ use super::graph::Graph;
 use super::graph::Kind;
 use super::held::Held;
 use super::hierarchies::Rule;
-use super::line::Name;
 use super::record::HeldLock;
 use super::record::Level;
 use super::record::Mode;
@@ -25,6 +24,7 @@ use super::record::Who;
 use super::violations::Pair;
 use super::violations::Violations;
 use super::View;
+use crate::line::Name;
 
 const WIDTH: usize = 100;
 const INDENT: &str = "  ";

@@ -4,11 +4,6 @@
 
 use serde::Serialize;
 
-use super::line::ended;
-use super::line::Line;
-use super::line::Malformed;
-use super::line::Name;
-use super::line::Parsed;
 use super::record::address;
 use super::record::key;
 use super::record::place;
@@ -16,6 +11,11 @@ use super::record::HeldLock;
 use super::record::Mode;
 use super::record::Order;
 use super::record::Who;
+use crate::line::ended;
+use crate::line::Line;
+use crate::line::Malformed;
+use crate::line::Name;
+use crate::line::Parsed;
 
 /// All that were found.
 #[derive(Clone, Debug, PartialEq, Serialize)]

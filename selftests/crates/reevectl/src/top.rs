@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `reevectl top`: counters, limits, rates and how long operations take, again and again.
+//!
+//! Looks at what is cheap to ask for: the counters' ioctl and the file `latency`. The self-check,
+//! which looks at every buffer object, is left to `reevectl stat`.
+
+mod look;
+mod screen;
+
+use std::io::Write;
+
+use crate::cli::TopArgs;
+use crate::error::Error;
+use crate::error::Result;
+use crate::session::Session;
+use crate::watch;
+
+use look::Look;
+use look::Pair;
+
+/// Shows it until it was shown often enough or is interrupted.
+pub(crate) fn run(session: &Session, args: &TopArgs, out: &mut dyn Write) -> Result<()> {
+    let mut last: Option<Look> = None;
+    let draw = || {
+        let now = Look::new(session)?;
+        let pair = Pair {
+            now: &now,
+            last: last.as_ref(),
+        };
+        let text = if args.json {
+            line(&pair)
+        } else {
+            screen::text(&pair, &session.version)
+        };
+        last = Some(now);
+        text
+    };
+    if args.json {
+        watch::run_plain(args.interval, args.count, out, draw)
+    } else {
+        watch::run(args.interval, args.count, out, draw)
+    }
+}
+
+fn line(pair: &Pair<'_>) -> Result<String> {
+    let text = serde_json::to_string(&pair.json());
+    let text = text.map_err(|err| Error::Output(err.into()))?;
+    Ok(text + "\n")
+}
