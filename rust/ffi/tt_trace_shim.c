@@ -15,8 +15,8 @@
 static DEFINE_STATIC_KEY_FALSE(reeve_traced);
 
 /*
- * Reading the clock twice costs about as much as populating with a few pages at
- * hand; what takes longer hardly notices.
+ * Timing takes two looks at the clock and an atomic addition. Giving an object a
+ * few pages that are at hand would notice; what takes longer does not.
  */
 static unsigned long timed_pages = 64;
 module_param(timed_pages, ulong, 0644);

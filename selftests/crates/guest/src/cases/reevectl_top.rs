@@ -68,7 +68,7 @@ fn shows_it_all() -> Outcome {
     let _objects = [populated(&device, PAGES)?, populated(&device, PAGES)?];
     let text = succeeds("top --count 1")?;
     for words in [
-        ": 2 objects, ",
+        ": buffer objects 2, ",
         "the first look",
         "\npages [#",
         " 200 of ",

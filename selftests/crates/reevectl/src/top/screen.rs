@@ -36,7 +36,7 @@ fn draw(pair: &Pair<'_>, version: &reeve_version, out: &mut dyn Write) -> Result
     };
     writeln!(
         out,
-        "Reeve {}: {} objects, {} lock violations, {since}",
+        "Reeve {}: buffer objects {}, lock violations {}, {since}",
         version.release_text(),
         stats.buffer_objects,
         stats.lock_violations,
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(
             text,
             "\
-Reeve : 8 objects, 0 lock violations, the last 2.0 s
+Reeve : buffer objects 8, lock violations 0, the last 2.0 s
 
 pages [########################################] 112.5 %  2304 of 2048 (9.0 MiB, over the limit)
 dma32 [                                        ]   0.0 %  0 of 4096 (0 B)
