@@ -7,7 +7,7 @@
 FRONT := selftests/setup/front.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel run test bench vm ext modules shell lint clean
+.PHONY: help deps kernel run test bench vm ext modules shell lint docs clean
 
 help:
 	@echo 'Reeve: page accounting and checked lock order for kernel drivers, in Rust.'
@@ -27,13 +27,14 @@ help:
 	@echo '  make shell    the same VM, interactive'
 	@echo '  make ext      build your own module in M=directory against the test kernel and Reeve'
 	@echo '  make lint     formatting, clippy, warnings, documentation, licences'
+	@echo '  make docs     the documentation of all code, in build/doc and build/cargo/doc; diagrams in Documentation/'
 	@echo '  make clean    remove build/ (not the cache)'
 	@echo
 	@echo 'Everywhere: KERNEL_SRC=directory (your own kernel source, 7.3 or newer), JOBS=N,'
 	@echo '            REEVE_CACHE=directory (kernels and sources; default ~/.cache/reeve).'
 	@echo 'More in README.md and Documentation/.'
 
-deps run test bench vm ext modules shell lint:
+deps run test bench vm ext modules shell lint docs:
 	@exec $(FRONT) $@
 
 kernel:

@@ -162,6 +162,20 @@ verb_cargo_test() {
 	workspace test --workspace --no-fail-fast 2>&1
 }
 
+# docs: the documentation of all code, and the parts of Documentation/ that are made from it.
+verb_docs() {
+	ensure_kernel base
+	run_logged "writing the diagrams in Documentation/" "seconds to a minute" "$LOGS/docs-diagrams.log" - \
+		env REEVE_WRITE_DOCS=1 "CARGO_TARGET_DIR=$BUILD/cargo" "$CARGO" test \
+		--manifest-path "$REEVE_ROOT/selftests/Cargo.toml" --package reeve-pure --test states_doc
+	run_logged "the module's documentation" "about a minute" "$LOGS/docs-module.log" - "$here/front.sh" check module_doc
+	run_logged "the programs' documentation" "about a minute" "$LOGS/docs-programs.log" - "$here/front.sh" check programs_doc
+	say "begin with one of these:"
+	say "  Documentation/README.md"
+	say "  $BUILD/doc/module/reeve_main/index.html"
+	say "  $BUILD/cargo/doc/reeve_harness/index.html"
+}
+
 verb_lint() {
 	ensure_toolchain
 	build_harness

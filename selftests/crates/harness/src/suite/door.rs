@@ -134,7 +134,8 @@ fn script(desk: &Desk, name: &str, text: &str) -> Result<String> {
 fn help(desk: &Desk) -> Result<()> {
     let text = make(desk, &[])?.stdout;
     for target in [
-        "run", "test", "bench", "deps", "kernel", "modules", "vm", "shell", "ext", "lint", "clean",
+        "run", "test", "bench", "deps", "kernel", "modules", "vm", "shell", "ext", "lint", "docs",
+        "clean",
     ] {
         if !text.contains(&format!("make {target} ")) {
             bail!("make says nothing about 'make {target}'");
