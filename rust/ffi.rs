@@ -17,6 +17,7 @@ pub(crate) mod member_list;
 pub(crate) mod node;
 pub(crate) mod pages;
 pub(crate) mod params;
+pub(crate) mod pm;
 pub(crate) mod record;
 pub(crate) mod report;
 #[cfg(reeve_kunit)]

@@ -37,7 +37,8 @@ use crate::{
     },
     ffi::{
         node::Registered,
-        params, //
+        params,
+        pm::SleepWatch, //
     },
     tt::{
         limits::{
@@ -63,6 +64,7 @@ struct Reeve {
     _node: Pin<KBox<Registered<OpenFile>>>,
     _shrinkers: Shrinkers,
     _limits: params::Watch<Manager>,
+    _sleep: SleepWatch<Manager>,
     _tt_files: tt::debugfs::Files,
     _lock_order_files: lock_order::debugfs::Files,
     #[cfg(reeve_bench)]
@@ -88,6 +90,7 @@ impl kernel::Module for Reeve {
         let lock_order_files = lock_order::debugfs::Files::new(debugfs.dir())?;
         let shrinkers = Shrinkers::new(&manager)?;
         let limits = params::Watch::new(manager.clone())?;
+        let sleep = SleepWatch::new(manager.clone())?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),
@@ -96,6 +99,7 @@ impl kernel::Module for Reeve {
             _node: KBox::pin_init(Registered::new(c"reeve", shared), GFP_KERNEL)?,
             _shrinkers: shrinkers,
             _limits: limits,
+            _sleep: sleep,
             _tt_files: tt_files,
             _lock_order_files: lock_order_files,
             #[cfg(reeve_bench)]

@@ -10,6 +10,7 @@
 //! - [`mapping`]: its pages in the memory of user processes.
 //! - [`source`] and [`pool`]: where its pages come from and go to.
 //! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
+//! - [`hibernation`]: what happens before the machine sleeps.
 //! - [`timing`]: how long all this takes.
 //!
 //! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
@@ -19,6 +20,7 @@ pub(crate) mod books;
 pub(crate) mod charge;
 pub(crate) mod debugfs;
 pub(crate) mod device;
+pub(crate) mod hibernation;
 pub(crate) mod limits;
 pub(crate) mod manager;
 pub(crate) mod mapping;

@@ -169,6 +169,18 @@ void reeve_shim_trace_pool_shrink(u32 node, u64 wanted, u64 pages,
 int reeve_tt_traced(void);
 void reeve_tt_untraced(void);
 
+/*
+ * pm_shim.c
+ *
+ * Has @prepare(@data) called before the machine sleeps; NULL: no memory.
+ * Unwatching waits for a call in progress.
+ */
+struct reeve_pm_watch;
+
+struct reeve_pm_watch *reeve_shim_pm_watch(void (*prepare)(void *data),
+					   void *data);
+void reeve_shim_pm_unwatch(struct reeve_pm_watch *watch);
+
 /* task_shim.c */
 bool reeve_shim_fatal_signal_pending(void);
 void reeve_shim_cond_resched(void);

@@ -33,7 +33,7 @@ use kernel::{
 
 /// The files; dropping them removes them.
 pub(crate) struct Files {
-    _files: [File; 7],
+    _files: [File; 8],
 }
 
 impl Files {
@@ -41,6 +41,7 @@ impl Files {
     pub(crate) fn new(dir: &Dir, manager: &Arc<Manager>) -> Result<Self> {
         let shrink = Arc::new(TtShrink(manager.clone()), GFP_KERNEL)?;
         let bo_shrink = Arc::new(BoShrink(manager.clone()), GFP_KERNEL)?;
+        let hibernation = Arc::new(PrepareHibernation(manager.clone()), GFP_KERNEL)?;
         let objects = Arc::new(BufferObjects(manager.clone()), GFP_KERNEL)?;
         let pool = Arc::new(PagePool(manager.pool().clone()), GFP_KERNEL)?;
         let pool_shrink = Arc::new(PagePoolShrink(manager.pool().clone()), GFP_KERNEL)?;
@@ -50,6 +51,7 @@ impl Files {
             _files: [
                 dir.file(c"tt_shrink", 0o400, shrink)?,
                 dir.file(c"bo_shrink", 0o400, bo_shrink)?,
+                dir.file(c"prepare_hibernation", 0o400, hibernation)?,
                 dir.file(c"page_pool", 0o444, pool)?,
                 dir.file(c"page_pool_shrink", 0o400, pool_shrink)?,
                 dir.file(c"buffer_objects", 0o444, objects)?,
@@ -68,6 +70,20 @@ struct TtShrink(Arc<Manager>);
 impl Show for TtShrink {
     fn show(&self, m: &SeqFile) -> Result {
         match with_context(|| self.0.swap_out_one()) {
+            Ok(pages) => seq_print!(m, "{pages}\n"),
+            Err(e) => seq_print!(m, "{}\n", e.to_errno()),
+        }
+        Ok(())
+    }
+}
+
+/// `prepare_hibernation`: reading it does what happens before the machine sleeps, and shows the
+/// pages freed or the negative errno.
+struct PrepareHibernation(Arc<Manager>);
+
+impl Show for PrepareHibernation {
+    fn show(&self, m: &SeqFile) -> Result {
+        match with_context(|| self.0.prepare_hibernation()) {
             Ok(pages) => seq_print!(m, "{pages}\n"),
             Err(e) => seq_print!(m, "{}\n", e.to_errno()),
         }
@@ -171,6 +187,9 @@ impl Show for Accounting {
             ("background_scans", statistics.background_scans.get()),
             ("direct_scans", statistics.direct_scans.get()),
             ("shrunk_pages", statistics.shrunk_pages.get()),
+            ("hibernation_prepares", self.0.hibernation.prepares.get()),
+            ("hibernation_pages", self.0.hibernation.pages.get()),
+            ("hibernation_failures", self.0.hibernation.failures.get()),
             ("faults", statistics.faults.get()),
             ("huge_faults", statistics.huge_faults.get()),
             ("pool_scans", self.0.pool().statistics.scans.get()),

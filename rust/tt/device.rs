@@ -232,6 +232,34 @@ impl Device {
         }
     }
 
+    /// Moves every object of the LRU out of memory, waiting for those that somebody has reserved;
+    /// answers the pages freed, and the first errno of those that failed and stay. Each is tried
+    /// once. `EINTR` ends it. May sleep; the caller holds no reservation.
+    pub(super) fn swap_out_all(&self) -> (u64, Result) {
+        let (mut freed, mut result) = (0, Ok(()));
+        let (mut after, mut until) = (0, None);
+        while let Some((turn, bo)) = self.next_evictable(after, &mut until) {
+            after = turn;
+            let mut reservation = Reservation::take(&bo);
+            // It may have been pinned or emptied since it was found.
+            if !self.is_evictable(&bo) {
+                continue;
+            }
+            let moved = reservation.push_out();
+            freed += moved.unwrap_or(0);
+            let outcome = match moved {
+                // A backup that ended half-way.
+                Ok(_) if self.is_evictable(&bo) => Err(ENOMEM),
+                moved => moved.map(|_| ()),
+            };
+            result = result.and(outcome);
+            if outcome == Err(EINTR) {
+                return (freed, outcome);
+            }
+        }
+        (freed, result)
+    }
+
     /// Pages of the objects in the LRU.
     pub(super) fn evictable_pages(&self) -> u64 {
         self.evictable_pages.load(Relaxed)

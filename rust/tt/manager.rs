@@ -7,6 +7,7 @@
 use super::{
     books::Books,
     device::Device,
+    hibernation,
     limits::{
         Limits,
         PoolCap, //
@@ -45,6 +46,8 @@ pub(crate) struct Manager {
     books: Arc<Books>,
     pool: Arc<Pool>,
     devices: KVec<Arc<Device>>,
+    /// What was done before the machine slept.
+    pub(super) hibernation: hibernation::Statistics,
     /// Whose turn it is to swap something out.
     #[pin]
     turns: Mutex<Rotation, DeviceList>,
@@ -72,6 +75,7 @@ impl Manager {
                 books,
                 pool,
                 devices,
+                hibernation: hibernation::Statistics::new(),
                 turns <- Mutex::new(turns),
             }),
             GFP_KERNEL,

@@ -23,6 +23,7 @@ macro_rules! expect {
 
 mod backup;
 mod global;
+mod hibernation;
 mod objects;
 mod pages;
 mod pool;

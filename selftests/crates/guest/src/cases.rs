@@ -37,6 +37,7 @@ mod sanity;
 mod sg;
 mod sharing;
 mod shmem;
+mod sleep;
 mod swap;
 mod tracepoints;
 mod version;
@@ -66,6 +67,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         mmap_pages::TESTS,
         mmap_races::TESTS,
         counters::TESTS,
+        sleep::TESTS,
         limits::TESTS,
         hard::TESTS,
         fdinfo::TESTS,

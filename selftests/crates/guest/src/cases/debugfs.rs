@@ -48,6 +48,7 @@ fn files_have_their_modes() -> Outcome {
     for (name, mode) in [
         ("tt_shrink", 0o400),
         ("bo_shrink", 0o400),
+        ("prepare_hibernation", 0o400),
         ("page_pool", 0o444),
         ("page_pool_shrink", 0o400),
         ("buffer_objects", 0o444),
@@ -246,6 +247,7 @@ fn files_cannot_be_written() -> Outcome {
         for name in [
             "tt_shrink",
             "bo_shrink",
+            "prepare_hibernation",
             "page_pool",
             "page_pool_shrink",
             "buffer_objects",

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The machine goes to sleep: what can leave memory leaves it before.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use nix::errno::Errno;
+
+use reeve_uapi::knobs;
+use reeve_uapi::pattern::Pattern;
+use reeve_uapi::sys::REEVE_BO_POPULATED;
+use reeve_uapi::sys::REEVE_BO_SWAPPED;
+use reeve_uapi::BoType;
+use reeve_uapi::Caching;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+use reeve_uapi::Handle;
+
+use crate::fail_nth::Faults;
+use crate::fail_nth::ENDLESS;
+use crate::seen::open;
+use crate::seen::populated;
+use crate::seen::unchanged;
+use crate::seen::PAGE;
+use crate::test::cases;
+use crate::test::check;
+use crate::test::check_eq;
+use crate::test::errno;
+use crate::test::Outcome;
+use crate::test::Stop;
+
+cases!("sleep";
+    suspending_swaps_everything_out,
+    the_file_does_what_suspending_does,
+    an_empty_machine_has_nothing_to_do,
+    mapped_objects_go_and_come_back,
+    whoever_uses_objects_meanwhile_waits_for_nothing,
+    failures_leave_the_others_swapped_out,
+);
+
+fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Handle> {
+    let handle = device.create(create)?;
+    device.write(handle, 0, &Pattern::new(seed).bytes(create.size as usize))?;
+    Ok(handle)
+}
+
+#[track_caller]
+fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
+    let mut found = vec![0; device.info(handle)?.size as usize];
+    device.read(handle, 0, &mut found)?;
+    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
+    Ok(())
+}
+
+/// A counter that only debugfs has.
+fn counter(name: &str) -> Outcome<u64> {
+    let all: BTreeMap<_, _> = knobs::accounting()?.into_iter().collect();
+    let value = all.get(name).and_then(|text| text.parse().ok());
+    value.ok_or_else(|| Stop::failed(format!("accounting has no {name}")))
+}
+
+/// Goes to sleep as far as the kernel's own test of it goes: everybody is told, all processes are
+/// stopped, and then all go on.
+fn suspend() -> Outcome {
+    let tests = Path::new("/sys/power/pm_test");
+    if !tests.exists() {
+        return Err(Stop::skipped("the kernel has no pm_test (CONFIG_PM_DEBUG)"));
+    }
+    fs::write("/sys/module/suspend/parameters/pm_test_delay", "0")?;
+    fs::write(tests, "freezer")?;
+    let slept = fs::write("/sys/power/state", "freeze");
+    fs::write(tests, "none")?;
+    Ok(slept?)
+}
+
+fn prepare() -> Outcome<i64> {
+    Ok(knobs::number(&knobs::debugfs("prepare_hibernation")?)?)
+}
+
+/// Has objects of every kind swapped out by `sleep`, and looks whether they were.
+fn everything_goes(sleep: impl FnOnce() -> Outcome) -> Outcome {
+    let device = open()?;
+    let create = Create::new(30 * PAGE + 5);
+    let mappable = create.kind(BoType::Sg).mappable();
+    let going = [
+        create,
+        create.kind(BoType::Kernel),
+        create.caching(Caching::WriteCombined),
+        create.caching(Caching::Uncached).dma32(),
+        create.shmem(),
+        create.extra(9),
+        Create::new(3 << 20),
+    ]
+    .into_iter()
+    .zip(1..)
+    .map(|(create, seed)| Ok((filled(&device, create, seed)?, seed)))
+    .collect::<Outcome<Vec<_>>>()?;
+    let pinned = filled(&device, create, 100)?;
+    device.pin(pinned)?;
+    let external = filled(&device, mappable, 101)?;
+    let empty = device.create(create)?;
+
+    let before = device.stats()?;
+    let pages = counter("hibernation_pages")?;
+    let prepares = counter("hibernation_prepares")?;
+    sleep()?;
+
+    let after = device.stats()?;
+    check_eq!(after.swapouts, before.swapouts + going.len() as u64);
+    check_eq!(after.pages_allocated, 31);
+    check_eq!(after.dma32_pages_allocated, 0);
+    check_eq!(counter("hibernation_prepares")?, prepares + 1);
+    check_eq!(
+        counter("hibernation_pages")?,
+        pages + before.pages_allocated - 31
+    );
+    for &(handle, _) in &going {
+        let info = device.info(handle)?;
+        check!(info.is(REEVE_BO_SWAPPED) && !info.is(REEVE_BO_POPULATED));
+        check_eq!((info.pages_resident, info.pages_charged), (0, 0));
+    }
+    for handle in [pinned, external] {
+        check!(device.info(handle)?.is(REEVE_BO_POPULATED));
+    }
+    check!(!device.info(empty)?.is(REEVE_BO_POPULATED));
+
+    // Each comes back when it is needed, and no other.
+    for &(handle, seed) in &going {
+        let before = device.stats()?;
+        holds(&device, handle, seed)?;
+        let after = device.stats()?;
+        check_eq!(after.swapins, before.swapins + 1);
+        let info = device.info(handle)?;
+        check_eq!(
+            after.pages_allocated,
+            before.pages_allocated + info.num_pages
+        );
+    }
+    holds(&device, pinned, 100)?;
+    holds(&device, external, 101)
+}
+
+fn suspending_swaps_everything_out() -> Outcome {
+    everything_goes(suspend)
+}
+
+fn the_file_does_what_suspending_does() -> Outcome {
+    everything_goes(|| {
+        check!(prepare()? > 0);
+        Ok(())
+    })
+}
+
+fn an_empty_machine_has_nothing_to_do() -> Outcome {
+    let device = open()?;
+    device.create(Create::new(PAGE))?;
+    let handle = populated(&device, 3)?;
+    check_eq!(prepare()?, 3);
+    unchanged(&device, || {
+        check_eq!(prepare()?, 0);
+        Ok(())
+    })?;
+    device.unpopulate(handle)?;
+    check_eq!(counter("hibernation_failures")?, 0);
+    // What the pool keeps would only have to be saved.
+    knobs::drain_pool()?;
+    let handle = populated(&device, 64)?;
+    device.unpopulate(handle)?;
+    let zeroed = device.create(Create::new(64 * PAGE).caching(Caching::WriteCombined))?;
+    device.populate(zeroed)?;
+    device.unpopulate(zeroed)?;
+    check!(device.stats()?.pool_pages >= 64);
+    check_eq!(prepare()?, 0);
+    check_eq!(device.stats()?.pool_pages, 0);
+    Ok(())
+}
+
+fn mapped_objects_go_and_come_back() -> Outcome {
+    let device = open()?;
+    let handle = filled(&device, Create::new(5 * PAGE), 1)?;
+    let mapping = device.map(handle)?;
+    check_eq!(Pattern::new(1).mismatch(0, &mapping.bytes()), None);
+    mapping.write(0, &Pattern::new(2).bytes(5 * PAGE as usize));
+    check_eq!(prepare()?, 5);
+    check!(device.info(handle)?.is(REEVE_BO_SWAPPED));
+    check_eq!(Pattern::new(2).mismatch(0, &mapping.bytes()), None);
+    check!(device.info(handle)?.is(REEVE_BO_POPULATED));
+    Ok(())
+}
+
+/// Processes still run when the machine is about to sleep.
+fn whoever_uses_objects_meanwhile_waits_for_nothing() -> Outcome {
+    const ROUNDS: u64 = 20;
+    let device = open()?;
+    let handles = (0..4)
+        .map(|seed| filled(&device, Create::new(20 * PAGE), seed))
+        .collect::<Outcome<Vec<_>>>()?;
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| -> Outcome {
+        let users: Vec<_> = (0..)
+            .zip(&handles)
+            .map(|(seed, &handle)| {
+                let (device, over) = (&device, &over);
+                scope.spawn(move || -> Outcome<u64> {
+                    let mut rounds = 0;
+                    while !over.load(Ordering::Relaxed) {
+                        holds(device, handle, seed)?;
+                        rounds += 1;
+                    }
+                    Ok(rounds)
+                })
+            })
+            .collect();
+        let slept = (0..ROUNDS).try_for_each(|_| {
+            let pages = prepare()?;
+            check!(pages >= 0 && pages % 20 == 0, "{pages}");
+            // No more than each of them once.
+            check!(pages <= 80, "{pages}");
+            Ok(())
+        });
+        over.store(true, Ordering::Relaxed);
+        for user in users {
+            let rounds = user.join().map_err(|_| Stop::failed("a thread ended"))??;
+            check!(rounds > 0);
+        }
+        slept
+    })?;
+    check_eq!(counter("hibernation_failures")?, 0);
+    check_eq!(knobs::debugfs("accounting")?.contains("drift"), false);
+    Ok(())
+}
+
+fn failures_leave_the_others_swapped_out() -> Outcome {
+    let mut faults = Faults::new()?;
+    let device = open()?;
+    let handles = (0..3)
+        .map(|seed| filled(&device, Create::new(4 * PAGE), seed))
+        .collect::<Outcome<Vec<_>>>()?;
+    let failures = counter("hibernation_failures")?;
+    let mut failed = 0;
+    for n in 1..ENDLESS {
+        for &handle in &handles {
+            device.populate(handle)?;
+        }
+        let (result, reached) = faults.nth(n, || knobs::debugfs("prepare_hibernation"))?;
+        let swapped = handles
+            .iter()
+            .map(|&handle| Ok(device.info(handle)?.is(REEVE_BO_SWAPPED)))
+            .collect::<Outcome<Vec<_>>>()?;
+        let gone = swapped.iter().filter(|&&swapped| swapped).count() as u64;
+        check_eq!(device.stats()?.pages_allocated, 12 - 4 * gone, "n = {n}");
+        match result {
+            Ok(text) if text == "12\n" => check_eq!(gone, 3, "n = {n}"),
+            // One could not go; the other two went all the same.
+            Ok(text) => {
+                check!(text == "-12\n" && reached, "n = {n}: {text:?}");
+                check_eq!(gone, 2, "n = {n}");
+                failed += 1;
+            }
+            // The file could not be read.
+            Err(err) => {
+                check!(reached, "n = {n}: {err}");
+                check!(
+                    matches!(errno(&err), Errno::ENOMEM | Errno::EFAULT),
+                    "{err}"
+                );
+            }
+        }
+        for (seed, &handle) in (0..).zip(&handles) {
+            holds(&device, handle, seed)?;
+        }
+        if !reached {
+            check!(failed > 0, "nothing could fail");
+            check_eq!(counter("hibernation_failures")?, failures + failed);
+            return Ok(());
+        }
+    }
+    Err(Stop::failed("it never gets through"))
+}
