@@ -91,6 +91,8 @@ impl kernel::Module for Reeve {
         let shrinkers = Shrinkers::new(&manager)?;
         let limits = params::Watch::new(manager.clone())?;
         let sleep = SleepWatch::new(manager.clone())?;
+        #[cfg(reeve_bench)]
+        let bench_files = bench::Files::new(debugfs.dir(), &manager)?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),
@@ -103,7 +105,7 @@ impl kernel::Module for Reeve {
             _tt_files: tt_files,
             _lock_order_files: lock_order_files,
             #[cfg(reeve_bench)]
-            _bench_files: bench::Files::new(debugfs.dir())?,
+            _bench_files: bench_files,
             _debugfs: debugfs,
             _lock_order: lock_order,
         })

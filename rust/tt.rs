@@ -15,6 +15,8 @@
 //!
 //! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
 
+#[cfg(reeve_bench)]
+pub(crate) mod bench;
 pub(crate) mod bo;
 pub(crate) mod books;
 pub(crate) mod charge;

@@ -263,7 +263,7 @@ impl PageDirectory {
     }
 
     /// Bytes on the heap and in here that it takes to find the pages.
-    #[allow(dead_code, reason = "for the benchmark of directory bytes per page")]
+    #[cfg(reeve_bench)]
     pub(crate) fn directory_bytes(&self) -> usize {
         core::mem::size_of::<Self>() + self.blocks.heap_bytes()
     }

@@ -191,6 +191,12 @@ impl Tt {
         self.charge.as_ref().map_or(0, Charge::pages)
     }
 
+    /// Bytes that it takes to find the pages.
+    #[cfg(reeve_bench)]
+    pub(super) fn directory_bytes(&self) -> usize {
+        self.pages.directory_bytes()
+    }
+
     /// The page `index`, while it is populated.
     pub(super) fn page(&self, index: u64) -> Option<PageRef<'_>> {
         match (&self.content, &self.shmem) {
@@ -239,11 +245,31 @@ impl Tt {
     /// and reclaim may run: the caller holds nothing that reclaim waits for.
     ///
     /// C original: `ttm_tt_populate()`.
+    #[inline]
     pub(crate) fn populate(
         &mut self,
         device: &Device,
         reclaim: &impl Reclaim,
         clear: bool,
+    ) -> Result<u64> {
+        let clear = clear || self.creation.zero_alloc;
+        let gained = self.populate_by(device, reclaim, |tt, missing| {
+            tt.allocate(missing, clear, Some(device.pool()))
+        })?;
+        if gained != 0 {
+            self.cleared = clear;
+        }
+        Ok(gained)
+    }
+
+    /// What [`Tt::populate`] does but for the pages themselves, which `allocate` sees to: the TT
+    /// gets the pages that are missing, with its content, or an error and it is as before.
+    #[inline]
+    pub(super) fn populate_by(
+        &mut self,
+        device: &Device,
+        reclaim: &impl Reclaim,
+        allocate: impl FnOnce(&mut Self, u64) -> Result,
     ) -> Result<u64> {
         if tt_state::step(self.state(), Event::Populate).is_err() {
             return Ok(0);
@@ -267,17 +293,7 @@ impl Tt {
             let wanted = Amount::of(self.num_pages, dma32);
             (Some(charge), make_room(books, wanted, reclaim)?)
         };
-        let pool = Some(device.pool());
-        let clear = clear || self.creation.zero_alloc;
-        match &self.content {
-            _ if self.creation.shmem => self.hold_shmem()?,
-            Content::Swapped(Some(storage))
-            | Content::BackedUp(Some(storage))
-            | Content::PartlyBackedUp(storage) => {
-                refill(&mut self.pages, self.num_pages, storage, pool)?;
-            }
-            _ => source::fill(&mut self.pages, missing, clear, pool)?,
-        }
+        allocate(self, missing)?;
 
         // Nothing can fail any more.
         let statistics = &books.statistics;
@@ -296,13 +312,25 @@ impl Tt {
             Content::BackedUp(_) | Content::PartlyBackedUp(_) => statistics.restores.count(),
             Content::Empty | Content::Populated => {}
         }
-        self.cleared = clear;
         self.content = Content::Populated;
         match (&mut self.charge, charge) {
             (Some(held), Some(more)) => held.merge(more),
             (held, charge) => *held = charge,
         }
         Ok(missing)
+    }
+
+    /// Gets the `missing` pages, with the content that is elsewhere.
+    fn allocate(&mut self, missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
+        match &self.content {
+            _ if self.creation.shmem => self.hold_shmem(),
+            Content::Swapped(Some(storage))
+            | Content::BackedUp(Some(storage))
+            | Content::PartlyBackedUp(storage) => {
+                refill(&mut self.pages, self.num_pages, storage, pool)
+            }
+            _ => source::fill(&mut self.pages, missing, clear, pool),
+        }
     }
 
     /// Gets hold of the pages of the file they live in, which is made if there is none.

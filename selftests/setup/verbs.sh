@@ -126,7 +126,7 @@ verb_test() {
 
 # bench_parts KERNEL: puts what is measured on that kernel into build/bench/KERNEL.
 bench_parts() {
-	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/ext-bench
+	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/ext-bench module
 	ensure_kernel "$1"
 	build_module "$1" bench
 	build_ext "$sources" "$1"
@@ -134,6 +134,12 @@ bench_parts() {
 	ln -sf "$KOUT/arch/x86/boot/bzImage" "$dir/bzImage"
 	ln -sf "$MODULE" "$dir/reeve.ko"
 	cp "$sources/reeve_bench.ko" "$dir/"
+	# The peer of page accounting and what it needs; the harness has the same list.
+	[ "$1" = bench ] || return 0
+	cp "$sources/ttm_bench.ko" "$dir/"
+	for module in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm; do
+		cp "$KOUT/drivers/$module.ko" "$dir/"
+	done
 }
 
 verb_bench() {

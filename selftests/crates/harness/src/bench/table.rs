@@ -81,6 +81,19 @@ pub fn remarks(rows: &[Row], all: &BTreeMap<Kernel, Samples>) -> String {
     )
 }
 
+/// The rows that missed their targets, a line each; empty if none did.
+pub fn missed(rows: &[Row]) -> String {
+    rows.iter()
+        .filter(|row| row.met() == Some(false))
+        .filter_map(|row| {
+            Some(format!(
+                "  {}: {:.2} {}, at most {} are allowed\n",
+                row.name, row.ours, row.unit, row.target?
+            ))
+        })
+        .collect()
+}
+
 /// Writes the rows as an array.
 pub fn write_json(path: &Path, rows: &[Row]) -> Result<()> {
     let mut text = serde_json::to_string_pretty(rows)?;
@@ -129,6 +142,15 @@ mod tests {
                 "x             instructions    50.00  286.00  UVM (constant)  0.175",
             ]
         );
+    }
+
+    #[test]
+    fn what_was_missed_is_named_with_its_figures() {
+        assert_eq!(
+            missed(&rows()),
+            "  lock.context: 1234.50 instructions, at most 90 are allowed\n"
+        );
+        assert_eq!(missed(&rows()[..1]), "");
     }
 
     #[test]
