@@ -7,6 +7,8 @@
 //! - [`device`]: a device's LRU of buffer objects.
 //! - [`bo`]: a buffer object and its reservation.
 //! - [`table`]: the TT, that is the pages behind an object and where its content is.
+//! - [`holder`] and [`shares`]: whom an object's pages are charged to, and [`whose`] objects make
+//!   room for it.
 //! - [`mapping`]: its pages in the memory of user processes.
 //! - [`source`] and [`pool`]: where its pages come from and go to.
 //! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
@@ -23,16 +25,19 @@ pub(crate) mod charge;
 pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod hibernation;
+pub(crate) mod holder;
 pub(crate) mod limits;
 pub(crate) mod manager;
 pub(crate) mod mapping;
 pub(crate) mod pool;
 pub(crate) mod reservation;
+pub(crate) mod shares;
 pub(crate) mod shrinkers;
 pub(crate) mod small_list;
 mod source;
 pub(crate) mod table;
 pub(crate) mod timing;
+pub(crate) mod whose;
 
 #[cfg(reeve_kunit)]
 mod tests;

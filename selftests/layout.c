@@ -90,7 +90,16 @@ OFFSET(reeve_stats, restores, 120);
 OFFSET(reeve_stats, backed_up_pages, 128);
 OFFSET(reeve_stats, faults, 136);
 OFFSET(reeve_stats, huge_faults, 144);
-OFFSET(reeve_stats, reserved, 152);
+OFFSET(reeve_stats, file_overcommits, 152);
+OFFSET(reeve_stats, reserved, 160);
+
+SIZE(reeve_file_limit, 48);
+OFFSET(reeve_file_limit, flags, 0);
+OFFSET(reeve_file_limit, pad, 4);
+OFFSET(reeve_file_limit, limit, 8);
+OFFSET(reeve_file_limit, pages_charged, 16);
+OFFSET(reeve_file_limit, overcommits, 24);
+OFFSET(reeve_file_limit, reserved, 32);
 
 SIZE(reeve_lock_sanity_case, 72);
 OFFSET(reeve_lock_sanity_case, name, 0);
@@ -120,4 +129,5 @@ REQUEST(REEVE_IOC_BO_SWAPOUT, 0xc020e718u);
 REQUEST(REEVE_IOC_BO_READ, 0xc038e719u);
 REQUEST(REEVE_IOC_BO_WRITE, 0xc038e71au);
 REQUEST(REEVE_IOC_BO_MMAP, 0xc028e71du);
+REQUEST(REEVE_IOC_FILE_LIMIT, 0xc030e71eu);
 REQUEST(REEVE_IOC_LOCK_SANITY, 0xc5c8e730u);

@@ -8,6 +8,7 @@ use crate::ffi::uapi::{
     BoInfo,
     BoMmap,
     BoRw,
+    FileLimit,
     Stats,
     Version, //
 };
@@ -37,7 +38,7 @@ impl Argument for Version {
 
 impl Argument for Stats {
     fn reserved_are_zero(&self) -> bool {
-        self.reserved == [0; 5]
+        self.reserved == [0; 4]
     }
 }
 
@@ -68,6 +69,12 @@ impl Argument for BoMmap {
 impl Argument for BoRw {
     fn reserved_are_zero(&self) -> bool {
         self.reserved == [0; 2] && self.flags == 0
+    }
+}
+
+impl Argument for FileLimit {
+    fn reserved_are_zero(&self) -> bool {
+        self.reserved == [0; 2] && self.pad == 0
     }
 }
 

@@ -98,7 +98,7 @@ impl OpenFile {
             .get(args.device as usize)
             .ok_or(ENOENT)?;
 
-        let bo = BoRef::new(device, args.size, extra, ty, creation)?;
+        let bo = BoRef::of_file(&self.holder, device, args.size, extra, ty, creation)?;
         args.handle = self.handles.insert(bo)?;
         if let Err(e) = write(arg, &args) {
             // Nobody was told its name.

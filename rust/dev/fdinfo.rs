@@ -6,7 +6,10 @@
 //! sizes are in KiB. What has no key there is named `reeve-...`.
 
 use super::handles::Handles;
-use crate::pure::bo_rules::flags;
+use crate::{
+    pure::bo_rules::flags,
+    tt::holder::Holder, //
+};
 use kernel::{
     page::PAGE_SIZE,
     seq_file::SeqFile,
@@ -26,7 +29,7 @@ struct Sums {
 }
 
 /// Shows what the objects of `handles` hold. Waits for who has one reserved. May sleep.
-pub(super) fn show(handles: &Handles, m: &SeqFile) {
+pub(super) fn show(handles: &Handles, holder: &Holder, m: &SeqFile) {
     let mut sums = Sums::default();
     let mut last = 0;
     while let Ok((handle, bo)) = handles.next(last) {
@@ -59,5 +62,10 @@ pub(super) fn show(handles: &Handles, m: &SeqFile) {
     ] {
         seq_print!(m, "{name}:\t{} KiB\n", pages * (PAGE_SIZE as u64 / 1024));
     }
+    if let Some(limit) = holder.limit() {
+        let kib = limit.saturating_mul(PAGE_SIZE as u64 / 1024);
+        seq_print!(m, "reeve-limit-system:\t{kib} KiB\n");
+    }
+    seq_print!(m, "reeve-overcommits:\t{}\n", holder.overcommits());
     seq_print!(m, "reeve-objects:\t{}\n", sums.objects);
 }

@@ -18,6 +18,7 @@ use crate::{
             BoInfo,
             BoMmap,
             BoRw,
+            FileLimit,
             LockSanity,
             Stats,
             Version, //
@@ -26,6 +27,7 @@ use crate::{
     },
     lock_order::with_context,
     tt::{
+        holder::HolderRef,
         mapping::Mapping,
         Manager, //
     }, //
@@ -50,6 +52,8 @@ pub(crate) struct Shared {
 pub(crate) struct OpenFile {
     pub(super) manager: Arc<Manager>,
     pub(super) sanity: &'static Hierarchy,
+    /// What its objects hold.
+    pub(super) holder: HolderRef,
     #[pin]
     pub(super) handles: Handles,
     /// Where its mappings are.
@@ -61,15 +65,19 @@ impl Node for OpenFile {
     type Mapped = Mapping;
 
     fn open(shared: &Shared, space: &Arc<MapSpace>) -> Result<Pin<KBox<Self>>> {
-        KBox::pin_init(
-            pin_init!(Self {
-                manager: shared.manager.clone(),
-                sanity: shared.sanity,
-                handles <- Handles::new(),
-                space: space.clone(),
-            }),
-            GFP_KERNEL,
-        )
+        with_context(|| {
+            let holder = shared.manager.open_file()?;
+            KBox::pin_init(
+                pin_init!(Self {
+                    manager: shared.manager.clone(),
+                    sanity: shared.sanity,
+                    holder,
+                    handles <- Handles::new(),
+                    space: space.clone(),
+                }),
+                GFP_KERNEL,
+            )
+        })
     }
 
     fn find(&self, first: u64, pages: u64) -> Result<Arc<Mapping>> {
@@ -81,7 +89,7 @@ impl Node for OpenFile {
     }
 
     fn show_fdinfo(&self, m: &SeqFile) {
-        with_context(|| fdinfo::show(&self.handles, m));
+        with_context(|| fdinfo::show(&self.handles, &self.holder, m));
     }
 
     fn release(self: Pin<KBox<Self>>) {
@@ -111,6 +119,7 @@ const BO_RESTORE: u32 = number::<Bo>(REEVE_NR_BO_RESTORE);
 const BO_READ: u32 = number::<BoRw>(REEVE_NR_BO_READ);
 const BO_WRITE: u32 = number::<BoRw>(REEVE_NR_BO_WRITE);
 const BO_MMAP: u32 = number::<BoMmap>(REEVE_NR_BO_MMAP);
+const FILE_LIMIT: u32 = number::<FileLimit>(REEVE_NR_FILE_LIMIT);
 const LOCK_SANITY: u32 = number::<LockSanity>(REEVE_NR_LOCK_SANITY);
 
 impl OpenFile {
@@ -132,6 +141,7 @@ impl OpenFile {
             BO_READ => self.bo_read(arg),
             BO_WRITE => self.bo_write(arg),
             BO_MMAP => call(arg, |mmap| self.bo_mmap(mmap)),
+            FILE_LIMIT => call(arg, |limit| self.file_limit(limit)),
             LOCK_SANITY => self.lock_sanity(arg),
             _ => Err(ENOTTY),
         }

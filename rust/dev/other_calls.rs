@@ -11,6 +11,7 @@ use crate::{
         params,
         uapi::{
             consts::*,
+            FileLimit,
             LockSanity,
             Stats,
             Version, //
@@ -41,7 +42,8 @@ impl OpenFile {
                 | REEVE_FEATURE_PAGE_POOL
                 | REEVE_FEATURE_BACKUP
                 | REEVE_FEATURE_SHMEM
-                | REEVE_FEATURE_MMAP,
+                | REEVE_FEATURE_MMAP
+                | REEVE_FEATURE_FILE_LIMIT,
         );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);
@@ -79,6 +81,22 @@ impl OpenFile {
         s.page_pool_size = self.manager.pool().cap();
         s.faults = statistics.faults.get();
         s.huge_faults = statistics.huge_faults.get();
+        s.file_overcommits = statistics.file_overcommits.get();
+        Ok(())
+    }
+
+    /// Who lowers the limit does not wait until it is kept.
+    pub(super) fn file_limit(&self, args: &mut FileLimit) -> Result {
+        if args.flags & !REEVE_FILE_LIMIT_SET != 0 {
+            return Err(EINVAL);
+        }
+        if args.flags & REEVE_FILE_LIMIT_SET != 0 {
+            self.holder.set_limit(args.limit);
+            params::limit_changed();
+        }
+        args.limit = self.holder.limit().unwrap_or(0);
+        args.pages_charged = self.holder.charged();
+        args.overcommits = self.holder.overcommits();
         Ok(())
     }
 

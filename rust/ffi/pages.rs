@@ -263,7 +263,7 @@ impl PageDirectory {
     }
 
     /// Bytes on the heap and in here that it takes to find the pages.
-    #[cfg(reeve_bench)]
+    #[cfg(any(reeve_bench, reeve_kunit))]
     pub(crate) fn directory_bytes(&self) -> usize {
         core::mem::size_of::<Self>() + self.blocks.heap_bytes()
     }

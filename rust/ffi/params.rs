@@ -28,6 +28,13 @@ pub(crate) fn dma32_pages_limit() -> u64 {
     unsafe { bindings::reeve_shim_param_dma32_pages_limit() as u64 }
 }
 
+/// `file_pages_limit` in pages; 0: none.
+#[inline]
+pub(crate) fn file_pages_limit() -> u64 {
+    // SAFETY: Reads a variable once; no requirements.
+    unsafe { bindings::reeve_shim_param_file_pages_limit() as u64 }
+}
+
 /// `page_pool_size` in pages; 0: the default.
 #[inline]
 pub(crate) fn page_pool_size() -> u64 {
@@ -75,11 +82,18 @@ fn saturate(pages: u64) -> usize {
     usize::try_from(pages).unwrap_or(usize::MAX)
 }
 
-/// Wants to know when somebody wrote a limit in sysfs.
+/// Wants to know when somebody set a limit.
 pub(crate) trait Watcher: Send + Sync + 'static {
-    /// A limit was written. Called in a context of its own, one call at a time; may sleep, and the
+    /// A limit was set. Called in a context of its own, one call at a time; may sleep, and the
     /// writer does not wait for it.
     fn limits_written(&self);
+}
+
+/// Tells the [`Watcher`], if there is one, that a limit is another one. Does not wait for it. May
+/// sleep.
+pub(crate) fn limit_changed() {
+    // SAFETY: We are in task context and may sleep.
+    unsafe { bindings::reeve_shim_params_look() };
 }
 
 /// Keeps a [`Watcher`] told; dropping it ends that, after a call in progress.

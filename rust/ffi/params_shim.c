@@ -43,6 +43,14 @@ void reeve_shim_params_unwatch(void)
 	cancel_work_sync(&reeve_params_work);
 }
 
+void reeve_shim_params_look(void)
+{
+	kernel_param_lock(THIS_MODULE);
+	if (reeve_watcher && !reeve_unwatching)
+		queue_work(system_dfl_wq, &reeve_params_work);
+	kernel_param_unlock(THIS_MODULE);
+}
+
 /* A limit: writing it has the watcher look, without the writer waiting for it. */
 static int reeve_limit_set(const char *value, const struct kernel_param *kp)
 {
@@ -73,6 +81,11 @@ static unsigned long dma32_pages_limit;
 module_param_cb(dma32_pages_limit, &reeve_limit_ops, &dma32_pages_limit, 0644);
 MODULE_PARM_DESC(dma32_pages_limit,
 		 "Likewise for pages of DMA32 pools (0: low memory, at most 2 GiB)");
+
+static unsigned long file_pages_limit;
+module_param_cb(file_pages_limit, &reeve_limit_ops, &file_pages_limit, 0644);
+MODULE_PARM_DESC(file_pages_limit,
+		 "Pages that the objects of one open file may hold before others of the file are swapped out (0: no limit)");
 
 static bool hard_limit;
 module_param(hard_limit, bool, 0644);
@@ -120,6 +133,11 @@ unsigned long reeve_shim_param_pages_limit(void)
 unsigned long reeve_shim_param_dma32_pages_limit(void)
 {
 	return READ_ONCE(dma32_pages_limit);
+}
+
+unsigned long reeve_shim_param_file_pages_limit(void)
+{
+	return READ_ONCE(file_pages_limit);
 }
 
 void reeve_shim_param_set_pages_limit(unsigned long pages)

@@ -114,6 +114,9 @@ void reeve_shim_param_set_page_pool_size(unsigned long pages);
  */
 int reeve_shim_params_watch(void (*fn)(void *data), void *data);
 void reeve_shim_params_unwatch(void);
+/* Has the watcher look as if a limit had been written. May sleep. */
+void reeve_shim_params_look(void);
+unsigned long reeve_shim_param_file_pages_limit(void);
 unsigned long reeve_shim_param_pages_limit(void);
 unsigned long reeve_shim_param_dma32_pages_limit(void);
 void reeve_shim_param_set_pages_limit(unsigned long pages);

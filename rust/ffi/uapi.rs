@@ -14,6 +14,7 @@ pub(crate) use bindings::{
     reeve_bo_info as BoInfo,
     reeve_bo_mmap as BoMmap,
     reeve_bo_rw as BoRw,
+    reeve_file_limit as FileLimit,
     reeve_lock_sanity as LockSanity,
     reeve_stats as Stats,
     reeve_version as Version, //
@@ -37,12 +38,14 @@ pub(crate) mod consts {
         REEVE_CACHING_UNCACHED,
         REEVE_CACHING_WRITE_COMBINED,
         REEVE_FEATURE_BACKUP,
+        REEVE_FEATURE_FILE_LIMIT,
         REEVE_FEATURE_LOCK_ORDER,
         REEVE_FEATURE_LOCK_SANITY,
         REEVE_FEATURE_MMAP,
         REEVE_FEATURE_PAGE_ACCOUNTING,
         REEVE_FEATURE_PAGE_POOL,
         REEVE_FEATURE_SHMEM,
+        REEVE_FILE_LIMIT_SET,
         REEVE_IOC_MAGIC,
         REEVE_NR_BO_BACKUP,
         REEVE_NR_BO_CREATE,
@@ -58,6 +61,7 @@ pub(crate) mod consts {
         REEVE_NR_BO_UNPIN,
         REEVE_NR_BO_UNPOPULATE,
         REEVE_NR_BO_WRITE,
+        REEVE_NR_FILE_LIMIT,
         REEVE_NR_LOCK_SANITY,
         REEVE_NR_STATS,
         REEVE_NR_VERSION, //
@@ -98,6 +102,7 @@ plain! {
     BoInfo = 88,
     BoMmap = 40,
     BoRw = 56,
+    FileLimit = 48,
     Stats = 192,
     LockSanity = 1480,
 }

@@ -12,6 +12,7 @@ pub mod accounting;
 pub mod bo_rules;
 pub mod context_table;
 pub mod doing;
+pub mod file_limit;
 pub mod held;
 mod held_checks;
 pub mod histogram;

@@ -25,6 +25,8 @@ macro_rules! own_lock_orders {
             spinlock DeviceLru,
             /// A memory node's free pages in the pool.
             spinlock PoolNode,
+            /// The list of open files, each with what its objects hold.
+            spinlock OpenFiles,
             /// The turn to look at other threads' held locks.
             turn ContextReader,
         } }

@@ -6,7 +6,9 @@
 
 use super::{
     device::Device,
+    holder::HolderRef,
     reservation::Reservation,
+    shares::Shares,
     table::Tt, //
 };
 use crate::{
@@ -52,6 +54,7 @@ pub(crate) struct Bo {
     /// What `Tt::resident_pages` said last; written with the reservation held and, while it is
     /// listed, with the lists' lock held.
     resident: Atomic<u64>,
+    shares: Shares,
     #[pin]
     reserved: Mutex<Reserved, BoReservation>,
 }
@@ -79,6 +82,12 @@ impl Bo {
     /// What it is for.
     pub(crate) fn ty(&self) -> BoType {
         self.ty
+    }
+
+    /// Whom its pages are charged to besides the books.
+    #[inline]
+    pub(super) fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// The lock that [`Reservation`] takes.
@@ -123,6 +132,7 @@ impl BoRef {
     /// Makes a buffer object of `device` with an empty TT: `size` bytes, `extra` pages behind them.
     ///
     /// `EINVAL`: a zero or overflowing size. `ENOMEM`: no memory. May sleep.
+    #[allow(dead_code, reason = "for objects of drivers, and of tests")]
     pub(crate) fn new(
         device: &Arc<Device>,
         size: u64,
@@ -131,15 +141,40 @@ impl BoRef {
         creation: Creation,
     ) -> Result<Self> {
         let tt = Tt::new(size, extra, creation)?;
-        Self::with_tt(device, size, ty, Some(tt))
+        Self::make(device, size, ty, Some(tt), Shares::new(None))
+    }
+
+    /// Makes one that belongs to an open file. Otherwise as [`BoRef::new`].
+    pub(crate) fn of_file(
+        holder: &HolderRef,
+        device: &Arc<Device>,
+        size: u64,
+        extra: u64,
+        ty: BoType,
+        creation: Creation,
+    ) -> Result<Self> {
+        let tt = Tt::new(size, extra, creation)?;
+        let shares = Shares::new(Some(holder.shared().clone()));
+        Self::make(device, size, ty, Some(tt), shares)
     }
 
     /// Makes a buffer object with or without a TT. `ENOMEM`. May sleep.
+    #[cfg(reeve_kunit)]
     pub(super) fn with_tt(
         device: &Arc<Device>,
         size: u64,
         ty: BoType,
         tt: Option<Tt>,
+    ) -> Result<Self> {
+        Self::make(device, size, ty, tt, Shares::new(None))
+    }
+
+    fn make(
+        device: &Arc<Device>,
+        size: u64,
+        ty: BoType,
+        tt: Option<Tt>,
+        shares: Shares,
     ) -> Result<Self> {
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
@@ -149,6 +184,7 @@ impl BoRef {
                 users: Atomic::new(1),
                 turn: Atomic::new(0),
                 resident: Atomic::new(0),
+                shares,
                 reserved <- Mutex::new(Reserved { tt, pins: 0 }),
             }? Error)),
             GFP_KERNEL,

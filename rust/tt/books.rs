@@ -75,8 +75,10 @@ pub(crate) struct Statistics {
     pub(crate) restores: Event,
     /// Pages backed up.
     pub(crate) backed_up_pages: Event,
-    /// Populates that went on over a limit.
+    /// Populates that went on over a limit of the module.
     pub(crate) overcommits: Event,
+    /// Populates that went on over the limit of an open file.
+    pub(crate) file_overcommits: Event,
     /// Populates refused because they would have gone over a limit that is hard.
     pub(crate) refusals: Event,
     /// Calls of the objects' shrinker by the kernel's background reclaim.
@@ -125,6 +127,7 @@ impl Books {
                 restores: Event::new(),
                 backed_up_pages: Event::new(),
                 overcommits: Event::new(),
+                file_overcommits: Event::new(),
                 refusals: Event::new(),
                 background_scans: Event::new(),
                 direct_scans: Event::new(),

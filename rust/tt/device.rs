@@ -8,7 +8,8 @@ use super::{
     bo::Bo,
     books::Books,
     pool::Pool,
-    reservation::Reservation, //
+    reservation::Reservation,
+    whose::Whose, //
 };
 use crate::{
     ffi::member_list::{
@@ -207,17 +208,18 @@ impl Device {
             .sum()
     }
 
-    /// Swaps out the least recently used buffer object that can be; answers the pages freed, 0:
-    /// there is none.
+    /// Swaps out the least recently used buffer object that can be, of those asked for; answers the
+    /// pages freed, 0: there is none.
     ///
     /// Objects that somebody has reserved are passed over. One whose swapout fails keeps its
     /// place, and the walk ends with its errno. The cost does not depend on how many objects there
-    /// are, only on how many are busy. May sleep; the caller holds at most reservations.
-    pub(crate) fn swap_out_one(&self) -> Result<u64> {
+    /// are, only on how many are busy and, unless anybody's are asked for, on how many of
+    /// others were used before it. May sleep; the caller holds at most reservations.
+    pub(crate) fn swap_out_one(&self, whose: Whose<'_>) -> Result<u64> {
         let mut after = 0;
         let mut until = None;
         loop {
-            let found = self.next_evictable(after, &mut until);
+            let found = self.next_evictable(whose, after, &mut until);
             let Some((turn, bo)) = found else {
                 return Ok(0);
             };
@@ -238,7 +240,7 @@ impl Device {
     pub(super) fn swap_out_all(&self) -> (u64, Result) {
         let (mut freed, mut result) = (0, Ok(()));
         let (mut after, mut until) = (0, None);
-        while let Some((turn, bo)) = self.next_evictable(after, &mut until) {
+        while let Some((turn, bo)) = self.next_evictable(Whose::Anybodys, after, &mut until) {
             after = turn;
             let mut reservation = Reservation::take(&bo);
             // It may have been pinned or emptied since it was found.
@@ -272,7 +274,7 @@ impl Device {
         let mut after = 0;
         let mut until = None;
         while freed < pages {
-            let Some((turn, bo)) = self.next_evictable(after, &mut until) else {
+            let Some((turn, bo)) = self.next_evictable(Whose::Anybodys, after, &mut until) else {
                 break;
             };
             after = turn;
@@ -285,16 +287,19 @@ impl Device {
         freed
     }
 
-    /// The first buffer object with a turn after `after` but before `until`, which is set to the
-    /// next turn to be given out if it is none: so a walk ends though others take turns.
+    /// The first buffer object of those asked for with a turn after `after` but before `until`,
+    /// which is set to the next turn to be given out if it is none: so a walk ends though others
+    /// take turns.
     fn next_evictable(
         &self,
+        whose: Whose<'_>,
         after: u64,
         until: &mut Option<u64>,
     ) -> Option<(u64, Arc<Linked<Bo>>)> {
         let lists = self.lists.lock();
         let until = *until.get_or_insert(lists.next_turn);
-        let bo = lists.evictable.iter().find(|bo| bo.turn() > after)?;
+        let mut rest = lists.evictable.iter();
+        let bo = rest.find(|bo| bo.turn() > after && whose.includes(bo))?;
         let turn = bo.turn();
         (turn < until).then(|| (turn, Arc::from(bo)))
     }

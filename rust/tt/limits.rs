@@ -78,6 +78,8 @@ pub(crate) enum Limits {
         pages: Atomic<u64>,
         /// Whether it is hard.
         hard: Atomic<bool>,
+        /// Of an open file that has none of its own, in pages; 0: none.
+        file: Atomic<u64>,
     },
 }
 
@@ -102,6 +104,7 @@ impl Limits {
         Self::Own {
             pages: Atomic::new(pages),
             hard: Atomic::new(false),
+            file: Atomic::new(0),
         }
     }
 
@@ -118,6 +121,24 @@ impl Limits {
     pub(crate) fn set_hard(&self, is_hard: bool) {
         if let Self::Own { hard, .. } = self {
             hard.store(is_hard, Relaxed);
+        }
+    }
+
+    /// Changes a test's limit for open files.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn set_file(&self, limit: u64) {
+        if let Self::Own { file, .. } = self {
+            file.store(limit, Relaxed);
+        }
+    }
+
+    /// The limit of an open file that has none of its own, in pages; 0: none.
+    #[inline]
+    pub(crate) fn of_a_file(&self) -> u64 {
+        match self {
+            Self::Parameters(_) => params::file_pages_limit(),
+            #[cfg(reeve_kunit)]
+            Self::Own { file, .. } => file.load(Relaxed),
         }
     }
 

@@ -8,12 +8,17 @@ use super::{
     books::Books,
     device::Device,
     hibernation,
+    holder::{
+        HolderRef,
+        Holders, //
+    },
     limits::{
         Limits,
         PoolCap, //
     },
     pool::Pool,
-    table::Reclaim, //
+    table::Reclaim,
+    whose::Whose, //
 };
 use crate::{
     ffi::{
@@ -51,6 +56,9 @@ pub(crate) struct Manager {
     /// Whose turn it is to swap something out.
     #[pin]
     turns: Mutex<Rotation, DeviceList>,
+    /// The open files.
+    #[pin]
+    holders: Holders,
 }
 
 impl Manager {
@@ -77,6 +85,7 @@ impl Manager {
                 devices,
                 hibernation: hibernation::Statistics::new(),
                 turns <- Mutex::new(turns),
+                holders <- Holders::new(),
             }),
             GFP_KERNEL,
         )
@@ -97,14 +106,40 @@ impl Manager {
         &self.devices
     }
 
+    /// The open files.
+    pub(super) fn holders(&self) -> &Holders {
+        &self.holders
+    }
+
+    /// Makes a place for what the objects of an open file hold. `ENOMEM`. May sleep.
+    pub(crate) fn open_file(self: &Arc<Self>) -> Result<HolderRef> {
+        Ok(HolderRef {
+            holder: self.holders.add(&self.books)?,
+            manager: self.clone(),
+        })
+    }
+
+    /// Open files.
+    pub(crate) fn open_files(&self) -> u64 {
+        self.holders.count()
+    }
+
     /// Swaps out one buffer object and answers the pages freed; 0: nothing is left.
     ///
-    /// The pool is drained first. Devices are asked in turn; the one that gave pages is asked last next time. A device that
-    /// fails doesn't keep others from being asked; if none gives pages, its errno is the answer.
-    /// `EINTR`: a fatal signal arrived. May sleep; the caller holds at most reservations.
+    /// The pool is drained first. Errors as [`Manager::swap_out_one_of`]. May sleep; the caller
+    /// holds at most reservations.
     pub(crate) fn swap_out_one(&self) -> Result<u64> {
         // What nobody uses goes first.
         self.pool.drain();
+        self.swap_out_one_of(Whose::Anybodys)
+    }
+
+    /// Swaps out one buffer object of those asked for, and nothing of the pool.
+    ///
+    /// Devices are asked in turn; the one that gave pages is asked last next time. A device that
+    /// fails doesn't keep others from being asked; if none gives pages, its errno is the answer.
+    /// `EINTR`: a fatal signal arrived. May sleep; the caller holds at most reservations.
+    fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64> {
         // The lock is not held while a device is at it, which may take long.
         let turns = *self.turns.lock();
         let mut answer = Ok(0);
@@ -112,10 +147,12 @@ impl Manager {
             let Some(device) = self.devices.get(index) else {
                 continue;
             };
-            match device.swap_out_one() {
+            match device.swap_out_one(whose) {
                 Ok(0) => {}
                 Ok(pages) => {
-                    self.turns.lock().move_to_tail(index);
+                    if matches!(whose, Whose::Anybodys) {
+                        self.turns.lock().move_to_tail(index);
+                    }
                     return Ok(pages);
                 }
                 Err(EINTR) => return Err(EINTR),
@@ -174,11 +211,23 @@ impl Watcher for Manager {
         while self.books.settled_over_limit() && matches!(self.swap_out_one(), Ok(1..)) {
             task::cond_resched();
         }
+        let mut after = 0;
+        while let Some((number, holder)) = self.holders.next_over(after) {
+            match self.swap_out_one_of(Whose::Files(&holder)) {
+                Ok(1..) => task::cond_resched(),
+                // It has no more to give.
+                _ => after = number,
+            }
+        }
     }
 }
 
 impl Reclaim for Manager {
     fn swap_out_one(&self) -> Result<u64> {
         self.swap_out_one()
+    }
+
+    fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64> {
+        self.swap_out_one_of(whose)
     }
 }

@@ -162,7 +162,13 @@ impl<'a> Reservation<'a> {
         let device = bo.device();
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
-        let gained = timing::populate(bo, tt, |tt| tt.populate(device, reclaim, true))?;
+        let gained = timing::populate(bo, tt, |tt| {
+            let wanted = || tt.to_be_charged();
+            let claim = bo.shares().claim(device.books(), wanted, reclaim)?;
+            let gained = tt.populate(device, reclaim, true)?;
+            claim.keep();
+            Ok(gained)
+        })?;
         let charged = tt.charged_pages();
         if listed {
             device.resize(self.bo, charged);
@@ -191,10 +197,12 @@ impl<'a> Reservation<'a> {
             return 0;
         };
         device.delist(self.bo, tt.charged_pages());
-        timing::unpopulate(self.bo, || match tt.state() {
+        let lost = timing::unpopulate(self.bo, || match tt.state() {
             State::Populated => tt.unpopulate(device),
             _ => tt.purge(device),
-        })
+        });
+        self.bo.shares().reduce_to(0);
+        lost
     }
 
     /// Moves the content to swap storage, if it is populated; answers the pages freed.
@@ -218,7 +226,9 @@ impl<'a> Reservation<'a> {
             return Ok(0);
         };
         self.bo.device().delist(self.bo, tt.charged_pages());
-        Ok(tt.let_go(saved, books))
+        let freed = tt.let_go(saved, books);
+        self.bo.shares().reduce_to(0);
+        Ok(freed)
     }
 
     /// Moves the object out of memory for global swapout: what is partly backed up goes the same
@@ -277,6 +287,7 @@ impl<'a> Reservation<'a> {
                 device.resize(self.bo, left);
             }
             tt.uncharge_moved();
+            self.bo.shares().reduce_to(left);
         }
         Ok(moved)
     }
@@ -302,7 +313,9 @@ impl<'a> Reservation<'a> {
         let device = self.bo.device();
         let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
         device.delist(self.bo, tt.charged_pages());
-        Ok(timing::unpopulate(self.bo, || tt.purge(device)))
+        let lost = timing::unpopulate(self.bo, || tt.purge(device));
+        self.bo.shares().reduce_to(0);
+        Ok(lost)
     }
 
     /// Keeps the object in memory until as many [`Reservation::unpin`].

@@ -43,7 +43,7 @@ impl<T: Copy> SmallList<T> {
     }
 
     /// Bytes it takes on the heap.
-    #[cfg(reeve_bench)]
+    #[cfg(any(reeve_bench, reeve_kunit))]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.heap.capacity() * core::mem::size_of::<T>()
     }

@@ -13,7 +13,8 @@ use super::{
     device::Device,
     pool::Pool,
     source,
-    timing, //
+    timing,
+    whose::Whose, //
 };
 use crate::{
     ffi::{
@@ -63,6 +64,9 @@ pub(crate) trait Reclaim {
     ///
     /// May sleep; the caller holds at most reservations.
     fn swap_out_one(&self) -> Result<u64>;
+
+    /// The same, of those asked for only.
+    fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64>;
 }
 
 /// The pages behind a buffer object, or where its content is.
@@ -195,6 +199,16 @@ impl Tt {
     #[cfg(reeve_bench)]
     pub(super) fn directory_bytes(&self) -> usize {
         self.pages.directory_bytes()
+    }
+
+    /// Pages it would be charged for if it was populated, in all and more than now. None of what
+    /// can't succeed.
+    #[inline]
+    pub(super) fn to_be_charged(&self) -> (u64, u64) {
+        if self.creation.external || self.num_pages > total_ram() {
+            return (0, 0);
+        }
+        (self.num_pages, self.num_pages - self.resident_pages())
     }
 
     /// The page `index`, while it is populated.

@@ -22,6 +22,7 @@ macro_rules! expect {
 }
 
 mod backup;
+mod files;
 mod global;
 mod hibernation;
 mod objects;

@@ -31,7 +31,7 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 4
+#define REEVE_ABI_MINOR 5
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
@@ -41,6 +41,7 @@
 #define REEVE_FEATURE_BACKUP		(1ULL << 4) /* since 1.2: BACKUP, EXTERNAL_MAPPABLE */
 #define REEVE_FEATURE_SHMEM		(1ULL << 5) /* since 1.3: CREATE_SHMEM */
 #define REEVE_FEATURE_MMAP		(1ULL << 6) /* since 1.4: objects can be mapped */
+#define REEVE_FEATURE_FILE_LIMIT	(1ULL << 7) /* since 1.5: FILE_LIMIT */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -244,6 +245,8 @@ struct reeve_bo_mmap {
  * @backed_up_pages: out: pages backed up, ever (since 1.2)
  * @faults: out: page faults of mappings that mapped pages (since 1.4)
  * @huge_faults: out: of these, that mapped a large block at once (since 1.4)
+ * @file_overcommits: out: populates that went on over the limit of their open
+ *                    file; not in @overcommits unless it was over both (since 1.5)
  * @reserved: must be 0
  */
 struct reeve_stats {
@@ -266,7 +269,38 @@ struct reeve_stats {
 	__u64 backed_up_pages;
 	__u64 faults;
 	__u64 huge_faults;
-	__u64 reserved[5];
+	__u64 file_overcommits;
+	__u64 reserved[4];
+};
+
+/* struct reeve_file_limit::flags */
+#define REEVE_FILE_LIMIT_SET	(1U << 0) /* set the limit; else only look */
+
+/**
+ * struct reeve_file_limit - REEVE_IOC_FILE_LIMIT: what this open file's objects
+ *                           may have charged (since 1.5)
+ * @flags: in: REEVE_FILE_LIMIT_* bits
+ * @pad: must be 0
+ * @limit: in: with SET: pages, 0: the module parameter file_pages_limit is to
+ *         hold; else ignored. out: the limit in force, 0: none
+ * @pages_charged: out: pages that its objects have added to the counters, with
+ *                 those that are being populated
+ * @overcommits: out: populates that went on over the limit
+ * @reserved: must be 0
+ *
+ * A populate that would go over the limit first has the file's own objects
+ * swapped out, least recently used first. When none is left it goes on, which
+ * is counted, or with the module parameter hard_limit fails with ENOMEM. Other
+ * files' objects are not touched. A limit below what is charged has objects
+ * swapped out in the background; the call does not wait for it.
+ */
+struct reeve_file_limit {
+	__u32 flags;
+	__u32 pad;
+	__u64 limit;
+	__u64 pages_charged;
+	__u64 overcommits;
+	__u64 reserved[2];
 };
 
 #define REEVE_LOCK_SANITY_CASES 20
@@ -331,6 +365,7 @@ struct reeve_lock_sanity {
 #define REEVE_NR_BO_BACKUP      0x1b
 #define REEVE_NR_BO_RESTORE     0x1c
 #define REEVE_NR_BO_MMAP        0x1d
+#define REEVE_NR_FILE_LIMIT     0x1e
 #define REEVE_NR_LOCK_SANITY    0x30
 
 #define REEVE_IOC_VERSION	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_VERSION, struct reeve_version)
@@ -350,6 +385,7 @@ struct reeve_lock_sanity {
 #define REEVE_IOC_BO_BACKUP	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_BACKUP, struct reeve_bo)
 #define REEVE_IOC_BO_RESTORE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_RESTORE, struct reeve_bo)
 #define REEVE_IOC_BO_MMAP	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_MMAP, struct reeve_bo_mmap)
+#define REEVE_IOC_FILE_LIMIT	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_FILE_LIMIT, struct reeve_file_limit)
 
 /* 0x20..0x2f: the dirty log's, in a later version. */
 

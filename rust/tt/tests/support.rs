@@ -19,7 +19,8 @@ use crate::{
             PoolCap, //
         },
         manager::Manager,
-        table::Reclaim, //
+        table::Reclaim,
+        whose::Whose, //
     }, //
 };
 use kernel::{
@@ -160,5 +161,9 @@ impl Reclaim for Scripted {
     fn swap_out_one(&self) -> Result<u64> {
         self.asked.add(1u64, Relaxed);
         self.answer
+    }
+
+    fn swap_out_one_of(&self, _: Whose<'_>) -> Result<u64> {
+        self.swap_out_one()
     }
 }

@@ -12,6 +12,7 @@ mod debugfs;
 mod devices;
 mod faults;
 mod fdinfo;
+mod file_limit;
 mod fresh;
 mod handles;
 mod hard;
@@ -70,6 +71,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         sleep::TESTS,
         limits::TESTS,
         hard::TESTS,
+        file_limit::TESTS,
         fdinfo::TESTS,
         debugfs::TESTS,
         latency::TESTS,

@@ -85,6 +85,8 @@ pub(crate) enum Action {
     Bo(BoCommand),
     /// Swap out one buffer object per round through debugfs tt_shrink
     Shrink(ShrinkArgs),
+    /// Show or set what the objects of this open file may have charged
+    Limit(LimitArgs),
     /// Show the module's counters and limits
     Stat(JsonArgs),
     /// Show the module's version, ABI and features
@@ -114,6 +116,17 @@ pub(crate) struct ShrinkArgs {
     /// Go on until nothing is left.
     #[arg(long)]
     pub(crate) all: bool,
+}
+
+/// What the open file's limit is to be.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct LimitArgs {
+    /// Pages; 0: the module parameter file_pages_limit is to hold. Without it, nothing is set.
+    #[arg(value_name = "PAGES")]
+    pub(crate) pages: Option<u64>,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Where a batch comes from.

@@ -9,6 +9,7 @@ mod bo;
 mod cli;
 mod error;
 mod latency;
+mod limit;
 mod line;
 mod locks;
 mod report;
@@ -74,6 +75,7 @@ fn act(session: &mut Session, action: &Action, out: &mut dyn Write) -> Result<()
         Action::LockSanity(args) => sanity::run(session, args, out),
         Action::Bo(command) => bo::run(session, command, out),
         Action::Shrink(args) => shrink::run(args, out),
+        Action::Limit(args) => limit::run(session, args, out),
         Action::Stat(args) => stat::stat(session, args, out),
         Action::Version(args) => stat::version(session, args, out),
     }

@@ -12,6 +12,7 @@ use reeve_uapi::knobs;
 use reeve_uapi::sys::reeve_stats;
 use reeve_uapi::sys::reeve_version;
 use reeve_uapi::sys::REEVE_FEATURE_BACKUP;
+use reeve_uapi::sys::REEVE_FEATURE_FILE_LIMIT;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
 use reeve_uapi::sys::REEVE_FEATURE_MMAP;
@@ -49,6 +50,7 @@ pub(crate) struct Stats {
     pub(crate) backups: u64,
     pub(crate) restores: u64,
     pub(crate) backed_up_pages: u64,
+    pub(crate) file_overcommits: u64,
 }
 
 impl From<reeve_stats> for Stats {
@@ -71,13 +73,14 @@ impl From<reeve_stats> for Stats {
             backups: raw.backups,
             restores: raw.restores,
             backed_up_pages: raw.backed_up_pages,
+            file_overcommits: raw.file_overcommits,
         }
     }
 }
 
 impl Stats {
     /// Name, value, and whether the value counts pages.
-    fn lines(&self) -> [(&'static str, u64, bool); 17] {
+    fn lines(&self) -> [(&'static str, u64, bool); 18] {
         [
             ("pages_allocated", self.pages_allocated, true),
             ("dma32_pages_allocated", self.dma32_pages_allocated, true),
@@ -96,6 +99,7 @@ impl Stats {
             ("backups", self.backups, false),
             ("restores", self.restores, false),
             ("backed_up_pages", self.backed_up_pages, true),
+            ("file_overcommits", self.file_overcommits, false),
         ]
     }
 }
@@ -202,6 +206,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_BACKUP, "backup"),
         (REEVE_FEATURE_SHMEM, "shmem"),
         (REEVE_FEATURE_MMAP, "mmap"),
+        (REEVE_FEATURE_FILE_LIMIT, "file_limit"),
     ]
     .into_iter()
     .filter(|(bit, _)| version.features & u64::from(*bit) != 0)

@@ -316,6 +316,24 @@ impl Device {
         Mapping::new(self, place.offset, length, Protection::ReadWrite)
     }
 
+    /// The limit in force on what this open file's objects may have charged, and what they have.
+    pub fn file_limit(&self) -> io::Result<sys::reeve_file_limit> {
+        let mut arg = sys::reeve_file_limit::default();
+        self.raw().file_limit(&mut arg)?;
+        Ok(arg)
+    }
+
+    /// Sets that limit, in pages; 0: the module's is to hold. Answers as [`Device::file_limit`].
+    pub fn set_file_limit(&self, pages: u64) -> io::Result<sys::reeve_file_limit> {
+        let mut arg = sys::reeve_file_limit {
+            flags: sys::REEVE_FILE_LIMIT_SET,
+            limit: pages,
+            ..Default::default()
+        };
+        self.raw().file_limit(&mut arg)?;
+        Ok(arg)
+    }
+
     /// Runs the lock sanity suite.
     pub fn lock_sanity(&self) -> io::Result<sys::reeve_lock_sanity> {
         let mut arg = sys::reeve_lock_sanity::default();

@@ -53,7 +53,10 @@ layout! {
         buffer_objects @ 32, populates @ 40, unpopulates @ 48, swapouts @ 56, swapins @ 64,
         swapped_pages @ 72, overcommits @ 80, lock_violations @ 88, pool_pages @ 96,
         page_pool_size @ 104, backups @ 112, restores @ 120, backed_up_pages @ 128,
-        faults @ 136, huge_faults @ 144, reserved @ 152,
+        faults @ 136, huge_faults @ 144, file_overcommits @ 152, reserved @ 160,
+    }
+    reeve_file_limit: 48 {
+        flags @ 0, pad @ 4, limit @ 8, pages_charged @ 16, overcommits @ 24, reserved @ 32,
     }
     reeve_lock_sanity_case: 72 {
         name @ 0, status @ 64, line @ 68,

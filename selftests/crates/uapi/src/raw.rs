@@ -61,6 +61,7 @@ mod nr {
         bo_read: REEVE_NR_BO_READ(reeve_bo_rw) = 0xc038_e719;
         bo_write: REEVE_NR_BO_WRITE(reeve_bo_rw) = 0xc038_e71a;
         bo_mmap: REEVE_NR_BO_MMAP(reeve_bo_mmap) = 0xc028_e71d;
+        file_limit: REEVE_NR_FILE_LIMIT(reeve_file_limit) = 0xc030_e71e;
         lock_sanity: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
     }
 }
@@ -112,6 +113,8 @@ impl<'fd> Raw<'fd> {
         bo_next(reeve_bo_info);
         /// `REEVE_IOC_BO_MMAP`.
         bo_mmap(reeve_bo_mmap);
+        /// `REEVE_IOC_FILE_LIMIT`.
+        file_limit(reeve_file_limit);
         /// `REEVE_IOC_LOCK_SANITY`.
         lock_sanity(reeve_lock_sanity);
     }

@@ -36,7 +36,7 @@ cases!("arguments";
 );
 
 /// Number and argument size of every call.
-const CALLS: [(u32, usize); 16] = [
+const CALLS: [(u32, usize); 17] = [
     (sys::REEVE_NR_VERSION, size_of::<sys::reeve_version>()),
     (sys::REEVE_NR_STATS, size_of::<sys::reeve_stats>()),
     (sys::REEVE_NR_BO_CREATE, size_of::<sys::reeve_bo_create>()),
@@ -52,6 +52,7 @@ const CALLS: [(u32, usize); 16] = [
     (sys::REEVE_NR_BO_RESTORE, size_of::<sys::reeve_bo>()),
     (sys::REEVE_NR_BO_READ, size_of::<sys::reeve_bo_rw>()),
     (sys::REEVE_NR_BO_WRITE, size_of::<sys::reeve_bo_rw>()),
+    (sys::REEVE_NR_FILE_LIMIT, size_of::<sys::reeve_file_limit>()),
     (
         sys::REEVE_NR_LOCK_SANITY,
         size_of::<sys::reeve_lock_sanity>(),

@@ -35,7 +35,7 @@ fn start_at_nothing() -> Outcome {
     check_eq!(stats.pages_allocated, 0);
     check_eq!(stats.dma32_pages_allocated, 0);
     check_eq!(stats.buffer_objects, 0);
-    check_eq!(stats.reserved, [0; 5]);
+    check_eq!(stats.reserved, [0; 4]);
     Ok(())
 }
 

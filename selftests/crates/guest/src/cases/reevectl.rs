@@ -33,6 +33,7 @@ cases!("reevectl";
     batches_share_a_file,
     batches_name_the_line,
     shrink_until_nothing_is_left,
+    limits_of_a_file,
     errors_are_explained,
     exit_codes,
 );
@@ -225,6 +226,26 @@ fn shrink_until_nothing_is_left() -> Outcome {
             "total: 7 pages"
         ]
     );
+    Ok(())
+}
+
+fn limits_of_a_file() -> Outcome {
+    let input = "limit\nlimit 300\nbo create --size 1M\nbo populate last\n\
+                 bo create --size 512K\nbo populate last\nbo info 1\nlimit --json\n";
+    let run = reevectl_with("batch", input)?;
+    check_eq!(run.code, Some(0), "{}", run.err);
+    check!(run.out.starts_with("limit           none\n"), "{}", run.out);
+    for shown in [
+        "limit           300 (1.2 MiB)",
+        "flags           swapped",
+        "\"limit\": 300",
+        "\"pages_charged\": 128",
+        "\"overcommits\": 0",
+    ] {
+        check!(run.out.contains(shown), "{shown}: {}", run.out);
+    }
+    let run = reevectl("limit many")?;
+    check_eq!(run.code, Some(2));
     Ok(())
 }
 
