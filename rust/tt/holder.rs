@@ -14,7 +14,8 @@ use crate::{
     },
     lock_order::{
         declared::OpenFiles,
-        typed::SpinLock, //
+        typed::SpinLock,
+        with_context, //
     },
     pure::file_limit::{
         self,
@@ -204,6 +205,7 @@ impl Deref for HolderRef {
 
 impl Drop for HolderRef {
     fn drop(&mut self) {
-        self.manager.holders().remove(&self.holder);
+        // An open that fails half-way drops it outside of any.
+        with_context(|| self.manager.holders().remove(&self.holder));
     }
 }
