@@ -8,10 +8,13 @@
 pub(crate) mod block;
 pub(crate) mod block_stack;
 pub(crate) mod caching;
+pub(crate) mod confidential;
 pub(crate) mod context;
 pub(crate) mod counters;
 pub(crate) mod debugfs;
+pub(crate) mod dma;
 pub(crate) mod hierarchy;
+pub(crate) mod kmap;
 mod lock_order;
 pub(crate) mod member_list;
 pub(crate) mod node;

@@ -9,6 +9,7 @@
 //! - [`table`]: the TT, that is the pages behind an object and where its content is.
 //! - [`holder`] and [`shares`]: whom an object's pages are charged to, and [`whose`] objects make
 //!   room for it.
+//! - [`kmap`]: going over its pages, each mapped for the kernel while it is used.
 //! - [`mapping`]: its pages in the memory of user processes.
 //! - [`source`] and [`pool`]: where its pages come from and go to.
 //! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
@@ -26,6 +27,7 @@ pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod hibernation;
 pub(crate) mod holder;
+pub(crate) mod kmap;
 pub(crate) mod limits;
 pub(crate) mod manager;
 pub(crate) mod mapping;

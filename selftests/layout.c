@@ -70,6 +70,14 @@ OFFSET(reeve_bo_mmap, offset, 8);
 OFFSET(reeve_bo_mmap, length, 16);
 OFFSET(reeve_bo_mmap, reserved, 24);
 
+SIZE(reeve_bo_dma_address, 48);
+OFFSET(reeve_bo_dma_address, handle, 0);
+OFFSET(reeve_bo_dma_address, flags, 4);
+OFFSET(reeve_bo_dma_address, page, 8);
+OFFSET(reeve_bo_dma_address, address, 16);
+OFFSET(reeve_bo_dma_address, pages, 24);
+OFFSET(reeve_bo_dma_address, reserved, 32);
+
 SIZE(reeve_stats, 192);
 OFFSET(reeve_stats, pages_allocated, 0);
 OFFSET(reeve_stats, dma32_pages_allocated, 8);
@@ -130,4 +138,5 @@ REQUEST(REEVE_IOC_BO_READ, 0xc038e719u);
 REQUEST(REEVE_IOC_BO_WRITE, 0xc038e71au);
 REQUEST(REEVE_IOC_BO_MMAP, 0xc028e71du);
 REQUEST(REEVE_IOC_FILE_LIMIT, 0xc030e71eu);
+REQUEST(REEVE_IOC_BO_DMA_ADDRESS, 0xc030e71fu);
 REQUEST(REEVE_IOC_LOCK_SANITY, 0xc5c8e730u);

@@ -5,6 +5,7 @@
 use crate::ffi::uapi::{
     Bo,
     BoCreate,
+    BoDmaAddress,
     BoInfo,
     BoMmap,
     BoRw,
@@ -61,6 +62,12 @@ impl Argument for BoInfo {
 }
 
 impl Argument for BoMmap {
+    fn reserved_are_zero(&self) -> bool {
+        self.reserved == [0; 2] && self.flags == 0
+    }
+}
+
+impl Argument for BoDmaAddress {
     fn reserved_are_zero(&self) -> bool {
         self.reserved == [0; 2] && self.flags == 0
     }

@@ -16,6 +16,7 @@ use crate::{
             consts::*,
             Bo,
             BoCreate,
+            BoDmaAddress,
             BoInfo,
             BoRw, //
         },
@@ -69,7 +70,8 @@ impl OpenFile {
         const FLAGS: u32 = REEVE_BO_CREATE_ZERO_ALLOC
             | REEVE_BO_CREATE_DMA32
             | REEVE_BO_CREATE_EXTERNAL_MAPPABLE
-            | REEVE_BO_CREATE_SHMEM;
+            | REEVE_BO_CREATE_SHMEM
+            | REEVE_BO_CREATE_DMA_ADDRESSES;
         if args.flags & !FLAGS != 0 {
             return Err(EINVAL);
         }
@@ -88,6 +90,9 @@ impl OpenFile {
         creation = creation.of_kind(kind).ok_or(EINVAL)?;
         if args.flags & REEVE_BO_CREATE_SHMEM != 0 {
             creation = creation.on_shmem().ok_or(EINVAL)?;
+        }
+        if args.flags & REEVE_BO_CREATE_DMA_ADDRESSES != 0 {
+            creation = creation.with_dma();
         }
         // A bad size is a bad field, so it is refused before a bad device is looked up.
         let extra = args.extra_pages.into();
@@ -208,6 +213,14 @@ impl OpenFile {
         let (handle, bo) = self.handles.next(info.handle)?;
         info.handle = handle;
         fill_info(info, &bo);
+        Ok(())
+    }
+
+    pub(super) fn bo_dma_address(&self, args: &mut BoDmaAddress) -> Result {
+        let bo = self.handles.get(args.handle)?;
+        let place = bo.reserve().dma_address(args.page)?;
+        args.address = place.address;
+        args.pages = place.pages;
         Ok(())
     }
 

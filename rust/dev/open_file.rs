@@ -15,6 +15,7 @@ use crate::{
             consts::*,
             Bo,
             BoCreate,
+            BoDmaAddress,
             BoInfo,
             BoMmap,
             BoRw,
@@ -120,6 +121,7 @@ const BO_READ: u32 = number::<BoRw>(REEVE_NR_BO_READ);
 const BO_WRITE: u32 = number::<BoRw>(REEVE_NR_BO_WRITE);
 const BO_MMAP: u32 = number::<BoMmap>(REEVE_NR_BO_MMAP);
 const FILE_LIMIT: u32 = number::<FileLimit>(REEVE_NR_FILE_LIMIT);
+const BO_DMA_ADDRESS: u32 = number::<BoDmaAddress>(REEVE_NR_BO_DMA_ADDRESS);
 const LOCK_SANITY: u32 = number::<LockSanity>(REEVE_NR_LOCK_SANITY);
 
 impl OpenFile {
@@ -142,6 +144,7 @@ impl OpenFile {
             BO_WRITE => self.bo_write(arg),
             BO_MMAP => call(arg, |mmap| self.bo_mmap(mmap)),
             FILE_LIMIT => call(arg, |limit| self.file_limit(limit)),
+            BO_DMA_ADDRESS => call(arg, |at| self.bo_dma_address(at)),
             LOCK_SANITY => self.lock_sanity(arg),
             _ => Err(ENOTTY),
         }

@@ -43,7 +43,8 @@ impl OpenFile {
                 | REEVE_FEATURE_BACKUP
                 | REEVE_FEATURE_SHMEM
                 | REEVE_FEATURE_MMAP
-                | REEVE_FEATURE_FILE_LIMIT,
+                | REEVE_FEATURE_FILE_LIMIT
+                | REEVE_FEATURE_DMA_ADDRESSES,
         );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);

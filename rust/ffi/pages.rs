@@ -15,6 +15,16 @@ use super::{
         Batch,
         Freer, //
     },
+    confidential,
+    dma::{
+        self,
+        DmaAddresses,
+        DmaDevice, //
+    },
+    kmap::{
+        with_mapped,
+        Protection, //
+    },
     task,
     vma, //
 };
@@ -38,7 +48,8 @@ use core::{
 use kernel::{
     bindings,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// Blocks freed between two looks at the scheduler.
@@ -78,16 +89,19 @@ pub(crate) fn local_node() -> usize {
 /// `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`], is
 /// of the order that `layout` has for it, and is owned by this directory and in no other entry. The
 /// first `settled` entries are of kind `kind`, the others are of the same memory but cached. The
+/// first `shared` entries are shared with the machine that a confidential guest runs on. The
 /// pages of `torn` come after those of the blocks. User mappings are nowhere but at `mapped`, and of pages of
-/// blocks only.
+/// blocks only; so are the pages that `dma` has mapped.
 pub(crate) struct PageDirectory {
     layout: Layout,
     blocks: SmallList<First>,
     settled: usize,
+    shared: usize,
     kind: PageKind,
     /// What is left of a block that lost pages at its end.
     torn: Option<Torn>,
     mapped: vma::Mappings,
+    dma: Option<KBox<DmaAddresses>>,
 }
 
 /// The first page of a block; null in unused entries only.
@@ -109,9 +123,11 @@ impl PageDirectory {
             layout: Layout::new(),
             blocks: SmallList::new(First(core::ptr::null_mut())),
             settled: 0,
+            shared: 0,
             kind,
             torn: None,
             mapped: vma::Mappings::none(),
+            dma: None,
         }
     }
 
@@ -143,10 +159,12 @@ impl PageDirectory {
         Ok(())
     }
 
-    /// Takes the last block off, if there is one. May sleep if it is mapped.
+    /// Takes the last block off. `None`: there is none; or it was shared, stays so, and is lost. May
+    /// sleep if it is mapped or shared.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Block> {
         self.mapped.remove();
+        self.dma = None;
         let first = NonNull::new(self.blocks.pop()?.0)?;
         let order = self.layout.pop()?;
         let mut kind = self.kind;
@@ -154,6 +172,13 @@ impl PageDirectory {
             self.settled = self.layout.blocks();
         } else {
             kind.caching = Caching::Cached;
+        }
+        if self.shared > self.layout.blocks() {
+            self.shared = self.layout.blocks();
+            // SAFETY: By the type invariant it was a block of this order that we owned.
+            if unsafe { confidential::unshare(first, order) }.is_err() {
+                return None;
+            }
         }
         // SAFETY: By the type invariant the last entry was a block of this order that we owned,
         // and of our kind if it was among the settled ones.
@@ -180,6 +205,41 @@ impl PageDirectory {
         // INVARIANT: They are of our kind now.
         self.settled = self.layout.blocks();
         Ok(())
+    }
+
+    /// Shares all blocks with the machine that a confidential guest runs on, which ends when they
+    /// are taken off. The content of those that were not yet shared is lost.
+    ///
+    /// `EIO` and the like: it can't be done. May sleep.
+    pub(crate) fn share(&mut self) -> Result {
+        let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
+        let shared = self.shared;
+        for (first, order) in blocks.skip(shared) {
+            // INVARIANT: One more is shared, or might be.
+            self.shared += 1;
+            if let Some(first) = NonNull::new(first.0) {
+                // SAFETY: By the type invariant the block is ours, of this order, and we are borrowed
+                // exclusively. It is always mapped: guests with encrypted memory have no highmem.
+                unsafe { confidential::share(first, order) }?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Overwrites all pages with zeroes. May sleep.
+    pub(crate) fn clear(&mut self) {
+        for (_, first, pages) in self.raw_runs() {
+            // SAFETY: By the type invariant these pages are ours, and we are borrowed exclusively.
+            unsafe { shim::reeve_shim_clear_pages(first.as_ptr(), pages as usize) };
+            task::cond_resched();
+        }
+    }
+
+    /// Whether there are shared blocks. Those can't be torn, for what is shared no more has lost its
+    /// content.
+    #[inline]
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared != 0
     }
 
     /// How many pages are settled at once.
@@ -260,6 +320,31 @@ impl PageDirectory {
                 self.torn = Some(Torn(Singles::split(block)));
             }
         }
+    }
+
+    /// Maps the pages for a device, until the first of them goes.
+    ///
+    /// Errors as [`DmaAddresses::map`]; none are mapped then. May sleep.
+    pub(crate) fn map_dma(&mut self, device: &Arc<DmaDevice>) -> Result {
+        let blocks = self.raw_runs().map(|(_, first, pages)| {
+            // SAFETY: By the type invariant the page is ours.
+            (unsafe { dma::frame(first) }, pages)
+        });
+        // SAFETY: By the type invariant the pages are ours, and stay so until `pop`, which drops
+        // the addresses first.
+        let addresses = unsafe { DmaAddresses::map(device, blocks) }?;
+        self.dma = Some(addresses);
+        Ok(())
+    }
+
+    /// The addresses that the pages have for a device, if they have.
+    pub(crate) fn dma(&self) -> Option<&DmaAddresses> {
+        self.dma.as_deref()
+    }
+
+    /// Keeps addresses of somebody else's pages, or forgets all.
+    pub(crate) fn set_dma(&mut self, addresses: Option<KBox<DmaAddresses>>) {
+        self.dma = addresses;
     }
 
     /// Bytes on the heap and in here that it takes to find the pages.
@@ -358,7 +443,10 @@ impl PageDirectory {
     #[inline]
     pub(crate) fn release_to(&mut self, mut to: impl FnMut(Block)) {
         let mut given = 0;
-        while let Some(block) = self.pop() {
+        while self.layout.blocks() != 0 {
+            let Some(block) = self.pop() else {
+                continue;
+            };
             to(block);
             given += 1;
             if given % FREE_BATCH == 0 {
@@ -497,6 +585,13 @@ impl PageRef<'_> {
         Self(page, PhantomData)
     }
 
+    /// Its page frame.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn frame(&self) -> u64 {
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { dma::frame(self.0) }
+    }
+
     /// How the kernel's mapping of it is cached, in the architecture's own terms; 0: as any memory.
     #[cfg(reeve_kunit)]
     pub(crate) fn cache_bits(&self) -> usize {
@@ -504,12 +599,20 @@ impl PageRef<'_> {
         unsafe { shim::reeve_shim_page_cache_bits(self.0.as_ptr()) }
     }
 
-    /// Copies its bytes from `offset` on to `to`.
+    /// Copies its bytes from `offset` on to `to`, the page being any memory.
     ///
     /// `EINVAL`: that is more than the page has.
+    #[cfg(any(reeve_kunit, reeve_break_selftest))]
     pub(crate) fn read(&self, offset: usize, to: &mut [u8]) -> Result {
+        self.read_as(Protection::PLAIN, offset, to)
+    }
+
+    /// Copies its bytes from `offset` on to `to`. The page is mapped with this protection.
+    ///
+    /// `EINVAL`: that is more than the page has.
+    pub(crate) fn read_as(&self, protection: Protection, offset: usize, to: &mut [u8]) -> Result {
         check_range(offset, to.len())?;
-        with_mapped(self.0, |page| {
+        let copy = |page: *mut u8| {
             // SAFETY: The range is inside the page, which nobody writes to by the type invariant
             // but user space, with which no race is one of ours; `to` is a slice of that length
             // elsewhere.
@@ -517,7 +620,9 @@ impl PageRef<'_> {
                 page.add(offset)
                     .copy_to_nonoverlapping(to.as_mut_ptr(), to.len())
             };
-        });
+        };
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { with_mapped(self.0, protection, copy) };
         Ok(())
     }
 }
@@ -541,12 +646,25 @@ impl PageMut<'_> {
         Self(page, PhantomData)
     }
 
-    /// Copies `from` to its bytes from `offset` on.
+    /// Copies `from` to its bytes from `offset` on, the page being any memory.
     ///
     /// `EINVAL`: that is more than the page has.
+    #[cfg(any(reeve_kunit, reeve_break_selftest))]
     pub(crate) fn write(&mut self, offset: usize, from: &[u8]) -> Result {
+        self.write_as(Protection::PLAIN, offset, from)
+    }
+
+    /// Copies `from` to its bytes from `offset` on. The page is mapped with this protection.
+    ///
+    /// `EINVAL`: that is more than the page has.
+    pub(crate) fn write_as(
+        &mut self,
+        protection: Protection,
+        offset: usize,
+        from: &[u8],
+    ) -> Result {
         check_range(offset, from.len())?;
-        with_mapped(self.0, |page| {
+        let copy = |page: *mut u8| {
             // SAFETY: The range is inside the page, which nobody else accesses by the type
             // invariant but user space, with which no race is one of ours; `from` is a slice of
             // that length elsewhere.
@@ -554,7 +672,9 @@ impl PageMut<'_> {
                 page.add(offset)
                     .copy_from_nonoverlapping(from.as_ptr(), from.len())
             };
-        });
+        };
+        // SAFETY: By the type invariant the page is valid.
+        unsafe { with_mapped(self.0, protection, copy) };
         Ok(())
     }
 }
@@ -564,15 +684,4 @@ fn check_range(offset: usize, length: usize) -> Result {
         Some(end) if end <= PAGE_SIZE => Ok(()),
         _ => Err(EINVAL),
     }
-}
-
-/// Runs `f` on the page's memory, which is mapped for this task meanwhile. `f` must not sleep
-/// for long.
-fn with_mapped(page: NonNull<bindings::page>, f: impl FnOnce(*mut u8)) {
-    // SAFETY: The callers pass pages that are valid meanwhile. Mappings nest because `f` runs
-    // between the two calls.
-    let mapped = unsafe { bindings::kmap_local_page(page.as_ptr()) };
-    f(mapped.cast());
-    // SAFETY: Undoes the mapping made above, the last one that is left.
-    unsafe { bindings::kunmap_local(mapped) };
 }

@@ -60,6 +60,21 @@ impl ShmemFile {
         Ok(Self { file, pages })
     }
 
+    /// Makes a file of `pages` pages, for which no memory is promised: it may have more than the
+    /// machine. Errors as [`ShmemFile::new`].
+    #[cfg(reeve_kunit)]
+    pub(crate) fn sparse(name: &'static CStr, pages: u64) -> Result<Self> {
+        let bytes = i64::try_from(pages)
+            .ok()
+            .and_then(|n| n.checked_mul(1 << PAGE_SHIFT))
+            .ok_or(EINVAL)?;
+        // SAFETY: `name` is a string that lives on; the size is not negative.
+        let file = unsafe { shim::reeve_shim_shmem_create_sparse(name.as_char_ptr(), bytes) };
+        // INVARIANT: As in `new`.
+        let file = NonNull::new(from_err_ptr(file)?).ok_or(ENOMEM)?;
+        Ok(Self { file, pages })
+    }
+
     /// The file.
     #[inline]
     pub(super) fn as_ptr(&self) -> *mut bindings::file {

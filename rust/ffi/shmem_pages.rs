@@ -7,6 +7,11 @@
 
 use super::{
     bindings as shim,
+    dma::{
+        self,
+        DmaAddresses,
+        DmaDevice, //
+    },
     pages::{
         PageMut,
         PageRef, //
@@ -18,7 +23,8 @@ use crate::pure::page_runs::Place;
 use core::ptr::NonNull;
 use kernel::{
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// A shmem file, and perhaps a hold on all of its pages.
@@ -26,11 +32,12 @@ use kernel::{
 /// # Invariants
 ///
 /// While `held` is set there is a reference of ours to every folio of the file, which keeps each in
-/// the page cache, where it is. While it is not, nothing is mapped.
+/// the page cache, where it is. While it is not, nothing is mapped, for users or for a device.
 pub(crate) struct ShmemPages {
     file: ShmemFile,
     held: bool,
     mapped: vma::Mappings,
+    dma: Option<KBox<DmaAddresses>>,
 }
 
 impl ShmemPages {
@@ -41,6 +48,7 @@ impl ShmemPages {
             file: ShmemFile::new(name, pages)?,
             held: false,
             mapped: vma::Mappings::none(),
+            dma: None,
         })
     }
 
@@ -77,6 +85,7 @@ impl ShmemPages {
     /// Lets go of all pages; from now on reclaim may swap them out. May sleep.
     pub(crate) fn let_go(&mut self) {
         self.mapped.remove();
+        self.dma = None;
         if core::mem::take(&mut self.held) {
             // SAFETY: The file is a live shmem file of that many pages; by the type invariant each
             // of its folios has a reference of ours, which is not used again.
@@ -85,6 +94,30 @@ impl ShmemPages {
                 shim::reeve_shim_shmem_let_go(self.file.as_ptr(), self.file.pages() as usize)
             };
         }
+    }
+
+    /// Maps the pages for a device, until they are let go of.
+    ///
+    /// `EINVAL`: none are held; else as [`DmaAddresses::map`]. May sleep.
+    pub(crate) fn map_dma(&mut self, device: &Arc<DmaDevice>) -> Result {
+        if !self.held {
+            return Err(EINVAL);
+        }
+        let pages = (0..self.file.pages()).map_while(|index| self.find(index));
+        let blocks = pages.map(|page| {
+            // SAFETY: By the type invariant there is a reference to it.
+            (unsafe { dma::frame(page) }, 1)
+        });
+        // SAFETY: By the type invariant each page stays where it is until `let_go`, which drops the
+        // addresses first.
+        let addresses = unsafe { DmaAddresses::map(device, blocks) }?;
+        self.dma = Some(addresses);
+        Ok(())
+    }
+
+    /// The addresses that the pages have for a device, if they have.
+    pub(crate) fn dma(&self) -> Option<&DmaAddresses> {
+        self.dma.as_deref()
     }
 
     /// The page `index`, if pages are held.

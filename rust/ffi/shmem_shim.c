@@ -20,6 +20,11 @@ struct file *reeve_shim_shmem_create(const char *name, loff_t size)
 	return file;
 }
 
+struct file *reeve_shim_shmem_create_sparse(const char *name, loff_t size)
+{
+	return shmem_file_setup(name, size, mk_vma_flags(VMA_NORESERVE_BIT));
+}
+
 /* Sends a locked folio on its way to swap, and unlocks it. */
 static void reeve_write_back(struct folio *folio)
 {

@@ -11,6 +11,7 @@
 
 struct address_space;
 struct dentry;
+struct device;
 struct file;
 struct page;
 struct seq_file;
@@ -66,6 +67,8 @@ void reeve_shim_uncharge(struct reeve_counters *c, u64 pages, u64 dma32);
 
 /* shmem_shim.c */
 struct file *reeve_shim_shmem_create(const char *name, loff_t size);
+/* The same without a promise of memory; for tests. */
+struct file *reeve_shim_shmem_create_sparse(const char *name, loff_t size);
 /* From and to @count pages that lie side by side. @writeback: send it to swap. */
 int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
 			   unsigned long count, bool writeback);
@@ -184,6 +187,32 @@ struct reeve_pm_watch *reeve_shim_pm_watch(void (*prepare)(void *data),
 					   void *data);
 void reeve_shim_pm_unwatch(struct reeve_pm_watch *watch);
 
+/*
+ * kmap_shim.c
+ *
+ * @caching: REEVE_CACHING_*; @decrypted: the page is shared with the host.
+ */
+pgprot_t reeve_prot(pgprot_t prot, unsigned int caching, bool decrypted);
+unsigned long reeve_shim_kernel_prot(unsigned int caching, bool decrypted);
+void *reeve_shim_kmap(struct page *page, unsigned long prot);
+unsigned long reeve_shim_prot_cache_bits(unsigned long prot);
+bool reeve_shim_guest_memory_is_encrypted(void);
+int reeve_shim_share(struct page *first, int pages);
+int reeve_shim_unshare(struct page *first, int pages);
+
+/* dma_shim.c: pages that lie side by side, mapped both ways. */
+int reeve_shim_dma_reach_all(struct device *dev);
+int reeve_shim_dma_map(struct device *dev, unsigned long pfn,
+		       unsigned long pages, u64 *address);
+void reeve_shim_dma_unmap(struct device *dev, u64 address, unsigned long pages);
+void reeve_shim_dma_sync_for_cpu(struct device *dev, u64 address,
+				 unsigned long pages);
+void reeve_shim_dma_sync_for_device(struct device *dev, u64 address,
+				    unsigned long pages);
+/* false: the two above have nothing to do. */
+bool reeve_shim_dma_need_sync(struct device *dev);
+unsigned long reeve_shim_page_pfn(struct page *page);
+
 /* task_shim.c */
 bool reeve_shim_fatal_signal_pending(void);
 void reeve_shim_cond_resched(void);
@@ -216,7 +245,8 @@ void reeve_shim_space_init(struct address_space *space, struct file *file);
 /* Gives @file its inode's address space back. */
 void reeve_shim_space_leave(struct file *file);
 /* @caching: REEVE_CACHING_* */
-void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching);
+void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
+			    bool decrypted);
 void reeve_shim_fault_facts(const struct vm_fault *vmf,
 			    struct reeve_fault *facts);
 void reeve_shim_fault_unlock(struct vm_fault *vmf);

@@ -11,6 +11,7 @@ use kernel::transmute::{
 pub(crate) use bindings::{
     reeve_bo as Bo,
     reeve_bo_create as BoCreate,
+    reeve_bo_dma_address as BoDmaAddress,
     reeve_bo_info as BoInfo,
     reeve_bo_mmap as BoMmap,
     reeve_bo_rw as BoRw,
@@ -28,6 +29,7 @@ pub(crate) mod consts {
         REEVE_BO_BACKUP_PURGE,
         REEVE_BO_BACKUP_WRITEBACK,
         REEVE_BO_CREATE_DMA32,
+        REEVE_BO_CREATE_DMA_ADDRESSES,
         REEVE_BO_CREATE_EXTERNAL_MAPPABLE,
         REEVE_BO_CREATE_SHMEM,
         REEVE_BO_CREATE_ZERO_ALLOC,
@@ -38,6 +40,7 @@ pub(crate) mod consts {
         REEVE_CACHING_UNCACHED,
         REEVE_CACHING_WRITE_COMBINED,
         REEVE_FEATURE_BACKUP,
+        REEVE_FEATURE_DMA_ADDRESSES,
         REEVE_FEATURE_FILE_LIMIT,
         REEVE_FEATURE_LOCK_ORDER,
         REEVE_FEATURE_LOCK_SANITY,
@@ -50,6 +53,7 @@ pub(crate) mod consts {
         REEVE_NR_BO_BACKUP,
         REEVE_NR_BO_CREATE,
         REEVE_NR_BO_DESTROY,
+        REEVE_NR_BO_DMA_ADDRESS,
         REEVE_NR_BO_INFO,
         REEVE_NR_BO_MMAP,
         REEVE_NR_BO_NEXT,
@@ -78,9 +82,11 @@ const _: () = {
     assert!(bindings::REEVE_BO_ZERO_ALLOC == flags::ZERO_ALLOC);
     assert!(bindings::REEVE_BO_EXTERNAL == flags::EXTERNAL);
     assert!(bindings::REEVE_BO_EXTERNAL_MAPPABLE == flags::EXTERNAL_MAPPABLE);
+    assert!(bindings::REEVE_BO_DECRYPTED == flags::DECRYPTED);
     assert!(bindings::REEVE_BO_ON_LRU == flags::ON_LRU);
     assert!(bindings::REEVE_BO_SHMEM == flags::SHMEM);
     assert!(bindings::REEVE_BO_DMA32 == flags::DMA32);
+    assert!(bindings::REEVE_BO_DMA_ADDRESSES == flags::DMA_ADDRESSES);
 };
 
 /// Implements the two traits for structs whose size is the sum of their fields'.
@@ -101,6 +107,7 @@ plain! {
     Bo = 32,
     BoInfo = 88,
     BoMmap = 40,
+    BoDmaAddress = 48,
     BoRw = 56,
     FileLimit = 48,
     Stats = 192,

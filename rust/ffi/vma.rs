@@ -9,10 +9,12 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
-use super::bindings as shim;
+use super::{
+    bindings as shim,
+    kmap::Protection, //
+};
 use crate::pure::{
     mappings,
-    page_kind::Caching,
     page_runs::Place, //
 };
 use core::{
@@ -210,8 +212,8 @@ pub(crate) unsafe trait Pages {
 
 /// What can be mapped.
 pub(crate) trait Mapped: Send + Sync + 'static {
-    /// How its pages are cached.
-    fn caching(&self) -> Caching;
+    /// How its pages are mapped, by everybody.
+    fn protection(&self) -> Protection;
 
     /// A page that is not mapped was touched. May sleep; `mmap_lock` is held for reading.
     fn fault(&self, fault: Fault<'_>) -> Answer;
@@ -424,15 +426,15 @@ pub(super) fn map<T: Mapped>(
     let first = unsafe { (*vma.as_ptr()).vm_pgoff } as u64;
     let pages = ((vma.end() - vma.start()) >> PAGE_SHIFT) as u64;
     let mapped = find(first, pages)?;
-    let caching = match mapped.caching() {
-        Caching::Cached => shim::REEVE_CACHING_CACHED,
-        Caching::WriteCombined => shim::REEVE_CACHING_WRITE_COMBINED,
-        Caching::Uncached => shim::REEVE_CACHING_UNCACHED,
-    };
+    let protection = mapped.protection();
     // SAFETY: It is being set up. Nothing is mapped yet, and it is not a private mapping, so that
     // it may become one of page numbers. The operations go with the private data.
     unsafe {
-        shim::reeve_shim_vma_prepare(vma.as_ptr(), caching);
+        shim::reeve_shim_vma_prepare(
+            vma.as_ptr(),
+            protection.caching(),
+            protection.is_decrypted(),
+        );
         (*vma.as_ptr()).vm_private_data = mapped.into_foreign();
         (*vma.as_ptr()).vm_ops = Operations::<T>::get();
     }

@@ -3,7 +3,6 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
-#include "../uapi/reeve.h"
 #include "tt_shim.h"
 
 void reeve_shim_space_init(struct address_space *space, struct file *file)
@@ -20,17 +19,11 @@ void reeve_shim_space_leave(struct file *file)
 	file->f_mapping = file_inode(file)->i_mapping;
 }
 
-void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching)
+void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
+			    bool decrypted)
 {
 	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
-	switch (caching) {
-	case REEVE_CACHING_WRITE_COMBINED:
-		vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
-		break;
-	case REEVE_CACHING_UNCACHED:
-		vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
-		break;
-	}
+	vma->vm_page_prot = reeve_prot(vma->vm_page_prot, caching, decrypted);
 }
 
 void reeve_shim_fault_facts(const struct vm_fault *vmf,

@@ -31,6 +31,10 @@ pub struct Creation {
     pub kind: PageKind,
     /// Its pages live in a shmem file, so that swapping out needs no copy.
     pub shmem: bool,
+    /// Its pages have addresses for the device.
+    pub dma: bool,
+    /// Its pages are shared with the machine that a confidential guest runs on.
+    pub decrypted: bool,
 }
 
 impl Creation {
@@ -45,6 +49,8 @@ impl Creation {
                 mappable: false,
                 kind: PageKind::CACHED,
                 shmem: false,
+                dma: false,
+                decrypted: false,
             },
             BoType::Kernel => Self {
                 zero_alloc: false,
@@ -52,6 +58,8 @@ impl Creation {
                 mappable: false,
                 kind: PageKind::CACHED,
                 shmem: false,
+                dma: false,
+                decrypted: false,
             },
             BoType::Sg => Self {
                 zero_alloc: false,
@@ -59,6 +67,8 @@ impl Creation {
                 mappable: false,
                 kind: PageKind::CACHED,
                 shmem: false,
+                dma: false,
+                decrypted: false,
             },
         }
     }
@@ -86,6 +96,25 @@ impl Creation {
             })
         } else {
             None
+        }
+    }
+
+    /// The same with addresses for the device. Those of somebody else's pages are told by whoever
+    /// knows them; all others are mapped when they are there.
+    pub const fn with_dma(self) -> Self {
+        Self { dma: true, ..self }
+    }
+
+    /// The same in a guest whose memory is encrypted if `encrypted`: a device is no part of the
+    /// guest, so pages of ours with addresses for it are shared with the machine. What lives in the
+    /// page cache can't be; the kernel copies it for the device.
+    ///
+    /// C original: `TTM_TT_FLAG_DECRYPTED` in `ttm_tt_create()`.
+    pub const fn in_guest(self, encrypted: bool) -> Self {
+        let shares = encrypted && self.dma && self.owns_pages() && !self.shmem;
+        Self {
+            decrypted: self.decrypted || shares,
+            ..self
         }
     }
 
@@ -306,12 +335,16 @@ pub mod flags {
     pub const EXTERNAL: u32 = 1 << 4;
     /// Its pages are not counted, but here.
     pub const EXTERNAL_MAPPABLE: u32 = 1 << 5;
+    /// Its pages are shared with the machine that a confidential guest runs on.
+    pub const DECRYPTED: u32 = 1 << 6;
     /// Global swapout may take it.
     pub const ON_LRU: u32 = 1 << 7;
     /// Its pages are from the lowest 4 GiB.
     pub const DMA32: u32 = 1 << 8;
     /// Its pages live in a shmem file.
     pub const SHMEM: u32 = 1 << 9;
+    /// Its pages have addresses for the device while they are there.
+    pub const DMA_ADDRESSES: u32 = 1 << 10;
 }
 
 /// The flags of a TT, derived from what it was made for and where its content is.
@@ -339,5 +372,15 @@ pub const fn flags_of(creation: Creation, state: State) -> u32 {
     };
     let dma32 = if creation.kind.dma32 { flags::DMA32 } else { 0 };
     let shmem = if creation.shmem { flags::SHMEM } else { 0 };
-    from_state | zero | external | mappable | dma32 | shmem
+    let dma = if creation.dma {
+        flags::DMA_ADDRESSES
+    } else {
+        0
+    };
+    let decrypted = if creation.decrypted {
+        flags::DECRYPTED
+    } else {
+        0
+    };
+    from_state | zero | external | mappable | dma32 | shmem | dma | decrypted
 }

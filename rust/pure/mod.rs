@@ -11,6 +11,7 @@
 pub mod accounting;
 pub mod bo_rules;
 pub mod context_table;
+pub mod dma_runs;
 pub mod doing;
 pub mod file_limit;
 pub mod held;

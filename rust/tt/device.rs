@@ -12,10 +12,13 @@ use super::{
     whose::Whose, //
 };
 use crate::{
-    ffi::member_list::{
-        Linked,
-        ListName,
-        MemberList, //
+    ffi::{
+        dma::DmaDevice,
+        member_list::{
+            Linked,
+            ListName,
+            MemberList, //
+        }, //
     },
     lock_order::{
         declared::DeviceLru,
@@ -39,6 +42,7 @@ pub(crate) struct Device {
     index: u32,
     books: Arc<Books>,
     pool: Arc<Pool>,
+    dma: Arc<DmaDevice>,
     evictable: ListName<Bo>,
     /// Pages of the objects in the LRU; written with the lists' lock held.
     evictable_pages: Atomic<u64>,
@@ -68,13 +72,19 @@ impl Lists {
 
 impl Device {
     /// Makes device number `index`.
-    pub(super) fn new(index: u32, books: Arc<Books>, pool: Arc<Pool>) -> Result<Arc<Self>> {
+    pub(super) fn new(
+        index: u32,
+        books: Arc<Books>,
+        pool: Arc<Pool>,
+        dma: Arc<DmaDevice>,
+    ) -> Result<Arc<Self>> {
         let first = MemberList::new();
         Arc::pin_init(
             pin_init!(Self {
                 index,
                 books,
                 pool,
+                dma,
                 evictable: first.name(),
                 evictable_pages: Atomic::new(0),
                 lists <- SpinLock::new(Lists {
@@ -102,6 +112,11 @@ impl Device {
     #[inline]
     pub(super) fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    /// What its pages are mapped for.
+    pub(crate) fn dma(&self) -> &Arc<DmaDevice> {
+        &self.dma
     }
 
     /// Whether global swapout may take `bo`, as far as can be told without the lock.

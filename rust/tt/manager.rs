@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     ffi::{
+        dma::DmaDevice,
         params::Watcher,
         task, //
     },
@@ -73,9 +74,10 @@ impl Manager {
         }
         let books = Arc::new(Books::new(limits), GFP_KERNEL)?;
         let pool = Pool::new(cap)?;
+        let dma = DmaDevice::new()?;
         let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in turns.iter() {
-            let device = Device::new(index as u32, books.clone(), pool.clone())?;
+            let device = Device::new(index as u32, books.clone(), pool.clone(), dma.clone())?;
             devices.push(device, GFP_KERNEL)?;
         }
         Arc::pin_init(

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     ffi::{
+        kmap::Protection,
         member_list::Linked,
         vma::{
             Access,
@@ -32,10 +33,7 @@ use crate::{
         }, //
     },
     lock_order::with_context,
-    pure::{
-        page_kind::Caching,
-        sizes, //
-    }, //
+    pure::sizes, //
 };
 use kernel::{
     page::PAGE_SHIFT,
@@ -49,7 +47,7 @@ use kernel::{
 /// Where a buffer object is mapped in its open file. It is no use of the object, which may end.
 pub(crate) struct Mapping {
     bo: Arc<Linked<Bo>>,
-    caching: Caching,
+    protection: Protection,
     manager: Arc<Manager>,
     range: Range,
 }
@@ -66,12 +64,12 @@ impl Mapping {
         let pages = sizes::pages_for(bo.size(), 0, PAGE_SHIFT as u32).map_err(|_| EINVAL)?;
         let reservation = bo.reserve();
         reservation.check_copy(0, 0)?;
-        let caching = reservation.facts().kind.caching;
+        let protection = reservation.facts().protection;
         drop(reservation);
         Ok(UniqueArc::new(
             Self {
                 bo: bo.unused(),
-                caching,
+                protection,
                 manager: manager.clone(),
                 range: Range::new(space.clone(), 0, pages),
             },
@@ -176,8 +174,8 @@ impl Mapping {
 }
 
 impl Mapped for Mapping {
-    fn caching(&self) -> Caching {
-        self.caching
+    fn protection(&self) -> Protection {
+        self.protection
     }
 
     fn fault(&self, fault: Fault<'_>) -> Answer {

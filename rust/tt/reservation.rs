@@ -20,6 +20,8 @@ use super::{
 };
 use crate::{
     ffi::{
+        dma::DmaAddresses,
+        kmap::Protection,
         member_list::Linked,
         vma::{
             Answer as FaultAnswer,
@@ -41,6 +43,7 @@ use crate::{
             Request,
             View, //
         },
+        dma_runs::Place,
         page_kind::PageKind,
         sizes,
         tt_state::State, //
@@ -70,6 +73,8 @@ pub(crate) struct Facts {
     pub(crate) flags: u32,
     /// What kind of pages it has or would have.
     pub(crate) kind: PageKind,
+    /// How these are mapped, by everybody.
+    pub(crate) protection: Protection,
     /// Pins in force.
     pub(crate) pins: u32,
 }
@@ -94,7 +99,7 @@ impl<'a> Reservation<'a> {
     }
 
     /// The TT. `EINVAL`: it has none.
-    fn tt(&mut self) -> Result<&mut Tt> {
+    pub(super) fn tt(&mut self) -> Result<&mut Tt> {
         self.guard.tt.as_mut().ok_or(EINVAL)
     }
 
@@ -347,11 +352,12 @@ impl<'a> Reservation<'a> {
     pub(crate) fn read(&mut self, offset: u64, to: &mut [u8], reclaim: &impl Reclaim) -> Result {
         self.prepare_copy(offset, to.len(), reclaim)?;
         let tt = self.tt()?;
+        tt.sync_for_cpu();
+        let mut pages = tt.kmap(offset >> PAGE_SHIFT);
         let mut rest = to;
         for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
             let (part, after) = rest.split_at_mut_checked(piece.length).ok_or(EINVAL)?;
-            let page = tt.page(piece.page).ok_or(EINVAL)?;
-            page.read(piece.offset, part)?;
+            pages.next().ok_or(EINVAL)?.read(piece.offset, part)?;
             rest = after;
         }
         Ok(())
@@ -363,13 +369,15 @@ impl<'a> Reservation<'a> {
     pub(crate) fn write(&mut self, offset: u64, from: &[u8], reclaim: &impl Reclaim) -> Result {
         self.prepare_copy(offset, from.len(), reclaim)?;
         let tt = self.tt()?;
+        tt.sync_for_cpu();
+        let mut pages = tt.kmap_mut(offset >> PAGE_SHIFT);
         let mut rest = from;
         for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
             let (part, after) = rest.split_at_checked(piece.length).ok_or(EINVAL)?;
-            let mut page = tt.page_mut(piece.page).ok_or(EINVAL)?;
-            page.write(piece.offset, part)?;
+            pages.advance().ok_or(EINVAL)?.write(piece.offset, part)?;
             rest = after;
         }
+        tt.sync_for_device();
         Ok(())
     }
 
@@ -389,6 +397,26 @@ impl<'a> Reservation<'a> {
         }
     }
 
+    /// Where the page `index` is for the device, and how many pages from there on are side by side.
+    ///
+    /// It stays true while the object is pinned, or as long as the reservation. `EINVAL`: there is
+    /// no such page, it is not in memory, or the object was made without addresses.
+    ///
+    /// C original: `dma_address[index]` of `struct ttm_tt`.
+    pub(crate) fn dma_address(&self, index: u64) -> Result<Place> {
+        let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
+        tt.dma_address(index)
+    }
+
+    /// Keeps the addresses of somebody else's pages; see [`Tt::set_dma_addresses`].
+    #[cfg_attr(
+        not(reeve_kunit),
+        expect(dead_code, reason = "for in-kernel importers")
+    )]
+    pub(crate) fn set_dma_addresses(&mut self, addresses: KBox<DmaAddresses>) -> Result {
+        self.tt()?.set_dma_addresses(addresses)
+    }
+
     /// How it is now.
     pub(crate) fn facts(&self) -> Facts {
         let tt = self.guard.tt.as_ref();
@@ -403,6 +431,7 @@ impl<'a> Reservation<'a> {
             charged: tt.map_or(0, Tt::charged_pages),
             flags: tt.map_or(0, Tt::flags) | on_lru,
             kind: tt.map_or(PageKind::CACHED, |tt| tt.creation().kind),
+            protection: tt.map_or(Protection::PLAIN, Tt::protection),
             pins: self.guard.pins,
         }
     }
@@ -425,6 +454,13 @@ impl<'a> Reservation<'a> {
         self.empty();
         self.guard.pins = 0;
         self.guard.tt = None;
+    }
+
+    /// The frame of page `index`, if it is populated and has that many.
+    #[cfg(reeve_kunit)]
+    pub(super) fn page_frame(&self, index: u64) -> Option<u64> {
+        let tt = self.guard.tt.as_ref()?;
+        Some(tt.page(index)?.frame())
     }
 
     /// See [`Tt::truncate_storage`].

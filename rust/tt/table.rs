@@ -7,6 +7,8 @@
 //!
 //! C original: `struct ttm_tt`.
 
+mod dma;
+
 use super::{
     books::Books,
     charge::Charge,
@@ -18,6 +20,8 @@ use super::{
 };
 use crate::{
     ffi::{
+        confidential,
+        dma::DmaDevice,
         pages::{
             total_ram,
             PageDirectory,
@@ -55,7 +59,8 @@ use crate::{
 };
 use kernel::{
     page::PAGE_SHIFT,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// Somebody who can free pages when a limit is exceeded.
@@ -134,7 +139,10 @@ impl Tt {
     /// C original: `ttm_tt_create()` and `ttm_tt_init()`; a directory is only made when there are
     /// pages.
     #[inline]
-    pub(crate) fn new(size: u64, extra: u64, creation: Creation) -> Result<Self> {
+    pub(crate) fn new(size: u64, extra: u64, mut creation: Creation) -> Result<Self> {
+        if creation.dma {
+            creation = creation.in_guest(confidential::guest_memory_is_encrypted());
+        }
         Ok(Self {
             num_pages: sizes::pages_for(size, extra, PAGE_SHIFT as u32).map_err(|_| EINVAL)?,
             creation,
@@ -255,8 +263,9 @@ impl Tt {
     /// others; when it finds none the populate goes on over the limit. `clear`: pages that get no
     /// content are cleared, as they are anyway if the TT was made so.
     ///
-    /// `ENOMEM`: no memory; `EINTR`: a fatal signal; or what swapping out failed with. May sleep,
-    /// and reclaim may run: the caller holds nothing that reclaim waits for.
+    /// `ENOMEM`: no memory; `EINTR`: a fatal signal; `EIO`: the pages can't be mapped for the
+    /// device, or content can't be read back; or what swapping out failed with. May sleep, and
+    /// reclaim may run: the caller holds nothing that reclaim waits for.
     ///
     /// C original: `ttm_tt_populate()`.
     #[inline]
@@ -267,8 +276,9 @@ impl Tt {
         clear: bool,
     ) -> Result<u64> {
         let clear = clear || self.creation.zero_alloc;
+        let dma = self.creation.dma.then(|| device.dma());
         let gained = self.populate_by(device, reclaim, |tt, missing| {
-            tt.allocate(missing, clear, Some(device.pool()))
+            tt.allocate(missing, clear, Some(device.pool()), dma)
         })?;
         if gained != 0 {
             self.cleared = clear;
@@ -334,26 +344,49 @@ impl Tt {
         Ok(missing)
     }
 
-    /// Gets the `missing` pages, with the content that is elsewhere.
-    fn allocate(&mut self, missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
+    /// Gets the `missing` pages, with the content that is elsewhere, and shows them to `dma`.
+    fn allocate(
+        &mut self,
+        missing: u64,
+        clear: bool,
+        pool: Option<&Pool>,
+        dma: Option<&Arc<DmaDevice>>,
+    ) -> Result {
         match &self.content {
-            _ if self.creation.shmem => self.hold_shmem(),
+            _ if self.creation.shmem => self.hold_shmem(dma),
             Content::Swapped(Some(storage))
             | Content::BackedUp(Some(storage))
             | Content::PartlyBackedUp(storage) => {
-                refill(&mut self.pages, self.num_pages, storage, pool)
+                let decrypted = self.creation.decrypted;
+                refill(
+                    &mut self.pages,
+                    self.num_pages,
+                    storage,
+                    pool,
+                    dma,
+                    decrypted,
+                )
             }
-            _ => source::fill(&mut self.pages, missing, clear, pool),
+            _ => {
+                source::fill(&mut self.pages, missing, clear, pool)?;
+                match dma {
+                    None => Ok(()),
+                    Some(dma) => {
+                        let decrypted = self.creation.decrypted;
+                        dma::show_fresh(&mut self.pages, dma, decrypted, clear)
+                    }
+                }
+            }
         }
     }
 
     /// Gets hold of the pages of the file they live in, which is made if there is none.
-    fn hold_shmem(&mut self) -> Result {
+    fn hold_shmem(&mut self, dma: Option<&Arc<DmaDevice>>) -> Result {
         if let Some(shmem) = &mut self.shmem {
-            return shmem.hold();
+            return dma::hold(shmem, dma);
         }
         let mut shmem = ShmemPages::new(c"reeve pages", self.num_pages)?;
-        shmem.hold()?;
+        dma::hold(&mut shmem, dma)?;
         self.shmem = Some(shmem);
         Ok(())
     }
@@ -372,6 +405,7 @@ impl Tt {
             device.books().statistics.unpopulates.count();
         }
         self.content = Content::Empty;
+        self.pages.set_dma(None);
         self.shmem = None;
         source::give_back(&mut self.pages, self.cleared, Some(device.pool()));
         self.charge = None;
@@ -394,6 +428,7 @@ impl Tt {
         }
 
         self.unmap();
+        self.sync_for_cpu();
         if self.shmem.is_some() {
             return Ok(Some(Saved(None)));
         }
@@ -455,6 +490,7 @@ impl Tt {
             return Ok(0);
         }
         self.unmap();
+        self.sync_for_cpu();
         if let Some(shmem) = &mut self.shmem {
             let moved = shmem.held();
             shmem.let_go();
@@ -562,16 +598,27 @@ fn refill(
     num_pages: u64,
     storage: &ShmemFile,
     pool: Option<&Pool>,
+    dma: Option<&Arc<DmaDevice>>,
+    decrypted: bool,
 ) -> Result {
     let torn = pages.take_torn();
     let before = pages.blocks();
     let missing = num_pages - pages.len();
     // Every page is overwritten: no need to clear any.
     let mut result = source::fill(pages, missing, false, pool);
+    if decrypted && result.is_ok() {
+        result = pages.share();
+        if result.is_err() {
+            source::take_back(pages, before);
+        }
+    }
     if result.is_ok() {
         result = read_back(pages, before, torn.as_ref(), storage);
         if result.is_err() {
             source::take_back(pages, before);
+        } else if let Some(dma) = dma {
+            // Now that the content is there: mapping shows it to the device.
+            result = dma::map_or_take_back(pages, dma, before);
         }
     }
     if result.is_err() {
@@ -611,14 +658,17 @@ fn read_back(
 
 /// Moves content to `storage`, from the end, until there are no more pages left than asked.
 fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, how: BackUp) -> Result {
-    let mut granule = how.granule;
+    // What is shared can't be torn.
+    let whole = pages.is_shared();
+    let mut granule = if whole { u64::MAX } else { how.granule };
     loop {
         let excess = pages.len().saturating_sub(how.until);
         if excess == 0 {
             return Ok(());
         }
         task::breathe()?;
-        let Some((index, run)) = pages.last_run(granule.min(excess)) else {
+        let most = if whole { granule } else { granule.min(excess) };
+        let Some((index, run)) = pages.last_run(most) else {
             return Ok(());
         };
         let count = run.len();
@@ -627,7 +677,7 @@ fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, how: BackUp) ->
             Err(e) => {
                 // The pages have it still.
                 storage.forget(index, count);
-                if count == 1 {
+                if count == 1 || whole {
                     return Err(e);
                 }
                 // A page that is freed makes room for the next.

@@ -22,9 +22,11 @@ macro_rules! expect {
 }
 
 mod backup;
+mod dma;
 mod files;
 mod global;
 mod hibernation;
+mod kmap;
 mod objects;
 mod pages;
 mod pool;

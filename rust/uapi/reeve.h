@@ -31,7 +31,7 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 5
+#define REEVE_ABI_MINOR 6
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
@@ -42,6 +42,7 @@
 #define REEVE_FEATURE_SHMEM		(1ULL << 5) /* since 1.3: CREATE_SHMEM */
 #define REEVE_FEATURE_MMAP		(1ULL << 6) /* since 1.4: objects can be mapped */
 #define REEVE_FEATURE_FILE_LIMIT	(1ULL << 7) /* since 1.5: FILE_LIMIT */
+#define REEVE_FEATURE_DMA_ADDRESSES	(1ULL << 8) /* since 1.6: CREATE_DMA_ADDRESSES */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -78,6 +79,7 @@ struct reeve_version {
 #define REEVE_BO_CREATE_DMA32		(1U << 1) /* since 1.1: below 4 GiB; not EXTERNAL */
 #define REEVE_BO_CREATE_EXTERNAL_MAPPABLE (1U << 2) /* since 1.2: only TYPE_SG */
 #define REEVE_BO_CREATE_SHMEM		(1U << 3) /* since 1.3: only CACHED, not DMA32 */
+#define REEVE_BO_CREATE_DMA_ADDRESSES	(1U << 4) /* since 1.6: mapped for the device */
 
 /**
  * struct reeve_bo_create - REEVE_IOC_BO_CREATE: make a buffer object without pages
@@ -145,6 +147,7 @@ struct reeve_bo {
 #define REEVE_BO_ON_LRU			(1U << 7) /* global swapout may take it */
 #define REEVE_BO_DMA32			(1U << 8) /* its pages are below 4 GiB */
 #define REEVE_BO_SHMEM			(1U << 9) /* its pages live in a shmem file */
+#define REEVE_BO_DMA_ADDRESSES		(1U << 10) /* its pages are mapped for the device */
 
 /**
  * struct reeve_bo_info - REEVE_IOC_BO_INFO and REEVE_IOC_BO_NEXT
@@ -220,6 +223,33 @@ struct reeve_bo_mmap {
 	__u32 flags;
 	__u64 offset;
 	__u64 length;
+	__u64 reserved[2];
+};
+
+/**
+ * struct reeve_bo_dma_address - REEVE_IOC_BO_DMA_ADDRESS: where a page is for
+ *                               the device (since 1.6)
+ * @handle: in: the object
+ * @flags: in: must be 0
+ * @page: in: index of the page, extra pages included
+ * @address: out: its DMA address
+ * @pages: out: how many pages from this one on have addresses in a row
+ * @reserved: must be 0
+ *
+ * Pages of an object made with REEVE_BO_CREATE_DMA_ADDRESSES have an address
+ * while they are in memory; it stays the same until they leave it, so pin the
+ * object first.
+ *
+ * EINVAL: the object was made without addresses, is not populated, has no such
+ * page; or it is EXTERNAL and not EXTERNAL_MAPPABLE, and nobody told the
+ * addresses.
+ */
+struct reeve_bo_dma_address {
+	__u32 handle;
+	__u32 flags;
+	__u64 page;
+	__u64 address;
+	__u64 pages;
 	__u64 reserved[2];
 };
 
@@ -366,6 +396,7 @@ struct reeve_lock_sanity {
 #define REEVE_NR_BO_RESTORE     0x1c
 #define REEVE_NR_BO_MMAP        0x1d
 #define REEVE_NR_FILE_LIMIT     0x1e
+#define REEVE_NR_BO_DMA_ADDRESS 0x1f
 #define REEVE_NR_LOCK_SANITY    0x30
 
 #define REEVE_IOC_VERSION	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_VERSION, struct reeve_version)
@@ -386,6 +417,8 @@ struct reeve_lock_sanity {
 #define REEVE_IOC_BO_RESTORE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_RESTORE, struct reeve_bo)
 #define REEVE_IOC_BO_MMAP	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_MMAP, struct reeve_bo_mmap)
 #define REEVE_IOC_FILE_LIMIT	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_FILE_LIMIT, struct reeve_file_limit)
+#define REEVE_IOC_BO_DMA_ADDRESS _IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_DMA_ADDRESS, \
+				       struct reeve_bo_dma_address)
 
 /* 0x20..0x2f: the dirty log's, in a later version. */
 

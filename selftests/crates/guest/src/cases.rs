@@ -10,6 +10,7 @@ mod counters;
 mod create;
 mod debugfs;
 mod devices;
+mod dma;
 mod faults;
 mod fdinfo;
 mod file_limit;
@@ -62,6 +63,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         pool::TESTS,
         backup::TESTS,
         shmem::TESTS,
+        dma::TESTS,
         pressure::TESTS,
         sg::TESTS,
         mmap::TESTS,

@@ -163,6 +163,8 @@ fn creation_by_type() {
                 mappable: false,
                 kind: PageKind::CACHED,
                 shmem: false,
+                dma: false,
+                decrypted: false,
             }
         );
         assert_eq!(
@@ -173,6 +175,8 @@ fn creation_by_type() {
                 mappable: false,
                 kind: PageKind::CACHED,
                 shmem: false,
+                dma: false,
+                decrypted: false,
             }
         );
         assert_eq!(
@@ -183,6 +187,8 @@ fn creation_by_type() {
                 mappable: false,
                 kind: PageKind::CACHED,
                 shmem: false,
+                dma: false,
+                decrypted: false,
             }
         );
     }
@@ -219,6 +225,50 @@ fn shmem_is_plain_memory_of_ours() {
         .and_then(Creation::on_shmem)
         .expect("its own pages");
     assert_eq!(flags_of(made, State::Empty) & flags::SHMEM, flags::SHMEM);
+}
+
+#[test]
+fn every_object_can_have_addresses_for_the_device() {
+    for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
+        for kind in PageKind::ALL {
+            let Some(made) = Creation::of(ty, false).of_kind(kind) else {
+                continue;
+            };
+            let with = made.with_dma();
+            for state in State::ALL {
+                let (plain, dma) = (flags_of(made, state), flags_of(with, state));
+                assert_eq!(dma, plain | flags::DMA_ADDRESSES);
+                assert_eq!(plain & flags::DMA_ADDRESSES, 0);
+            }
+            // It is a decision of its own.
+            assert_eq!(with.owns_pages(), made.owns_pages());
+            assert_eq!(with.on_shmem().is_some(), made.on_shmem().is_some());
+            assert_eq!(with.mappable().is_some(), made.mappable().is_some());
+        }
+    }
+}
+
+#[test]
+fn pages_for_a_device_are_decrypted_in_an_encrypted_guest_only() {
+    for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
+        let plain = Creation::of(ty, false);
+        assert_eq!(plain.in_guest(true), plain, "no device looks at it");
+        let dma = plain.with_dma();
+        assert_eq!(dma.in_guest(false), dma);
+        let there = dma.in_guest(true);
+        // Somebody else's pages are as somebody else made them.
+        assert_eq!(there.decrypted, ty != BoType::Sg);
+        let flags = flags_of(there, State::Swapped);
+        assert_eq!(flags & flags::DECRYPTED != 0, there.decrypted);
+        // Decided once.
+        assert_eq!(there.in_guest(false), there);
+        if let Some(mappable) = dma.mappable() {
+            assert!(mappable.in_guest(true).decrypted);
+        }
+        if let Some(shmem) = dma.on_shmem() {
+            assert_eq!(shmem.in_guest(true), shmem);
+        }
+    }
 }
 
 #[test]

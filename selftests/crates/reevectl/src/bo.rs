@@ -3,6 +3,7 @@
 //! `reevectl bo`: buffer objects one call at a time.
 
 mod content;
+mod dma;
 
 use std::io::Write;
 
@@ -50,6 +51,7 @@ pub(crate) fn run(session: &mut Session, command: &BoCommand, out: &mut dyn Writ
         BoCommand::Swapout(target) => plain(session, BoCall::Swapout, *target, out),
         BoCommand::Backup(args) => backup(session, args, out),
         BoCommand::Restore(target) => plain(session, BoCall::Restore, *target, out),
+        BoCommand::DmaAddresses(args) => dma::show(session, args, out),
         BoCommand::Destroy(target) => plain(session, BoCall::Destroy, *target, out),
     }
 }
@@ -63,6 +65,7 @@ fn create(session: &mut Session, args: &CreateArgs, out: &mut dyn Write) -> Resu
         dma32: args.dma32,
         mappable: args.mappable,
         shmem: args.shmem,
+        dma_addresses: args.dma_addresses,
         device: args.device,
         extra_pages: args.extra_pages,
     };
@@ -156,6 +159,7 @@ fn flags(info: &reeve_bo_info) -> Vec<&'static str> {
         (sys::REEVE_BO_ON_LRU, "on_lru"),
         (sys::REEVE_BO_DMA32, "dma32"),
         (sys::REEVE_BO_SHMEM, "shmem"),
+        (sys::REEVE_BO_DMA_ADDRESSES, "dma_addresses"),
     ]
     .into_iter()
     .filter(|(bit, _)| info.is(*bit))
@@ -229,8 +233,8 @@ mod tests {
         assert!(flags(&info).is_empty());
         info.flags = sys::REEVE_BO_POPULATED | sys::REEVE_BO_ON_LRU;
         assert_eq!(flags(&info), ["populated", "on_lru"]);
-        info.flags = 0x3ff;
-        assert_eq!(flags(&info).len(), 10);
+        info.flags = 0x7ff;
+        assert_eq!(flags(&info).len(), 11);
     }
 
     #[test]

@@ -239,6 +239,8 @@ pub(crate) enum BoCommand {
     Backup(BackupArgs),
     /// Give an object its pages and content back from its backup
     Restore(Target),
+    /// Show where an object's pages are for the device
+    DmaAddresses(InfoArgs),
     /// End an object
     Destroy(Target),
     /// Fill an object with the pattern of a number
@@ -272,6 +274,9 @@ pub(crate) struct CreateArgs {
     /// Have its pages in a shmem file (caching cached only).
     #[arg(long)]
     pub(crate) shmem: bool,
+    /// Have its pages mapped for the device.
+    #[arg(long)]
+    pub(crate) dma_addresses: bool,
     /// Have pages, which are not counted (type sg only).
     #[arg(long)]
     pub(crate) mappable: bool,

@@ -41,6 +41,7 @@ pub(crate) enum Asked {
     Create,
     List,
     Info(Handle),
+    DmaAddress(Handle),
     Bo(BoCall, Handle),
     Read(Handle),
     Write(Handle),
@@ -113,6 +114,7 @@ impl fmt::Display for Asked {
             Self::Create => f.write_str("create a buffer object"),
             Self::List => f.write_str("list buffer objects"),
             Self::Info(handle) => write!(f, "look at buffer object {handle}"),
+            Self::DmaAddress(handle) => write!(f, "find pages of buffer object {handle}"),
             Self::Bo(BoCall::Swapout, handle) => write!(f, "swap out buffer object {handle}"),
             Self::Bo(BoCall::Backup, handle) => write!(f, "back up buffer object {handle}"),
             Self::Bo(call, handle) => write!(f, "{} buffer object {handle}", call.name()),
@@ -182,6 +184,10 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
             "this open file has no object of that handle",
             "Handles belong to the open file they were made on: see `reevectl --help` on --fd.",
         ),
+        (Asked::DmaAddress(_), Errno::EINVAL) => (
+            "its pages have no addresses for the device",
+            "Only what was made with --dma-addresses has some, while it is populated.",
+        ),
         (Asked::Bo(BoCall::Pin, _), Errno::EINVAL) => (
             "it holds no pages in memory",
             "Populate it first: reevectl --fd N bo populate HANDLE",
@@ -231,7 +237,7 @@ impl Asked {
     fn names_object(&self) -> bool {
         matches!(
             self,
-            Self::Info(_) | Self::Bo(..) | Self::Read(_) | Self::Write(_)
+            Self::Info(_) | Self::DmaAddress(_) | Self::Bo(..) | Self::Read(_) | Self::Write(_)
         )
     }
 }

@@ -12,6 +12,7 @@ use reeve_uapi::knobs;
 use reeve_uapi::sys::reeve_stats;
 use reeve_uapi::sys::reeve_version;
 use reeve_uapi::sys::REEVE_FEATURE_BACKUP;
+use reeve_uapi::sys::REEVE_FEATURE_DMA_ADDRESSES;
 use reeve_uapi::sys::REEVE_FEATURE_FILE_LIMIT;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
@@ -205,6 +206,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_PAGE_POOL, "page_pool"),
         (REEVE_FEATURE_BACKUP, "backup"),
         (REEVE_FEATURE_SHMEM, "shmem"),
+        (REEVE_FEATURE_DMA_ADDRESSES, "dma_addresses"),
         (REEVE_FEATURE_MMAP, "mmap"),
         (REEVE_FEATURE_FILE_LIMIT, "file_limit"),
     ]

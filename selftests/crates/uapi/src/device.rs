@@ -49,6 +49,8 @@ pub struct Create {
     pub mappable: bool,
     /// Its pages live in a shmem file.
     pub shmem: bool,
+    /// Its pages are mapped for the device.
+    pub dma_addresses: bool,
     /// Index of the device it belongs to.
     pub device: u32,
     /// Pages behind the object's own.
@@ -66,6 +68,7 @@ impl Create {
             dma32: false,
             mappable: false,
             shmem: false,
+            dma_addresses: false,
             device: 0,
             extra_pages: 0,
         }
@@ -110,6 +113,14 @@ impl Create {
         }
     }
 
+    /// The same with its pages mapped for the device.
+    pub const fn dma_addresses(self) -> Self {
+        Self {
+            dma_addresses: true,
+            ..self
+        }
+    }
+
     /// The same on another device.
     pub const fn on(self, device: u32) -> Self {
         Self { device, ..self }
@@ -132,7 +143,8 @@ impl Create {
             flags: bit(self.zero, sys::REEVE_BO_CREATE_ZERO_ALLOC)
                 | bit(self.dma32, sys::REEVE_BO_CREATE_DMA32)
                 | bit(self.mappable, sys::REEVE_BO_CREATE_EXTERNAL_MAPPABLE)
-                | bit(self.shmem, sys::REEVE_BO_CREATE_SHMEM),
+                | bit(self.shmem, sys::REEVE_BO_CREATE_SHMEM)
+                | bit(self.dma_addresses, sys::REEVE_BO_CREATE_DMA_ADDRESSES),
             device: self.device,
             extra_pages: self.extra_pages,
             handle: 0,
@@ -307,6 +319,18 @@ impl Device {
         };
         self.raw().bo_mmap(&mut arg)?;
         Ok(arg)
+    }
+
+    /// Where the page `page` is for the device: its address, and how many pages from there on are
+    /// side by side.
+    pub fn dma_address(&self, handle: Handle, page: u64) -> io::Result<(u64, u64)> {
+        let mut arg = sys::reeve_bo_dma_address {
+            handle: handle.get(),
+            page,
+            ..Default::default()
+        };
+        self.raw().bo_dma_address(&mut arg)?;
+        Ok((arg.address, arg.pages))
     }
 
     /// Maps all of the object, to be read and written.

@@ -48,6 +48,9 @@ layout! {
     reeve_bo_mmap: 40 {
         handle @ 0, flags @ 4, offset @ 8, length @ 16, reserved @ 24,
     }
+    reeve_bo_dma_address: 48 {
+        handle @ 0, flags @ 4, page @ 8, address @ 16, pages @ 24, reserved @ 32,
+    }
     reeve_stats: 192 {
         pages_allocated @ 0, dma32_pages_allocated @ 8, pages_limit @ 16, dma32_pages_limit @ 24,
         buffer_objects @ 32, populates @ 40, unpopulates @ 48, swapouts @ 56, swapins @ 64,

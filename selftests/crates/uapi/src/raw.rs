@@ -62,6 +62,7 @@ mod nr {
         bo_write: REEVE_NR_BO_WRITE(reeve_bo_rw) = 0xc038_e71a;
         bo_mmap: REEVE_NR_BO_MMAP(reeve_bo_mmap) = 0xc028_e71d;
         file_limit: REEVE_NR_FILE_LIMIT(reeve_file_limit) = 0xc030_e71e;
+        bo_dma_address: REEVE_NR_BO_DMA_ADDRESS(reeve_bo_dma_address) = 0xc030_e71f;
         lock_sanity: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
     }
 }
@@ -115,6 +116,8 @@ impl<'fd> Raw<'fd> {
         bo_mmap(reeve_bo_mmap);
         /// `REEVE_IOC_FILE_LIMIT`.
         file_limit(reeve_file_limit);
+        /// `REEVE_IOC_BO_DMA_ADDRESS`.
+        bo_dma_address(reeve_bo_dma_address);
         /// `REEVE_IOC_LOCK_SANITY`.
         lock_sanity(reeve_lock_sanity);
     }

@@ -36,7 +36,7 @@ cases!("arguments";
 );
 
 /// Number and argument size of every call.
-const CALLS: [(u32, usize); 17] = [
+const CALLS: [(u32, usize); 19] = [
     (sys::REEVE_NR_VERSION, size_of::<sys::reeve_version>()),
     (sys::REEVE_NR_STATS, size_of::<sys::reeve_stats>()),
     (sys::REEVE_NR_BO_CREATE, size_of::<sys::reeve_bo_create>()),
@@ -53,6 +53,11 @@ const CALLS: [(u32, usize); 17] = [
     (sys::REEVE_NR_BO_READ, size_of::<sys::reeve_bo_rw>()),
     (sys::REEVE_NR_BO_WRITE, size_of::<sys::reeve_bo_rw>()),
     (sys::REEVE_NR_FILE_LIMIT, size_of::<sys::reeve_file_limit>()),
+    (sys::REEVE_NR_BO_MMAP, size_of::<sys::reeve_bo_mmap>()),
+    (
+        sys::REEVE_NR_BO_DMA_ADDRESS,
+        size_of::<sys::reeve_bo_dma_address>(),
+    ),
     (
         sys::REEVE_NR_LOCK_SANITY,
         size_of::<sys::reeve_lock_sanity>(),
@@ -173,7 +178,7 @@ fn read_only_memory() -> Outcome {
     let device = open()?;
     let memory = Region::new(1)?.read_only()?;
     unchanged(&device, || {
-        for (nr, size) in [CALLS[0], CALLS[1], CALLS[15]] {
+        for (nr, size) in [CALLS[0], CALLS[1], CALLS[CALLS.len() - 1]] {
             let number = request(READ | WRITE, sys::REEVE_IOC_MAGIC, nr, size);
             refused(
                 ioctl(&device, number, Place::ReadOnly(&memory)),

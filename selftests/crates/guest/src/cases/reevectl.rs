@@ -46,7 +46,7 @@ pub(super) struct Run {
 }
 
 /// Runs reevectl with these words and this input.
-fn reevectl_with(args: &str, input: &str) -> Outcome<Run> {
+pub(super) fn reevectl_with(args: &str, input: &str) -> Outcome<Run> {
     let mut child = Command::new("reevectl")
         .args(args.split_whitespace())
         .env_remove("REEVE_FD")

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/dma-mapping.h>
+#include <linux/mm.h>
+
+#include "tt_shim.h"
+
+int reeve_shim_dma_reach_all(struct device *dev)
+{
+	return dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64));
+}
+
+int reeve_shim_dma_map(struct device *dev, unsigned long pfn,
+		       unsigned long pages, u64 *address)
+{
+	dma_addr_t dma = dma_map_page(dev, pfn_to_page(pfn), 0,
+				      pages << PAGE_SHIFT, DMA_BIDIRECTIONAL);
+
+	if (dma_mapping_error(dev, dma))
+		return -EIO;
+	*address = dma;
+	return 0;
+}
+
+void reeve_shim_dma_unmap(struct device *dev, u64 address, unsigned long pages)
+{
+	dma_unmap_page(dev, address, pages << PAGE_SHIFT, DMA_BIDIRECTIONAL);
+}
+
+void reeve_shim_dma_sync_for_cpu(struct device *dev, u64 address,
+				 unsigned long pages)
+{
+	dma_sync_single_for_cpu(dev, address, pages << PAGE_SHIFT,
+				DMA_BIDIRECTIONAL);
+}
+
+void reeve_shim_dma_sync_for_device(struct device *dev, u64 address,
+				    unsigned long pages)
+{
+	dma_sync_single_for_device(dev, address, pages << PAGE_SHIFT,
+				   DMA_BIDIRECTIONAL);
+}
+
+bool reeve_shim_dma_need_sync(struct device *dev)
+{
+	return dma_dev_need_sync(dev);
+}
+
+unsigned long reeve_shim_page_pfn(struct page *page)
+{
+	return page_to_pfn(page);
+}
