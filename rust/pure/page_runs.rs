@@ -34,6 +34,19 @@ pub fn order_for(missing: u64, limit: u32) -> u32 {
     }
 }
 
+/// Pages asked for, and the orders of the blocks they come in when all orders are at hand; for the
+/// host tests and the module's own tests.
+pub const SHAPES: [(u64, &[u32]); 8] = [
+    (1, &[0]),
+    (2, &[1]),
+    (3, &[1, 0]),
+    (4, &[2]),
+    (7, &[2, 1, 0]),
+    (512, &[9]),
+    (513, &[9, 0]),
+    (1027, &[9, 9, 1, 0]),
+];
+
 /// How many blocks of each order a directory has.
 ///
 /// # Invariants

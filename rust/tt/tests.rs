@@ -29,6 +29,7 @@ mod hibernation;
 mod kmap;
 mod objects;
 mod pages;
+mod peer;
 mod pool;
 mod support;
 mod swapping;

@@ -147,3 +147,18 @@ proptest! {
         prop_assert_eq!(layout.locate(u64::MAX), None);
     }
 }
+
+/// The table that the module's own tests compare real blocks with.
+#[test]
+fn shapes_are_what_the_rule_gives() {
+    for (pages, orders) in reeve_pure::page_runs::SHAPES {
+        let mut found = Vec::new();
+        let (mut missing, mut order) = (pages, MAX_ORDER);
+        while missing != 0 {
+            order = order_for(missing, order);
+            missing -= 1 << order;
+            found.push(order);
+        }
+        assert_eq!(found, orders, "{pages} pages");
+    }
+}
