@@ -27,7 +27,8 @@ use crate::{
         bo::BoRef,
         limits::PoolCap,
         pool::Pool,
-        source, //
+        source,
+        whose::Whose, //
     }, //
 };
 use kernel::{
@@ -171,7 +172,7 @@ mod tests {
                 let device = bench.device(index)?;
                 expect!(device.index() as usize == index);
                 expect!(device.listed_pages() == 0 && device.evictable_pages() == 0);
-                expect!(device.swap_out_one()? == 0);
+                expect!(device.swap_out_one(Whose::Anybodys)? == 0);
                 expect!(Arc::ptr_eq(device.books(), bench.manager.books()));
                 expect!(core::ptr::eq(device.pool(), &**bench.manager.pool()));
             }
