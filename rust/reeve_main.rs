@@ -36,7 +36,9 @@ use crate::{
         Shared, //
     },
     ffi::{
+        dmem,
         node::Registered,
+        pages,
         params,
         pm::SleepWatch, //
     },
@@ -65,6 +67,7 @@ struct Reeve {
     _shrinkers: Shrinkers,
     _limits: params::Watch<Manager>,
     _sleep: SleepWatch<Manager>,
+    _dmem: dmem::Region<Manager>,
     _tt_files: tt::debugfs::Files,
     _lock_order_files: lock_order::debugfs::Files,
     #[cfg(reeve_bench)]
@@ -93,6 +96,7 @@ impl kernel::Module for Reeve {
         let sleep = SleepWatch::new(manager.clone())?;
         #[cfg(reeve_bench)]
         let bench_files = bench::Files::new(debugfs.dir(), &manager)?;
+        let dmem = dmem::Region::new(manager.clone(), pages::total_ram())?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),
@@ -102,6 +106,7 @@ impl kernel::Module for Reeve {
             _shrinkers: shrinkers,
             _limits: limits,
             _sleep: sleep,
+            _dmem: dmem,
             _tt_files: tt_files,
             _lock_order_files: lock_order_files,
             #[cfg(reeve_bench)]

@@ -36,10 +36,11 @@ unsafe impl Sync for Block {}
 
 impl Block {
     /// Takes a block of cached pages from the system, cleared if `clear`; `None`: there is none.
+    /// `charged`: charged to the memory cgroup of the current task, if that has room.
     ///
     /// Only single pages wait for reclaim, and no process is killed for them. May sleep.
     #[inline]
-    pub(crate) fn allocate(order: u32, dma32: bool, clear: bool) -> Option<Self> {
+    pub(crate) fn allocate(order: u32, dma32: bool, clear: bool, charged: bool) -> Option<Self> {
         let flags = match (order, dma32) {
             (0, false) => shim::REEVE_GFP_PAGE,
             (0, true) => shim::REEVE_GFP_PAGE_DMA32,
@@ -47,8 +48,10 @@ impl Block {
             (_, true) => shim::REEVE_GFP_BLOCK_DMA32,
         };
         let clear = if clear { shim::REEVE_GFP_CLEAR } else { 0 };
+        let charged = if charged { shim::REEVE_GFP_CHARGED } else { 0 };
         // SAFETY: We may sleep, and are not in interrupt context.
-        let first = NonNull::new(unsafe { bindings::alloc_pages(flags | clear, order) })?;
+        let first = unsafe { bindings::alloc_pages(flags | clear | charged, order) };
+        let first = NonNull::new(first)?;
         // INVARIANT: Fresh pages are ours alone, and cached like any memory.
         Some(Self {
             first,
@@ -98,6 +101,13 @@ impl Block {
     #[inline]
     pub(crate) fn kind(&self) -> PageKind {
         self.kind
+    }
+
+    /// Whether it is charged to a memory cgroup.
+    #[inline]
+    pub(crate) fn is_charged(&self) -> bool {
+        // SAFETY: By the type invariant this is a valid page, the first of the block.
+        cfg!(CONFIG_MEMCG) && unsafe { shim::reeve_shim_page_is_charged(self.first.as_ptr()) }
     }
 
     /// The memory node they are from.

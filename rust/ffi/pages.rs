@@ -251,6 +251,27 @@ impl PageDirectory {
         self.kind
     }
 
+    /// Whether its last block is charged to a memory cgroup; then the others most likely are, too.
+    #[inline]
+    pub(crate) fn are_charged(&self) -> bool {
+        let last = self.blocks.as_slice().last();
+        match last.and_then(|first| NonNull::new(first.0)) {
+            // SAFETY: By the type invariant this is the first page of a block of ours.
+            Some(first) if cfg!(CONFIG_MEMCG) => unsafe {
+                shim::reeve_shim_page_is_charged(first.as_ptr())
+            },
+            _ => false,
+        }
+    }
+
+    /// The first page, which is the first of a block, or by itself.
+    pub(super) fn first_page(&self) -> Option<NonNull<bindings::page>> {
+        match self.blocks.as_slice().first() {
+            Some(first) => NonNull::new(first.0),
+            None => self.torn.as_ref().map(|torn| torn.0.first()),
+        }
+    }
+
     /// How many blocks it has.
     #[inline]
     pub(crate) fn blocks(&self) -> usize {

@@ -35,6 +35,8 @@ static const gfp_t __maybe_unused REEVE_GFP_BLOCK_DMA32 =
 	((GFP_USER | GFP_DMA32) & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY |
 	__GFP_NOMEMALLOC | __GFP_NOWARN;
 static const gfp_t __maybe_unused REEVE_GFP_CLEAR = __GFP_ZERO;
+/* Charged to the memory cgroup of current until they are freed. */
+static const gfp_t __maybe_unused REEVE_GFP_CHARGED = __GFP_ACCOUNT;
 
 void reeve_shim_copy_pages(struct page *to, struct page *from,
 			   unsigned long count);

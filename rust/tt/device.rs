@@ -243,7 +243,10 @@ impl Device {
             if let Some(mut reservation) = Reservation::try_take(&bo) {
                 // It may have been pinned or emptied since it was found.
                 if self.is_evictable(&bo) {
-                    return reservation.push_out();
+                    return match whose {
+                        Whose::Memcgs(_) => reservation.squeeze_out(),
+                        _ => reservation.push_out(),
+                    };
                 }
             };
         }

@@ -54,6 +54,11 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// Its number among the open files, from 1; never used again.
+    pub(crate) fn number(&self) -> u64 {
+        self.number.load(Relaxed)
+    }
+
     /// The limit in force, in pages; `None`: there is none.
     #[inline]
     pub(crate) fn limit(&self) -> Option<u64> {

@@ -17,12 +17,14 @@ use super::{
         PoolCap, //
     },
     pool::Pool,
+    shares,
     table::Reclaim,
     whose::Whose, //
 };
 use crate::{
     ffi::{
         dma::DmaDevice,
+        dmem,
         params::Watcher,
         task, //
     },
@@ -231,5 +233,21 @@ impl Reclaim for Manager {
 
     fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64> {
         self.swap_out_one_of(whose)
+    }
+}
+
+impl dmem::Evict for Manager {
+    fn evict(&self, search: &dmem::Search<'_>, pages: u64) -> Result<u64> {
+        let mut freed = 0;
+        while freed < pages {
+            task::breathe()?;
+            match shares::swap_out_dmem(search, self) {
+                Ok(0) => break,
+                Ok(more) => freed += more,
+                Err(e) if freed == 0 => return Err(e),
+                Err(_) => break,
+            }
+        }
+        Ok(freed)
     }
 }

@@ -191,8 +191,11 @@ impl Pool {
     }
 
     /// Clears and keeps a block, or gives it back to the system if that would be more than may be
-    /// kept. May sleep.
+    /// kept, or it is charged to a memory cgroup. May sleep.
     pub(super) fn keep(&self, mut block: Block) {
+        if block.is_charged() {
+            return;
+        }
         let pages = block.pages();
         let (Some(kept), Some(node)) = (
             self.kept.get(block.kind().index()),

@@ -11,6 +11,7 @@ use super::{
         Reserved, //
     },
     books::Books,
+    shares,
     table::{
         BackUp,
         Reclaim,
@@ -23,6 +24,7 @@ use crate::{
         dma::DmaAddresses,
         kmap::Protection,
         member_list::Linked,
+        shrinker,
         vma::{
             Answer as FaultAnswer,
             Fault,
@@ -170,7 +172,12 @@ impl<'a> Reservation<'a> {
         let gained = timing::populate(bo, tt, |tt| {
             let wanted = || tt.to_be_charged();
             let claim = bo.shares().claim(device.books(), wanted, reclaim)?;
-            let gained = tt.populate(device, reclaim, true)?;
+            let gained = loop {
+                match tt.populate(device, reclaim, true) {
+                    Err(ENOMEM) => shares::make_room_in_memcg(tt.to_be_charged().1, reclaim)?,
+                    result => break result?,
+                }
+            };
             claim.keep();
             Ok(gained)
         })?;
@@ -238,12 +245,25 @@ impl<'a> Reservation<'a> {
 
     /// Moves the object out of memory for global swapout: what is partly backed up goes the same
     /// way to its end. As [`Reservation::swap_out`].
+    ///
+    /// Content is charged to the memory cgroup that the pages are charged to. One that has no room
+    /// for it must not keep others from getting memory; so then it goes bit by bit.
     pub(super) fn push_out(&mut self) -> Result<u64> {
-        if self.state() == State::PartlyBackedUp {
+        let result = if self.state() == State::PartlyBackedUp {
             self.back_up(BackUp::RELAXED)
         } else {
             self.swap_out()
+        };
+        match result {
+            Err(ENOMEM) if self.bo.shares().memcg().is_some() => self.squeeze_out(),
+            result => result,
         }
+    }
+
+    /// Moves the object out of memory with next to no more memory, as reclaim does: at no time it
+    /// takes more than a few pages more, which are not refused. As [`Reservation::back_up`].
+    pub(super) fn squeeze_out(&mut self) -> Result<u64> {
+        shrinker::as_reclaim(|| self.shrink(u64::MAX, true))
     }
 
     /// Moves about `pages` pages out of memory, for reclaim; answers how many. As

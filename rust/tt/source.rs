@@ -9,6 +9,7 @@ use crate::{
     ffi::{
         block::Block,
         caching::Batch,
+        memcg::Memcg,
         pages::PageDirectory,
         task, //
     },
@@ -26,7 +27,8 @@ use kernel::prelude::*;
 /// Adds `missing` pages to a directory, cleared if `clear`; otherwise they may show what was in
 /// them last.
 ///
-/// Of each order, the largest first, the pool's blocks are taken first and then the system's. What
+/// Where they are charged to a memory cgroup they are the system's, for there is no way to charge what
+/// the pool has. Otherwise, of each order, the largest first, the pool's blocks are taken first and then the system's. What
 /// comes from the system is given the directory's caching, many pages at a time.
 ///
 /// `ENOMEM`: not that many to be had. `EINTR`: a fatal signal arrived. Either way the directory is
@@ -60,6 +62,8 @@ fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&P
         Caching::Cached => None,
         _ => Some(Batch::new(missing)?),
     };
+    let charged = Memcg::of_current().is_some();
+    let pool = pool.filter(|_| !charged);
     let mut order = pages.last_order().unwrap_or(MAX_ORDER);
     let mut unsettled = 0;
     let mut first = true;
@@ -77,7 +81,7 @@ fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&P
                 }
                 kept
             }
-            None => match Block::allocate(order, kind.dma32, clear) {
+            None => match Block::allocate(order, kind.dma32, clear, charged) {
                 Some(fresh) => {
                     unsettled += fresh.pages();
                     fresh
@@ -105,12 +109,12 @@ fn settle(pages: &mut PageDirectory, batch: &mut Option<Batch>) -> Result {
     }
 }
 
-/// Lets go of all pages of a directory: to the pool what is worth keeping there, the rest to the
-/// system. `cleared`: its owner got them cleared. May sleep.
+/// Lets go of all pages of a directory: to the pool what is worth keeping there and not charged to a
+/// memory cgroup, the rest to the system. `cleared`: its owner got them cleared. May sleep.
 #[inline]
 pub(super) fn give_back(pages: &mut PageDirectory, cleared: bool, pool: Option<&Pool>) {
     match pool {
-        Some(pool) if pool_rules::worth_keeping(pages.kind(), cleared) => {
+        Some(pool) if pool_rules::worth_keeping(pages.kind(), cleared) && !pages.are_charged() => {
             pages.release_to(|block| pool.keep(block));
         }
         _ => pages.release(),

@@ -22,6 +22,7 @@ use crate::{
     ffi::{
         confidential,
         dma::DmaDevice,
+        memcg,
         pages::{
             total_ram,
             PageDirectory,
@@ -432,6 +433,7 @@ impl Tt {
         if self.shmem.is_some() {
             return Ok(Some(Saved(None)));
         }
+        let _scope = memcg::Scope::of(&self.pages);
         let storage = ShmemFile::new(c"reeve swap", self.num_pages)?;
         for (index, run) in self.pages.runs(0) {
             task::breathe()?;
@@ -497,6 +499,7 @@ impl Tt {
             self.content = Content::BackedUp(None);
             return Ok(moved);
         }
+        let _scope = memcg::Scope::of(&self.pages);
         self.ready_backup()?;
         let before = self.pages.len();
         let storage = match core::mem::replace(&mut self.content, Content::Populated) {

@@ -6,7 +6,11 @@ use super::{
     bo::Bo,
     holder::Holder, //
 };
-use crate::ffi::member_list::Linked;
+use crate::ffi::{
+    dmem,
+    member_list::Linked,
+    memcg::Memcg, //
+};
 
 /// Whose buffer objects are looked at.
 #[derive(Clone, Copy)]
@@ -15,6 +19,10 @@ pub(crate) enum Whose<'a> {
     Anybodys,
     /// Those of an open file.
     Files(&'a Linked<Holder>),
+    /// Those that help a dmem cgroup to keep its limit.
+    Dmem(&'a dmem::Search<'a>),
+    /// Those that were populated in a memory cgroup.
+    Memcgs(Memcg),
 }
 
 impl Whose<'_> {
@@ -24,6 +32,8 @@ impl Whose<'_> {
         match self {
             Self::Anybodys => true,
             Self::Files(holder) => bo.shares().are_of(holder),
+            Self::Dmem(search) => bo.shares().help(search),
+            Self::Memcgs(memcg) => bo.shares().memcg() == Some(*memcg),
         }
     }
 }

@@ -5,6 +5,8 @@
 mod arguments;
 mod backup;
 mod caching;
+mod cgroup_dmem;
+mod cgroup_memory;
 mod content;
 mod counters;
 mod create;
@@ -74,6 +76,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
         limits::TESTS,
         hard::TESTS,
         file_limit::TESTS,
+        cgroup_dmem::TESTS,
+        cgroup_memory::TESTS,
         fdinfo::TESTS,
         debugfs::TESTS,
         latency::TESTS,

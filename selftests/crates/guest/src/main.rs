@@ -10,6 +10,7 @@
 //! multiplies the time limits.
 
 mod cases;
+mod cgroup;
 mod fail_nth;
 mod helper;
 mod ktap;

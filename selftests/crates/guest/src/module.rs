@@ -63,6 +63,7 @@ pub(crate) fn ensure(setup: Setup) -> Outcome {
     set_if_different("dma32_pages_limit", "0", "0")?;
     set_if_different("page_pool_size", "0", "0")?;
     set_if_different("file_pages_limit", "0", "0")?;
+    set_if_different("charge_memcg", "Y", "1")?;
     set_if_different("hard_limit", "N", "0")?;
     set_if_different("timed_pages", "64", "64")
 }

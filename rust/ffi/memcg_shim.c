@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory cgroups: whose pages are whose. Pages are charged by __GFP_ACCOUNT
+ * when they are allocated, and never later, because nothing is exported for
+ * that; they are given back to their cgroup when they are freed.
+ */
+#include <linux/cgroup.h>
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/page_counter.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+
+#include "cgroup_shim.h"
+
+static bool charge_memcg = true;
+module_param(charge_memcg, bool, 0644);
+MODULE_PARM_DESC(charge_memcg,
+		 "Charge pages to the memory cgroup of who populates (default 1)");
+
+#ifdef CONFIG_MEMCG
+
+/* Of current, or NULL: it is the root. */
+static struct mem_cgroup *reeve_own_memcg(void)
+{
+	struct mem_cgroup *memcg = mem_cgroup_from_task(current);
+
+	return memcg && memcg->css.parent ? memcg : NULL;
+}
+
+u64 reeve_shim_memcg(void)
+{
+	struct mem_cgroup *memcg;
+	u64 id = 0;
+
+	if (!memcg_kmem_online() || !READ_ONCE(charge_memcg))
+		return 0;
+	rcu_read_lock();
+	memcg = reeve_own_memcg();
+	if (memcg)
+		id = cgroup_id(memcg->css.cgroup);
+	rcu_read_unlock();
+	return id;
+}
+
+/* Whether a page can be added to what @memcg and those above it have. */
+bool reeve_shim_memcg_has_room(unsigned long pages, bool ever)
+{
+	struct mem_cgroup *memcg;
+	bool fits = true;
+
+	rcu_read_lock();
+	for (memcg = reeve_own_memcg(); memcg && fits;
+	     memcg = parent_mem_cgroup(memcg)) {
+		unsigned long max = READ_ONCE(memcg->memory.max);
+		unsigned long used =
+			ever ? 0 : page_counter_read(&memcg->memory);
+
+		fits = pages <= max && used <= max - pages;
+	}
+	rcu_read_unlock();
+	return fits;
+}
+
+bool reeve_shim_page_is_charged(struct page *page)
+{
+	return memcg_kmem_online() && PageMemcgKmem(page);
+}
+
+void reeve_shim_memcg_enter(struct page *page, struct reeve_memcg_scope *scope)
+{
+	struct mem_cgroup *memcg = NULL;
+
+	scope->memcg = NULL;
+	scope->entered = memcg_kmem_online() && READ_ONCE(charge_memcg);
+	if (!scope->entered)
+		return;
+	rcu_read_lock();
+	if (page && PageMemcgKmem(page)) {
+		memcg = folio_memcg(page_folio(page));
+		if (!memcg || !css_tryget(&memcg->css))
+			memcg = NULL;
+	}
+	rcu_read_unlock();
+	scope->memcg = memcg;
+	scope->before = set_active_memcg(memcg ?: root_mem_cgroup);
+}
+
+void reeve_shim_memcg_leave(struct reeve_memcg_scope *scope)
+{
+	if (!scope->entered)
+		return;
+	set_active_memcg(scope->before);
+	if (scope->memcg)
+		css_put(&scope->memcg->css);
+}
+
+#else
+
+u64 reeve_shim_memcg(void)
+{
+	return 0;
+}
+
+bool reeve_shim_memcg_has_room(unsigned long pages, bool ever)
+{
+	return true;
+}
+
+bool reeve_shim_page_is_charged(struct page *page)
+{
+	return false;
+}
+
+void reeve_shim_memcg_enter(struct page *page, struct reeve_memcg_scope *scope)
+{
+}
+
+void reeve_shim_memcg_leave(struct reeve_memcg_scope *scope)
+{
+}
+
+#endif
