@@ -52,8 +52,11 @@ pub(super) fn show(handles: &Handles, holder: &Holder, m: &SeqFile) {
     }
 
     seq_print!(m, "drm-driver:\treeve\n");
+    seq_print!(m, "drm-client-id:\t{}\n", holder.number());
     for (name, pages) in [
         ("drm-total-system", sums.total),
+        // No object is in two open files.
+        ("drm-shared-system", 0),
         ("drm-resident-system", sums.resident),
         ("reeve-charged-system", sums.charged),
         ("reeve-pinned-system", sums.pinned),

@@ -25,6 +25,8 @@ cases!("fdinfo";
     starts_at_nothing,
     follows_what_happens,
     is_about_one_open_file,
+    names_the_open_file,
+    shows_the_limit,
     changes_nothing,
 );
 
@@ -102,6 +104,34 @@ fn is_about_one_open_file() -> Outcome {
     let device = open()?;
     populated(&device, 10)?;
     check_eq!(sums(&open()?)?, [0; 6]);
+    Ok(())
+}
+
+/// A descriptor that was duplicated is the same client, another open file is another one.
+fn names_the_open_file() -> Outcome {
+    let client = |device: &Device| -> Outcome<Option<String>> {
+        Ok(fdinfo(device)?.remove("drm-client-id"))
+    };
+    let (device, other) = (open()?, open()?);
+    let again = Device::from(device.as_fd().try_clone_to_owned()?);
+    check!(client(&device)?.is_some_and(|id| id.parse::<u64>().is_ok_and(|id| id != 0)));
+    check_eq!(client(&device)?, client(&again)?);
+    check!(client(&device)? != client(&other)?);
+    // Nothing is ever in two open files.
+    populated(&device, 10)?;
+    check_eq!(pages(&again, "drm-total-system")?, 10);
+    check_eq!(pages(&again, "drm-shared-system")?, 0);
+    Ok(())
+}
+
+fn shows_the_limit() -> Outcome {
+    let device = open()?;
+    check!(!fdinfo(&device)?.contains_key("reeve-limit-system"));
+    device.set_file_limit(25)?;
+    check_eq!(pages(&device, "reeve-limit-system")?, 25);
+    populated(&device, 26)?;
+    let all = fdinfo(&device)?;
+    check_eq!(all.get("reeve-overcommits").map(String::as_str), Some("1"));
     Ok(())
 }
 
