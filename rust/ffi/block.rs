@@ -40,7 +40,12 @@ impl Block {
     ///
     /// Only single pages wait for reclaim, and no process is killed for them. May sleep.
     #[inline]
-    pub(crate) fn allocate(order: u32, dma32: bool, clear: bool, charged: bool) -> Option<Self> {
+    pub(crate) fn allocate_for(
+        order: u32,
+        dma32: bool,
+        clear: bool,
+        charged: bool,
+    ) -> Option<Self> {
         let flags = match (order, dma32) {
             (0, false) => shim::REEVE_GFP_PAGE,
             (0, true) => shim::REEVE_GFP_PAGE_DMA32,
@@ -61,6 +66,12 @@ impl Block {
                 dma32,
             },
         })
+    }
+
+    /// The same, charged to nobody.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn allocate(order: u32, dma32: bool, clear: bool) -> Option<Self> {
+        Self::allocate_for(order, dma32, clear, false)
     }
 
     /// Gives up ownership; [`Block::from_raw`] takes it again.

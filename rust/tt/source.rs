@@ -81,7 +81,7 @@ fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&P
                 }
                 kept
             }
-            None => match Block::allocate(order, kind.dma32, clear, charged) {
+            None => match Block::allocate_for(order, kind.dma32, clear, charged) {
                 Some(fresh) => {
                     unsettled += fresh.pages();
                     fresh

@@ -109,10 +109,10 @@ mod tests {
         let mut stack = BlockStack::new(1, PageKind::CACHED);
         expect!(stack.pop().is_none());
         for _ in 0..3 {
-            let block = Block::allocate(1, false, false, false).ok_or(ENOMEM)?;
+            let block = Block::allocate(1, false, false).ok_or(ENOMEM)?;
             expect!(stack.push(block).is_ok());
         }
-        let other = Block::allocate(0, false, false, false).ok_or(ENOMEM)?;
+        let other = Block::allocate(0, false, false).ok_or(ENOMEM)?;
         expect!(stack.push(other).is_err());
         for _ in 0..2 {
             let block = stack.pop().ok_or(EINVAL)?;
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn directories_take_only_what_fits() -> Result {
         let mut directory = PageDirectory::new(WC);
-        let block = |order, dma32| Block::allocate(order, dma32, false, false).ok_or(ENOMEM);
+        let block = |order, dma32| Block::allocate(order, dma32, false).ok_or(ENOMEM);
         directory.push(block(1, false)?)?;
         expect!(!directory.is_settled());
         // Too large an order, and other memory.
