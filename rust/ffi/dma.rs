@@ -4,6 +4,8 @@
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
+#[cfg(reeve_kunit)]
+use super::pages::PageMut;
 use super::{
     bindings as shim,
     task, //
@@ -210,40 +212,70 @@ impl DmaAddresses {
         dma_runs::locate(&self.runs, self.pages, PAGE_SHIFT as u32, index)
     }
 
-    /// Lets the processor see what the device wrote. What it writes from now on may get lost.
-    pub(crate) fn sync_for_cpu(&self) {
-        self.sync(|dev, address, pages| {
+    /// Lets the processor see what the device wrote to these pages. Where they are copied for the
+    /// device, what the processor wrote and the device was not shown is lost.
+    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
+    pub(crate) fn sync_for_cpu(&self, first: u64, pages: u64) {
+        self.sync(first, pages, |dev, address, pages| {
             // SAFETY: By the type invariant this is a run that is mapped for the device.
             unsafe { shim::reeve_shim_dma_sync_for_cpu(dev, address, pages) };
         });
     }
 
-    /// Lets the device see what the processor wrote.
-    pub(crate) fn sync_for_device(&self) {
-        self.sync(|dev, address, pages| {
+    /// Lets the device see what the processor wrote to these pages. Where they are copied for the
+    /// device, what the device wrote and the processor was not shown is lost.
+    pub(crate) fn sync_for_device(&self, first: u64, pages: u64) {
+        self.sync(first, pages, |dev, address, pages| {
             // SAFETY: By the type invariant this is a run that is mapped for the device.
             unsafe { shim::reeve_shim_dma_sync_for_device(dev, address, pages) };
         });
     }
 
-    fn sync(&self, each: impl Fn(*mut bindings::device, u64, usize)) {
+    fn sync(&self, first: u64, pages: u64, each: impl Fn(*mut bindings::device, u64, usize)) {
         let Some(device) = &self.device else {
             return;
         };
         let dev = device.as_ptr();
         // SAFETY: The device is registered while we have a reference to it.
         if unsafe { shim::reeve_shim_dma_need_sync(dev) } {
-            self.each(|address, pages| each(dev, address, pages));
+            for (address, pages) in self.parts(first, pages) {
+                each(dev, address, pages as usize);
+            }
         }
     }
 
-    fn each(&self, f: impl Fn(u64, usize)) {
-        for (at, run) in self.runs.iter().enumerate() {
-            f(
-                run.address,
-                dma_runs::length(&self.runs, self.pages, at) as usize,
-            );
-        }
+    /// Of each run, the part that is of these pages.
+    fn parts(&self, first: u64, pages: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        dma_runs::parts(&self.runs, self.pages, PAGE_SHIFT as u32, first, pages)
+    }
+
+    /// The memory that a device reaches at the address of page `index`, if it is directly on the bus.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may access it during the lifetime.
+    #[cfg(reeve_kunit)]
+    unsafe fn reached(&self, index: u64) -> Result<PageMut<'_>> {
+        let frame = self.locate(index).ok_or(EINVAL)?.address >> PAGE_SHIFT;
+        // SAFETY: The page itself, or the one that it is copied to for the device, is at this address
+        // while it is mapped.
+        let page = unsafe { shim::reeve_shim_pfn_page(frame as usize) };
+        // SAFETY: By the contract.
+        Ok(unsafe { PageMut::new(NonNull::new(page).ok_or(EINVAL)?) })
+    }
+
+    /// Writes to a page as the device would.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn device_writes(&self, index: u64, offset: usize, from: &[u8]) -> Result {
+        // SAFETY: Only tests do this, to pages that nobody else accesses meanwhile.
+        unsafe { self.reached(index) }?.write(offset, from)
+    }
+
+    /// Reads a page as the device would.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn device_reads(&self, index: u64, offset: usize, to: &mut [u8]) -> Result {
+        // SAFETY: Only tests do this, to pages that nobody else accesses meanwhile.
+        unsafe { self.reached(index) }?.as_ref().read(offset, to)
     }
 }
 
@@ -251,11 +283,11 @@ impl Drop for DmaAddresses {
     fn drop(&mut self) {
         if let Some(device) = &self.device {
             let dev = device.as_ptr();
-            self.each(|address, pages| {
+            for (address, pages) in self.parts(0, self.pages) {
                 // SAFETY: By the type invariant this is a run that is mapped for the device, which
                 // is registered while we have a reference to it. The addresses end here.
-                unsafe { shim::reeve_shim_dma_unmap(dev, address, pages) };
-            });
+                unsafe { shim::reeve_shim_dma_unmap(dev, address, pages as usize) };
+            }
         }
     }
 }

@@ -23,7 +23,9 @@ int reeve_shim_dma_map(struct device *dev, unsigned long pfn,
 
 void reeve_shim_dma_unmap(struct device *dev, u64 address, unsigned long pages)
 {
-	dma_unmap_page(dev, address, pages << PAGE_SHIFT, DMA_BIDIRECTIONAL);
+	/* What the processor wrote last stays, copied pages included. */
+	dma_unmap_page_attrs(dev, address, pages << PAGE_SHIFT,
+			     DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
 void reeve_shim_dma_sync_for_cpu(struct device *dev, u64 address,
@@ -43,6 +45,11 @@ void reeve_shim_dma_sync_for_device(struct device *dev, u64 address,
 bool reeve_shim_dma_need_sync(struct device *dev)
 {
 	return dma_dev_need_sync(dev);
+}
+
+struct page *reeve_shim_pfn_page(unsigned long pfn)
+{
+	return pfn_to_page(pfn);
 }
 
 unsigned long reeve_shim_page_pfn(struct page *page)

@@ -667,6 +667,13 @@ impl PageMut<'_> {
         Self(page, PhantomData)
     }
 
+    /// The page, to be read.
+    #[cfg(reeve_kunit)]
+    pub(super) fn as_ref(&self) -> PageRef<'_> {
+        // INVARIANT: We are borrowed, so nobody writes to it.
+        PageRef(self.0, PhantomData)
+    }
+
     /// Copies `from` to its bytes from `offset` on, the page being any memory.
     ///
     /// `EINVAL`: that is more than the page has.

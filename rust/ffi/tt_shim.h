@@ -214,6 +214,7 @@ void reeve_shim_dma_sync_for_device(struct device *dev, u64 address,
 /* false: the two above have nothing to do. */
 bool reeve_shim_dma_need_sync(struct device *dev);
 unsigned long reeve_shim_page_pfn(struct page *page);
+struct page *reeve_shim_pfn_page(unsigned long pfn);
 
 /* task_shim.c */
 bool reeve_shim_fatal_signal_pending(void);

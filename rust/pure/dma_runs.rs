@@ -59,10 +59,31 @@ fn end(runs: &[Run], pages: u64, at: usize) -> u64 {
     runs.get(at + 1).map_or(pages, |next| next.first)
 }
 
-/// How many pages run `at` has, `pages` being all there are.
-pub fn length(runs: &[Run], pages: u64, at: usize) -> u64 {
-    runs.get(at)
-        .map_or(0, |run| end(runs, pages, at).saturating_sub(run.first))
+/// Of each run the part that is of the `count` pages from `first` on: its address and how many pages
+/// it has.
+pub fn parts(
+    runs: &[Run],
+    pages: u64,
+    shift: u32,
+    first: u64,
+    count: u64,
+) -> impl Iterator<Item = (u64, u64)> + '_ {
+    let last = first.saturating_add(count).min(pages);
+    let mut at = find(runs, first).unwrap_or(0);
+    let mut next = first;
+    core::iter::from_fn(move || {
+        if next >= last {
+            return None;
+        }
+        let run = runs.get(at)?;
+        let part = (
+            run.address + ((next - run.first) << shift),
+            end(runs, pages, at).min(last) - next,
+        );
+        next += part.1;
+        at += 1;
+        Some(part)
+    })
 }
 
 /// The address of page `index`, of the `pages` pages of `1 << shift` bytes that `runs`, by

@@ -52,7 +52,10 @@ use crate::{
     }, //
 };
 use kernel::{
-    page::PAGE_SHIFT,
+    page::{
+        PAGE_SHIFT,
+        PAGE_SIZE, //
+    },
     prelude::*,
     sync::Arc, //
 };
@@ -372,7 +375,6 @@ impl<'a> Reservation<'a> {
     pub(crate) fn read(&mut self, offset: u64, to: &mut [u8], reclaim: &impl Reclaim) -> Result {
         self.prepare_copy(offset, to.len(), reclaim)?;
         let tt = self.tt()?;
-        tt.sync_for_cpu();
         let mut pages = tt.kmap(offset >> PAGE_SHIFT);
         let mut rest = to;
         for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
@@ -389,15 +391,18 @@ impl<'a> Reservation<'a> {
     pub(crate) fn write(&mut self, offset: u64, from: &[u8], reclaim: &impl Reclaim) -> Result {
         self.prepare_copy(offset, from.len(), reclaim)?;
         let tt = self.tt()?;
-        tt.sync_for_cpu();
-        let mut pages = tt.kmap_mut(offset >> PAGE_SHIFT);
+        let (first, length) = (offset >> PAGE_SHIFT, from.len() as u64);
+        let mut pages = tt.kmap_mut(first);
         let mut rest = from;
         for piece in sizes::pieces(offset, rest.len() as u64, PAGE_SHIFT as u32) {
             let (part, after) = rest.split_at_checked(piece.length).ok_or(EINVAL)?;
             pages.advance().ok_or(EINVAL)?.write(piece.offset, part)?;
             rest = after;
         }
-        tt.sync_for_device();
+        if tt.creation().dma {
+            let end = (offset + length).div_ceil(PAGE_SIZE as u64);
+            tt.sync_for_device(first, end - first);
+        }
         Ok(())
     }
 
@@ -426,6 +431,14 @@ impl<'a> Reservation<'a> {
     pub(crate) fn dma_address(&self, index: u64) -> Result<Place> {
         let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
         tt.dma_address(index)
+    }
+
+    /// Lets the processor see what the device wrote to these pages. What moves out of memory is what
+    /// the processor sees, so a driver does this before it lets an object go.
+    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
+    pub(crate) fn sync_for_cpu(&mut self, first: u64, pages: u64) -> Result {
+        self.tt()?.sync_for_cpu(first, pages);
+        Ok(())
     }
 
     /// Keeps the addresses of somebody else's pages; see [`Tt::set_dma_addresses`].

@@ -429,7 +429,6 @@ impl Tt {
         }
 
         self.unmap();
-        self.sync_for_cpu();
         if self.shmem.is_some() {
             return Ok(Some(Saved(None)));
         }
@@ -492,7 +491,6 @@ impl Tt {
             return Ok(0);
         }
         self.unmap();
-        self.sync_for_cpu();
         if let Some(shmem) = &mut self.shmem {
             let moved = shmem.held();
             shmem.let_go();

@@ -48,7 +48,7 @@ impl Tt {
     }
 
     /// The addresses that its pages have for the device now.
-    fn dma(&self) -> Option<&DmaAddresses> {
+    pub(in crate::tt) fn dma(&self) -> Option<&DmaAddresses> {
         match &self.shmem {
             None => self.pages.dma(),
             Some(shmem) => shmem.dma(),
@@ -82,17 +82,20 @@ impl Tt {
         Ok(())
     }
 
-    /// Lets the processor see what the device wrote.
-    pub(in crate::tt) fn sync_for_cpu(&self) {
+    /// Lets the processor see what the device wrote to these pages; see
+    /// [`DmaAddresses::sync_for_cpu`].
+    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
+    pub(in crate::tt) fn sync_for_cpu(&self, first: u64, pages: u64) {
         if let Some(addresses) = self.dma() {
-            addresses.sync_for_cpu();
+            addresses.sync_for_cpu(first, pages);
         }
     }
 
-    /// Lets the device see what the processor wrote.
-    pub(in crate::tt) fn sync_for_device(&self) {
+    /// Lets the device see what the processor wrote to these pages; see
+    /// [`DmaAddresses::sync_for_device`].
+    pub(in crate::tt) fn sync_for_device(&self, first: u64, pages: u64) {
         if let Some(addresses) = self.dma() {
-            addresses.sync_for_device();
+            addresses.sync_for_device(first, pages);
         }
     }
 }
@@ -106,16 +109,14 @@ pub(super) fn show_fresh(
     clear: bool,
 ) -> Result {
     if decrypted {
-        let shared = pages.share().and_then(|()| {
-            // Sharing loses what was in them, zeroes too.
-            if clear {
-                pages.clear();
-            }
-            Ok(())
-        });
+        let shared = pages.share();
         if shared.is_err() {
             source::take_back(pages, 0);
             return shared;
+        }
+        // Sharing loses what was in them, zeroes too.
+        if clear {
+            pages.clear();
         }
     }
     map_or_take_back(pages, dma, 0)

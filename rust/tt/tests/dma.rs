@@ -253,6 +253,83 @@ mod tests {
         })
     }
 
+    /// Also where pages are copied for the device (swiotlb=force).
+    #[test]
+    fn writes_show_on_the_other_side() -> Result {
+        Bench::run(1, |bench| {
+            let reclaim = &*bench.manager;
+            for (ty, creation) in &creations()? {
+                let bo = object(bench, 130, *ty, *creation)?;
+                fill(&bo, 4, reclaim)?;
+                let device_sees = |index: u64, offset: usize| -> Result<[u8; 6]> {
+                    let mut found = [0; 6];
+                    let mut reservation = bo.reserve();
+                    let addresses = reservation.tt()?.dma().ok_or(EINVAL)?;
+                    addresses.device_reads(index, offset, &mut found)?;
+                    Ok(found)
+                };
+                for index in [0, 1, 64, 129] {
+                    let text = [index as u8 ^ 0x5a; 6];
+                    bo.reserve().write(index * PAGE + 77, &text, reclaim)?;
+                    expect!(device_sees(index, 77)? == text);
+                }
+                // Back to the pattern, as the device sees it, too.
+                fill(&bo, 4, reclaim)?;
+                for index in [3, 128] {
+                    let mut reservation = bo.reserve();
+                    let addresses = reservation.tt()?.dma().ok_or(EINVAL)?;
+                    addresses.device_writes(index, 9, b"device")?;
+                    reservation.sync_for_cpu(index, 1)?;
+                    let mut found = [0; 6];
+                    reservation.read(index * PAGE + 9, &mut found, reclaim)?;
+                    expect!(&found == b"device");
+                }
+                // Only those pages: what is next to them is what it was.
+                let mut found = [0; 6];
+                bo.reserve().read(4 * PAGE, &mut found, reclaim)?;
+                expect!(device_sees(4, 0)? == found);
+
+                // What it wrote goes out with the rest, and what comes back it sees.
+                bo.reserve().back_up(BackUp::RELAXED)?;
+                bo.reserve().populate(reclaim)?;
+                expect!(&device_sees(3, 9)? == b"device");
+                bo.reserve().read(3 * PAGE + 9, &mut found, reclaim)?;
+                expect!(&found == b"device");
+            }
+            Ok(())
+        })
+    }
+
+    /// A part that stays keeps what the processor wrote when the mappings go.
+    #[test]
+    fn what_stays_is_what_the_processor_wrote() -> Result {
+        Bench::run(1, |bench| {
+            let reclaim = &*bench.manager;
+            let creation = Creation::of(BoType::Device, false).with_dma();
+            let bo = object(bench, 96, BoType::Device, creation)?;
+            bo.reserve().populate(reclaim)?;
+            // Not by a call that shows it to the device, but as a user's mapping would.
+            {
+                let mut reservation = bo.reserve();
+                let mut pages = reservation.tt()?.kmap_mut(0);
+                while let Some(mut page) = pages.advance() {
+                    page.write(5, b"mapped")?;
+                }
+            }
+            let half = BackUp {
+                until: 50,
+                ..BackUp::RELAXED
+            };
+            expect!(bo.reserve().back_up(half)? != 0);
+            for index in [0, 49, 50, 95] {
+                let mut found = [0; 6];
+                bo.reserve().read(index * PAGE + 5, &mut found, reclaim)?;
+                expect!(&found == b"mapped");
+            }
+            Ok(())
+        })
+    }
+
     #[test]
     fn dma32_pages_are_below_4_gib_for_the_device() -> Result {
         Bench::run(1, |bench| {

@@ -4,8 +4,8 @@
 
 use reeve_pure::dma_runs::fits;
 use reeve_pure::dma_runs::join;
-use reeve_pure::dma_runs::length;
 use reeve_pure::dma_runs::locate;
+use reeve_pure::dma_runs::parts;
 use reeve_pure::dma_runs::Place;
 use reeve_pure::dma_runs::Run;
 
@@ -126,9 +126,36 @@ fn pages_are_found() {
 }
 
 #[test]
-fn lengths_add_up() {
-    let lengths: Vec<_> = (0..5).map(|at| length(&RUNS, 9, at)).collect();
-    assert_eq!(lengths, [3, 2, 1, 3, 0]);
+fn parts_are_of_one_run_each() {
+    let found = |first, count| -> Vec<_> { parts(&RUNS, 9, SHIFT, first, count).collect() };
+    let all = [(0x10000, 3), (0x13000, 2), (0x8000_0000, 1), (0x1000, 3)];
+    assert_eq!(found(0, 9), all);
+    assert_eq!(found(0, u64::MAX), all, "no more than there are");
+    assert_eq!(found(1, 3), [(0x11000, 2), (0x13000, 1)]);
+    assert_eq!(found(4, 1), [(0x14000, 1)]);
+    assert_eq!(found(5, 2), [(0x8000_0000, 1), (0x1000, 1)]);
+    for (first, count) in [(0, 0), (8, 0), (9, 1), (u64::MAX, u64::MAX)] {
+        assert_eq!(found(first, count), []);
+    }
+    assert_eq!(parts(&[], 0, SHIFT, 0, 9).count(), 0);
+}
+
+/// Whatever range: each page is in one part, where [`locate`] says.
+#[test]
+fn parts_are_where_pages_are() {
+    for first in 0..9 {
+        for count in 0..=9 - first {
+            let mut page = first;
+            for (address, pages) in parts(&RUNS, 9, SHIFT, first, count) {
+                for i in 0..pages {
+                    let place = locate(&RUNS, 9, SHIFT, page).expect("a page");
+                    assert_eq!(place.address, address + (i << SHIFT));
+                    page += 1;
+                }
+            }
+            assert_eq!(page, first + count);
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 //! Addresses for the device.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
@@ -40,6 +41,7 @@ cases!("dma";
     arguments_are_checked,
     content_is_the_same_with_addresses,
     every_allocation_fails_once,
+    what_cannot_leave_keeps_its_addresses,
     reevectl_shows_them,
 );
 
@@ -293,6 +295,29 @@ fn every_allocation_fails_once() -> Outcome {
         device.destroy(handle)?;
     }
     Ok(())
+}
+
+fn what_cannot_leave_keeps_its_addresses() -> Outcome {
+    let mut faults = Faults::new()?;
+    let device = open()?;
+    let handle = device.create(Create::new(5 * PAGE).dma_addresses())?;
+    device.populate(handle)?;
+    let before = RefCell::new(addresses(&device, handle)?);
+    let failures = faults.sweep(
+        &device,
+        || device.swapout(handle),
+        || {
+            check!(addresses(&device, handle)? == *before.borrow());
+            Ok(())
+        },
+        |_| {
+            device.populate(handle)?;
+            before.replace(addresses(&device, handle)?);
+            Ok(())
+        },
+    )?;
+    check!(failures > 0);
+    none(&device, handle)
 }
 
 fn reevectl_shows_them() -> Outcome {
