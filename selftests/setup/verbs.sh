@@ -67,6 +67,7 @@ machine_options() {
 		"--params=${PARAMS:-}" "--qemu-args=${QEMU_ARGS:-}")
 	[ -z "${MEM:-}" ] || MACHINE+=(--mem "$MEM")
 	[ -z "${SMP:-}" ] || MACHINE+=(--smp "$SMP")
+	[ -z "${DISK:-}" ] || MACHINE+=(--disk "$DISK")
 	[ -z "${ACCEL:-}" ] || MACHINE+=(--accel "$ACCEL")
 	[ -z "${TIMEOUT:-}" ] || MACHINE+=(--timeout "$TIMEOUT")
 	[ "${LOAD:-1}" != 0 ] || MACHINE+=(--no-load)

@@ -258,6 +258,25 @@ mod tests {
     }
 
     #[test]
+    fn an_allocation_of_a_file_system_gets_nothing() -> Result {
+        Bench::run(1, |bench| {
+            let scan = |fs| bench.manager.scan(0, 512, Allowed { fs, io: true });
+            let creation = Creation::of(BoType::Device, false)
+                .of_kind(WC)
+                .ok_or(EINVAL)?;
+            let size = 37 * PAGE_SIZE as u64;
+            let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Device, creation)?;
+            bo.reserve().populate(&*bench.manager)?;
+            bo.reserve().unpopulate()?;
+            expect!(scan(false) == 0);
+            expect!(bench.manager.pool().kept() == 37);
+            expect!(scan(true) == 37);
+            expect!(bench.manager.pool().kept() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
     fn objects_of_every_kind_keep_their_content() -> Result {
         Bench::run(1, |bench| {
             for (seed, kind) in (0u8..).zip(PageKind::ALL) {

@@ -28,11 +28,13 @@ mod mmap_pages;
 mod mmap_races;
 mod parallel;
 mod parameters;
+mod peer;
 mod pins;
 mod pool;
 mod pressure;
 mod races;
 mod ranges;
+mod reclaim;
 mod reevectl;
 mod reevectl_locks;
 mod reevectl_top;
@@ -42,59 +44,75 @@ mod sg;
 mod sharing;
 mod shmem;
 mod sleep;
+mod stress;
 mod swap;
+mod sweeps;
 mod tracepoints;
 mod version;
 
 use crate::test::Test;
 
-/// Every case.
-pub(crate) fn all() -> impl Iterator<Item = &'static Test> {
-    [
-        version::TESTS,
-        arguments::TESTS,
-        create::TESTS,
-        handles::TESTS,
-        life::TESTS,
-        pins::TESTS,
-        fresh::TESTS,
-        content::TESTS,
-        ranges::TESTS,
-        swap::TESTS,
-        caching::TESTS,
-        pool::TESTS,
-        backup::TESTS,
-        shmem::TESTS,
-        dma::TESTS,
-        pressure::TESTS,
-        sg::TESTS,
-        mmap::TESTS,
-        mmap_pages::TESTS,
-        mmap_races::TESTS,
-        counters::TESTS,
-        sleep::TESTS,
-        limits::TESTS,
-        hard::TESTS,
-        file_limit::TESTS,
-        cgroup_dmem::TESTS,
-        cgroup_memory::TESTS,
-        fdinfo::TESTS,
-        debugfs::TESTS,
-        latency::TESTS,
-        tracepoints::TESTS,
-        sharing::TESTS,
-        lifetime::TESTS,
-        parallel::TESTS,
-        races::TESTS,
-        sanity::TESTS,
-        faults::TESTS,
-        reevectl::TESTS,
-        reevectl_locks::TESTS,
-        reevectl_top::TESTS,
-        parameters::TESTS,
-        devices::TESTS,
-        reload::TESTS,
-    ]
-    .into_iter()
-    .flatten()
+/// What runs unless another suite is asked for.
+pub(crate) const STANDARD: &str = "standard";
+
+/// The suites, by what they need: nothing; C TTM beside the module; a disk to swap to and little
+/// memory; likewise, and time.
+pub(crate) const SUITES: &[(&str, &[&[Test]])] = &[
+    (STANDARD, CASES),
+    ("peer", &[peer::TESTS]),
+    ("reclaim", &[reclaim::TESTS]),
+    ("stress", &[stress::TESTS]),
+];
+
+/// The cases of a suite, if there is one of that name.
+pub(crate) fn suite(name: &str) -> Option<impl Iterator<Item = &'static Test>> {
+    let (_, themes) = SUITES.iter().find(|(known, _)| *known == name)?;
+    Some(themes.iter().copied().flatten())
 }
+
+const CASES: &[&[Test]] = &[
+    version::TESTS,
+    arguments::TESTS,
+    create::TESTS,
+    handles::TESTS,
+    life::TESTS,
+    pins::TESTS,
+    fresh::TESTS,
+    content::TESTS,
+    ranges::TESTS,
+    swap::TESTS,
+    caching::TESTS,
+    pool::TESTS,
+    backup::TESTS,
+    shmem::TESTS,
+    dma::TESTS,
+    pressure::TESTS,
+    sg::TESTS,
+    mmap::TESTS,
+    mmap_pages::TESTS,
+    mmap_races::TESTS,
+    counters::TESTS,
+    sleep::TESTS,
+    limits::TESTS,
+    hard::TESTS,
+    file_limit::TESTS,
+    cgroup_dmem::TESTS,
+    cgroup_memory::TESTS,
+    fdinfo::TESTS,
+    debugfs::TESTS,
+    latency::TESTS,
+    tracepoints::TESTS,
+    sharing::TESTS,
+    lifetime::TESTS,
+    parallel::TESTS,
+    races::TESTS,
+    sanity::TESTS,
+    faults::TESTS,
+    sweeps::TESTS,
+    reevectl::TESTS,
+    reevectl_locks::TESTS,
+    reevectl_top::TESTS,
+    parameters::TESTS,
+    devices::TESTS,
+    reload::TESTS,
+];

@@ -164,7 +164,7 @@ impl Faults {
 }
 
 /// An operation whose allocation failed says ENOMEM, or EFAULT when it was a copy that failed.
-fn expected(err: &io::Error, reached: bool) -> Outcome {
+pub(crate) fn expected(err: &io::Error, reached: bool) -> Outcome {
     check!(reached, "{err} without a failure");
     match errno(err) {
         Errno::ENOMEM | Errno::EFAULT => Ok(()),

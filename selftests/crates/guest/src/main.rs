@@ -2,9 +2,10 @@
 
 //! Reeve's selftests: run as root in the guest, on a kernel that has the module, and speak KTAP.
 //!
-//! `reeve-guest-tests [--list] [NAME...]` runs the cases whose name contains one of the words, each
-//! in a process of its own with a time limit. Exit codes: 0 all passed, 1 some failed, 2 wrong
-//! usage, 4 all were skipped.
+//! `reeve-guest-tests [--list] [--suite=SUITE]... [NAME...]` runs the cases whose name contains one of
+//! the words, each in a process of its own with a time limit. The standard suite needs nothing but
+//! the module; `cases.rs` says what the others need. Exit codes: 0 all passed, 1 some failed, 2
+//! wrong usage, 4 all were skipped.
 //!
 //! `REEVE_KO` says where reeve.ko is (for the cases that insert it anew), `REEVE_TIME_SCALE`
 //! multiplies the time limits.
@@ -16,18 +17,21 @@ mod helper;
 mod ktap;
 mod memory;
 mod module;
+mod peer;
 mod process;
 mod random;
 mod runner;
 mod seen;
 mod shortage;
 mod test;
+mod tracing;
+mod twins;
 
 use std::process::ExitCode;
 
 use test::Test;
 
-const USAGE: &str = "usage: reeve-guest-tests [--list] [NAME...]";
+const USAGE: &str = "usage: reeve-guest-tests [--list] [--suite=SUITE]... [NAME...]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -36,16 +40,34 @@ fn main() -> ExitCode {
     }
     let (options, names): (Vec<String>, Vec<String>) =
         args.into_iter().partition(|arg| arg.starts_with('-'));
-    if options.iter().any(|option| option != "--list") {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
+    let mut suites = Vec::new();
+    let mut list = false;
+    for option in &options {
+        match option.strip_prefix("--suite=") {
+            Some(name) => suites.push(name),
+            None if option == "--list" => list = true,
+            None => {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            }
+        }
     }
-    let chosen = choose(&names);
+    if suites.is_empty() {
+        suites.push(cases::STANDARD);
+    }
+    let mut chosen: Vec<&Test> = Vec::new();
+    for name in suites {
+        let Some(cases) = cases::suite(name) else {
+            eprintln!("there is no suite {name}");
+            return ExitCode::from(2);
+        };
+        chosen.extend(choose(cases, &names));
+    }
     if chosen.is_empty() {
         eprintln!("no case has a name like {}; see --list", names.join(" or "));
         return ExitCode::from(2);
     }
-    if !options.is_empty() {
+    if list {
         for test in chosen {
             println!("{}", test.name);
         }
@@ -55,8 +77,8 @@ fn main() -> ExitCode {
 }
 
 /// The cases whose name contains one of `names`; all when there are none.
-fn choose(names: &[String]) -> Vec<&'static Test> {
-    cases::all()
+fn choose(cases: impl Iterator<Item = &'static Test>, names: &[String]) -> Vec<&'static Test> {
+    cases
         .filter(|test| names.is_empty() || names.iter().any(|name| test.name.contains(name)))
         .collect()
 }
@@ -69,7 +91,8 @@ mod tests {
     #[test]
     fn names_are_unique_and_plain() {
         let mut names = BTreeSet::new();
-        for test in cases::all() {
+        let themes = cases::SUITES.iter().flat_map(|(_, themes)| *themes);
+        for test in themes.copied().flatten() {
             assert!(names.insert(test.name), "{} is there twice", test.name);
             let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
             assert!(test.name.chars().all(plain), "{}", test.name);
@@ -80,10 +103,14 @@ mod tests {
 
     #[test]
     fn words_choose_by_part_of_the_name() {
+        let choose = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            super::choose(cases::suite(cases::STANDARD).unwrap(), &names)
+        };
         let all = choose(&[]).len();
-        let some = choose(&["life.".to_owned()]);
+        let some = choose(&["life."]);
         assert!(!some.is_empty() && some.len() < all);
         assert!(some.iter().all(|test| test.name.starts_with("life.")));
-        assert!(choose(&["no such case".to_owned()]).is_empty());
+        assert!(choose(&["no such case"]).is_empty());
     }
 }

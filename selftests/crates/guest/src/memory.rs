@@ -3,9 +3,12 @@
 //! Memory with holes, and calls that point anywhere. All `unsafe` around memory is here.
 
 use std::ffi::c_void;
+use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+use std::ptr;
 use std::ptr::NonNull;
 use std::slice;
 
@@ -20,6 +23,7 @@ use nix::sys::mman::ProtFlags;
 use reeve_uapi::raw::Way;
 use reeve_uapi::sys::reeve_bo_rw;
 use reeve_uapi::Device;
+use reeve_uapi::Mapping;
 
 use crate::test::Outcome;
 
@@ -163,6 +167,42 @@ pub(crate) fn read_into(device: &Device, arg: &mut reeve_bo_rw, to: &ReadOnly) -
     // SAFETY: the kernel obeys the protection of user memory, and if it does not, the bytes are a
     // private mapping that nothing depends on but the case that looks.
     unsafe { device.raw().bo_rw(Way::Read, arg) }
+}
+
+/// Writes the first bytes of a mapping to the start of a file: the kernel reads them, so that what
+/// would be a signal otherwise is EFAULT.
+pub(crate) fn save(mapping: &Mapping, len: usize, to: &File) -> io::Result<()> {
+    assert!(len <= mapping.len());
+    let address = ptr::with_exposed_provenance(mapping.address());
+    // SAFETY: the mapping has as many bytes, which the kernel only reads.
+    whole(
+        unsafe { libc::pwrite(to.as_raw_fd(), address, len, 0) },
+        len,
+    )
+}
+
+/// Reads the first bytes of a mapping from the start of a file, likewise.
+pub(crate) fn load(mapping: &Mapping, len: usize, from: &File) -> io::Result<()> {
+    assert!(len <= mapping.len());
+    let address = ptr::with_exposed_provenance_mut(mapping.address());
+    // SAFETY: the mapping has as many bytes, which are everybody's to write.
+    whole(
+        unsafe { libc::pread(from.as_raw_fd(), address, len, 0) },
+        len,
+    )
+}
+
+/// A part only means that the next byte was out of reach.
+fn whole(done: isize, len: usize) -> io::Result<()> {
+    match Errno::result(done)? == len as isize {
+        true => Ok(()),
+        false => Err(Errno::EFAULT.into()),
+    }
+}
+
+/// Fills the start of a file.
+pub(crate) fn fill(file: &File, bytes: &[u8]) -> Outcome {
+    Ok(file.write_all_at(bytes, 0)?)
 }
 
 #[cfg(test)]

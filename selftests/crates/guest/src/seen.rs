@@ -2,6 +2,7 @@
 
 //! What can be seen from outside, and comparing it before and after.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -67,6 +68,13 @@ pub(crate) fn unchanged(device: &Device, f: impl FnOnce() -> Outcome) -> Outcome
     let before = Seen::of(device)?;
     f()?;
     before.still(device)
+}
+
+/// A counter that only debugfs has.
+pub(crate) fn counter(name: &str) -> Outcome<u64> {
+    let all: BTreeMap<_, _> = knobs::accounting()?.into_iter().collect();
+    let value = all.get(name).and_then(|text| text.parse().ok());
+    value.ok_or_else(|| Stop::failed(format!("accounting has no {name}")))
 }
 
 /// True as soon as `condition` is, false when it is not within `limit`.

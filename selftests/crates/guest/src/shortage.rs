@@ -75,18 +75,18 @@ impl Drop for Swap {
 pub(crate) struct Hog(Vec<Vec<u8>>);
 
 impl Hog {
-    /// The least that is taken at a time.
-    const STEP: u64 = 256 << 10;
-
     pub(crate) fn new() -> Self {
         Self(Vec::new())
     }
 
-    /// Takes more, carefully towards the end.
-    pub(crate) fn grow(&mut self) -> Outcome {
-        let step = (meminfo("MemFree:")? / 8).max(Self::STEP);
-        self.0.push(vec![self.0.len() as u8 | 1; step as usize]);
-        Ok(())
+    /// Takes so many bytes more.
+    pub(crate) fn take(&mut self, bytes: usize) {
+        self.0.push(vec![self.0.len() as u8 | 1; bytes]);
+    }
+
+    /// Gives back what it took last.
+    pub(crate) fn give(&mut self) {
+        self.0.pop();
     }
 
     /// How much was taken.

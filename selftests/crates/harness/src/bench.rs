@@ -156,6 +156,7 @@ fn machine(parts: &Path, kernel: Kernel, boot: usize) -> Machine {
         files: files.map(|file| parts.join(file)).collect(),
         mem: 2048,
         smp: 1,
+        disk: 0,
         accel: Accel::Tcg,
         qemu_args,
         dir: parts.join(format!("boot-{boot}")),

@@ -46,6 +46,9 @@ pub struct Machine {
     /// Number of CPUs.
     #[arg(long, default_value_t = 2)]
     pub smp: u32,
+    /// MiB of an empty disk, /dev/vda in the guest (of a kernel that has virtio); 0: none.
+    #[arg(long, default_value_t = 0)]
+    pub disk: u32,
     /// How to execute.
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
     pub accel: Accel,
@@ -124,6 +127,21 @@ impl Machine {
         ))
     }
 
+    /// Makes the disk: a file that takes no room until it is written to, and goes when it is dropped.
+    pub fn make_disk(&self) -> Result<Disk> {
+        let path = self.disk_image();
+        if self.disk != 0 {
+            let file = fs::File::create(&path);
+            file.and_then(|file| file.set_len(u64::from(self.disk) << 20))
+                .with_context(|| format!("making {}", path.display()))?;
+        }
+        Ok(Disk(path))
+    }
+
+    fn disk_image(&self) -> PathBuf {
+        self.dir.join("disk.img")
+    }
+
     /// The command that boots it. `ports` are the four serial ports.
     pub fn command(&self, initramfs: &Path, ports: &[PortTo; 4]) -> Command {
         // QEMU must not outlive us, whatever kills us.
@@ -164,8 +182,25 @@ impl Machine {
                 command.args(["-mon", &format!("chardev=port{index}")]);
             }
         }
+        if self.disk != 0 {
+            let image = self.disk_image();
+            // What is on it ends with the machine, so nobody needs to wait for the host's disk.
+            let drive = format!("file={},if=virtio,format=raw,cache=unsafe", image.display());
+            command.args(["-drive", &drive]);
+        }
         command.args(self.qemu_args.split_whitespace());
         command
+    }
+}
+
+/// The file that is a machine's disk.
+#[derive(Debug)]
+pub struct Disk(PathBuf);
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // It may never have been there.
+        let _ = fs::remove_file(&self.0);
     }
 }
 

@@ -12,6 +12,7 @@ fn machine() -> Machine {
         files: Vec::new(),
         mem: 512,
         smp: 3,
+        disk: 0,
         accel: Accel::Tcg,
         qemu_args: "-device  e1000".into(),
         dir: "/nowhere".into(),
@@ -104,4 +105,30 @@ fn every_port_has_its_own_interrupt() {
     interrupts.sort();
     interrupts.dedup();
     assert_eq!(interrupts.len(), 4);
+}
+
+#[test]
+fn a_disk_is_there_while_it_is_used() {
+    let dir = std::env::temp_dir().join(format!("reeve-disk-{}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    let mut machine = Machine {
+        dir: dir.clone(),
+        ..machine()
+    };
+    let has_drive = |machine: &Machine| {
+        let all = arguments(machine, &files());
+        all.iter().any(|argument| argument.contains("if=virtio"))
+    };
+    let none = machine.make_disk().unwrap();
+    assert!(!has_drive(&machine) && !machine.disk_image().exists());
+    drop(none);
+
+    machine.disk = 3;
+    fs::write(machine.disk_image(), "old").unwrap();
+    let disk = machine.make_disk().unwrap();
+    assert!(has_drive(&machine));
+    assert_eq!(fs::read(machine.disk_image()).unwrap(), vec![0; 3 << 20]);
+    drop(disk);
+    assert!(!machine.disk_image().exists());
+    fs::remove_dir_all(dir).unwrap();
 }

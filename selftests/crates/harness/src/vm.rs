@@ -88,7 +88,9 @@ pub fn run(
         .with_context(|| format!("writing {}", initramfs.display()))?;
     let mut reboots = 0;
     loop {
+        let disk = machine.make_disk()?;
         let outcome = boot(machine, &initramfs, limit, listener)?;
+        drop(disk);
         if outcome.facts.kernel.is_some() || reboots == REBOOTS {
             return Ok(outcome);
         }
@@ -186,6 +188,7 @@ pub fn shell(machine: &Machine) -> Result<bool> {
     fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
     let initramfs = dir.join("initramfs.cpio");
     fs::write(&initramfs, machine.initramfs(Job::Shell)?)?;
+    let _disk = machine.make_disk()?;
     let file = |name: &str| PortTo::File(dir.join(name));
     let ports = [
         PortTo::Terminal,

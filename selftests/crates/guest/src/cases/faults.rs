@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every allocation of every operation fails once: the answer is ENOMEM and nothing has changed.
+//! Allocations fail where more than one thing may have happened. The rest is in `sweeps.rs`.
 
 use std::io;
 
@@ -8,7 +8,6 @@ use nix::errno::Errno;
 
 use reeve_uapi::knobs;
 use reeve_uapi::pattern::Pattern;
-use reeve_uapi::BoType;
 use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
@@ -17,7 +16,6 @@ use crate::fail_nth::Faults;
 use crate::fail_nth::ENDLESS;
 use crate::seen::open;
 use crate::seen::Limit;
-use crate::seen::Seen;
 use crate::seen::PAGE;
 use crate::test::cases;
 use crate::test::check;
@@ -28,15 +26,7 @@ use crate::test::Stop;
 
 cases!("faults";
     open_file,
-    create,
-    populate,
     populate_over_the_limit,
-    write_to_an_empty_object,
-    read_from_an_empty_object,
-    swapout,
-    swapin,
-    read_of_swapped_content,
-    lock_sanity,
     shrink_file,
     destroy_and_close_never_fail,
 );
@@ -106,43 +96,6 @@ fn open_file() -> Outcome {
     Ok(())
 }
 
-fn create() -> Outcome {
-    let mut faults = Faults::new()?;
-    let Scene { device, .. } = Scene::new()?;
-    for kind in BoType::ALL {
-        let before = Seen::of(&device)?;
-        let failures = faults.sweep(
-            &device,
-            || device.create(Create::new(SIZE as u64).kind(kind)),
-            nothing_more,
-            |handle| Ok(device.destroy(handle)?),
-        )?;
-        check!(failures > 0);
-        // The one that got through.
-        let last = device.list()?.pop().map(|info| info.handle());
-        last.map_or(Ok(()), |last| device.destroy(last))?;
-        before.still(&device)?;
-    }
-    Ok(())
-}
-
-fn populate() -> Outcome {
-    let mut faults = Faults::new()?;
-    let Scene { device, handle } = Scene::new()?;
-    let failures = faults.sweep(
-        &device,
-        || device.populate(handle),
-        empty_pool,
-        |_| {
-            device.unpopulate(handle)?;
-            empty_pool()
-        },
-    )?;
-    check!(failures > 0);
-    check_eq!(device.info(handle)?.pages_resident, 5);
-    Ok(())
-}
-
 /// Here a failure may come after another object went out; the counters still have to fit.
 fn populate_over_the_limit() -> Outcome {
     let mut faults = Faults::new()?;
@@ -162,102 +115,6 @@ fn populate_over_the_limit() -> Outcome {
     let mut bytes = [0; 8];
     device.read(victim, 0, &mut bytes)?;
     check_eq!(bytes, [1; 8]);
-    Ok(())
-}
-
-fn write_to_an_empty_object() -> Outcome {
-    let mut faults = Faults::new()?;
-    let Scene { device, handle } = Scene::new()?;
-    let bytes = Pattern::new(3).bytes(SIZE);
-    faults.sweep_loosely(
-        || device.write(handle, 0, &bytes),
-        || empty_or_populated(&device, handle),
-    )?;
-    Scene { device, handle }.content_is_there()
-}
-
-fn read_from_an_empty_object() -> Outcome {
-    let mut faults = Faults::new()?;
-    let Scene { device, handle } = Scene::new()?;
-    let mut bytes = vec![1; SIZE];
-    faults.sweep_loosely(
-        || device.read(handle, 0, &mut bytes),
-        || empty_or_populated(&device, handle),
-    )?;
-    check!(bytes.iter().all(|byte| *byte == 0));
-    Ok(())
-}
-
-/// A copy that failed may have populated the object first, as a whole; it is emptied again.
-fn empty_or_populated(device: &Device, handle: Handle) -> Outcome {
-    let resident = device.info(handle)?.pages_resident;
-    check!(resident == 0 || resident == 5, "{resident} pages");
-    check_eq!(device.stats()?.pages_allocated, 2 + resident);
-    check_eq!(device.unpopulate(handle)?, resident);
-    empty_pool()
-}
-
-fn swapout() -> Outcome {
-    let mut faults = Faults::new()?;
-    let scene = Scene::filled()?;
-    let Scene { device, handle } = &scene;
-    let failures = faults.sweep(
-        device,
-        || device.swapout(*handle),
-        || scene.content_is_there(),
-        |_| done(device.populate(*handle)),
-    )?;
-    check!(failures > 0);
-    check_eq!(device.info(*handle)?.pages_resident, 0);
-    scene.content_is_there()
-}
-
-fn swapin() -> Outcome {
-    let mut faults = Faults::new()?;
-    let scene = Scene::filled()?;
-    let Scene { device, handle } = &scene;
-    device.swapout(*handle)?;
-    let failures = faults.sweep(
-        device,
-        || device.populate(*handle),
-        || {
-            scene.content_is_there()?;
-            done(device.swapout(*handle))
-        },
-        |_| done(device.swapout(*handle)),
-    )?;
-    check!(failures > 0);
-    check_eq!(device.info(*handle)?.pages_resident, 5);
-    scene.content_is_there()
-}
-
-fn read_of_swapped_content() -> Outcome {
-    let mut faults = Faults::new()?;
-    let scene = Scene::filled()?;
-    let Scene { device, handle } = &scene;
-    device.swapout(*handle)?;
-    let mut bytes = vec![0; SIZE];
-    let failures = faults.sweep_loosely(
-        || device.read(*handle, 0, &mut bytes),
-        || {
-            scene.content_is_there()?;
-            done(device.swapout(*handle))
-        },
-    )?;
-    check!(failures > 0);
-    check_eq!(Pattern::new(3).mismatch(0, &bytes), None);
-    Ok(())
-}
-
-fn lock_sanity() -> Outcome {
-    let mut faults = Faults::new()?;
-    let device = open()?;
-    let suite = || device.lock_sanity().map(|result| result.failed);
-    faults.sweep(&device, suite, nothing_more, |failed| {
-        check_eq!(failed, 0);
-        Ok(())
-    })?;
-    check_eq!(device.lock_sanity()?.failed, 0);
     Ok(())
 }
 

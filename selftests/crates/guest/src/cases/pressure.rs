@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel runs short of memory: objects go out, content stays.
+//! The objects' shrinker, called as the kernel's reclaim does: objects go out, content stays. What
+//! the kernel does when it really is short of memory is in `reclaim.rs`.
 
-use std::collections::BTreeMap;
 use std::fs;
 
 use reeve_uapi::knobs;
@@ -15,11 +15,10 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::seen::counter;
 use crate::seen::open;
 use crate::seen::unchanged;
 use crate::seen::PAGE;
-use crate::shortage::available;
-use crate::shortage::Hog;
 use crate::shortage::Swap;
 use crate::test::cases;
 use crate::test::check;
@@ -34,7 +33,6 @@ cases!("pressure";
     pinned_and_external_objects_stay,
     the_pool_goes_before_objects,
     every_kind_goes_and_comes_back,
-    real_pressure_takes_objects,
 );
 
 fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Handle> {
@@ -55,13 +53,6 @@ fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
 fn shrink() -> Outcome<u64> {
     let freed = knobs::number(&knobs::debugfs("bo_shrink")?)?;
     u64::try_from(freed).map_err(|_| Stop::failed(format!("bo_shrink says {freed}")))
-}
-
-/// A counter that only debugfs has.
-fn counter(name: &str) -> Outcome<u64> {
-    let all: BTreeMap<_, _> = knobs::accounting()?.into_iter().collect();
-    let value = all.get(name).and_then(|text| text.parse().ok());
-    value.ok_or_else(|| Stop::failed(format!("accounting has no {name}")))
 }
 
 fn without_swap_nothing_goes() -> Outcome {
@@ -176,34 +167,6 @@ fn every_kind_goes_and_comes_back() -> Outcome {
     while shrink()? != 0 {}
     let stats = device.stats()?;
     check_eq!((stats.pages_allocated, stats.dma32_pages_allocated), (0, 0));
-    for (handle, seed) in handles.into_iter().zip(0..) {
-        holds(&device, handle, seed)?;
-    }
-    Ok(())
-}
-
-/// Objects and a process together want more memory than there is, and everybody survives. Only with
-/// a disk to swap to: `QEMU_ARGS="-drive file=swap.img,if=virtio,format=raw"`.
-fn real_pressure_takes_objects() -> Outcome {
-    const EACH: u64 = 8 << 20;
-    let _swap = Swap::on_disk()?;
-    let device = open()?;
-    let available = available()?;
-    let count = available / 6 / EACH;
-    let handles = (0..count)
-        .map(|seed| filled(&device, Create::new(EACH), seed))
-        .collect::<Outcome<Vec<_>>>()?;
-    let scans = || -> Outcome<u64> { Ok(counter("background_scans")? + counter("direct_scans")?) };
-    let before = scans()?;
-    let mut hog = Hog::new();
-    while hog.bytes() < available {
-        hog.grow()?;
-    }
-    check!(scans()? > before, "nobody asked us");
-    check!(counter("shrunk_pages")? > 0);
-    drop(hog);
-    let charged: u64 = device.list()?.iter().map(|info| info.pages_charged).sum();
-    check!(charged < count * EACH / PAGE, "nothing went");
     for (handle, seed) in handles.into_iter().zip(0..) {
         holds(&device, handle, seed)?;
     }

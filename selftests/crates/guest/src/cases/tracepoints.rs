@@ -2,12 +2,7 @@
 
 //! The tracepoints of page accounting, through tracefs.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io;
-use std::io::Write;
-use std::path::Path;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 
@@ -24,7 +19,11 @@ use crate::test::check;
 use crate::test::check_eq;
 use crate::test::refused;
 use crate::test::Outcome;
-use crate::test::Stop;
+use crate::tracing::need;
+use crate::tracing::path;
+use crate::tracing::put;
+use crate::tracing::Tracing;
+use crate::tracing::EVENTS;
 
 cases!("tracepoints";
     are_off_by_default,
@@ -37,121 +36,6 @@ cases!("tracepoints";
     giving_back_from_the_pool_is_traced,
     small_populates_are_timed_while_traced,
 );
-
-const EVENTS: [&str; 8] = [
-    "tt_populate",
-    "tt_unpopulate",
-    "tt_swapout",
-    "tt_swapin",
-    "tt_backup",
-    "tt_restore",
-    "tt_overcommit",
-    "pool_shrink",
-];
-
-const TRACEFS: &str = "/sys/kernel/tracing";
-
-/// An event as the kernel shows it.
-#[derive(Debug)]
-struct Event {
-    name: String,
-    fields: BTreeMap<String, String>,
-}
-
-impl Event {
-    /// An event of ours in a line such as `sh-1 [000] ..... 1.2: tt_populate: device=0 ...`.
-    fn parse(line: &str) -> Option<Self> {
-        let name = EVENTS
-            .into_iter()
-            .find(|name| line.contains(&format!(": {name}: ")))?;
-        let (_, rest) = line.split_once(&format!(": {name}: "))?;
-        let pairs = rest.split_whitespace();
-        Some(Self {
-            name: name.to_owned(),
-            fields: pairs
-                .filter_map(|pair| pair.split_once('='))
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
-        })
-    }
-
-    fn text(&self, field: &str) -> Outcome<&str> {
-        let text = self.fields.get(field);
-        text.map(String::as_str)
-            .ok_or_else(|| Stop::failed(format!("no {field} in {self:?}")))
-    }
-
-    fn number(&self, field: &str) -> Outcome<i64> {
-        let text = self.text(field)?;
-        text.parse()
-            .map_err(|_| Stop::failed(format!("{field} is {text:?}")))
-    }
-}
-
-/// Some events, enabled until dropped.
-struct Tracing(());
-
-impl Tracing {
-    fn of(events: &[&str]) -> Outcome<Self> {
-        need()?;
-        put("events/reeve/enable", "0")?;
-        put("trace", "")?;
-        let tracing = Self(());
-        for event in events {
-            put(&format!("events/reeve/{event}/enable"), "1")?;
-        }
-        Ok(tracing)
-    }
-
-    /// The events so far, but for those of others.
-    fn seen(&self) -> Outcome<Vec<Event>> {
-        let text = fs::read_to_string(path("trace"))?;
-        Ok(text.lines().filter_map(Event::parse).collect())
-    }
-
-    /// The only event so far.
-    fn one(&self) -> Outcome<Event> {
-        let mut events = self.seen()?;
-        match (events.pop(), events.is_empty()) {
-            (Some(event), true) => Ok(event),
-            (last, _) => Err(Stop::failed(format!("{events:?} and {last:?}"))),
-        }
-    }
-}
-
-impl Drop for Tracing {
-    fn drop(&mut self) {
-        // When this fails, the next case that looks says so.
-        let _ = put("events/reeve/enable", "0");
-        let _ = put("trace", "");
-    }
-}
-
-fn path(name: &str) -> PathBuf {
-    Path::new(TRACEFS).join(name)
-}
-
-fn put(name: &str, text: &str) -> io::Result<()> {
-    let mut options = fs::OpenOptions::new();
-    // Opening it so is what empties the file `trace`.
-    let options = options.write(true).truncate(name == "trace");
-    let mut file = options.open(path(name))?;
-    match text {
-        "" => Ok(()),
-        text => file.write_all(text.as_bytes()),
-    }
-}
-
-/// Skips where the kernel has no trace events; the one with lockdep has.
-fn need() -> Outcome {
-    if path("events/reeve").is_dir() {
-        return Ok(());
-    }
-    match Path::new("/proc/lockdep_stats").exists() {
-        true => Err(Stop::failed("the debug kernel has no events of reeve")),
-        false => Err(Stop::skipped("this kernel has no trace events")),
-    }
-}
 
 const PAGES: u64 = 100;
 

@@ -61,7 +61,8 @@ pub(super) fn jobs() -> Vec<Job> {
             TIER,
             &["kernel debug", "guest programs"],
             |desk| {
-                let ended = ext_together(desk, &["ext-c", "ext-held", "ext-stress"]);
+                let names = ["ext-c", "ext-held", "ext-stress", "ext-ttm"];
+                let ended = ext_together(desk, &names);
                 Ok(vec![
                     test(
                         "make ext and vm: a C driver records its locks (debug kernel)",
@@ -74,6 +75,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     test(
                         "a million lock-order calls by 64 threads agree with a model",
                         ended_well(&ended, "ext-stress"),
+                    ),
+                    test(
+                        "the same random operations on C TTM and here end alike",
+                        ended_well(&ended, "ext-ttm"),
                     ),
                     test(
                         "make ext and vm: the debug kernel had nothing to say",
@@ -275,10 +280,31 @@ struct Together {
     said: String,
 }
 
+/// C TTM and what it needs, which `ext-ttm` inserts before itself.
+const TTM: [&str; 4] = [
+    "drivers/gpu/drm/drm_panel_orientation_quirks.ko",
+    "drivers/i2c/i2c-core.ko",
+    "drivers/gpu/drm/drm.ko",
+    "drivers/gpu/drm/ttm/ttm.ko",
+];
+
+/// These modules of the kernel's own, as `FILES=` wants them.
+fn modules_of(desk: &Desk, kernel: &str, modules: &[&str]) -> Result<String> {
+    let built = desk.front(&["module", kernel, "normal"])?;
+    let image = built.first().context("no kernel was built")?;
+    let tree = image
+        .strip_suffix("arch/x86/boot/bzImage")
+        .with_context(|| format!("{image} is in no build of a kernel"))?;
+    Ok(modules
+        .iter()
+        .map(|module| format!("{tree}{module} "))
+        .collect())
+}
+
 /// Builds the modules in these directories of `selftests`, boots the debug kernel once, and runs
 /// the scripts beside them one after the other. (A boot of it takes longer than most of them.)
 fn ext_together(desk: &Desk, names: &[&str]) -> Result<Together> {
-    let mut files = String::new();
+    let mut files = modules_of(desk, "debug", &TTM)?;
     let mut all = String::from("#!/bin/sh\nexit=0\n");
     for name in names {
         let (module, script) = ext(desk, name, "debug")?;

@@ -20,6 +20,10 @@ const CYCLES_SCRIPT: &str = include_str!("../guest/cycles.sh");
 /// Does nothing with the module but have it inserted and removed.
 const ONCE_SCRIPT: &str = "#!/bin/sh\nexit 0\n";
 const SELFTESTS_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests\n";
+/// What needs little memory and a disk to swap to, and some minutes of everything at once.
+const STRESS_SCRIPT: &str = "#!/bin/sh\n\
+    export REEVE_STRESS_SECONDS=180 REEVE_TIME_SCALE=4\n\
+    exec reeve-guest-tests --suite=reclaim --suite=stress\n";
 
 /// The parameters that the guest's tests expect.
 const TEST_PARAMS: &str = "enable_builtin_tests=1";
@@ -33,46 +37,56 @@ pub(super) struct Boot {
     pub(super) variant: &'static str,
     pub(super) load: bool,
     pub(super) script: &'static str,
+    /// MiB of memory.
+    pub(super) mem: u32,
+    /// MiB of disk.
+    pub(super) disk: u32,
 }
 
 impl Boot {
-    /// The KUnit suites of that build.
-    pub(super) fn kunit(kernel: &'static str, variant: &'static str) -> Self {
+    /// That build on a machine like any other.
+    fn usual(
+        kernel: &'static str,
+        variant: &'static str,
+        load: bool,
+        script: &'static str,
+    ) -> Self {
         Self {
             kernel,
             variant,
-            load: false,
-            script: KUNIT_SCRIPT,
+            load,
+            script,
+            mem: 1024,
+            disk: 0,
         }
+    }
+
+    /// The KUnit suites of that build.
+    pub(super) fn kunit(kernel: &'static str, variant: &'static str) -> Self {
+        Self::usual(kernel, variant, false, KUNIT_SCRIPT)
     }
 
     /// The guest's tests on that build.
     pub(super) fn selftests(kernel: &'static str, variant: &'static str) -> Self {
-        Self {
-            kernel,
-            variant,
-            load: true,
-            script: SELFTESTS_SCRIPT,
-        }
+        Self::usual(kernel, variant, true, SELFTESTS_SCRIPT)
     }
 
     /// Inserting and removing that build.
     pub(super) fn cycles(kernel: &'static str, variant: &'static str) -> Self {
-        Self {
-            kernel,
-            variant,
-            load: false,
-            script: CYCLES_SCRIPT,
-        }
+        Self::usual(kernel, variant, false, CYCLES_SCRIPT)
     }
 
     /// Inserting and removing that build, once.
     pub(super) fn once(kernel: &'static str, variant: &'static str) -> Self {
+        Self::usual(kernel, variant, true, ONCE_SCRIPT)
+    }
+
+    /// That build with little memory, for minutes.
+    fn stress(kernel: &'static str, variant: &'static str) -> Self {
         Self {
-            kernel,
-            variant,
-            load: true,
-            script: ONCE_SCRIPT,
+            mem: 384,
+            disk: 1024,
+            ..Self::usual(kernel, variant, true, STRESS_SCRIPT)
         }
     }
 
@@ -89,8 +103,9 @@ impl Boot {
             params: TEST_PARAMS.to_owned(),
             no_load: !self.load,
             files: Vec::new(),
-            mem: 1024,
+            mem: self.mem,
             smp: 2,
+            disk: self.disk,
             accel: Accel::Tcg,
             qemu_args: String::new(),
             dir: desk.dir.join("vm"),
@@ -171,6 +186,12 @@ pub(super) fn jobs() -> Vec<Job> {
             Tier::Selftests,
             "",
             Boot::selftests("debug", "normal"),
+        ),
+        boot_job(
+            "stress",
+            Tier::Selftests,
+            "under pressure: ",
+            Boot::stress("debug", "normal"),
         ),
         boot_job(
             "cycles debug",

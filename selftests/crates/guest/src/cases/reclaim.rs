@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel runs short of memory: its reclaim, in the background or in whoever wants memory, takes
+//! objects, and who would have been killed lives.
+//!
+//! Needs a disk to swap to and a small machine: `make vm KERNEL=debug MEM=384 DISK=1024`.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use nix::sys::mman::mlockall;
+use nix::sys::mman::MlockAllFlags;
+use nix::sys::signal::Signal;
+
+use reeve_uapi::knobs;
+use reeve_uapi::pattern::Pattern;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+use reeve_uapi::Handle;
+
+use crate::process::Child;
+use crate::seen::counter;
+use crate::seen::open;
+use crate::seen::until;
+use crate::seen::PAGE;
+use crate::shortage::available;
+use crate::shortage::Hog;
+use crate::shortage::Swap;
+use crate::test::cases;
+use crate::test::check;
+use crate::test::check_eq;
+use crate::test::Outcome;
+use crate::test::Stop;
+use crate::tracing::Tracing;
+
+cases!("reclaim";
+    in_the_background_takes_objects,
+    direct_takes_objects,
+    drop_caches_takes_objects,
+    a_hog_dies_when_objects_are_pinned,
+    a_hog_lives_when_they_are_not,
+);
+
+const EACH: u64 = 1 << 20;
+
+/// How long it may take until the kernel has noticed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Objects with content.
+struct Objects {
+    device: Device,
+    handles: Vec<Handle>,
+}
+
+impl Objects {
+    /// So many hundredths of the memory that is there, which the pool has no part of.
+    fn filling(hundredths: u64) -> Outcome<Self> {
+        knobs::drain_pool()?;
+        let bytes = available()? / 100 * hundredths;
+        let device = open()?;
+        let mut handles = Vec::new();
+        for seed in 0..bytes / EACH {
+            let handle = device.create(Create::new(EACH))?;
+            device.write(handle, 0, &Pattern::new(seed).bytes(EACH as usize))?;
+            handles.push(handle);
+        }
+        Ok(Self { device, handles })
+    }
+
+    /// Pages that they hold now.
+    fn resident(&self) -> Outcome<u64> {
+        let all = self.device.list()?;
+        Ok(all.iter().map(|info| info.pages_resident).sum())
+    }
+
+    /// Everything is as it was written.
+    fn check(&self) -> Outcome {
+        let mut found = vec![0; EACH as usize];
+        for (seed, handle) in (0..).zip(&self.handles) {
+            self.device.read(*handle, 0, &mut found)?;
+            check_eq!(
+                Pattern::new(seed).mismatch(0, &found),
+                None,
+                "object {seed}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// A knob of `/proc/sys/vm`, set until dropped.
+struct Knob {
+    path: std::path::PathBuf,
+    before: String,
+}
+
+impl Knob {
+    fn set(name: &str, value: &str) -> Outcome<Self> {
+        let path = Path::new("/proc/sys/vm").join(name);
+        let before = fs::read_to_string(&path)?;
+        fs::write(&path, value)?;
+        Ok(Self { path, before })
+    }
+}
+
+impl Drop for Knob {
+    fn drop(&mut self) {
+        // When this fails, other cases find less memory than they could.
+        let _ = fs::write(&self.path, self.before.trim());
+    }
+}
+
+/// Keeps all memory of this process, that to come included, out of swap.
+fn stay_in_memory() -> Outcome {
+    Ok(mlockall(
+        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE,
+    )?)
+}
+
+/// The name of the background's tasks begins like this.
+const KSWAPD: &str = "kswapd";
+
+/// Pages that backups took, by the background and by others.
+fn taken(tracing: &Tracing) -> Outcome<(u64, u64)> {
+    let (mut background, mut others) = (0, 0);
+    for event in tracing.seen()? {
+        if event.number("result")? != 0 {
+            continue;
+        }
+        let pages = event.number("pages")? as u64;
+        match event.task.starts_with(KSWAPD) {
+            true => background += pages,
+            false => others += pages,
+        }
+    }
+    Ok((background, others))
+}
+
+/// Memory gets short slowly, with room between where the background begins and where it must not
+/// get to: nobody else has to reclaim.
+fn in_the_background_takes_objects() -> Outcome {
+    let _swap = Swap::on_disk()?;
+    let _room = Knob::set("watermark_scale_factor", "300")?;
+    // Or fragmentation would move the marks.
+    let _same = Knob::set("watermark_boost_factor", "0")?;
+    let objects = Objects::filling(15)?;
+    let before = (objects.resident()?, counter("direct_scans")?);
+    let scans = counter("background_scans")?;
+    let tracing = Tracing::of(&["tt_backup"])?;
+    stay_in_memory()?;
+    let mut hog = Hog::new();
+    let start = Instant::now();
+    // A little at a time: the background gets its turn before memory is out.
+    while counter("background_scans")? == scans {
+        check!(start.elapsed() < PATIENCE, "{} bytes wanted", hog.bytes());
+        hog.take(512 << 10);
+    }
+    let scanned = hog.bytes();
+    check!(
+        until(PATIENCE, || Ok(taken(&tracing)?.0 > 0))?,
+        "asked after {scanned} bytes"
+    );
+    let (background, others) = taken(&tracing)?;
+    check_eq!(others, 0, "and {background} in the background");
+    check_eq!(counter("direct_scans")?, before.1);
+    check!(objects.resident()? <= before.0 - background);
+    drop(hog);
+    objects.check()
+}
+
+/// Somebody wants much at once: the background is not asked long.
+fn direct_takes_objects() -> Outcome {
+    let _swap = Swap::on_disk()?;
+    let objects = Objects::filling(15)?;
+    let resident = objects.resident()?;
+    let scans = counter("direct_scans")?;
+    let tracing = Tracing::of(&["tt_backup"])?;
+    let wanted = available()? + resident * PAGE / 2;
+    stay_in_memory()?;
+    let mut hog = Hog::new();
+    while hog.bytes() < wanted && taken(&tracing)?.1 == 0 {
+        hog.take(4 << 20);
+    }
+    let (_, others) = taken(&tracing)?;
+    check!(others > 0, "{} bytes were to be had", hog.bytes());
+    check!(counter("direct_scans")? > scans);
+    check!(counter("shrunk_pages")? > 0);
+    check!(objects.resident()? <= resident - others);
+    drop(hog);
+    objects.check()
+}
+
+/// The kernel's own way to ask every shrinker for everything.
+fn drop_caches_takes_objects() -> Outcome {
+    let _swap = Swap::on_disk()?;
+    let objects = Objects::filling(5)?;
+    let tracing = Tracing::of(&["tt_backup"])?;
+    fs::write("/proc/sys/vm/drop_caches", "2")?;
+    let (background, others) = taken(&tracing)?;
+    check!(others > 0, "{background} in the background");
+    objects.check()
+}
+
+/// Starts a process that wants so much memory, out of swap, and is the first to be killed.
+fn hog(bytes: u64) -> Outcome<Child> {
+    Child::run(|_| {
+        fs::write("/proc/self/oom_score_adj", "1000")?;
+        stay_in_memory()?;
+        let mut hog = Hog::new();
+        while hog.bytes() < bytes {
+            hog.take(1 << 20);
+        }
+        Ok(())
+    })
+}
+
+/// Objects, and what a hog wants then: it does not fit beside them.
+fn half_and_more() -> Outcome<(Objects, u64)> {
+    let objects = Objects::filling(25)?;
+    Ok((objects, available()? / 100 * 115))
+}
+
+/// What it would be like if nobody asked us.
+fn a_hog_dies_when_objects_are_pinned() -> Outcome {
+    let _swap = Swap::on_disk()?;
+    let (objects, wanted) = half_and_more()?;
+    for handle in &objects.handles {
+        objects.device.populate(*handle)?;
+        objects.device.pin(*handle)?;
+    }
+    let resident = objects.resident()?;
+    hog(wanted)?.join_killed_by(Signal::SIGKILL)?;
+    check_eq!(objects.resident()?, resident);
+    objects.check()
+}
+
+fn a_hog_lives_when_they_are_not() -> Outcome {
+    let _swap = Swap::on_disk()?;
+    let (objects, wanted) = half_and_more()?;
+    let resident = objects.resident()?;
+    hog(wanted)?
+        .join_within(PATIENCE)
+        .map_err(|stop: Stop| stop.during(format!("{wanted} bytes wanted")))?;
+    check!(objects.resident()? < resident);
+    objects.check()
+}

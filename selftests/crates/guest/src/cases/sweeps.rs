@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Every allocation of every call, on every kind of object in every state, fails once: the answer
+//! is ENOMEM (EFAULT when it was a copy), and counters, flags and content are as they were.
+//!
+//! The table has a row for each call of the ABI, which a test of this program sees to; and some for
+//! what goes in by other ways.
+
+use std::cell::Cell;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
+
+use reeve_uapi::knobs;
+use reeve_uapi::pattern::Pattern;
+use reeve_uapi::sys;
+use reeve_uapi::BoType;
+use reeve_uapi::Caching;
+use reeve_uapi::Create;
+use reeve_uapi::Device;
+use reeve_uapi::Handle;
+use reeve_uapi::Mapping;
+
+use crate::fail_nth::expected;
+use crate::fail_nth::Faults;
+use crate::fail_nth::ENDLESS;
+use crate::memory;
+use crate::seen::open;
+use crate::seen::Seen;
+use crate::seen::PAGE;
+use crate::test::cases;
+use crate::test::check;
+use crate::test::check_eq;
+use crate::test::Outcome;
+use crate::test::Stop;
+
+cases!("sweep";
+    pool_objects,
+    shmem_objects,
+    write_combined_objects,
+    dma32_objects,
+    external_objects,
+    what_names_no_object,
+);
+
+const PAGES: u64 = 5;
+const SIZE: usize = (PAGES * PAGE) as usize;
+
+/// What the object is like before the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Empty,
+    Full,
+    Pinned,
+    Swapped,
+    BackedUp,
+}
+
+use State::BackedUp;
+use State::Empty;
+use State::Full;
+use State::Pinned;
+use State::Swapped;
+
+/// What may be different after a call that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaves {
+    /// Nothing.
+    All,
+    /// It was populated before the copy that failed.
+    Content,
+    /// Likewise, and a part was written.
+    SomeContent,
+}
+
+/// A call, and from which states.
+struct Row {
+    name: &'static str,
+    /// The calls of the ABI that it makes.
+    calls: &'static [u32],
+    from: &'static [State],
+    leaves: Leaves,
+    call: fn(&Scene) -> io::Result<()>,
+}
+
+const ANY: &[State] = &[Empty, Full, Pinned, Swapped, BackedUp];
+const UNPINNED: &[State] = &[Empty, Full, Swapped, BackedUp];
+
+/// Calls on an object.
+const OBJECT_ROWS: &[Row] = &[
+    Row {
+        name: "destroy",
+        calls: &[sys::REEVE_NR_BO_DESTROY],
+        from: ANY,
+        leaves: Leaves::All,
+        call: |scene| scene.device.destroy(scene.handle()),
+    },
+    Row {
+        name: "info",
+        calls: &[sys::REEVE_NR_BO_INFO],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| scene.device.info(scene.handle()).map(drop),
+    },
+    Row {
+        name: "next",
+        calls: &[sys::REEVE_NR_BO_NEXT],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| scene.device.next(None).map(drop),
+    },
+    Row {
+        name: "populate",
+        calls: &[sys::REEVE_NR_BO_POPULATE],
+        from: ANY,
+        leaves: Leaves::All,
+        call: |scene| scene.device.populate(scene.handle()).map(drop),
+    },
+    Row {
+        name: "unpopulate",
+        calls: &[sys::REEVE_NR_BO_UNPOPULATE],
+        from: UNPINNED,
+        leaves: Leaves::All,
+        call: |scene| scene.device.unpopulate(scene.handle()).map(drop),
+    },
+    Row {
+        name: "pin",
+        calls: &[sys::REEVE_NR_BO_PIN],
+        from: &[Full, Pinned],
+        leaves: Leaves::All,
+        call: |scene| scene.device.pin(scene.handle()),
+    },
+    Row {
+        name: "unpin",
+        calls: &[sys::REEVE_NR_BO_UNPIN],
+        from: &[Pinned],
+        leaves: Leaves::All,
+        call: |scene| scene.device.unpin(scene.handle()),
+    },
+    Row {
+        name: "swapout",
+        calls: &[sys::REEVE_NR_BO_SWAPOUT],
+        from: UNPINNED,
+        leaves: Leaves::All,
+        call: |scene| scene.device.swapout(scene.handle()).map(drop),
+    },
+    Row {
+        name: "backup",
+        calls: &[sys::REEVE_NR_BO_BACKUP],
+        from: UNPINNED,
+        leaves: Leaves::All,
+        call: |scene| scene.device.backup(scene.handle()).map(drop),
+    },
+    Row {
+        name: "backup and writeback",
+        calls: &[sys::REEVE_NR_BO_BACKUP],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| scene.back_up(sys::REEVE_BO_BACKUP_WRITEBACK),
+    },
+    Row {
+        name: "purge",
+        calls: &[sys::REEVE_NR_BO_BACKUP],
+        from: UNPINNED,
+        leaves: Leaves::All,
+        call: |scene| scene.back_up(sys::REEVE_BO_BACKUP_PURGE),
+    },
+    Row {
+        name: "restore",
+        calls: &[sys::REEVE_NR_BO_RESTORE],
+        from: UNPINNED,
+        leaves: Leaves::All,
+        call: |scene| scene.device.restore(scene.handle()).map(drop),
+    },
+    Row {
+        name: "read",
+        calls: &[sys::REEVE_NR_BO_READ],
+        from: ANY,
+        leaves: Leaves::Content,
+        call: |scene| scene.device.read(scene.handle(), 0, &mut [0; SIZE]),
+    },
+    Row {
+        name: "write",
+        calls: &[sys::REEVE_NR_BO_WRITE],
+        from: ANY,
+        leaves: Leaves::SomeContent,
+        call: |scene| {
+            let bytes = Pattern::new(NEW).bytes(SIZE);
+            scene.device.write(scene.handle(), 0, &bytes)
+        },
+    },
+    Row {
+        name: "where to map",
+        calls: &[sys::REEVE_NR_BO_MMAP],
+        from: &[Empty],
+        leaves: Leaves::All,
+        call: |scene| scene.device.map_place(scene.handle()).map(drop),
+    },
+    Row {
+        name: "mmap and munmap",
+        calls: &[],
+        from: &[Empty, Full],
+        leaves: Leaves::All,
+        call: |scene| scene.device.map(scene.handle()).map(drop),
+    },
+    Row {
+        name: "a fault of a reader",
+        calls: &[],
+        from: ANY,
+        leaves: Leaves::Content,
+        call: |scene| scene.fault(|mapping, file| memory::save(mapping, SIZE, file)),
+    },
+    Row {
+        name: "a fault of a writer",
+        calls: &[],
+        from: ANY,
+        leaves: Leaves::SomeContent,
+        call: |scene| scene.fault(|mapping, file| memory::load(mapping, SIZE, file)),
+    },
+    Row {
+        name: "fdinfo",
+        calls: &[],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| {
+            let fd = scene.device.as_fd().as_raw_fd();
+            fs::read(format!("/proc/self/fdinfo/{fd}")).map(drop)
+        },
+    },
+];
+
+/// What goes on without an object.
+const OTHER_ROWS: &[Row] = &[
+    Row {
+        name: "version",
+        calls: &[sys::REEVE_NR_VERSION],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| scene.device.version().map(drop),
+    },
+    Row {
+        name: "stats",
+        calls: &[sys::REEVE_NR_STATS],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| scene.device.stats().map(drop),
+    },
+    Row {
+        name: "create",
+        calls: &[sys::REEVE_NR_BO_CREATE, sys::REEVE_NR_BO_DESTROY],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| create_any(&scene.device),
+    },
+    Row {
+        name: "lock sanity",
+        calls: &[sys::REEVE_NR_LOCK_SANITY],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| match scene.device.lock_sanity()?.failed {
+            0 => Ok(()),
+            failed => Err(io::Error::other(format!("{failed} failed"))),
+        },
+    },
+    Row {
+        name: "files of debugfs",
+        calls: &[],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |_| {
+            for name in ["accounting", "page_pool", "buffer_objects", "latency"] {
+                knobs::debugfs(name)?;
+            }
+            Ok(())
+        },
+    },
+    Row {
+        name: "a parameter",
+        calls: &[],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |_| {
+            let limit = knobs::parameter("pages_limit")?;
+            knobs::set_parameter("pages_limit", &limit)
+        },
+    },
+];
+
+/// The content before, and the content that is written.
+const OLD: u64 = 3;
+const NEW: u64 = 4;
+
+/// An object of each type, gone again.
+fn create_any(device: &Device) -> io::Result<()> {
+    let plain = Create::new(SIZE as u64);
+    for create in [
+        plain,
+        plain.kind(BoType::Kernel),
+        plain.kind(BoType::Sg),
+        plain.kind(BoType::Sg).mappable(),
+        plain.shmem(),
+        plain.caching(Caching::Uncached).dma32().extra(2),
+    ] {
+        let handle = device.create(create)?;
+        if let Err(err) = device.destroy(handle) {
+            // It was the argument that could not be copied.
+            device.destroy(handle)?;
+            return Err(err);
+        }
+    }
+    Ok(())
+}
+
+/// An object in some state, and others that must not notice.
+struct Scene {
+    device: Device,
+    create: Create,
+    handle: Cell<Handle>,
+    state: Cell<State>,
+    file: File,
+}
+
+impl Scene {
+    fn new(create: Create) -> Outcome<Self> {
+        let device = open()?;
+        let full = device.create(Create::new(2 * PAGE))?;
+        device.write(full, 0, &[1; 8])?;
+        let swapped = device.create(Create::new(2 * PAGE))?;
+        device.write(swapped, 0, &[2; 8])?;
+        device.swapout(swapped)?;
+        let path = format!("/tmp/reeve-sweep-{}", std::process::id());
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(true);
+        let file = file.open(&path)?;
+        fs::remove_file(path)?;
+        Ok(Self {
+            handle: Cell::new(device.create(create)?),
+            device,
+            create,
+            state: Cell::new(Empty),
+            file,
+        })
+    }
+
+    fn handle(&self) -> Handle {
+        self.handle.get()
+    }
+
+    fn back_up(&self, flags: u32) -> io::Result<()> {
+        self.device.backup_with(self.handle(), flags).map(drop)
+    }
+
+    fn fault(&self, copy: fn(&Mapping, &File) -> io::Result<()>) -> io::Result<()> {
+        copy(&self.device.map(self.handle())?, &self.file)
+    }
+
+    /// Whatever it is, gets it into the state. Pages that the pool keeps would be had without an
+    /// allocation.
+    fn prepare(&self, state: State) -> Outcome {
+        if self.device.info(self.handle()).is_err() {
+            self.handle.set(self.device.create(self.create)?);
+        }
+        let (device, handle) = (&self.device, self.handle());
+        for _ in 0..device.info(handle)?.pin_count {
+            device.unpin(handle)?;
+        }
+        device.populate(handle)?;
+        device.unpopulate(handle)?;
+        if state != Empty {
+            device.write(handle, 0, &Pattern::new(OLD).bytes(SIZE))?;
+        }
+        match state {
+            Empty | Full => {}
+            Pinned => device.pin(handle)?,
+            Swapped => drop(device.swapout(handle)?),
+            BackedUp => drop(device.backup(handle)?),
+        }
+        // What writers to mappings put there.
+        memory::fill(&self.file, &Pattern::new(NEW).bytes(SIZE))?;
+        self.state.set(state);
+        Ok(knobs::drain_pool()?)
+    }
+
+    /// The content is what it was, or in part what the call writes.
+    fn check_content(&self, leaves: Leaves) -> Outcome {
+        let mut found = vec![0xee; SIZE];
+        self.device.read(self.handle(), 0, &mut found)?;
+        let old = match self.state.get() {
+            Empty => vec![0; SIZE],
+            _ => Pattern::new(OLD).bytes(SIZE),
+        };
+        let new = Pattern::new(NEW).bytes(SIZE);
+        let wrong = (0..SIZE).find(|&at| {
+            let written = leaves == Leaves::SomeContent && found[at] == new[at];
+            found[at] != old[at] && !written
+        });
+        check_eq!(wrong, None);
+        Ok(())
+    }
+
+    /// Counters and what they count agree, and nothing is half-populated.
+    fn check_books(&self) -> Outcome {
+        let all = self.device.list()?;
+        let charged: u64 = all.iter().map(|info| info.pages_charged).sum();
+        check_eq!(self.device.stats()?.pages_allocated, charged);
+        let resident = self.device.info(self.handle())?.pages_resident;
+        check!(resident == 0 || resident == PAGES, "{resident} pages");
+        Ok(())
+    }
+}
+
+/// Fails every allocation of the call once; answers how often it failed.
+fn sweep(faults: &mut Faults, scene: &Scene, row: &Row, state: State) -> Outcome<u32> {
+    let mut failures = 0;
+    for n in 1..ENDLESS {
+        let during = |stop: Stop| stop.during(format!("{} from {state:?}, n = {n}", row.name));
+        scene.prepare(state).map_err(during)?;
+        let before = Seen::of(&scene.device)?;
+        let (result, reached) = faults.nth(n, || (row.call)(scene))?;
+        match result {
+            Ok(()) if !reached => return Ok(failures),
+            // It found a way around.
+            Ok(()) => {}
+            Err(err) => {
+                expected(&err, reached).map_err(during)?;
+                failures += 1;
+                let still = match row.leaves {
+                    Leaves::All => before.still(&scene.device),
+                    _ => scene.check_books(),
+                };
+                still.map_err(during)?;
+                scene.check_content(row.leaves).map_err(during)?;
+            }
+        }
+    }
+    Err(Stop::failed(format!("{} never gets through", row.name)))
+}
+
+fn sweep_rows(rows: &[Row], create: Create) -> Outcome {
+    let mut faults = Faults::new()?;
+    let scene = Scene::new(create)?;
+    let mut failures = 0;
+    for row in rows {
+        let external = create.kind == BoType::Sg;
+        for state in row.from {
+            // Those are not swapped out.
+            if external && (*state == Swapped || row.calls == [sys::REEVE_NR_BO_SWAPOUT]) {
+                continue;
+            }
+            failures += sweep(&mut faults, &scene, row, *state)?;
+        }
+    }
+    println!("# {failures} failures");
+    check!(failures > 0);
+    Ok(())
+}
+
+fn plain() -> Create {
+    Create::new(SIZE as u64)
+}
+
+fn pool_objects() -> Outcome {
+    sweep_rows(OBJECT_ROWS, plain())
+}
+
+fn shmem_objects() -> Outcome {
+    sweep_rows(OBJECT_ROWS, plain().shmem())
+}
+
+fn write_combined_objects() -> Outcome {
+    sweep_rows(OBJECT_ROWS, plain().caching(Caching::WriteCombined))
+}
+
+fn dma32_objects() -> Outcome {
+    sweep_rows(OBJECT_ROWS, plain().dma32().zeroed())
+}
+
+fn external_objects() -> Outcome {
+    sweep_rows(OBJECT_ROWS, plain().kind(BoType::Sg).mappable())
+}
+
+fn what_names_no_object() -> Outcome {
+    sweep_rows(OTHER_ROWS, plain())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = include_str!("../../../../../../rust/uapi/reeve.h");
+
+    /// Names and numbers of all calls, from the text itself.
+    fn calls() -> Vec<(&'static str, u32)> {
+        let number = |text: &str| u32::from_str_radix(text.trim_start_matches("0x"), 16).unwrap();
+        let defines = HEADER.lines().filter_map(|line| {
+            let mut words = line.strip_prefix("#define REEVE_NR_")?.split_whitespace();
+            Some((words.next()?, number(words.next()?)))
+        });
+        defines.collect()
+    }
+
+    #[test]
+    fn every_call_of_the_abi_is_swept() {
+        let calls = calls();
+        assert!(calls.len() >= 17, "{calls:?}");
+        let rows = || OBJECT_ROWS.iter().chain(OTHER_ROWS);
+        for (name, number) in calls {
+            let swept = rows().any(|row| row.calls.contains(&number));
+            assert!(swept, "REEVE_NR_{name}: add a row to the table of sweeps");
+        }
+    }
+
+    #[test]
+    fn every_state_is_swept() {
+        for state in ANY {
+            assert!(OBJECT_ROWS.iter().any(|row| row.from.contains(state)));
+        }
+    }
+}
