@@ -102,10 +102,3 @@ check_module_doc() {
 check_clippy() { workspace clippy --workspace --all-targets -- -D warnings; }
 
 check_programs_doc() { RUSTDOCFLAGS=-Dwarnings workspace doc --workspace --no-deps --document-private-items; }
-
-# workspace VERB ARGUMENT...: cargo, its output shown.
-workspace() {
-	local verb=$1
-	shift
-	CARGO_TARGET_DIR=$BUILD/cargo "$CARGO" "$verb" --manifest-path "$REEVE_ROOT/selftests/Cargo.toml" "$@"
-}

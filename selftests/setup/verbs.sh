@@ -180,7 +180,7 @@ verb_docs() {
 	say "begin with one of these:"
 	say "  Documentation/README.md"
 	say "  $BUILD/doc/module/reeve_main/index.html"
-	say "  $BUILD/cargo/doc/reeve_harness/index.html"
+	say "  $BUILD/cargo/$TARGET/doc/reeve_harness/index.html"
 }
 
 verb_lint() {

@@ -100,6 +100,8 @@ fn any_create(random: &mut Random) -> Create {
         && create.kind != BoType::Sg
         && !create.dma32
         && random.below(4) == 0;
+    // Only ours: what is mapped for a device must not be seen otherwise.
+    create.dma_addresses = create.kind != BoType::Sg && random.below(4) == 0;
     create
 }
 

@@ -42,6 +42,7 @@ cases!("sweep";
     write_combined_objects,
     dma32_objects,
     external_objects,
+    objects_with_addresses,
     what_names_no_object,
 );
 
@@ -231,6 +232,20 @@ const OBJECT_ROWS: &[Row] = &[
     },
 ];
 
+/// Calls on objects that have addresses for the device.
+const ADDRESS_ROWS: &[Row] = &[Row {
+    name: "dma address",
+    calls: &[sys::REEVE_NR_BO_DMA_ADDRESS],
+    from: &[Full, Pinned],
+    leaves: Leaves::All,
+    call: |scene| {
+        scene
+            .device
+            .dma_address(scene.handle(), PAGES - 1)
+            .map(drop)
+    },
+}];
+
 /// What goes on without an object.
 const OTHER_ROWS: &[Row] = &[
     Row {
@@ -253,6 +268,16 @@ const OTHER_ROWS: &[Row] = &[
         from: &[Full],
         leaves: Leaves::All,
         call: |scene| create_any(&scene.device),
+    },
+    Row {
+        name: "file limit",
+        calls: &[sys::REEVE_NR_FILE_LIMIT],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| {
+            scene.device.file_limit()?;
+            scene.device.set_file_limit(1000).map(drop)
+        },
     },
     Row {
         name: "lock sanity",
@@ -438,7 +463,7 @@ fn sweep(faults: &mut Faults, scene: &Scene, row: &Row, state: State) -> Outcome
     Err(Stop::failed(format!("{} never gets through", row.name)))
 }
 
-fn sweep_rows(rows: &[Row], create: Create) -> Outcome {
+fn sweep_rows<'a>(rows: impl IntoIterator<Item = &'a Row>, create: Create) -> Outcome {
     let mut faults = Faults::new()?;
     let scene = Scene::new(create)?;
     let mut failures = 0;
@@ -481,6 +506,22 @@ fn external_objects() -> Outcome {
     sweep_rows(OBJECT_ROWS, plain().kind(BoType::Sg).mappable())
 }
 
+fn objects_with_addresses() -> Outcome {
+    let create = plain().dma_addresses();
+    // The calls that map and unmap; the others do what they do for any object.
+    const MAPPING: [u32; 6] = [
+        sys::REEVE_NR_BO_DESTROY,
+        sys::REEVE_NR_BO_POPULATE,
+        sys::REEVE_NR_BO_UNPOPULATE,
+        sys::REEVE_NR_BO_SWAPOUT,
+        sys::REEVE_NR_BO_BACKUP,
+        sys::REEVE_NR_BO_RESTORE,
+    ];
+    let maps = |row: &&Row| row.calls.iter().any(|call| MAPPING.contains(call));
+    sweep_rows(OBJECT_ROWS.iter().filter(maps), create)?;
+    sweep_rows(ADDRESS_ROWS, create)
+}
+
 fn what_names_no_object() -> Outcome {
     sweep_rows(OTHER_ROWS, plain())
 }
@@ -504,8 +545,8 @@ mod tests {
     #[test]
     fn every_call_of_the_abi_is_swept() {
         let calls = calls();
-        assert!(calls.len() >= 17, "{calls:?}");
-        let rows = || OBJECT_ROWS.iter().chain(OTHER_ROWS);
+        assert!(calls.len() >= 19, "{calls:?}");
+        let rows = || OBJECT_ROWS.iter().chain(ADDRESS_ROWS).chain(OTHER_ROWS);
         for (name, number) in calls {
             let swept = rows().any(|row| row.calls.contains(&number));
             assert!(swept, "REEVE_NR_{name}: add a row to the table of sweeps");

@@ -20,6 +20,8 @@ const CYCLES_SCRIPT: &str = include_str!("../guest/cycles.sh");
 /// Does nothing with the module but have it inserted and removed.
 const ONCE_SCRIPT: &str = "#!/bin/sh\nexit 0\n";
 const SELFTESTS_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests\n";
+/// The guest's tests of content.
+const CONTENT_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests life. content. swap.\n";
 /// What needs little memory and a disk to swap to, and some minutes of everything at once.
 const STRESS_SCRIPT: &str = "#!/bin/sh\n\
     export REEVE_STRESS_SECONDS=180 REEVE_TIME_SCALE=4\n\
@@ -69,6 +71,11 @@ impl Boot {
     /// The guest's tests on that build.
     pub(super) fn selftests(kernel: &'static str, variant: &'static str) -> Self {
         Self::usual(kernel, variant, true, SELFTESTS_SCRIPT)
+    }
+
+    /// Those of them that look at content.
+    pub(super) fn content(kernel: &'static str, variant: &'static str) -> Self {
+        Self::usual(kernel, variant, true, CONTENT_SCRIPT)
     }
 
     /// Inserting and removing that build.
@@ -192,7 +199,8 @@ pub(super) fn jobs() -> Vec<Job> {
             Tier::Selftests,
             "under pressure: ",
             Boot::stress("debug", "normal"),
-        ),
+        )
+        .beside_others(),
         boot_job(
             "cycles debug",
             Tier::Selftests,

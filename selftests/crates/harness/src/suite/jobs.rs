@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Runs jobs that need each other, a few at a time, and tells how it goes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -32,6 +32,8 @@ pub struct Job {
     pub needs: Vec<&'static str>,
     /// Jobs that must have ended before, however they did: they would only be in each other's way.
     pub after: Vec<&'static str>,
+    /// It takes its time whatever it gets of the processors, so others need not wait for it.
+    pub beside: bool,
     work: Work,
 }
 
@@ -48,6 +50,7 @@ impl Job {
             tier,
             needs: needs.to_vec(),
             after: Vec::new(),
+            beside: false,
             work: Box::new(work),
         }
     }
@@ -55,6 +58,12 @@ impl Job {
     /// The same, but not at the same time as `others` nor before them.
     pub fn after(mut self, others: &[&'static str]) -> Self {
         self.after = others.to_vec();
+        self
+    }
+
+    /// The same, but beside as many others as may run at a time.
+    pub fn beside_others(mut self) -> Self {
+        self.beside = true;
         self
     }
 
@@ -76,7 +85,8 @@ struct Message {
     result: Result<Vec<Record>>,
 }
 
-/// Runs all jobs, at most `slots` at a time, earlier ones first. Gives all their records.
+/// Runs all jobs, at most `slots` at a time (but for those that run beside others), earlier ones first. Gives all
+/// their records.
 pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>> {
     let begin = Instant::now();
     let mut waiting = jobs;
@@ -87,6 +97,7 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
     }
     let mut states: HashMap<&'static str, State> = HashMap::new();
     let mut running: HashMap<&'static str, (Instant, PathBuf)> = HashMap::new();
+    let mut beside: HashSet<&'static str> = HashSet::new();
     let mut records = Vec::new();
     let (sender, receiver) = mpsc::channel::<Message>();
     let mut report = |name: &str, took: Duration, new: Vec<Record>| {
@@ -114,11 +125,16 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
             let mut awaited = job.needs.iter().chain(&job.after);
             awaited.all(|other| states.contains_key(other))
         };
-        while running.len() < slots {
-            let Some(index) = waiting.iter().position(&ready) else {
+        loop {
+            let full = running.len() - beside.len() >= slots;
+            let may_start = |job: &Job| ready(job) && (job.beside || !full);
+            let Some(index) = waiting.iter().position(may_start) else {
                 break;
             };
             let job = waiting.remove(index);
+            if job.beside {
+                beside.insert(job.name);
+            }
             let own = own_desk(desk, job.name)?;
             running.insert(job.name, (Instant::now(), own.log()));
             start(job, own, sender.clone());
@@ -133,6 +149,7 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
         match receiver.recv_timeout(HEARTBEAT) {
             Ok(message) => {
                 let started = running.remove(message.name);
+                beside.remove(message.name);
                 let took = started.map_or(Duration::ZERO, |(when, _)| when.elapsed());
                 let (state, new) = match message.result {
                     Ok(new) => (State::Done, new),

@@ -94,3 +94,43 @@ fn a_panic_is_a_failure() {
     let records = run_all(&desk(), jobs, 1).unwrap();
     assert_eq!(names(&records, true), ["mad"]);
 }
+
+#[test]
+fn some_run_beside_the_others() {
+    // Each waits for the other, so with one slot this only ends when both run.
+    let both = Arc::new(std::sync::Barrier::new(2));
+    let meeting = |name: &'static str| {
+        let both = Arc::clone(&both);
+        Job::new(name, Tier::Host, &[], move |_| {
+            both.wait();
+            Ok(vec![Record::passed(Tier::Host, name)])
+        })
+    };
+    let jobs = vec![
+        meeting("a"),
+        passing("first", &["a"]),
+        meeting("b").beside_others(),
+    ];
+    let records = run_all(&desk(), jobs, 1).unwrap();
+    assert_eq!(records.len(), 3);
+}
+
+#[test]
+fn no_more_than_may_run_at_a_time() {
+    let running = Arc::new(Mutex::new((0, 0)));
+    let counting = |name: &'static str| {
+        let running = Arc::clone(&running);
+        Job::new(name, Tier::Host, &[], move |_| {
+            let mut count = running.lock().unwrap();
+            count.0 += 1;
+            count.1 = count.0.max(count.1);
+            drop(count);
+            thread::yield_now();
+            running.lock().unwrap().0 -= 1;
+            Ok(Vec::new())
+        })
+    };
+    let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    run_all(&desk(), names.map(counting).into(), 2).unwrap();
+    assert!(running.lock().unwrap().1 <= 2);
+}

@@ -26,7 +26,7 @@ pub(super) fn jobs() -> Vec<Job> {
             "a failing selftest turns the run red",
             |desk| {
                 let records =
-                    Boot::selftests("base", "break-selftest").records(desk, Tier::Selftests, "")?;
+                    Boot::content("base", "break-selftest").records(desk, Tier::Selftests, "")?;
                 some_case_failed(&records)
             },
         ),
