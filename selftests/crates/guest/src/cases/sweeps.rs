@@ -530,7 +530,7 @@ fn what_names_no_object() -> Outcome {
 mod tests {
     use super::*;
 
-    const HEADER: &str = include_str!("../../../../../../rust/uapi/reeve.h");
+    const HEADER: &str = include_str!("../../../../../rust/uapi/reeve.h");
 
     /// Names and numbers of all calls, from the text itself.
     fn calls() -> Vec<(&'static str, u32)> {
