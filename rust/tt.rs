@@ -29,6 +29,7 @@ pub(crate) mod hibernation;
 pub(crate) mod holder;
 pub(crate) mod kmap;
 pub(crate) mod limits;
+mod lru;
 pub(crate) mod manager;
 pub(crate) mod mapping;
 pub(crate) mod pool;

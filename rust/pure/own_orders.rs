@@ -23,6 +23,8 @@ macro_rules! own_lock_orders {
             mutex DeviceList,
             /// A device's lists of populated buffer objects, the LRU among them.
             spinlock DeviceLru,
+            /// An open file's objects that may be swapped out.
+            spinlock FileLru,
             /// A memory node's free pages in the pool.
             spinlock PoolNode,
             /// The list of open files, each with what its objects hold.

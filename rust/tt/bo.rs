@@ -49,8 +49,8 @@ pub(crate) struct Bo {
     ty: BoType,
     /// How many [`BoRef`]s there are.
     users: Atomic<u64>,
-    /// Its turn in the LRU; written with the LRU's lock held.
-    turn: Atomic<u64>,
+    /// Its turns in its device's LRU and its open file's; written with that one's lock held.
+    turns: [Atomic<u64>; 2],
     /// What `Tt::resident_pages` said last; written with the reservation held and, while it is
     /// listed, with the lists' lock held.
     resident: Atomic<u64>,
@@ -96,16 +96,26 @@ impl Bo {
         &self.reserved
     }
 
-    /// Its turn in the LRU.
+    /// Its turn in the LRU numbered `N`.
     #[inline]
-    pub(super) fn turn(&self) -> u64 {
-        self.turn.load(Relaxed)
+    pub(super) fn turn<const N: u64>(&self) -> u64 {
+        self.turn_of(N).load(Relaxed)
     }
 
-    /// Sets its turn; the LRU's lock is held.
+    /// Sets its turn in the LRU numbered `N`, whose lock is held.
     #[inline]
-    pub(super) fn set_turn(&self, turn: u64) {
-        self.turn.store(turn, Relaxed);
+    pub(super) fn set_turn<const N: u64>(&self, turn: u64) {
+        self.turn_of(N).store(turn, Relaxed);
+    }
+
+    #[inline]
+    fn turn_of(&self, number: u64) -> &Atomic<u64> {
+        let [first, second] = &self.turns;
+        if number == 0 {
+            first
+        } else {
+            second
+        }
     }
 
     /// Pages it holds, while it is listed.
@@ -182,7 +192,7 @@ impl BoRef {
                 size,
                 ty,
                 users: Atomic::new(1),
-                turn: Atomic::new(0),
+                turns: [const { Atomic::new(0) }; 2],
                 resident: Atomic::new(0),
                 shares,
                 reserved <- Mutex::new(Reserved { tt, pins: 0 }),

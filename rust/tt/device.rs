@@ -7,6 +7,11 @@
 use super::{
     bo::Bo,
     books::Books,
+    lru::{
+        self,
+        Lru,
+        Walk, //
+    },
     pool::Pool,
     reservation::Reservation,
     whose::Whose, //
@@ -55,19 +60,10 @@ pub(crate) struct Device {
 /// They are put in and taken out with their reservation held, so while somebody holds a
 /// reservation the object stays where it is.
 struct Lists {
-    /// What may be swapped out, least recently used first, by ascending turn.
-    evictable: MemberList<Bo>,
+    /// What may be swapped out.
+    evictable: Lru<0>,
     /// What is pinned.
     pinned: MemberList<Bo>,
-    /// The turn of the next object to be used; the first is 1.
-    next_turn: u64,
-}
-
-impl Lists {
-    fn take_turn(&mut self, bo: &Bo) {
-        bo.set_turn(self.next_turn);
-        self.next_turn += 1;
-    }
 }
 
 impl Device {
@@ -78,7 +74,7 @@ impl Device {
         pool: Arc<Pool>,
         dma: Arc<DmaDevice>,
     ) -> Result<Arc<Self>> {
-        let first = MemberList::new();
+        let first = Lru::new();
         Arc::pin_init(
             pin_init!(Self {
                 index,
@@ -90,7 +86,6 @@ impl Device {
                 lists <- SpinLock::new(Lists {
                         evictable: first,
                         pinned: MemberList::new(),
-                        next_turn: 1,
                     }),
             }),
             GFP_KERNEL,
@@ -133,8 +128,7 @@ impl Device {
             let listed = if pinned {
                 lists.pinned.push_back(bo.clone())
             } else {
-                lists.take_turn(bo);
-                lists.evictable.push_back(bo.clone())
+                lists.evictable.push(bo.clone())
             };
             if listed && !pinned {
                 self.evictable_pages.add(charged, Relaxed);
@@ -144,6 +138,9 @@ impl Device {
                 change.listed(charged);
             }
         });
+        if !pinned {
+            bo.shares().enlist(bo);
+        }
     }
 
     /// Takes a buffer object off the lists, before its pages go. The reservation is held.
@@ -164,6 +161,7 @@ impl Device {
             reference
         });
         drop(reference);
+        bo.shares().delist(bo);
     }
 
     /// A listed buffer object has got more or fewer pages; its place stays. What is more was in
@@ -185,10 +183,8 @@ impl Device {
 
     /// Makes a buffer object the most recently used, if it may be swapped out.
     pub(super) fn touch(&self, bo: &Linked<Bo>) {
-        let mut lists = self.lists.lock();
-        if lists.evictable.move_to_back(bo) {
-            lists.take_turn(bo);
-        }
+        self.lists.lock().evictable.touch(bo);
+        bo.shares().touch(bo);
     }
 
     /// Keeps a buffer object from being swapped out. The reservation is held.
@@ -198,17 +194,21 @@ impl Device {
             self.evictable_pages.fetch_sub(bo.resident_pages(), Relaxed);
             lists.pinned.push_back(reference);
         }
+        drop(lists);
+        bo.shares().delist(bo);
     }
 
     /// Undoes [`Device::pin`]; the buffer object becomes the most recently used. The reservation is
     /// held.
-    pub(super) fn unpin(&self, bo: &Linked<Bo>) {
+    pub(super) fn unpin(&self, bo: &Arc<Linked<Bo>>) {
         let mut lists = self.lists.lock();
-        if let Some(reference) = lists.pinned.remove(bo) {
-            lists.take_turn(bo);
-            self.evictable_pages.add(bo.resident_pages(), Relaxed);
-            lists.evictable.push_back(reference);
-        }
+        let Some(reference) = lists.pinned.remove(bo) else {
+            return;
+        };
+        self.evictable_pages.add(bo.resident_pages(), Relaxed);
+        lists.evictable.push(reference);
+        drop(lists);
+        bo.shares().enlist(bo);
     }
 
     /// Pages held by all listed buffer objects.
@@ -216,11 +216,8 @@ impl Device {
     /// The lock is held while all of them are looked at.
     pub(super) fn listed_pages(&self) -> u64 {
         let lists = self.lists.lock();
-        let both = [&lists.evictable, &lists.pinned];
-        both.iter()
-            .flat_map(|list| list.iter())
-            .map(|bo| bo.resident_pages())
-            .sum()
+        let pinned: u64 = lists.pinned.iter().map(|bo| bo.resident_pages()).sum();
+        lists.evictable.pages() + pinned
     }
 
     /// Swaps out the least recently used buffer object that can be, of those asked for; answers the
@@ -231,25 +228,7 @@ impl Device {
     /// are, only on how many are busy and, unless anybody's are asked for, on how many of
     /// others were used before it. May sleep; the caller holds at most reservations.
     pub(crate) fn swap_out_one(&self, whose: Whose<'_>) -> Result<u64> {
-        let mut after = 0;
-        let mut until = None;
-        loop {
-            let found = self.next_evictable(whose, after, &mut until);
-            let Some((turn, bo)) = found else {
-                return Ok(0);
-            };
-            after = turn;
-            // Only ever tried: the caller may hold another reservation.
-            if let Some(mut reservation) = Reservation::try_take(&bo) {
-                // It may have been pinned or emptied since it was found.
-                if self.is_evictable(&bo) {
-                    return match whose {
-                        Whose::Memcgs(_) => reservation.squeeze_out(),
-                        _ => reservation.push_out(),
-                    };
-                }
-            };
-        }
+        lru::swap_out_first(whose, |walk| self.step(walk, whose))
     }
 
     /// Moves every object of the LRU out of memory, waiting for those that somebody has reserved;
@@ -257,9 +236,8 @@ impl Device {
     /// once. `EINTR` ends it. May sleep; the caller holds no reservation.
     pub(super) fn swap_out_all(&self) -> (u64, Result) {
         let (mut freed, mut result) = (0, Ok(()));
-        let (mut after, mut until) = (0, None);
-        while let Some((turn, bo)) = self.next_evictable(Whose::Anybodys, after, &mut until) {
-            after = turn;
+        let mut walk = Walk::default();
+        while let Some(bo) = self.step(&mut walk, Whose::Anybodys) {
             let mut reservation = Reservation::take(&bo);
             // It may have been pinned or emptied since it was found.
             if !self.is_evictable(&bo) {
@@ -289,13 +267,11 @@ impl Device {
     /// many. Objects that somebody has reserved, and those that fail, are passed over.
     pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
         let mut freed = 0;
-        let mut after = 0;
-        let mut until = None;
+        let mut walk = Walk::default();
         while freed < pages {
-            let Some((turn, bo)) = self.next_evictable(Whose::Anybodys, after, &mut until) else {
+            let Some(bo) = self.step(&mut walk, Whose::Anybodys) else {
                 break;
             };
-            after = turn;
             if let Some(mut reservation) = Reservation::try_take(&bo) {
                 if self.is_evictable(&bo) {
                     freed += reservation.shrink(pages - freed, writeback).unwrap_or(0);
@@ -305,20 +281,8 @@ impl Device {
         freed
     }
 
-    /// The first buffer object of those asked for with a turn after `after` but before `until`,
-    /// which is set to the next turn to be given out if it is none: so a walk ends though others
-    /// take turns.
-    fn next_evictable(
-        &self,
-        whose: Whose<'_>,
-        after: u64,
-        until: &mut Option<u64>,
-    ) -> Option<(u64, Arc<Linked<Bo>>)> {
-        let lists = self.lists.lock();
-        let until = *until.get_or_insert(lists.next_turn);
-        let mut rest = lists.evictable.iter();
-        let bo = rest.find(|bo| bo.turn() > after && whose.includes(bo))?;
-        let turn = bo.turn();
-        (turn < until).then(|| (turn, Arc::from(bo)))
+    /// The next object of a walk through the LRU.
+    fn step(&self, walk: &mut Walk, whose: Whose<'_>) -> Option<Arc<Linked<Bo>>> {
+        self.lists.lock().evictable.step(walk, whose)
     }
 }

@@ -3,9 +3,17 @@
 //! An open file as somebody who holds pages: what its objects have charged, and how much that may
 //! be.
 
-use super::books::{
-    Books,
-    Event, //
+use super::{
+    bo::Bo,
+    books::{
+        Books,
+        Event, //
+    },
+    lru::{
+        self,
+        Lru, //
+    },
+    whose::Whose, //
 };
 use crate::{
     ffi::member_list::{
@@ -13,7 +21,10 @@ use crate::{
         MemberList, //
     },
     lock_order::{
-        declared::OpenFiles,
+        declared::{
+            FileLru,
+            OpenFiles, //
+        },
         typed::SpinLock,
         with_context, //
     },
@@ -38,7 +49,9 @@ use kernel::{
 
 /// What the objects of an open file hold.
 ///
-/// Any context; nothing here sleeps or locks. Only [`super::shares::Shares`] changes the counters.
+/// Any context; nothing here sleeps but [`Holder::swap_out_one`]. Only [`super::shares::Shares`] changes
+/// the counters and the LRU.
+#[pin_data]
 pub(crate) struct Holder {
     books: Arc<Books>,
     /// Its number among the open files; written when it is listed, with the list's lock held.
@@ -51,6 +64,10 @@ pub(crate) struct Holder {
     in_flight: Atomic<u64>,
     /// Populates that went on over its limit.
     overcommits: Event,
+    /// Its objects that are in the LRU of their device. They are put in and taken out with their
+    /// reservation held.
+    #[pin]
+    lru: SpinLock<Lru<1>, FileLru>,
 }
 
 impl Holder {
@@ -114,6 +131,30 @@ impl Holder {
         self.in_flight.fetch_sub(pages, Relaxed);
     }
 
+    /// An object of the file may be swapped out from now on.
+    pub(super) fn enlist(&self, bo: &Arc<Linked<Bo>>) {
+        self.lru.lock().push(bo.clone());
+    }
+
+    /// It may not any more.
+    pub(super) fn delist(&self, bo: &Linked<Bo>) {
+        let reference = self.lru.lock().remove(bo);
+        drop(reference);
+    }
+
+    /// It was used.
+    pub(super) fn touch(&self, bo: &Linked<Bo>) {
+        self.lru.lock().touch(bo);
+    }
+
+    /// Swaps out the file's least recently used object that can be, of whatever device; answers the
+    /// pages freed, 0: there is none. The cost does not depend on how many objects there are.
+    /// Otherwise as [`lru::swap_out_first`].
+    pub(super) fn swap_out_one(&self) -> Result<u64> {
+        let whose = Whose::Anybodys;
+        lru::swap_out_first(whose, |walk| self.lru.lock().step(walk, whose))
+    }
+
     /// Pages that had stayed charged are gone.
     #[inline]
     pub(super) fn release(&self, pages: u64) {
@@ -149,14 +190,15 @@ impl Holders {
     /// Lists a new one that holds nothing. `ENOMEM`. May sleep.
     pub(super) fn add(&self, books: &Arc<Books>) -> Result<Arc<Linked<Holder>>> {
         let holder = Arc::pin_init(
-            Linked::new(Ok(Holder {
+            Linked::new(pin_init!(Holder {
                 books: books.clone(),
                 number: Atomic::new(0),
                 own_limit: Atomic::new(0),
                 charged: Atomic::new(0),
                 in_flight: Atomic::new(0),
                 overcommits: Event::new(),
-            })),
+                lru <- SpinLock::new(Lru::new()),
+            }? Error)),
             GFP_KERNEL,
         )?;
         let mut list = self.list.lock();

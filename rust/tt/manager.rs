@@ -144,6 +144,9 @@ impl Manager {
     /// fails doesn't keep others from being asked; if none gives pages, its errno is the answer.
     /// `EINTR`: a fatal signal arrived. May sleep; the caller holds at most reservations.
     fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64> {
+        if let Whose::Files(holder) = whose {
+            return holder.swap_out_one();
+        }
         // The lock is not held while a device is at it, which may take long.
         let turns = *self.turns.lock();
         let mut answer = Ok(0);

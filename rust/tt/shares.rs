@@ -7,6 +7,7 @@
 //! populate ends; so whatever way it fails, nobody is charged for it.
 
 use super::{
+    bo::Bo,
     books::Books,
     holder::Holder,
     table::Reclaim,
@@ -114,6 +115,30 @@ impl Shares {
             claim.dmem = charge_dmem(books, total, reclaim)?;
         }
         Ok(claim)
+    }
+
+    /// The object is in its device's LRU from now on. The reservation is held.
+    #[inline]
+    pub(super) fn enlist(&self, bo: &Arc<Linked<Bo>>) {
+        if let Some(holder) = &self.holder {
+            holder.enlist(bo);
+        }
+    }
+
+    /// It is not any more. The reservation is held.
+    #[inline]
+    pub(super) fn delist(&self, bo: &Linked<Bo>) {
+        if let Some(holder) = &self.holder {
+            holder.delist(bo);
+        }
+    }
+
+    /// It was used. The reservation is held.
+    #[inline]
+    pub(super) fn touch(&self, bo: &Linked<Bo>) {
+        if let Some(holder) = &self.holder {
+            holder.touch(bo);
+        }
     }
 
     /// Gives back what is charged for more than `pages` pages: the object has lost the others. The

@@ -19,7 +19,11 @@ use crate::{
     tt::{
         bo::BoRef,
         holder::HolderRef,
-        table::BackUp, //
+        table::{
+            BackUp,
+            Reclaim, //
+        },
+        whose::Whose, //
     }, //
 };
 use kernel::{
@@ -110,6 +114,36 @@ mod tests {
             expect!(third.reserve().state() == State::Populated);
             expect!(foreign.reserve().state() == State::Populated);
             expect!(file.charged() == 8 && file.overcommits() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn the_order_is_that_of_use_by_the_file() -> Result {
+        Bench::run(2, |bench| {
+            let file = bench.manager.open_file()?;
+            let objects = [
+                object_of(bench, &file, 0, 2)?,
+                object_of(bench, &file, 1, 2)?,
+                object_of(bench, &file, 0, 2)?,
+                object_of(bench, &file, 1, 2)?,
+            ];
+            for bo in &objects {
+                bo.reserve().populate(&*bench.manager)?;
+            }
+            let [first, second, third, fourth] = &objects;
+            first.reserve().populate(&*bench.manager)?;
+            second.reserve().pin()?;
+            third.reserve().read(0, &mut [0; 4], &*bench.manager)?;
+            second.reserve().unpin()?;
+            for (limit, gone) in [(6, fourth), (4, first), (2, third), (0, second)] {
+                let whose = Whose::Files(file.shared());
+                expect!(gone.reserve().state() == State::Populated);
+                expect!(Reclaim::swap_out_one_of(&*bench.manager, whose)? == 2);
+                expect!(gone.reserve().state() == State::Swapped);
+                expect!(file.charged() == limit);
+            }
+            expect!(Reclaim::swap_out_one_of(&*bench.manager, Whose::Files(file.shared()))? == 0);
             Ok(())
         })
     }

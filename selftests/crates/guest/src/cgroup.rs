@@ -72,7 +72,16 @@ impl Group {
 
     /// Pages of the module that are charged to it (`dmem.current`).
     pub(crate) fn dmem_pages(&self) -> Outcome<u64> {
-        let text = self.read("dmem.current")?;
+        self.dmem("dmem.current")
+    }
+
+    /// The most that ever were (`dmem.peak`).
+    pub(crate) fn dmem_peak(&self) -> Outcome<u64> {
+        self.dmem("dmem.peak")
+    }
+
+    fn dmem(&self, file: &str) -> Outcome<u64> {
+        let text = self.read(file)?;
         let bytes = text.lines().find_map(|line| {
             let (region, bytes) = line.split_once(' ')?;
             (region == REGION).then(|| bytes.parse::<u64>().ok())?

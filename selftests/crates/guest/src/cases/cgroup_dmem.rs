@@ -4,6 +4,7 @@
 
 use nix::errno::Errno;
 
+use reeve_uapi::knobs;
 use reeve_uapi::pattern::Pattern;
 use reeve_uapi::sys::REEVE_BO_SWAPPED;
 use reeve_uapi::BoType;
@@ -12,6 +13,9 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::cgroup::Group;
+use crate::fail_nth::Faults;
+use crate::process::Child;
+use crate::random::Random;
 use crate::seen::open;
 use crate::seen::populated;
 use crate::seen::unchanged;
@@ -32,6 +36,8 @@ cases!("cgroup_dmem";
     lowering_with_all_pinned_returns,
     protected_siblings_go_last,
     outlives_the_cgroup,
+    allocations_that_fail_change_nothing,
+    groups_at_their_limits_at_the_same_time,
 );
 
 const DMEM: &str = "dmem";
@@ -229,5 +235,102 @@ fn outlives_the_cgroup() -> Outcome {
     check_eq!(device.swapout(handle)?, 20);
     check_eq!(parent.dmem_pages()?, 0);
     check_eq!(device.populate(handle)?, 20);
+    Ok(())
+}
+
+fn allocations_that_fail_change_nothing() -> Outcome {
+    let mut faults = Faults::new()?;
+    let (group, device) = (Group::new(DMEM)?, open()?);
+    let handle = device.create(Create::new(5 * PAGE))?;
+    // What the group is known by is made when it is charged first.
+    let inside = group.enter()?;
+    let failures = faults.sweep(
+        &device,
+        || device.populate(handle),
+        || {
+            check_eq!(group.dmem_pages()?, 0);
+            Ok(())
+        },
+        |_| {
+            check_eq!(group.dmem_pages()?, 5);
+            device.unpopulate(handle)?;
+            check_eq!(group.dmem_pages()?, 0);
+            Ok(knobs::drain_pool()?)
+        },
+    )?;
+    drop(inside);
+    check!(failures > 0);
+    check_eq!(group.dmem_pages()?, 5);
+    Ok(())
+}
+
+/// Works on some objects at random, with content; answers when all is released.
+fn hammer(seed: u64) -> Outcome {
+    const OBJECTS: u64 = 6;
+    const BYTES: u64 = 8 * PAGE;
+    let device = open()?;
+    let mut random = Random::new(seed);
+    let mut handles = Vec::new();
+    for index in 0..OBJECTS {
+        let create = Create::new(BYTES);
+        let create = if index % 3 == 0 {
+            create.shmem()
+        } else {
+            create
+        };
+        handles.push(device.create(create)?);
+    }
+    let content = |index: usize| Pattern::new(seed << 8 | index as u64).bytes(BYTES as usize);
+    for (index, handle) in handles.iter().enumerate() {
+        device.write(*handle, 0, &content(index))?;
+    }
+    for _ in 0..60 {
+        let index = random.below(OBJECTS) as usize;
+        let handle = handles[index];
+        match random.below(5) {
+            0 => drop(device.swapout(handle)?),
+            1 => drop(device.backup(handle)?),
+            2 => drop(device.populate(handle)?),
+            _ => {
+                let mut found = vec![0; BYTES as usize];
+                device.read(handle, 0, &mut found)?;
+                check!(found == content(index));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn groups_at_their_limits_at_the_same_time() -> Outcome {
+    let parent = Group::new(DMEM)?;
+    let groups = [
+        parent.child(DMEM, "a")?,
+        parent.child(DMEM, "b")?,
+        parent.child(DMEM, "c")?,
+    ];
+    // More than one of them has, less than all have together, and room for what all do at a time.
+    parent.set_dmem("dmem.max", 90)?;
+    let mut children = Vec::new();
+    for (group, seed) in groups.iter().zip(1..) {
+        group.set_dmem("dmem.max", 40)?;
+        for more in [0, 10] {
+            children.push(Child::run(move |_| {
+                let inside = group.enter()?;
+                let outcome = hammer(seed + more);
+                drop(inside);
+                outcome
+            })?);
+        }
+    }
+    for child in children {
+        child.join()?;
+    }
+    for group in groups.iter().chain([&parent]) {
+        check_eq!(group.dmem_pages()?, 0);
+    }
+    for group in &groups {
+        check!(group.dmem_peak()? <= 40);
+    }
+    check!(parent.dmem_peak()? <= 90);
     Ok(())
 }

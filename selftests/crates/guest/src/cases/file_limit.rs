@@ -44,6 +44,8 @@ cases!("file_limit";
     lowering_with_all_pinned_returns,
     belongs_to_the_open_file,
     is_shown,
+    its_own_use_decides,
+    older_objects_of_others_stay,
     threads_stay_within_it,
     bad_arguments,
 );
@@ -305,6 +307,53 @@ fn is_shown() -> Outcome {
     populated(&device, 8)?;
     check_eq!(shown("file_overcommits")?, Some((before + 1).to_string()));
     check_eq!(device.stats()?.file_overcommits, before + 1);
+    Ok(())
+}
+
+/// What goes first is what the file used least recently, on whatever device it is; pinned objects are
+/// passed over, and are the most recently used when they are unpinned.
+fn its_own_use_decides() -> Outcome {
+    let (device, other) = (open()?, open()?);
+    let handles: Vec<Handle> = (0..4)
+        .map(|_| populated(&device, 10))
+        .collect::<Outcome<_>>()?;
+    let foreign = populated(&other, 10)?;
+    device.read(handles[0], 0, &mut [0; 8])?;
+    device.pin(handles[1])?;
+    device.populate(handles[2])?;
+    other.populate(foreign)?;
+    device.unpin(handles[1])?;
+    device.set_file_limit(40)?;
+    // By use: the last, the first, the third, the second.
+    for expected in [3, 0, 2, 1] {
+        populated(&device, 10)?;
+        check!(swapped(&device, handles[expected])?, "{expected}");
+        let left = handles.iter().map(|handle| swapped(&device, *handle));
+        let left = left.collect::<Outcome<Vec<bool>>>()?;
+        let order = [3, 0, 2, 1];
+        let gone = 1 + order
+            .iter()
+            .position(|index| *index == expected)
+            .unwrap_or(0);
+        check_eq!(left.iter().filter(|swapped| **swapped).count(), gone);
+    }
+    check!(!swapped(&other, foreign)?);
+    Ok(())
+}
+
+/// However many there are.
+fn older_objects_of_others_stay() -> Outcome {
+    let (device, other) = (open()?, open()?);
+    for _ in 0..3000 {
+        populated(&other, 1)?;
+    }
+    device.set_file_limit(10)?;
+    for _ in 0..20 {
+        populated(&device, 10)?;
+    }
+    check_eq!(other.file_limit()?.pages_charged, 3000);
+    check_eq!(device.file_limit()?.pages_charged, 10);
+    check_eq!(device.file_limit()?.overcommits, 0);
     Ok(())
 }
 
