@@ -143,7 +143,7 @@ impl OpenFile {
             BO_READ => self.bo_read(arg),
             BO_WRITE => self.bo_write(arg),
             BO_MMAP => call(arg, |mmap| self.bo_mmap(mmap)),
-            FILE_LIMIT => call(arg, |limit| self.file_limit(limit)),
+            FILE_LIMIT => self.file_limit(arg),
             BO_DMA_ADDRESS => call(arg, |at| self.bo_dma_address(at)),
             LOCK_SANITY => self.lock_sanity(arg),
             _ => Err(ENOTTY),

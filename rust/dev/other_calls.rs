@@ -3,7 +3,10 @@
 //! The calls that are not about one buffer object.
 
 use super::{
-    args::write,
+    args::{
+        read,
+        write, //
+    },
     open_file::OpenFile, //
 };
 use crate::{
@@ -86,19 +89,27 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Who lowers the limit does not wait until it is kept.
-    pub(super) fn file_limit(&self, args: &mut FileLimit) -> Result {
+    /// The answer is written before the limit is set, because it may turn out that it can't be. Who
+    /// lowers the limit does not wait until it is kept.
+    pub(super) fn file_limit(&self, arg: usize) -> Result<isize> {
+        let mut args = read::<FileLimit>(arg)?;
         if args.flags & !REEVE_FILE_LIMIT_SET != 0 {
             return Err(EINVAL);
         }
-        if args.flags & REEVE_FILE_LIMIT_SET != 0 {
-            self.holder.set_limit(args.limit);
-            params::limit_changed();
-        }
-        args.limit = self.holder.limit().unwrap_or(0);
+        let set = (args.flags & REEVE_FILE_LIMIT_SET != 0).then_some(args.limit);
+        let limit = match set {
+            Some(pages) => self.holder.limit_with(pages),
+            None => self.holder.limit(),
+        };
+        args.limit = limit.unwrap_or(0);
         args.pages_charged = self.holder.charged();
         args.overcommits = self.holder.overcommits();
-        Ok(())
+        write(arg, &args)?;
+        if let Some(pages) = set {
+            self.holder.set_limit(pages);
+            params::limit_changed();
+        }
+        Ok(0)
     }
 
     /// Too large for the stack, so it does not go through [`super::args::call`].

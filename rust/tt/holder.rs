@@ -79,7 +79,13 @@ impl Holder {
     /// The limit in force, in pages; `None`: there is none.
     #[inline]
     pub(crate) fn limit(&self) -> Option<u64> {
-        file_limit::in_force(self.own_limit.load(Relaxed), self.books.limits.of_a_file())
+        self.limit_with(self.own_limit.load(Relaxed))
+    }
+
+    /// The limit that would be in force with this one of its own; 0: none of its own.
+    #[inline]
+    pub(crate) fn limit_with(&self, own: u64) -> Option<u64> {
+        file_limit::in_force(own, self.books.limits.of_a_file())
     }
 
     /// Sets a limit of its own, in pages; 0: the module's is to hold.

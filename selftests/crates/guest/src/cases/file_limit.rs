@@ -16,6 +16,9 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::memory::ioctl;
+use crate::memory::Place;
+use crate::memory::Region;
 use crate::process::Child;
 use crate::seen::open;
 use crate::seen::populated;
@@ -48,6 +51,7 @@ cases!("file_limit";
     older_objects_of_others_stay,
     threads_stay_within_it,
     bad_arguments,
+    an_answer_that_cannot_be_written_sets_nothing,
 );
 
 const SOON: Duration = Duration::from_secs(20);
@@ -427,5 +431,25 @@ fn bad_arguments() -> Outcome {
     device.raw().file_limit(&mut look)?;
     check_eq!(look.limit, 9);
     check_eq!(device.set_file_limit(u64::MAX)?.limit, u64::MAX);
+    Ok(())
+}
+
+fn an_answer_that_cannot_be_written_sets_nothing() -> Outcome {
+    // What ioctl() calls it, as published in layout.c.
+    const FILE_LIMIT: u32 = 0xc030_e71e;
+    let device = open()?;
+    populated(&device, 20)?;
+    let mut region = Region::new(1)?;
+    // The flags, and behind them and the padding the limit.
+    region.bytes()[..4].copy_from_slice(&sys::REEVE_FILE_LIMIT_SET.to_le_bytes());
+    region.bytes()[8..16].copy_from_slice(&5u64.to_le_bytes());
+    let memory = region.read_only()?;
+    unchanged(&device, || {
+        refused(
+            ioctl(&device, FILE_LIMIT, Place::ReadOnly(&memory)),
+            Errno::EFAULT,
+        )
+    })?;
+    check_eq!(device.file_limit()?.limit, 0);
     Ok(())
 }

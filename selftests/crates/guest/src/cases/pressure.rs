@@ -60,6 +60,7 @@ fn without_swap_nothing_goes() -> Outcome {
         return Err(Stop::skipped("there is swap"));
     }
     let device = open()?;
+    knobs::drain_pool()?;
     filled(&device, Create::new(100 * PAGE), 1)?;
     unchanged(&device, || {
         check_eq!(shrink()?, 0);
