@@ -10,14 +10,18 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::fail_nth::Faults;
+use crate::fail_nth::ENDLESS;
 use crate::seen::open;
 use crate::seen::Limit;
 use crate::seen::PAGE;
 use crate::test::cases;
+use crate::test::check;
 use crate::test::check_eq;
 use crate::test::refused;
 use crate::test::Outcome;
 use crate::test::Setup;
+use crate::test::Stop;
 
 cases!("devices", Setup { devices: 3 };
     objects_know_theirs,
@@ -25,6 +29,7 @@ cases!("devices", Setup { devices: 3 };
     take_turns,
     without_objects_are_passed_over,
     share_one_limit,
+    failing_ones_do_not_hide_others,
 );
 
 fn populated_on(device: &Device, index: u32, pages: u64) -> Outcome<Handle> {
@@ -115,4 +120,45 @@ fn share_one_limit() -> Outcome {
     check_eq!(after.swapouts, before.swapouts + 4);
     check_eq!(after.overcommits, before.overcommits);
     Ok(())
+}
+
+/// When one device can't swap out, the next one is asked, and its pages are the answer.
+fn failing_ones_do_not_hide_others() -> Outcome {
+    let mut faults = Faults::new()?;
+    let device = open()?;
+    let handles = [populated_on(&device, 0, 4)?, populated_on(&device, 1, 4)?];
+    // Who gave is asked last.
+    let mut last = match shrunk(&device, &handles)?[..] {
+        [one] => one,
+        ref other => return Err(Stop::failed(format!("{other:?} went"))),
+    };
+    let mut passed_over = 0;
+    for n in 1..ENDLESS {
+        for handle in handles {
+            device.populate(handle)?;
+        }
+        let (result, reached) = faults.nth(n, || knobs::debugfs("tt_shrink"))?;
+        let mut gone = Vec::new();
+        for (index, handle) in handles.into_iter().enumerate() {
+            if device.info(handle)?.is(REEVE_BO_SWAPPED) {
+                gone.push(index);
+            }
+        }
+        match (&result, &gone[..]) {
+            (Ok(text), &[one]) => {
+                check_eq!(text, "4\n", "n = {n}");
+                passed_over += u32::from(one == last);
+                last = one;
+            }
+            // The file could not be read, before it acted or after.
+            (Err(_), []) => {}
+            (Err(_), &[one]) => last = one,
+            _ => return Err(Stop::failed(format!("n = {n}: {result:?}, {gone:?} went"))),
+        }
+        if !reached {
+            check!(passed_over > 0, "none of them ever failed");
+            return Ok(());
+        }
+    }
+    Err(Stop::failed("it never gets through"))
 }
