@@ -173,7 +173,7 @@ verb_cargo_test() {
 verb_docs() {
 	ensure_kernel base
 	run_logged "writing the diagrams in Documentation/" "seconds to a minute" "$LOGS/docs-diagrams.log" - \
-		env REEVE_WRITE_DOCS=1 "CARGO_TARGET_DIR=$BUILD/cargo" "$CARGO" test \
+		env REEVE_WRITE_DOCS=1 "${CARGO_SETTINGS[@]}" "$CARGO" test \
 		--manifest-path "$REEVE_ROOT/selftests/Cargo.toml" --package reeve-pure --test states_doc
 	run_logged "the module's documentation" "about a minute" "$LOGS/docs-module.log" - "$here/front.sh" check module_doc
 	run_logged "the programs' documentation" "about a minute" "$LOGS/docs-programs.log" - "$here/front.sh" check programs_doc
