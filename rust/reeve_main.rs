@@ -40,7 +40,8 @@ use crate::{
         node::Registered,
         pages,
         params,
-        pm::SleepWatch, //
+        pm::SleepWatch,
+        shmem, //
     },
     tt::{
         limits::{
@@ -73,6 +74,7 @@ struct Reeve {
     #[cfg(reeve_bench)]
     _bench_files: bench::Files,
     _debugfs: debugfs::Root,
+    _shmem: shmem::Home,
     _lock_order: lock_order::LockOrder,
 }
 
@@ -80,6 +82,8 @@ impl kernel::Module for Reeve {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: This is the only call, no lock exists yet, and the field is dropped last.
         let lock_order = unsafe { lock_order::LockOrder::new() }?;
+        // SAFETY: As above; objects are gone before, for no user's door is open any more then.
+        let shmem = unsafe { shmem::Home::new() };
         // A build that the tests must not let pass.
         #[cfg(reeve_break_splat)]
         kernel::warn_on!(true);
@@ -112,6 +116,7 @@ impl kernel::Module for Reeve {
             #[cfg(reeve_bench)]
             _bench_files: bench_files,
             _debugfs: debugfs,
+            _shmem: shmem,
             _lock_order: lock_order,
         })
     }

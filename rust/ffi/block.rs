@@ -69,9 +69,15 @@ impl Block {
     }
 
     /// The same, charged to nobody.
-    #[cfg(reeve_kunit)]
+    #[cfg(any(reeve_kunit, reeve_bench))]
     pub(crate) fn allocate(order: u32, dma32: bool, clear: bool) -> Option<Self> {
         Self::allocate_for(order, dma32, clear, false)
+    }
+
+    /// Its first page.
+    #[inline]
+    pub(super) fn first(&self) -> NonNull<bindings::page> {
+        self.first
     }
 
     /// Gives up ownership; [`Block::from_raw`] takes it again.
@@ -127,6 +133,15 @@ impl Block {
         // SAFETY: By the type invariant this is a valid page.
         let node = unsafe { shim::reeve_shim_page_node(self.first.as_ptr()) };
         usize::try_from(node).unwrap_or(0)
+    }
+
+    /// Whether both were cut out of one block.
+    #[cfg(reeve_bench)]
+    pub(crate) fn is_buddy_of(&self, other: &Self) -> bool {
+        // The `struct page`s of all memory lie in an array that is aligned to more than a block.
+        let bytes = size_of::<bindings::page>() << self.order;
+        self.order == other.order
+            && self.first.as_ptr().addr() ^ other.first.as_ptr().addr() == bytes
     }
 
     /// Overwrites all pages with zeroes. May sleep.

@@ -15,8 +15,8 @@ pub(crate) struct Counters {
     pub(crate) pages: Atomic<u64>,
     /// Of these, for DMA32 pools.
     pub(crate) dma32: Atomic<u64>,
-    /// Of `pages`, those of charges that are in no device's list.
-    pub(crate) in_flight: Atomic<u64>,
+    /// Of `pages`, those of charges that are in a device's list.
+    pub(crate) listed: Atomic<u64>,
     /// Changes begun, ever.
     pub(crate) begun: Atomic<u64>,
     /// Changes finished, ever.
@@ -29,7 +29,7 @@ const _: () = {
     assert!(align_of::<Counters>() == align_of::<shim::reeve_counters>());
     assert!(offset_of!(Counters, pages) == offset_of!(shim::reeve_counters, pages));
     assert!(offset_of!(Counters, dma32) == offset_of!(shim::reeve_counters, dma32));
-    assert!(offset_of!(Counters, in_flight) == offset_of!(shim::reeve_counters, in_flight));
+    assert!(offset_of!(Counters, listed) == offset_of!(shim::reeve_counters, listed));
     assert!(offset_of!(Counters, begun) == offset_of!(shim::reeve_counters, begun));
     assert!(offset_of!(Counters, finished) == offset_of!(shim::reeve_counters, finished));
 };
@@ -40,7 +40,7 @@ impl Counters {
         Self {
             pages: Atomic::new(0),
             dma32: Atomic::new(0),
-            in_flight: Atomic::new(0),
+            listed: Atomic::new(0),
             begun: Atomic::new(0),
             finished: Atomic::new(0),
         }
@@ -50,26 +50,38 @@ impl Counters {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Adds `pages`, of which `dma32` are for DMA32 pools, in flight; a change of its own.
+    /// Adds `pages`; to the DMA32 counter too if `dma32`. Answers whether either counter may be
+    /// above the module's parameter for it now, or that is more than the machine has.
     #[inline(always)]
-    pub(crate) fn charge(&self, pages: u64, dma32: u64) {
+    pub(crate) fn charge(&self, pages: u64, dma32: bool) -> bool {
         // SAFETY: `Counters` is laid out like the C struct and made of atomics, which C changes
         // atomically.
-        unsafe { shim::reeve_shim_charge(self.as_ptr(), pages, dma32) };
+        unsafe {
+            if dma32 {
+                shim::reeve_shim_charge_dma32(self.as_ptr(), pages)
+            } else {
+                shim::reeve_shim_charge(self.as_ptr(), pages)
+            }
+        }
     }
 
-    /// Undoes [`Counters::charge`]; the pages are in flight.
+    /// Undoes [`Counters::charge`].
     #[inline(always)]
-    pub(crate) fn uncharge(&self, pages: u64, dma32: u64) {
+    pub(crate) fn uncharge(&self, pages: u64, dma32: bool) {
         // SAFETY: As in `charge`.
-        unsafe { shim::reeve_shim_uncharge(self.as_ptr(), pages, dma32) };
+        unsafe {
+            if dma32 {
+                shim::reeve_shim_uncharge_dma32(self.as_ptr(), pages)
+            } else {
+                shim::reeve_shim_uncharge(self.as_ptr(), pages)
+            }
+        }
     }
 
-    /// Whether either counter is above the module's parameter for it, or above this default where
-    /// that is 0.
+    /// Whether either counter is above the module's parameter for it.
     #[inline(always)]
-    pub(crate) fn over_parameters(&self, default_pages: u64, default_dma32: u64) -> bool {
+    pub(crate) fn over_parameters(&self) -> bool {
         // SAFETY: As in `charge`; only reads.
-        unsafe { shim::reeve_shim_over_limit(self.as_ptr(), default_pages, default_dma32) }
+        unsafe { shim::reeve_shim_over_limit(self.as_ptr()) }
     }
 }

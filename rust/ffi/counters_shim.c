@@ -1,38 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/atomic.h>
+#include <linux/compiler.h>
 
 #include "tt_shim.h"
 
-static __always_inline void reeve_begin(struct reeve_counters *c)
+bool reeve_shim_charge(struct reeve_counters *c, u64 pages)
 {
-	atomic64_inc(&c->begun);
-	/* Who sees a change sees that it has begun; reeve's Books::sample(). */
-	smp_mb__after_atomic();
-}
-
-static __always_inline void reeve_finish(struct reeve_counters *c)
-{
-	/* Who sees that it has finished sees the change. */
-	smp_mb__before_atomic();
-	atomic64_inc(&c->finished);
-}
-
-void reeve_shim_charge(struct reeve_counters *c, u64 pages, u64 dma32)
-{
-	reeve_begin(c);
-	atomic64_add(pages, &c->in_flight);
 	atomic64_add(pages, &c->pages);
-	if (dma32)
-		atomic64_add(dma32, &c->dma32);
-	reeve_finish(c);
+	/* Others add, too; whoever adds last sees the sum. */
+	return (u64)atomic64_read(&c->pages) > READ_ONCE(reeve_bounds.pages) ||
+	       (u64)atomic64_read(&c->dma32) > READ_ONCE(reeve_bounds.dma32);
 }
 
-void reeve_shim_uncharge(struct reeve_counters *c, u64 pages, u64 dma32)
+void reeve_shim_uncharge(struct reeve_counters *c, u64 pages)
 {
-	reeve_begin(c);
 	atomic64_sub(pages, &c->pages);
-	atomic64_sub(pages, &c->in_flight);
-	if (dma32)
-		atomic64_sub(dma32, &c->dma32);
-	reeve_finish(c);
+}
+
+bool reeve_shim_charge_dma32(struct reeve_counters *c, u64 pages)
+{
+	atomic64_add(pages, &c->dma32);
+	return reeve_shim_charge(c, pages);
+}
+
+void reeve_shim_uncharge_dma32(struct reeve_counters *c, u64 pages)
+{
+	reeve_shim_uncharge(c, pages);
+	atomic64_sub(pages, &c->dma32);
 }

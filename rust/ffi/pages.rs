@@ -186,6 +186,55 @@ impl PageDirectory {
         Some(unsafe { Block::from_raw(first, order, kind) })
     }
 
+    /// What [`PageDirectory::push`] does; takes fewest steps for a block that is the only one.
+    #[inline]
+    pub(crate) fn push_only(&mut self, block: Block) -> Result {
+        let first = First(block.first().as_ptr());
+        if block.kind() != self.kind || !self.is_vacant() || !self.blocks.put_only(first) {
+            return self.push_another(block);
+        }
+        if !self.layout.push_only(block.order()) {
+            self.blocks.pop();
+            return Err(EINVAL);
+        }
+        // INVARIANT: One entry in both; the block was owned by our caller, is of this order and
+        // settled.
+        block.into_raw();
+        self.settled = 1;
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn push_another(&mut self, block: Block) -> Result {
+        self.push(block)
+    }
+
+    /// Takes the block off, if it is settled and nowhere mapped and all pages are in it.
+    #[inline]
+    fn pop_only(&mut self) -> Option<Block> {
+        if self.settled != 1
+            || self.torn.is_some()
+            || self.mapped.any()
+            || self.dma.is_some()
+            || self.shared != 0
+        {
+            return None;
+        }
+        let first = NonNull::new(self.blocks.take_only()?.0)?;
+        let order = self.layout.pop_only()?;
+        self.settled = 0;
+        // SAFETY: By the type invariant the only entry was a block of this order and of our kind
+        // that we owned.
+        // INVARIANT: No entry in both.
+        Some(unsafe { Block::from_raw(first, order, self.kind) })
+    }
+
+    /// Whether it has no pages at all.
+    #[inline]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.layout.blocks() == 0 && self.torn.is_none()
+    }
+
     /// Whether there are blocks that are still cached and should not be.
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
@@ -450,7 +499,17 @@ impl PageDirectory {
     }
 
     /// Gives all pages back to the system. May sleep.
+    #[inline]
     pub(crate) fn release(&mut self) {
+        if let Some(block) = self.pop_only() {
+            drop(block);
+        } else if !self.is_vacant() {
+            self.release_all();
+        }
+    }
+
+    #[inline(never)]
+    fn release_all(&mut self) {
         self.torn = None;
         if self.kind.caching == Caching::Cached {
             self.release_to(drop);
@@ -463,6 +522,9 @@ impl PageDirectory {
     /// Gives all blocks to `to`, last first. May sleep.
     #[inline]
     pub(crate) fn release_to(&mut self, mut to: impl FnMut(Block)) {
+        if let Some(block) = self.pop_only() {
+            return to(block);
+        }
         let mut given = 0;
         while self.layout.blocks() != 0 {
             let Some(block) = self.pop() else {

@@ -48,16 +48,11 @@ pub(crate) fn set_page_pool_size(pages: u64) {
     unsafe { bindings::reeve_shim_param_set_page_pool_size(saturate(pages)) }
 }
 
-/// Sets `pages_limit`, as if written in sysfs.
-pub(crate) fn set_pages_limit(pages: u64) {
-    // SAFETY: Writes a variable once; no requirements.
-    unsafe { bindings::reeve_shim_param_set_pages_limit(saturate(pages)) }
-}
-
-/// Sets `dma32_pages_limit`, as if written in sysfs.
-pub(crate) fn set_dma32_pages_limit(pages: u64) {
-    // SAFETY: Writes a variable once; no requirements.
-    unsafe { bindings::reeve_shim_param_set_dma32_pages_limit(saturate(pages)) }
+/// Says what `pages_limit` and `dma32_pages_limit` are where they are 0. One that nobody set
+/// becomes that. May sleep.
+pub(crate) fn set_default_limits(pages: u64, dma32: u64) {
+    // SAFETY: We are in task context and may sleep.
+    unsafe { bindings::reeve_shim_params_default_limits(pages, dma32) }
 }
 
 /// Whether the limits are hard.

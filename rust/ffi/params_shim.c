@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Parameters of page accounting, readable and writable in sysfs. */
 #include <linux/compiler.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/workqueue.h>
@@ -51,11 +53,14 @@ void reeve_shim_params_look(void)
 	kernel_param_unlock(THIS_MODULE);
 }
 
+static void reeve_bounds_update(void);
+
 /* A limit: writing it has the watcher look, without the writer waiting for it. */
 static int reeve_limit_set(const char *value, const struct kernel_param *kp)
 {
 	int ret = param_set_ulong(value, kp);
 
+	reeve_bounds_update();
 	/* Called under the parameters' lock. */
 	if (!ret && reeve_watcher && !reeve_unwatching)
 		queue_work(system_dfl_wq, &reeve_params_work);
@@ -116,13 +121,42 @@ static u64 reeve_limit(unsigned long set, u64 fallback)
 	return set ? set : fallback;
 }
 
-bool reeve_shim_over_limit(const struct reeve_counters *c, u64 default_pages,
-			   u64 default_dma32)
+struct reeve_bounds reeve_bounds = { U64_MAX, U64_MAX };
+static struct reeve_bounds reeve_default_bounds = { U64_MAX, U64_MAX };
+
+/* Whoever writes a limit does this afterwards, so the last one gets it right. */
+static void reeve_bounds_update(void)
+{
+	WRITE_ONCE(reeve_bounds.pages,
+		   min(reeve_limit(READ_ONCE(pages_limit),
+				   reeve_default_bounds.pages),
+		       totalram_pages()));
+	WRITE_ONCE(reeve_bounds.dma32,
+		   reeve_limit(READ_ONCE(dma32_pages_limit),
+			       reeve_default_bounds.dma32));
+}
+
+void reeve_shim_params_default_limits(u64 pages, u64 dma32)
+{
+	kernel_param_lock(THIS_MODULE);
+	reeve_default_bounds.pages = pages;
+	reeve_default_bounds.dma32 = dma32;
+	if (!pages_limit)
+		WRITE_ONCE(pages_limit, pages);
+	if (!dma32_pages_limit)
+		WRITE_ONCE(dma32_pages_limit, dma32);
+	reeve_bounds_update();
+	kernel_param_unlock(THIS_MODULE);
+}
+
+bool reeve_shim_over_limit(const struct reeve_counters *c)
 {
 	return (u64)atomic64_read(&c->pages) >
-		       reeve_limit(READ_ONCE(pages_limit), default_pages) ||
+		       reeve_limit(READ_ONCE(pages_limit),
+				   reeve_default_bounds.pages) ||
 	       (u64)atomic64_read(&c->dma32) >
-		       reeve_limit(READ_ONCE(dma32_pages_limit), default_dma32);
+		       reeve_limit(READ_ONCE(dma32_pages_limit),
+				   reeve_default_bounds.dma32);
 }
 
 unsigned long reeve_shim_param_pages_limit(void)
@@ -138,16 +172,6 @@ unsigned long reeve_shim_param_dma32_pages_limit(void)
 unsigned long reeve_shim_param_file_pages_limit(void)
 {
 	return READ_ONCE(file_pages_limit);
-}
-
-void reeve_shim_param_set_pages_limit(unsigned long pages)
-{
-	WRITE_ONCE(pages_limit, pages);
-}
-
-void reeve_shim_param_set_dma32_pages_limit(unsigned long pages)
-{
-	WRITE_ONCE(dma32_pages_limit, pages);
 }
 
 bool reeve_shim_param_hard_limit(void)

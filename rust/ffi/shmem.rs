@@ -22,6 +22,46 @@ use kernel::{
     prelude::*, //
 };
 
+/// Where files in large folios are made; dropping it ends that.
+///
+/// # Invariants
+///
+/// There is only one, and the C side has its mount, unless it could not be made.
+pub(crate) struct Home(());
+
+impl Home {
+    /// Makes it. Where the kernel has no large folios for this, or no memory now, files are made in
+    /// small ones. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// There must be no other one, and no [`ShmemFile`] must be made before this or after it was
+    /// dropped.
+    pub(crate) unsafe fn new() -> Self {
+        // SAFETY: By the contract nobody makes files meanwhile, and it is not there yet.
+        // INVARIANT: It is the only one by the contract.
+        unsafe { shim::reeve_shim_shmem_mount() };
+        Self(())
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // SAFETY: By the contract of `new` nobody makes files any more.
+        unsafe { shim::reeve_shim_shmem_unmount() };
+    }
+}
+
+/// In what a file keeps its content.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Folios {
+    /// As large as the kernel grants: cheaper, but a little content may take a lot of memory for a
+    /// while. For content that comes in large pieces.
+    Large,
+    /// Single pages, for when memory is short.
+    Small,
+}
+
 /// An unlinked file in shared memory; dropping it frees its content.
 ///
 /// The last reference goes when the task returns to user space (`fput()`), so memory comes back
@@ -34,6 +74,7 @@ use kernel::{
 pub(crate) struct ShmemFile {
     file: NonNull<bindings::file>,
     pages: u64,
+    folios: Folios,
 }
 
 // SAFETY: A reference to a file may be used and dropped by any task.
@@ -42,22 +83,27 @@ unsafe impl Send for ShmemFile {}
 unsafe impl Sync for ShmemFile {}
 
 impl ShmemFile {
-    /// Makes a file of `pages` pages, for which memory is reserved but not yet taken.
+    /// Makes a file of `pages` pages, kept in such folios, for which memory is reserved but not yet taken.
     ///
     /// `EINVAL`: more than a file can have. `ENOMEM`: no memory, or not that much to promise.
     /// May sleep.
-    pub(crate) fn new(name: &'static CStr, pages: u64) -> Result<Self> {
+    pub(crate) fn new(name: &'static CStr, pages: u64, folios: Folios) -> Result<Self> {
         let bytes = i64::try_from(pages)
             .ok()
             .and_then(|n| n.checked_mul(1 << PAGE_SHIFT))
             .ok_or(EINVAL)?;
+        let large = folios == Folios::Large;
         // SAFETY: `name` is a string that lives on; the size is not negative.
-        let file = unsafe { shim::reeve_shim_shmem_create(name.as_char_ptr(), bytes) };
+        let file = unsafe { shim::reeve_shim_shmem_create(name.as_char_ptr(), bytes, large) };
         let file = from_err_ptr(file).map_err(no_room_is_no_memory)?;
         // INVARIANT: `shmem_file_setup()` succeeded, so it gave us a new file of that size and its
         // reference.
         let file = NonNull::new(file).ok_or(ENOMEM)?;
-        Ok(Self { file, pages })
+        Ok(Self {
+            file,
+            pages,
+            folios,
+        })
     }
 
     /// Makes a file of `pages` pages, for which no memory is promised: it may have more than the
@@ -72,13 +118,22 @@ impl ShmemFile {
         let file = unsafe { shim::reeve_shim_shmem_create_sparse(name.as_char_ptr(), bytes) };
         // INVARIANT: As in `new`.
         let file = NonNull::new(from_err_ptr(file)?).ok_or(ENOMEM)?;
-        Ok(Self { file, pages })
+        Ok(Self {
+            file,
+            pages,
+            folios: Folios::Small,
+        })
     }
 
     /// The file.
     #[inline]
     pub(super) fn as_ptr(&self) -> *mut bindings::file {
         self.file.as_ptr()
+    }
+
+    /// In what it keeps its content.
+    pub(crate) fn folios(&self) -> Folios {
+        self.folios
     }
 
     /// How many pages it has.

@@ -16,7 +16,10 @@ use super::{
         PageMut,
         PageRef, //
     },
-    shmem::ShmemFile,
+    shmem::{
+        Folios,
+        ShmemFile, //
+    },
     vma, //
 };
 use crate::pure::page_runs::Place;
@@ -45,7 +48,7 @@ impl ShmemPages {
     pub(crate) fn new(name: &'static CStr, pages: u64) -> Result<Self> {
         // INVARIANT: Nothing is held.
         Ok(Self {
-            file: ShmemFile::new(name, pages)?,
+            file: ShmemFile::new(name, pages, Folios::Large)?,
             held: false,
             mapped: vma::Mappings::none(),
             dma: None,

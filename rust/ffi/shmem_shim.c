@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/fs_context.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
+#include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
@@ -9,9 +12,49 @@
 
 #include "tt_shim.h"
 
-struct file *reeve_shim_shmem_create(const char *name, loff_t size)
+/*
+ * Where shmem gives large folios to files that fill them. NULL: the kernel has
+ * none, or had no memory for it.
+ */
+static struct vfsmount *reeve_large;
+
+void reeve_shim_shmem_mount(void)
 {
-	struct file *file = shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
+#if IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && IS_ENABLED(CONFIG_TMPFS)
+	struct file_system_type *type = get_fs_type("tmpfs");
+	struct vfsmount *mount;
+	struct fs_context *fc;
+
+	if (!type)
+		return;
+	fc = fs_context_for_mount(type, SB_KERNMOUNT);
+	if (IS_ERR(fc))
+		return;
+	if (!vfs_parse_fs_string(fc, "source", KBUILD_MODNAME) &&
+	    !vfs_parse_fs_string(fc, "huge", "within_size")) {
+		mount = fc_mount_longterm(fc);
+		if (!IS_ERR(mount))
+			reeve_large = mount;
+	}
+	put_fs_context(fc);
+#endif
+}
+
+void reeve_shim_shmem_unmount(void)
+{
+	/* Files that are still on their way out keep what they need of it. */
+	if (reeve_large)
+		kern_unmount(reeve_large);
+	reeve_large = NULL;
+}
+
+struct file *reeve_shim_shmem_create(const char *name, loff_t size, bool large)
+{
+	struct file *file =
+		large && reeve_large ?
+			shmem_file_setup_with_mnt(reeve_large, name, size,
+						  EMPTY_VMA_FLAGS) :
+			shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
 
 	if (!IS_ERR(file))
 		mapping_set_gfp_mask(file->f_mapping,
@@ -66,7 +109,8 @@ int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
 			folio_mark_uptodate(to);
 		}
 		folio_mark_dirty(to);
-		if (writeback)
+		/* Who goes from the end to the start has filled it then. */
+		if (writeback && at == 0)
 			reeve_write_back(to);
 		else
 			folio_unlock(to);

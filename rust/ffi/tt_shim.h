@@ -59,17 +59,36 @@ unsigned long reeve_shim_low_ram(void);
 struct reeve_counters {
 	atomic64_t pages;
 	atomic64_t dma32;
-	atomic64_t in_flight;
+	atomic64_t listed;
 	atomic64_t begun;
 	atomic64_t finished;
 };
 
-void reeve_shim_charge(struct reeve_counters *c, u64 pages, u64 dma32);
-void reeve_shim_uncharge(struct reeve_counters *c, u64 pages, u64 dma32);
+/*
+ * The limits in force, but no more pages than the machine has: below them, no
+ * other question need be asked.
+ */
+struct reeve_bounds {
+	u64 pages;
+	u64 dma32;
+};
 
-/* shmem_shim.c */
-struct file *reeve_shim_shmem_create(const char *name, loff_t size);
-/* The same without a promise of memory; for tests. */
+/* Whether a counter is above its bound now. */
+bool reeve_shim_charge(struct reeve_counters *c, u64 pages);
+void reeve_shim_uncharge(struct reeve_counters *c, u64 pages);
+bool reeve_shim_charge_dma32(struct reeve_counters *c, u64 pages);
+void reeve_shim_uncharge_dma32(struct reeve_counters *c, u64 pages);
+
+/*
+ * shmem_shim.c
+ *
+ * The mount is made and unmade while nobody creates files.
+ */
+void reeve_shim_shmem_mount(void);
+void reeve_shim_shmem_unmount(void);
+/* @large: in large folios, if the kernel has them. */
+struct file *reeve_shim_shmem_create(const char *name, loff_t size, bool large);
+/* The same in small ones without a promise of memory; for tests. */
 struct file *reeve_shim_shmem_create_sparse(const char *name, loff_t size);
 /* From and to @count pages that lie side by side. @writeback: send it to swap. */
 int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
@@ -108,8 +127,10 @@ long reeve_shim_free_swap(void);
 bool reeve_shim_is_kswapd(void);
 
 /* params_shim.c */
-bool reeve_shim_over_limit(const struct reeve_counters *c, u64 default_pages,
-			   u64 default_dma32);
+extern struct reeve_bounds reeve_bounds;
+bool reeve_shim_over_limit(const struct reeve_counters *c);
+/* What limits are where they are 0; those that nobody set become it. */
+void reeve_shim_params_default_limits(u64 pages, u64 dma32);
 unsigned long reeve_shim_param_page_pool_size(void);
 void reeve_shim_param_set_page_pool_size(unsigned long pages);
 /*
@@ -124,8 +145,6 @@ void reeve_shim_params_look(void);
 unsigned long reeve_shim_param_file_pages_limit(void);
 unsigned long reeve_shim_param_pages_limit(void);
 unsigned long reeve_shim_param_dma32_pages_limit(void);
-void reeve_shim_param_set_pages_limit(unsigned long pages);
-void reeve_shim_param_set_dma32_pages_limit(unsigned long pages);
 bool reeve_shim_param_hard_limit(void);
 bool reeve_shim_param_enable_builtin_tests(void);
 unsigned int reeve_shim_param_devices(void);

@@ -175,6 +175,12 @@ impl Mappings {
         true
     }
 
+    /// Whether there may be any.
+    #[inline]
+    pub(super) fn any(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Removes all there are. May sleep.
     #[inline]
     pub(super) fn remove(&mut self) {

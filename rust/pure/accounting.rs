@@ -81,9 +81,9 @@ pub const fn effective_limits(set: Amount, default: Amount) -> Amount {
 /// The counters at one moment, as somebody reads them who holds no lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Changes begun, ever.
+    /// Changes of the lists begun, ever.
     pub begun: u64,
-    /// Changes finished, ever.
+    /// Changes of the lists finished, ever.
     pub finished: u64,
     /// What is counted.
     pub counted: u64,
@@ -109,8 +109,8 @@ pub enum Verdict {
 
 /// Compares the counter with `listed`, the pages held by all TTs in the devices' lists.
 ///
-/// `before` was read before the sum was made and `after` afterwards. Every change of the counter or
-/// of a list is between a step of `begun` and one of `finished`.
+/// `before` was read before the sum was made and `after` afterwards. Every change of a list, and of
+/// how much of the counter belongs to the lists, is between a step of `begun` and one of `finished`.
 pub fn verdict(before: Sample, listed: u64, after: Sample) -> Verdict {
     if before.begun != before.finished || before != after {
         return Verdict::Retry;

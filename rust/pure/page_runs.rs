@@ -47,6 +47,16 @@ pub const SHAPES: [(u64, &[u32]); 8] = [
     (1027, &[9, 9, 1, 0]),
 ];
 
+/// The order of a block of just so many pages; `None`: there is none.
+#[inline]
+pub const fn one_block(pages: u64) -> Option<u32> {
+    if pages.is_power_of_two() && pages <= 1 << MAX_ORDER {
+        Some(pages.trailing_zeros())
+    } else {
+        None
+    }
+}
+
 /// How many blocks of each order a directory has.
 ///
 /// # Invariants
@@ -95,6 +105,39 @@ impl Layout {
         self.len += 1;
         self.last = order;
         true
+    }
+
+    /// Counts the first block of a directory without blocks. `false`, and nothing changed: it has
+    /// some, or the order is too large.
+    #[must_use]
+    #[inline]
+    pub fn push_only(&mut self, order: u32) -> bool {
+        if self.len != 0 {
+            return false;
+        }
+        let Some(slot) = self.blocks.get_mut(order as usize) else {
+            return false;
+        };
+        // INVARIANT: No order had blocks.
+        *slot = 1;
+        self.pages = 1 << order;
+        self.len = 1;
+        self.last = order;
+        true
+    }
+
+    /// Takes the only block off the directory and answers its order; `None`: there is none, or more.
+    #[inline]
+    pub fn pop_only(&mut self) -> Option<u32> {
+        if self.len != 1 {
+            return None;
+        }
+        let order = self.last;
+        // INVARIANT: It was the only one, so no order has blocks.
+        *self.blocks.get_mut(order as usize)? = 0;
+        self.pages = 0;
+        self.len = 0;
+        Some(order)
     }
 
     /// Takes the last block off the directory and answers its order; `None`: there is none.

@@ -9,6 +9,7 @@ use super::{
     bo::BoRef,
     device::Device,
     manager::Manager,
+    source,
     table::{
         BackUp,
         Tt, //
@@ -21,7 +22,9 @@ use crate::{
         ticks_of_nothing, //
     },
     ffi::{
+        block::Block,
         debugfs::Show,
+        pages::PageDirectory,
         ticks::ticks, //
     },
     lock_order::with_context,
@@ -33,9 +36,11 @@ use crate::{
         page_kind::{
             Caching,
             PageKind, //
-        }, //
+        },
+        page_runs::MAX_ORDER, //
     }, //
 };
+use core::hint::black_box;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
@@ -49,6 +54,8 @@ const TURNS: u64 = 256;
 const TRIES: u64 = 16;
 /// Pages of what is moved out and in again.
 const MOVED: u64 = 512;
+/// Blocks among which there are two that lie beside each other.
+const BESIDE_TRIES: usize = 1024;
 /// Pages of the TTs whose lives are measured.
 const SIZES: [u64; 5] = [1, 16, 512, 4096, 16384];
 
@@ -71,8 +78,11 @@ impl OneTt {
 
     /// Made, populated, emptied and gone. `cold`: with nothing in the pool.
     fn life(&self, m: &SeqFile, how: &str, creation: Creation, cold: bool) -> Result {
-        let device = self.device()?;
+        let (device, manager) = (self.device()?, &*self.0);
+        // Nothing that was kept of others.
+        self.0.pool().drain();
         for pages in SIZES {
+            let _beside = beside(pages)?;
             let turns = if cold { 1 } else { (TURNS / pages).max(1) };
             let tries = if cold && pages > 16 { TRIES / 4 } else { TRIES };
             let prepare = || {
@@ -82,7 +92,7 @@ impl OneTt {
             };
             let ticks = least(tries, turns, prepare, || {
                 let mut tt = Tt::new(pages * PAGE_SIZE as u64, 0, creation)?;
-                tt.populate(device, &*self.0, false)?;
+                tt.populate(device, manager, false)?;
                 tt.unpopulate(device);
                 Ok(())
             })?;
@@ -93,16 +103,59 @@ impl OneTt {
         Ok(())
     }
 
+    /// The parts of a life of cached pages, to see what costs how much.
+    fn steps(&self, m: &SeqFile) -> Result {
+        let pool = Some(self.device()?.pool());
+        let ticks = least(
+            TRIES,
+            TURNS,
+            || (),
+            || {
+                black_box(&mut Tt::new(PAGE_SIZE as u64, 0, plain())?);
+                Ok(())
+            },
+        )?;
+        row(m, fmt!("tt.step.new"), ticks, TURNS);
+        for order in [0, 4, 9] {
+            let pages = 1 << order;
+            let turns = TURNS / pages + 1;
+            let _beside = beside(pages)?;
+            let ticks = least(
+                TRIES,
+                turns,
+                || (),
+                || {
+                    drop(black_box(Block::allocate(order as u32, false, false)));
+                    Ok(())
+                },
+            )?;
+            row(m, fmt!("tt.step.block.{pages}"), ticks, turns * pages);
+            let ticks = least(
+                TRIES,
+                turns,
+                || (),
+                || {
+                    let mut directory = PageDirectory::new(PageKind::CACHED);
+                    source::fill(&mut directory, pages, false, pool)?;
+                    source::give_back(&mut directory, false, pool);
+                    Ok(())
+                },
+            )?;
+            row(m, fmt!("tt.step.pages.{pages}"), ticks, turns * pages);
+        }
+        Ok(())
+    }
+
     /// Counting alone.
     fn accounting(&self, m: &SeqFile) -> Result {
-        let device = self.device()?;
+        let (device, manager) = (self.device()?, &*self.0);
         let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, plain())?;
         let ticks = least(
             TRIES,
             TURNS,
             || (),
             || {
-                tt.populate_by(device, &*self.0, |_, _| Ok(()))?;
+                tt.populate_by(device, manager, |_, _| Ok(()))?;
                 tt.unpopulate(device);
                 Ok(())
             },
@@ -181,6 +234,7 @@ impl Show for OneTt {
             self.life(m, "wc_warm", combined, false)?;
             self.life(m, "wc_cold", combined, true)?;
             self.life(m, "shmem", shmem, false)?;
+            self.steps(m)?;
             self.accounting(m)?;
             self.swapping(m, "", shmem)?;
             self.swapping(m, "_copy", plain())?;
@@ -188,6 +242,28 @@ impl Show for OneTt {
             self.directory(m)
         })
     }
+}
+
+/// A block of as many pages beside which there is a free one like it. Whoever takes that and gives it
+/// back makes the system neither cut up a larger block nor put one together again; otherwise it would
+/// depend on chance how often that happens. `None`: of such pages the system has lists at hand.
+fn beside(pages: u64) -> Result<Option<Block>> {
+    let order = pages.ilog2();
+    if !(4..MAX_ORDER).contains(&order) {
+        return Ok(None);
+    }
+    let mut blocks = KVec::new();
+    for _ in 0..BESIDE_TRIES {
+        let block = Block::allocate(order, false, false).ok_or(ENOMEM)?;
+        let found = blocks
+            .iter()
+            .position(|other: &Block| other.is_buddy_of(&block));
+        if let Some(index) = found {
+            return Ok(Some(blocks.remove(index).map_err(|_| EINVAL)?));
+        }
+        blocks.push(block, GFP_KERNEL)?;
+    }
+    Err(ENOMEM)
 }
 
 /// Cached pages of the device's own memory, not cleared.

@@ -2,65 +2,70 @@
 
 //! The pages a TT has added to the counters, as a value.
 //!
-//! Making one adds, dropping it subtracts, and nothing else does either. So whatever way a populate
-//! fails or a TT ends, the counters are right. C TTM repeats the block that adds and subtracts, and
-//! its backup forgot it: there the counters drift.
+//! It adds, dropping it subtracts, and nothing else does either. So whatever way a populate fails
+//! or a TT ends, the counters are right. C TTM repeats the block that adds and subtracts, and its
+//! backup forgot it: there the counters drift.
 
 use super::books::Books;
-use crate::pure::accounting::Amount;
 use kernel::sync::Arc;
 
 /// Pages counted in some books; dropping it gives them back.
 ///
-/// When it is dropped it must be in flight, that is in no device's list.
+/// What is given back must be in flight, that is in no device's list.
 pub(crate) struct Charge {
-    books: Arc<Books>,
-    amount: Amount,
+    /// None until something was counted first; then always the same.
+    books: Option<Arc<Books>>,
+    pages: u64,
+    dma32: bool,
 }
 
 impl Charge {
-    /// Counts `pages` pages, whether or not that is over a limit. Any context.
+    /// Of no pages. `dma32`: those it will have are from a DMA32 pool.
     #[inline]
-    pub(super) fn new(books: &Arc<Books>, pages: u64, dma32: bool) -> Self {
-        let amount = Amount::of(pages, dma32);
-        books.charge(amount);
+    pub(super) const fn none(dma32: bool) -> Self {
         Self {
-            books: books.clone(),
-            amount,
+            books: None,
+            pages: 0,
+            dma32,
         }
+    }
+
+    /// Counts `pages` more, in flight. `true`: that may be over a limit, or more than the machine
+    /// has; they are counted anyway. Any context.
+    ///
+    /// `books` must be the same each time.
+    #[inline]
+    pub(super) fn add(&mut self, books: &Arc<Books>, pages: u64) -> bool {
+        let books = self.books.get_or_insert_with(|| books.clone());
+        // The books hold the sum of all charges, so this one fits as well.
+        self.pages = self.pages.wrapping_add(pages);
+        books.charge(pages, self.dma32)
     }
 
     /// How many pages.
     #[inline]
     pub(super) fn pages(&self) -> u64 {
-        self.amount.pages
-    }
-}
-
-impl Charge {
-    /// Makes one charge of two; both of the same pool.
-    pub(super) fn merge(&mut self, mut more: Self) {
-        let added = core::mem::take(&mut more.amount);
-        // The books hold both, so the sum is no more than they can count.
-        self.amount = self.amount.plus(added).unwrap_or(self.amount);
+        self.pages
     }
 
-    /// Gives back all but `pages` pages; those given back must be in flight.
-    pub(super) fn reduce_to(&mut self, pages: u64) {
-        let left = Amount::of(pages, self.amount.dma32 != 0);
-        if let Some(less) = self.amount.minus(left) {
-            self.amount = left;
-            self.books.uncharge(less);
+    /// Gives back all but `pages` pages; answers whether that was any.
+    #[inline]
+    pub(super) fn reduce_to(&mut self, pages: u64) -> bool {
+        if self.pages <= pages {
+            return false;
         }
+        let less = self.pages - pages;
+        self.pages = pages;
+        if let Some(books) = &self.books {
+            books.uncharge(less, self.dma32);
+        }
+        true
     }
 }
 
 impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
-        if self.amount.pages == 0 {
-            return;
-        }
-        self.books.uncharge(self.amount);
+        self.reduce_to(0);
     }
 }

@@ -89,12 +89,7 @@ impl Limits {
     pub(crate) fn parameters() -> Self {
         let default =
             accounting::default_limits(pages::total_ram(), pages::low_ram(), PAGE_SHIFT as u32);
-        if params::pages_limit() == 0 {
-            params::set_pages_limit(default.pages);
-        }
-        if params::dma32_pages_limit() == 0 {
-            params::set_dma32_pages_limit(default.dma32);
-        }
+        params::set_default_limits(default.pages, default.dma32);
         Self::Parameters(default)
     }
 
@@ -155,7 +150,7 @@ impl Limits {
     #[inline]
     pub(crate) fn exceeded_by(&self, counters: &Counters) -> bool {
         match self {
-            Self::Parameters(default) => counters.over_parameters(default.pages, default.dma32),
+            Self::Parameters(_) => counters.over_parameters(),
             #[cfg(reeve_kunit)]
             Self::Own { .. } => {
                 let counted = Amount {

@@ -173,6 +173,15 @@ impl Pool {
             .map_or(Stock::new(), |node| node.shelves.lock().stock)
     }
 
+    /// Whether there may be blocks of this kind.
+    #[inline]
+    pub(super) fn has(&self, kind: PageKind) -> bool {
+        match self.kept.get(kind.index()) {
+            Some(kept) => kept.load(Relaxed) != 0,
+            None => false,
+        }
+    }
+
     /// Takes a block of this kind and order from the local node, cleared; `None`: there is none.
     #[inline]
     pub(super) fn take(&self, kind: PageKind, order: u32) -> Option<Block> {

@@ -13,12 +13,13 @@ const INLINE: usize = 4;
 ///
 /// # Invariants
 ///
-/// While `heap` is empty the first `len` entries of `inline` are the list; otherwise `len` is 0 and
-/// `heap` is the list.
+/// Without `heap` the first `len` entries of `inline` are the list; otherwise `len` is 0 and `heap`
+/// is the list.
 pub(crate) struct SmallList<T: Copy> {
     inline: [T; INLINE],
     len: usize,
-    heap: KVVec<T>,
+    /// Not just empty: dropping that is a call.
+    heap: Option<KVVec<T>>,
 }
 
 impl<T: Copy> SmallList<T> {
@@ -28,24 +29,23 @@ impl<T: Copy> SmallList<T> {
         Self {
             inline: [filler; INLINE],
             len: 0,
-            heap: KVVec::new(),
+            heap: None,
         }
     }
 
     /// The entries.
     #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
-        if self.heap.is_empty() {
-            self.inline.get(..self.len).unwrap_or_default()
-        } else {
-            &self.heap
+        match &self.heap {
+            None => self.inline.get(..self.len).unwrap_or_default(),
+            Some(heap) => heap,
         }
     }
 
     /// Bytes it takes on the heap.
     #[cfg(any(reeve_bench, reeve_kunit))]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.heap.capacity() * core::mem::size_of::<T>()
+        self.heap.as_ref().map_or(0, |heap| heap.capacity()) * core::mem::size_of::<T>()
     }
 
     /// Makes room for one more entry.
@@ -53,26 +53,49 @@ impl<T: Copy> SmallList<T> {
     /// `ENOMEM`: no memory, nothing changed. May sleep.
     #[inline]
     pub(crate) fn reserve(&mut self) -> Result<Slot<'_, T>> {
-        if self.heap.is_empty() {
-            if self.len < INLINE {
-                return Ok(Slot(self));
+        match &mut self.heap {
+            Some(heap) => heap.reserve(1, GFP_KERNEL)?,
+            None if self.len < INLINE => {}
+            None => {
+                let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL)?;
+                heap.extend_from_slice(&self.inline, GFP_KERNEL)?;
+                // INVARIANT: All entries moved there.
+                self.heap = Some(heap);
+                self.len = 0;
             }
-            let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL)?;
-            heap.extend_from_slice(&self.inline, GFP_KERNEL)?;
-            self.heap = heap;
-            self.len = 0;
         }
-        self.heap.reserve(1, GFP_KERNEL)?;
         Ok(Slot(self))
     }
-}
 
-impl<T: Copy> SmallList<T> {
+    /// Puts the first entry into a list that has none. `false`, and nothing changed: it has some,
+    /// or had many.
+    #[must_use]
+    #[inline]
+    pub(crate) fn put_only(&mut self, entry: T) -> bool {
+        if self.len != 0 || self.heap.is_some() {
+            return false;
+        }
+        self.inline[0] = entry;
+        // INVARIANT: There is no heap.
+        self.len = 1;
+        true
+    }
+
+    /// Takes the entry off, if it is the only one and kept in place.
+    #[inline]
+    pub(crate) fn take_only(&mut self) -> Option<T> {
+        if self.len != 1 {
+            return None;
+        }
+        self.len = 0;
+        Some(self.inline[0])
+    }
+
     /// Takes the last entry off. Memory on the heap stays until the list is dropped.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        if let Some(entry) = self.heap.pop() {
-            return Some(entry);
+        if let Some(heap) = &mut self.heap {
+            return heap.pop();
         }
         self.len = self.len.checked_sub(1)?;
         self.inline.get(self.len).copied()
@@ -88,14 +111,17 @@ impl<T: Copy> Slot<'_, T> {
     #[inline]
     pub(crate) fn fill(self, entry: T) {
         let list = self.0;
-        if list.heap.is_empty() {
-            if let Some(free) = list.inline.get_mut(list.len) {
-                *free = entry;
-                list.len += 1;
-            }
-        } else {
+        match &mut list.heap {
             // There is room: `reserve` saw to it.
-            let _ = list.heap.push_within_capacity(entry);
+            Some(heap) => {
+                let _ = heap.push_within_capacity(entry);
+            }
+            None => {
+                if let Some(free) = list.inline.get_mut(list.len) {
+                    *free = entry;
+                    list.len += 1;
+                }
+            }
         }
     }
 }

@@ -40,6 +40,38 @@ pub(super) fn fill(
     clear: bool,
     pool: Option<&Pool>,
 ) -> Result {
+    // Most TTs are one block; that takes the fewest steps.
+    if let Some(order) = order_of_whole(pages, missing, pool) {
+        match Block::allocate_for(order, pages.kind().dma32, clear, false) {
+            Some(block) => return pages.push_only(block),
+            None if order == 0 => return Err(ENOMEM),
+            None => {}
+        }
+    }
+    fill_in_parts(pages, missing, clear, pool)
+}
+
+/// The order of a block that is all the missing pages, if it can come from the system as it is.
+#[inline]
+fn order_of_whole(pages: &PageDirectory, missing: u64, pool: Option<&Pool>) -> Option<u32> {
+    let kind = pages.kind();
+    if kind.caching != Caching::Cached || !pages.is_vacant() || Memcg::of_current().is_some() {
+        return None;
+    }
+    match pool {
+        Some(pool) if pool.has(kind) => None,
+        _ => page_runs::one_block(missing),
+    }
+}
+
+/// What [`fill`] does when one block is not enough.
+#[inline(never)]
+fn fill_in_parts(
+    pages: &mut PageDirectory,
+    missing: u64,
+    clear: bool,
+    pool: Option<&Pool>,
+) -> Result {
     let before = pages.blocks();
     let result = add(pages, missing, clear, pool);
     if result.is_err() {
@@ -115,8 +147,13 @@ fn settle(pages: &mut PageDirectory, batch: &mut Option<Batch>) -> Result {
 pub(super) fn give_back(pages: &mut PageDirectory, cleared: bool, pool: Option<&Pool>) {
     match pool {
         Some(pool) if pool_rules::worth_keeping(pages.kind(), cleared) && !pages.are_charged() => {
-            pages.release_to(|block| pool.keep(block));
+            keep(pages, pool);
         }
         _ => pages.release(),
     }
+}
+
+#[inline(never)]
+fn keep(pages: &mut PageDirectory, pool: &Pool) {
+    pages.release_to(|block| pool.keep(block));
 }

@@ -30,7 +30,10 @@ use crate::{
             PageRef,
             Torn, //
         },
-        shmem::ShmemFile,
+        shmem::{
+            Folios,
+            ShmemFile, //
+        },
         shmem_pages::ShmemPages,
         task,
         vma::{
@@ -86,8 +89,8 @@ pub(crate) struct Tt {
     pages: PageDirectory,
     /// The file its pages live in, and none in `pages`, if it was made so; None while it is empty.
     shmem: Option<ShmemPages>,
-    /// None if there are no pages, or they are somebody else's.
-    charge: Option<Charge>,
+    /// Of its pages, unless they are somebody else's.
+    charge: Charge,
     /// Whether the pages were cleared when it got them.
     cleared: bool,
     /// A place for a backup that was set up and is not used yet.
@@ -150,7 +153,7 @@ impl Tt {
             content: Content::Empty,
             pages: PageDirectory::new(creation.kind),
             shmem: None,
-            charge: None,
+            charge: Charge::none(creation.kind.dma32),
             cleared: false,
             prepared: None,
         })
@@ -201,7 +204,7 @@ impl Tt {
     /// Pages it has added to the counters.
     #[inline]
     pub(crate) fn charged_pages(&self) -> u64 {
-        self.charge.as_ref().map_or(0, Charge::pages)
+        self.charge.pages()
     }
 
     /// Bytes that it takes to find the pages.
@@ -269,7 +272,7 @@ impl Tt {
     /// reclaim may run: the caller holds nothing that reclaim waits for.
     ///
     /// C original: `ttm_tt_populate()`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn populate(
         &mut self,
         device: &Device,
@@ -289,8 +292,35 @@ impl Tt {
 
     /// What [`Tt::populate`] does but for the pages themselves, which `allocate` sees to: the TT
     /// gets the pages that are missing, with its content, or an error and it is as before.
-    #[inline]
+    #[inline(always)]
     pub(super) fn populate_by(
+        &mut self,
+        device: &Device,
+        reclaim: &impl Reclaim,
+        allocate: impl FnOnce(&mut Self, u64) -> Result,
+    ) -> Result<u64> {
+        // What is most common takes the fewest steps. It does what the other one does.
+        if !matches!(self.content, Content::Empty) || self.creation.external {
+            return self.populate_other(device, reclaim, allocate);
+        }
+        let (books, missing) = (device.books(), self.num_pages);
+        if self.charge.add(books, missing) {
+            self.charge.reduce_to(0);
+            return self.populate_other(device, reclaim, allocate);
+        }
+        if let Err(e) = allocate(self, missing) {
+            self.charge.reduce_to(0);
+            return Err(e);
+        }
+        books.statistics.populates.count();
+        // An empty one has nothing to drop.
+        core::mem::forget(core::mem::replace(&mut self.content, Content::Populated));
+        Ok(missing)
+    }
+
+    /// [`Tt::populate_by`] in any state, whether or not there is room.
+    #[inline(never)]
+    fn populate_other(
         &mut self,
         device: &Device,
         reclaim: &impl Reclaim,
@@ -303,33 +333,51 @@ impl Tt {
             self.content = Content::Populated;
             return Ok(0);
         }
+        let missing = self.num_pages - self.resident_pages();
+        let charged = self.charge.pages();
+        let tight = if self.creation.external {
+            self.num_pages > total_ram()
+        } else {
+            self.charge.add(device.books(), missing)
+        };
+        let result = match tight {
+            true => self.make_room(device.books(), reclaim),
+            false => Ok(false),
+        };
+        match result.and_then(|over| allocate(self, missing).map(|()| over)) {
+            // Nothing can fail any more.
+            Ok(over) => self.count_populate(device, missing, over),
+            Err(e) => {
+                self.charge.reduce_to(charged);
+                return Err(e);
+            }
+        }
+        self.content = Content::Populated;
+        Ok(missing)
+    }
+
+    /// Swaps out others until the counters are in their limits. `true`: there was nobody left, and
+    /// they still are not. `ENOMEM`: that many pages the machine does not have.
+    fn make_room(&self, books: &Books, reclaim: &impl Reclaim) -> Result<bool> {
         // Don't empty the machine for what can't succeed.
         if self.num_pages > total_ram() {
             return Err(ENOMEM);
         }
+        let wanted = Amount::of(self.num_pages, self.creation.kind.dma32);
+        make_room(books, wanted, reclaim)
+    }
 
-        let books = device.books();
-        let missing = self.num_pages - self.resident_pages();
-        let (charge, overcommitted) = if self.creation.external {
-            (None, false)
-        } else {
-            let dma32 = self.creation.kind.dma32;
-            let charge = Charge::new(books, missing, dma32);
-            let wanted = Amount::of(self.num_pages, dma32);
-            (Some(charge), make_room(books, wanted, reclaim)?)
-        };
-        allocate(self, missing)?;
-
-        // Nothing can fail any more.
-        let statistics = &books.statistics;
-        if charge.is_some() {
+    /// Counts a populate by what it was.
+    fn count_populate(&self, device: &Device, gained: u64, overcommitted: bool) {
+        let statistics = &device.books().statistics;
+        if !self.creation.external {
             // One that is partly backed up has been counted as populated all the time.
             if !matches!(self.content, Content::PartlyBackedUp(_)) {
                 statistics.populates.count();
             }
             if overcommitted {
                 statistics.overcommits.count();
-                timing::overcommitted(device, missing);
+                timing::overcommitted(device, gained);
             }
         }
         match self.content {
@@ -337,16 +385,26 @@ impl Tt {
             Content::BackedUp(_) | Content::PartlyBackedUp(_) => statistics.restores.count(),
             Content::Empty | Content::Populated => {}
         }
-        self.content = Content::Populated;
-        match (&mut self.charge, charge) {
-            (Some(held), Some(more)) => held.merge(more),
-            (held, charge) => *held = charge,
-        }
-        Ok(missing)
     }
 
     /// Gets the `missing` pages, with the content that is elsewhere, and shows them to `dma`.
+    #[inline(always)]
     fn allocate(
+        &mut self,
+        missing: u64,
+        clear: bool,
+        pool: Option<&Pool>,
+        dma: Option<&Arc<DmaDevice>>,
+    ) -> Result {
+        if matches!(self.content, Content::Empty) && !self.creation.shmem && dma.is_none() {
+            return source::fill(&mut self.pages, missing, clear, pool);
+        }
+        self.allocate_other(missing, clear, pool, dma)
+    }
+
+    /// [`Tt::allocate`] in any state, and of pages of any kind.
+    #[inline(never)]
+    fn allocate_other(
         &mut self,
         missing: u64,
         clear: bool,
@@ -397,19 +455,34 @@ impl Tt {
     /// A swapped out TT keeps its content. The charge must be in flight.
     ///
     /// C original: `ttm_tt_unpopulate()`.
+    #[inline(always)]
     pub(crate) fn unpopulate(&mut self, device: &Device) -> u64 {
         if tt_state::step(self.state(), Event::Unpopulate).is_err() {
             return 0;
         }
-        let lost = self.resident_pages();
-        if self.charge.is_some() {
+        self.content = Content::Empty;
+        let lost = match self.pages.blocks() {
+            0 if !self.creation.shmem && !self.creation.dma => 0,
+            _ => self.shed(device),
+        };
+        if self.charge.reduce_to(0) {
             device.books().statistics.unpopulates.count();
         }
-        self.content = Content::Empty;
-        self.pages.set_dma(None);
-        self.shmem = None;
+        lost
+    }
+
+    /// Lets go of all pages, of their addresses, and of the file they live in; answers how many it
+    /// were.
+    #[inline]
+    fn shed(&mut self, device: &Device) -> u64 {
+        let lost = self.resident_pages();
+        if self.creation.dma {
+            self.pages.set_dma(None);
+        }
+        if self.creation.shmem {
+            self.shmem = None;
+        }
         source::give_back(&mut self.pages, self.cleared, Some(device.pool()));
-        self.charge = None;
         lost
     }
 
@@ -433,7 +506,7 @@ impl Tt {
             return Ok(Some(Saved(None)));
         }
         let _scope = memcg::Scope::of(&self.pages);
-        let storage = ShmemFile::new(c"reeve swap", self.num_pages)?;
+        let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
         for (index, run) in self.pages.runs(0) {
             task::breathe()?;
             storage.write(index, run, false)?;
@@ -452,7 +525,7 @@ impl Tt {
         if let Some(shmem) = &mut self.shmem {
             shmem.let_go();
         }
-        self.charge = None;
+        self.charge.reduce_to(0);
         books.statistics.swapouts.count();
         books.statistics.swapped_pages.count_many(freed);
         freed
@@ -464,11 +537,15 @@ impl Tt {
     ///
     /// C original: `ttm_tt_setup_backup()`, which leaves the file behind when it refuses.
     pub(crate) fn set_up_backup(&mut self) -> Result {
+        self.prepare_backup(Folios::Small)
+    }
+
+    fn prepare_backup(&mut self, folios: Folios) -> Result {
         if !self.creation.owns_pages() {
             return Err(EINVAL);
         }
         if self.prepared.is_none() && !self.creation.shmem && !self.state().is_backed_up() {
-            self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages)?);
+            self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages, folios)?);
         }
         Ok(())
     }
@@ -498,7 +575,7 @@ impl Tt {
             return Ok(moved);
         }
         let _scope = memcg::Scope::of(&self.pages);
-        self.ready_backup()?;
+        self.ready_backup(how)?;
         let before = self.pages.len();
         let storage = match core::mem::replace(&mut self.content, Content::Populated) {
             Content::PartlyBackedUp(storage) => Some(storage),
@@ -521,22 +598,21 @@ impl Tt {
     }
 
     /// Sees that there is a place for the backup.
-    fn ready_backup(&mut self) -> Result {
+    fn ready_backup(&mut self, how: BackUp) -> Result {
         match self.content {
             Content::PartlyBackedUp(_) => Ok(()),
-            _ => self.set_up_backup(),
+            // A large folio is for content that is copied all at once.
+            _ if how.until == 0 && how.granule >= BackUp::RELAXED.granule => {
+                self.prepare_backup(Folios::Large)
+            }
+            _ => self.prepare_backup(Folios::Small),
         }
     }
 
     /// Counts no more pages than are held, after a backup. What is not held any more must be in
     /// flight.
     pub(super) fn uncharge_moved(&mut self) {
-        let resident = self.resident_pages();
-        if resident == 0 {
-            self.charge = None;
-        } else if let Some(charge) = &mut self.charge {
-            charge.reduce_to(resident);
-        }
+        self.charge.reduce_to(self.resident_pages());
     }
 
     /// Drops content, from pages and backup, and the pages; answers how many. May sleep.
@@ -549,14 +625,14 @@ impl Tt {
             return 0;
         }
         let lost = self.resident_pages();
-        if self.charge.is_some() {
+        if self.charge.pages() != 0 {
             device.books().statistics.unpopulates.count();
         }
         self.content = Content::Empty;
         self.shmem = None;
         // To the system: this is done to have less in memory.
         self.pages.release();
-        self.charge = None;
+        self.charge.reduce_to(0);
         lost
     }
 
@@ -564,7 +640,7 @@ impl Tt {
     #[cfg(reeve_kunit)]
     pub(super) fn truncate_storage(&mut self) -> Result {
         if matches!(self.content, Content::Swapped(_)) {
-            let short = ShmemFile::new(c"reeve swap", self.num_pages - 1)?;
+            let short = ShmemFile::new(c"reeve swap", self.num_pages - 1, Folios::Large)?;
             self.content = Content::Swapped(Some(short));
         }
         Ok(())
@@ -658,7 +734,12 @@ fn read_back(
 }
 
 /// Moves content to `storage`, from the end, until there are no more pages left than asked.
-fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, how: BackUp) -> Result {
+fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, mut how: BackUp) -> Result {
+    if storage.folios() == Folios::Large {
+        // Part of a large folio takes more memory than it frees.
+        how.granule = BackUp::RELAXED.granule;
+        how.until -= how.until % how.granule;
+    }
     // What is shared can't be torn.
     let whole = pages.is_shared();
     let mut granule = if whole { u64::MAX } else { how.granule };

@@ -177,6 +177,38 @@ static noinline u64 empty_loop(unsigned long turns)
 	return rdtsc() - begin;
 }
 
+/*
+ * A block of as many pages beside which there is a free one like it, where that
+ * matters; see rust/tt/bench.rs.
+ */
+static int beside(unsigned long pages, struct page **held)
+{
+	static struct page *blocks[1024];
+	unsigned int order = ilog2(pages), count, i;
+	struct page *block = NULL;
+
+	*held = NULL;
+	if (order <= PAGE_ALLOC_COSTLY_ORDER || order >= 9)
+		return 0;
+	for (count = 0; count < ARRAY_SIZE(blocks) && !*held; count++) {
+		block = alloc_pages(GFP_HIGHUSER, order);
+		if (!block)
+			break;
+		blocks[count] = block;
+		for (i = 0; i < count && !*held; i++)
+			if ((page_to_pfn(blocks[i]) ^ page_to_pfn(block)) ==
+			    pages)
+				*held = blocks[i];
+	}
+	/* The last one last, so that it is what is taken next. */
+	for (i = 0; i < count; i++)
+		if (blocks[i] != *held && blocks[i] != block)
+			__free_pages(blocks[i], order);
+	if (block)
+		__free_pages(block, order);
+	return *held ? 0 : -ENOMEM;
+}
+
 static noinline int life_loop(struct bench *b, unsigned long turns,
 			      enum ttm_caching caching, u64 *ticks)
 {
@@ -207,14 +239,19 @@ static int life(struct seq_file *m, const char *how, unsigned long pages,
 	unsigned long i, tries = cold && pages > 16 ? TRIES / 4 : TRIES;
 	u64 least = U64_MAX, ticks = 0;
 	struct bench *b = NULL;
+	struct page *held;
 	char name[32];
-	int ret = 0;
+	int ret;
 
+	ret = beside(pages, &held);
 	for (i = 0; i < tries && !ret; i++) {
 		if (!b) {
 			b = bench_begin(&plain_funcs);
-			if (IS_ERR(b))
-				return PTR_ERR(b);
+			if (IS_ERR(b)) {
+				ret = PTR_ERR(b);
+				b = NULL;
+				break;
+			}
 			b->sized.base.size = pages << PAGE_SHIFT;
 		}
 		ret = life_loop(b, turns, caching, &ticks);
@@ -226,6 +263,8 @@ static int life(struct seq_file *m, const char *how, unsigned long pages,
 	}
 	if (b)
 		bench_end(b);
+	if (held)
+		__free_pages(held, ilog2(pages));
 	snprintf(name, sizeof(name), "ttm.life.%s.%lu", how, pages);
 	row(m, name, least - empty_loop(turns), turns * pages);
 	return ret;
@@ -264,12 +303,16 @@ static int floor(struct seq_file *m, unsigned long pages)
 {
 	unsigned long i, turns = turns_for(pages);
 	u64 least = U64_MAX, ticks = 0;
-	int ret = 0;
+	struct page *held;
+	int ret;
 
+	ret = beside(pages, &held);
 	for (i = 0; i < TRIES && !ret; i++) {
 		ret = floor_loop(turns, pages, &ticks);
 		least = min(least, ticks);
 	}
+	if (held)
+		__free_pages(held, ilog2(pages));
 	seq_printf(m, "bench floor.life.%lu %lld %lu\n", pages,
 		   (s64)(least - empty_loop(turns)), turns * pages);
 	return ret;

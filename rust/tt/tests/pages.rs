@@ -5,7 +5,10 @@
 use crate::{
     ffi::{
         pages::PageDirectory,
-        shmem::ShmemFile, //
+        shmem::{
+            Folios,
+            ShmemFile, //
+        }, //
     },
     lock_order::with_context,
     pure::page_kind::PageKind,
@@ -107,7 +110,7 @@ mod tests {
 
     #[test]
     fn storage_gives_back_what_it_got() -> Result {
-        let storage = ShmemFile::new(c"reeve test", 70)?;
+        let storage = ShmemFile::new(c"reeve test", 70, Folios::Large)?;
         let mut from = allocate(64, true)?;
         let mut to = allocate(64, true)?;
         for (i, mut page) in (0u8..).zip(from.iter_mut()) {
@@ -144,7 +147,7 @@ mod tests {
     #[test]
     fn storage_of_impossible_size_is_refused() -> Result {
         for pages in [u64::MAX, i64::MAX as u64, 1 << 52] {
-            expect!(ShmemFile::new(c"reeve test", pages).is_err());
+            expect!(ShmemFile::new(c"reeve test", pages, Folios::Small).is_err());
         }
         Ok(())
     }
@@ -167,12 +170,18 @@ mod tests {
     fn charges_count_while_they_live() -> Result {
         with_context(|| {
             let books = Arc::new(Books::new(Limits::own(10)), GFP_KERNEL)?;
-            let first = Charge::new(&books, 7, false);
-            let second = Charge::new(&books, 3, true);
+            let mut first = Charge::none(false);
+            let mut second = Charge::none(true);
+            expect!(!first.add(&books, 4) && !first.add(&books, 3) && !second.add(&books, 3));
+            expect!(first.pages() == 7);
             expect!(books.counted().pages == 10 && books.counted().dma32 == 3);
             expect!(!books.over_limit());
-            let third = Charge::new(&books, 1, false);
+            let mut third = Charge::none(false);
+            expect!(third.add(&books, 1));
             expect!(books.over_limit());
+            first.reduce_to(8);
+            first.reduce_to(5);
+            expect!(books.counted().pages == 9 && first.pages() == 5);
             drop(first);
             expect!(books.counted().pages == 4 && books.counted().dma32 == 3);
             drop((second, third));

@@ -404,10 +404,37 @@ fn writeback_keeps_the_content() -> Outcome {
     holds(&device, handle, 1)
 }
 
+/// While it is there, shmem gives single pages only, also to who asks for large folios: one that is not to be had is
+/// no failure, for there are smaller ones.
+struct SinglePages(Option<String>);
+
+impl SinglePages {
+    const KNOB: &str = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+
+    /// Where the kernel has no large folios, there is nothing to do.
+    fn new() -> Self {
+        let modes = fs::read_to_string(Self::KNOB).unwrap_or_default();
+        let before = modes.split(['[', ']']).nth(1).map(str::to_owned);
+        if before.is_some() {
+            let _ = fs::write(Self::KNOB, "deny");
+        }
+        Self(before)
+    }
+}
+
+impl Drop for SinglePages {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            let _ = fs::write(Self::KNOB, before);
+        }
+    }
+}
+
 /// Backs up while ever fewer allocations fail, until it ends at its end; hands each object that is
 /// partly backed up to `then`, with the pages that were moved. All pages are in one block at first.
 fn partial_backups(then: impl Fn(&Device, Handle, u64) -> Outcome) -> Outcome {
     let mut faults = Faults::new()?;
+    let _one_by_one = SinglePages::new();
     let device = open()?;
     let mut partial = 0;
     for interval in (2..1000).step_by(7) {
