@@ -12,6 +12,7 @@
 
 mod cases;
 mod cgroup;
+mod content;
 mod fail_nth;
 mod helper;
 mod ktap;

@@ -21,6 +21,8 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::content::filled;
+use crate::content::holds;
 use crate::fail_nth::Faults;
 use crate::seen::open;
 use crate::seen::unchanged;
@@ -61,22 +63,8 @@ cases!("backup";
     every_allocation_of_restore_fails_once,
 );
 
-fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(create)?;
-    device.write(handle, 0, &Pattern::new(seed).bytes(create.size as usize))?;
-    Ok(handle)
-}
-
 fn of_pages(pages: u64) -> Create {
     Create::new(pages * PAGE)
-}
-
-#[track_caller]
-fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; device.info(handle)?.size as usize];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
-    Ok(())
 }
 
 /// Whether it is POPULATED, BACKED_UP, ON_LRU, and its resident and charged pages.

@@ -5,14 +5,13 @@
 use nix::errno::Errno;
 
 use reeve_uapi::knobs;
-use reeve_uapi::pattern::Pattern;
 use reeve_uapi::sys::REEVE_BO_DMA32;
 use reeve_uapi::BoType;
 use reeve_uapi::Caching;
 use reeve_uapi::Create;
-use reeve_uapi::Device;
-use reeve_uapi::Handle;
 
+use crate::content::filled;
+use crate::content::holds;
 use crate::fail_nth::Faults;
 use crate::seen::open;
 use crate::seen::unchanged;
@@ -45,19 +44,6 @@ fn kinds() -> impl Iterator<Item = Create> {
     Caching::ALL
         .into_iter()
         .flat_map(move |mode| [each.caching(mode), each.caching(mode).dma32()])
-}
-
-fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(create)?;
-    device.write(handle, 0, &Pattern::new(seed).bytes(create.size as usize))?;
-    Ok(handle)
-}
-
-fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; device.info(handle)?.size as usize];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
-    Ok(())
 }
 
 fn is_what_was_asked_for() -> Outcome {

@@ -20,6 +20,8 @@ use reeve_uapi::Handle;
 use reeve_uapi::Mapping;
 use reeve_uapi::Protection;
 
+use crate::content;
+use crate::content::holds;
 use crate::process::Child;
 use crate::seen::open;
 use crate::seen::unchanged;
@@ -55,9 +57,7 @@ const STEP: usize = PAGE as usize;
 
 /// An object of five pages that hold the pattern.
 pub(super) fn filled(device: &Device, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(Create::new(SIZE as u64))?;
-    device.write(handle, 0, &Pattern::new(seed).bytes(SIZE))?;
-    Ok(handle)
+    content::filled(device, Create::new(SIZE as u64), seed)
 }
 
 /// The mapping shows these bytes of the pattern.
@@ -67,15 +67,6 @@ pub(super) fn shows(mapping: &Mapping, seed: u64, from: usize) -> Outcome {
         Pattern::new(seed).mismatch(from as u64, &mapping.bytes()),
         None
     );
-    Ok(())
-}
-
-/// The object holds the pattern, as its calls see it.
-#[track_caller]
-pub(super) fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; SIZE];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
     Ok(())
 }
 

@@ -22,8 +22,8 @@ use reeve_uapi::Mapping;
 use reeve_uapi::Protection;
 
 use super::mmap::filled;
-use super::mmap::holds;
 use super::mmap::shows;
+use crate::content::holds;
 use crate::fail_nth::Faults;
 use crate::fail_nth::ENDLESS;
 use crate::process::Child;

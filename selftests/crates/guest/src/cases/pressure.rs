@@ -6,15 +6,14 @@
 use std::fs;
 
 use reeve_uapi::knobs;
-use reeve_uapi::pattern::Pattern;
 use reeve_uapi::sys::REEVE_BO_BACKED_UP;
 use reeve_uapi::sys::REEVE_BO_POPULATED;
 use reeve_uapi::BoType;
 use reeve_uapi::Caching;
 use reeve_uapi::Create;
-use reeve_uapi::Device;
-use reeve_uapi::Handle;
 
+use crate::content::filled;
+use crate::content::holds;
 use crate::seen::counter;
 use crate::seen::open;
 use crate::seen::unchanged;
@@ -34,20 +33,6 @@ cases!("pressure";
     the_pool_goes_before_objects,
     every_kind_goes_and_comes_back,
 );
-
-fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(create)?;
-    device.write(handle, 0, &Pattern::new(seed).bytes(create.size as usize))?;
-    Ok(handle)
-}
-
-#[track_caller]
-fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; device.info(handle)?.size as usize];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
-    Ok(())
-}
 
 /// Calls the shrinker of objects once.
 fn shrink() -> Outcome<u64> {

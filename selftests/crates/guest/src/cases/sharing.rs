@@ -23,6 +23,8 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::content::filled;
+use crate::content::holds;
 use crate::helper;
 use crate::process::Child;
 use crate::seen::open;
@@ -48,17 +50,7 @@ cases!("sharing";
 const SIZE: usize = 5 * PAGE as usize + 3;
 
 fn fill(device: &Device, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(Create::new(SIZE as u64))?;
-    device.write(handle, 0, &Pattern::new(seed).bytes(SIZE))?;
-    Ok(handle)
-}
-
-#[track_caller]
-fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; SIZE];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
-    Ok(())
+    filled(device, Create::new(SIZE as u64), seed)
 }
 
 fn child_uses_what_its_parent_made() -> Outcome {

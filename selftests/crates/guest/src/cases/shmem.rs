@@ -21,6 +21,8 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::content;
+use crate::content::holds;
 use crate::fail_nth::Faults;
 use crate::seen::open;
 use crate::seen::unchanged;
@@ -54,21 +56,7 @@ fn on_shmem(pages: u64) -> Create {
 }
 
 fn filled(device: &Device, pages: u64, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(on_shmem(pages))?;
-    device.write(
-        handle,
-        0,
-        &Pattern::new(seed).bytes((pages * PAGE) as usize),
-    )?;
-    Ok(handle)
-}
-
-#[track_caller]
-fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; device.info(handle)?.size as usize];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
-    Ok(())
+    content::filled(device, on_shmem(pages), seed)
 }
 
 /// Pages of shared memory that the system has.

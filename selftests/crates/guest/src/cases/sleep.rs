@@ -18,9 +18,9 @@ use reeve_uapi::sys::REEVE_BO_SWAPPED;
 use reeve_uapi::BoType;
 use reeve_uapi::Caching;
 use reeve_uapi::Create;
-use reeve_uapi::Device;
-use reeve_uapi::Handle;
 
+use crate::content::filled;
+use crate::content::holds;
 use crate::fail_nth::Faults;
 use crate::fail_nth::ENDLESS;
 use crate::seen::open;
@@ -42,20 +42,6 @@ cases!("sleep";
     whoever_uses_objects_meanwhile_waits_for_nothing,
     failures_leave_the_others_swapped_out,
 );
-
-fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(create)?;
-    device.write(handle, 0, &Pattern::new(seed).bytes(create.size as usize))?;
-    Ok(handle)
-}
-
-#[track_caller]
-fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; device.info(handle)?.size as usize];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
-    Ok(())
-}
 
 /// A counter that only debugfs has.
 fn counter(name: &str) -> Outcome<u64> {

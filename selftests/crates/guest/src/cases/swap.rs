@@ -10,6 +10,8 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::content::filled;
+use crate::content::holds;
 use crate::seen::open;
 use crate::seen::populated;
 use crate::seen::unchanged;
@@ -35,17 +37,7 @@ cases!("swap";
 );
 
 fn fill(device: &Device, size: u64, seed: u64) -> Outcome<Handle> {
-    let handle = device.create(Create::new(size))?;
-    device.write(handle, 0, &Pattern::new(seed).bytes(size as usize))?;
-    Ok(handle)
-}
-
-#[track_caller]
-fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {
-    let mut found = vec![0; device.info(handle)?.size as usize];
-    device.read(handle, 0, &mut found)?;
-    check_eq!(Pattern::new(seed).mismatch(0, &found), None);
-    Ok(())
+    filled(device, Create::new(size), seed)
 }
 
 /// Out and back by reading, for an object of this size.
