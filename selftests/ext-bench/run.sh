@@ -18,7 +18,7 @@ if [ -e ttm_bench.ko ]; then
 		insmod $module.ko
 	done
 	for file in $accounting; do
-		cat $debugfs/$file >/dev/null
+		cat "$debugfs/$file" >/dev/null
 	done
 fi
 
@@ -35,7 +35,7 @@ insmod reeve_bench.ko
 for _ in 1 2; do
 	measure on
 	for file in $accounting; do
-		cat $debugfs/$file
+		cat "$debugfs/$file"
 	done
 	echo 0 >$switch
 	measure off

@@ -232,8 +232,9 @@ static noinline int life_loop(struct bench *b, unsigned long turns,
 }
 
 /* @cold: the pool is empty each time. */
-static int life(struct seq_file *m, const char *how, unsigned long pages,
-		enum ttm_caching caching, bool cold)
+static int measure_life(struct seq_file *m, const char *how,
+			unsigned long pages, enum ttm_caching caching,
+			bool cold)
 {
 	unsigned long turns = cold ? 1 : turns_for(pages);
 	unsigned long i, tries = cold && pages > 16 ? TRIES / 4 : TRIES;
@@ -299,7 +300,7 @@ static noinline int floor_loop(unsigned long turns, unsigned long pages,
 	return 0;
 }
 
-static int floor(struct seq_file *m, unsigned long pages)
+static int measure_floor(struct seq_file *m, unsigned long pages)
 {
 	unsigned long i, turns = turns_for(pages);
 	u64 least = U64_MAX, ticks = 0;
@@ -480,13 +481,15 @@ static int ttm_bench_show(struct seq_file *m, void *unused)
 	int ret = 0;
 
 	for (i = 0; i < ARRAY_SIZE(sizes) && !ret; i++)
-		ret = life(m, "cached", sizes[i], ttm_cached, false);
+		ret = measure_life(m, "cached", sizes[i], ttm_cached, false);
 	for (i = 0; i < ARRAY_SIZE(sizes) && !ret; i++)
-		ret = life(m, "wc_warm", sizes[i], ttm_write_combined, false);
+		ret = measure_life(m, "wc_warm", sizes[i], ttm_write_combined,
+				   false);
 	for (i = 0; i < ARRAY_SIZE(sizes) && !ret; i++)
-		ret = life(m, "wc_cold", sizes[i], ttm_write_combined, true);
+		ret = measure_life(m, "wc_cold", sizes[i], ttm_write_combined,
+				   true);
 	for (i = 0; i < ARRAY_SIZE(sizes) && !ret; i++)
-		ret = floor(m, sizes[i]);
+		ret = measure_floor(m, sizes[i]);
 	if (!ret)
 		ret = counting(m);
 	if (!ret)
@@ -507,9 +510,9 @@ DEFINE_SHOW_ATTRIBUTE(ttm_bench);
 #define GROWTH_TURNS 10
 #define GROWTH_TRIES 100
 
-static int growth(struct seq_file *m, struct bench *b,
-		  struct ttm_buffer_object **bos, unsigned long count,
-		  unsigned long *next)
+static int measure_growth(struct seq_file *m, struct bench *b,
+			  struct ttm_buffer_object **bos, unsigned long count,
+			  unsigned long *next)
 {
 	u64 nothing = ticks_of_nothing(), out = U64_MAX, in = U64_MAX;
 	struct ttm_operation_ctx ctx = {};
@@ -577,7 +580,7 @@ static int growth_show(struct seq_file *m, void *unused)
 				bos[alive++] = bo;
 		}
 		if (!ret)
-			ret = growth(m, b, bos, counts[i], &next);
+			ret = measure_growth(m, b, bos, counts[i], &next);
 		cond_resched();
 	}
 	while (alive)

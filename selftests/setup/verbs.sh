@@ -127,7 +127,7 @@ verb_test() {
 
 # bench_parts KERNEL: puts what is measured on that kernel into build/bench/KERNEL.
 bench_parts() {
-	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/ext-bench module
+	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/ext-bench peer
 	ensure_kernel "$1"
 	build_module "$1" bench
 	build_ext "$sources" "$1"
@@ -138,8 +138,8 @@ bench_parts() {
 	# The peer of page accounting and what it needs; the harness has the same list.
 	[ "$1" = bench ] || return 0
 	cp "$sources/ttm_bench.ko" "$dir/"
-	for module in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm; do
-		cp "$KOUT/drivers/$module.ko" "$dir/"
+	for peer in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm; do
+		cp "$KOUT/drivers/$peer.ko" "$dir/"
 	done
 }
 
