@@ -30,11 +30,14 @@ use nix::unistd::setpgid;
 use nix::unistd::ForkResult;
 use nix::unistd::Pid;
 
+use crate::runner::scale;
 use crate::test::Outcome;
 use crate::test::Stop;
 
 /// How long a talk with a child may take before something is wrong.
-const PATIENCE: Duration = Duration::from_secs(60);
+fn patience() -> Duration {
+    Duration::from_secs(60).mul_f64(scale())
+}
 
 /// The end of a talk between a process and the one that made it.
 pub(crate) struct Line(UnixStream);
@@ -92,7 +95,7 @@ impl Child {
         let (ours, theirs) = UnixStream::pair()?;
         let (result, write_result) = UnixStream::pair()?;
         for socket in [&ours, &theirs] {
-            socket.set_read_timeout(Some(PATIENCE))?;
+            socket.set_read_timeout(Some(patience()))?;
         }
         result.set_nonblocking(true)?;
 
@@ -120,7 +123,7 @@ impl Child {
 
     /// Waits for the end and answers with what the closure answered.
     pub(crate) fn join(mut self) -> Outcome {
-        self.join_within(PATIENCE)
+        self.join_within(patience())
     }
 
     /// The same with a time limit of its own.
@@ -143,7 +146,7 @@ impl Child {
 
     /// Waits for the end, which has to be by this signal.
     pub(crate) fn join_killed_by(mut self, expected: Signal) -> Outcome {
-        if !self.wait(PATIENCE)? {
+        if !self.wait(patience())? {
             return Err(Stop::failed("it goes on"));
         }
         let status = waitpid(self.pid, None)?;
@@ -165,7 +168,7 @@ impl Child {
     /// before.
     pub(crate) fn kill(mut self) -> Outcome {
         kill(self.pid, Signal::SIGKILL)?;
-        if !self.wait(PATIENCE)? {
+        if !self.wait(patience())? {
             return Err(Stop::failed("SIGKILL does not end it"));
         }
         let status = waitpid(self.pid, None)?;

@@ -48,7 +48,7 @@ pub(crate) fn run(test: &Test) -> Outcome {
 }
 
 /// The factor that slow machines ask for.
-fn scale() -> f64 {
+pub(crate) fn scale() -> f64 {
     let text = std::env::var("REEVE_TIME_SCALE").unwrap_or_default();
     text.parse()
         .ok()

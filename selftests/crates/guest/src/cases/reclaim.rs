@@ -21,6 +21,7 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::process::Child;
+use crate::runner::scale;
 use crate::seen::counter;
 use crate::seen::open;
 use crate::seen::until;
@@ -46,7 +47,9 @@ cases!("reclaim";
 const EACH: u64 = 1 << 20;
 
 /// How long it may take until the kernel has noticed.
-const PATIENCE: Duration = Duration::from_secs(60);
+fn patience() -> Duration {
+    Duration::from_secs(60).mul_f64(scale())
+}
 
 /// Objects with content.
 struct Objects {
@@ -154,12 +157,12 @@ fn in_the_background_takes_objects() -> Outcome {
     let start = Instant::now();
     // A little at a time: the background gets its turn before memory is out.
     while counter("background_scans")? == scans {
-        check!(start.elapsed() < PATIENCE, "{} bytes wanted", hog.bytes());
+        check!(start.elapsed() < patience(), "{} bytes wanted", hog.bytes());
         hog.take(512 << 10);
     }
     let scanned = hog.bytes();
     check!(
-        until(PATIENCE, || Ok(taken(&tracing)?.0 > 0))?,
+        until(patience(), || Ok(taken(&tracing)?.0 > 0))?,
         "asked after {scanned} bytes"
     );
     let (background, others) = taken(&tracing)?;
@@ -241,7 +244,7 @@ fn a_hog_lives_when_they_are_not() -> Outcome {
     let (objects, wanted) = half_and_more()?;
     let resident = objects.resident()?;
     hog(wanted)?
-        .join_within(PATIENCE)
+        .join_within(patience())
         .map_err(|stop: Stop| stop.during(format!("{wanted} bytes wanted")))?;
     check!(objects.resident()? < resident);
     objects.check()
