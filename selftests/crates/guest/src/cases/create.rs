@@ -227,7 +227,7 @@ fn unknown_caching() -> Outcome {
 
 fn unknown_flags() -> Outcome {
     let device = open()?;
-    for bit in 4..32 {
+    for bit in sys::REEVE_BO_CREATE_DMA_ADDRESSES.ilog2() + 1..u32::BITS {
         for known in [
             0,
             sys::REEVE_BO_CREATE_ZERO_ALLOC,
