@@ -8,6 +8,10 @@
 //! C original: `struct ttm_tt`.
 
 mod dma;
+mod leave;
+mod refill;
+
+pub(crate) use leave::BackUp;
 
 use super::{
     books::Books,
@@ -22,18 +26,13 @@ use crate::{
     ffi::{
         confidential,
         dma::DmaDevice,
-        memcg,
         pages::{
             total_ram,
             PageDirectory,
             PageMut,
-            PageRef,
-            Torn, //
+            PageRef, //
         },
-        shmem::{
-            Folios,
-            ShmemFile, //
-        },
+        shmem::ShmemFile,
         shmem_pages::ShmemPages,
         task,
         vma::{
@@ -52,7 +51,6 @@ use crate::{
             self,
             Creation, //
         },
-        page_runs::MAX_ORDER,
         sizes,
         tt_state::{
             self,
@@ -97,29 +95,6 @@ pub(crate) struct Tt {
     prepared: Option<ShmemFile>,
 }
 
-/// How a backup is made.
-#[derive(Clone, Copy)]
-pub(crate) struct BackUp {
-    /// Content is sent on to swap at once.
-    pub(crate) writeback: bool,
-    /// The most pages whose content is copied before they are freed.
-    pub(crate) granule: u64,
-    /// The pages at which it ends; 0: none are left.
-    pub(crate) until: u64,
-}
-
-impl BackUp {
-    /// How many pages to copy before they are freed, when there is next to no memory.
-    pub(crate) const SPARING: u64 = 16;
-
-    /// The cheapest way, when there is memory.
-    pub(crate) const RELAXED: Self = Self {
-        writeback: false,
-        granule: 1 << MAX_ORDER,
-        until: 0,
-    };
-}
-
 /// Where the content is. Variants are those of [`State`].
 enum Content {
     Empty,
@@ -131,9 +106,6 @@ enum Content {
     /// The pages are the first of the TT's, in full; the content of the others is here.
     PartlyBackedUp(ShmemFile),
 }
-
-/// A TT's content in swap storage, while the TT still has it in its pages too.
-pub(super) struct Saved(Option<ShmemFile>);
 
 impl Tt {
     /// Makes a TT without pages for an object of `size` bytes, with `extra` pages behind it.
@@ -417,7 +389,7 @@ impl Tt {
             | Content::BackedUp(Some(storage))
             | Content::PartlyBackedUp(storage) => {
                 let decrypted = self.creation.decrypted;
-                refill(
+                refill::refill(
                     &mut self.pages,
                     self.num_pages,
                     storage,
@@ -485,166 +457,6 @@ impl Tt {
         source::give_back(&mut self.pages, self.cleared, Some(device.pool()));
         lost
     }
-
-    /// Copies the content to swap storage, first half of a swapout; `None`: there is nothing to
-    /// swap out. Mappings are removed, so that nobody changes what is saved.
-    ///
-    /// `EINVAL`: the pages are somebody else's; `ENOMEM`: no memory; `EINTR`: a fatal signal. May
-    /// sleep, like [`Tt::populate`].
-    ///
-    /// C original: `ttm_tt_swapout()`.
-    pub(super) fn save(&mut self) -> Result<Option<Saved>> {
-        if self.creation.external {
-            return Err(EINVAL);
-        }
-        if tt_state::step(self.state(), Event::SwapOut).is_err() {
-            return Ok(None);
-        }
-
-        self.unmap();
-        if self.shmem.is_some() {
-            return Ok(Some(Saved(None)));
-        }
-        let _scope = memcg::Scope::of(&self.pages);
-        let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
-        for (index, run) in self.pages.runs(0) {
-            task::breathe()?;
-            storage.write(index, run, false)?;
-        }
-        Ok(Some(Saved(Some(storage))))
-    }
-
-    /// Lets go of the pages whose content was saved, second half of a swapout; answers how many.
-    ///
-    /// Can't fail; may sleep. The charge must be in flight.
-    pub(super) fn let_go(&mut self, saved: Saved, books: &Books) -> u64 {
-        let freed = self.charged_pages();
-        self.content = Content::Swapped(saved.0);
-        // To the system: this is done to have less in memory.
-        self.pages.release();
-        if let Some(shmem) = &mut self.shmem {
-            shmem.let_go();
-        }
-        self.charge.reduce_to(0);
-        books.statistics.swapouts.count();
-        books.statistics.swapped_pages.count_many(freed);
-        freed
-    }
-
-    /// Makes the place for a backup, so that it needs not be made when memory is short.
-    ///
-    /// `EINVAL`: the pages are somebody else's, and nothing was made. `ENOMEM`. May sleep.
-    ///
-    /// C original: `ttm_tt_setup_backup()`, which leaves the file behind when it refuses.
-    pub(crate) fn set_up_backup(&mut self) -> Result {
-        self.prepare_backup(Folios::Small)
-    }
-
-    fn prepare_backup(&mut self, folios: Folios) -> Result {
-        if !self.creation.owns_pages() {
-            return Err(EINVAL);
-        }
-        if self.prepared.is_none() && !self.creation.shmem && !self.state().is_backed_up() {
-            self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages, folios)?);
-        }
-        Ok(())
-    }
-
-    /// Moves content to the backup and frees its pages, from the last page on; answers how many.
-    ///
-    /// When memory runs out half-way, or a fatal signal arrives, what was moved stays moved; going
-    /// on later starts there. The caller then makes the charge what [`Tt::resident_pages`] says,
-    /// with [`Tt::uncharge_moved`].
-    ///
-    /// `EINVAL`: the pages are somebody else's. `ENOMEM`, `EINTR`: nothing was moved. May sleep;
-    /// takes locks of the page cache.
-    ///
-    /// C original: `ttm_tt_backup()`, which leaves the counters as they are.
-    pub(super) fn back_up(&mut self, how: BackUp) -> Result<u64> {
-        if !self.creation.owns_pages() {
-            return Err(EINVAL);
-        }
-        if tt_state::step(self.state(), Event::BackUp).is_err() {
-            return Ok(0);
-        }
-        self.unmap();
-        if let Some(shmem) = &mut self.shmem {
-            let moved = shmem.held();
-            shmem.let_go();
-            self.content = Content::BackedUp(None);
-            return Ok(moved);
-        }
-        let _scope = memcg::Scope::of(&self.pages);
-        self.ready_backup(how)?;
-        let before = self.pages.len();
-        let storage = match core::mem::replace(&mut self.content, Content::Populated) {
-            Content::PartlyBackedUp(storage) => Some(storage),
-            _ => self.prepared.take(),
-        };
-        let Some(storage) = storage else {
-            return Err(EINVAL);
-        };
-        let result = move_from_end(&mut self.pages, &storage, how);
-        let moved = before - self.pages.len();
-        if self.pages.len() == 0 {
-            self.content = Content::BackedUp(Some(storage));
-        } else if before < self.num_pages || moved != 0 {
-            self.content = Content::PartlyBackedUp(storage);
-        }
-        match result {
-            Err(e) if moved == 0 => Err(e),
-            _ => Ok(moved),
-        }
-    }
-
-    /// Sees that there is a place for the backup.
-    fn ready_backup(&mut self, how: BackUp) -> Result {
-        match self.content {
-            Content::PartlyBackedUp(_) => Ok(()),
-            // A large folio is for content that is copied all at once.
-            _ if how.until == 0 && how.granule >= BackUp::RELAXED.granule => {
-                self.prepare_backup(Folios::Large)
-            }
-            _ => self.prepare_backup(Folios::Small),
-        }
-    }
-
-    /// Counts no more pages than are held, after a backup. What is not held any more must be in
-    /// flight.
-    pub(super) fn uncharge_moved(&mut self) {
-        self.charge.reduce_to(self.resident_pages());
-    }
-
-    /// Drops content, from pages and backup, and the pages; answers how many. May sleep.
-    ///
-    /// The charge must be in flight.
-    ///
-    /// C original: `ttm_pool_backup()` that is told to purge, and `ttm_pool_drop_backed_up()`.
-    pub(crate) fn purge(&mut self, device: &Device) -> u64 {
-        if tt_state::step(self.state(), Event::Purge).is_err() {
-            return 0;
-        }
-        let lost = self.resident_pages();
-        if self.charge.pages() != 0 {
-            device.books().statistics.unpopulates.count();
-        }
-        self.content = Content::Empty;
-        self.shmem = None;
-        // To the system: this is done to have less in memory.
-        self.pages.release();
-        self.charge.reduce_to(0);
-        lost
-    }
-
-    /// Makes a swapped out TT whose storage can't be read back, to see what populating it does.
-    #[cfg(reeve_kunit)]
-    pub(super) fn truncate_storage(&mut self) -> Result {
-        if matches!(self.content, Content::Swapped(_)) {
-            let short = ShmemFile::new(c"reeve swap", self.num_pages - 1, Folios::Large)?;
-            self.content = Content::Swapped(Some(short));
-        }
-        Ok(())
-    }
 }
 
 /// Swaps out others until the counters are in their limits. `true`: there was nobody left, and
@@ -666,113 +478,4 @@ fn make_room(books: &Books, wanted: Amount, reclaim: &impl Reclaim) -> Result<bo
         }
     }
     Ok(false)
-}
-
-/// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
-/// the directory is as it was.
-fn refill(
-    pages: &mut PageDirectory,
-    num_pages: u64,
-    storage: &ShmemFile,
-    pool: Option<&Pool>,
-    dma: Option<&Arc<DmaDevice>>,
-    decrypted: bool,
-) -> Result {
-    let torn = pages.take_torn();
-    let before = pages.blocks();
-    let missing = num_pages - pages.len();
-    // Every page is overwritten: no need to clear any.
-    let mut result = source::fill(pages, missing, false, pool);
-    if decrypted && result.is_ok() {
-        result = pages.share();
-        if result.is_err() {
-            source::take_back(pages, before);
-        }
-    }
-    if result.is_ok() {
-        result = read_back(pages, before, torn.as_ref(), storage);
-        if result.is_err() {
-            source::take_back(pages, before);
-        } else if let Some(dma) = dma {
-            // Now that the content is there: mapping shows it to the device.
-            result = dma::map_or_take_back(pages, dma, before);
-        }
-    }
-    if result.is_err() {
-        pages.put_torn(torn);
-    }
-    result
-}
-
-/// Fills the blocks from the `from`-th on: the first pages with what is left of a torn block, the
-/// others from `storage`.
-///
-/// C original: `ttm_tt_swapin()`.
-fn read_back(
-    pages: &mut PageDirectory,
-    from: usize,
-    torn: Option<&Torn>,
-    storage: &ShmemFile,
-) -> Result {
-    let mut torn_from = None;
-    for (index, run) in pages.runs_mut(from) {
-        task::breathe()?;
-        let offset = index - *torn_from.get_or_insert(index);
-        let at_hand = torn.map_or(0, |torn| torn.len().saturating_sub(offset));
-        let (first, rest) = run.split(at_hand);
-        let index = index + first.len();
-        if let (Some(torn), 1..) = (torn, first.len()) {
-            torn.copy_to(offset, first)?;
-        }
-        if rest.len() != 0 {
-            storage.read(index, rest)?;
-        }
-    }
-    #[cfg(reeve_break_selftest)]
-    corrupt_one_byte(pages)?;
-    Ok(())
-}
-
-/// Moves content to `storage`, from the end, until there are no more pages left than asked.
-fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, mut how: BackUp) -> Result {
-    if storage.folios() == Folios::Large {
-        // Part of a large folio takes more memory than it frees.
-        how.granule = BackUp::RELAXED.granule;
-        how.until -= how.until % how.granule;
-    }
-    // What is shared can't be torn.
-    let whole = pages.is_shared();
-    let mut granule = if whole { u64::MAX } else { how.granule };
-    loop {
-        let excess = pages.len().saturating_sub(how.until);
-        if excess == 0 {
-            return Ok(());
-        }
-        task::breathe()?;
-        let most = if whole { granule } else { granule.min(excess) };
-        let Some((index, run)) = pages.last_run(most) else {
-            return Ok(());
-        };
-        let count = run.len();
-        match storage.write(index, run, how.writeback) {
-            Ok(()) => pages.release_last(count),
-            Err(e) => {
-                // The pages have it still.
-                storage.forget(index, count);
-                if count == 1 || whole {
-                    return Err(e);
-                }
-                // A page that is freed makes room for the next.
-                granule = 1;
-            }
-        }
-    }
-}
-
-/// What a build made to fail does: the tests must notice.
-#[cfg(reeve_break_selftest)]
-fn corrupt_one_byte(pages: &mut PageDirectory) -> Result {
-    let mut byte = [0];
-    pages.page(0).ok_or(EINVAL)?.read(0, &mut byte)?;
-    pages.page_mut(0).ok_or(EINVAL)?.write(0, &byte.map(|b| !b))
 }
