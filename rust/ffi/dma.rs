@@ -193,10 +193,6 @@ impl DmaAddresses {
     }
 
     /// How many pages have an address.
-    #[cfg_attr(
-        not(reeve_kunit),
-        expect(dead_code, reason = "for in-kernel importers")
-    )]
     pub(crate) fn pages(&self) -> u64 {
         self.pages
     }
@@ -214,7 +210,6 @@ impl DmaAddresses {
 
     /// Lets the processor see what the device wrote to these pages. Where they are copied for the
     /// device, what the processor wrote and the device was not shown is lost.
-    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
     pub(crate) fn sync_for_cpu(&self, first: u64, pages: u64) {
         self.sync(first, pages, |dev, address, pages| {
             // SAFETY: By the type invariant this is a run that is mapped for the device.

@@ -122,6 +122,8 @@ verb_ext() {
 verb_test() {
 	ensure_toolchain
 	build_harness
+	# Also of the builds that users get, where other things are unused than where the tests are.
+	export REEVE_WERROR=1
 	exec "$HARNESS" test --root "$REEVE_ROOT" --build "$BUILD" --jobs "$JOBS"
 }
 

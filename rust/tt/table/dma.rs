@@ -69,10 +69,6 @@ impl Tt {
     /// was made without addresses.
     ///
     /// C original: `dma_address` of a TT from `ttm_sg_tt_init()`, which drivers fill in.
-    #[cfg_attr(
-        not(reeve_kunit),
-        expect(dead_code, reason = "for in-kernel importers")
-    )]
     pub(crate) fn set_dma_addresses(&mut self, addresses: KBox<DmaAddresses>) -> Result {
         let wanted = self.creation.dma && !self.creation.owns_pages();
         if !wanted || !self.state().is_populated() || addresses.pages() != self.num_pages {
@@ -84,7 +80,6 @@ impl Tt {
 
     /// Lets the processor see what the device wrote to these pages; see
     /// [`DmaAddresses::sync_for_cpu`].
-    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
     pub(in crate::tt) fn sync_for_cpu(&self, first: u64, pages: u64) {
         if let Some(addresses) = self.dma() {
             addresses.sync_for_cpu(first, pages);
