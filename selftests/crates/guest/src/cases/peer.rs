@@ -255,7 +255,8 @@ fn half_way(twins: &mut Twins, index: usize, every: u32, end: bool) -> Outcome<u
     let held = twins.peer.look(id)?.pages_held;
     check_eq!(held, before.num_pages - there, "(TTM's)");
     twins.compare_but(Some(index))?;
-    let torn = u64::from(here > 0 && there > 0 && here.max(there) < before.num_pages);
+    let half = |moved: u64| u64::from(moved > 0 && moved < before.num_pages);
+    let torn = half(here) + half(there);
     if end {
         twins.destroy(index)?;
         return Ok(torn);
@@ -328,7 +329,7 @@ fn sequences(seeds: &[u64], limits: [Option<i64>; 2]) -> Outcome {
     if asked.is_empty() {
         for name in MOVES {
             let count = moves.get(name).copied().unwrap_or(0);
-            check!(count >= 3, "only {count} times {name}");
+            check!(count > 0, "never: {name}");
         }
     }
     Ok(())
