@@ -116,8 +116,8 @@ impl Peer {
                 Caching::WriteCombined => 1,
                 Caching::Cached => 2,
             },
-            create_flags: u32::from(create.zero) * PEER_ZERO_ALLOC
-                | u32::from(create.mappable) * PEER_MAPPABLE,
+            create_flags: (u32::from(create.zero) * PEER_ZERO_ALLOC)
+                | (u32::from(create.mappable) * PEER_MAPPABLE),
             extra_pages: create.extra_pages,
             size: create.size,
             ..Default::default()
