@@ -70,7 +70,7 @@ pub struct Spec {
 pub enum Target {
     /// So much.
     AtMost(f64),
-    /// As much as another of ours, and [`GROWTH`] more.
+    /// As much as another of ours, and `GROWTH` more.
     NoMoreThan(Measured),
 }
 
