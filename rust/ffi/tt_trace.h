@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Tracepoints of page accounting; Documentation/accounting.md documents them. */
+/* Tracepoints of page accounting; Documentation/watching.md documents them. */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM reeve
 
