@@ -194,7 +194,7 @@ impl PageDirectory {
     #[inline]
     pub(crate) fn push_only(&mut self, block: Block) -> Result {
         let first = First(block.first().as_ptr());
-        if block.kind() != self.kind || !self.is_vacant() || !self.blocks.put_only(first) {
+        if block.kind() != self.kind || !self.blocks.put_only(first) {
             return self.push_another(block);
         }
         if !self.layout.push_only(block.order()) {

@@ -91,6 +91,8 @@ pub(crate) struct Tt {
     charge: Charge,
     /// Whether the pages were cleared when it got them.
     cleared: bool,
+    /// Its pages, if it has some, are in `pages` and no device knows of them.
+    simple: bool,
     /// A place for a backup that was set up and is not used yet.
     prepared: Option<ShmemFile>,
 }
@@ -127,6 +129,7 @@ impl Tt {
             shmem: None,
             charge: Charge::none(creation.kind.dma32),
             cleared: false,
+            simple: !creation.shmem && !creation.dma,
             prepared: None,
         })
     }
@@ -252,9 +255,8 @@ impl Tt {
         clear: bool,
     ) -> Result<u64> {
         let clear = clear || self.creation.zero_alloc;
-        let dma = self.creation.dma.then(|| device.dma());
         let gained = self.populate_by(device, reclaim, |tt, missing| {
-            tt.allocate(missing, clear, Some(device.pool()), dma)
+            tt.allocate(missing, clear, device)
         })?;
         if gained != 0 {
             self.cleared = clear;
@@ -361,16 +363,12 @@ impl Tt {
 
     /// Gets the `missing` pages, with the content that is elsewhere, and shows them to `dma`.
     #[inline(always)]
-    fn allocate(
-        &mut self,
-        missing: u64,
-        clear: bool,
-        pool: Option<&Pool>,
-        dma: Option<&Arc<DmaDevice>>,
-    ) -> Result {
-        if matches!(self.content, Content::Empty) && !self.creation.shmem && dma.is_none() {
+    fn allocate(&mut self, missing: u64, clear: bool, device: &Device) -> Result {
+        let pool = Some(device.pool());
+        if matches!(self.content, Content::Empty) && self.simple {
             return source::fill(&mut self.pages, missing, clear, pool);
         }
+        let dma = self.creation.dma.then(|| device.dma());
         self.allocate_other(missing, clear, pool, dma)
     }
 
@@ -434,7 +432,7 @@ impl Tt {
         }
         self.content = Content::Empty;
         let lost = match self.pages.blocks() {
-            0 if !self.creation.shmem && !self.creation.dma => 0,
+            0 if self.simple => 0,
             _ => self.shed(device),
         };
         if self.charge.reduce_to(0) {
