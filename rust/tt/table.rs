@@ -361,7 +361,8 @@ impl Tt {
         }
     }
 
-    /// Gets the `missing` pages, with the content that is elsewhere, and shows them to `dma`.
+    /// Gets the `missing` pages, with the content that is elsewhere, and shows them to the device if
+    /// it is to know them.
     #[inline(always)]
     fn allocate(&mut self, missing: u64, clear: bool, device: &Device) -> Result {
         let pool = Some(device.pool());

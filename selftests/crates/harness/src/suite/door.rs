@@ -90,7 +90,9 @@ pub(super) fn jobs() -> Vec<Job> {
                     ),
                 ])
             },
-        ),
+        )
+        // What is built for another kernel takes the same places.
+        .after(&["make ext"]),
     ]
 }
 
@@ -342,6 +344,8 @@ fn ended_well(ended: &Result<Together>, name: &str) -> Result<()> {
 /// What `make bench` does on its own kernels, on the one that is there anyway.
 fn ext_bench(desk: &Desk) -> Result<()> {
     let (module, script) = ext(desk, "ext-bench", "base")?;
+    // A peer that was built for another kernel may be beside it.
+    let module = module.with_file_name("reeve_bench.ko");
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
     let counting = format!("QEMU_ARGS={}", bench::COUNTING);
