@@ -55,7 +55,11 @@ impl Group {
     }
 
     /// Puts this process into it until the answer is dropped.
+    ///
+    /// From then on it gets no huge pages for its own memory: one of them would fill what is left of a
+    /// limit that is meant for objects.
     pub(crate) fn enter(&self) -> Outcome<Inside> {
+        nix::sys::prctl::set_thp_disable(true)?;
         fs::write(self.0.join("cgroup.procs"), "0")?;
         Ok(Inside(()))
     }
