@@ -7,7 +7,7 @@
 //! `selftests/ext-bench`.
 
 use crate::{
-    ffi::{
+    abstractions::{
         debugfs::{
             Dir,
             File,

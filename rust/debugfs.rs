@@ -2,7 +2,7 @@
 
 //! /sys/kernel/debug/reeve: the directory that each system puts its files into.
 
-use crate::ffi::debugfs::Dir;
+use crate::abstractions::debugfs::Dir;
 
 /// The directory; dropping it removes it.
 pub(crate) struct Root {

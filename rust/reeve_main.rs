@@ -13,6 +13,7 @@
 //! | [`debugfs`] | /sys/kernel/debug/reeve |
 //! | `bench` | what the module's operations cost, in builds that measure |
 
+mod abstractions;
 #[cfg(reeve_bench)]
 mod bench;
 mod debugfs;
@@ -31,18 +32,18 @@ mod pure;
 mod tt;
 
 use crate::{
-    dev::{
-        OpenFile,
-        Shared, //
-    },
-    ffi::{
+    abstractions::{
         dmem,
-        node::Registered,
-        pages,
+        miscdevice::Registered,
         params,
         pm::SleepWatch,
         shmem, //
     },
+    dev::{
+        OpenFile,
+        Shared, //
+    },
+    ffi::pages,
     tt::{
         limits::{
             Limits,

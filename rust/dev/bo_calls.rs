@@ -10,21 +10,21 @@ use super::{
     open_file::OpenFile, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         task,
-        uapi::{
-            consts::*,
-            Bo,
-            BoCreate,
-            BoDmaAddress,
-            BoInfo,
-            BoRw, //
-        },
-        user::{
+        uaccess::{
             copy_from_user,
             copy_to_user,
             user_ptr, //
         }, //
+    },
+    ffi::uapi::{
+        consts::*,
+        Bo,
+        BoCreate,
+        BoDmaAddress,
+        BoInfo,
+        BoRw, //
     },
     pure::{
         bo_rules::{

@@ -8,9 +8,12 @@ use super::{
     handles::Handles, //
 };
 use crate::{
+    abstractions::{
+        miscdevice::Node,
+        vma::MapSpace, //
+    },
     ffi::{
         hierarchy::Hierarchy,
-        node::Node,
         uapi::{
             consts::*,
             Bo,
@@ -23,8 +26,7 @@ use crate::{
             LockSanity,
             Stats,
             Version, //
-        },
-        vma::MapSpace, //
+        }, //
     },
     lock_order::with_context,
     tt::{

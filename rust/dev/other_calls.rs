@@ -10,15 +10,13 @@ use super::{
     open_file::OpenFile, //
 };
 use crate::{
-    ffi::{
-        params,
-        uapi::{
-            consts::*,
-            FileLimit,
-            LockSanity,
-            Stats,
-            Version, //
-        }, //
+    abstractions::params,
+    ffi::uapi::{
+        consts::*,
+        FileLimit,
+        LockSanity,
+        Stats,
+        Version, //
     },
     lock_order, //
 };

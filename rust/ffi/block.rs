@@ -2,10 +2,8 @@
 
 //! A block: pages that lie side by side and belong to us.
 
-use super::{
-    bindings as shim,
-    caching, //
-};
+use super::caching;
+use crate::abstractions::bindings as shim;
 use crate::pure::page_kind::{
     Caching,
     PageKind, //
@@ -76,13 +74,13 @@ impl Block {
 
     /// Its first page.
     #[inline]
-    pub(super) fn first(&self) -> NonNull<bindings::page> {
+    pub(crate) fn first(&self) -> NonNull<bindings::page> {
         self.first
     }
 
     /// Gives up ownership; [`Block::from_raw`] takes it again.
     #[inline]
-    pub(super) fn into_raw(self) -> NonNull<bindings::page> {
+    pub(crate) fn into_raw(self) -> NonNull<bindings::page> {
         ManuallyDrop::new(self).first
     }
 
@@ -93,7 +91,7 @@ impl Block {
     /// `first` must come from [`Block::into_raw`] of a block of this order that has not been owned
     /// since, and its pages must be of this kind.
     #[inline]
-    pub(super) unsafe fn from_raw(
+    pub(crate) unsafe fn from_raw(
         first: NonNull<bindings::page>,
         order: u32,
         kind: PageKind,
@@ -157,7 +155,7 @@ impl Block {
 ///
 /// The `len` pages from `first` on came from one block and were split; nobody else frees or looks
 /// into them. The kernel's mapping of them is cached as `caching` says.
-pub(super) struct Singles {
+pub(crate) struct Singles {
     first: NonNull<bindings::page>,
     len: u64,
     caching: Caching,
@@ -170,7 +168,7 @@ unsafe impl Sync for Singles {}
 
 impl Singles {
     /// Splits a block. Any context.
-    pub(super) fn split(block: Block) -> Self {
+    pub(crate) fn split(block: Block) -> Self {
         let (order, len, caching) = (block.order, block.pages(), block.kind.caching);
         let first = block.into_raw();
         if order != 0 {
@@ -186,18 +184,18 @@ impl Singles {
     }
 
     /// The first page; there may be none.
-    pub(super) fn first(&self) -> NonNull<bindings::page> {
+    pub(crate) fn first(&self) -> NonNull<bindings::page> {
         self.first
     }
 
     /// How many pages there are.
     #[inline]
-    pub(super) fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Frees the last `count` pages, or all if they are fewer; answers how many. May sleep.
-    pub(super) fn shorten(&mut self, count: u64) -> u64 {
+    pub(crate) fn shorten(&mut self, count: u64) -> u64 {
         let count = count.min(self.len);
         // INVARIANT: The pages behind are not counted any more, and freed below.
         self.len -= count;

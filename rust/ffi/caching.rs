@@ -7,7 +7,7 @@
 //!
 //! C header: [`include/asm-generic/set_memory.h`](srctree/include/asm-generic/set_memory.h)
 
-use super::bindings as shim;
+use crate::abstractions::bindings as shim;
 use crate::pure::page_kind::Caching;
 use core::ptr::NonNull;
 use kernel::{
@@ -17,7 +17,7 @@ use kernel::{
 };
 
 /// The most pages that are changed at once.
-pub(super) const BATCH: usize = 512;
+pub(crate) const BATCH: usize = 512;
 
 /// Collects pages whose caching is to change.
 pub(crate) struct Batch {
@@ -39,7 +39,7 @@ impl Batch {
     /// # Safety
     ///
     /// The blocks must be the caller's, who nobody else accesses meanwhile.
-    pub(super) unsafe fn change(
+    pub(crate) unsafe fn change(
         &mut self,
         blocks: impl Iterator<Item = (NonNull<bindings::page>, u32)> + Clone,
         caching: Caching,
@@ -97,12 +97,12 @@ impl Batch {
 ///
 /// It needs no memory: the kernel's mapping of these pages was cut into small pages when they
 /// became something else. May sleep.
-pub(super) fn make_cached(first: NonNull<bindings::page>, order: u32) {
+pub(crate) fn make_cached(first: NonNull<bindings::page>, order: u32) {
     make_all_cached(first, 1 << order);
 }
 
 /// The same for `count` pages side by side.
-pub(super) fn make_all_cached(first: NonNull<bindings::page>, count: i32) {
+pub(crate) fn make_all_cached(first: NonNull<bindings::page>, count: i32) {
     // SAFETY: Changing the caching of pages that are somebody's is no worse than slow; callers pass
     // pages of their own.
     unsafe { shim::reeve_shim_set_pages_wb(first.as_ptr(), count) };
@@ -117,7 +117,7 @@ const SMALL_BATCH: usize = 64;
 ///
 /// The first `pages_len` of `pages` are, block after block, the pages of the blocks whose orders
 /// are the first `blocks_len` of `orders`; all are ours.
-pub(super) struct Freer {
+pub(crate) struct Freer {
     pages: [*mut bindings::page; SMALL_BATCH],
     orders: [u8; SMALL_BATCH],
     pages_len: usize,
@@ -125,7 +125,7 @@ pub(super) struct Freer {
 }
 
 impl Freer {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // INVARIANT: Nothing in it.
         Self {
             pages: [core::ptr::null_mut(); SMALL_BATCH],
@@ -136,7 +136,7 @@ impl Freer {
     }
 
     /// Frees a block now or later. May sleep.
-    pub(super) fn free(&mut self, block: super::block::Block) {
+    pub(crate) fn free(&mut self, block: super::block::Block) {
         let (order, pages) = (block.order(), 1usize << block.order());
         if pages > SMALL_BATCH || block.kind().caching == Caching::Cached {
             return drop(block);

@@ -6,7 +6,7 @@
 //! C headers: [`include/linux/cc_platform.h`](srctree/include/linux/cc_platform.h),
 //! [`include/linux/set_memory.h`](srctree/include/linux/set_memory.h)
 
-use super::bindings as shim;
+use crate::abstractions::bindings as shim;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -27,7 +27,7 @@ pub(crate) fn guest_memory_is_encrypted() -> bool {
 /// # Safety
 ///
 /// They must lie side by side, be always mapped for the kernel, and nobody else may access them.
-pub(super) unsafe fn share(first: NonNull<bindings::page>, order: u32) -> Result {
+pub(crate) unsafe fn share(first: NonNull<bindings::page>, order: u32) -> Result {
     // SAFETY: By the contract.
     to_result(unsafe { shim::reeve_shim_share(first.as_ptr(), 1 << order) })
 }
@@ -37,7 +37,7 @@ pub(super) unsafe fn share(first: NonNull<bindings::page>, order: u32) -> Result
 /// # Safety
 ///
 /// As [`share`].
-pub(super) unsafe fn unshare(first: NonNull<bindings::page>, order: u32) -> Result {
+pub(crate) unsafe fn unshare(first: NonNull<bindings::page>, order: u32) -> Result {
     // SAFETY: By the contract.
     to_result(unsafe { shim::reeve_shim_unshare(first.as_ptr(), 1 << order) })
 }

@@ -10,7 +10,7 @@
 mod look;
 mod words;
 
-use super::bindings;
+use crate::abstractions::bindings;
 pub(crate) use crate::pure::context_table::{
     EnterError,
     Left, //
@@ -115,7 +115,7 @@ fn epoch() -> u32 {
 ///
 /// `contexts` must be those of the CPU that runs this, with interrupts off, in a task: so that none
 /// of them is in use. (An NMI uses its own for a moment and leaves it empty.)
-pub(super) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_context) {
+pub(crate) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_context) {
     for level in 0..LEVELS.len() {
         // SAFETY: By the contract; there is one for each level.
         unsafe { init_context(contexts.add(level).cast()) };
@@ -335,7 +335,7 @@ fn as_c(slot: &'static Slot<Kernel>) -> *mut bindings::reeve_slot {
 }
 
 /// What `reeve_rs_find_slot` answers; see shim.h.
-pub(super) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
+pub(crate) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
     as_c(TABLE.find(task).unwrap_or(&NO_SLOT))
 }
 

@@ -193,7 +193,7 @@ impl Hierarchy {
     ///
     /// `address` must be that of a slot.
     #[inline(always)]
-    pub(super) unsafe fn plain_after(address: usize, previous: u8) -> u64 {
+    pub(crate) unsafe fn plain_after(address: usize, previous: u8) -> u64 {
         let row = core::ptr::with_exposed_provenance::<u64>(address).wrapping_add(previous.into());
         // SAFETY: By the contract a slot of the table, which is static. It starts with
         // `plain_after`, whose words are only changed by atomic operations, which the LKMM lets

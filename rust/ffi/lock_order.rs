@@ -7,13 +7,13 @@
 //! `rust/include/reeve/lock_order.h`.
 
 use super::{
-    bindings,
     context::{
         self,
         Current, //
     },
     hierarchy::Hierarchy, //
 };
+use crate::abstractions::bindings;
 use crate::{
     lock_order::{
         trace,

@@ -14,7 +14,6 @@ pub(crate) use access::{
 };
 
 use super::{
-    bindings as shim,
     block::{
         Block,
         Singles, //
@@ -24,7 +23,10 @@ use super::{
         Batch,
         Freer, //
     },
-    confidential,
+    confidential, //
+};
+use crate::abstractions::{
+    bindings as shim,
     dma::{
         self,
         DmaAddresses,
@@ -318,7 +320,7 @@ impl PageDirectory {
     }
 
     /// The first page, which is the first of a block, or by itself.
-    pub(super) fn first_page(&self) -> Option<NonNull<bindings::page>> {
+    pub(crate) fn first_page(&self) -> Option<NonNull<bindings::page>> {
         match self.blocks.as_slice().first() {
             Some(first) => NonNull::new(first.0),
             None => self.torn.as_ref().map(|torn| torn.0.first()),

@@ -5,10 +5,8 @@
 //! Going through the exported functions costs a jump and buys that our own locks are tracked by
 //! just what other drivers get.
 
-use super::{
-    bindings,
-    hierarchy::Hierarchy, //
-};
+use super::hierarchy::Hierarchy;
+use crate::abstractions::bindings;
 use crate::pure::held::pack_plain;
 use core::mem::MaybeUninit;
 use kernel::prelude::*;

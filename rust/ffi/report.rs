@@ -2,10 +2,8 @@
 
 //! Reports as C sees them: printk's symbol names and rate limits, and tracepoints.
 
-use super::{
-    bindings,
-    hierarchy::Names, //
-};
+use super::hierarchy::Names;
+use crate::abstractions::bindings;
 use crate::pure::{
     doing::Doing,
     held::LockUse,

@@ -5,16 +5,16 @@
 //!
 //! No directory is needed: the file's page cache is one.
 
-use super::{
+use super::pages::{
+    PageMut,
+    PageRef, //
+};
+use crate::abstractions::{
     bindings as shim,
     dma::{
         self,
         DmaAddresses,
         DmaDevice, //
-    },
-    pages::{
-        PageMut,
-        PageRef, //
     },
     shmem::{
         Folios,
@@ -79,7 +79,7 @@ impl ShmemPages {
         to_result(unsafe {
             shim::reeve_shim_shmem_hold(self.file.as_ptr(), self.file.pages() as usize)
         })
-        .map_err(super::shmem::no_room_is_no_memory)?;
+        .map_err(crate::abstractions::shmem::no_room_is_no_memory)?;
         // INVARIANT: There is a reference to every folio now.
         self.held = true;
         Ok(())

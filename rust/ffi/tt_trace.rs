@@ -5,7 +5,7 @@
 //! Whether anybody wants to know is one call at the beginning of an operation; if nobody does,
 //! that is all it costs. Any context; nothing here sleeps, locks or allocates.
 
-use super::bindings;
+use crate::abstractions::bindings;
 use core::num::NonZero;
 use kernel::prelude::*;
 

@@ -2,7 +2,7 @@
 
 //! The structs of the user ABI as plain bytes, so that they can be copied from and to user space.
 
-use super::bindings;
+use crate::abstractions::bindings;
 use kernel::transmute::{
     AsBytes,
     FromBytes, //

@@ -11,17 +11,15 @@ mod held;
 mod violations;
 
 use crate::{
-    ffi::{
-        debugfs::{
-            Dir,
-            File,
-            Show, //
-        },
-        hierarchy::{
-            Hierarchy,
-            Names,
-            Shown, //
-        }, //
+    abstractions::debugfs::{
+        Dir,
+        File,
+        Show, //
+    },
+    ffi::hierarchy::{
+        Hierarchy,
+        Names,
+        Shown, //
     },
     pure::lock_flags::mode_name, //
 };

@@ -21,9 +21,9 @@ use super::{
     },
     with_context, //
 };
-use crate::ffi::{
-    context,
-    user, //
+use crate::{
+    abstractions::uaccess,
+    ffi::context, //
 };
 use kernel::prelude::*;
 
@@ -95,7 +95,7 @@ pub(super) fn prime() -> Result {
     for primer in PRIMERS {
         locks.push(primer()?, GFP_KERNEL)?;
     }
-    with_context(|| user::with_memory_locked(|| hold_all(&locks)));
+    with_context(|| uaccess::with_memory_locked(|| hold_all(&locks)));
     // In a build that is broken on purpose: the first inversion, for lockdep to find.
     #[cfg(reeve_break_lockdep)]
     with_context(|| {

@@ -10,8 +10,8 @@ use super::{
     Registered, //
 };
 use crate::{
+    abstractions::bindings,
     ffi::{
-        bindings,
         hierarchy::Hierarchy,
         record::{
             self,

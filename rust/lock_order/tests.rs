@@ -75,7 +75,7 @@ macro_rules! expect {
 mod driver_api {
     include!("../include/reeve/lock_order.rs");
 
-    use crate::ffi::bindings;
+    use crate::abstractions::bindings;
 
     const _: () = {
         assert!(EXCLUSIVE == bindings::REEVE_LOCK_EXCLUSIVE);

@@ -11,8 +11,8 @@ use super::{
     typed, //
 };
 use crate::{
+    abstractions::bindings,
     ffi::{
-        bindings,
         context::{
             self,
             Current,

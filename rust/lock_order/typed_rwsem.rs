@@ -7,13 +7,11 @@ use super::declared::{
     Class, //
 };
 use crate::{
-    ffi::{
-        record,
-        rwsem::{
-            self,
-            RwSem, //
-        }, //
+    abstractions::rwsem::{
+        self,
+        RwSem, //
     },
+    ffi::record,
     pure::lock_flags::{
         EXCLUSIVE,
         SHARED,

@@ -16,6 +16,10 @@ use super::{
     }, //
 };
 use crate::{
+    abstractions::{
+        debugfs::Show,
+        ticks::ticks, //
+    },
     bench::{
         least,
         row,
@@ -23,9 +27,7 @@ use crate::{
     },
     ffi::{
         block::Block,
-        debugfs::Show,
-        pages::PageDirectory,
-        ticks::ticks, //
+        pages::PageDirectory, //
     },
     lock_order::with_context,
     pure::{

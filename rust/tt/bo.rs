@@ -12,8 +12,8 @@ use super::{
     table::Tt, //
 };
 use crate::{
-    ffi::{
-        member_list::Linked,
+    abstractions::{
+        list::Linked,
         task, //
     },
     lock_order::{
@@ -23,7 +23,7 @@ use crate::{
     pure::bo_rules::{
         BoType,
         Creation, //
-    },
+    }, //
 };
 use core::ops::Deref;
 use kernel::{

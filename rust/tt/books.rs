@@ -7,7 +7,7 @@ use super::{
     timing::Times, //
 };
 use crate::{
-    ffi::counters::Counters,
+    abstractions::percpu_counters::Counters,
     pure::accounting::{
         self,
         Amount,

@@ -11,7 +11,7 @@ use super::{
     Manager, //
 };
 use crate::{
-    ffi::debugfs::{
+    abstractions::debugfs::{
         Dir,
         File,
         Show, //

@@ -17,9 +17,9 @@ use super::{
     whose::Whose, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         dma::DmaDevice,
-        member_list::{
+        list::{
             Linked,
             ListName,
             MemberList, //

@@ -9,7 +9,7 @@ use super::{
     books::Event,
     Manager, //
 };
-use crate::ffi::pm::Sleeper;
+use crate::abstractions::pm::Sleeper;
 use kernel::prelude::*;
 
 /// What was done before the machine slept.

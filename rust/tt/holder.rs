@@ -16,7 +16,7 @@ use super::{
     whose::Whose, //
 };
 use crate::{
-    ffi::member_list::{
+    abstractions::list::{
         Linked,
         MemberList, //
     },
@@ -90,7 +90,7 @@ impl Holder {
 
     /// Sets a limit of its own, in pages; 0: the module's is to hold.
     ///
-    /// Nothing is swapped out by this: tell [`crate::ffi::params::limit_changed`].
+    /// Nothing is swapped out by this: tell [`crate::abstractions::params::limit_changed`].
     pub(crate) fn set_limit(&self, pages: u64) {
         self.own_limit.store(pages, Relaxed);
     }

@@ -8,9 +8,9 @@
 //! C original: `struct ttm_kmap_iter_tt`.
 
 use super::table::Tt;
-use crate::ffi::{
-    kmap::Protection,
-    pages::{
+use crate::{
+    abstractions::kmap::Protection,
+    ffi::pages::{
         PageMut,
         PageRef, //
     }, //

@@ -3,11 +3,11 @@
 //! Where the limits come from.
 
 use crate::{
-    ffi::{
-        counters::Counters,
-        pages,
-        params, //
+    abstractions::{
+        params,
+        percpu_counters::Counters, //
     },
+    ffi::pages,
     pure::accounting::{
         self,
         Amount, //

@@ -7,7 +7,7 @@ use super::{
     reservation::Reservation,
     whose::Whose, //
 };
-use crate::ffi::member_list::{
+use crate::abstractions::list::{
     Linked,
     ListName,
     Lists,

@@ -22,7 +22,7 @@ use super::{
     whose::Whose, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         dma::DmaDevice,
         dmem,
         params::Watcher,

@@ -3,7 +3,7 @@
 //! A buffer object in the memory of user processes.
 //!
 //! A mapping does not hold pages: touching it populates the object, and pages leave only after all
-//! mappings of them were removed, see [`crate::ffi::vma`]. So mapped pages stay charged, and a
+//! mappings of them were removed, see [`crate::abstractions::vma`]. So mapped pages stay charged, and a
 //! mapping of an object that was swapped out, or ended, is just one that will fault.
 //!
 //! Faults come with `mmap_lock` held, so that lock is outside of all of the module's, and no user
@@ -20,9 +20,9 @@ use super::{
     Manager, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         kmap::Protection,
-        member_list::Linked,
+        list::Linked,
         vma::{
             Access,
             Answer,

@@ -17,11 +17,11 @@ use super::{
     }, //
 };
 use crate::{
+    abstractions::task,
     ffi::{
         block::Block,
         block_stack::BlockStack,
-        pages,
-        task, //
+        pages, //
     },
     lock_order::{
         declared::PoolNode,

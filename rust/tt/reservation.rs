@@ -20,10 +20,10 @@ use super::{
     timing, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         dma::DmaAddresses,
         kmap::Protection,
-        member_list::Linked,
+        list::Linked,
         shrinker,
         vma::{
             Answer as FaultAnswer,

@@ -14,9 +14,9 @@ use super::{
     whose::Whose, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         dmem,
-        member_list::Linked,
+        list::Linked,
         memcg::{
             self,
             Memcg, //

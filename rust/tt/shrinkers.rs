@@ -9,7 +9,7 @@ use super::{
     timing,
     Manager, //
 };
-use crate::ffi::shrinker::{
+use crate::abstractions::shrinker::{
     self,
     Allowed,
     Shrink,

@@ -6,12 +6,14 @@
 
 use super::pool::Pool;
 use crate::{
+    abstractions::{
+        memcg::Memcg,
+        task, //
+    },
     ffi::{
         block::Block,
         caching::Batch,
-        memcg::Memcg,
-        pages::PageDirectory,
-        task, //
+        pages::PageDirectory, //
     },
     pure::{
         page_kind::Caching,

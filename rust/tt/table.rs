@@ -23,17 +23,9 @@ use super::{
     whose::Whose, //
 };
 use crate::{
-    ffi::{
-        confidential,
+    abstractions::{
         dma::DmaDevice,
-        pages::{
-            total_ram,
-            PageDirectory,
-            PageMut,
-            PageRef, //
-        },
         shmem::ShmemFile,
-        shmem_pages::ShmemPages,
         task,
         vma::{
             Answer,
@@ -41,6 +33,16 @@ use crate::{
             Pages,
             Range, //
         }, //
+    },
+    ffi::{
+        confidential,
+        pages::{
+            total_ram,
+            PageDirectory,
+            PageMut,
+            PageRef, //
+        },
+        shmem_pages::ShmemPages, //
     },
     pure::{
         accounting::{

@@ -6,9 +6,9 @@ use super::{
     bo::Bo,
     holder::Holder, //
 };
-use crate::ffi::{
+use crate::abstractions::{
     dmem,
-    member_list::Linked,
+    list::Linked,
     memcg::Memcg, //
 };
 

@@ -9,10 +9,8 @@ use super::{
     TABLE, //
 };
 use crate::{
-    ffi::{
-        bindings,
-        report, //
-    },
+    abstractions::bindings,
+    ffi::report,
     pure::{
         held::{
             Entry,

@@ -4,12 +4,10 @@
 
 use super::Handle;
 use crate::{
-    ffi::{
-        bindings,
-        hierarchy::{
-            Hierarchy,
-            Names, //
-        }, //
+    abstractions::bindings,
+    ffi::hierarchy::{
+        Hierarchy,
+        Names, //
     },
     pure::rules::Rule, //
 };

@@ -3,12 +3,12 @@
 //! Names of pages, by which their content is read and written while their owner is borrowed.
 
 use super::PageDirectory;
-use crate::ffi::kmap::{
+use crate::abstractions::kmap::{
     with_mapped,
     Protection, //
 };
 #[cfg(reeve_kunit)]
-use crate::ffi::{
+use crate::abstractions::{
     bindings as shim,
     dma, //
 };
@@ -37,7 +37,7 @@ pub(crate) struct Run<'a>(
 impl Run<'_> {
     /// The first page.
     #[inline]
-    pub(in crate::ffi) fn as_ptr(&self) -> *mut bindings::page {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::page {
         self.0.as_ptr()
     }
 
@@ -62,7 +62,7 @@ pub(crate) struct RunMut<'a>(
 impl<'a> RunMut<'a> {
     /// The first page.
     #[inline]
-    pub(in crate::ffi) fn as_ptr(&self) -> *mut bindings::page {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::page {
         self.0.as_ptr()
     }
 
@@ -103,7 +103,7 @@ impl PageRef<'_> {
     ///
     /// It must be valid, and nobody may write to it, for the lifetime.
     #[inline]
-    pub(in crate::ffi) unsafe fn new(page: NonNull<bindings::page>) -> Self {
+    pub(crate) unsafe fn new(page: NonNull<bindings::page>) -> Self {
         // INVARIANT: By the contract.
         Self(page, PhantomData)
     }
@@ -167,14 +167,14 @@ impl PageMut<'_> {
     ///
     /// It must be valid, and nobody else may access it, for the lifetime.
     #[inline]
-    pub(in crate::ffi) unsafe fn new(page: NonNull<bindings::page>) -> Self {
+    pub(crate) unsafe fn new(page: NonNull<bindings::page>) -> Self {
         // INVARIANT: By the contract.
         Self(page, PhantomData)
     }
 
     /// The page, to be read.
     #[cfg(reeve_kunit)]
-    pub(in crate::ffi) fn as_ref(&self) -> PageRef<'_> {
+    pub(crate) fn as_ref(&self) -> PageRef<'_> {
         // INVARIANT: We are borrowed, so nobody writes to it.
         PageRef(self.0, PhantomData)
     }

@@ -6,9 +6,9 @@
 //! is why that costs the record path nothing.
 
 use super::for_each_named;
-use crate::ffi::{
-    debugfs::Show,
-    hierarchy::{
+use crate::{
+    abstractions::debugfs::Show,
+    ffi::hierarchy::{
         Hierarchy,
         Names,
         Shown, //

@@ -3,9 +3,9 @@
 //! `held`: every thread, and every interrupt, that holds something now.
 
 use crate::{
+    abstractions::debugfs::Show,
     ffi::{
         context::Holder,
-        debugfs::Show,
         hierarchy::{
             Hierarchy,
             Names,

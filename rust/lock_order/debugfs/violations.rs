@@ -5,8 +5,8 @@
 
 use super::for_each_named;
 use crate::{
+    abstractions::debugfs::Show,
     ffi::{
-        debugfs::Show,
         hierarchy::{
             self,
             Hierarchy,

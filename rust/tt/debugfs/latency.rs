@@ -3,7 +3,7 @@
 //! `latency`: how often operations took how long.
 
 use crate::{
-    ffi::debugfs::Show,
+    abstractions::debugfs::Show,
     pure::histogram::bounds,
     tt::{
         timing,

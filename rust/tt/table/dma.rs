@@ -7,12 +7,14 @@ use super::{
     Tt, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         dma::{
             DmaAddresses,
             DmaDevice, //
         },
-        kmap::Protection,
+        kmap::Protection, //
+    },
+    ffi::{
         pages::PageDirectory,
         shmem_pages::ShmemPages, //
     },

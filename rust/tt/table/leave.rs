@@ -7,15 +7,15 @@ use super::{
     Tt, //
 };
 use crate::{
-    ffi::{
+    abstractions::{
         memcg,
-        pages::PageDirectory,
         shmem::{
             Folios,
             ShmemFile, //
         },
         task, //
     },
+    ffi::pages::PageDirectory,
     pure::{
         page_runs::MAX_ORDER,
         tt_state::{

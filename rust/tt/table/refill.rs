@@ -4,14 +4,14 @@
 
 use super::dma;
 use crate::{
-    ffi::{
+    abstractions::{
         dma::DmaDevice,
-        pages::{
-            PageDirectory,
-            Torn, //
-        },
         shmem::ShmemFile,
         task, //
+    },
+    ffi::pages::{
+        PageDirectory,
+        Torn, //
     },
     tt::{
         pool::Pool,

@@ -4,13 +4,11 @@
 
 use super::support::*;
 use crate::{
-    ffi::{
-        dma::{
-            DmaAddresses,
-            DmaDevice, //
-        },
-        pages::PageDirectory, //
+    abstractions::dma::{
+        DmaAddresses,
+        DmaDevice, //
     },
+    ffi::pages::PageDirectory,
     lock_order::with_context,
     pure::{
         bo_rules::{

@@ -4,7 +4,7 @@
 
 use super::support::*;
 use crate::{
-    ffi::params::Watcher,
+    abstractions::params::Watcher,
     pure::{
         bo_rules::{
             BoType,

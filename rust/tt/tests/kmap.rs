@@ -4,7 +4,7 @@
 
 use super::support::*;
 use crate::{
-    ffi::kmap::Protection,
+    abstractions::kmap::Protection,
     pure::{
         bo_rules::{
             flags,

@@ -3,13 +3,11 @@
 //! Page directories and swap storage by themselves.
 
 use crate::{
-    ffi::{
-        pages::PageDirectory,
-        shmem::{
-            Folios,
-            ShmemFile, //
-        }, //
+    abstractions::shmem::{
+        Folios,
+        ShmemFile, //
     },
+    ffi::pages::PageDirectory,
     lock_order::with_context,
     pure::page_kind::PageKind,
     tt::{

@@ -5,11 +5,11 @@
 
 use super::support::*;
 use crate::{
-    ffi::{
+    abstractions::{
         dma::DmaAddresses,
-        pages::PageDirectory,
         shmem::ShmemFile, //
     },
+    ffi::pages::PageDirectory,
     lock_order::with_context,
     pure::{
         bo_rules::{

@@ -4,16 +4,16 @@
 
 use super::support::*;
 use crate::{
+    abstractions::shrinker::{
+        Allowed,
+        Shrink, //
+    },
     ffi::{
         block::Block,
         block_stack::BlockStack,
         pages::{
             local_node,
             PageDirectory, //
-        },
-        shrinker::{
-            Allowed,
-            Shrink, //
         }, //
     },
     lock_order::with_context,

@@ -4,12 +4,12 @@
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
-#[cfg(reeve_kunit)]
-use super::pages::PageMut;
 use super::{
     bindings as shim,
     task, //
 };
+#[cfg(reeve_kunit)]
+use crate::ffi::pages::PageMut;
 use crate::pure::dma_runs::{
     self,
     Place,
@@ -135,7 +135,7 @@ impl DmaAddresses {
     /// # Safety
     ///
     /// These must be page frames of pages that stay their owner's until the answer is dropped.
-    pub(super) unsafe fn map(
+    pub(crate) unsafe fn map(
         device: &Arc<DmaDevice>,
         blocks: impl Iterator<Item = (u64, u64)>,
     ) -> Result<KBox<Self>> {
@@ -292,7 +292,7 @@ impl Drop for DmaAddresses {
 /// # Safety
 ///
 /// The page must be valid.
-pub(super) unsafe fn frame(page: NonNull<bindings::page>) -> u64 {
+pub(crate) unsafe fn frame(page: NonNull<bindings::page>) -> u64 {
     // SAFETY: By the contract.
     unsafe { shim::reeve_shim_page_pfn(page.as_ptr()) as u64 }
 }

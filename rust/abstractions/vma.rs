@@ -62,7 +62,7 @@ unsafe impl Sync for MapSpace {}
 
 impl MapSpace {
     /// Makes one for `file`, which is being opened. `ENOMEM`. May sleep.
-    pub(super) fn new(file: &File) -> Result<Arc<Self>> {
+    pub(crate) fn new(file: &File) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 // INVARIANT: The shim initialises it.
@@ -80,7 +80,7 @@ impl MapSpace {
     /// # Safety
     ///
     /// `file` must be undergoing `open`, and this must live until [`MapSpace::leave`].
-    pub(super) unsafe fn enter(&self, file: &File) {
+    pub(crate) unsafe fn enter(&self, file: &File) {
         // SAFETY: While it is being opened nobody else knows the file; by the contract the pointer
         // stays valid as long as it is there.
         unsafe { (*file.as_ptr()).f_mapping = self.inner.get() };
@@ -91,7 +91,7 @@ impl MapSpace {
     /// # Safety
     ///
     /// `file` must be undergoing `release`, so that it has no mappings.
-    pub(super) unsafe fn leave(file: &File) {
+    pub(crate) unsafe fn leave(file: &File) {
         // SAFETY: Nobody else uses a file that is being released.
         unsafe { shim::reeve_shim_space_leave(file.as_ptr()) };
     }
@@ -160,7 +160,7 @@ pub(crate) struct Mappings(Option<Range>);
 
 impl Mappings {
     /// Of pages that are not mapped.
-    pub(super) const fn none() -> Self {
+    pub(crate) const fn none() -> Self {
         // INVARIANT: No mappings.
         Self(None)
     }
@@ -177,13 +177,13 @@ impl Mappings {
 
     /// Whether there may be any.
     #[inline]
-    pub(super) fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.0.is_some()
     }
 
     /// Removes all there are. May sleep.
     #[inline]
-    pub(super) fn remove(&mut self) {
+    pub(crate) fn remove(&mut self) {
         if let Some(range) = self.0.take() {
             // INVARIANT: None are left.
             range.unmap();
@@ -420,7 +420,7 @@ impl Fault<'_> {
 ///
 /// `EINVAL`: it would be private, so that its pages would have to be copied. `EPERM`: it would be
 /// executable.
-pub(super) fn map<T: Mapped>(
+pub(crate) fn map<T: Mapped>(
     vma: &VmaNew,
     find: impl FnOnce(u64, u64) -> Result<Arc<T>>,
 ) -> Result {

@@ -4,10 +4,8 @@
 //!
 //! C header: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
-use super::{
-    bindings as shim,
-    pages::PageDirectory, //
-};
+use super::bindings as shim;
+use crate::ffi::pages::PageDirectory;
 use kernel::types::NotThreadSafe;
 
 /// Names a memory cgroup; never used again for another one.

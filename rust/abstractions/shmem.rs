@@ -4,12 +4,10 @@
 //!
 //! C header: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h)
 
-use super::{
-    bindings as shim,
-    pages::{
-        Run,
-        RunMut, //
-    }, //
+use super::bindings as shim;
+use crate::ffi::pages::{
+    Run,
+    RunMut, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -127,7 +125,7 @@ impl ShmemFile {
 
     /// The file.
     #[inline]
-    pub(super) fn as_ptr(&self) -> *mut bindings::file {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::file {
         self.file.as_ptr()
     }
 
@@ -138,7 +136,7 @@ impl ShmemFile {
 
     /// How many pages it has.
     #[inline]
-    pub(super) fn pages(&self) -> u64 {
+    pub(crate) fn pages(&self) -> u64 {
         self.pages
     }
 
@@ -205,7 +203,7 @@ impl ShmemFile {
 }
 
 /// shmem says `ENOSPC` when it has no memory for an inode.
-pub(super) fn no_room_is_no_memory(e: Error) -> Error {
+pub(crate) fn no_room_is_no_memory(e: Error) -> Error {
     if e == ENOSPC {
         ENOMEM
     } else {

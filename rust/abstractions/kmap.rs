@@ -30,12 +30,12 @@ impl Protection {
 
     /// Whether the pages are shared with the machine that a confidential guest runs on.
     #[inline]
-    pub(super) fn is_decrypted(self) -> bool {
+    pub(crate) fn is_decrypted(self) -> bool {
         self.decrypted
     }
 
     /// `REEVE_CACHING_*`.
-    pub(super) fn caching(self) -> u32 {
+    pub(crate) fn caching(self) -> u32 {
         match self.caching {
             Caching::Cached => shim::REEVE_CACHING_CACHED,
             Caching::WriteCombined => shim::REEVE_CACHING_WRITE_COMBINED,
@@ -66,7 +66,7 @@ impl Protection {
 /// # Safety
 ///
 /// The page must be valid.
-pub(super) unsafe fn with_mapped(
+pub(crate) unsafe fn with_mapped(
     page: NonNull<bindings::page>,
     protection: Protection,
     f: impl FnOnce(*mut u8),

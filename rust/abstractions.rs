@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Abstractions of kernel interfaces that the `kernel` crate lacks, one file for each file of
+//! `rust/kernel` that it would become.
+//!
+//! Each wraps C objects, and the helpers of `rust/helpers/`, so that the rest is safe Rust. The
+//! bindings are made by Kbuild from `bindings_helper.h`.
+
+pub(crate) mod debugfs;
+pub(crate) mod dma;
+pub(crate) mod dmem;
+pub(crate) mod kmap;
+pub(crate) mod list;
+pub(crate) mod memcg;
+pub(crate) mod miscdevice;
+pub(crate) mod params;
+pub(crate) mod percpu_counters;
+pub(crate) mod pm;
+#[cfg(reeve_kunit)]
+pub(crate) mod rwsem;
+pub(crate) mod shmem;
+pub(crate) mod shrinker;
+pub(crate) mod task;
+#[cfg(reeve_bench)]
+pub(crate) mod ticks;
+pub(crate) mod uaccess;
+pub(crate) mod vma;
+
+/// Bindings of our own C and of the user ABI; C names the kernel knows come from its bindings.
+#[allow(
+    clippy::all,
+    clippy::undocumented_unsafe_blocks,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_upper_case_globals,
+    non_snake_case,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn,
+    unused_imports
+)]
+pub(crate) mod bindings {
+    include!(env!("REEVE_BINDINGS"));
+}
