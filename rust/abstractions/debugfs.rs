@@ -4,7 +4,7 @@
 //!
 //! The kernel crate's debugfs files have no owner, so the module could go away while one is open,
 //! and closing it would then call through freed memory. These keep the module loaded while open;
-//! see `debugfs_shim.c`.
+//! see `helpers/debugfs.c`.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 

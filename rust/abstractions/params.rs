@@ -3,7 +3,7 @@
 //! The module's parameters, read anew at each call because sysfs can change them at any time.
 //!
 //! The kernel crate's own parameters neither appear in sysfs nor can be written, so these are C
-//! variables; see `params_shim.c`.
+//! variables; see `helpers/params.c`.
 
 use super::bindings;
 use crate::lock_order::with_context;

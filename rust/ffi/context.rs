@@ -3,7 +3,7 @@
 //! Thread contexts: where a thread's held locks are kept and how they are found.
 //!
 //! Contexts lie on their threads' stacks. A table of slots, hashed by task address, leads from a
-//! task to its context; a per-CPU hint in lock_order_shim.c spares most look-ups. The algorithm is in
+//! task to its context; a per-CPU hint in lock_order/api.c spares most look-ups. The algorithm is in
 //! [`crate::pure::context_table`]; here are the kernel's atomics for it, and every access to a
 //! context.
 
@@ -146,7 +146,7 @@ pub(crate) unsafe fn init() {
 pub(crate) struct Current(NonNull<Context>);
 
 impl Current {
-    /// Wraps what `reeve_context()` in lock_order_shim.c found.
+    /// Wraps what `reeve_context()` in lock_order/api.c found.
     ///
     /// # Safety
     ///
@@ -334,7 +334,7 @@ fn as_c(slot: &'static Slot<Kernel>) -> *mut bindings::reeve_slot {
     core::ptr::from_ref(slot).cast_mut().cast()
 }
 
-/// What `reeve_rs_find_slot` answers; see shim.h.
+/// What `reeve_rs_find_slot` answers; see lock_order.h.
 pub(crate) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
     as_c(TABLE.find(task).unwrap_or(&NO_SLOT))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust half of the C API: what lock_order_shim.c hands over to.
+//! The Rust half of the C API: what lock_order/api.c hands over to.
 //!
 //! Each record tries a fast path first; the complete operations, with their reports, are in
 //! [`crate::lock_order::track`]. Each function's contract is documented with its C prototype in
@@ -64,7 +64,7 @@ const _: () = {
     assert!(crate::pure::held::MAX_HELD == bindings::REEVE_MAX_HELD as usize);
 };
 
-/// Defines entry points whose types must agree with their C prototypes in shim.h.
+/// Defines entry points whose types must agree with their C prototypes in lock_order.h.
 macro_rules! entry_points {
     ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {
         $(

@@ -96,7 +96,7 @@ check_module_doc() {
 		-e "s# $RUSTC # $RUSTDOC -Dwarnings -Arustdoc::private_intra_doc_links --document-private-items #" \
 		-e 's#--emit=[^ ]*##g' -e 's#--remap-path-scope=[^ ]*##' -e 's#--crate-type rlib##' -e "s#--out-dir [^ ]*#--out-dir $BUILD/doc/module#")
 	cd "$out" || return
-	RUSTC_BOOTSTRAP=1 REEVE_BINDINGS="$out/rust/ffi/bindings_generated.rs" sh -c "$words"
+	RUSTC_BOOTSTRAP=1 REEVE_BINDINGS="$out/rust/abstractions/bindings_generated.rs" sh -c "$words"
 }
 
 check_clippy() { workspace clippy --workspace --all-targets -- -D warnings; }

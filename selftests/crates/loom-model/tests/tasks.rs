@@ -167,7 +167,7 @@ fn interrupts_touch_nothing() {
 
 type Hint = AtomicPtr<Slot<Loom<true>>>;
 
-/// What `reeve_context()` in lock_order_shim.c does: the CPU's hint first, then the table.
+/// What `reeve_context()` in lock_order/api.c does: the CPU's hint first, then the table.
 fn context_by_hint(scene: &Scene<2>, hint: &Hint, task: usize) -> Option<usize> {
     let hinted = hint.load(Ordering::Relaxed);
     // SAFETY: Null, or a slot of the table, which `scene` keeps.

@@ -9,7 +9,7 @@
 #include <linux/errno.h>
 #include <linux/rcupdate.h>
 
-#include "cgroup_shim.h"
+#include "cgroup.h"
 
 #if IS_ENABLED(CONFIG_CGROUP_DMEM)
 

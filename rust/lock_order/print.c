@@ -10,7 +10,7 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
-#include "shim.h"
+#include "lock_order.h"
 
 unsigned long reeve_site_address(u32 site)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* What bindgen reads; see rust/Kbuild. */
-#include "shim.h"
-#include "tt_shim.h"
-#include "cgroup_shim.h"
+#include "../lock_order/lock_order.h"
+#include "../helpers/helpers.h"
+#include "../helpers/cgroup.h"
 #include "../uapi/reeve.h"

@@ -7,7 +7,7 @@
 #include <linux/moduleparam.h>
 #include <linux/workqueue.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 /* Who wants to know of new limits. Changed under the parameters' lock. */
 static void (*reeve_watcher)(void *data);

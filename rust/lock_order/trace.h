@@ -3,12 +3,12 @@
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM reeve
 
-#if !defined(_REEVE_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
-#define _REEVE_TRACE_H
+#if !defined(_REEVE_LOCK_ORDER_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _REEVE_LOCK_ORDER_TRACE_H
 
 #include <linux/tracepoint.h>
 
-#include "shim.h"
+#include "lock_order.h"
 
 #define reeve_show_flags(flags)                                         \
 	__print_flags(flags, "|", { REEVE_LOCK_EXCLUSIVE, "exclusive" }, \
@@ -102,7 +102,7 @@ DEFINE_EVENT_FN(reeve_lock_use, lock_unrecord,
 	reeve_trace_divert, reeve_trace_return
 );
 
-#endif /* _REEVE_TRACE_H */
+#endif /* _REEVE_LOCK_ORDER_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH
 #define TRACE_INCLUDE_PATH .

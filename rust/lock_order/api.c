@@ -13,7 +13,7 @@
 #include <linux/sched.h>
 #include <linux/smp.h>
 
-#include "shim.h"
+#include "lock_order.h"
 
 enum reeve_irq_level {
 	REEVE_IRQ_SOFT,

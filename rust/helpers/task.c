@@ -2,7 +2,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 bool reeve_shim_fatal_signal_pending(void)
 {

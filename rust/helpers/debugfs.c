@@ -8,7 +8,7 @@
 #include <linux/module.h>
 #include <linux/seq_file.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 static int reeve_debugfs_open(struct inode *inode, struct file *file)
 {

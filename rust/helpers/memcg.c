@@ -12,7 +12,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched/mm.h>
 
-#include "cgroup_shim.h"
+#include "cgroup.h"
 
 static bool charge_memcg = true;
 module_param(charge_memcg, bool, 0644);

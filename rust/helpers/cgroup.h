@@ -10,7 +10,7 @@ struct mem_cgroup;
 struct page;
 
 /*
- * dmem_shim.c
+ * dmem.c
  *
  * Registers the module's region of @bytes. @evict(@limit, @bytes, @data) is
  * called in process context when a limit is set below what is charged. Success
@@ -44,7 +44,7 @@ reeve_shim_dmem_exchange(struct dmem_cgroup_pool_state **slot,
 			 struct dmem_cgroup_pool_state *pool);
 
 /*
- * memcg_shim.c
+ * memcg.c
  *
  * The id of the memory cgroup that pages of current's are charged to, unique
  * for ever; 0: to none.

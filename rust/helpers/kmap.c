@@ -7,7 +7,7 @@
 #include <linux/set_memory.h>
 
 #include "../uapi/reeve.h"
-#include "tt_shim.h"
+#include "helpers.h"
 
 pgprot_t reeve_prot(pgprot_t prot, unsigned int caching, bool decrypted)
 {

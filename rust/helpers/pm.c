@@ -4,7 +4,7 @@
 #include <linux/slab.h>
 #include <linux/suspend.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 struct reeve_pm_watch {
 	struct notifier_block nb;

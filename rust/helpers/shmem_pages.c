@@ -8,7 +8,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/swap.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 /*
  * Whether a folio that we just took a reference to is still the file's: reclaim

@@ -3,7 +3,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 void reeve_shim_space_init(struct address_space *space, struct file *file)
 {

@@ -8,7 +8,7 @@
 #endif
 
 #include "../uapi/reeve.h"
-#include "tt_shim.h"
+#include "helpers.h"
 
 void reeve_shim_copy_pages(struct page *to, struct page *from,
 			   unsigned long count)

@@ -2,7 +2,7 @@
 #include <linux/atomic.h>
 #include <linux/compiler.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 bool reeve_shim_charge(struct reeve_counters *c, u64 pages)
 {

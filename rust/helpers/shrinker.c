@@ -4,7 +4,7 @@
 #include <linux/shrinker.h>
 #include <linux/swap.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 static unsigned long reeve_shrinker_count(struct shrinker *shrinker,
 					  struct shrink_control *sc)

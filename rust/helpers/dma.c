@@ -2,7 +2,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 int reeve_shim_dma_reach_all(struct device *dev)
 {

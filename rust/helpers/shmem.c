@@ -10,7 +10,7 @@
 #include <linux/swap.h>
 #include <linux/writeback.h>
 
-#include "tt_shim.h"
+#include "helpers.h"
 
 /*
  * Where shmem gives large folios to files that fill them. NULL: the kernel has

@@ -3,12 +3,12 @@
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM reeve
 
-#if !defined(_REEVE_TT_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
-#define _REEVE_TT_TRACE_H
+#if !defined(_REEVE_BO_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _REEVE_BO_TRACE_H
 
 #include <linux/tracepoint.h>
 
-#include "tt_shim.h"
+#include "../helpers/helpers.h"
 
 DECLARE_EVENT_CLASS(reeve_tt_operation,
 
@@ -130,10 +130,10 @@ TRACE_EVENT_FN(pool_shrink,
 	reeve_tt_traced, reeve_tt_untraced
 );
 
-#endif /* _REEVE_TT_TRACE_H */
+#endif /* _REEVE_BO_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH
 #define TRACE_INCLUDE_PATH .
 #undef TRACE_INCLUDE_FILE
-#define TRACE_INCLUDE_FILE tt_trace
+#define TRACE_INCLUDE_FILE trace
 #include <trace/define_trace.h>

@@ -3,10 +3,10 @@
  * What Rust and C call of each other inside the module.
  *
  * reeve_shim_*: C for Rust, each one a macro or an inline that Rust can't call.
- * reeve_rs_*: Rust for C; rust/ffi/lock_order.rs checks that the types agree.
+ * reeve_rs_*: Rust for C; rust/lock_order/api.rs checks that the types agree.
  */
-#ifndef _REEVE_SHIM_H
-#define _REEVE_SHIM_H
+#ifndef _REEVE_LOCK_ORDER_INTERNAL_H
+#define _REEVE_LOCK_ORDER_INTERNAL_H
 
 #include <linux/jump_label.h>
 #include <linux/types.h>
@@ -88,7 +88,7 @@ int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 				    unsigned int order);
 
-/* lock_order_shim.c */
+/* api.c */
 struct reeve_thread_context *reeve_shim_irq_context(unsigned int cpu,
 						    unsigned int level);
 #define REEVE_IRQ_LEVELS 3
@@ -109,7 +109,7 @@ extern struct reeve_switch reeve_switch;
 int reeve_trace_divert(void);
 void reeve_trace_return(void);
 
-/* report_shim.c */
+/* print.c */
 struct reeve_text {
 	const u8 *start;
 	u32 len;
@@ -164,8 +164,8 @@ void reeve_shim_report_more(unsigned int locks);
 unsigned int reeve_shim_site_text(u8 *buffer, size_t size, u32 site);
 unsigned int reeve_shim_lock_text(u8 *buffer, size_t size, unsigned long lock);
 
-/* trace_shim.c */
+/* trace.c */
 void reeve_shim_trace_violation(const struct reeve_violation *v);
 void reeve_shim_trace_record(const struct reeve_record *r, bool unlock);
 
-#endif /* _REEVE_SHIM_H */
+#endif /* _REEVE_LOCK_ORDER_INTERNAL_H */

@@ -9,7 +9,7 @@
 #include <linux/timekeeping.h>
 
 #define CREATE_TRACE_POINTS
-#include "tt_trace.h"
+#include "trace.h"
 
 /* Counts the enabled tracepoints that show a duration. */
 static DEFINE_STATIC_KEY_FALSE(reeve_traced);

@@ -19,7 +19,7 @@ struct vm_area_struct;
 struct vm_fault;
 
 /*
- * pages_shim.c
+ * pages.c
  *
  * A single page may wait for reclaim but never kills a process; a block of
  * pages is only taken when it is at hand.
@@ -55,7 +55,7 @@ unsigned long reeve_shim_page_cache_bits(struct page *page);
 unsigned long reeve_shim_total_ram(void);
 unsigned long reeve_shim_low_ram(void);
 
-/* counters_shim.c; rust/ffi/counters.rs has the same fields. */
+/* percpu_counters.c; rust/abstractions/percpu_counters.rs has the same fields. */
 struct reeve_counters {
 	atomic64_t pages;
 	atomic64_t dma32;
@@ -80,7 +80,7 @@ bool reeve_shim_charge_dma32(struct reeve_counters *c, u64 pages);
 void reeve_shim_uncharge_dma32(struct reeve_counters *c, u64 pages);
 
 /*
- * shmem_shim.c
+ * shmem.c
  *
  * The mount is made and unmade while nobody creates files.
  */
@@ -98,12 +98,12 @@ int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
 void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
 			     unsigned long count);
 
-/* shmem_pages_shim.c: references to all folios of a file of @pages pages. */
+/* shmem_pages.c: references to all folios of a file of @pages pages. */
 int reeve_shim_shmem_hold(struct file *file, unsigned long pages);
 void reeve_shim_shmem_let_go(struct file *file, unsigned long pages);
 struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index);
 
-/* shrinker_shim.c */
+/* shrinker.c */
 struct shrinker;
 
 struct reeve_shrinker_ops {
@@ -126,7 +126,7 @@ bool reeve_shim_gfp_may_io(gfp_t gfp);
 long reeve_shim_free_swap(void);
 bool reeve_shim_is_kswapd(void);
 
-/* params_shim.c */
+/* params.c */
 extern struct reeve_bounds reeve_bounds;
 bool reeve_shim_over_limit(const struct reeve_counters *c);
 /* What limits are where they are 0; those that nobody set become it. */
@@ -150,7 +150,7 @@ bool reeve_shim_param_enable_builtin_tests(void);
 unsigned int reeve_shim_param_devices(void);
 
 /*
- * tt_trace_shim.c
+ * ../bo/trace.c
  *
  * An operation that ended, as its tracepoint shows it.
  */
@@ -197,7 +197,7 @@ int reeve_tt_traced(void);
 void reeve_tt_untraced(void);
 
 /*
- * pm_shim.c
+ * pm.c
  *
  * Has @prepare(@data) called before the machine sleeps; NULL: no memory.
  * Unwatching waits for a call in progress.
@@ -209,7 +209,7 @@ struct reeve_pm_watch *reeve_shim_pm_watch(void (*prepare)(void *data),
 void reeve_shim_pm_unwatch(struct reeve_pm_watch *watch);
 
 /*
- * kmap_shim.c
+ * kmap.c
  *
  * @caching: REEVE_CACHING_*; @decrypted: the page is shared with the host.
  */
@@ -221,7 +221,7 @@ bool reeve_shim_guest_memory_is_encrypted(void);
 int reeve_shim_share(struct page *first, int pages);
 int reeve_shim_unshare(struct page *first, int pages);
 
-/* dma_shim.c: pages that lie side by side, mapped both ways. */
+/* dma.c: pages that lie side by side, mapped both ways. */
 int reeve_shim_dma_reach_all(struct device *dev);
 int reeve_shim_dma_map(struct device *dev, unsigned long pfn,
 		       unsigned long pages, u64 *address);
@@ -235,11 +235,11 @@ bool reeve_shim_dma_need_sync(struct device *dev);
 unsigned long reeve_shim_page_pfn(struct page *page);
 struct page *reeve_shim_pfn_page(unsigned long pfn);
 
-/* task_shim.c */
+/* task.c */
 bool reeve_shim_fatal_signal_pending(void);
 void reeve_shim_cond_resched(void);
 
-/* vma_shim.c */
+/* vma.c */
 struct reeve_fault {
 	struct address_space *space; /* of the file that is mapped */
 	unsigned long page; /* of the file, that was touched */
@@ -280,7 +280,7 @@ unsigned int reeve_shim_insert_huge(struct vm_fault *vmf, struct page *first);
 bool reeve_shim_lock_user_memory(void);
 void reeve_shim_unlock_user_memory(void);
 
-/* debugfs_shim.c */
+/* debugfs.c */
 struct reeve_debugfs_file {
 	int (*show)(struct seq_file *m, void *data);
 	void *data;
