@@ -16,7 +16,7 @@ use crate::{
         ticks::ticks, //
     },
     lock_order::{
-        declared::FileHandles,
+        classes::FileHandles,
         typed,
         with_context, //
     },

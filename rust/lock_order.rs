@@ -3,10 +3,10 @@
 //! Lock-order tracking: finds a wrong order of taking locks the first time it is used, whether or
 //! not two threads ever deadlock over it.
 //!
-//! - [`declared`]: the one hierarchy that all locks of this module belong to.
+//! - [`classes`]: the one hierarchy that all locks of this module belong to.
 //! - [`typed`]: `Mutex` and `SpinLock` whose type carries the order; nothing else is used here.
 //! - [`track`]: the operations; their fast paths are in `ffi/lock_order.rs`, their rules in
-//!   [`crate::pure::held`].
+//!   [`crate::lock_order::rules::held`].
 //! - [`report`]: what happens to violations; [`records`] keeps the last ones for [`debugfs`], and
 //!   [`trace`] has the tracepoints.
 //! - [`sanity`]: the suite that user space can run.
@@ -14,11 +14,24 @@
 //! Other drivers use the same through `reeve/lock_order.h`. After NVIDIA UVM's `uvm_lock.c` and
 //! `uvm_thread_context.c`.
 
+mod api;
+pub(crate) mod classes;
+mod context;
 pub(crate) mod debugfs;
-pub(crate) mod declared;
-mod priming;
+pub(crate) mod hierarchy;
+mod lockdep;
+mod print;
 mod records;
 mod report;
+#[allow(
+    unreachable_pub,
+    reason = "host tests see these files as a crate's public API"
+)]
+#[allow(
+    dead_code,
+    reason = "what only one of the two worlds uses stays with the rest"
+)]
+pub(crate) mod rules;
 pub(crate) mod sanity;
 #[cfg(reeve_kunit)]
 mod tests;
@@ -28,16 +41,13 @@ pub(crate) mod typed;
 #[cfg(reeve_kunit)]
 mod typed_rwsem;
 
-use crate::ffi::{
-    context,
-    hierarchy::{
-        Hierarchy,
-        Names, //
-    }, //
+use self::hierarchy::{
+    Hierarchy,
+    Names, //
 };
-pub(crate) use crate::ffi::{
-    hierarchy::total_violations,
-    record::with_context, //
+pub(crate) use self::{
+    api::record::with_context,
+    hierarchy::total_violations, //
 };
 use kernel::prelude::*;
 
@@ -58,9 +68,9 @@ impl LockOrder {
     pub(crate) unsafe fn new() -> Result<Self> {
         // SAFETY: By the contract.
         unsafe { context::init() };
-        let own = declared::register()?;
+        let own = classes::register()?;
         let sanity = sanity::register()?;
-        priming::prime()?;
+        lockdep::prime()?;
         // The graph is to show what drivers did, not this.
         own.0.forget_taken();
         Ok(Self { sanity, _own: own })

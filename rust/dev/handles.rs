@@ -4,7 +4,7 @@
 
 use crate::{
     lock_order::{
-        declared::FileHandles,
+        classes::FileHandles,
         typed::Mutex, //
     },
     pure::mappings::Offsets,

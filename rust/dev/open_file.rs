@@ -12,23 +12,23 @@ use crate::{
         miscdevice::Node,
         vma::MapSpace, //
     },
-    ffi::{
-        hierarchy::Hierarchy,
-        uapi::{
-            consts::*,
-            Bo,
-            BoCreate,
-            BoDmaAddress,
-            BoInfo,
-            BoMmap,
-            BoRw,
-            FileLimit,
-            LockSanity,
-            Stats,
-            Version, //
-        }, //
+    ffi::uapi::{
+        consts::*,
+        Bo,
+        BoCreate,
+        BoDmaAddress,
+        BoInfo,
+        BoMmap,
+        BoRw,
+        FileLimit,
+        LockSanity,
+        Stats,
+        Version, //
     },
-    lock_order::with_context,
+    lock_order::{
+        hierarchy::Hierarchy,
+        with_context, //
+    },
     tt::{
         holder::HolderRef,
         mapping::Mapping,

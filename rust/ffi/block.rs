@@ -3,10 +3,12 @@
 //! A block: pages that lie side by side and belong to us.
 
 use super::caching;
-use crate::abstractions::bindings as shim;
-use crate::pure::page_kind::{
-    Caching,
-    PageKind, //
+use crate::{
+    abstractions::bindings as shim,
+    pure::page_kind::{
+        Caching,
+        PageKind, //
+    }, //
 };
 use core::{
     mem::ManuallyDrop,

@@ -3,8 +3,10 @@
 //! A stack of blocks that needs no memory: each block's first page says which is below.
 
 use super::block::Block;
-use crate::abstractions::bindings as shim;
-use crate::pure::page_kind::PageKind;
+use crate::{
+    abstractions::bindings as shim,
+    pure::page_kind::PageKind, //
+};
 use core::ptr::NonNull;
 use kernel::bindings;
 

@@ -7,8 +7,10 @@
 //!
 //! C header: [`include/asm-generic/set_memory.h`](srctree/include/asm-generic/set_memory.h)
 
-use crate::abstractions::bindings as shim;
-use crate::pure::page_kind::Caching;
+use crate::{
+    abstractions::bindings as shim,
+    pure::page_kind::Caching, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,

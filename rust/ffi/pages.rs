@@ -25,17 +25,17 @@ use super::{
     },
     confidential, //
 };
-use crate::abstractions::{
-    bindings as shim,
-    dma::{
-        self,
-        DmaAddresses,
-        DmaDevice, //
-    },
-    task,
-    vma, //
-};
 use crate::{
+    abstractions::{
+        bindings as shim,
+        dma::{
+            self,
+            DmaAddresses,
+            DmaDevice, //
+        },
+        task,
+        vma, //
+    },
     pure::{
         page_kind::{
             Caching,

@@ -9,20 +9,22 @@ use super::pages::{
     PageMut,
     PageRef, //
 };
-use crate::abstractions::{
-    bindings as shim,
-    dma::{
-        self,
-        DmaAddresses,
-        DmaDevice, //
+use crate::{
+    abstractions::{
+        bindings as shim,
+        dma::{
+            self,
+            DmaAddresses,
+            DmaDevice, //
+        },
+        shmem::{
+            Folios,
+            ShmemFile, //
+        },
+        vma, //
     },
-    shmem::{
-        Folios,
-        ShmemFile, //
-    },
-    vma, //
+    pure::page_runs::Place, //
 };
-use crate::pure::page_runs::Place;
 use core::ptr::NonNull;
 use kernel::{
     error::to_result,

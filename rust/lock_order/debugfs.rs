@@ -10,18 +10,18 @@ mod graph;
 mod held;
 mod violations;
 
-use crate::{
-    abstractions::debugfs::{
-        Dir,
-        File,
-        Show, //
-    },
-    ffi::hierarchy::{
+use super::{
+    hierarchy::{
         Hierarchy,
         Names,
         Shown, //
     },
-    pure::lock_flags::mode_name, //
+    rules::flags::mode_name, //
+};
+use crate::abstractions::debugfs::{
+    Dir,
+    File,
+    Show, //
 };
 use kernel::{
     prelude::*,

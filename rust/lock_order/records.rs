@@ -6,7 +6,7 @@
 //! so nothing here waits: who finds a place busy leaves the report there to the other, and the
 //! counters have it all the same.
 
-use crate::pure::violation_record::{
+use super::rules::violation::record::{
     Record,
     WORDS, //
 };

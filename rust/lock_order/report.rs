@@ -6,30 +6,28 @@
 //! Any context, any locks held: nothing here allocates, sleeps or takes a tracked lock.
 
 use super::{
+    hierarchy::{
+        self,
+        Hierarchy,
+        Names, //
+    },
+    print as log,
     records::{
         self,
         Pair, //
     },
-    track::Doing, //
-};
-use crate::{
-    ffi::{
-        hierarchy::{
-            self,
-            Hierarchy,
-            Names, //
-        },
-        report as log, //
-    },
-    pure::{
+    rules::{
+        conflict::Rules,
         held::{
             HeldLocks,
             LockUse, //
         },
-        rules::Rules,
-        violation::Violation,
-        violation_record::Record, //
-    }, //
+        violation::{
+            record::Record,
+            Violation, //
+        }, //
+    },
+    track::Doing, //
 };
 
 /// Reports `violation`, found in a use `u` of a lock of `slot` while the caller held `held`.

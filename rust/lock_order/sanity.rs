@@ -6,28 +6,22 @@
 //! registration does not change. After `uvm_test_lock_sanity()`.
 
 use super::{
+    api::record::{
+        self,
+        SavedContext, //
+    },
+    hierarchy::Hierarchy,
+    rules::sanity::{
+        self,
+        cases::CASES,
+        Case,
+        Failure,
+        Tracker, //
+    },
     with_context,
     Registered, //
 };
-use crate::{
-    abstractions::bindings,
-    ffi::{
-        hierarchy::Hierarchy,
-        record::{
-            self,
-            SavedContext, //
-        }, //
-    },
-    pure::{
-        sanity::{
-            self,
-            Case,
-            Failure,
-            Tracker, //
-        },
-        sanity_cases::CASES, //
-    }, //
-};
+use crate::abstractions::bindings;
 use kernel::{
     ffi::c_void,
     prelude::*,

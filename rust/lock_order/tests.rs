@@ -6,11 +6,33 @@
 //! typed locks. Tests provoke violations on quiet hierarchies, or count the difference.
 
 use super::{
-    declared::{
+    api::record::{
+        self,
+        SavedContext, //
+    },
+    classes::{
         self,
         DeviceList,
         DeviceLru,
         FileHandles, //
+    },
+    hierarchy::{
+        total_violations,
+        Hierarchy,
+        MAX_HIERARCHIES, //
+    },
+    rules::{
+        conflict::Rule,
+        flags::{
+            ANY,
+            EXCLUSIVE,
+            SHARED,
+            TRYLOCK, //
+        },
+        order::{
+            Order,
+            Token, //
+        }, //
     },
     sanity,
     typed::{
@@ -21,32 +43,6 @@ use super::{
     typed_rwsem::RwSemaphore,
     with_context,
     Registered, //
-};
-use crate::{
-    ffi::{
-        hierarchy::{
-            total_violations,
-            Hierarchy,
-            MAX_HIERARCHIES, //
-        },
-        record::{
-            self,
-            SavedContext, //
-        }, //
-    },
-    pure::{
-        lock_flags::{
-            ANY,
-            EXCLUSIVE,
-            SHARED,
-            TRYLOCK, //
-        },
-        order::{
-            Order,
-            Token, //
-        },
-        rules::Rule, //
-    }, //
 };
 use core::ptr::null;
 use kernel::prelude::*;
@@ -359,7 +355,7 @@ mod cases {
             KBox::pin_init(SpinLock::new(2), GFP_KERNEL)?;
         let before = total_violations();
         with_context(|| {
-            let h = declared::hierarchy();
+            let h = classes::hierarchy();
             let mut outer = mutex.lock();
             *outer += 1;
             let inner = spin.lock();
@@ -433,7 +429,7 @@ mod cases {
             let could_read = sem.try_read().is_some();
             expect!(while_read == (false, true) && while_written == (false, true));
             expect!(downgraded == (10, true) && could_write && could_read);
-            expect!(record::check_all_unlocked(declared::hierarchy()));
+            expect!(record::check_all_unlocked(classes::hierarchy()));
             Ok(())
         })?;
         expect!(total_violations() == before);

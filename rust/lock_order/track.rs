@@ -5,39 +5,35 @@
 //! Any context, any locks held, interrupts on or off, unless said otherwise.
 
 use super::{
-    declared::ContextReader,
+    api::record,
+    classes::ContextReader,
+    context::{
+        self,
+        Current,
+        EnterError,
+        Entered,
+        Holder,
+        Left, //
+    },
+    hierarchy::Hierarchy,
     records,
     report,
-    typed, //
-};
-use crate::{
-    abstractions::bindings,
-    ffi::{
-        context::{
-            self,
-            Current,
-            EnterError,
-            Entered,
-            Holder,
-            Left, //
-        },
-        hierarchy::Hierarchy,
-        record, //
-    },
-    pure::{
+    rules::{
+        conflict::Rules,
+        flags::is_one_mode,
         held::{
             HeldLocks,
             LockUse, //
         },
-        lock_flags::is_one_mode,
-        rules::Rules,
         violation::Violation, //
-    }, //
+    },
+    typed, //
 };
+use crate::abstractions::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-pub(crate) use crate::pure::doing::Doing;
+pub(crate) use super::rules::operation::Doing;
 
 /// What every operation is told: on which hierarchy, by whom, from where.
 #[derive(Clone, Copy)]

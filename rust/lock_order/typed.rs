@@ -6,14 +6,14 @@
 //! order is in the log even if the thread never comes back; an unlock is recorded before the lock
 //! is let go. All locks of one order are one class to lockdep.
 
-use super::declared::{
-    self,
-    Class, //
-};
-use crate::{
-    ffi::record,
-    pure::{
-        lock_flags::{
+use super::{
+    api::record,
+    classes::{
+        self,
+        Class, //
+    },
+    rules::{
+        flags::{
             EXCLUSIVE,
             TRYLOCK, //
         },
@@ -81,7 +81,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
     #[inline(always)]
     pub(crate) fn lock(&self) -> Guard<'_, T, B, O> {
         if record::is_tracking() {
-            record::record_lock_plain(declared::hierarchy(), self.address(), Self::USE);
+            record::record_lock_plain(classes::hierarchy(), self.address(), Self::USE);
         }
         Guard {
             inner: self.inner.lock(),
@@ -116,7 +116,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
         let inner = self.inner.try_lock()?;
         if record::is_tracking() {
             let flags = EXCLUSIVE | TRYLOCK;
-            record::record_lock(declared::hierarchy(), self.address(), O::ORDER, flags);
+            record::record_lock(classes::hierarchy(), self.address(), O::ORDER, flags);
         }
         Some(Guard { inner, lock: self })
     }
@@ -127,7 +127,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
         expect(dead_code, reason = "guards are passed instead")
     )]
     pub(crate) fn assert_held(&self) -> bool {
-        record::check_locked(declared::hierarchy(), self.address(), O::ORDER, EXCLUSIVE)
+        record::check_locked(classes::hierarchy(), self.address(), O::ORDER, EXCLUSIVE)
     }
 
     fn address(&self) -> *const c_void {
@@ -148,7 +148,7 @@ impl<T, B: Backend, O: Class> Drop for Guard<'_, T, B, O> {
         // `inner`, dropped next, unlocks.
         if record::is_tracking() {
             let lock = self.lock.address();
-            record::record_unlock_plain(declared::hierarchy(), lock, Tracked::<T, B, O>::USE);
+            record::record_unlock_plain(classes::hierarchy(), lock, Tracked::<T, B, O>::USE);
         }
     }
 }
@@ -172,8 +172,8 @@ impl<T: Unpin, B: Backend, O: Class> DerefMut for Guard<'_, T, B, O> {
 /// Runs `f`, which takes and releases a lock of order `O` that is not one of the types here.
 pub(super) fn recorded<O: Class, R>(f: impl FnOnce() -> R) -> R {
     let lock = core::ptr::null();
-    record::record_lock(declared::hierarchy(), lock, O::ORDER, EXCLUSIVE);
+    record::record_lock(classes::hierarchy(), lock, O::ORDER, EXCLUSIVE);
     let result = f();
-    record::record_unlock(declared::hierarchy(), lock, O::ORDER, EXCLUSIVE);
+    record::record_unlock(classes::hierarchy(), lock, O::ORDER, EXCLUSIVE);
     result
 }

@@ -2,21 +2,21 @@
 
 //! A reader-writer semaphore whose type carries its order; see [`super::typed`].
 
-use super::declared::{
-    self,
-    Class, //
-};
-use crate::{
-    abstractions::rwsem::{
+use super::{
+    api::record,
+    classes::{
         self,
-        RwSem, //
+        Class, //
     },
-    ffi::record,
-    pure::lock_flags::{
+    rules::flags::{
         EXCLUSIVE,
         SHARED,
         TRYLOCK, //
     }, //
+};
+use crate::abstractions::rwsem::{
+    self,
+    RwSem, //
 };
 use core::{
     marker::PhantomData,
@@ -77,7 +77,7 @@ impl<T, O: Class> RwSemaphore<T, O> {
 
     /// Checks that the calling thread holds it in this mode; if not, that is a violation.
     pub(crate) fn assert_held_in(&self, mode: u32) -> bool {
-        record::check_locked(declared::hierarchy(), self.address(), O::ORDER, mode)
+        record::check_locked(classes::hierarchy(), self.address(), O::ORDER, mode)
     }
 
     fn address(&self) -> *const c_void {
@@ -96,7 +96,7 @@ impl<'a, T, O: Class> Held<'a, T, O> {
     #[inline(always)]
     fn taken(sem: &'a RwSemaphore<T, O>, flags: u32) -> Self {
         if record::is_tracking() {
-            record::record_lock(declared::hierarchy(), sem.address(), O::ORDER, flags);
+            record::record_lock(classes::hierarchy(), sem.address(), O::ORDER, flags);
         }
         let mode = flags & !TRYLOCK;
         Self { sem, mode }
@@ -108,7 +108,7 @@ impl<T, O: Class> Drop for Held<'_, T, O> {
     fn drop(&mut self) {
         if record::is_tracking() {
             let lock = self.sem.address();
-            record::record_unlock(declared::hierarchy(), lock, O::ORDER, self.mode);
+            record::record_unlock(classes::hierarchy(), lock, O::ORDER, self.mode);
         }
     }
 }
@@ -139,7 +139,7 @@ impl<'a, T, O: Class> WriteGuard<'a, T, O> {
     pub(crate) fn downgrade(self) -> ReadGuard<'a, T, O> {
         let Self(mut held, inner) = self;
         if record::is_tracking() {
-            record::record_downgrade(declared::hierarchy(), held.sem.address(), O::ORDER);
+            record::record_downgrade(classes::hierarchy(), held.sem.address(), O::ORDER);
         }
         held.mode = SHARED;
         ReadGuard(held, inner.downgrade())

@@ -10,25 +10,13 @@
 
 pub mod accounting;
 pub mod bo_rules;
-pub mod context_table;
 pub mod dma_runs;
-pub mod doing;
 pub mod file_limit;
-pub mod held;
-mod held_checks;
 pub mod histogram;
-pub mod lock_flags;
 pub mod mappings;
-pub mod order;
-pub mod own_orders;
 pub mod page_kind;
 pub mod page_runs;
 pub mod pool_rules;
 pub mod rotation;
-pub mod rules;
-pub mod sanity;
-pub mod sanity_cases;
 pub mod sizes;
 pub mod tt_state;
-pub mod violation;
-pub mod violation_record;

@@ -17,7 +17,7 @@ use crate::{
         task, //
     },
     lock_order::{
-        declared::BoReservation,
+        classes::BoReservation,
         typed::Mutex, //
     },
     pure::bo_rules::{

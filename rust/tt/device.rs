@@ -26,7 +26,7 @@ use crate::{
         }, //
     },
     lock_order::{
-        declared::DeviceLru,
+        classes::DeviceLru,
         typed::SpinLock, //
     }, //
 };

@@ -21,7 +21,7 @@ use crate::{
         MemberList, //
     },
     lock_order::{
-        declared::{
+        classes::{
             FileLru,
             OpenFiles, //
         },

@@ -29,7 +29,7 @@ use crate::{
         task, //
     },
     lock_order::{
-        declared::DeviceList,
+        classes::DeviceList,
         typed::Mutex, //
     },
     pure::{

@@ -24,7 +24,7 @@ use crate::{
         pages, //
     },
     lock_order::{
-        declared::PoolNode,
+        classes::PoolNode,
         typed::SpinLock, //
     },
     pure::{

@@ -32,7 +32,7 @@ use crate::{
         }, //
     },
     lock_order::{
-        declared::BoReservation,
+        classes::BoReservation,
         typed::MutexGuard, //
     },
     pure::{

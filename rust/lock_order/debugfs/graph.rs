@@ -8,7 +8,7 @@
 use super::for_each_named;
 use crate::{
     abstractions::debugfs::Show,
-    ffi::hierarchy::{
+    lock_order::hierarchy::{
         Hierarchy,
         Names,
         Shown, //

@@ -4,29 +4,29 @@
 
 use crate::{
     abstractions::debugfs::Show,
-    ffi::{
+    lock_order::{
         context::Holder,
         hierarchy::{
             Hierarchy,
             Names,
             Shown, //
         },
-        report::{
+        print::{
             Hashed,
             Site, //
-        }, //
-    },
-    lock_order::track,
-    pure::{
-        held::{
-            Entry,
-            HeldLocks, //
         },
-        lock_flags::{
-            mode_name,
-            EXCLUSIVE,
-            SHARED, //
-        }, //
+        rules::{
+            flags::{
+                mode_name,
+                EXCLUSIVE,
+                SHARED, //
+            },
+            held::{
+                Entry,
+                HeldLocks, //
+            }, //
+        },
+        track, //
     }, //
 };
 use kernel::{

@@ -6,32 +6,34 @@
 use super::for_each_named;
 use crate::{
     abstractions::debugfs::Show,
-    ffi::{
+    lock_order::{
         hierarchy::{
             self,
             Hierarchy,
             Names,
             Shown, //
         },
-        report::{
+        print::{
             Hashed,
             Site, //
-        }, //
-    },
-    lock_order::records::{
-        self,
-        Pair, //
-    },
-    pure::{
-        doing::Doing,
-        lock_flags::{
-            mode_name,
-            EXCLUSIVE,
-            MODE_MASK,
-            SHARED, //
         },
-        violation::kind_name,
-        violation_record::Record, //
+        records::{
+            self,
+            Pair, //
+        },
+        rules::{
+            flags::{
+                mode_name,
+                EXCLUSIVE,
+                MODE_MASK,
+                SHARED, //
+            },
+            operation::Doing,
+            violation::{
+                kind_name,
+                record::Record, //
+            }, //
+        }, //
     }, //
 };
 use kernel::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The context table in loom: `rust/pure/context_table.rs` as the kernel compiles it, over atomics
+//! The context table in loom: `rust/lock_order/rules/context_table.rs` as the kernel compiles it, over atomics
 //! of which loom tries every interleaving and every value that a load may see.
 //!
 //! The orderings are no stronger than the kernel's. Each kind of word can be made faulty, to show

@@ -3,7 +3,12 @@
 //! A table, the memory of its contexts, and what threads do with them.
 
 use crate::{Fault, Loom, LoomCounter, LoomWord, Memory};
-use reeve_pure::context_table::{Entered, Left, Slot, Table};
+use reeve_pure::lock_order::rules::context_table::{
+                Entered,
+                Left,
+                Slot,
+                Table,
+            };
 use std::array;
 
 /// What is wrong with each kind of word.
@@ -90,7 +95,7 @@ impl<const N: usize, const BARRIER: bool> Scene<N, BARRIER> {
 
     /// Looks as `task` for its context, which has to be this one.
     pub fn expect_own(&self, task: usize, context: usize) {
-        use reeve_pure::context_table::Word;
+        use reeve_pure::lock_order::rules::context_table::Word;
         let slot = self.table.find(task).expect("the task's slot is not found");
         assert_eq!(slot.context.load(), context, "another task's context");
         assert_eq!(self.memory.task_of(context), task);

@@ -3,7 +3,12 @@
 //! Loom's atomics with the orderings of the kernel's, and faulty ones.
 
 use loom::sync::atomic::{fence, AtomicU32, AtomicUsize, Ordering};
-use reeve_pure::context_table::{Counter, Owner, Word, World};
+use reeve_pure::lock_order::rules::context_table::{
+                Counter,
+                Owner,
+                Word,
+                World,
+            };
 
 /// What is wrong with a word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,13 @@ use loom::{
     thread,
 };
 use reeve_loom_model::{caught, check, check_bounded, Fault, Faults, Loom, Scene};
-use reeve_pure::context_table::{EnterError, Entered, Left, Slot, Word};
+use reeve_pure::lock_order::rules::context_table::{
+                EnterError,
+                Entered,
+                Left,
+                Slot,
+                Word,
+            };
 use std::sync::Arc;
 
 /// Two tasks with one home, in a table with room for both.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's `rust/pure`, file for file, as a host library.
+//! The module's rules, file for file, as a host library.
 //!
 //! Nothing is written twice: the kernel compiles the same files. Tests are in `tests/`.
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod lock_order;
 #[path = "../../../../rust/pure/mod.rs"]
 pub mod pure;
 pub use pure::*;

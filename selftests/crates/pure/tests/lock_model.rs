@@ -10,10 +10,10 @@ mod lock_common;
 
 use lock_common::Thread;
 use proptest::prelude::*;
-use reeve_pure::{
+use reeve_pure::lock_order::rules::{
+    conflict::{order_bit, Rule, Rules},
+    flags::*,
     held::{order_mark, pack_plain, HeldLocks, MAX_HELD},
-    lock_flags::*,
-    rules::{order_bit, Rule, Rules},
     sanity::Tracker,
 };
 use std::collections::BTreeMap;

@@ -3,13 +3,16 @@
 //! What a report says: which held locks conflict, and that packing keeps everything.
 
 use proptest::prelude::*;
-use reeve_pure::{
-    doing::Doing,
+use reeve_pure::lock_order::rules::{
+    conflict::{order_bit, Rules},
+    flags::*,
     held::{HeldLocks, LockUse},
-    lock_flags::*,
-    rules::{order_bit, Rules},
-    violation::{kind_name, kind_text, Violation, KINDS},
-    violation_record::{Record, Shown, Who, COMM, MAX_SHOWN},
+    operation::Doing,
+    violation::{
+        kind_name, kind_text,
+        record::{Record, Shown, Who, COMM, MAX_SHOWN},
+        Violation, KINDS,
+    },
 };
 use std::collections::BTreeSet;
 

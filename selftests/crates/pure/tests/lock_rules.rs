@@ -5,10 +5,10 @@
 mod lock_common;
 
 use lock_common::{Thread, SANITY};
-use reeve_pure::{
+use reeve_pure::lock_order::rules::{
+    conflict::{order_bit, Rule, Rules, MAX_ORDERS},
+    flags::*,
     held::{HeldLocks, MAX_HELD},
-    lock_flags::*,
-    rules::{order_bit, Rule, Rules, MAX_ORDERS},
     sanity::{orders, Tracker},
     violation::Violation,
 };

@@ -5,10 +5,9 @@
 mod lock_common;
 
 use lock_common::{Thread, SANITY};
-use reeve_pure::{
-    lock_flags::{EXCLUSIVE, MODE_MASK, OUT_OF_ORDER, SHARED, TRYLOCK},
-    sanity::{run_all, Tracker},
-    sanity_cases::CASES,
+use reeve_pure::lock_order::rules::{
+    flags::{EXCLUSIVE, MODE_MASK, OUT_OF_ORDER, SHARED, TRYLOCK},
+    sanity::{cases::CASES, run_all, Tracker},
 };
 
 fn failed_cases(tracker: &mut dyn Tracker) -> Vec<&'static str> {

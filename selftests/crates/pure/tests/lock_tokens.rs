@@ -2,7 +2,7 @@
 
 //! Tokens: the right order compiles and costs nothing, the wrong one does not compile.
 
-use reeve_pure::order::{Before, Nothing, Order, Token};
+use reeve_pure::lock_order::rules::order::{Before, Nothing, Order, Token};
 use std::{fs, path::Path, process::Command};
 
 reeve_pure::lock_orders!(pub(crate) hierarchy "sample" {

@@ -2,9 +2,9 @@
 
 //! Helpers of the lock-order tests.
 
-use reeve_pure::{
+use reeve_pure::lock_order::rules::{
+    conflict::{Rules, MAX_ORDERS},
     held::{is_plain, order_mark, pack_plain, HeldLocks, LockUse},
-    rules::{Rules, MAX_ORDERS},
     sanity::{Tracker, ORDER_NAMES, RULES},
     violation::Violation,
 };
@@ -126,7 +126,7 @@ impl Tracker for Thread {
     fn check_locked(&mut self, instance: usize, order: u32, flags: u32) -> bool {
         let u = Self::lock_use(instance, order, flags);
         if self.fast
-            && reeve_pure::lock_flags::is_mode_or_any(flags)
+            && reeve_pure::lock_order::rules::flags::is_mode_or_any(flags)
             && self
                 .held
                 .check_locked_fast(self.rules.token, instance, order, flags)

@@ -2,7 +2,7 @@
 //~ error: wrong lock order: `Outer` cannot be taken while `Inner` is held
 //~ error: this lock comes before, or is of the same order as, one that is held
 
-#[path = "../../../../../rust/pure/order.rs"]
+#[path = "../../../../../rust/lock_order/rules/order.rs"]
 mod order;
 use order::{Before, Nothing, Order, Token};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //~ compiles
 
-#[path = "../../../../../rust/pure/order.rs"]
+#[path = "../../../../../rust/lock_order/rules/order.rs"]
 mod order;
 use order::{Before, Nothing, Order, Token};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //~ error: wrong lock order: `Outer` cannot be taken while `Outer` is held
 
-#[path = "../../../../../rust/pure/order.rs"]
+#[path = "../../../../../rust/lock_order/rules/order.rs"]
 mod order;
 use order::{Before, Nothing, Order, Token};
 

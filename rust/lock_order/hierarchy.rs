@@ -6,17 +6,17 @@
 //! record path needs no indirection, and even a stale or wrong pointer from a caller never leads
 //! out of memory that is ours: at worst it names a free slot, which knows no orders.
 
-use crate::pure::{
-    held::{
-        is_plain,
-        order_mark, //
-    },
-    rules::{
+use super::rules::{
+    conflict::{
         order_bit,
         Rule,
         Rules,
         MAX_ORDERS,
         MAX_RULES, //
+    },
+    held::{
+        is_plain,
+        order_mark, //
     },
     violation::KINDS, //
 };
@@ -184,7 +184,7 @@ impl Hierarchy {
     }
 
     /// The orders that may follow `previous` on the fast path, in the hierarchy at `address`: see
-    /// [`HeldLocks::lock_fast`](crate::pure::held::HeldLocks::lock_fast). None of a hierarchy that
+    /// [`HeldLocks::lock_fast`](crate::lock_order::rules::held::HeldLocks::lock_fast). None of a hierarchy that
     /// is not registered any more.
     ///
     /// An `Atomic`'s own loads are calls of a C helper, too many on this path.

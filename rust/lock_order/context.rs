@@ -4,18 +4,17 @@
 //!
 //! Contexts lie on their threads' stacks. A table of slots, hashed by task address, leads from a
 //! task to its context; a per-CPU hint in lock_order/api.c spares most look-ups. The algorithm is in
-//! [`crate::pure::context_table`]; here are the kernel's atomics for it, and every access to a
+//! [`crate::lock_order::rules::context_table`]; here are the kernel's atomics for it, and every access to a
 //! context.
 
 mod look;
 mod words;
 
-use crate::abstractions::bindings;
-pub(crate) use crate::pure::context_table::{
+pub(crate) use super::rules::context_table::{
     EnterError,
     Left, //
 };
-use crate::pure::{
+use super::rules::{
     context_table::{
         self,
         Slot,
@@ -23,6 +22,7 @@ use crate::pure::{
     },
     held::HeldLocks, //
 };
+use crate::abstractions::bindings;
 use core::ptr::{
     addr_of,
     NonNull, //

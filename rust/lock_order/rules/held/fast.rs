@@ -6,13 +6,13 @@ use super::{
     HeldLocks,
     MAX_HELD, //
 };
-use crate::pure::{
-    lock_flags::MODE_MASK,
-    rules::{
+use crate::lock_order::rules::{
+    conflict::{
         Rule,
         Rules,
         MAX_ORDERS, //
-    }, //
+    },
+    flags::MODE_MASK, //
 };
 
 impl HeldLocks {

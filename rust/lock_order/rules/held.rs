@@ -7,13 +7,14 @@
 //! find every fault, report it and then apply the operation's effect also when it was incorrect.
 
 use super::{
-    lock_flags::{
+    conflict::Rules,
+    flags::{
         EXCLUSIVE,
         MODE_MASK, //
-    },
-    rules::Rules, //
+    }, //
 };
 
+mod checks;
 mod complete;
 mod fast;
 

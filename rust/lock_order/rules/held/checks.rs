@@ -3,18 +3,18 @@
 //! The questions one can ask of held locks; none of them changes what is held.
 
 use super::{
-    held::{
-        Entry,
-        HeldLocks,
-        LockUse, //
-    },
-    lock_flags::{
+    Entry,
+    HeldLocks,
+    LockUse, //
+};
+use crate::lock_order::rules::{
+    conflict::Rules,
+    flags::{
         self,
         MODE_MASK,
         TRYLOCK, //
     },
-    rules::Rules,
-    violation::Violation,
+    violation::Violation, //
 };
 
 impl HeldLocks {
@@ -30,7 +30,7 @@ impl HeldLocks {
         }
         let fault = if !rules.has(u.order) {
             Violation::InvalidOrder
-        } else if !lock_flags::is_mode_or_any(u.flags) {
+        } else if !flags::is_mode_or_any(u.flags) {
             Violation::InvalidFlags
         } else {
             match self.find(rules, u.order, u.instance) {
@@ -64,7 +64,7 @@ impl HeldLocks {
         }
         let fault = if !rules.has(order) {
             Violation::InvalidOrder
-        } else if flags & !lock_flags::ALL != 0 {
+        } else if flags & !flags::ALL != 0 {
             Violation::InvalidFlags
         } else if flags & TRYLOCK != 0 {
             return true;
@@ -205,8 +205,8 @@ fn forbids_unlock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
 
 fn mode_bit(exclusive: bool) -> u32 {
     if exclusive {
-        lock_flags::EXCLUSIVE
+        flags::EXCLUSIVE
     } else {
-        lock_flags::SHARED
+        flags::SHARED
     }
 }

@@ -5,19 +5,17 @@
 //! each, and how to take one of each order once.
 
 use super::{
-    priming::{
+    hierarchy::Hierarchy,
+    lockdep::{
         self,
         Primer, //
     },
-    Registered, //
-};
-use crate::{
-    ffi::hierarchy::Hierarchy,
-    pure::order::{
+    rules::order::{
         Before,
         Nothing,
         Order, //
-    }, //
+    },
+    Registered, //
 };
 use kernel::{
     prelude::*,
@@ -54,7 +52,7 @@ macro_rules! module_hierarchy {
         )*
 
         /// One for each order, outermost first.
-        pub(super) const PRIMERS: &[Primer] = &[$(priming::$kind::<$order>),*];
+        pub(super) const PRIMERS: &[Primer] = &[$(lockdep::$kind::<$order>),*];
     };
 }
 

@@ -5,11 +5,13 @@
 use super::Handle;
 use crate::{
     abstractions::bindings,
-    ffi::hierarchy::{
-        Hierarchy,
-        Names, //
-    },
-    pure::rules::Rule, //
+    lock_order::{
+        hierarchy::{
+            Hierarchy,
+            Names, //
+        },
+        rules::conflict::Rule, //
+    }, //
 };
 use kernel::{
     ffi::{

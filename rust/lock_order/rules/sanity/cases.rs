@@ -6,20 +6,18 @@
 //! serves as its address.
 
 use super::{
-    lock_flags::{
-        ANY,
-        EXCLUSIVE,
-        MODE_MASK,
-        OUT_OF_ORDER,
-        SHARED,
-        TRYLOCK, //
-    },
-    sanity::{
-        orders,
-        Case,
-        Failure,
-        Tracker, //
-    },
+    orders,
+    Case,
+    Failure,
+    Tracker, //
+};
+use crate::lock_order::rules::flags::{
+    ANY,
+    EXCLUSIVE,
+    MODE_MASK,
+    OUT_OF_ORDER,
+    SHARED,
+    TRYLOCK, //
 };
 
 const FIRST: u32 = 1;

@@ -2,7 +2,7 @@
 
 //! The rules of one hierarchy, as plain values.
 
-use super::lock_flags;
+use super::flags;
 
 /// The largest order a hierarchy may have; orders run from 1 to its count.
 pub const MAX_ORDERS: u32 = 64;
@@ -42,8 +42,8 @@ impl Rule {
             && self.while_held as u32 <= count
             && self.unless_held as u32 <= count
             && self.order != self.while_held
-            && self.mode as u32 & lock_flags::MODE_MASK != 0
-            && self.mode as u32 & !lock_flags::MODE_MASK == 0
+            && self.mode as u32 & flags::MODE_MASK != 0
+            && self.mode as u32 & !flags::MODE_MASK == 0
     }
 
     /// One word, so that a rule can be published in an atomic.

@@ -11,10 +11,18 @@ use super::{
         self,
         Current, //
     },
-    hierarchy::Hierarchy, //
+    hierarchy::Hierarchy,
+    rules::{
+        flags,
+        held::{
+            pack_plain,
+            HeldLocks,
+            LockUse, //
+        }, //
+    }, //
 };
-use crate::abstractions::bindings;
 use crate::{
+    abstractions::bindings,
     lock_order::{
         trace,
         track::{
@@ -22,14 +30,6 @@ use crate::{
             Call,
             Doing, //
         }, //
-    },
-    pure::{
-        held::{
-            pack_plain,
-            HeldLocks,
-            LockUse, //
-        },
-        lock_flags, //
     }, //
 };
 use core::ptr::NonNull;
@@ -47,21 +47,22 @@ use register::{
     status, //
 };
 
+pub(crate) mod record;
 mod register;
 
 type Handle = *mut bindings::reeve_hierarchy;
 type ContextPtr = *mut bindings::reeve_thread_context;
 
 const _: () = {
-    assert!(lock_flags::EXCLUSIVE == bindings::REEVE_LOCK_EXCLUSIVE);
-    assert!(lock_flags::SHARED == bindings::REEVE_LOCK_SHARED);
-    assert!(lock_flags::ANY == bindings::REEVE_LOCK_ANY);
-    assert!(lock_flags::TRYLOCK == bindings::REEVE_LOCK_TRYLOCK);
-    assert!(lock_flags::OUT_OF_ORDER == bindings::REEVE_LOCK_OUT_OF_ORDER);
-    assert!(crate::pure::rules::MAX_ORDERS == bindings::REEVE_MAX_ORDERS);
-    assert!(crate::pure::rules::MAX_RULES == bindings::REEVE_MAX_RULES as usize);
+    assert!(flags::EXCLUSIVE == bindings::REEVE_LOCK_EXCLUSIVE);
+    assert!(flags::SHARED == bindings::REEVE_LOCK_SHARED);
+    assert!(flags::ANY == bindings::REEVE_LOCK_ANY);
+    assert!(flags::TRYLOCK == bindings::REEVE_LOCK_TRYLOCK);
+    assert!(flags::OUT_OF_ORDER == bindings::REEVE_LOCK_OUT_OF_ORDER);
+    assert!(crate::lock_order::rules::conflict::MAX_ORDERS == bindings::REEVE_MAX_ORDERS);
+    assert!(crate::lock_order::rules::conflict::MAX_RULES == bindings::REEVE_MAX_RULES as usize);
     assert!(super::hierarchy::MAX_HIERARCHIES == bindings::REEVE_MAX_HIERARCHIES as usize);
-    assert!(crate::pure::held::MAX_HELD == bindings::REEVE_MAX_HELD as usize);
+    assert!(crate::lock_order::rules::held::MAX_HELD == bindings::REEVE_MAX_HELD as usize);
 };
 
 /// Defines entry points whose types must agree with their C prototypes in lock_order.h.

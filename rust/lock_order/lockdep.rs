@@ -10,10 +10,11 @@
 //! reports whoever touches user memory while a lock of the module is held.
 
 use super::{
-    declared::{
+    classes::{
         Class,
         PRIMERS, //
     },
+    context,
     typed::{
         recorded,
         Mutex,
@@ -21,10 +22,7 @@ use super::{
     },
     with_context, //
 };
-use crate::{
-    abstractions::uaccess,
-    ffi::context, //
-};
+use crate::abstractions::uaccess;
 use kernel::prelude::*;
 
 /// Makes a lock of some order, to be taken once. May sleep.

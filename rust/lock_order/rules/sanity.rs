@@ -2,17 +2,19 @@
 
 //! The lock sanity suite: what it drives, and how one run goes.
 //!
-//! The cases are in [`super::sanity_cases`]. They speak to a [`Tracker`], so that the same table
+//! The cases are in [`cases`]. They speak to a [`Tracker`], so that the same table
 //! runs on a bare [`HeldLocks`](super::held::HeldLocks) in host tests and on a thread's real context
 //! in the kernel. After the suite of NVIDIA UVM's `uvm_lock_test.c`.
 
+pub mod cases;
+
 use super::{
-    lock_flags::{
+    conflict::Rule,
+    flags::{
         EXCLUSIVE,
         SHARED, //
     },
-    rules::Rule,
-    sanity_cases::CASES,
+    sanity::cases::CASES, //
 };
 
 /// The operations under test, on one hierarchy and the calling thread.

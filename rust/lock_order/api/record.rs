@@ -5,9 +5,13 @@
 //! Going through the exported functions costs a jump and buys that our own locks are tracked by
 //! just what other drivers get.
 
-use super::hierarchy::Hierarchy;
-use crate::abstractions::bindings;
-use crate::pure::held::pack_plain;
+use crate::{
+    abstractions::bindings,
+    lock_order::{
+        hierarchy::Hierarchy,
+        rules::held::pack_plain, //
+    }, //
+};
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 

@@ -9,15 +9,15 @@ use super::{
     MASK,
     TAKEN_OUT_OF_ORDER, //
 };
-use crate::pure::{
-    lock_flags::{
+use crate::lock_order::rules::{
+    conflict::Rules,
+    flags::{
         self,
         EXCLUSIVE,
         MODE_MASK,
         SHARED,
         TRYLOCK, //
     },
-    rules::Rules,
     violation::Violation, //
 };
 
@@ -41,7 +41,7 @@ impl HeldLocks {
             report(self, Violation::InvalidOrder);
             return false;
         }
-        if !lock_flags::is_one_mode(u.flags) {
+        if !flags::is_one_mode(u.flags) {
             report(self, Violation::InvalidFlags);
             return false;
         }
@@ -93,7 +93,7 @@ impl HeldLocks {
             report(self, Violation::InvalidOrder);
             return false;
         }
-        if !lock_flags::is_one_mode(u.flags) {
+        if !flags::is_one_mode(u.flags) {
             report(self, Violation::InvalidFlags);
             return false;
         }
@@ -101,7 +101,7 @@ impl HeldLocks {
         let found = self.find(rules, u.order, u.instance);
         let mut correct = true;
 
-        let exempt = u.flags & lock_flags::OUT_OF_ORDER != 0
+        let exempt = u.flags & flags::OUT_OF_ORDER != 0
             || found.is_some_and(|i| self.how(i) & TAKEN_OUT_OF_ORDER != 0);
         if !exempt {
             if let Some(i) = self.deeper(rules, u) {

@@ -3,7 +3,7 @@
 //! The words of the context table as the kernel has them.
 
 use super::Context;
-use crate::pure::context_table::{
+use crate::lock_order::rules::context_table::{
     Counter,
     Owner,
     Word,

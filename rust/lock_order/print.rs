@@ -2,17 +2,21 @@
 
 //! Reports as C sees them: printk's symbol names and rate limits, and tracepoints.
 
-use super::hierarchy::Names;
-use crate::abstractions::bindings;
-use crate::pure::{
-    doing::Doing,
-    held::LockUse,
-    violation,
-    violation_record::{
-        Record,
-        Who, //
+use super::{
+    hierarchy::Names,
+    rules::{
+        held::LockUse,
+        operation::Doing,
+        violation::{
+            self,
+            record::{
+                Record,
+                Who, //
+            }, //
+        }, //
     }, //
 };
+use crate::abstractions::bindings;
 use kernel::fmt;
 
 /// Who is running now, and when. Any context.

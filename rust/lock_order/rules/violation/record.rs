@@ -2,14 +2,14 @@
 
 //! What a report says, as plain values, and packed into words that can be stored without a lock.
 
-use super::{
+use super::Violation;
+use crate::lock_order::rules::{
+    conflict::Rules,
     held::{
         Entry,
         HeldLocks,
         LockUse, //
-    },
-    rules::Rules,
-    violation::Violation, //
+    }, //
 };
 
 /// How many held locks a record keeps; those that conflict come first.

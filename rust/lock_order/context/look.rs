@@ -10,13 +10,15 @@ use super::{
 };
 use crate::{
     abstractions::bindings,
-    ffi::report,
-    pure::{
-        held::{
-            Entry,
-            HeldLocks, //
-        },
-        violation_record::Who, //
+    lock_order::{
+        print,
+        rules::{
+            held::{
+                Entry,
+                HeldLocks, //
+            },
+            violation::record::Who, //
+        }, //
     }, //
 };
 use core::ptr::{
@@ -89,7 +91,7 @@ pub(crate) fn look_at(place: usize, f: impl FnOnce(Holder, &HeldLocks)) {
         TABLE.look_at(place, |task, context| {
             if let (Some(context), false) = (NonNull::new(context), is_current(task)) {
                 copy.take(context);
-                holder = report::task(task);
+                holder = print::task(task);
             }
         });
         if let Some(who) = holder.filter(|_| !copy.0.held.is_empty()) {

@@ -2,6 +2,8 @@
 
 //! What can be wrong with a use of a lock.
 
+pub mod record;
+
 /// One incorrect use, found by an operation on a thread's held locks.
 ///
 /// Variants with an index name the conflicting entry in the thread's

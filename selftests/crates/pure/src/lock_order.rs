@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lock-order tracking.
+
+#[path = "../../../../rust/lock_order/rules/mod.rs"]
+pub mod rules;
