@@ -6,6 +6,8 @@
 //! them where a tick is an instruction. What other drivers can call is measured from outside, by
 //! `selftests/ext-bench`.
 
+mod bo;
+
 use crate::{
     abstractions::{
         debugfs::{
@@ -15,14 +17,11 @@ use crate::{
         },
         ticks::ticks, //
     },
+    bo::Manager,
     lock_order::{
         classes::FileHandles,
         typed,
         with_context, //
-    },
-    tt::{
-        self,
-        Manager, //
     }, //
 };
 use core::hint::black_box;
@@ -57,8 +56,8 @@ impl Files {
         let dir = parent.subdir(c"bench");
         Ok(Self {
             _lock_order: dir.file(c"lock_order", 0o400, LockOrder::new()?)?,
-            _tt: dir.file(c"tt", 0o400, tt::bench::OneTt::new(manager)?)?,
-            _tt_growth: dir.file(c"tt_growth", 0o400, tt::bench::Growth::new(manager)?)?,
+            _tt: dir.file(c"tt", 0o400, bo::OneTt::new(manager)?)?,
+            _tt_growth: dir.file(c"tt_growth", 0o400, bo::Growth::new(manager)?)?,
             _dir: dir,
         })
     }

@@ -5,11 +5,4 @@
 //! The shims are one macro or inline of the kernel each; `shim.h` lists them. The bindings are made
 //! by Kbuild from `bindings_helper.h`.
 
-pub(crate) mod block;
-pub(crate) mod block_stack;
-pub(crate) mod caching;
-pub(crate) mod confidential;
-pub(crate) mod pages;
-pub(crate) mod shmem_pages;
-pub(crate) mod tt_trace;
 pub(crate) mod uapi;

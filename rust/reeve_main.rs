@@ -16,20 +16,11 @@
 mod abstractions;
 #[cfg(reeve_bench)]
 mod bench;
+mod bo;
 mod debugfs;
 mod dev;
 mod ffi;
 mod lock_order;
-#[allow(
-    unreachable_pub,
-    reason = "host tests see these files as a crate's public API"
-)]
-#[allow(
-    dead_code,
-    reason = "what only one of the two worlds uses stays with the rest"
-)]
-mod pure;
-mod tt;
 
 use crate::{
     abstractions::{
@@ -39,18 +30,18 @@ use crate::{
         pm::SleepWatch,
         shmem, //
     },
-    dev::{
-        OpenFile,
-        Shared, //
-    },
-    ffi::pages,
-    tt::{
+    bo::{
         limits::{
             Limits,
             PoolCap, //
         },
-        shrinkers::Shrinkers,
+        pages,
+        shrinker::Shrinkers,
         Manager, //
+    },
+    dev::{
+        OpenFile,
+        Shared, //
     }, //
 };
 use kernel::prelude::*;
@@ -70,7 +61,7 @@ struct Reeve {
     _limits: params::Watch<Manager>,
     _sleep: SleepWatch<Manager>,
     _dmem: dmem::Region<Manager>,
-    _tt_files: tt::debugfs::Files,
+    _tt_files: bo::debugfs::Files,
     _lock_order_files: lock_order::debugfs::Files,
     #[cfg(reeve_bench)]
     _bench_files: bench::Files,
@@ -94,7 +85,7 @@ impl kernel::Module for Reeve {
             params::devices(),
         )?;
         let debugfs = debugfs::Root::new();
-        let tt_files = tt::debugfs::Files::new(debugfs.dir(), &manager)?;
+        let tt_files = bo::debugfs::Files::new(debugfs.dir(), &manager)?;
         let lock_order_files = lock_order::debugfs::Files::new(debugfs.dir())?;
         let shrinkers = Shrinkers::new(&manager)?;
         let limits = params::Watch::new(manager.clone())?;

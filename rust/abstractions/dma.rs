@@ -9,8 +9,8 @@ use super::{
     task, //
 };
 #[cfg(reeve_kunit)]
-use crate::ffi::pages::PageMut;
-use crate::pure::dma_runs::{
+use crate::bo::pages::PageMut;
+use crate::bo::rules::dma_runs::{
     self,
     Place,
     Run, //

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
 
 use super::bindings as shim;
-use crate::pure::page_kind::Caching;
+use crate::bo::rules::page_kind::Caching;
 use core::ptr::NonNull;
 use kernel::bindings;
 

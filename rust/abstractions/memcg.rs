@@ -5,7 +5,7 @@
 //! C header: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
 use super::bindings as shim;
-use crate::ffi::pages::PageDirectory;
+use crate::bo::pages::PageDirectory;
 use kernel::types::NotThreadSafe;
 
 /// Names a memory cgroup; never used again for another one.

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h)
 
 use super::bindings as shim;
-use crate::ffi::pages::{
+use crate::bo::pages::{
     Run,
     RunMut, //
 };

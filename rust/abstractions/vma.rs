@@ -13,7 +13,7 @@ use super::{
     bindings as shim,
     kmap::Protection, //
 };
-use crate::pure::{
+use crate::bo::rules::{
     mappings,
     page_runs::Place, //
 };

@@ -18,6 +18,25 @@ use crate::{
             user_ptr, //
         }, //
     },
+    bo::{
+        object::BoRef,
+        reservation::Reservation,
+        rules::{
+            object::{
+                BoType,
+                Creation,
+                Request, //
+            },
+            page_kind::{
+                Caching,
+                PageKind, //
+            }, //
+        },
+        tt::{
+            BackUp,
+            Tt, //
+        }, //
+    },
     ffi::uapi::{
         consts::*,
         Bo,
@@ -25,25 +44,6 @@ use crate::{
         BoDmaAddress,
         BoInfo,
         BoRw, //
-    },
-    pure::{
-        bo_rules::{
-            BoType,
-            Creation,
-            Request, //
-        },
-        page_kind::{
-            Caching,
-            PageKind, //
-        }, //
-    },
-    tt::{
-        bo::BoRef,
-        reservation::Reservation,
-        table::{
-            BackUp,
-            Tt, //
-        }, //
     }, //
 };
 use kernel::prelude::*;

@@ -6,9 +6,9 @@
 //! sizes are in KiB. What has no key there is named `reeve-...`.
 
 use super::handles::Handles;
-use crate::{
-    pure::bo_rules::flags,
-    tt::holder::Holder, //
+use crate::bo::{
+    client::Holder,
+    rules::object::flags, //
 };
 use kernel::{
     page::PAGE_SIZE,

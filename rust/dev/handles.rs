@@ -3,14 +3,14 @@
 //! The handles of an open file, and where their objects can be mapped.
 
 use crate::{
+    bo::{
+        object::BoRef,
+        rules::mappings::Offsets,
+        vm::Mapping, //
+    },
     lock_order::{
         classes::FileHandles,
         typed::Mutex, //
-    },
-    pure::mappings::Offsets,
-    tt::{
-        bo::BoRef,
-        mapping::Mapping, //
     }, //
 };
 use kernel::{

@@ -4,8 +4,8 @@
 
 use super::open_file::OpenFile;
 use crate::{
-    ffi::uapi::BoMmap,
-    tt::mapping::Mapping, //
+    bo::vm::Mapping,
+    ffi::uapi::BoMmap, //
 };
 use kernel::{
     page::PAGE_SHIFT,

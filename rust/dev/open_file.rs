@@ -12,6 +12,11 @@ use crate::{
         miscdevice::Node,
         vma::MapSpace, //
     },
+    bo::{
+        client::HolderRef,
+        vm::Mapping,
+        Manager, //
+    },
     ffi::uapi::{
         consts::*,
         Bo,
@@ -28,11 +33,6 @@ use crate::{
     lock_order::{
         hierarchy::Hierarchy,
         with_context, //
-    },
-    tt::{
-        holder::HolderRef,
-        mapping::Mapping,
-        Manager, //
     }, //
 };
 use kernel::{

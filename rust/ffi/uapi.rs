@@ -74,7 +74,7 @@ pub(crate) mod consts {
 
 /// The bits of `reeve_bo_info::flags` are those that the pure rules derive.
 const _: () = {
-    use crate::pure::bo_rules::flags;
+    use crate::bo::rules::object::flags;
 
     assert!(bindings::REEVE_BO_POPULATED == flags::POPULATED);
     assert!(bindings::REEVE_BO_SWAPPED == flags::SWAPPED);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What page accounting costs in C TTM, the peer of rust/tt/bench.rs, which
+ * What page accounting costs in C TTM, the peer of rust/bench/bo.rs, which
  * measures the same things in the same way. Reading the files of the directory
  * ttm_bench in debugfs measures, and gives a line "bench NAME TICKS OPERATIONS"
  * each; an operation is a page where the name is not of something else.
@@ -179,7 +179,7 @@ static noinline u64 empty_loop(unsigned long turns)
 
 /*
  * A block of as many pages beside which there is a free one like it, where that
- * matters; see rust/tt/bench.rs.
+ * matters; see rust/bench/bo.rs.
  */
 static int beside(unsigned long pages, struct page **held)
 {

@@ -8,7 +8,7 @@
 //! look at, and a task that leaves waits for them.
 //!
 //! Only the algorithm is here. Atomics, memory barriers and what a context is come from the
-//! [`World`]: the kernel's is in `rust/ffi/context.rs`, and the loom models have one that tries
+//! [`World`]: the kernel's is in `rust/lock_order/context.rs`, and the loom models have one that tries
 //! every interleaving and every order in which memory may become visible.
 
 /// An atomic word. Orderings mean what they do in the kernel.

@@ -6,7 +6,5 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod bo;
 pub mod lock_order;
-#[path = "../../../../rust/pure/mod.rs"]
-pub mod pure;
-pub use pure::*;

@@ -9,9 +9,9 @@ use std::fmt::{Debug, Write};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use reeve_pure::tt_state::{Event, State, TRANSITIONS};
+use reeve_pure::bo::rules::state::{Event, State, TRANSITIONS};
 
-const BEGIN: &str = "<!-- made from rust/pure/tt_state.rs by `make docs` -->\n";
+const BEGIN: &str = "<!-- made from rust/bo/rules/state.rs by `make docs` -->\n";
 const END: &str = "<!-- end of what was made -->\n";
 
 /// The words of a variant's name: `PartlyBackedUp` is "partly backed up".

@@ -3,8 +3,8 @@
 //! The counters against a reference model, the limits, and the self-check under interleavings.
 
 use proptest::prelude::*;
-use reeve_pure::accounting::*;
-use reeve_pure::rotation::{Rotation, MAX_DEVICES};
+use reeve_pure::bo::rules::limits::*;
+use reeve_pure::bo::rules::sequence::{Rotation, MAX_DEVICES};
 use std::collections::VecDeque;
 
 #[test]

@@ -2,12 +2,12 @@
 
 //! The compact array of DMA addresses.
 
-use reeve_pure::dma_runs::fits;
-use reeve_pure::dma_runs::join;
-use reeve_pure::dma_runs::locate;
-use reeve_pure::dma_runs::parts;
-use reeve_pure::dma_runs::Place;
-use reeve_pure::dma_runs::Run;
+use reeve_pure::bo::rules::dma_runs::fits;
+use reeve_pure::bo::rules::dma_runs::join;
+use reeve_pure::bo::rules::dma_runs::locate;
+use reeve_pure::bo::rules::dma_runs::parts;
+use reeve_pure::bo::rules::dma_runs::Place;
+use reeve_pure::bo::rules::dma_runs::Run;
 
 const SHIFT: u32 = 12;
 

@@ -3,7 +3,7 @@
 //! The limit of one open file.
 
 use proptest::prelude::*;
-use reeve_pure::file_limit::*;
+use reeve_pure::bo::rules::client_limit::*;
 
 #[test]
 fn the_rule_is_what_the_table_says() {

@@ -3,7 +3,7 @@
 //! The buckets of durations.
 
 use proptest::prelude::*;
-use reeve_pure::histogram::*;
+use reeve_pure::bo::rules::histogram::*;
 
 #[test]
 fn buckets_are_powers_of_two_of_microseconds() {

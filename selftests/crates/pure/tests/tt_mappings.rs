@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use reeve_pure::mappings::*;
-use reeve_pure::page_runs::MAX_ORDER;
+use reeve_pure::bo::rules::mappings::*;
+use reeve_pure::bo::rules::page_runs::MAX_ORDER;
 
 const LARGE: u64 = 1 << MAX_ORDER;
 

@@ -3,7 +3,7 @@
 //! The page directory's arithmetic, against a plain list with an entry per page.
 
 use proptest::prelude::*;
-use reeve_pure::page_runs::*;
+use reeve_pure::bo::rules::page_runs::*;
 
 /// Fills a directory like the module does: `fails[i]` says how many orders are not to be had at
 /// the `i`-th block.
@@ -176,7 +176,7 @@ proptest! {
 /// The table that the module's own tests compare real blocks with.
 #[test]
 fn shapes_are_what_the_rule_gives() {
-    for (pages, orders) in reeve_pure::page_runs::SHAPES {
+    for (pages, orders) in reeve_pure::bo::rules::page_runs::SHAPES {
         let mut found = Vec::new();
         let (mut missing, mut order) = (pages, MAX_ORDER);
         while missing != 0 {

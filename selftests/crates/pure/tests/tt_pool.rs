@@ -3,9 +3,9 @@
 //! The pool's rules against a plain list of blocks.
 
 use proptest::prelude::*;
-use reeve_pure::page_kind::*;
-use reeve_pure::page_runs::ORDERS;
-use reeve_pure::pool_rules::*;
+use reeve_pure::bo::rules::page_kind::*;
+use reeve_pure::bo::rules::page_runs::ORDERS;
+use reeve_pure::bo::rules::pool::*;
 
 #[test]
 fn kinds_are_numbered_without_gaps() {

@@ -3,7 +3,7 @@
 //! Sizes to pages, and bytes to pages: against arithmetic in integers too wide to wrap.
 
 use proptest::prelude::*;
-use reeve_pure::sizes::*;
+use reeve_pure::bo::rules::sizes::*;
 
 const SHIFT: u32 = 12;
 

@@ -2,9 +2,9 @@
 
 //! The states of a TT and the rules of buffer objects, exhaustively.
 
-use reeve_pure::bo_rules::*;
-use reeve_pure::page_kind::PageKind;
-use reeve_pure::tt_state::{self, step, Event, State, TRANSITIONS};
+use reeve_pure::bo::rules::object::*;
+use reeve_pure::bo::rules::page_kind::PageKind;
+use reeve_pure::bo::rules::state::{self, step, Event, State, TRANSITIONS};
 
 #[test]
 fn the_table_has_every_transition_once() {
@@ -77,7 +77,7 @@ fn pages_are_held_in_two_states() {
 fn refusals_of_the_table_are_all_of_one_kind() {
     assert!(TRANSITIONS
         .iter()
-        .all(|row| matches!(row.2, Ok(_) | Err(tt_state::Refusal::Nothing))));
+        .all(|row| matches!(row.2, Ok(_) | Err(state::Refusal::Nothing))));
 }
 
 #[test]

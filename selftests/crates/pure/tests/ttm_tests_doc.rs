@@ -44,7 +44,7 @@ fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
 /// Every test there is, as the page names them.
 fn all() -> BTreeSet<String> {
     let mut all = BTreeSet::new();
-    for (_, text) in sources("rust/tt/tests") {
+    for (_, text) in sources("rust/bo/tests") {
         if let Some(suite) = between(&text, "#[kunit_tests(", ")]") {
             all.extend(marked(&text).map(|name| format!("{suite}.{name}")));
         }

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pages a TT has added to the counters, as a value.
+//!
+//! It adds, dropping it subtracts, and nothing else does either. So whatever way a populate fails
+//! or a TT ends, the counters are right. C TTM repeats the block that adds and subtracts, and its
+//! backup forgot it: there the counters drift.
+
+pub(super) mod owners;
+
+use super::counters::Books;
+use kernel::sync::Arc;
+
+/// Pages counted in some books; dropping it gives them back.
+///
+/// What is given back must be in flight, that is in no device's list.
+pub(crate) struct Charge {
+    /// None until something was counted first; then always the same.
+    books: Option<Arc<Books>>,
+    pages: u64,
+    dma32: bool,
+}
+
+impl Charge {
+    /// Of no pages. `dma32`: those it will have are from a DMA32 pool.
+    #[inline]
+    pub(super) const fn none(dma32: bool) -> Self {
+        Self {
+            books: None,
+            pages: 0,
+            dma32,
+        }
+    }
+
+    /// Counts `pages` more, in flight. `true`: that may be over a limit, or more than the machine
+    /// has; they are counted anyway. Any context.
+    ///
+    /// `books` must be the same each time.
+    #[inline]
+    pub(super) fn add(&mut self, books: &Arc<Books>, pages: u64) -> bool {
+        let books = self.books.get_or_insert_with(|| books.clone());
+        // The books hold the sum of all charges, so this one fits as well.
+        self.pages = self.pages.wrapping_add(pages);
+        books.charge(pages, self.dma32)
+    }
+
+    /// How many pages.
+    #[inline]
+    pub(super) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Gives back all but `pages` pages; answers whether that was any.
+    #[inline]
+    pub(super) fn reduce_to(&mut self, pages: u64) -> bool {
+        if self.pages <= pages {
+            return false;
+        }
+        let less = self.pages - pages;
+        self.pages = pages;
+        if let Some(books) = &self.books {
+            books.uncharge(less, self.dma32);
+        }
+        true
+    }
+}
+
+impl Drop for Charge {
+    #[inline]
+    fn drop(&mut self) {
+        self.reduce_to(0);
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the limits come from.
+
+use super::{
+    pages,
+    rules::limits::{
+        self,
+        Amount, //
+    }, //
+};
+use crate::abstractions::{
+    params,
+    percpu_counters::Counters, //
+};
+use kernel::page::PAGE_SHIFT;
+#[cfg(reeve_kunit)]
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
+
+/// The most pages that the pool keeps.
+pub(crate) enum PoolCap {
+    /// The module's parameter; this default where it is 0.
+    Parameter(u64),
+    /// A test's own.
+    #[cfg(reeve_kunit)]
+    Own(Atomic<u64>),
+}
+
+impl PoolCap {
+    /// The module's parameter, with half of the memory as its default. If nobody set it, it becomes
+    /// its default, so that sysfs shows what is in force.
+    pub(crate) fn parameter() -> Self {
+        let default = pages::total_ram() / 2;
+        if params::page_pool_size() == 0 {
+            params::set_page_pool_size(default);
+        }
+        Self::Parameter(default)
+    }
+
+    /// A cap of `pages` pages that nobody else sees.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn own(pages: u64) -> Self {
+        Self::Own(Atomic::new(pages))
+    }
+
+    /// Changes a test's cap.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn set(&self, pages: u64) {
+        if let Self::Own(cap) = self {
+            cap.store(pages, Relaxed);
+        }
+    }
+
+    /// The cap in force now.
+    pub(crate) fn get(&self) -> u64 {
+        match self {
+            Self::Parameter(default) => match params::page_pool_size() {
+                0 => *default,
+                set => set,
+            },
+            #[cfg(reeve_kunit)]
+            Self::Own(cap) => cap.load(Relaxed),
+        }
+    }
+}
+
+/// The soft limits on the counters, in pages.
+pub(crate) enum Limits {
+    /// The module's parameters; this default where they are 0.
+    Parameters(Amount),
+    /// A test's own.
+    #[cfg(reeve_kunit)]
+    Own {
+        /// In pages.
+        pages: Atomic<u64>,
+        /// Whether it is hard.
+        hard: Atomic<bool>,
+        /// Of an open file that has none of its own, in pages; 0: none.
+        file: Atomic<u64>,
+    },
+}
+
+impl Limits {
+    /// The module's parameters. One that nobody set becomes its default, so that sysfs shows what
+    /// is in force.
+    pub(crate) fn parameters() -> Self {
+        let default =
+            limits::default_limits(pages::total_ram(), pages::low_ram(), PAGE_SHIFT as u32);
+        params::set_default_limits(default.pages, default.dma32);
+        Self::Parameters(default)
+    }
+
+    /// A limit of `pages` pages that nobody else sees, and none for DMA32.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn own(pages: u64) -> Self {
+        Self::Own {
+            pages: Atomic::new(pages),
+            hard: Atomic::new(false),
+            file: Atomic::new(0),
+        }
+    }
+
+    /// Changes a test's limit.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn set(&self, limit: u64) {
+        if let Self::Own { pages, .. } = self {
+            pages.store(limit, Relaxed);
+        }
+    }
+
+    /// Makes a test's limit hard, or soft again.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn set_hard(&self, is_hard: bool) {
+        if let Self::Own { hard, .. } = self {
+            hard.store(is_hard, Relaxed);
+        }
+    }
+
+    /// Changes a test's limit for open files.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn set_file(&self, limit: u64) {
+        if let Self::Own { file, .. } = self {
+            file.store(limit, Relaxed);
+        }
+    }
+
+    /// The limit of an open file that has none of its own, in pages; 0: none.
+    #[inline]
+    pub(crate) fn of_a_file(&self) -> u64 {
+        match self {
+            Self::Parameters(_) => params::file_pages_limit(),
+            #[cfg(reeve_kunit)]
+            Self::Own { file, .. } => file.load(Relaxed),
+        }
+    }
+
+    /// Whether what can't be kept is refused.
+    pub(crate) fn are_hard(&self) -> bool {
+        match self {
+            Self::Parameters(_) => params::hard_limit(),
+            #[cfg(reeve_kunit)]
+            Self::Own { hard, .. } => hard.load(Relaxed),
+        }
+    }
+
+    /// Whether more is counted than may be, of either kind.
+    #[inline]
+    pub(crate) fn exceeded_by(&self, counters: &Counters) -> bool {
+        match self {
+            Self::Parameters(_) => counters.over_parameters(),
+            #[cfg(reeve_kunit)]
+            Self::Own { .. } => {
+                let counted = Amount {
+                    pages: counters.pages.load(Relaxed),
+                    dma32: counters.dma32.load(Relaxed),
+                };
+                limits::over_limit(counted, self.get())
+            }
+        }
+    }
+
+    /// The limits in force now.
+    #[inline]
+    pub(crate) fn get(&self) -> Amount {
+        match self {
+            Self::Parameters(default) => limits::effective_limits(
+                Amount {
+                    pages: params::pages_limit(),
+                    dma32: params::dma32_pages_limit(),
+                },
+                *default,
+            ),
+            #[cfg(reeve_kunit)]
+            Self::Own { pages, .. } => Amount {
+                pages: pages.load(Relaxed),
+                dma32: u64::MAX,
+            },
+        }
+    }
+}

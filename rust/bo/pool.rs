@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pool: free pages that are kept for the next TT, cleared.
+//!
+//! Pages that are not plain memory are dear to make, because all processors have to flush; so they
+//! are kept. Plain ones are kept when they would have to be cleared for the next owner anyway.
+//! There is a shelf per memory node, kind and order.
+//!
+//! C original: `ttm_pool.c`.
+
+pub(crate) mod alloc;
+
+use super::{
+    counters::Event,
+    limits::PoolCap,
+    pages::{
+        self,
+        block::Block,
+        free_list::BlockStack, //
+    },
+    rules::{
+        page_kind::PageKind,
+        page_runs::ORDERS,
+        pool::{
+            self as rules,
+            Shelf,
+            Stock,
+            KINDS, //
+        }, //
+    },
+    trace::{
+        self,
+        Histogram, //
+    }, //
+};
+use crate::{
+    abstractions::task,
+    lock_order::{
+        classes::PoolNode,
+        typed::SpinLock, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+/// The pool that all devices share. Dropping it gives everything back to the system.
+pub(crate) struct Pool {
+    nodes: KVec<Pin<KBox<Node>>>,
+    /// Pages kept of each kind, on all nodes. Raised before they are put in, lowered after they
+    /// were taken out.
+    kept: [Atomic<u64>; KINDS],
+    cap: PoolCap,
+    /// What happened so far.
+    pub(crate) statistics: PoolStatistics,
+}
+
+/// What happened to a pool so far.
+pub(crate) struct PoolStatistics {
+    /// Calls of its shrinker.
+    pub(crate) scans: Event,
+    /// Pages that these gave back.
+    pub(crate) scanned_pages: Event,
+    /// How long it took to give pages of one node back, whoever asked for it.
+    pub(crate) shrink_times: Histogram,
+}
+
+/// What is kept of one memory node.
+#[pin_data]
+struct Node {
+    #[pin]
+    shelves: SpinLock<Shelves, PoolNode>,
+}
+
+/// The stacks, and how many blocks are on each.
+struct Shelves {
+    stock: Stock,
+    stacks: [[BlockStack; ORDERS]; KINDS],
+}
+
+impl Shelves {
+    fn new() -> Self {
+        Self {
+            stock: Stock::new(),
+            stacks: PageKind::ALL
+                .map(|kind| core::array::from_fn(|order| BlockStack::new(order as u32, kind))),
+        }
+    }
+
+    fn stack(&mut self, shelf: Shelf) -> Option<&mut BlockStack> {
+        self.stacks.get_mut(shelf.kind)?.get_mut(shelf.order)
+    }
+
+    fn push(&mut self, block: Block) -> Result<(), Block> {
+        let shelf = Shelf {
+            kind: block.kind().index(),
+            order: block.order() as usize,
+        };
+        match self.stack(shelf) {
+            Some(stack) => stack.push(block)?,
+            None => return Err(block),
+        }
+        self.stock.add(shelf);
+        Ok(())
+    }
+
+    fn pop(&mut self, shelf: Shelf) -> Option<Block> {
+        let block = self.stack(shelf)?.pop()?;
+        self.stock.remove(shelf);
+        Some(block)
+    }
+}
+
+impl Pool {
+    /// Makes an empty pool. `ENOMEM`. May sleep.
+    pub(super) fn new(cap: PoolCap) -> Result<Arc<Self>> {
+        let mut nodes = KVec::with_capacity(pages::nodes(), GFP_KERNEL)?;
+        for _ in 0..pages::nodes() {
+            let node = KBox::pin_init(
+                pin_init!(Node {
+                    shelves <- SpinLock::new(Shelves::new()),
+                }),
+                GFP_KERNEL,
+            )?;
+            nodes.push(node, GFP_KERNEL)?;
+        }
+        Ok(Arc::new(
+            Self {
+                nodes,
+                kept: [const { Atomic::new(0) }; KINDS],
+                cap,
+                statistics: PoolStatistics {
+                    scans: Event::new(),
+                    scanned_pages: Event::new(),
+                    shrink_times: Histogram::new(),
+                },
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Pages kept now.
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept.iter().map(|kept| kept.load(Relaxed)).sum()
+    }
+
+    /// The most pages that are kept.
+    pub(crate) fn cap(&self) -> u64 {
+        self.cap.get()
+    }
+
+    /// Changes the cap of a test's pool.
+    #[cfg(reeve_kunit)]
+    pub(super) fn set_cap(&self, pages: u64) {
+        self.cap.set(pages);
+    }
+
+    /// How many memory nodes there are.
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// What is kept of a node.
+    pub(crate) fn stock(&self, node: usize) -> Stock {
+        self.nodes
+            .get(node)
+            .map_or(Stock::new(), |node| node.shelves.lock().stock)
+    }
+
+    /// Whether there may be blocks of this kind.
+    #[inline]
+    pub(super) fn has(&self, kind: PageKind) -> bool {
+        match self.kept.get(kind.index()) {
+            Some(kept) => kept.load(Relaxed) != 0,
+            None => false,
+        }
+    }
+
+    /// Takes a block of this kind and order from the local node, cleared; `None`: there is none.
+    #[inline]
+    pub(super) fn take(&self, kind: PageKind, order: u32) -> Option<Block> {
+        let kept = self.kept.get(kind.index())?;
+        if kept.load(Relaxed) == 0 {
+            return None;
+        }
+        let shelf = Shelf {
+            kind: kind.index(),
+            order: order as usize,
+        };
+        let node = self.nodes.get(pages::local_node())?;
+        let block = node.shelves.lock().pop(shelf)?;
+        kept.fetch_sub(block.pages(), Relaxed);
+        Some(block)
+    }
+
+    /// Clears and keeps a block, or gives it back to the system if that would be more than may be
+    /// kept, or it is charged to a memory cgroup. May sleep.
+    pub(super) fn keep(&self, mut block: Block) {
+        if block.is_charged() {
+            return;
+        }
+        let pages = block.pages();
+        let (Some(kept), Some(node)) = (
+            self.kept.get(block.kind().index()),
+            self.nodes.get(block.node()),
+        ) else {
+            return;
+        };
+        // Counted first, so that threads together don't keep more than one of them might.
+        kept.fetch_add(pages, Full);
+        if !rules::has_room(self.kept(), 0, self.cap()) {
+            kept.fetch_sub(pages, Relaxed);
+            return;
+        }
+        block.clear();
+        let refused = node.shelves.lock().push(block);
+        if let Err(block) = refused {
+            kept.fetch_sub(pages, Relaxed);
+            drop(block);
+        }
+    }
+
+    /// Gives about `want` pages of one node back to the system; answers how many it were, fewer
+    /// only if there are no more. May sleep.
+    pub(crate) fn shrink_node(&self, node: usize, want: u64) -> u64 {
+        trace::pool_shrink(self, node, want, || self.give_back(node, want))
+    }
+
+    /// What [`Pool::shrink_node`] does.
+    fn give_back(&self, node: usize, want: u64) -> u64 {
+        let mut freed = 0;
+        let Some(node) = self.nodes.get(node) else {
+            return 0;
+        };
+        while freed < want {
+            let block = {
+                let mut shelves = node.shelves.lock();
+                shelves
+                    .stock
+                    .victim(want - freed)
+                    .and_then(|shelf| shelves.pop(shelf))
+            };
+            let Some(block) = block else {
+                break;
+            };
+            freed += block.pages();
+            if let Some(kept) = self.kept.get(block.kind().index()) {
+                kept.fetch_sub(block.pages(), Relaxed);
+            }
+            drop(block);
+            task::cond_resched();
+        }
+        freed
+    }
+
+    /// Gives about `want` pages back to the system; see [`Pool::shrink_node`].
+    pub(crate) fn shrink(&self, want: u64) -> u64 {
+        let mut freed = 0;
+        for node in 0..self.nodes.len() {
+            if freed < want {
+                freed += self.shrink_node(node, want - freed);
+            }
+        }
+        freed
+    }
+
+    /// Gives everything back to the system; answers how many pages it were. May sleep.
+    pub(crate) fn drain(&self) -> u64 {
+        if self.kept() == 0 {
+            return 0;
+        }
+        self.shrink(u64::MAX)
+    }
+
+    /// Gives back what is more than may be kept, after that has become less. May sleep.
+    pub(crate) fn trim(&self) {
+        loop {
+            let excess = self.kept().saturating_sub(self.cap());
+            if excess == 0 || self.shrink(excess) == 0 {
+                return;
+            }
+        }
+    }
+}

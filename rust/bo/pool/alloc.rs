@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a TT's pages come from and where they go.
+//!
+//! C original: `ttm_pool_alloc()` and `ttm_pool_free()`.
+
+use super::Pool;
+use crate::{
+    abstractions::{
+        memcg::Memcg,
+        task, //
+    },
+    bo::{
+        pages::{
+            block::Block,
+            caching::Batch,
+            PageDirectory, //
+        },
+        rules::{
+            page_kind::Caching,
+            page_runs::{
+                self,
+                MAX_ORDER, //
+            },
+            pool as rules, //
+        }, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Adds `missing` pages to a directory, cleared if `clear`; otherwise they may show what was in
+/// them last.
+///
+/// Where they are charged to a memory cgroup they are the system's, for there is no way to charge what
+/// the pool has. Otherwise, of each order, the largest first, the pool's blocks are taken first and then the system's. What
+/// comes from the system is given the directory's caching, many pages at a time.
+///
+/// `ENOMEM`: not that many to be had. `EINTR`: a fatal signal arrived. Either way the directory is
+/// as it was. May sleep; reclaim may run, so hold no lock that it waits for.
+#[inline]
+pub(crate) fn fill(
+    pages: &mut PageDirectory,
+    missing: u64,
+    clear: bool,
+    pool: Option<&Pool>,
+) -> Result {
+    // Most TTs are one block; that takes the fewest steps.
+    if let Some(order) = order_of_whole(pages, missing, pool) {
+        match Block::allocate_for(order, pages.kind().dma32, clear, false) {
+            Some(block) => return pages.push_only(block),
+            None if order == 0 => return Err(ENOMEM),
+            None => {}
+        }
+    }
+    fill_in_parts(pages, missing, clear, pool)
+}
+
+/// The order of a block that is all the missing pages, if it can come from the system as it is.
+#[inline]
+fn order_of_whole(pages: &PageDirectory, missing: u64, pool: Option<&Pool>) -> Option<u32> {
+    let kind = pages.kind();
+    if kind.caching != Caching::Cached || !pages.is_vacant() || Memcg::of_current().is_some() {
+        return None;
+    }
+    match pool {
+        Some(pool) if pool.has(kind) => None,
+        _ => page_runs::one_block(missing),
+    }
+}
+
+/// What [`fill`] does when one block is not enough.
+#[inline(never)]
+fn fill_in_parts(
+    pages: &mut PageDirectory,
+    missing: u64,
+    clear: bool,
+    pool: Option<&Pool>,
+) -> Result {
+    let before = pages.blocks();
+    let result = add(pages, missing, clear, pool);
+    if result.is_err() {
+        take_back(pages, before);
+    }
+    result
+}
+
+/// Gives blocks back to the system until only `blocks` are left.
+pub(in crate::bo) fn take_back(pages: &mut PageDirectory, blocks: usize) {
+    while pages.blocks() > blocks {
+        drop(pages.pop());
+    }
+}
+
+#[inline]
+fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
+    let kind = pages.kind();
+    let mut batch = match kind.caching {
+        Caching::Cached => None,
+        _ => Some(Batch::new(missing)?),
+    };
+    let charged = Memcg::of_current().is_some();
+    let pool = pool.filter(|_| !charged);
+    let mut order = pages.last_order().unwrap_or(MAX_ORDER);
+    let mut unsettled = 0;
+    let mut first = true;
+
+    while missing != 0 {
+        if !core::mem::take(&mut first) {
+            task::breathe()?;
+        }
+        order = page_runs::order_for(missing, order);
+        let block = match pool.and_then(|pool| pool.take(kind, order)) {
+            Some(kept) => {
+                if unsettled != 0 {
+                    settle(pages, &mut batch)?;
+                    unsettled = 0;
+                }
+                kept
+            }
+            None => match Block::allocate_for(order, kind.dma32, clear, charged) {
+                Some(fresh) => {
+                    unsettled += fresh.pages();
+                    fresh
+                }
+                None => {
+                    order = order.checked_sub(1).ok_or(ENOMEM)?;
+                    continue;
+                }
+            },
+        };
+        missing -= block.pages();
+        pages.push(block)?;
+        if unsettled >= PageDirectory::SETTLE_BATCH {
+            settle(pages, &mut batch)?;
+            unsettled = 0;
+        }
+    }
+    settle(pages, &mut batch)
+}
+
+fn settle(pages: &mut PageDirectory, batch: &mut Option<Batch>) -> Result {
+    match batch {
+        Some(batch) if !pages.is_settled() => pages.settle(batch),
+        _ => Ok(()),
+    }
+}
+
+/// Lets go of all pages of a directory: to the pool what is worth keeping there and not charged to a
+/// memory cgroup, the rest to the system. `cleared`: its owner got them cleared. May sleep.
+#[inline]
+pub(crate) fn give_back(pages: &mut PageDirectory, cleared: bool, pool: Option<&Pool>) {
+    match pool {
+        Some(pool) if rules::worth_keeping(pages.kind(), cleared) && !pages.are_charged() => {
+            keep(pages, pool);
+        }
+        _ => pages.release(),
+    }
+}
+
+#[inline(never)]
+fn keep(pages: &mut PageDirectory, pool: &Pool) {
+    pages.release_to(|block| pool.keep(block));
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel's reclaim gets from us when memory is short.
+//!
+//! C original: the shrinker of `ttm_pool.c`, and `ttm_bo_shrink()`.
+
+use super::{
+    pool::Pool,
+    trace,
+    Manager, //
+};
+use crate::abstractions::shrinker::{
+    self,
+    Allowed,
+    Shrink,
+    Shrinker, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The registered shrinkers; dropping them unregisters them.
+pub(crate) struct Shrinkers {
+    _pool: Shrinker<Pool>,
+    _objects: Shrinker<Manager>,
+}
+
+impl Shrinkers {
+    /// Registers them. `ENOMEM`. May sleep.
+    pub(crate) fn new(manager: &Arc<Manager>) -> Result<Self> {
+        Ok(Self {
+            _pool: Shrinker::new(manager.pool().clone())?,
+            _objects: Shrinker::new(manager.clone())?,
+        })
+    }
+}
+
+/// Free pages are the first to go: nobody misses them. Its only lock is a spinlock, under which
+/// nothing is allocated.
+impl Shrink for Pool {
+    const NAME: &'static CStr = c"reeve-pool";
+    const BATCH: u32 = 512;
+    const SEEKS: i32 = 1;
+    const BY_NODE: bool = true;
+
+    fn count(&self, node: usize) -> u64 {
+        self.stock(node).pages()
+    }
+
+    fn scan(&self, node: usize, pages: u64, _: Allowed) -> u64 {
+        self.statistics.scans.count();
+        let freed = self.shrink_node(node, pages);
+        self.statistics.scanned_pages.count_many(freed);
+        freed
+    }
+}
+
+/// Buffer objects, least recently used first; what is free in the pool goes before.
+///
+/// Reservations are only ever tried, and under the other locks nothing is allocated. Content is
+/// copied to the page cache, whose locks file systems hold while they allocate; so an allocation
+/// of theirs gets nothing from here. Without swap there would be no gain.
+impl Shrink for Manager {
+    const NAME: &'static CStr = c"reeve-objects";
+    const BATCH: u32 = 512;
+    const SEEKS: i32 = 2;
+    const BY_NODE: bool = false;
+
+    fn count(&self, _: usize) -> u64 {
+        match shrinker::free_swap() {
+            0 => 0,
+            free => self.evictable_pages().min(free),
+        }
+    }
+
+    fn scan(&self, _: usize, pages: u64, allowed: Allowed) -> u64 {
+        if !allowed.fs {
+            return 0;
+        }
+        let drained = self.pool().drain();
+        if drained >= pages || shrinker::free_swap() == 0 {
+            return drained;
+        }
+        let statistics = &self.books().statistics;
+        if shrinker::in_background() {
+            statistics.background_scans.count();
+        } else {
+            statistics.direct_scans.count();
+        }
+        let freed = trace::bo_shrink(self, || self.shrink(pages - drained, allowed.io));
+        statistics.shrunk_pages.count_many(freed);
+        drained + freed
+    }
+}
+
+/// Scans the objects' shrinker once, as reclaim would; answers the pages freed.
+pub(super) fn scan_objects(manager: &Manager) -> u64 {
+    let allowed = Allowed { fs: true, io: true };
+    shrinker::as_reclaim(|| manager.scan(0, Manager::BATCH.into(), allowed))
+}
+
+/// Scans the pool's shrinker once, as reclaim would; answers the pages freed on all nodes.
+pub(super) fn scan_pool(pool: &Pool) -> u64 {
+    let allowed = Allowed {
+        fs: false,
+        io: false,
+    };
+    shrinker::as_reclaim(|| {
+        (0..pool.nodes())
+            .filter(|&node| pool.count(node) != 0)
+            .map(|node| pool.scan(node, Pool::BATCH.into(), allowed))
+            .sum()
+    })
+}

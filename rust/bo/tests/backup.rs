@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Backups.
+
+use super::support::*;
+use crate::bo::{
+    object::BoRef,
+    pages::PageDirectory,
+    pool::alloc,
+    rules::{
+        object::{
+            flags,
+            BoType,
+            Creation, //
+        },
+        page_kind::{
+            Caching,
+            PageKind, //
+        },
+        state::State, //
+    },
+    tt::BackUp, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// Page by page, as when memory is short.
+const SPARING: BackUp = BackUp {
+    writeback: false,
+    granule: 1,
+    until: 0,
+};
+
+/// Until so many pages are left.
+const fn until(pages: u64) -> BackUp {
+    BackUp {
+        until: pages,
+        ..BackUp::RELAXED
+    }
+}
+
+#[kunit_tests(reeve_tt_backup)]
+mod tests {
+    use super::*;
+
+    /// The drift of C TTM.
+    #[test]
+    fn backed_up_pages_are_not_counted_any_more() -> Result {
+        Bench::run(1, |bench| {
+            let bo = bench.populated(512)?;
+            expect!(bench.counted() == 512);
+            expect!(bo.reserve().back_up(BackUp::RELAXED)? == 512);
+            expect!(bench.counted() == 0);
+            expect!(bo.reserve().state() == State::BackedUp);
+            drop(bo);
+            expect!(bench.counted() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn content_comes_back_however_it_went() -> Result {
+        Bench::run(1, |bench| {
+            for granule in [1, 3, 64, 1 << 9] {
+                for pages in [1, 2, 127, 512 + 3] {
+                    let bo = bench.object(pages)?;
+                    fill(&bo, 11, &*bench.manager)?;
+                    let how = BackUp {
+                        writeback: granule == 3,
+                        granule,
+                        until: 0,
+                    };
+                    expect!(bo.reserve().back_up(how)? == pages);
+                    expect!(bo.reserve().facts().flags == flags::BACKED_UP);
+                    expect!(bo.reserve().restore(&*bench.manager)? == pages);
+                    expect!(is_filled(&bo, 11, &*bench.manager)?);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn setting_up_is_for_those_that_have_pages() -> Result {
+        Bench::run(1, |bench| {
+            let size = 3 * PAGE_SIZE as u64;
+            let device = bench.device(0)?;
+            let external = Creation::of(BoType::Sg, false);
+            let bo = BoRef::new(device, size, 0, BoType::Sg, external)?;
+            expect!(bo.reserve().set_up_backup() == Err(EINVAL));
+            bo.reserve().populate(&*bench.manager)?;
+            expect!(bo.reserve().set_up_backup() == Err(EINVAL));
+            expect!(bo.reserve().back_up(BackUp::RELAXED) == Err(EINVAL));
+
+            let mappable = external.mappable().ok_or(EINVAL)?;
+            let bo = BoRef::new(device, size, 0, BoType::Sg, mappable)?;
+            bo.reserve().set_up_backup()?;
+            bo.reserve().set_up_backup()?;
+            expect!(bo.reserve().populate(&*bench.manager)? == 3);
+            expect!(bench.counted() == 0);
+            expect!(bo.reserve().back_up(BackUp::RELAXED)? == 3);
+            expect!(bo.reserve().state() == State::BackedUp);
+            // It is used already.
+            bo.reserve().set_up_backup()?;
+
+            // One that was set up and is never used goes with its object.
+            let unused = bench.populated(2)?;
+            unused.reserve().set_up_backup()?;
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn directories_lose_pages_from_the_end() -> Result {
+        let wc = PageKind {
+            caching: Caching::WriteCombined,
+            dma32: false,
+        };
+        for kind in [PageKind::CACHED, wc] {
+            let mut directory = PageDirectory::new(kind);
+            alloc::fill(&mut directory, 64 + 4, false, None)?;
+            for (release, left) in [(1, 67), (3, 64), (1, 63), (10, 53), (50, 3), (9, 0)] {
+                directory.release_last(release);
+                expect!(directory.len() == left);
+                let last = directory
+                    .last_run(u64::MAX)
+                    .map(|(index, run)| index + run.len());
+                expect!(last.unwrap_or(0) == left);
+            }
+            // What is torn can be put aside, and goes with the directory.
+            alloc::fill(&mut directory, 8, false, None)?;
+            directory.release_last(3);
+            let torn = directory.take_torn();
+            expect!(torn.as_ref().map(|torn| torn.len()) == Some(5));
+            expect!(directory.len() == 0);
+            directory.put_torn(torn);
+            expect!(directory.len() == 5);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_torn_block_is_made_whole_again() -> Result {
+        Bench::run(1, |bench| {
+            // Which pages are left does not matter for the content that comes back.
+            for left in [1, 5, 63, 64, 66] {
+                let bo = bench.object(64 + 4)?;
+                fill(&bo, 13, &*bench.manager)?;
+                expect!(bo.reserve().back_up(until(left))? == 68 - left);
+                let facts = bo.reserve().facts();
+                expect!(facts.resident == left && facts.charged == left);
+                expect!(facts.flags == flags::BACKED_UP | flags::ON_LRU);
+                expect!(bench.counted() == left);
+                expect!(bo.reserve().state() == State::PartlyBackedUp);
+                expect!(bo.reserve().populate(&*bench.manager)? == 68 - left);
+                expect!(bench.counted() == 68);
+                expect!(is_filled(&bo, 13, &*bench.manager)?);
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn what_is_partly_backed_up_ends_in_every_way() -> Result {
+        Bench::run(1, |bench| {
+            let partly = || -> Result<BoRef> {
+                let bo = bench.object(20)?;
+                fill(&bo, 14, &*bench.manager)?;
+                expect!(bo.reserve().back_up(until(9))? == 11);
+                Ok(bo)
+            };
+            drop(partly()?);
+            expect!(bench.counted() == 0);
+
+            let bo = partly()?;
+            expect!(bo.reserve().unpopulate()? == 0);
+            expect!(bo.reserve().swap_out()? == 0);
+            expect!(bo.reserve().pin() == Err(EINVAL));
+            expect!(bo.reserve().purge()? == 9);
+            expect!(bo.reserve().state() == State::Empty);
+            expect!(bench.counted() == 0);
+
+            let bo = partly()?;
+            expect!(bo.reserve().back_up(SPARING)? == 9);
+            expect!(is_filled(&bo, 14, &*bench.manager)?);
+
+            // Global swapout goes on with it.
+            let bo = partly()?;
+            bench.limit(u64::MAX);
+            while bo.reserve().state() == State::PartlyBackedUp {
+                expect!(bench.manager.swap_out_one()? != 0);
+            }
+            expect!(bo.reserve().state() == State::BackedUp);
+            expect!(is_filled(&bo, 14, &*bench.manager)?);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_restore_that_fails_changes_nothing() -> Result {
+        Bench::run(1, |bench| {
+            let bo = bench.object(20)?;
+            fill(&bo, 15, &*bench.manager)?;
+            bo.reserve().back_up(until(9))?;
+            bench.limit(10);
+            let failing = Scripted::new(Err(EIO));
+            expect!(bo.reserve().populate(&failing) == Err(EIO));
+            expect!(bo.reserve().state() == State::PartlyBackedUp);
+            expect!(bench.counted() == 9);
+            expect!(bo.reserve().facts().resident == 9);
+            bench.limit(u64::MAX);
+            expect!(is_filled(&bo, 15, &*bench.manager)?);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Limits, global swapout and the self-check.
+
+use super::support::*;
+use crate::bo::{
+    limits::{
+        Limits,
+        PoolCap, //
+    },
+    manager::Manager,
+    object::BoRef,
+    rules::{
+        limits::Verdict,
+        object::{
+            flags,
+            BoType,
+            Creation, //
+        },
+        sequence::MAX_DEVICES,
+        state::State, //
+    }, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+#[kunit_tests(reeve_tt_global)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_devices_as_there_may_be() -> Result {
+        for (count, made) in [
+            (0, Err(EINVAL)),
+            (1, Ok(1)),
+            (MAX_DEVICES, Ok(MAX_DEVICES)),
+            (MAX_DEVICES + 1, Err(EINVAL)),
+        ] {
+            let manager = Manager::new(Limits::own(1), PoolCap::own(0), count);
+            expect!(manager.map(|m| m.devices().len()) == made);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn devices_know_their_number() -> Result {
+        Bench::run(3, |bench| {
+            for index in 0..3 {
+                expect!(bench.device(index)?.index() == index as u32);
+                let bo = bench.object_on(index, 1)?;
+                expect!(bo.device().index() == index as u32);
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn the_limit_itself_is_not_over_it() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(4);
+            let first = bench.populated(2)?;
+            let second = bench.populated(2)?;
+            expect!(first.reserve().state() == State::Populated);
+            expect!(second.reserve().state() == State::Populated);
+            expect!(bench.manager.books().statistics.swapouts.get() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn over_the_limit_the_least_recently_used_goes_first() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(6);
+            let first = bench.populated(2)?;
+            let second = bench.populated(2)?;
+            let third = bench.populated(2)?;
+            let fourth = bench.populated(2)?;
+            expect!(first.reserve().state() == State::Swapped);
+            expect!(second.reserve().state() == State::Populated);
+            expect!(third.reserve().state() == State::Populated);
+            expect!(fourth.reserve().state() == State::Populated);
+            expect!(bench.counted() == 6);
+            expect!(bench.manager.books().statistics.overcommits.get() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn as_many_go_as_must() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(6);
+            let small = [
+                bench.populated(1)?,
+                bench.populated(2)?,
+                bench.populated(2)?,
+            ];
+            let large = bench.populated(4)?;
+            // 5 + 4 pages: the first two have to go, and the third fits.
+            let [first, second, third] = &small;
+            expect!(first.reserve().state() == State::Swapped);
+            expect!(second.reserve().state() == State::Swapped);
+            expect!(third.reserve().state() == State::Populated);
+            expect!(large.reserve().state() == State::Populated);
+            expect!(bench.counted() == 6);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn using_an_object_puts_off_its_turn() -> Result {
+        Bench::run(1, |bench| {
+            let first = bench.populated(1)?;
+            let second = bench.populated(1)?;
+            let third = bench.populated(1)?;
+            first.reserve().populate(&*bench.manager)?;
+            second.reserve().read(0, &mut [0; 1], &*bench.manager)?;
+            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(third.reserve().state() == State::Swapped);
+            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(first.reserve().state() == State::Swapped);
+            expect!(second.reserve().state() == State::Populated);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn with_nobody_left_the_limit_is_soft_and_that_is_counted() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(3);
+            let pinned = bench.populated(2)?;
+            pinned.reserve().pin()?;
+            let bo = bench.populated(2)?;
+            expect!(bench.counted() == 4);
+            expect!(pinned.reserve().state() == State::Populated);
+            let statistics = &bench.manager.books().statistics;
+            expect!(statistics.overcommits.get() == 1);
+            drop(bo);
+            let huge = bench.populated(9)?;
+            expect!(bench.counted() == 11);
+            expect!(statistics.overcommits.get() == 2);
+            drop(huge);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_hard_limit_refuses_and_changes_nothing() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(4);
+            bench.manager.books().limits.set_hard(true);
+            let first = bench.populated(3)?;
+            first.reserve().pin()?;
+            let second = bench.object(3)?;
+            expect!(second.reserve().populate(&*bench.manager) == Err(ENOMEM));
+            expect!(second.reserve().state() == State::Empty);
+            expect!(bench.counted() == 3);
+            first.reserve().unpin()?;
+            // What can never fit has nobody swapped out.
+            let huge = bench.object(5)?;
+            expect!(huge.reserve().populate(&*bench.manager) == Err(ENOMEM));
+            expect!(first.reserve().state() == State::Populated);
+            expect!(second.reserve().populate(&*bench.manager)? == 3);
+            expect!(first.reserve().state() == State::Swapped);
+            let statistics = &bench.manager.books().statistics;
+            expect!(statistics.refusals.get() == 2 && statistics.overcommits.get() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn shrinking_takes_what_is_wanted_from_the_oldest() -> Result {
+        Bench::run(2, |bench| {
+            let first = bench.object(20)?;
+            fill(&first, 21, &*bench.manager)?;
+            let second = bench.populated(10)?;
+            let other = bench.object_on(1, 10)?;
+            other.reserve().populate(&*bench.manager)?;
+            expect!(bench.manager.evictable_pages() == 40);
+            expect!(bench.manager.shrink(5, false) == 5);
+            expect!(first.reserve().facts().resident == 15);
+            // Who is busy is passed over, and pinned ones don't count.
+            let busy = first.try_reserve().ok_or(EBUSY)?;
+            let freed = bench.manager.shrink(3, false);
+            drop(busy);
+            expect!(freed == 3);
+            expect!(second.reserve().facts().resident == 7);
+            second.reserve().populate(&*bench.manager)?;
+            second.reserve().pin()?;
+            expect!(bench.manager.evictable_pages() == 25);
+            expect!(bench.counted() == 35);
+            expect!(bench.manager.shrink(1000, true) == 25);
+            expect!(bench.manager.evictable_pages() == 0);
+            expect!(bench.manager.shrink(1000, true) == 0);
+            expect!(bench.counted() == 10);
+            expect!(is_filled(&first, 21, &*bench.manager)?);
+            expect!(bench.manager.evictable_pages() == 20);
+            second.reserve().unpin()?;
+            expect!(bench.manager.evictable_pages() == 30);
+            expect!(bench.manager.self_check() == Verdict::Ok);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_failed_swapout_undoes_the_populate() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(3);
+            let other = bench.populated(3)?;
+            let bo = bench.object(2)?;
+            let failing = Scripted::new(Err(EIO));
+            expect!(bo.reserve().populate(&failing) == Err(EIO));
+            expect!(failing.asked() == 1);
+            expect!(bo.reserve().state() == State::Empty);
+            expect!(bench.counted() == 3);
+            let statistics = &bench.manager.books().statistics;
+            expect!(statistics.populates.get() == 1);
+            expect!(statistics.overcommits.get() == 0);
+            expect!(other.reserve().facts().flags == flags::POPULATED | flags::ON_LRU);
+            expect!(bench.manager.self_check() == Verdict::Ok);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_failed_swapout_leaves_swapped_content_where_it_is() -> Result {
+        Bench::run(1, |bench| {
+            let bo = bench.object(2)?;
+            fill(&bo, 8, &*bench.manager)?;
+            bo.reserve().swap_out()?;
+            bench.limit(1);
+            expect!(bo.reserve().populate(&Scripted::new(Err(ENOMEM))) == Err(ENOMEM));
+            expect!(bo.reserve().state() == State::Swapped);
+            bench.limit(2);
+            expect!(is_filled(&bo, 8, &*bench.manager)?);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn nobody_is_asked_below_the_limit() -> Result {
+        Bench::run(1, |bench| {
+            let nobody = Scripted::new(Err(EIO));
+            let bo = bench.object(2)?;
+            bo.reserve().populate(&nobody)?;
+            expect!(nobody.asked() == 0);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn nothing_left_is_zero() -> Result {
+        Bench::run(2, |bench| {
+            expect!(bench.manager.swap_out_one()? == 0);
+            let empty = bench.object(3)?;
+            expect!(bench.manager.swap_out_one()? == 0);
+            expect!(empty.reserve().state() == State::Empty);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn pinned_external_and_swapped_objects_are_passed_over() -> Result {
+        Bench::run(1, |bench| {
+            let pinned = bench.populated(1)?;
+            pinned.reserve().pin()?;
+            let size = PAGE_SIZE as u64;
+            let external = BoRef::new(
+                bench.device(0)?,
+                size,
+                0,
+                BoType::Sg,
+                Creation::of(BoType::Sg, false),
+            )?;
+            external.reserve().populate(&*bench.manager)?;
+            let swapped = bench.populated(2)?;
+            swapped.reserve().swap_out()?;
+            let last = bench.populated(4)?;
+
+            expect!(bench.manager.swap_out_one()? == 4);
+            expect!(last.reserve().state() == State::Swapped);
+            expect!(bench.manager.swap_out_one()? == 0);
+            expect!(pinned.reserve().state() == State::Populated);
+            expect!(external.reserve().state() == State::Populated);
+
+            pinned.reserve().unpin()?;
+            expect!(bench.manager.swap_out_one()? == 1);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn busy_objects_are_passed_over_and_keep_their_place() -> Result {
+        Bench::run(1, |bench| {
+            let first = bench.populated(1)?;
+            let second = bench.populated(2)?;
+            let busy = first.try_reserve().ok_or(EBUSY)?;
+            let answer = bench.manager.swap_out_one();
+            let left = bench.manager.swap_out_one();
+            drop(busy);
+            expect!(answer == Ok(2));
+            expect!(left == Ok(0));
+            expect!(second.reserve().state() == State::Swapped);
+            let third = bench.populated(4)?;
+            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(first.reserve().state() == State::Swapped);
+            expect!(third.reserve().state() == State::Populated);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn the_object_that_is_being_populated_is_not_its_own_victim() -> Result {
+        Bench::run(1, |bench| {
+            bench.limit(1);
+            let bo = bench.populated(3)?;
+            bo.reserve().swap_out()?;
+            expect!(bo.reserve().populate(&*bench.manager)? == 3);
+            expect!(bo.reserve().state() == State::Populated);
+            expect!(bench.manager.books().statistics.overcommits.get() == 2);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn devices_take_turns() -> Result {
+        Bench::run(3, |bench| {
+            let mut objects = KVec::new();
+            for device in 0..3usize {
+                for _ in 0..2 {
+                    // The answer tells the device.
+                    let bo = bench.object_on(device, 1 << device)?;
+                    bo.reserve().populate(&*bench.manager)?;
+                    objects.push(bo, GFP_KERNEL)?;
+                }
+            }
+            for answer in [1, 2, 4, 1, 2, 4, 0] {
+                expect!(bench.manager.swap_out_one()? == answer);
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_device_with_nothing_to_give_keeps_its_turn() -> Result {
+        Bench::run(2, |bench| {
+            let second = bench.object_on(1, 2)?;
+            second.reserve().populate(&*bench.manager)?;
+            expect!(bench.manager.swap_out_one()? == 2);
+            let first = bench.object_on(0, 1)?;
+            first.reserve().populate(&*bench.manager)?;
+            second.reserve().populate(&*bench.manager)?;
+            expect!(bench.manager.swap_out_one()? == 1);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn the_limit_can_change_at_any_time() -> Result {
+        Bench::run(1, |bench| {
+            let first = bench.populated(4)?;
+            bench.limit(2);
+            expect!(first.reserve().state() == State::Populated);
+            let second = bench.populated(1)?;
+            expect!(first.reserve().state() == State::Swapped);
+            expect!(second.reserve().state() == State::Populated);
+            expect!(bench.counted() == 1);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn hundreds_of_objects_leave_nothing_behind() -> Result {
+        Bench::run(2, |bench| {
+            bench.limit(100);
+            let mut objects = KVVec::new();
+            for i in 0..300usize {
+                let bo = bench.object_on(i % 2, 1 + i as u64 % 3)?;
+                bo.reserve().populate(&*bench.manager)?;
+                objects.push(bo, GFP_KERNEL)?;
+            }
+            expect!(bench.counted() <= 100);
+            expect!(bench.manager.self_check() == Verdict::Ok);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn the_self_check_notices_a_page_that_nobody_counted() -> Result {
+        Bench::run(1, |bench| {
+            let bo = bench.populated(3)?;
+            expect!(bench.manager.self_check() == Verdict::Ok);
+            bo.set_resident_pages(4);
+            let verdict = bench.manager.self_check();
+            bo.set_resident_pages(3);
+            expect!(
+                verdict
+                    == Verdict::Drift {
+                        counted: 3,
+                        summed: 4
+                    }
+            );
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Page directories and swap storage by themselves.
+
+use crate::{
+    abstractions::shmem::{
+        Folios,
+        ShmemFile, //
+    },
+    bo::{
+        charge::Charge,
+        counters::Books,
+        limits::Limits,
+        pages::{
+            small_list::SmallList,
+            PageDirectory, //
+        },
+        pool::alloc,
+        rules::page_kind::PageKind, //
+    },
+    lock_order::with_context, //
+};
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::Arc, //
+};
+
+/// A directory of so many plain pages, without a pool.
+fn allocate(pages: u64, clear: bool) -> Result<PageDirectory> {
+    let mut directory = PageDirectory::new(PageKind::CACHED);
+    alloc::fill(&mut directory, pages, clear, None)?;
+    Ok(directory)
+}
+
+#[kunit_tests(reeve_tt_pages)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directories_have_the_pages_asked_for() -> Result {
+        for pages in [0, 1, 2, 3, 127, 512, 771] {
+            let directory = allocate(pages, false)?;
+            expect!(directory.len() == pages);
+            expect!(directory.iter().count() as u64 == pages);
+            expect!(directory.page(pages).is_none());
+            expect!(pages == 0 || directory.page(pages - 1).is_some());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_page_is_another_one() -> Result {
+        let mut directory = allocate(771, false)?;
+        for (i, mut page) in (0u32..).zip(directory.iter_mut()) {
+            page.write(8, &i.to_ne_bytes())?;
+        }
+        for i in 0..771u32 {
+            let mut found = [0u8; 4];
+            directory
+                .page(i.into())
+                .ok_or(EINVAL)?
+                .read(8, &mut found)?;
+            expect!(u32::from_ne_bytes(found) == i);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn cleared_pages_are_clear() -> Result {
+        for _ in 0..3 {
+            let mut directory = allocate(5, true)?;
+            let mut found = [1u8; 16];
+            for mut page in directory.iter_mut() {
+                page.write(PAGE_SIZE - 16, &[0xff; 16])?;
+            }
+            drop(directory);
+            let directory = allocate(5, true)?;
+            for page in directory.iter() {
+                page.read(PAGE_SIZE - 16, &mut found)?;
+                expect!(found == [0; 16]);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn copies_stay_inside_their_page() -> Result {
+        let mut directory = allocate(1, true)?;
+        let page = directory.page(0).ok_or(EINVAL)?;
+        let mut two = [0u8; 2];
+        expect!(page.read(PAGE_SIZE - 2, &mut two).is_ok());
+        expect!(page.read(PAGE_SIZE - 1, &mut two) == Err(EINVAL));
+        expect!(page.read(usize::MAX, &mut two) == Err(EINVAL));
+        expect!(page.read(PAGE_SIZE, &mut []).is_ok());
+        let mut page = directory.page_mut(0).ok_or(EINVAL)?;
+        expect!(page.write(PAGE_SIZE - 1, &two) == Err(EINVAL));
+        expect!(page.write(usize::MAX, &two) == Err(EINVAL));
+        Ok(())
+    }
+
+    #[test]
+    fn a_directory_costs_less_than_a_quarter_byte_a_page() -> Result {
+        let directory = allocate(4096, false)?;
+        // Memory may be in pieces; then it costs more and this says nothing.
+        let blocks = directory.directory_bytes() / core::mem::size_of::<usize>();
+        expect!(blocks > 64 || directory.directory_bytes() * 4 <= 4096);
+        Ok(())
+    }
+
+    #[test]
+    fn storage_gives_back_what_it_got() -> Result {
+        let storage = ShmemFile::new(c"reeve test", 70, Folios::Large)?;
+        let mut from = allocate(64, true)?;
+        let mut to = allocate(64, true)?;
+        for (i, mut page) in (0u8..).zip(from.iter_mut()) {
+            page.write(100, &[i; 6])?;
+        }
+        for writeback in [false, true] {
+            let (_, run) = from.runs(0).next().ok_or(EINVAL)?;
+            expect!(run.len() == 64);
+            storage.write(6, run, writeback)?;
+            storage.read(6, to.runs_mut(0).next().ok_or(EINVAL)?.1)?;
+            for (i, page) in (0u8..).zip(to.iter()) {
+                let mut found = [0u8; 6];
+                page.read(100, &mut found)?;
+                expect!(found == [i; 6]);
+            }
+            for index in [7, 70, u64::MAX, u64::MAX - 63] {
+                expect!(storage.write(index, run, false) == Err(EINVAL));
+                let (_, run) = to.runs_mut(0).next().ok_or(EINVAL)?;
+                expect!(storage.read(index, run) == Err(EINVAL));
+            }
+        }
+        // What was forgotten, and what never was written, is zero.
+        storage.forget(6, 32);
+        storage.forget(69, 2);
+        storage.read(6, to.runs_mut(0).next().ok_or(EINVAL)?.1)?;
+        for (i, page) in (0u8..).zip(to.iter()) {
+            let mut found = [0xffu8; 6];
+            page.read(100, &mut found)?;
+            expect!(found == [if i < 32 { 0 } else { i }; 6]);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn storage_of_impossible_size_is_refused() -> Result {
+        for pages in [u64::MAX, i64::MAX as u64, 1 << 52] {
+            expect!(ShmemFile::new(c"reeve test", pages, Folios::Small).is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn small_lists_grow_beyond_their_place() -> Result {
+        let mut list = SmallList::new(0u32);
+        for i in 0..100 {
+            expect!(list.as_slice().len() == i as usize);
+            list.reserve()?.fill(i);
+            // Room that is not used is no entry.
+            let _ = list.reserve()?;
+        }
+        expect!(list.as_slice().iter().copied().eq(0..100));
+        expect!(list.heap_bytes() >= 400);
+        Ok(())
+    }
+
+    #[test]
+    fn charges_count_while_they_live() -> Result {
+        with_context(|| {
+            let books = Arc::new(Books::new(Limits::own(10)), GFP_KERNEL)?;
+            let mut first = Charge::none(false);
+            let mut second = Charge::none(true);
+            expect!(!first.add(&books, 4) && !first.add(&books, 3) && !second.add(&books, 3));
+            expect!(first.pages() == 7);
+            expect!(books.counted().pages == 10 && books.counted().dma32 == 3);
+            expect!(!books.over_limit());
+            let mut third = Charge::none(false);
+            expect!(third.add(&books, 1));
+            expect!(books.over_limit());
+            first.reduce_to(8);
+            first.reduce_to(5);
+            expect!(books.counted().pages == 9 && first.pages() == 5);
+            drop(first);
+            expect!(books.counted().pages == 4 && books.counted().dma32 == 3);
+            drop((second, third));
+            expect!(books.counted().pages == 0 && books.counted().dma32 == 0);
+            Ok(())
+        })
+    }
+}

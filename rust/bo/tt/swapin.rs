@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How content comes back from swap storage or a backup.
+
+use super::dma;
+use crate::{
+    abstractions::{
+        dma::DmaDevice,
+        shmem::ShmemFile,
+        task, //
+    },
+    bo::{
+        pages::{
+            PageDirectory,
+            Torn, //
+        },
+        pool::{
+            alloc,
+            Pool, //
+        }, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
+/// the directory is as it was.
+pub(super) fn refill(
+    pages: &mut PageDirectory,
+    num_pages: u64,
+    storage: &ShmemFile,
+    pool: Option<&Pool>,
+    dma: Option<&Arc<DmaDevice>>,
+    decrypted: bool,
+) -> Result {
+    let torn = pages.take_torn();
+    let before = pages.blocks();
+    let missing = num_pages - pages.len();
+    // Every page is overwritten: no need to clear any.
+    let mut result = alloc::fill(pages, missing, false, pool);
+    if decrypted && result.is_ok() {
+        result = pages.share();
+        if result.is_err() {
+            alloc::take_back(pages, before);
+        }
+    }
+    if result.is_ok() {
+        result = read_back(pages, before, torn.as_ref(), storage);
+        if result.is_err() {
+            alloc::take_back(pages, before);
+        } else if let Some(dma) = dma {
+            // Now that the content is there: mapping shows it to the device.
+            result = dma::map_or_take_back(pages, dma, before);
+        }
+    }
+    if result.is_err() {
+        pages.put_torn(torn);
+    }
+    result
+}
+
+/// Fills the blocks from the `from`-th on: the first pages with what is left of a torn block, the
+/// others from `storage`.
+///
+/// C original: `ttm_tt_swapin()`.
+fn read_back(
+    pages: &mut PageDirectory,
+    from: usize,
+    torn: Option<&Torn>,
+    storage: &ShmemFile,
+) -> Result {
+    let mut torn_from = None;
+    for (index, run) in pages.runs_mut(from) {
+        task::breathe()?;
+        let offset = index - *torn_from.get_or_insert(index);
+        let at_hand = torn.map_or(0, |torn| torn.len().saturating_sub(offset));
+        let (first, rest) = run.split(at_hand);
+        let index = index + first.len();
+        if let (Some(torn), 1..) = (torn, first.len()) {
+            torn.copy_to(offset, first)?;
+        }
+        if rest.len() != 0 {
+            storage.read(index, rest)?;
+        }
+    }
+    #[cfg(reeve_break_selftest)]
+    corrupt_one_byte(pages)?;
+    Ok(())
+}
+
+/// What a build made to fail does: the tests must notice.
+#[cfg(reeve_break_selftest)]
+fn corrupt_one_byte(pages: &mut PageDirectory) -> Result {
+    let mut byte = [0];
+    pages.page(0).ok_or(EINVAL)?.read(0, &mut byte)?;
+    pages.page_mut(0).ok_or(EINVAL)?.write(0, &byte.map(|b| !b))
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How content leaves a TT's pages: for swap storage, for a backup, or for good.
+
+use super::{
+    Content,
+    Tt, //
+};
+use crate::{
+    abstractions::{
+        memcg,
+        shmem::{
+            Folios,
+            ShmemFile, //
+        },
+        task, //
+    },
+    bo::{
+        counters::Books,
+        device::Device,
+        pages::PageDirectory,
+        rules::{
+            page_runs::MAX_ORDER,
+            state::{
+                self,
+                Event, //
+            }, //
+        }, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// How a backup is made.
+#[derive(Clone, Copy)]
+pub(crate) struct BackUp {
+    /// Content is sent on to swap at once.
+    pub(crate) writeback: bool,
+    /// The most pages whose content is copied before they are freed.
+    pub(crate) granule: u64,
+    /// The pages at which it ends; 0: none are left.
+    pub(crate) until: u64,
+}
+
+impl BackUp {
+    /// How many pages to copy before they are freed, when there is next to no memory.
+    pub(crate) const SPARING: u64 = 16;
+
+    /// The cheapest way, when there is memory.
+    pub(crate) const RELAXED: Self = Self {
+        writeback: false,
+        granule: 1 << MAX_ORDER,
+        until: 0,
+    };
+}
+
+/// A TT's content in swap storage, while the TT still has it in its pages too.
+pub(crate) struct Saved(Option<ShmemFile>);
+
+impl Tt {
+    /// Copies the content to swap storage, first half of a swapout; `None`: there is nothing to
+    /// swap out. Mappings are removed, so that nobody changes what is saved.
+    ///
+    /// `EINVAL`: the pages are somebody else's; `ENOMEM`: no memory; `EINTR`: a fatal signal. May
+    /// sleep, like [`Tt::populate`].
+    ///
+    /// C original: `ttm_tt_swapout()`.
+    pub(crate) fn save(&mut self) -> Result<Option<Saved>> {
+        if self.creation.external {
+            return Err(EINVAL);
+        }
+        if state::step(self.state(), Event::SwapOut).is_err() {
+            return Ok(None);
+        }
+
+        self.unmap();
+        if self.shmem.is_some() {
+            return Ok(Some(Saved(None)));
+        }
+        let _scope = memcg::Scope::of(&self.pages);
+        let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
+        for (index, run) in self.pages.runs(0) {
+            task::breathe()?;
+            storage.write(index, run, false)?;
+        }
+        Ok(Some(Saved(Some(storage))))
+    }
+
+    /// Lets go of the pages whose content was saved, second half of a swapout; answers how many.
+    ///
+    /// Can't fail; may sleep. The charge must be in flight.
+    pub(crate) fn let_go(&mut self, saved: Saved, books: &Books) -> u64 {
+        let freed = self.charged_pages();
+        self.content = Content::Swapped(saved.0);
+        // To the system: this is done to have less in memory.
+        self.pages.release();
+        if let Some(shmem) = &mut self.shmem {
+            shmem.let_go();
+        }
+        self.charge.reduce_to(0);
+        books.statistics.swapouts.count();
+        books.statistics.swapped_pages.count_many(freed);
+        freed
+    }
+
+    /// Makes the place for a backup, so that it needs not be made when memory is short.
+    ///
+    /// `EINVAL`: the pages are somebody else's, and nothing was made. `ENOMEM`. May sleep.
+    ///
+    /// C original: `ttm_tt_setup_backup()`, which leaves the file behind when it refuses.
+    pub(crate) fn set_up_backup(&mut self) -> Result {
+        self.prepare_backup(Folios::Small)
+    }
+
+    fn prepare_backup(&mut self, folios: Folios) -> Result {
+        if !self.creation.owns_pages() {
+            return Err(EINVAL);
+        }
+        if self.prepared.is_none() && !self.creation.shmem && !self.state().is_backed_up() {
+            self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages, folios)?);
+        }
+        Ok(())
+    }
+
+    /// Moves content to the backup and frees its pages, from the last page on; answers how many.
+    ///
+    /// When memory runs out half-way, or a fatal signal arrives, what was moved stays moved; going
+    /// on later starts there. The caller then makes the charge what [`Tt::resident_pages`] says,
+    /// with [`Tt::uncharge_moved`].
+    ///
+    /// `EINVAL`: the pages are somebody else's. `ENOMEM`, `EINTR`: nothing was moved. May sleep;
+    /// takes locks of the page cache.
+    ///
+    /// C original: `ttm_tt_backup()`, which leaves the counters as they are.
+    pub(crate) fn back_up(&mut self, how: BackUp) -> Result<u64> {
+        if !self.creation.owns_pages() {
+            return Err(EINVAL);
+        }
+        if state::step(self.state(), Event::BackUp).is_err() {
+            return Ok(0);
+        }
+        self.unmap();
+        if let Some(shmem) = &mut self.shmem {
+            let moved = shmem.held();
+            shmem.let_go();
+            self.content = Content::BackedUp(None);
+            return Ok(moved);
+        }
+        let _scope = memcg::Scope::of(&self.pages);
+        self.ready_backup(how)?;
+        let before = self.pages.len();
+        let storage = match core::mem::replace(&mut self.content, Content::Populated) {
+            Content::PartlyBackedUp(storage) => Some(storage),
+            _ => self.prepared.take(),
+        };
+        let Some(storage) = storage else {
+            return Err(EINVAL);
+        };
+        let result = move_from_end(&mut self.pages, &storage, how);
+        let moved = before - self.pages.len();
+        if self.pages.len() == 0 {
+            self.content = Content::BackedUp(Some(storage));
+        } else if before < self.num_pages || moved != 0 {
+            self.content = Content::PartlyBackedUp(storage);
+        }
+        match result {
+            Err(e) if moved == 0 => Err(e),
+            _ => Ok(moved),
+        }
+    }
+
+    /// Sees that there is a place for the backup.
+    fn ready_backup(&mut self, how: BackUp) -> Result {
+        match self.content {
+            Content::PartlyBackedUp(_) => Ok(()),
+            // A large folio is for content that is copied all at once.
+            _ if how.until == 0 && how.granule >= BackUp::RELAXED.granule => {
+                self.prepare_backup(Folios::Large)
+            }
+            _ => self.prepare_backup(Folios::Small),
+        }
+    }
+
+    /// Counts no more pages than are held, after a backup. What is not held any more must be in
+    /// flight.
+    pub(crate) fn uncharge_moved(&mut self) {
+        self.charge.reduce_to(self.resident_pages());
+    }
+
+    /// Drops content, from pages and backup, and the pages; answers how many. May sleep.
+    ///
+    /// The charge must be in flight.
+    ///
+    /// C original: `ttm_pool_backup()` that is told to purge, and `ttm_pool_drop_backed_up()`.
+    pub(crate) fn purge(&mut self, device: &Device) -> u64 {
+        if state::step(self.state(), Event::Purge).is_err() {
+            return 0;
+        }
+        let lost = self.resident_pages();
+        if self.charge.pages() != 0 {
+            device.books().statistics.unpopulates.count();
+        }
+        self.content = Content::Empty;
+        self.shmem = None;
+        // To the system: this is done to have less in memory.
+        self.pages.release();
+        self.charge.reduce_to(0);
+        lost
+    }
+
+    /// Makes a swapped out TT whose storage can't be read back, to see what populating it does.
+    #[cfg(reeve_kunit)]
+    pub(in crate::bo) fn truncate_storage(&mut self) -> Result {
+        if matches!(self.content, Content::Swapped(_)) {
+            let short = ShmemFile::new(c"reeve swap", self.num_pages - 1, Folios::Large)?;
+            self.content = Content::Swapped(Some(short));
+        }
+        Ok(())
+    }
+}
+
+/// Moves content to `storage`, from the end, until there are no more pages left than asked.
+fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, mut how: BackUp) -> Result {
+    if storage.folios() == Folios::Large {
+        // Part of a large folio takes more memory than it frees.
+        how.granule = BackUp::RELAXED.granule;
+        how.until -= how.until % how.granule;
+    }
+    // What is shared can't be torn.
+    let whole = pages.is_shared();
+    let mut granule = if whole { u64::MAX } else { how.granule };
+    loop {
+        let excess = pages.len().saturating_sub(how.until);
+        if excess == 0 {
+            return Ok(());
+        }
+        task::breathe()?;
+        let most = if whole { granule } else { granule.min(excess) };
+        let Some((index, run)) = pages.last_run(most) else {
+            return Ok(());
+        };
+        let count = run.len();
+        match storage.write(index, run, how.writeback) {
+            Ok(()) => pages.release_last(count),
+            Err(e) => {
+                // The pages have it still.
+                storage.forget(index, count);
+                if count == 1 || whole {
+                    return Err(e);
+                }
+                // A page that is freed makes room for the next.
+                granule = 1;
+            }
+        }
+    }
+}

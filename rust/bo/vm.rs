@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A buffer object in the memory of user processes.
+//!
+//! A mapping does not hold pages: touching it populates the object, and pages leave only after all
+//! mappings of them were removed, see [`crate::abstractions::vma`]. So mapped pages stay charged, and a
+//! mapping of an object that was swapped out, or ended, is just one that will fault.
+//!
+//! Faults come with `mmap_lock` held, so that lock is outside of all of the module's, and no user
+//! memory is touched while one of those is held.
+//!
+//! C original: `ttm_bo_vm.c`.
+
+use super::{
+    object::{
+        Bo,
+        BoRef, //
+    },
+    reservation::Reservation,
+    rules::sizes,
+    Manager, //
+};
+use crate::{
+    abstractions::{
+        kmap::Protection,
+        list::Linked,
+        vma::{
+            Access,
+            Answer,
+            Fault,
+            MapSpace,
+            Mapped,
+            Range, //
+        }, //
+    },
+    lock_order::with_context, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*,
+    sync::{
+        Arc,
+        UniqueArc, //
+    }, //
+};
+
+/// Where a buffer object is mapped in its open file. It is no use of the object, which may end.
+pub(crate) struct Mapping {
+    bo: Arc<Linked<Bo>>,
+    protection: Protection,
+    manager: Arc<Manager>,
+    range: Range,
+}
+
+impl Mapping {
+    /// Makes one of all pages that the object's own bytes are in, at a place still to be found.
+    ///
+    /// `EINVAL`: the pages are somebody else's. `ENOMEM`. May sleep and takes the reservation.
+    pub(crate) fn new(
+        bo: &BoRef,
+        manager: &Arc<Manager>,
+        space: &Arc<MapSpace>,
+    ) -> Result<UniqueArc<Self>> {
+        let pages = sizes::pages_for(bo.size(), 0, PAGE_SHIFT as u32).map_err(|_| EINVAL)?;
+        let reservation = bo.reserve();
+        reservation.check_copy(0, 0)?;
+        let protection = reservation.facts().protection;
+        drop(reservation);
+        Ok(UniqueArc::new(
+            Self {
+                bo: bo.unused(),
+                protection,
+                manager: manager.clone(),
+                range: Range::new(space.clone(), 0, pages),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Puts it at page `first` of the file.
+    pub(crate) fn place(&mut self, first: u64) {
+        self.range.set_first(first);
+    }
+
+    /// Its first page in the file.
+    pub(crate) fn first(&self) -> u64 {
+        self.range.first()
+    }
+
+    /// How many pages it has.
+    pub(crate) fn pages(&self) -> u64 {
+        self.range.pages()
+    }
+
+    /// Whether it is of this object.
+    pub(crate) fn is_of(&self, bo: &BoRef) -> bool {
+        core::ptr::eq::<Bo>(&**self.bo, &**bo)
+    }
+
+    /// Populates the object and maps the page that was touched.
+    ///
+    /// What takes long is done with `mmap_lock` given back, if the fault can be tried again: what
+    /// it fails with shows then.
+    fn serve(&self, fault: Fault<'_>) -> Answer {
+        if fault.is_huge() && !fault.has_room_for_huge() {
+            return fault.fall_back();
+        }
+        let Some(index) = fault.page().checked_sub(self.first()) else {
+            return fault.refuse();
+        };
+        if index >= self.pages() {
+            return fault.refuse();
+        }
+
+        let mut reservation = match Reservation::try_take(&self.bo) {
+            Some(reservation) => reservation,
+            None if fault.is_impatient() => return fault.retry_later(),
+            None if fault.may_unlock() => {
+                let unlocked = fault.unlock();
+                drop(Reservation::take(&self.bo));
+                return unlocked.retry();
+            }
+            None => Reservation::take(&self.bo),
+        };
+        if !reservation.state().is_populated() {
+            if fault.is_impatient() {
+                return fault.retry_later();
+            }
+            if fault.may_unlock() {
+                let unlocked = fault.unlock();
+                let _ = reservation.populate(&*self.manager);
+                return unlocked.retry();
+            }
+        }
+        // Also when the object has ended: then it has no TT any more.
+        if reservation.populate(&*self.manager).is_err() {
+            return fault.refuse();
+        }
+
+        let huge = fault.is_huge();
+        let answer = reservation.map(fault, index, &self.range);
+        if answer.is_mapped() {
+            let statistics = &self.manager.books().statistics;
+            statistics.faults.count();
+            if huge {
+                statistics.huge_faults.count();
+            }
+        }
+        answer
+    }
+
+    /// Copies from or to the object, as its reads and writes do; not behind its last byte.
+    fn copy(&self, offset: u64, access: Access<'_>) -> Result<usize> {
+        let start = self.first() << PAGE_SHIFT;
+        let offset = offset.checked_sub(start).ok_or(EFAULT)?;
+        let most = self.bo.size().checked_sub(offset).ok_or(EFAULT)?;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let mut reservation = Reservation::take(&self.bo);
+        match access {
+            Access::Read(to) => {
+                let length = to.len().min(most);
+                let to = to.get_mut(..length).ok_or(EFAULT)?;
+                reservation.read(offset, to, &*self.manager)?;
+                Ok(length)
+            }
+            Access::Write(from) => {
+                let length = from.len().min(most);
+                let from = from.get(..length).ok_or(EFAULT)?;
+                reservation.write(offset, from, &*self.manager)?;
+                Ok(length)
+            }
+        }
+    }
+}
+
+impl Mapped for Mapping {
+    fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    fn fault(&self, fault: Fault<'_>) -> Answer {
+        with_context(|| self.serve(fault))
+    }
+
+    fn access(&self, offset: u64, access: Access<'_>) -> Result<usize> {
+        with_context(|| self.copy(offset, access))
+    }
+}
