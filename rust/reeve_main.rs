@@ -5,11 +5,10 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`pure`] | logic without kernel types, tested on the host too |
-//! | [`ffi`] | everything unsafe: C shims, bindings, wrappers |
+//! | [`abstractions`] | what the `kernel` crate lacks |
 //! | [`lock_order`] | lock-order tracking and its sanity suite |
-//! | [`tt`] | page accounting: translation tables, limits, swapping |
-//! | [`dev`] | /dev/reeve |
+//! | [`bo`] | page accounting: buffer objects, their pages, limits, swapping |
+//! | [`chardev`] | /dev/reeve |
 //! | [`debugfs`] | /sys/kernel/debug/reeve |
 //! | `bench` | what the module's operations cost, in builds that measure |
 
@@ -17,9 +16,8 @@ mod abstractions;
 #[cfg(reeve_bench)]
 mod bench;
 mod bo;
+mod chardev;
 mod debugfs;
-mod dev;
-mod ffi;
 mod lock_order;
 
 use crate::{
@@ -39,7 +37,7 @@ use crate::{
         shrinker::Shrinkers,
         Manager, //
     },
-    dev::{
+    chardev::{
         OpenFile,
         Shared, //
     }, //

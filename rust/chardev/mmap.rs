@@ -2,11 +2,11 @@
 
 //! The call that says where an object can be mapped.
 
-use super::open_file::OpenFile;
-use crate::{
-    bo::vm::Mapping,
-    ffi::uapi::BoMmap, //
+use super::{
+    file::OpenFile,
+    uapi::BoMmap, //
 };
+use crate::bo::vm::Mapping;
 use kernel::{
     page::PAGE_SHIFT,
     prelude::*, //

@@ -2,6 +2,19 @@
 
 //! An open `/dev/reeve`.
 
+use super::uapi::{
+    consts::*,
+    Bo,
+    BoCreate,
+    BoDmaAddress,
+    BoInfo,
+    BoMmap,
+    BoRw,
+    FileLimit,
+    LockSanity,
+    Stats,
+    Version, //
+};
 use super::{
     args::call,
     fdinfo,
@@ -16,19 +29,6 @@ use crate::{
         client::HolderRef,
         vm::Mapping,
         Manager, //
-    },
-    ffi::uapi::{
-        consts::*,
-        Bo,
-        BoCreate,
-        BoDmaAddress,
-        BoInfo,
-        BoMmap,
-        BoRw,
-        FileLimit,
-        LockSanity,
-        Stats,
-        Version, //
     },
     lock_order::{
         hierarchy::Hierarchy,

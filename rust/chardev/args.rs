@@ -2,7 +2,7 @@
 
 //! Arguments of calls: from user space, checked, and back.
 
-use crate::ffi::uapi::{
+use super::uapi::{
     Bo,
     BoCreate,
     BoDmaAddress,

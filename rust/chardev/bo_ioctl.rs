@@ -2,12 +2,20 @@
 
 //! The calls on buffer objects.
 
+use super::uapi::{
+    consts::*,
+    Bo,
+    BoCreate,
+    BoDmaAddress,
+    BoInfo,
+    BoRw, //
+};
 use super::{
     args::{
         read,
         write, //
     },
-    open_file::OpenFile, //
+    file::OpenFile, //
 };
 use crate::{
     abstractions::{
@@ -36,14 +44,6 @@ use crate::{
             BackUp,
             Tt, //
         }, //
-    },
-    ffi::uapi::{
-        consts::*,
-        Bo,
-        BoCreate,
-        BoDmaAddress,
-        BoInfo,
-        BoRw, //
     }, //
 };
 use kernel::prelude::*;

@@ -2,22 +2,22 @@
 
 //! The calls that are not about one buffer object.
 
+use super::uapi::{
+    consts::*,
+    FileLimit,
+    LockSanity,
+    Stats,
+    Version, //
+};
 use super::{
     args::{
         read,
         write, //
     },
-    open_file::OpenFile, //
+    file::OpenFile, //
 };
 use crate::{
     abstractions::params,
-    ffi::uapi::{
-        consts::*,
-        FileLimit,
-        LockSanity,
-        Stats,
-        Version, //
-    },
     lock_order, //
 };
 use kernel::{
