@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# The front door. Everything made lands in build/ or in the cache; the work is done by selftests/setup/front.sh.
+# Everything made lands in build/ or in the cache; the work is done by selftests/setup/make.sh.
 # What is set on make's command
 # line reaches that script through the environment. (The kernel's build system reads Kbuild beside this file.)
 
-FRONT := selftests/setup/front.sh
+SETUP := selftests/setup/make.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help deps kernel run test bench vm ext modules shell lint docs clean
@@ -15,7 +15,7 @@ help:
 	@echo 'On a bare Debian machine, start with one of these (they install and build what they need):'
 	@echo '  make run      boot a test kernel in QEMU, insert the module, show what it does'
 	@echo '  make test     every test; the last line is "N passed, N failed"'
-	@echo '  make bench    what it costs, next to the peers; figures in build/bench.json [STRICT=1]'
+	@echo '  make bench    what it costs, next to the references; figures in build/bench.json [STRICT=1]'
 	@echo
 	@echo 'Pieces:'
 	@echo '  make deps     install packages, find a toolchain, get the kernel source'
@@ -35,10 +35,10 @@ help:
 	@echo 'More in README.md and Documentation/.'
 
 deps run test bench vm ext modules shell lint docs:
-	@exec $(FRONT) $@
+	@exec $(SETUP) $@
 
 kernel:
-	@exec $(FRONT) kernel >/dev/null
+	@exec $(SETUP) kernel >/dev/null
 
 clean:
 	rm -rf build

@@ -4,7 +4,7 @@
 //!
 //! Only in builds with `REEVE_BENCH=1`. A line is `bench NAME TICKS OPERATIONS`; `make bench` reads
 //! them where a tick is an instruction. What other drivers can call is measured from outside, by
-//! `selftests/ext-bench`.
+//! `selftests/modules/bench`.
 
 mod bo;
 

@@ -2,7 +2,7 @@
 
 //! What page accounting costs; the files `tt` and `tt_growth` of the directory `bench`.
 //!
-//! C TTM is measured in the same way by `selftests/ext-bench/ttm_bench.c`. An operation is a page
+//! C TTM is measured in the same way by `selftests/modules/bench/ttm_bench.c`. An operation is a page
 //! where the name is not of something else.
 
 use crate::{

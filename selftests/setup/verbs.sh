@@ -129,7 +129,7 @@ verb_test() {
 
 # bench_parts KERNEL: puts what is measured on that kernel into build/bench/KERNEL.
 bench_parts() {
-	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/ext-bench peer
+	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/modules/bench reference
 	ensure_kernel "$1"
 	build_module "$1" bench
 	build_ext "$sources" "$1"
@@ -137,11 +137,11 @@ bench_parts() {
 	ln -sf "$KOUT/arch/x86/boot/bzImage" "$dir/bzImage"
 	ln -sf "$MODULE" "$dir/reeve.ko"
 	cp "$sources/reeve_bench.ko" "$dir/"
-	# The peer of page accounting and what it needs; the harness has the same list.
+	# The reference of page accounting and what it needs; the harness has the same list.
 	[ "$1" = bench ] || return 0
 	cp "$sources/ttm_bench.ko" "$dir/"
-	for peer in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm; do
-		cp "$KOUT/drivers/$peer.ko" "$dir/"
+	for reference in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm; do
+		cp "$KOUT/drivers/$reference.ko" "$dir/"
 	done
 }
 
@@ -176,9 +176,9 @@ verb_docs() {
 	ensure_kernel base
 	run_logged "writing the diagrams in Documentation/" "seconds to a minute" "$LOGS/docs-diagrams.log" - \
 		env REEVE_WRITE_DOCS=1 "${CARGO_SETTINGS[@]}" "$CARGO" test \
-		--manifest-path "$REEVE_ROOT/selftests/Cargo.toml" --package reeve-pure --test states_doc
-	run_logged "the module's documentation" "about a minute" "$LOGS/docs-module.log" - "$here/front.sh" check module_doc
-	run_logged "the programs' documentation" "about a minute" "$LOGS/docs-programs.log" - "$here/front.sh" check programs_doc
+		--manifest-path "$REEVE_ROOT/selftests/Cargo.toml" --package reeve-host --test states_doc
+	run_logged "the module's documentation" "about a minute" "$LOGS/docs-module.log" - "$here/make.sh" check module_doc
+	run_logged "the programs' documentation" "about a minute" "$LOGS/docs-programs.log" - "$here/make.sh" check programs_doc
 	say "begin with one of these:"
 	say "  Documentation/README.md"
 	say "  $BUILD/doc/module/reeve_main/index.html"

@@ -77,7 +77,7 @@ fn kept(pool: &Pool, kind: PageKind, order: usize) -> u64 {
         .sum()
 }
 
-#[kunit_tests(reeve_tt_peer)]
+#[kunit_tests(reeve_tt_reference)]
 mod tests {
     use super::*;
 

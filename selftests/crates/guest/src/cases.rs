@@ -28,7 +28,6 @@ mod mmap_pages;
 mod mmap_races;
 mod parallel;
 mod parameters;
-mod peer;
 mod pins;
 mod pool;
 mod pressure;
@@ -38,6 +37,7 @@ mod reclaim;
 mod reevectl;
 mod reevectl_locks;
 mod reevectl_top;
+mod reference;
 mod reload;
 mod sanity;
 mod sg;
@@ -59,7 +59,7 @@ pub(crate) const STANDARD: &str = "standard";
 /// memory; likewise, and time.
 pub(crate) const SUITES: &[(&str, &[&[Test]])] = &[
     (STANDARD, CASES),
-    ("peer", &[peer::TESTS]),
+    ("reference", &[reference::TESTS]),
     ("reclaim", &[reclaim::TESTS]),
     ("stress", &[stress::TESTS]),
 ];

@@ -16,17 +16,17 @@ mod content;
 mod fail_nth;
 mod helper;
 mod ktap;
+mod lockstep;
 mod memory;
 mod module;
-mod peer;
 mod process;
 mod random;
+mod reference;
 mod runner;
 mod seen;
 mod shortage;
 mod test;
 mod tracing;
-mod twins;
 
 use std::process::ExitCode;
 

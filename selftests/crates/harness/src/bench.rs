@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `make bench`: measures on emulated processors that count instructions, and compares with the peers.
+//! `make bench`: measures on emulated processors that count instructions, and compares with the references.
 //!
 //! Each kernel is booted several times, and measures several times in each boot ([`samples`]). The rows of the result
 //! are declared in [`rows`]; [`table`] prints them and writes them as JSON. Documentation/bench.md has the method.
@@ -13,7 +13,7 @@ use clap::Args;
 
 use crate::machine::{Accel, Job, Machine};
 use crate::paths::near;
-use crate::suite::desk::tail;
+use crate::suite::job_context::tail;
 use crate::vm::{self, Listener};
 
 pub mod rows;
@@ -44,14 +44,14 @@ pub struct Options {
 /// when the processor is idle. Without `erms` the kernel copies and clears with one instruction per word.
 pub const COUNTING: &str = "-icount shift=0,sleep=off -cpu max,-erms";
 
-const SCRIPT: &[u8] = include_bytes!("../../../ext-bench/run.sh");
+const SCRIPT: &[u8] = include_bytes!("../../../modules/bench/run.sh");
 
 /// Makes every boot the same to the bit. Without it boots differ by microseconds, and in one of ten lockdep's figures
 /// grew by 1.3 % half-way, as if another lock chain had come into the hash bucket that it searches. Only for lockdep:
 /// that ours repeat in boots that do differ is worth knowing.
 const PINNED: &str = "-seed 1 -rtc base=2026-01-01,clock=vm";
 
-/// C TTM, the peer of page accounting: the modules, in the order they are inserted in. Only one kernel has them.
+/// C TTM, the reference of page accounting: the modules, in the order they are inserted in. Only one kernel has them.
 const TTM: [&str; 5] = [
     "i2c-core.ko",
     "drm_panel_orientation_quirks.ko",
@@ -142,11 +142,11 @@ fn boot_once(options: &Options, kernel: Kernel, boot: usize) -> Result<Vec<Strin
 }
 
 fn machine(parts: &Path, kernel: Kernel, boot: usize) -> Machine {
-    let (qemu_args, peers): (_, &[_]) = match kernel {
+    let (qemu_args, references): (_, &[_]) = match kernel {
         Kernel::Bench => (COUNTING.to_owned(), &TTM),
         Kernel::Lockdep => (format!("{COUNTING} {PINNED}"), &[]),
     };
-    let files = ["reeve_bench.ko"].iter().chain(peers);
+    let files = ["reeve_bench.ko"].iter().chain(references);
     Machine {
         kernel: parts.join("bzImage"),
         module: Some(parts.join("reeve.ko")),
@@ -178,8 +178,8 @@ mod tests {
             name: "x",
             unit: "instructions",
             ours,
-            peer: 1.0,
-            peer_name: "C TTM",
+            reference: 1.0,
+            reference_name: "C TTM",
             ratio: ours,
             target,
         }

@@ -22,7 +22,7 @@ enum Command {
     Shell(machine::Machine),
     /// Shows what the module can do, in a VM, and writes a report.
     Run(report::Options),
-    /// Measures, compares with the peers and writes the figures.
+    /// Measures, compares with the references and writes the figures.
     Bench(bench::Options),
     /// Runs every test; the last line is `N passed, N failed`.
     Test(suite::Options),

@@ -8,18 +8,18 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
-pub mod desk;
-mod door;
 mod guest;
+pub mod job_context;
 pub mod jobs;
 pub mod libtest;
 mod lint;
+mod make_targets;
 mod mutants;
 pub mod record;
 pub mod summary;
 
 use crate::paths::near;
-use desk::Desk;
+use job_context::JobContext;
 use jobs::Job;
 use record::Tier;
 
@@ -47,7 +47,7 @@ pub fn test(options: &Options) -> Result<bool> {
         build_kernel("kernel debug", "debug").after(&["kernel base"]),
     ];
     jobs.extend(guest::jobs());
-    jobs.extend(door::jobs());
+    jobs.extend(make_targets::jobs());
     jobs.extend(mutants::jobs());
     jobs.extend(lint::jobs());
     run(options, "test", jobs)
@@ -63,7 +63,7 @@ pub fn lint(options: &Options) -> Result<bool> {
 fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
     let dir = options.build.join(name);
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let desk = Desk {
+    let ctx = JobContext {
         root: options.root.clone(),
         build: options.build.clone(),
         dir: dir.clone(),
@@ -72,7 +72,7 @@ fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
     println!("logs of every step: {}", near(&dir).display());
     let begin = Instant::now();
     let slots = options.jobs.clamp(2, 4);
-    let mut records = jobs::run_all(&desk, jobs, slots)?;
+    let mut records = jobs::run_all(&ctx, jobs, slots)?;
     let took = begin.elapsed();
     records.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
     summary::write_files(&dir, &records, took)?;
@@ -81,27 +81,27 @@ fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
 }
 
 fn build_kernel(job: &'static str, kernel: &'static str) -> Job {
-    Job::new(job, Tier::FrontDoor, &[], move |desk| {
-        desk.front(&["kernel", kernel])?;
+    Job::new(job, Tier::MakeTargets, &[], move |ctx| {
+        ctx.setup(&["kernel", kernel])?;
         Ok(Vec::new())
     })
 }
 
 fn guest_programs() -> Job {
-    Job::new("guest programs", Tier::Selftests, &[], |desk| {
-        desk.front(&["userland"])?;
+    Job::new("guest programs", Tier::Selftests, &[], |ctx| {
+        ctx.setup(&["userland"])?;
         Ok(Vec::new())
     })
 }
 
 /// `cargo test`, and the tests of the setup scripts.
 fn host_tests() -> Job {
-    Job::new("host tests", Tier::Host, &[], |desk| {
-        let mut cargo = desk.command("selftests/setup/front.sh");
-        let done = desk.run_merged(cargo.arg("cargo_test"), "log")?;
+    Job::new("host tests", Tier::Host, &[], |ctx| {
+        let mut cargo = ctx.command("selftests/setup/make.sh");
+        let done = ctx.run_merged(cargo.arg("cargo_test"), "log")?;
         let mut records = libtest::records(&done.stdout, done.success);
-        let mut shell = desk.command("selftests/setup/selftest.sh");
-        let done = desk.run_merged(&mut shell, "setup.log")?;
+        let mut shell = ctx.command("selftests/setup/selftest.sh");
+        let done = ctx.run_merged(&mut shell, "setup.log")?;
         let cases = guest::records_of(Tier::Host, "setup: ", &done.stdout);
         records.extend(cases);
         Ok(records)

@@ -2,7 +2,7 @@
 
 //! The published layout, asserted at compile time.
 //!
-//! `selftests/layout.c` asserts the same numbers from C, for 64-bit and 32-bit callers. A change
+//! `selftests/crates/uapi/tests/layout.c` asserts the same numbers from C, for 64-bit and 32-bit callers. A change
 //! of any of them breaks programs that are already built.
 
 use std::mem::offset_of;

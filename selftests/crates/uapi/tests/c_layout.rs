@@ -23,6 +23,10 @@ fn selftests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+fn layout_c() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layout.c")
+}
+
 /// Compiles `source` without output and expects no complaint at all.
 fn compiles(bits: &str, source: &Path) {
     let compiler = compiler();
@@ -51,23 +55,23 @@ fn compiles(bits: &str, source: &Path) {
 
 #[test]
 fn layout_for_64_bit_callers() {
-    compiles("-m64", &selftests().join("layout.c"));
+    compiles("-m64", &layout_c());
 }
 
 #[test]
 fn layout_for_32_bit_callers() {
-    compiles("-m32", &selftests().join("layout.c"));
+    compiles("-m32", &layout_c());
 }
 
 /// An assertion that does not hold must be seen, or the two tests above prove nothing.
 #[test]
 fn a_wrong_number_is_found() {
-    let text = std::fs::read_to_string(selftests().join("layout.c")).unwrap();
+    let text = std::fs::read_to_string(layout_c()).unwrap();
     let wrong = text.replace("SIZE(reeve_bo, 32)", "SIZE(reeve_bo, 24)");
     assert_ne!(text, wrong);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong-layout.c");
     let header = selftests().join("../rust/uapi/reeve.h");
-    let wrong = wrong.replace("../rust/uapi/reeve.h", &header.to_string_lossy());
+    let wrong = wrong.replace("../../../../rust/uapi/reeve.h", &header.to_string_lossy());
     std::fs::write(&file, wrong).unwrap();
     let refused = std::panic::catch_unwind(|| compiles("-m64", &file));
     assert!(refused.is_err());

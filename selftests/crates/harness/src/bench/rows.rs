@@ -11,7 +11,7 @@ use super::samples::Samples;
 /// A kernel that is measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kernel {
-    /// No debugging: where everything of ours is measured, and the peers.
+    /// No debugging: where everything of ours is measured, and the references.
     Bench,
     /// The same with lockdep, where only lockdep is measured.
     Lockdep,
@@ -47,7 +47,7 @@ impl Measured {
 
 /// What is compared with.
 #[derive(Debug, Clone, Copy)]
-pub enum Peer {
+pub enum Reference {
     /// Measured now.
     Now(Measured),
     /// Measured once.
@@ -60,8 +60,8 @@ pub struct Spec {
     name: &'static str,
     unit: &'static str,
     ours: Measured,
-    peer: Peer,
-    peer_name: &'static str,
+    reference: Reference,
+    reference_name: &'static str,
     target: Option<Target>,
 }
 
@@ -99,11 +99,11 @@ const fn off(name: &'static str) -> Measured {
 }
 
 /// Reeve's tracking is off there, so that the figures are lockdep's alone.
-const fn lockdep(name: &'static str) -> Peer {
-    Peer::Now(Measured(Kernel::Lockdep, "off", name))
+const fn lockdep(name: &'static str) -> Reference {
+    Reference::Now(Measured(Kernel::Lockdep, "off", name))
 }
 
-/// A row whose peer is NVIDIA UVM's lock tracking. Its figures were measured once, with the same method, on a release
+/// A row whose reference is NVIDIA UVM's lock tracking. Its figures were measured once, with the same method, on a release
 /// build of UVM; they are constants here.
 const fn uvm(
     name: &'static str,
@@ -116,31 +116,36 @@ const fn uvm(
         name,
         unit: INSTRUCTIONS,
         ours,
-        peer: Peer::Constant(figure),
-        peer_name: build,
+        reference: Reference::Constant(figure),
+        reference_name: build,
         target: Some(Target::AtMost(target)),
     }
 }
 
-const fn versus(name: &'static str, ours: Measured, peer: Peer, peer_name: &'static str) -> Spec {
+const fn versus(
+    name: &'static str,
+    ours: Measured,
+    reference: Reference,
+    reference_name: &'static str,
+) -> Spec {
     Spec {
         name,
         unit: INSTRUCTIONS,
         ours,
-        peer,
-        peer_name,
+        reference,
+        reference_name,
         target: None,
     }
 }
 
-/// A row of page accounting, whose peer is C TTM in the same boot.
-const fn tt(name: &'static str, peer: &'static str, target: Option<Target>) -> Spec {
+/// A row of page accounting, whose reference is C TTM in the same boot.
+const fn tt(name: &'static str, reference: &'static str, target: Option<Target>) -> Spec {
     Spec {
         name,
         unit: PER_PAGE,
         ours: on(name),
-        peer: Peer::Now(on(peer)),
-        peer_name: TTM,
+        reference: Reference::Now(on(reference)),
+        reference_name: TTM,
         target,
     }
 }
@@ -204,13 +209,13 @@ const LOCK_ORDER: [Spec; 17] = [
     versus(
         "lock.mutex_on/bare",
         on("typed.mutex"),
-        Peer::Now(off("typed.mutex_bare")),
+        Reference::Now(off("typed.mutex_bare")),
         BARE,
     ),
     versus(
         "lock.mutex_off/bare",
         off("typed.mutex"),
-        Peer::Now(off("typed.mutex_bare")),
+        Reference::Now(off("typed.mutex_bare")),
         BARE,
     ),
     versus(
@@ -222,7 +227,7 @@ const LOCK_ORDER: [Spec; 17] = [
     versus(
         "lock.c_mutex/bare",
         on("mutex.recorded"),
-        Peer::Now(on("mutex.pair")),
+        Reference::Now(on("mutex.pair")),
         BARE,
     ),
     versus(
@@ -234,13 +239,13 @@ const LOCK_ORDER: [Spec; 17] = [
     versus(
         "lock.c_spinlock/bare",
         on("spinlock.recorded"),
-        Peer::Now(on("spinlock.pair")),
+        Reference::Now(on("spinlock.pair")),
         BARE,
     ),
     versus(
         "lock.pair_off",
         off("lock.pair"),
-        Peer::Now(on("lock.pair")),
+        Reference::Now(on("lock.pair")),
         TRACKED,
     ),
 ];
@@ -258,31 +263,31 @@ const PAGE_ACCOUNTING: [Spec; 41] = [
     versus(
         "tt.life.cached.1/floor",
         on("tt.life.cached.1"),
-        Peer::Now(on("floor.life.1")),
+        Reference::Now(on("floor.life.1")),
         FLOOR,
     ),
     versus(
         "tt.life.cached.16/floor",
         on("tt.life.cached.16"),
-        Peer::Now(on("floor.life.16")),
+        Reference::Now(on("floor.life.16")),
         FLOOR,
     ),
     versus(
         "tt.life.cached.512/floor",
         on("tt.life.cached.512"),
-        Peer::Now(on("floor.life.512")),
+        Reference::Now(on("floor.life.512")),
         FLOOR,
     ),
     versus(
         "tt.life.cached.4096/floor",
         on("tt.life.cached.4096"),
-        Peer::Now(on("floor.life.4096")),
+        Reference::Now(on("floor.life.4096")),
         FLOOR,
     ),
     versus(
         "tt.life.cached.16384/floor",
         on("tt.life.cached.16384"),
-        Peer::Now(on("floor.life.16384")),
+        Reference::Now(on("floor.life.16384")),
         FLOOR,
     ),
     tt("tt.life.wc_warm.1", "ttm.life.wc_warm.1", None),
@@ -300,23 +305,23 @@ const PAGE_ACCOUNTING: [Spec; 41] = [
     tt("tt.life.wc_cold.4096", "ttm.life.wc_cold.4096", None),
     tt("tt.life.wc_cold.16384", "ttm.life.wc_cold.16384", None),
     Spec {
-        peer_name: TTM_CACHED,
+        reference_name: TTM_CACHED,
         ..tt("tt.life.shmem.1", "ttm.life.cached.1", None)
     },
     Spec {
-        peer_name: TTM_CACHED,
+        reference_name: TTM_CACHED,
         ..tt("tt.life.shmem.16", "ttm.life.cached.16", None)
     },
     Spec {
-        peer_name: TTM_CACHED,
+        reference_name: TTM_CACHED,
         ..tt("tt.life.shmem.512", "ttm.life.cached.512", None)
     },
     Spec {
-        peer_name: TTM_CACHED,
+        reference_name: TTM_CACHED,
         ..tt("tt.life.shmem.4096", "ttm.life.cached.4096", None)
     },
     Spec {
-        peer_name: TTM_CACHED,
+        reference_name: TTM_CACHED,
         ..tt("tt.life.shmem.16384", "ttm.life.cached.16384", None)
     },
     Spec {
@@ -381,11 +386,11 @@ pub struct Row {
     pub unit: &'static str,
     /// Our figure.
     pub ours: f64,
-    /// The peer's.
-    pub peer: f64,
+    /// The reference's.
+    pub reference: f64,
     /// Who that is.
-    pub peer_name: &'static str,
-    /// Ours divided by the peer's.
+    pub reference_name: &'static str,
+    /// Ours divided by the reference's.
     pub ratio: f64,
     /// The most that ours may be.
     #[serde(skip)]
@@ -396,17 +401,17 @@ impl Row {
     /// Fills in the figures.
     pub fn of(spec: &Spec, all: &BTreeMap<Kernel, Samples>) -> Result<Self> {
         let ours = spec.ours.figure(all)?;
-        let peer = match spec.peer {
-            Peer::Now(measured) => measured.figure(all)?,
-            Peer::Constant(figure) => figure,
+        let reference = match spec.reference {
+            Reference::Now(measured) => measured.figure(all)?,
+            Reference::Constant(figure) => figure,
         };
         Ok(Self {
             name: spec.name,
             unit: spec.unit,
             ours: hundredths(ours),
-            peer: hundredths(peer),
-            peer_name: spec.peer_name,
-            ratio: (ours / peer * 1000.0).round() / 1000.0,
+            reference: hundredths(reference),
+            reference_name: spec.reference_name,
+            ratio: (ours / reference * 1000.0).round() / 1000.0,
             target: spec.target.map(|target| target.figure(all)).transpose()?,
         })
     }
@@ -436,7 +441,7 @@ mod tests {
     fn the_ratio_is_ours_to_the_peers() {
         let all = measured("section on\nbench lock.pair 14300 250\nend\n");
         let row = Row::of(&LOCK_ORDER[0], &all).unwrap();
-        assert_eq!((row.ours, row.peer, row.ratio), (57.2, 286.0, 0.2));
+        assert_eq!((row.ours, row.reference, row.ratio), (57.2, 286.0, 0.2));
         assert_eq!(row.met(), Some(true));
     }
 
@@ -466,12 +471,12 @@ mod tests {
         let mut all = measured("section on\nbench lock.pair 50 1\nend\n");
         let spec = all_named("lock.pair/lockdep");
         assert!(Row::of(spec, &all).is_err());
-        let mut peer = Samples::default();
+        let mut reference = Samples::default();
         let text = "section off\nbench lockdep.pair 1000 1\nend\n";
-        peer.read(text.lines()).unwrap();
-        all.insert(Kernel::Lockdep, peer);
+        reference.read(text.lines()).unwrap();
+        all.insert(Kernel::Lockdep, reference);
         let row = Row::of(spec, &all).unwrap();
-        assert_eq!((row.peer, row.ratio, row.met()), (1000.0, 0.05, None));
+        assert_eq!((row.reference, row.ratio, row.met()), (1000.0, 0.05, None));
     }
 
     #[test]
@@ -488,7 +493,7 @@ mod tests {
             serde_json::to_value(&row).unwrap(),
             serde_json::json!({
                 "name": "lock.pair", "unit": "instructions", "ours": 50.0,
-                "peer": 286.0, "peer_name": "UVM (constant)", "ratio": 0.175,
+                "reference": 286.0, "reference_name": "UVM (constant)", "ratio": 0.175,
             })
         );
     }

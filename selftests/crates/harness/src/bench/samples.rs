@@ -72,7 +72,7 @@ impl Samples {
         ["section", "bench", "end"].contains(&word)
     }
 
-    /// Do the figures of each thing agree, and is a tick an instruction? Those of peers may differ a
+    /// Do the figures of each thing agree, and is a tick an instruction? Those of references may differ a
     /// little more.
     pub fn check(&self, tolerance: f64) -> Result<()> {
         for ((section, name), figures) in &self.0 {
@@ -105,7 +105,7 @@ impl Samples {
             .with_context(|| format!("{section}: {name} was not measured"))
     }
 
-    /// The largest relative difference between figures of the same thing, but the peers'.
+    /// The largest relative difference between figures of the same thing, but the references'.
     pub fn spread(&self) -> f64 {
         self.0
             .iter()

@@ -12,7 +12,14 @@ use super::samples::Samples;
 use super::TOLERANCE;
 
 const HEADINGS: [&str; 8] = [
-    "name", "unit", "ours", "peer", "peer is", "ratio", "target", "verdict",
+    "name",
+    "unit",
+    "ours",
+    "reference",
+    "reference is",
+    "ratio",
+    "target",
+    "verdict",
 ];
 
 /// Columns of numbers end where their headings end.
@@ -57,8 +64,8 @@ fn cells(row: &Row) -> [String; 8] {
         row.name.to_owned(),
         row.unit.to_owned(),
         format!("{:.2}", row.ours),
-        format!("{:.2}", row.peer),
-        row.peer_name.to_owned(),
+        format!("{:.2}", row.reference),
+        row.reference_name.to_owned(),
         format!("{:.3}", row.ratio),
         target.unwrap_or_default(),
         verdict.to_owned(),
@@ -71,7 +78,7 @@ pub fn remarks(rows: &[Row], all: &BTreeMap<Kernel, Samples>) -> String {
     let (met, missed) = (count(Some(true)), count(Some(false)));
     let worst = all.values().map(Samples::spread).fold(0.0, f64::max);
     format!(
-        "ratio: ours divided by the peer's; below 1 is cheaper\n\
+        "ratio: ours divided by the reference's; below 1 is cheaper\n\
          constant: measured once with the same method, not now; see Documentation/bench.md\n\
          targets: {met} of {} met\n\
          repeated measurements differ by {:.2} % at the most ({} % are allowed)\n",
@@ -110,8 +117,8 @@ mod tests {
             name: "lock.pair",
             unit: "instructions",
             ours: 50.0,
-            peer: 286.0,
-            peer_name: "UVM (constant)",
+            reference: 286.0,
+            reference_name: "UVM (constant)",
             ratio: 0.175,
             target: Some(60.0),
         };
@@ -136,7 +143,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "name          unit             ours    peer  peer is         ratio  target  verdict",
+                "name          unit             ours    reference  reference is         ratio  target  verdict",
                 "lock.pair     instructions    50.00  286.00  UVM (constant)  0.175   <= 60  met",
                 "lock.context  instructions  1234.50  286.00  UVM (constant)  0.175   <= 90  MISSED",
                 "x             instructions    50.00  286.00  UVM (constant)  0.175",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Result};
 
-use super::desk::{tail, Desk};
+use super::job_context::{tail, JobContext};
 use super::jobs::Job;
 use super::record::{Record, Tier};
 use crate::ktap;
@@ -97,16 +97,16 @@ impl Boot {
         }
     }
 
-    /// Boots. What it leaves is in the desk's directory.
-    pub(super) fn run(&self, desk: &Desk) -> Result<Outcome> {
-        let built = desk.front(&["module", self.kernel, self.variant])?;
+    /// Boots. What it leaves is in the ctx's directory.
+    pub(super) fn run(&self, ctx: &JobContext) -> Result<Outcome> {
+        let built = ctx.setup(&["module", self.kernel, self.variant])?;
         let [kernel, module] = built.as_slice() else {
-            bail!("front.sh module answered {built:?}");
+            bail!("make.sh module answered {built:?}");
         };
         let machine = Machine {
             kernel: kernel.into(),
             module: Some(module.into()),
-            programs: Some(desk.build.join("guest")),
+            programs: Some(ctx.build.join("guest")),
             params: TEST_PARAMS.to_owned(),
             no_load: !self.load,
             files: Vec::new(),
@@ -115,34 +115,36 @@ impl Boot {
             disk: self.disk,
             accel: Accel::Tcg,
             qemu_args: String::new(),
-            dir: desk.dir.join("vm"),
+            dir: ctx.dir.join("vm"),
         };
         let job = GuestJob::Script {
             name: "test.sh",
             content: self.script.as_bytes(),
             capture: true,
         };
-        desk.note("booting");
-        let outcome = vm::run(&machine, job, LIMIT, &mut Progress(desk))?;
-        fs::write(
-            desk.dir.join("output.txt"),
-            outcome.output.join("\n") + "\n",
-        )?;
+        ctx.note("booting");
+        let outcome = vm::run(&machine, job, LIMIT, &mut Progress(ctx))?;
+        fs::write(ctx.dir.join("output.txt"), outcome.output.join("\n") + "\n")?;
         Ok(outcome)
     }
 
     /// Boots and reads the KTAP that the script printed. The kernel's own verdict is one more record.
-    pub(super) fn records(&self, desk: &Desk, tier: Tier, prefix: &str) -> Result<Vec<Record>> {
-        let outcome = self.run(desk)?;
+    pub(super) fn records(
+        &self,
+        ctx: &JobContext,
+        tier: Tier,
+        prefix: &str,
+    ) -> Result<Vec<Record>> {
+        let outcome = self.run(ctx)?;
         let mut records = records_of(tier, prefix, &outcome.output.join("\n"));
         let any_failed = records.iter().any(Record::is_failure);
-        records.push(kernel_verdict(desk, tier, prefix, &outcome, any_failed));
+        records.push(kernel_verdict(ctx, tier, prefix, &outcome, any_failed));
         Ok(records)
     }
 }
 
 /// Shows the latest line of the script's output as what the job is doing.
-struct Progress<'a>(&'a Desk);
+struct Progress<'a>(&'a JobContext);
 
 impl Listener for Progress<'_> {
     fn output(&mut self, line: &str) {
@@ -159,7 +161,7 @@ pub(super) fn records_of(tier: Tier, prefix: &str, ktap: &str) -> Vec<Record> {
 }
 
 fn kernel_verdict(
-    desk: &Desk,
+    ctx: &JobContext,
     tier: Tier,
     prefix: &str,
     outcome: &Outcome,
@@ -172,7 +174,7 @@ fn kernel_verdict(
         End::Status(_) if any_failed => Record::passed(tier, name),
         end => {
             let leaks = outcome.facts.leaks.join("\n");
-            let mut console = desk.tail(&outcome.console, 15);
+            let mut console = ctx.tail(&outcome.console, 15);
             if !outcome.facts.dmesg.is_empty() {
                 console = tail(&outcome.facts.dmesg.join("\n"), 60);
             }
@@ -221,7 +223,7 @@ fn boot_job(name: &'static str, tier: Tier, prefix: &'static str, boot: Boot) ->
         "base" => "kernel base",
         _ => "kernel debug",
     };
-    Job::new(name, tier, &[kernel, "guest programs"], move |desk| {
-        boot.records(desk, tier, prefix)
+    Job::new(name, tier, &[kernel, "guest programs"], move |ctx| {
+        boot.records(ctx, tier, prefix)
     })
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::desk::Desk;
+use super::job_context::JobContext;
 use super::record::{Record, Tier};
 
 /// How often the running jobs are listed.
@@ -20,7 +20,7 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 /// How many failures of a job are named at once; all of them come at the end.
 const SHOWN: usize = 8;
 
-type Work = Box<dyn FnOnce(&Desk) -> Result<Vec<Record>> + Send>;
+type Work = Box<dyn FnOnce(&JobContext) -> Result<Vec<Record>> + Send>;
 
 /// A piece of work.
 pub struct Job {
@@ -43,7 +43,7 @@ impl Job {
         name: &'static str,
         tier: Tier,
         needs: &[&'static str],
-        work: impl FnOnce(&Desk) -> Result<Vec<Record>> + Send + 'static,
+        work: impl FnOnce(&JobContext) -> Result<Vec<Record>> + Send + 'static,
     ) -> Self {
         Self {
             name,
@@ -87,7 +87,7 @@ struct Message {
 
 /// Runs all jobs, at most `slots` at a time (but for those that run beside others), earlier ones first. Gives all
 /// their records.
-pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>> {
+pub fn run_all(ctx: &JobContext, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>> {
     let begin = Instant::now();
     let mut waiting = jobs;
     // Nobody waits for a job that is not part of this run.
@@ -135,7 +135,7 @@ pub fn run_all(desk: &Desk, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>>
             if job.beside {
                 beside.insert(job.name);
             }
-            let own = own_desk(desk, job.name)?;
+            let own = own_context(ctx, job.name)?;
             running.insert(job.name, (Instant::now(), own.log()));
             start(job, own, sender.clone());
         }
@@ -176,23 +176,20 @@ fn missing(job: &Job, states: &HashMap<&'static str, State>) -> Option<&'static 
     job.needs.iter().find(broken).copied()
 }
 
-fn own_desk(desk: &Desk, name: &str) -> Result<Desk> {
-    let dir = desk.dir.join(name.replace(' ', "-"));
+fn own_context(ctx: &JobContext, name: &str) -> Result<JobContext> {
+    let dir = ctx.dir.join(name.replace(' ', "-"));
     fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-    let desk = Desk {
-        dir,
-        ..desk.clone()
-    };
-    fs::write(desk.log(), [])?;
-    Ok(desk)
+    let ctx = JobContext { dir, ..ctx.clone() };
+    fs::write(ctx.log(), [])?;
+    Ok(ctx)
 }
 
-fn start(job: Job, desk: Desk, sender: mpsc::Sender<Message>) {
+fn start(job: Job, ctx: JobContext, sender: mpsc::Sender<Message>) {
     let Job {
         name, tier, work, ..
     } = job;
     thread::spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| work(&desk)))
+        let result = catch_unwind(AssertUnwindSafe(|| work(&ctx)))
             .unwrap_or_else(|_| Err(anyhow::anyhow!("the harness itself failed, see above")));
         // The receiver is only gone when the whole run is.
         let _ = sender.send(Message { name, tier, result });

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 
-fn desk() -> Desk {
+fn ctx() -> JobContext {
     static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let dir = std::env::temp_dir().join(format!("reeve-jobs-{}-{count}", std::process::id()));
-    Desk {
+    JobContext {
         root: dir.clone(),
         build: dir.clone(),
         dir,
@@ -46,7 +46,7 @@ fn a_job_waits_for_what_it_needs() {
         noting("second", &["first"]),
         noting("first", &[]),
     ];
-    run_all(&desk(), jobs, 4).unwrap();
+    run_all(&ctx(), jobs, 4).unwrap();
     assert_eq!(*order.lock().unwrap(), ["first", "second", "last"]);
 }
 
@@ -58,7 +58,7 @@ fn a_broken_job_breaks_those_that_need_it() {
         passing("grandchild", &["child"]),
         passing("stranger", &[]),
     ];
-    let records = run_all(&desk(), jobs, 2).unwrap();
+    let records = run_all(&ctx(), jobs, 2).unwrap();
     assert_eq!(names(&records, false), ["stranger"]);
     let mut failed = names(&records, true);
     failed.sort();
@@ -71,7 +71,7 @@ fn to_come_after_a_broken_job_is_no_failure() {
         passing("patient", &[]).after(&["bad"]),
         Job::new("bad", Tier::Host, &[], |_| anyhow::bail!("no luck")),
     ];
-    let records = run_all(&desk(), jobs, 2).unwrap();
+    let records = run_all(&ctx(), jobs, 2).unwrap();
     assert_eq!(names(&records, false), ["patient"]);
 }
 
@@ -83,7 +83,7 @@ fn failed_records_do_not_stop_the_others() {
         }),
         passing("child", &["red"]),
     ];
-    let records = run_all(&desk(), jobs, 1).unwrap();
+    let records = run_all(&ctx(), jobs, 1).unwrap();
     assert_eq!(names(&records, false), ["child"]);
     assert_eq!(names(&records, true), ["case"]);
 }
@@ -91,7 +91,7 @@ fn failed_records_do_not_stop_the_others() {
 #[test]
 fn a_panic_is_a_failure() {
     let jobs = vec![Job::new("mad", Tier::Host, &[], |_| panic!("deliberate"))];
-    let records = run_all(&desk(), jobs, 1).unwrap();
+    let records = run_all(&ctx(), jobs, 1).unwrap();
     assert_eq!(names(&records, true), ["mad"]);
 }
 
@@ -111,7 +111,7 @@ fn some_run_beside_the_others() {
         passing("first", &["a"]),
         meeting("b").beside_others(),
     ];
-    let records = run_all(&desk(), jobs, 1).unwrap();
+    let records = run_all(&ctx(), jobs, 1).unwrap();
     assert_eq!(records.len(), 3);
 }
 
@@ -131,6 +131,6 @@ fn no_more_than_may_run_at_a_time() {
         })
     };
     let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    run_all(&desk(), names.map(counting).into(), 2).unwrap();
+    run_all(&ctx(), names.map(counting).into(), 2).unwrap();
     assert!(running.lock().unwrap().1 <= 2);
 }

@@ -98,7 +98,7 @@ impl Reader {
             }
         }
         if !success && !self.records.iter().any(Record::is_failure) {
-            let why = super::desk::tail(text, 30);
+            let why = super::job_context::tail(text, 30);
             self.records
                 .push(Record::failed(Tier::Host, "cargo test", why));
         }
@@ -113,7 +113,7 @@ impl Reader {
     }
 }
 
-/// `unittests src/lib.rs (target/debug/deps/reeve_pure-0123abcd)` -> `reeve_pure`.
+/// `unittests src/lib.rs (target/debug/deps/reeve_host-0123abcd)` -> `reeve_host`.
 fn program_of(rest: &str) -> String {
     let file = rest.rsplit(['/', '(']).next().unwrap_or(rest);
     let file = file.trim_end_matches(')');
@@ -143,8 +143,8 @@ mod tests {
     use super::*;
 
     const GOOD: &str = "\
-   Compiling reeve-pure v0.1.0
-     Running unittests src/lib.rs (/x/deps/reeve_pure-0123abcd)
+   Compiling reeve-host v0.1.0
+     Running unittests src/lib.rs (/x/deps/reeve_host-0123abcd)
 
 running 3 tests
 test held::records ... ok
@@ -153,7 +153,7 @@ test held::panics - should panic ... ok
 
 test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s
 
-   Doc-tests reeve_pure
+   Doc-tests reeve_host
 
 running 0 tests
 
@@ -190,7 +190,7 @@ test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; 
     fn passed_and_ignored_tests() {
         let records = records(GOOD, true);
         assert_eq!(records.len(), 3);
-        assert_eq!(records[0].name, "reeve_pure: held::records");
+        assert_eq!(records[0].name, "reeve_host: held::records");
         assert!(matches!(records[1].outcome, Outcome::Skipped(_)));
         assert!(failures(&records).is_empty());
     }

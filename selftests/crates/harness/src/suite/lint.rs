@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::desk::{tail, Desk};
+use super::job_context::{tail, JobContext};
 use super::jobs::Job;
 use super::record::{Record, Tier};
 
@@ -14,12 +14,12 @@ pub(super) fn jobs() -> Vec<Job> {
     vec![Job::new("lint", Tier::Lint, &["kernel base"], checks).after(CARGO)]
 }
 
-fn checks(desk: &Desk) -> Result<Vec<Record>> {
+fn checks(ctx: &JobContext) -> Result<Vec<Record>> {
     let mut records = Vec::new();
-    for name in desk.front(&["checks"])? {
-        desk.note(&name);
-        let mut command = desk.command("selftests/setup/front.sh");
-        let done = desk.run_merged(command.args(["check", &name]), &format!("{name}.log"))?;
+    for name in ctx.setup(&["checks"])? {
+        ctx.note(&name);
+        let mut command = ctx.command("selftests/setup/make.sh");
+        let done = ctx.run_merged(command.args(["check", &name]), &format!("{name}.log"))?;
         records.push(match done.success {
             true => Record::passed(Tier::Lint, name),
             false => Record::failed(Tier::Lint, name, tail(&done.stdout, 40)),

@@ -3,8 +3,8 @@
 
 use anyhow::{bail, Result};
 
-use super::desk::Desk;
 use super::guest::Boot;
+use super::job_context::JobContext;
 use super::jobs::Job;
 use super::record::{Outcome, Record, Tier};
 use crate::vm::End;
@@ -16,25 +16,25 @@ pub(super) fn jobs() -> Vec<Job> {
         mutant(
             "mutant kunit",
             "a failing KUnit case turns the run red",
-            |desk| {
-                let records = Boot::kunit("base", "break-kunit").records(desk, Tier::Kunit, "")?;
+            |ctx| {
+                let records = Boot::kunit("base", "break-kunit").records(ctx, Tier::Kunit, "")?;
                 some_case_failed(&records)
             },
         ),
         mutant(
             "mutant selftest",
             "a failing selftest turns the run red",
-            |desk| {
+            |ctx| {
                 let records =
-                    Boot::content("base", "break-selftest").records(desk, Tier::Selftests, "")?;
+                    Boot::content("base", "break-selftest").records(ctx, Tier::Selftests, "")?;
                 some_case_failed(&records)
             },
         ),
         mutant(
             "mutant splat",
             "a splat of the module turns the run red",
-            |desk| {
-                let outcome = Boot::once("base", "break-splat").run(desk)?;
+            |ctx| {
+                let outcome = Boot::once("base", "break-splat").run(ctx)?;
                 match &outcome.end {
                     End::Reason(reason) if reason.starts_with("kernel splat: ") => Ok(()),
                     end => bail!("the build with a deliberate WARN ended with: vm: exit {end}"),
@@ -43,13 +43,13 @@ pub(super) fn jobs() -> Vec<Job> {
         ),
         Job::new(
             "mutant lockdep",
-            Tier::FrontDoor,
+            Tier::MakeTargets,
             &["kernel debug", "guest programs"],
-            |desk| {
+            |ctx| {
                 Ok(vec![Record::from_result(
-                    Tier::FrontDoor,
+                    Tier::MakeTargets,
                     "lockdep, primed with the declared order, finds the first inversion",
-                    lockdep_is_primed(desk),
+                    lockdep_is_primed(ctx),
                 )])
             },
         ),
@@ -57,17 +57,17 @@ pub(super) fn jobs() -> Vec<Job> {
 }
 
 /// The build takes two locks in the wrong order at load; the right one never ran but for priming.
-fn lockdep_is_primed(desk: &Desk) -> Result<()> {
-    let outcome = Boot::once("debug", "break-lockdep").run(desk)?;
+fn lockdep_is_primed(ctx: &JobContext) -> Result<()> {
+    let outcome = Boot::once("debug", "break-lockdep").run(ctx)?;
     match &outcome.end {
         End::Reason(reason) if reason.contains("circular locking") => Ok(()),
         end => bail!("the build with a deliberate inversion ended with: vm: exit {end}"),
     }
 }
 
-fn mutant(job: &'static str, test: &'static str, run: fn(&Desk) -> Result<()>) -> Job {
-    Job::new(job, Tier::FrontDoor, NEEDS, move |desk| {
-        Ok(vec![Record::from_result(Tier::FrontDoor, test, run(desk))])
+fn mutant(job: &'static str, test: &'static str, run: fn(&JobContext) -> Result<()>) -> Job {
+    Job::new(job, Tier::MakeTargets, NEEDS, move |ctx| {
+        Ok(vec![Record::from_result(Tier::MakeTargets, test, run(ctx))])
     })
 }
 

@@ -16,7 +16,7 @@ pub enum Tier {
     /// The guest's tests through ioctl, debugfs and sysfs.
     Selftests,
     /// The make targets, and whether a failure is noticed at all.
-    FrontDoor,
+    MakeTargets,
     /// Formatting, warnings, documentation, licences.
     Lint,
 }
@@ -27,7 +27,7 @@ impl Tier {
         Self::Host,
         Self::Kunit,
         Self::Selftests,
-        Self::FrontDoor,
+        Self::MakeTargets,
         Self::Lint,
     ];
 
@@ -37,7 +37,7 @@ impl Tier {
             Self::Host => "host",
             Self::Kunit => "kunit",
             Self::Selftests => "selftests",
-            Self::FrontDoor => "front door",
+            Self::MakeTargets => "make targets",
             Self::Lint => "lint",
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::desk::tail;
+use super::job_context::tail;
 use super::record::{Outcome, Record, Tier};
 
 /// How much of a reason is shown.

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The make targets, used as a user would, failures included.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{anyhow, bail, Context, Result};
+
+use super::job_context::{tail, Done, JobContext};
+use super::jobs::Job;
+use super::record::{Record, Tier};
+use crate::bench::{self, samples::Samples};
+
+const TIER: Tier = Tier::MakeTargets;
+const NEEDS: &[&str] = &["kernel base", "guest programs"];
+
+pub(super) fn jobs() -> Vec<Job> {
+    vec![
+        Job::new("make run", TIER, NEEDS, |ctx| {
+            Ok(vec![
+                test("make help names every target", help(ctx)),
+                test("make run ends well", run(ctx)),
+            ])
+        }),
+        Job::new("make vm", TIER, NEEDS, |ctx| {
+            Ok(vec![
+                test(
+                    "make vm: files, parameters and reevectl are there",
+                    vm_surroundings(ctx),
+                ),
+                test("make vm: a script that exits 7 fails", vm_seven(ctx)),
+                test("make vm: a script that hangs is a timeout", vm_timeout(ctx)),
+                test("make vm: unreadable requests are refused", vm_refusals(ctx)),
+            ])
+        }),
+        Job::new("make ext", TIER, NEEDS, |ctx| {
+            Ok(vec![
+                test(
+                    "make ext and vm: a WARN of somebody's module fails",
+                    ext_warn(ctx),
+                ),
+                test(
+                    "make ext and vm: a C driver records its locks",
+                    ext_sample(ctx, "samples/c"),
+                ),
+                test(
+                    "make ext and vm: a Rust driver records its locks",
+                    ext_sample(ctx, "samples/rust"),
+                ),
+                test("make ext and vm: what make bench runs", ext_bench(ctx)),
+            ])
+        }),
+        Job::new(
+            "make ext debug",
+            TIER,
+            &["kernel debug", "guest programs"],
+            |ctx| {
+                let names = ["samples/c", "modules/held", "modules/stress", "modules/ttm"];
+                let ended = ext_together(ctx, &names);
+                Ok(vec![
+                    test(
+                        "make ext and vm: a C driver records its locks (debug kernel)",
+                        ended_well(&ended, "samples/c"),
+                    ),
+                    test(
+                        "held locks, violations, the graph and tracepoints are seen from outside",
+                        ended_well(&ended, "modules/held"),
+                    ),
+                    test(
+                        "a million lock-order calls by 64 threads agree with a model",
+                        ended_well(&ended, "modules/stress"),
+                    ),
+                    test(
+                        "the same random operations on C TTM and here end alike",
+                        ended_well(&ended, "modules/ttm"),
+                    ),
+                    test(
+                        "make ext and vm: the debug kernel had nothing to say",
+                        match ended {
+                            Ok(vm) if vm.success => Ok(()),
+                            Ok(vm) => Err(anyhow!("vm: exit {}", vm.exit)),
+                            Err(err) => Err(err),
+                        },
+                    ),
+                ])
+            },
+        )
+        // What is built for another kernel takes the same places.
+        .after(&["make ext"]),
+    ]
+}
+
+fn test(name: &str, result: Result<()>) -> Record {
+    Record::from_result(TIER, name, result)
+}
+
+/// `make`, with what it prints kept.
+fn make(ctx: &JobContext, arguments: &[&str]) -> Result<Done> {
+    let mut command = ctx.command("make");
+    command.args(["--silent", "--no-print-directory"]);
+    ctx.run_merged(command.args(arguments), "make.log")
+}
+
+/// `make vm`: did it succeed, and what does its last `vm: exit` line say?
+fn make_vm(ctx: &JobContext, arguments: &[&str]) -> Result<(bool, String)> {
+    let done = make(ctx, &[&["vm"], arguments].concat())?;
+    Ok((done.success, exit_line(&done)?))
+}
+
+/// What the last `vm: exit` line says.
+fn exit_line(done: &Done) -> Result<String> {
+    // make adds its own line about the error after ours.
+    let mut lines = done.stdout.lines().rev();
+    let line = lines.find_map(|line| line.strip_prefix("vm: exit "));
+    line.map(str::to_owned)
+        .with_context(|| format!("no line 'vm: exit':\n{}", tail(&done.stdout, 15)))
+}
+
+fn expect_vm(ctx: &JobContext, arguments: &[&str], success: bool, exit: &str) -> Result<()> {
+    let (succeeded, said) = make_vm(ctx, arguments)?;
+    if succeeded != success || !said.starts_with(exit) {
+        let log = ctx.tail(&ctx.dir.join("make.log"), 15);
+        bail!("wanted 'vm: exit {exit}', got 'vm: exit {said}' and make's success {succeeded}:\n{log}");
+    }
+    Ok(())
+}
+
+/// Writes a script; gives `SCRIPT=...`.
+fn script(ctx: &JobContext, name: &str, text: &str) -> Result<String> {
+    let path = ctx.dir.join(name);
+    fs::write(&path, text)?;
+    Ok(format!("SCRIPT={}", path.display()))
+}
+
+fn help(ctx: &JobContext) -> Result<()> {
+    let text = make(ctx, &[])?.stdout;
+    for target in [
+        "run", "test", "bench", "deps", "kernel", "modules", "vm", "shell", "ext", "lint", "docs",
+        "clean",
+    ] {
+        if !text.contains(&format!("make {target} ")) {
+            bail!("make says nothing about 'make {target}'");
+        }
+    }
+    Ok(())
+}
+
+fn run(ctx: &JobContext) -> Result<()> {
+    let done = make(ctx, &["run"])?;
+    let said = tail(&done.stdout, 25);
+    if !done.success || !done.stdout.contains("make run: PASS") {
+        bail!("make run did not end well:\n{said}");
+    }
+    let path = ctx.build.join("report.json");
+    let report: serde_json::Value = serde_json::from_slice(&fs::read(&path)?)
+        .with_context(|| format!("{} is no JSON", path.display()))?;
+    if report["passed"] != true {
+        bail!("{} does not say that it passed", path.display());
+    }
+    Ok(())
+}
+
+fn vm_surroundings(ctx: &JobContext) -> Result<()> {
+    let file = ctx.dir.join("beside.txt");
+    fs::write(&file, "beside\n")?;
+    let script = script(
+        ctx,
+        "surroundings.sh",
+        "#!/bin/sh -ex\n\
+         echo 'WARNING: a script may say so'\n\
+         [ \"$(cat beside.txt)\" = beside ]\n\
+         [ \"$(id -u)\" = 0 ]\n\
+         reevectl --help >/dev/null\n\
+         [ -c /dev/reeve ]\n\
+         [ \"$(cat /sys/module/reeve/parameters/enable_builtin_tests)\" = Y ]\n\
+         grep -q '^MemTotal: *[67]' /proc/meminfo\n\
+         [ \"$(nproc)\" = 1 ]\n",
+    )?;
+    let files = format!("FILES={}", file.display());
+    let arguments = [
+        &*script,
+        &*files,
+        "PARAMS=enable_builtin_tests=1",
+        "MEM=768",
+        "SMP=1",
+    ];
+    expect_vm(ctx, &arguments, true, "0")
+}
+
+fn vm_seven(ctx: &JobContext) -> Result<()> {
+    let script = script(ctx, "seven.sh", "[ ! -e /dev/reeve ] || exit 8\nexit 7\n")?;
+    expect_vm(ctx, &[&script, "LOAD=0"], false, "7")
+}
+
+fn vm_timeout(ctx: &JobContext) -> Result<()> {
+    let script = script(ctx, "hang.sh", "#!/bin/sh\nexec sleep 100000\n")?;
+    expect_vm(ctx, &[&script, "TIMEOUT=30"], false, "timeout after 30 s")
+}
+
+fn vm_refusals(ctx: &JobContext) -> Result<()> {
+    for (arguments, words) in [
+        (&["vm"][..], "needs a script"),
+        (&["vm", "SCRIPT=/does/not/exist"], "there is no file"),
+        (
+            &["vm", "SCRIPT=Makefile", "FILES=/does/not/exist"],
+            "there is no file",
+        ),
+        (
+            &["vm", "SCRIPT=Makefile", "KERNEL=nonsense"],
+            "there is no kernel 'nonsense'",
+        ),
+        (&["ext"], "needs a directory"),
+        (
+            &["modules", "KDIR=/does/not/exist"],
+            "there is no directory",
+        ),
+        (&["modules", "KDIR=/tmp"], "not a configured kernel"),
+        (&["kernel", "KERNEL_SRC=/tmp"], "not a Linux source tree"),
+    ] {
+        let done = make(ctx, arguments)?;
+        if done.success || !done.stdout.contains(words) {
+            bail!(
+                "make {} should have said '{words}':\n{}",
+                arguments.join(" "),
+                tail(&done.stdout, 8)
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Builds the module in `selftests/NAME` and gives the paths of what came out and of the script beside it.
+fn ext(ctx: &JobContext, name: &str, kernel: &str) -> Result<(PathBuf, PathBuf)> {
+    let dir = ctx.root.join("selftests").join(name);
+    let m = format!("M={}", dir.display());
+    let done = make(ctx, &["ext", &m, &format!("KERNEL={kernel}")])?;
+    if !done.success {
+        bail!("make ext {m} failed:\n{}", tail(&done.stdout, 20));
+    }
+    let with_end = |end: &str| -> Result<PathBuf> {
+        for entry in fs::read_dir(&dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == end) {
+                return Ok(path);
+            }
+        }
+        bail!("there is no .{end} file in {}", dir.display())
+    };
+    Ok((with_end("ko")?, with_end("sh")?))
+}
+
+fn ext_warn(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/warn", "base")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    expect_vm(
+        ctx,
+        &[&files, &script, "LOAD=0"],
+        false,
+        "kernel splat: WARNING",
+    )
+}
+
+fn ext_sample(ctx: &JobContext, sample: &str) -> Result<()> {
+    let (module, script) = ext(ctx, sample, "base")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    expect_vm(ctx, &[&files, &script], true, "0")
+}
+
+/// How a boot went that ran several scripts.
+struct Together {
+    success: bool,
+    exit: String,
+    /// The guest's output.
+    said: String,
+}
+
+/// C TTM and what it needs, which `modules/ttm` inserts before itself.
+const TTM: [&str; 4] = [
+    "drivers/gpu/drm/drm_panel_orientation_quirks.ko",
+    "drivers/i2c/i2c-core.ko",
+    "drivers/gpu/drm/drm.ko",
+    "drivers/gpu/drm/ttm/ttm.ko",
+];
+
+/// These modules of the kernel's own, as `FILES=` wants them.
+fn modules_of(ctx: &JobContext, kernel: &str, modules: &[&str]) -> Result<String> {
+    let built = ctx.setup(&["module", kernel, "normal"])?;
+    let image = built.first().context("no kernel was built")?;
+    let tree = image
+        .strip_suffix("arch/x86/boot/bzImage")
+        .with_context(|| format!("{image} is in no build of a kernel"))?;
+    Ok(modules
+        .iter()
+        .map(|module| format!("{tree}{module} "))
+        .collect())
+}
+
+/// Builds the modules in these directories of `selftests`, boots the debug kernel once, and runs
+/// the scripts beside them one after the other. (A boot of it takes longer than most of them.)
+fn ext_together(ctx: &JobContext, names: &[&str]) -> Result<Together> {
+    let mut files = modules_of(ctx, "debug", &TTM)?;
+    let mut all = String::from("#!/bin/sh\nexit=0\n");
+    for name in names {
+        let (module, script) = ext(ctx, name, "debug")?;
+        let own = ctx.dir.join(format!("{name}.sh"));
+        fs::copy(&script, &own)?;
+        files.push_str(&format!("{} {} ", module.display(), own.display()));
+        all.push_str(&format!("sh ./{name}.sh || exit=1\n"));
+        all.push_str(&format!(
+            "echo \"{name}: ended $exit\"; [ $exit = 0 ] || exit 1\n"
+        ));
+    }
+    let script = script(ctx, "together.sh", &all)?;
+    let files = format!("FILES={}", files.trim_end());
+    let arguments = ["vm", &script, &files, "KERNEL=debug", "SMP=4"];
+    let done = make(ctx, &arguments)?;
+    Ok(Together {
+        success: done.success,
+        exit: exit_line(&done)?,
+        said: done.stdout,
+    })
+}
+
+fn ended_well(ended: &Result<Together>, name: &str) -> Result<()> {
+    let vm = ended.as_ref().map_err(|err| anyhow!("{err:#}"))?;
+    if !vm.said.contains(&format!("{name}: ended 0")) {
+        bail!(
+            "it did not end well; vm: exit {}\n{}",
+            vm.exit,
+            tail(&vm.said, 15)
+        );
+    }
+    Ok(())
+}
+
+/// What `make bench` does on its own kernels, on the one that is there anyway.
+fn ext_bench(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/bench", "base")?;
+    // A reference that was built for another kernel may be beside it.
+    let module = module.with_file_name("reeve_bench.ko");
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    let counting = format!("QEMU_ARGS={}", bench::COUNTING);
+    expect_vm(ctx, &[&files, &script, &counting, "SMP=1"], true, "0")?;
+    let log = fs::read_to_string(ctx.dir.join("make.log"))?;
+    let mut samples = Samples::default();
+    samples.read(log.lines().filter(|line| Samples::is_part(line)))?;
+    samples.check(bench::TOLERANCE)?;
+    for section in ["on", "off"] {
+        samples.get(section, "lock.pair")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Single rules of lock-order tracking, one test each.
+
+mod lock_common;
+
+use lock_common::{Thread, SANITY};
+use reeve_host::lock_order::rules::{
+    conflict::{order_bit, Rule, Rules, MAX_ORDERS},
+    flags::*,
+    held::{HeldLocks, MAX_HELD},
+    sanity::{orders, Tracker},
+    violation::Violation,
+};
+
+const PLAIN: Rules<'static> = Rules {
+    id: 3,
+    token: 0x300,
+    count: MAX_ORDERS,
+    nestable: 0,
+    conflicts: &[],
+};
+
+fn thread() -> Thread {
+    Thread::new(PLAIN)
+}
+
+#[test]
+fn all_orders_of_the_largest_hierarchy_can_be_held() {
+    let mut t = thread();
+    for order in 1..=MAX_ORDERS {
+        assert!(t.record_lock(7, order, SHARED));
+    }
+    assert_eq!(t.held.len(), MAX_HELD);
+    for order in (1..=MAX_ORDERS).rev() {
+        assert!(t.record_unlock(7, order, SHARED));
+    }
+    assert!(t.held.is_empty() && t.reported.is_empty());
+}
+
+#[test]
+fn one_lock_too_many_is_reported_and_changes_nothing() {
+    let mut t = thread();
+    for order in 1..=MAX_ORDERS {
+        assert!(t.record_lock(0, order, SHARED));
+    }
+    let other = Rules {
+        id: 4,
+        token: 0x400,
+        ..PLAIN
+    };
+    assert!(!t.lock_in(&other, 1, 1, EXCLUSIVE));
+    assert_eq!(t.reported, [Violation::TooDeep]);
+    assert_eq!(t.held.len(), MAX_HELD);
+    assert!(!t.unlock_in(&other, 1, 1, EXCLUSIVE));
+    assert_eq!(t.reported[1..], [Violation::NotHeld]);
+}
+
+#[test]
+fn orders_that_do_not_exist_are_refused_everywhere() {
+    let mut t = Thread::new(SANITY);
+    for order in [0, orders::COUNT + 1, MAX_ORDERS + 1, u32::MAX] {
+        assert!(!t.record_lock(1, order, EXCLUSIVE));
+        assert!(!t.record_unlock(1, order, EXCLUSIVE));
+        assert!(!t.record_downgrade(1, order));
+        assert!(!t.check_locked(1, order, ANY));
+        assert!(!t.check_lockable_order(order, EXCLUSIVE));
+        assert!(!t.check_unlocked_order(order));
+    }
+    assert!(t.reported.iter().all(|&v| v == Violation::InvalidOrder));
+    assert_eq!(t.reported.len(), 4 * 6);
+    assert!(t.held.is_empty());
+}
+
+#[test]
+fn flags_without_one_mode_are_refused() {
+    let mut t = thread();
+    for flags in [0, ANY, TRYLOCK, 1 << 4 | EXCLUSIVE, u32::MAX] {
+        assert!(!t.record_lock(1, 1, flags), "{flags:#x}");
+        assert!(!t.record_unlock(1, 1, flags), "{flags:#x}");
+    }
+    assert!(t.reported.iter().all(|&v| v == Violation::InvalidFlags));
+    assert!(t.held.is_empty());
+    assert!(t.record_lock(1, 1, EXCLUSIVE));
+    assert!(!t.check_locked(1, 1, 0));
+    assert!(!t.check_locked(1, 1, 1 << 9 | EXCLUSIVE));
+    assert!(!t.check_lockable_order(2, 1 << 9));
+}
+
+#[test]
+fn a_null_instance_is_a_lock_like_any_other() {
+    let mut t = thread();
+    assert!(t.record_lock(0, 1, EXCLUSIVE));
+    assert!(t.check_locked(0, 1, EXCLUSIVE));
+    assert!(!t.check_locked(1, 1, EXCLUSIVE));
+    assert!(t.record_unlock(0, 1, EXCLUSIVE));
+}
+
+/// The original left the exclusive mark behind after an unlock with the wrong instance.
+#[test]
+fn a_wrong_unlock_leaves_no_exclusive_mark_behind() {
+    let mut t = thread();
+    assert!(t.record_lock(1, 1, EXCLUSIVE));
+    assert!(!t.record_unlock(2, 1, EXCLUSIVE));
+    assert!(t.check_all_unlocked());
+    assert!(t.record_lock(1, 1, SHARED));
+    assert!(t.check_locked(1, 1, SHARED));
+    assert!(!t.check_locked(1, 1, EXCLUSIVE));
+    assert!(t.record_unlock(1, 1, SHARED));
+}
+
+#[test]
+fn an_unlock_in_the_wrong_mode_frees_the_order_all_the_same() {
+    let mut t = thread();
+    assert!(t.record_lock(1, 1, SHARED));
+    assert!(!t.record_unlock(1, 1, EXCLUSIVE));
+    assert_eq!(t.reported, [Violation::WrongMode(0)]);
+    assert!(t.check_unlocked_order(1));
+}
+
+#[test]
+fn several_faults_of_one_unlock_are_all_reported() {
+    let mut t = thread();
+    assert!(t.record_lock(1, 1, SHARED));
+    assert!(t.record_lock(2, 2, SHARED));
+    assert!(!t.record_unlock(1, 1, EXCLUSIVE));
+    assert_eq!(
+        t.reported,
+        [Violation::DeeperHeld(1), Violation::WrongMode(0)]
+    );
+}
+
+#[test]
+fn a_lock_out_of_order_counts_as_held_and_names_the_conflict() {
+    let mut t = thread();
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    assert!(!t.record_lock(2, 2, EXCLUSIVE));
+    assert_eq!(t.reported, [Violation::OrderHeld(0)]);
+    assert!(t.check_locked(2, 2, EXCLUSIVE));
+    assert!(t.record_unlock(5, 5, EXCLUSIVE));
+    assert!(t.record_unlock(2, 2, EXCLUSIVE));
+    assert!(t.check_all_unlocked());
+}
+
+#[test]
+fn taking_an_order_twice_forgets_the_first_instance() {
+    let mut t = thread();
+    assert!(t.record_lock(1, 4, SHARED));
+    assert!(!t.record_lock(2, 4, EXCLUSIVE));
+    assert!(!t.check_locked(1, 4, ANY));
+    assert!(t.check_locked(2, 4, EXCLUSIVE));
+    assert_eq!(t.held.len(), 1);
+}
+
+#[test]
+fn a_trylock_out_of_order_may_be_released_in_any_order() {
+    let mut t = thread();
+    assert!(t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.record_lock(1, 1, EXCLUSIVE | TRYLOCK));
+    assert!(t.record_lock(3, 3, EXCLUSIVE));
+    assert!(t.record_unlock(1, 1, EXCLUSIVE));
+    assert!(t.record_unlock(3, 3, EXCLUSIVE));
+    assert!(t.record_unlock(2, 2, EXCLUSIVE));
+    assert!(t.reported.is_empty());
+}
+
+#[test]
+fn the_mark_of_a_trylock_does_not_outlive_it() {
+    let mut t = thread();
+    assert!(t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.record_lock(1, 1, EXCLUSIVE | TRYLOCK));
+    assert!(t.record_unlock(1, 1, EXCLUSIVE));
+    assert!(t.record_unlock(2, 2, EXCLUSIVE));
+    assert!(t.record_lock(1, 1, EXCLUSIVE));
+    assert!(t.record_lock(2, 2, EXCLUSIVE));
+    assert!(!t.record_unlock(1, 1, EXCLUSIVE), "in order from here on");
+}
+
+#[test]
+fn hierarchies_do_not_see_each_other() {
+    let a = Rules {
+        id: 1,
+        token: 0x100,
+        ..PLAIN
+    };
+    let b = Rules {
+        id: 2,
+        token: 0x200,
+        ..PLAIN
+    };
+    let mut t = thread();
+    assert!(t.lock_in(&a, 1, 9, EXCLUSIVE));
+    assert!(t.lock_in(&b, 1, 2, EXCLUSIVE));
+    assert!(t.lock_in(&a, 1, 10, EXCLUSIVE));
+    assert!(t.lock_in(&b, 1, 3, EXCLUSIVE));
+    t.rules = b;
+    assert!(t.check_unlocked_order(9));
+    assert!(!t.check_unlocked_order(2));
+    assert!(t.unlock_in(&a, 1, 10, EXCLUSIVE));
+    assert!(t.unlock_in(&b, 1, 3, EXCLUSIVE));
+    assert!(t.unlock_in(&b, 1, 2, EXCLUSIVE));
+    assert!(t.check_all_unlocked());
+    t.rules = a;
+    assert!(!t.check_all_unlocked());
+    assert!(t.unlock_in(&a, 1, 9, EXCLUSIVE));
+}
+
+#[test]
+fn while_disabled_everything_is_correct_and_nothing_changes() {
+    let mut t = thread();
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    assert!(t.held.disable() && t.held.disable());
+    assert!(t.record_lock(1, 1, EXCLUSIVE));
+    assert!(t.record_unlock(5, 5, SHARED));
+    assert!(t.record_downgrade(5, 5));
+    assert!(t.check_locked(8, 8, ANY));
+    assert!(t.check_unlocked_order(5));
+    assert!(t.check_lockable_order(1, 0));
+    assert!(t.check_all_unlocked());
+    assert!(t.held.enable());
+    assert!(t.check_all_unlocked(), "nested: still disabled");
+    assert!(t.held.enable());
+    assert!(!t.held.enable(), "once too often");
+    assert!(t.check_locked(5, 5, EXCLUSIVE));
+    assert_eq!(t.held.len(), 1);
+    assert!(t.reported.is_empty());
+}
+
+#[test]
+fn saving_leaves_nothing_held_and_restoring_brings_it_back() {
+    let mut t = thread();
+    assert!(t.record_lock(2, 2, SHARED));
+    assert!(t.record_lock(1, 1, EXCLUSIVE | TRYLOCK));
+    assert!(t.held.disable());
+    let before: Vec<_> = t.held.iter().collect();
+
+    let mut saved = HeldLocks::new();
+    t.held.save_into(&mut saved);
+    assert!(t.held.is_empty() && !t.held.is_disabled());
+    assert!(t.record_lock(9, 9, EXCLUSIVE));
+    assert!(t.record_unlock(9, 9, EXCLUSIVE));
+
+    saved.save_into(&mut t.held);
+    assert!(t.held.is_disabled());
+    assert!(t.held.enable());
+    assert_eq!(t.held.iter().collect::<Vec<_>>(), before);
+    assert!(t.record_unlock(1, 1, EXCLUSIVE));
+    assert!(t.record_unlock(2, 2, SHARED));
+    assert!(t.reported.is_empty());
+}
+
+#[test]
+fn the_suites_conflict_rules_hold() {
+    use orders::{MMAP_LOCK, RM_GPUS, VA_SPACE, VA_SPACE_SERIALIZE_WRITERS};
+    // held before, with modes -> whether RM_GPUS may be taken
+    let cases: [(&[(u32, u32)], bool); 8] = [
+        (&[], true),
+        (&[(MMAP_LOCK, SHARED)], false),
+        (&[(MMAP_LOCK, EXCLUSIVE)], false),
+        (&[(VA_SPACE, EXCLUSIVE)], false),
+        (&[(VA_SPACE, SHARED)], false),
+        (
+            &[(VA_SPACE_SERIALIZE_WRITERS, EXCLUSIVE), (VA_SPACE, SHARED)],
+            true,
+        ),
+        (
+            &[
+                (VA_SPACE_SERIALIZE_WRITERS, EXCLUSIVE),
+                (VA_SPACE, EXCLUSIVE),
+            ],
+            false,
+        ),
+        (&[(VA_SPACE_SERIALIZE_WRITERS, EXCLUSIVE)], true),
+    ];
+    for trylock in [0, TRYLOCK] {
+        for (held, allowed) in cases {
+            let mut t = Thread::new(SANITY);
+            for &(order, flags) in held {
+                assert!(t.record_lock(1, order, flags));
+            }
+            let got = t.record_lock(1, RM_GPUS, EXCLUSIVE | trylock);
+            assert_eq!(got, allowed, "{held:?}");
+            assert!(t.check_locked(1, RM_GPUS, EXCLUSIVE), "held all the same");
+            assert!(
+                t.check_lockable_order(RM_GPUS + 1, 0),
+                "rules are not order"
+            );
+        }
+    }
+}
+
+#[test]
+fn rules_about_orders_that_do_not_exist_are_invalid() {
+    let good = Rule {
+        order: 3,
+        while_held: 2,
+        mode: EXCLUSIVE as u8,
+        unless_held: 0,
+    };
+    assert!(good.is_valid(3));
+    assert!(!good.is_valid(2));
+    for bad in [
+        Rule { order: 0, ..good },
+        Rule {
+            while_held: 0,
+            ..good
+        },
+        Rule {
+            while_held: 3,
+            ..good
+        },
+        Rule { mode: 0, ..good },
+        Rule {
+            mode: TRYLOCK as u8 | 1,
+            ..good
+        },
+        Rule {
+            unless_held: 4,
+            ..good
+        },
+    ] {
+        assert!(!bad.is_valid(3), "{bad:?}");
+    }
+    assert_eq!(Rule::unpack(good.pack()), good);
+    assert_ne!(good.pack(), 0, "0 marks the end of the list");
+}
+
+#[test]
+fn nestable_orders_nest_by_ascending_address_only() {
+    let rules = Rules {
+        nestable: order_bit(4),
+        ..PLAIN
+    };
+    let mut t = Thread::new(rules);
+    assert!(t.record_lock(10, 4, EXCLUSIVE));
+    assert!(t.record_lock(20, 4, EXCLUSIVE));
+    assert!(!t.record_lock(15, 4, EXCLUSIVE), "descending");
+    assert!(!t.record_lock(20, 4, EXCLUSIVE), "recursive");
+    assert!(t.record_lock(5, 4, EXCLUSIVE | TRYLOCK), "cannot deadlock");
+    assert!(t.check_locked(10, 4, EXCLUSIVE) && t.check_locked(5, 4, EXCLUSIVE));
+    assert!(!t.check_locked(11, 4, EXCLUSIVE));
+    assert!(
+        !t.record_unlock(11, 4, EXCLUSIVE),
+        "no such instance, others stay"
+    );
+    assert_eq!(t.held.len(), 4);
+    assert!(t.record_unlock(5, 4, EXCLUSIVE));
+    assert!(!t.record_unlock(10, 4, EXCLUSIVE), "20 is deeper");
+    assert!(t.record_unlock(20, 4, EXCLUSIVE));
+    assert!(t.record_unlock(15, 4, EXCLUSIVE));
+    assert!(t.check_all_unlocked());
+}
+
+/// Tracking was switched off and on: what was recorded before may be out of date.
+#[test]
+fn in_a_new_epoch_a_context_forgets_and_tolerates_unlocks_of_what_it_does_not_know() {
+    let mut t = thread();
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    assert!(t.held.catch_up(0), "the epoch it is of");
+    assert_eq!(t.held.len(), 1);
+    assert!(!t.held.catch_up(1), "just being switched");
+    assert_eq!(t.held.len(), 1);
+    assert!(t.held.catch_up(2));
+    // 5 was released and 9 taken while nobody recorded.
+    assert!(t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.check_locked(9, 9, SHARED), "cannot know");
+    assert!(t.record_unlock(9, 9, SHARED | OUT_OF_ORDER));
+    assert!(t.record_unlock(2, 2, EXCLUSIVE));
+    assert!(t.check_all_unlocked());
+    // What is recorded from now on is judged as ever.
+    assert!(t.record_lock(3, 3, EXCLUSIVE));
+    assert!(!t.record_lock(3, 3, EXCLUSIVE));
+    assert!(!t.record_lock(1, 1, EXCLUSIVE));
+}
+
+#[test]
+fn the_context_fits_the_headers_struct() {
+    assert!(std::mem::size_of::<HeldLocks>() <= 1024);
+}
+
+const NESTABLE: Rules<'static> = Rules {
+    nestable: order_bit(3),
+    ..PLAIN
+};
+
+#[test]
+fn a_key_of_the_callers_takes_the_place_of_the_address() {
+    let mut t = Thread::new(NESTABLE);
+    assert!(t.lock_keyed_in(&NESTABLE, 90, 3, EXCLUSIVE, 1));
+    assert!(t.lock_keyed_in(&NESTABLE, 50, 3, EXCLUSIVE, u64::MAX));
+    assert!(
+        !t.lock_keyed_in(&NESTABLE, 99, 3, EXCLUSIVE, 7),
+        "below a held key"
+    );
+    assert_eq!(t.reported, [Violation::OrderHeld(3)]);
+    assert!(t.check_locked(90, 3, EXCLUSIVE) && t.check_locked(50, 3, EXCLUSIVE));
+    assert!(t.unlock_in(&NESTABLE, 99, 3, EXCLUSIVE | OUT_OF_ORDER));
+    assert!(
+        !t.record_unlock(90, 3, EXCLUSIVE),
+        "the higher key is still held"
+    );
+    assert!(t.record_unlock(50, 3, EXCLUSIVE));
+    assert!(t.check_all_unlocked() && t.held.is_empty());
+}
+
+#[test]
+fn keys_and_addresses_of_one_order_compare() {
+    let mut t = Thread::new(NESTABLE);
+    assert!(t.record_lock(10, 3, SHARED));
+    assert!(t.lock_keyed_in(&NESTABLE, 5, 3, SHARED, 11));
+    assert!(!t.record_lock(11, 3, SHARED));
+    assert!(t.record_lock(12, 4, SHARED), "deeper orders go on");
+}
+
+#[test]
+fn a_key_means_nothing_to_an_order_that_is_not_nestable() {
+    let mut t = thread();
+    assert!(t.lock_keyed_in(&PLAIN, 1, 3, SHARED, 5));
+    assert!(!t.lock_keyed_in(&PLAIN, 2, 3, SHARED, 9));
+    assert_eq!(t.held.len(), 1);
+}
+
+#[test]
+fn a_lock_with_a_key_takes_two_places() {
+    let mut t = Thread::new(NESTABLE);
+    for key in 0..MAX_HELD / 2 {
+        assert!(t.lock_keyed_in(&NESTABLE, 1000 - key, 3, SHARED, key as u64));
+    }
+    assert!(!t.lock_keyed_in(&NESTABLE, 2000, 3, SHARED, 100));
+    assert_eq!(t.reported, [Violation::TooDeep]);
+    for key in (0..MAX_HELD / 2).rev() {
+        assert!(t.record_unlock(1000 - key, 3, SHARED));
+    }
+    assert!(t.held.is_empty());
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The limit of one open file.
+
+use proptest::prelude::*;
+use reeve_host::bo::rules::client_limit::*;
+
+#[test]
+fn the_rule_is_what_the_table_says() {
+    for (charged, wanted, limit, hard, verdict) in CASES {
+        assert_eq!(
+            judge(charged, wanted, limit, hard),
+            verdict,
+            "{charged} {wanted} {limit:?} {hard}"
+        );
+    }
+}
+
+#[test]
+fn the_files_own_limit_goes_before_the_modules() {
+    for (own, module, expected) in [
+        (0, 0, None),
+        (0, 7, Some(7)),
+        (3, 0, Some(3)),
+        (3, 7, Some(3)),
+        (9, 7, Some(9)),
+    ] {
+        assert_eq!(in_force(own, module), expected);
+    }
+}
+
+#[test]
+fn what_is_being_populated_is_not_over_the_limit_yet() {
+    for (charged, in_flight, limit, over) in [
+        (10, 0, None, false),
+        (10, 0, Some(10), false),
+        (11, 0, Some(10), true),
+        (15, 5, Some(10), false),
+        (16, 5, Some(10), true),
+        // Seen at different moments.
+        (3, 5, Some(0), false),
+    ] {
+        assert_eq!(Use { charged, in_flight }.is_over(limit), over);
+    }
+}
+
+proptest! {
+    /// A populate is let go on only within the limit, and refused only if it can never be.
+    #[test]
+    fn verdicts_mean_what_they_say(
+        charged: u64,
+        wanted: u64,
+        limit in proptest::option::of(any::<u64>()),
+        hard: bool,
+    ) {
+        let within = limit.is_none_or(|limit| charged <= limit);
+        match judge(charged, wanted, limit, hard) {
+            Verdict::Fits => prop_assert!(within),
+            Verdict::MakeRoom => prop_assert!(!within && (!hard || Some(wanted) <= limit)),
+            Verdict::Refuse => prop_assert!(!within && hard && Some(wanted) > limit),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The pool's rules against a plain list of blocks.
+
+use proptest::prelude::*;
+use reeve_host::bo::rules::page_kind::*;
+use reeve_host::bo::rules::page_runs::ORDERS;
+use reeve_host::bo::rules::pool::*;
+
+#[test]
+fn kinds_are_numbered_without_gaps() {
+    for (i, kind) in PageKind::ALL.into_iter().enumerate() {
+        assert_eq!(kind.index(), i);
+    }
+    assert_eq!(PageKind::ALL[0], PageKind::CACHED);
+    for caching in Caching::ALL {
+        for dma32 in [false, true] {
+            assert!(PageKind::ALL.contains(&PageKind { caching, dma32 }));
+        }
+    }
+}
+
+#[test]
+fn the_cap_itself_may_be_reached() {
+    for (kept, pages, cap, room) in [
+        (0, 0, 0, true),
+        (0, 1, 0, false),
+        (9, 1, 10, true),
+        (10, 1, 10, false),
+        (20, 1, 10, false),
+        (u64::MAX, 1, u64::MAX, false),
+        (u64::MAX - 1, 1, u64::MAX, true),
+    ] {
+        assert_eq!(has_room(kept, pages, cap), room, "{kept} {pages} {cap}");
+    }
+}
+
+#[test]
+fn plain_pages_are_kept_only_if_clearing_them_is_not_in_vain() {
+    for kind in PageKind::ALL {
+        assert!(worth_keeping(kind, true));
+        assert_eq!(worth_keeping(kind, false), kind.caching != Caching::Cached);
+    }
+}
+
+#[test]
+fn an_empty_pool_gives_nothing() {
+    assert_eq!(Stock::new().victim(0), None);
+    assert_eq!(Stock::new().victim(u64::MAX), None);
+    assert_eq!(Stock::new().pages(), 0);
+}
+
+#[test]
+fn shelves_that_are_none_are_empty() {
+    let mut stock = Stock::new();
+    for shelf in [
+        Shelf {
+            kind: KINDS,
+            order: 0,
+        },
+        Shelf {
+            kind: 0,
+            order: ORDERS,
+        },
+    ] {
+        stock.add(shelf);
+        stock.remove(shelf);
+        assert_eq!(stock.blocks(shelf), 0);
+    }
+    assert_eq!(stock, Stock::new());
+}
+
+proptest! {
+    #[test]
+    fn stock_is_a_multiset_of_blocks(
+        ops in prop::collection::vec((any::<bool>(), 0..KINDS, 0..ORDERS), 0..200),
+        want in 0u64..2000,
+    ) {
+        let mut stock = Stock::new();
+        let mut model: Vec<Shelf> = Vec::new();
+        for (put, kind, order) in ops {
+            let shelf = Shelf { kind, order };
+            if put {
+                stock.add(shelf);
+                model.push(shelf);
+            } else {
+                stock.remove(shelf);
+                if let Some(at) = model.iter().position(|s| *s == shelf) {
+                    model.swap_remove(at);
+                }
+            }
+            prop_assert_eq!(stock.blocks(shelf), model.iter().filter(|s| **s == shelf).count() as u64);
+        }
+        prop_assert_eq!(stock.pages(), model.iter().map(|s| 1u64 << s.order).sum::<u64>());
+
+        // What is given back first.
+        match stock.victim(want) {
+            None => prop_assert!(model.is_empty()),
+            Some(victim) => {
+                prop_assert!(model.contains(&victim));
+                let fits = |s: &&Shelf| 1u64 << s.order <= want;
+                match model.iter().filter(fits).map(|s| s.order).max() {
+                    Some(largest) => prop_assert_eq!(victim.order, largest),
+                    None => prop_assert_eq!(Some(victim.order), model.iter().map(|s| s.order).min()),
+                }
+            }
+        }
+
+        // Giving back until nothing is wanted any more ends, and frees as much as there is.
+        let mut left = want;
+        let mut freed = 0;
+        while left != 0 {
+            let Some(victim) = stock.victim(left) else { break };
+            stock.remove(victim);
+            freed += 1 << victim.order;
+            left = left.saturating_sub(1 << victim.order);
+        }
+        prop_assert!(freed >= want || stock.pages() == 0);
+    }
+}

@@ -1,0 +1,48 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Runs in the guest: measures twice, with tracking on and off. A line `section NAME` says what the lines after it are.
+# Page accounting is measured where its reference, C TTM, is there.
+set -eu
+switch=/sys/module/reeve/parameters/lock_tracking
+debugfs=/sys/kernel/debug
+
+# The files of page accounting. Each is read once before it counts, so that all find the kernel's lists of free memory
+# as they leave them.
+accounting=
+if [ -e ttm_bench.ko ]; then
+	accounting="reeve/bench/tt ttm_bench/tt reeve/bench/tt_growth ttm_bench/growth"
+	# C TTM backs nothing up without swap.
+	mkswap /dev/ram0 >/dev/null
+	swapon /dev/ram0
+	for module in i2c-core drm_panel_orientation_quirks drm ttm ttm_bench; do
+		insmod $module.ko
+	done
+	for file in $accounting; do
+		cat "$debugfs/$file" >/dev/null
+	done
+fi
+
+measure() {
+	echo "section $1"
+	cat $debugfs/reeve_bench
+	# There in builds with REEVE_BENCH=1.
+	if [ -e $debugfs/reeve/bench/lock_order ]; then
+		cat $debugfs/reeve/bench/lock_order
+	fi
+}
+
+insmod reeve_bench.ko
+for _ in 1 2; do
+	measure on
+	for file in $accounting; do
+		cat "$debugfs/$file"
+	done
+	echo 0 >$switch
+	measure off
+	echo 1 >$switch
+done
+rmmod reeve_bench
+if [ -n "$accounting" ]; then
+	rmmod ttm_bench
+fi
+echo end
