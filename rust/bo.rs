@@ -7,12 +7,12 @@
 //! - [`device`]: a device's LRU of buffer objects.
 //! - [`bo`]: a buffer object and its reservation.
 //! - [`table`]: the TT, that is the pages behind an object and where its content is.
-//! - [`holder`] and [`shares`]: whom an object's pages are charged to, and [`whose`] objects make
+//! - [`client`] and [`shares`]: whom an object's pages are charged to, and [`whose`] objects make
 //!   room for it.
 //! - [`kmap`]: going over its pages, each mapped for the kernel while it is used.
 //! - [`mapping`]: its pages in the memory of user processes.
 //! - [`source`] and [`pool`]: where its pages come from and go to.
-//! - [`books`] and [`charge`]: the counters, the limits, and the one place that changes them.
+//! - [`accounting`] and [`charge`]: the counters, the limits, and the one place that changes them.
 //! - [`hibernation`]: what happens before the machine sleeps.
 //! - [`timing`]: how long all this takes.
 //!

@@ -64,7 +64,7 @@ struct Reeve {
     #[cfg(reeve_bench)]
     _bench_files: bench::Files,
     _debugfs: debugfs::Root,
-    _shmem: shmem::Home,
+    _shmem: shmem::Mount,
     _lock_order: lock_order::LockOrder,
 }
 
@@ -73,7 +73,7 @@ impl kernel::Module for Reeve {
         // SAFETY: This is the only call, no lock exists yet, and the field is dropped last.
         let lock_order = unsafe { lock_order::LockOrder::new() }?;
         // SAFETY: As above; objects are gone before, for no user's door is open any more then.
-        let shmem = unsafe { shmem::Home::new() };
+        let shmem = unsafe { shmem::Mount::new() };
         // A build that the tests must not let pass.
         #[cfg(reeve_break_splat)]
         kernel::warn_on!(true);

@@ -141,7 +141,7 @@ impl DmaAddresses {
     ) -> Result<KBox<Self>> {
         let mut this = Self::new(Some(device.clone()))?;
         for (pfn, pages) in dma_runs::join(blocks, device.most) {
-            task::breathe()?;
+            task::cond_resched_killable()?;
             this.runs.reserve(1, GFP_KERNEL)?;
             if device.fails() {
                 return Err(EIO);

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
 use super::bindings as shim;
-use crate::bo::pages::PageDirectory;
+use crate::bo::pages::PageBlocks;
 use kernel::types::NotThreadSafe;
 
 /// Names a memory cgroup; never used again for another one.
@@ -64,7 +64,7 @@ pub(crate) struct Scope {
 impl Scope {
     /// Enters the scope of the pages of a directory. Scopes end in the order opposite to that in
     /// which they began.
-    pub(crate) fn of(pages: &PageDirectory) -> Self {
+    pub(crate) fn of(pages: &PageBlocks) -> Self {
         let first = pages.first_page();
         let first = first.map_or(core::ptr::null_mut(), |page| page.as_ptr());
         let mut scope = shim::reeve_memcg_scope::default();

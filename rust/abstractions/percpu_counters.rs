@@ -10,7 +10,7 @@ use kernel::sync::atomic::Atomic;
 
 /// The page counters. Any context; nothing here sleeps or locks.
 #[repr(C)]
-pub(crate) struct Counters {
+pub(crate) struct PageCounters {
     /// Pages counted now.
     pub(crate) pages: Atomic<u64>,
     /// Of these, for DMA32 pools.
@@ -25,16 +25,16 @@ pub(crate) struct Counters {
 
 /// C and Rust mean the same fields.
 const _: () = {
-    assert!(size_of::<Counters>() == size_of::<shim::reeve_counters>());
-    assert!(align_of::<Counters>() == align_of::<shim::reeve_counters>());
-    assert!(offset_of!(Counters, pages) == offset_of!(shim::reeve_counters, pages));
-    assert!(offset_of!(Counters, dma32) == offset_of!(shim::reeve_counters, dma32));
-    assert!(offset_of!(Counters, listed) == offset_of!(shim::reeve_counters, listed));
-    assert!(offset_of!(Counters, begun) == offset_of!(shim::reeve_counters, begun));
-    assert!(offset_of!(Counters, finished) == offset_of!(shim::reeve_counters, finished));
+    assert!(size_of::<PageCounters>() == size_of::<shim::reeve_counters>());
+    assert!(align_of::<PageCounters>() == align_of::<shim::reeve_counters>());
+    assert!(offset_of!(PageCounters, pages) == offset_of!(shim::reeve_counters, pages));
+    assert!(offset_of!(PageCounters, dma32) == offset_of!(shim::reeve_counters, dma32));
+    assert!(offset_of!(PageCounters, listed) == offset_of!(shim::reeve_counters, listed));
+    assert!(offset_of!(PageCounters, begun) == offset_of!(shim::reeve_counters, begun));
+    assert!(offset_of!(PageCounters, finished) == offset_of!(shim::reeve_counters, finished));
 };
 
-impl Counters {
+impl PageCounters {
     /// All 0.
     pub(crate) const fn new() -> Self {
         Self {
@@ -54,7 +54,7 @@ impl Counters {
     /// above the module's parameter for it now, or that is more than the machine has.
     #[inline(always)]
     pub(crate) fn charge(&self, pages: u64, dma32: bool) -> bool {
-        // SAFETY: `Counters` is laid out like the C struct and made of atomics, which C changes
+        // SAFETY: `PageCounters` is laid out like the C struct and made of atomics, which C changes
         // atomically.
         unsafe {
             if dma32 {
@@ -65,7 +65,7 @@ impl Counters {
         }
     }
 
-    /// Undoes [`Counters::charge`].
+    /// Undoes [`PageCounters::charge`].
     #[inline(always)]
     pub(crate) fn uncharge(&self, pages: u64, dma32: bool) {
         // SAFETY: As in `charge`.

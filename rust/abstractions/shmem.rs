@@ -25,9 +25,9 @@ use kernel::{
 /// # Invariants
 ///
 /// There is only one, and the C side has its mount, unless it could not be made.
-pub(crate) struct Home(());
+pub(crate) struct Mount(());
 
-impl Home {
+impl Mount {
     /// Makes it. Where the kernel has no large folios for this, or no memory now, files are made in
     /// small ones. May sleep.
     ///
@@ -43,7 +43,7 @@ impl Home {
     }
 }
 
-impl Drop for Home {
+impl Drop for Mount {
     fn drop(&mut self) {
         // SAFETY: By the contract of `new` nobody makes files any more.
         unsafe { shim::reeve_shim_shmem_unmount() };

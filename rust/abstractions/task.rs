@@ -9,7 +9,7 @@ use kernel::prelude::*;
 ///
 /// May sleep.
 #[inline]
-pub(crate) fn breathe() -> Result {
+pub(crate) fn cond_resched_killable() -> Result {
     // SAFETY: We are in task context and may sleep; no other requirements.
     unsafe { bindings::reeve_shim_cond_resched() };
     // SAFETY: Looks at the current task only; no requirements.

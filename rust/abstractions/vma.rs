@@ -222,7 +222,7 @@ pub(crate) trait Mapped: Send + Sync + 'static {
     fn protection(&self) -> Protection;
 
     /// A page that is not mapped was touched. May sleep; `mmap_lock` is held for reading.
-    fn fault(&self, fault: Fault<'_>) -> Answer;
+    fn fault(&self, fault: Fault<'_>) -> FaultResult;
 
     /// Somebody else, a debugger say, accesses the file's bytes from `offset` on; answers how many
     /// bytes were copied. May sleep; the `mmap_lock` of the mapping's owner is held for reading.
@@ -239,9 +239,9 @@ pub(crate) enum Access<'a> {
 
 /// What the kernel is told about a fault.
 #[must_use]
-pub(crate) struct Answer(bindings::vm_fault_t);
+pub(crate) struct FaultResult(bindings::vm_fault_t);
 
-impl Answer {
+impl FaultResult {
     /// Whether the page is mapped now.
     pub(crate) fn is_mapped(&self) -> bool {
         self.0 & (shim::REEVE_FAULT_ERROR | shim::REEVE_FAULT_FALLBACK | shim::REEVE_FAULT_RETRY)
@@ -266,8 +266,8 @@ pub(crate) struct Unlocked(());
 
 impl Unlocked {
     /// Has the fault tried again.
-    pub(crate) fn retry(self) -> Answer {
-        Answer(shim::REEVE_FAULT_RETRY)
+    pub(crate) fn retry(self) -> FaultResult {
+        FaultResult(shim::REEVE_FAULT_RETRY)
     }
 }
 
@@ -299,19 +299,19 @@ impl Fault<'_> {
     }
 
     /// Whether it must not wait, but be tried again.
-    pub(crate) fn is_impatient(&self) -> bool {
+    pub(crate) fn retry_nowait(&self) -> bool {
         self.facts.may_retry && self.facts.nowait
     }
 
     /// Whether to give the lock back before anything that takes long; otherwise it can't be.
-    pub(crate) fn may_unlock(&self) -> bool {
+    pub(crate) fn allow_retry(&self) -> bool {
         self.facts.may_retry && !self.facts.nowait
     }
 
     /// Gives the lock back, so that others can use the process's memory meanwhile. Only if
-    /// [`Fault::may_unlock`]; otherwise nothing happens.
+    /// [`Fault::allow_retry`]; otherwise nothing happens.
     pub(crate) fn unlock(self) -> Unlocked {
-        if self.may_unlock() {
+        if self.allow_retry() {
             // SAFETY: By the type invariant the lock is held. `self` ends here, and the kernel is
             // told that the lock is gone, for `Unlocked` has no other answer.
             unsafe { shim::reeve_shim_fault_unlock(self.vmf.as_ptr()) };
@@ -320,22 +320,22 @@ impl Fault<'_> {
     }
 
     /// Has an impatient fault tried again.
-    pub(crate) fn retry_later(self) -> Answer {
-        if self.is_impatient() {
-            Answer(shim::REEVE_FAULT_RETRY)
+    pub(crate) fn retry_later(self) -> FaultResult {
+        if self.retry_nowait() {
+            FaultResult(shim::REEVE_FAULT_RETRY)
         } else {
             self.refuse()
         }
     }
 
     /// There is no such page, or it can't be had: SIGBUS.
-    pub(crate) fn refuse(self) -> Answer {
-        Answer(shim::REEVE_FAULT_SIGBUS)
+    pub(crate) fn refuse(self) -> FaultResult {
+        FaultResult(shim::REEVE_FAULT_SIGBUS)
     }
 
     /// It can't be mapped with one entry: it will be asked for by itself.
-    pub(crate) fn fall_back(self) -> Answer {
-        Answer(shim::REEVE_FAULT_FALLBACK)
+    pub(crate) fn fall_back(self) -> FaultResult {
+        FaultResult(shim::REEVE_FAULT_FALLBACK)
     }
 
     /// The page touched, counted inside the piece that one entry would map; `None`: the mapping
@@ -361,7 +361,7 @@ impl Fault<'_> {
     /// the fault is for a huge entry, just the block that it is in.
     ///
     /// The mapping can be written to if the process may. It stays until the pages are unmapped.
-    pub(crate) fn map(self, pages: &mut impl Pages, index: u64, range: &Range) -> Answer {
+    pub(crate) fn map(self, pages: &mut impl Pages, index: u64, range: &Range) -> FaultResult {
         if self.facts.space != range.space.inner.get()
             || range.first.checked_add(index) != Some(self.page())
         {
@@ -376,7 +376,7 @@ impl Fault<'_> {
                     // SAFETY: The fault is valid by the type invariant, and the mapping has all of
                     // the block. Its pages stay until their owner has removed the mapping, as
                     // was just noted.
-                    Answer(unsafe {
+                    FaultResult(unsafe {
                         shim::reeve_shim_insert_huge(self.vmf.as_ptr(), block.as_ptr())
                     })
                 }
@@ -395,11 +395,11 @@ impl Fault<'_> {
         // Of `first`, which is in the mapping.
         let start = (self.facts.address & !(PAGE_SIZE - 1)) - (index - first) as usize * PAGE_SIZE;
         let insert = |at: u64| match pages.page(at) {
-            None => Answer(shim::REEVE_FAULT_SIGBUS),
+            None => FaultResult(shim::REEVE_FAULT_SIGBUS),
             Some(page) => {
                 let address = start + (at - first) as usize * PAGE_SIZE;
                 // SAFETY: As above, and the address is in the mapping.
-                Answer(unsafe {
+                FaultResult(unsafe {
                     shim::reeve_shim_insert_page(self.vmf.as_ptr(), address, page.as_ptr())
                 })
             }

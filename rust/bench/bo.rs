@@ -21,13 +21,13 @@ use crate::{
         object::BoRef,
         pages::{
             block::Block,
-            PageDirectory, //
+            PageBlocks, //
         },
         pool::alloc,
         rules::{
             object::{
+                BoFlags, //
                 BoType,
-                Creation, //
             },
             page_kind::{
                 Caching,
@@ -79,7 +79,7 @@ impl OneTt {
     }
 
     /// Made, populated, emptied and gone. `cold`: with nothing in the pool.
-    fn life(&self, m: &SeqFile, how: &str, creation: Creation, cold: bool) -> Result {
+    fn life(&self, m: &SeqFile, how: &str, flags: BoFlags, cold: bool) -> Result {
         let (device, manager) = (self.device()?, &*self.0);
         // Nothing that was kept of others.
         self.0.pool().drain();
@@ -93,7 +93,7 @@ impl OneTt {
                 }
             };
             let ticks = least(tries, turns, prepare, || {
-                let mut tt = Tt::new(pages * PAGE_SIZE as u64, 0, creation)?;
+                let mut tt = Tt::new(pages * PAGE_SIZE as u64, 0, flags)?;
                 tt.populate(device, manager, false)?;
                 tt.unpopulate(device);
                 Ok(())
@@ -137,7 +137,7 @@ impl OneTt {
                 turns,
                 || (),
                 || {
-                    let mut directory = PageDirectory::new(PageKind::CACHED);
+                    let mut directory = PageBlocks::new(PageKind::CACHED);
                     alloc::fill(&mut directory, pages, false, pool)?;
                     alloc::give_back(&mut directory, false, pool);
                     Ok(())
@@ -167,15 +167,15 @@ impl OneTt {
     }
 
     /// Swapped out and in again.
-    fn swapping(&self, m: &SeqFile, suffix: &str, creation: Creation) -> Result {
+    fn swapping(&self, m: &SeqFile, suffix: &str, flags: BoFlags) -> Result {
         let device = self.device()?;
-        let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, creation)?;
+        let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, flags)?;
         tt.populate(device, &*self.0, false)?;
         let (out, back) = out_and_back(
             &mut tt,
             |tt| {
                 let saved = tt.save()?.ok_or(EINVAL)?;
-                Ok(tt.let_go(saved, device.books()))
+                Ok(tt.let_go(saved, device.accounting()))
             },
             |tt| tt.populate(device, &*self.0, false),
         )?;
@@ -269,8 +269,8 @@ fn beside(pages: u64) -> Result<Option<Block>> {
 }
 
 /// Cached pages of the device's own memory, not cleared.
-fn plain() -> Creation {
-    Creation::of(BoType::Device, false)
+fn plain() -> BoFlags {
+    BoFlags::of(BoType::Device, false)
 }
 
 /// What moving `tt` out of memory takes, and back; both answer the pages moved.

@@ -8,15 +8,15 @@
 
 pub(super) mod owners;
 
-use super::counters::Books;
+use super::counters::Accounting;
 use kernel::sync::Arc;
 
-/// Pages counted in some books; dropping it gives them back.
+/// Pages counted in some accounting; dropping it gives them back.
 ///
 /// What is given back must be in flight, that is in no device's list.
 pub(crate) struct Charge {
     /// None until something was counted first; then always the same.
-    books: Option<Arc<Books>>,
+    accounting: Option<Arc<Accounting>>,
     pages: u64,
     dma32: bool,
 }
@@ -26,7 +26,7 @@ impl Charge {
     #[inline]
     pub(super) const fn none(dma32: bool) -> Self {
         Self {
-            books: None,
+            accounting: None,
             pages: 0,
             dma32,
         }
@@ -35,13 +35,13 @@ impl Charge {
     /// Counts `pages` more, in flight. `true`: that may be over a limit, or more than the machine
     /// has; they are counted anyway. Any context.
     ///
-    /// `books` must be the same each time.
+    /// `accounting` must be the same each time.
     #[inline]
-    pub(super) fn add(&mut self, books: &Arc<Books>, pages: u64) -> bool {
-        let books = self.books.get_or_insert_with(|| books.clone());
-        // The books hold the sum of all charges, so this one fits as well.
+    pub(super) fn add(&mut self, accounting: &Arc<Accounting>, pages: u64) -> bool {
+        let accounting = self.accounting.get_or_insert_with(|| accounting.clone());
+        // The accounting hold the sum of all charges, so this one fits as well.
         self.pages = self.pages.wrapping_add(pages);
-        books.charge(pages, self.dma32)
+        accounting.charge(pages, self.dma32)
     }
 
     /// How many pages.
@@ -58,8 +58,8 @@ impl Charge {
         }
         let less = self.pages - pages;
         self.pages = pages;
-        if let Some(books) = &self.books {
-            books.uncharge(less, self.dma32);
+        if let Some(accounting) = &self.accounting {
+            accounting.uncharge(less, self.dma32);
         }
         true
     }

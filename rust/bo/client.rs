@@ -5,10 +5,10 @@
 
 use super::{
     counters::{
-        Books,
+        Accounting,
         Event, //
     },
-    evict::Whose,
+    evict::EvictScope,
     lru::{
         self,
         Lru, //
@@ -49,11 +49,11 @@ use kernel::{
 
 /// What the objects of an open file hold.
 ///
-/// Any context; nothing here sleeps but [`Holder::swap_out_one`]. Only [`super::owners::Shares`] changes
+/// Any context; nothing here sleeps but [`Client::swap_out_one`]. Only [`super::owners::Charges`] changes
 /// the counters and the LRU.
 #[pin_data]
-pub(crate) struct Holder {
-    books: Arc<Books>,
+pub(crate) struct Client {
+    accounting: Arc<Accounting>,
     /// Its number among the open files; written when it is listed, with the list's lock held.
     number: Atomic<u64>,
     /// The limit that was set for it, in pages; 0: the module's.
@@ -70,7 +70,7 @@ pub(crate) struct Holder {
     lru: SpinLock<Lru<1>, FileLru>,
 }
 
-impl Holder {
+impl Client {
     /// Its number among the open files, from 1; never used again.
     pub(crate) fn number(&self) -> u64 {
         self.number.load(Relaxed)
@@ -85,7 +85,7 @@ impl Holder {
     /// The limit that would be in force with this one of its own; 0: none of its own.
     #[inline]
     pub(crate) fn limit_with(&self, own: u64) -> Option<u64> {
-        client_limit::in_force(own, self.books.limits.of_a_file())
+        client_limit::in_force(own, self.accounting.limits.of_a_file())
     }
 
     /// Sets a limit of its own, in pages; 0: the module's is to hold.
@@ -127,7 +127,7 @@ impl Holder {
         self.in_flight.fetch_sub(pages, Full);
         if over {
             self.overcommits.count();
-            self.books.statistics.file_overcommits.count();
+            self.accounting.statistics.file_overcommits.count();
         }
     }
 
@@ -157,8 +157,8 @@ impl Holder {
     /// pages freed, 0: there is none. The cost does not depend on how many objects there are.
     /// Otherwise as [`lru::swap_out_first`].
     pub(super) fn swap_out_one(&self) -> Result<u64> {
-        let whose = Whose::Anybodys;
-        lru::swap_out_first(whose, |walk| self.lru.lock().step(walk, whose))
+        let scope = EvictScope::Any;
+        lru::swap_out_first(scope, |walk| self.lru.lock().step(walk, scope))
     }
 
     /// Pages that had stayed charged are gone.
@@ -170,19 +170,19 @@ impl Holder {
 
 /// The open files.
 #[pin_data]
-pub(super) struct Holders {
+pub(super) struct Clients {
     #[pin]
     list: SpinLock<List, OpenFiles>,
 }
 
 struct List {
     /// By ascending number.
-    members: MemberList<Holder>,
+    members: MemberList<Client>,
     /// The last number given out.
     last: u64,
 }
 
-impl Holders {
+impl Clients {
     /// Makes an empty list.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -194,10 +194,10 @@ impl Holders {
     }
 
     /// Lists a new one that holds nothing. `ENOMEM`. May sleep.
-    pub(super) fn add(&self, books: &Arc<Books>) -> Result<Arc<Linked<Holder>>> {
-        let holder = Arc::pin_init(
-            Linked::new(pin_init!(Holder {
-                books: books.clone(),
+    pub(super) fn add(&self, accounting: &Arc<Accounting>) -> Result<Arc<Linked<Client>>> {
+        let client = Arc::pin_init(
+            Linked::new(pin_init!(Client {
+                accounting: accounting.clone(),
                 number: Atomic::new(0),
                 own_limit: Atomic::new(0),
                 charged: Atomic::new(0),
@@ -209,24 +209,24 @@ impl Holders {
         )?;
         let mut list = self.list.lock();
         list.last += 1;
-        holder.number.store(list.last, Relaxed);
-        list.members.push_back(holder.clone());
+        client.number.store(list.last, Relaxed);
+        list.members.push_back(client.clone());
         drop(list);
-        Ok(holder)
+        Ok(client)
     }
 
     /// Takes one off the list; it lives on as long as its objects do.
-    pub(super) fn remove(&self, holder: &Linked<Holder>) {
-        let reference = self.list.lock().members.remove(holder);
+    pub(super) fn remove(&self, client: &Linked<Client>) {
+        let reference = self.list.lock().members.remove(client);
         drop(reference);
     }
 
     /// The first one after the one numbered `after` that is over its limit, and its number.
-    pub(super) fn next_over(&self, after: u64) -> Option<(u64, Arc<Linked<Holder>>)> {
+    pub(super) fn next_over(&self, after: u64) -> Option<(u64, Arc<Linked<Client>>)> {
         let list = self.list.lock();
         let mut rest = list.members.iter();
-        let holder = rest.find(|holder| holder.number.load(Relaxed) > after && holder.is_over())?;
-        Some((holder.number.load(Relaxed), Arc::from(holder)))
+        let client = rest.find(|client| client.number.load(Relaxed) > after && client.is_over())?;
+        Some((client.number.load(Relaxed), Arc::from(client)))
     }
 
     /// How many there are.
@@ -235,30 +235,30 @@ impl Holders {
     }
 }
 
-/// An open file's [`Holder`]; dropping it takes it off the list.
-pub(crate) struct HolderRef {
+/// An open file's [`Client`]; dropping it takes it off the list.
+pub(crate) struct ClientRef {
     pub(super) manager: Arc<super::Manager>,
-    pub(super) holder: Arc<Linked<Holder>>,
+    pub(super) client: Arc<Linked<Client>>,
 }
 
-impl HolderRef {
-    /// The holder, to be shared with its objects.
-    pub(super) fn shared(&self) -> &Arc<Linked<Holder>> {
-        &self.holder
+impl ClientRef {
+    /// The client, to be shared with its objects.
+    pub(super) fn shared(&self) -> &Arc<Linked<Client>> {
+        &self.client
     }
 }
 
-impl Deref for HolderRef {
-    type Target = Holder;
+impl Deref for ClientRef {
+    type Target = Client;
 
-    fn deref(&self) -> &Holder {
-        &self.holder
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 
-impl Drop for HolderRef {
+impl Drop for ClientRef {
     fn drop(&mut self) {
         // An open that fails half-way drops it outside of any.
-        with_context(|| self.manager.holders().remove(&self.holder));
+        with_context(|| self.manager.clients().remove(&self.client));
     }
 }

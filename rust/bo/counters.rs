@@ -11,7 +11,7 @@ use super::{
     },
     trace::Times, //
 };
-use crate::abstractions::percpu_counters::Counters;
+use crate::abstractions::percpu_counters::PageCounters;
 use kernel::{
     processor::cpu_relax,
     sync::{
@@ -96,9 +96,9 @@ pub(crate) struct Statistics {
 /// The counters and limits that all devices share.
 ///
 /// Any context; nothing here sleeps or locks. Only [`super::charge::Charge`] changes what is counted;
-/// only the devices' lists change what of it is listed, through [`Books::change`].
-pub(crate) struct Books {
-    counters: Counters,
+/// only the devices' lists change what of it is listed, through [`Accounting::change`].
+pub(crate) struct Accounting {
+    counters: PageCounters,
     objects: Atomic<u64>,
     /// What happened so far.
     pub(crate) statistics: Statistics,
@@ -106,14 +106,14 @@ pub(crate) struct Books {
     pub(crate) limits: Limits,
 }
 
-/// Permission to change what is listed; see [`Books::change`].
-pub(super) struct Change<'a>(&'a Books);
+/// Permission to change what is listed; see [`Accounting::change`].
+pub(super) struct Change<'a>(&'a Accounting);
 
-impl Books {
-    /// Opens books with everything at 0.
+impl Accounting {
+    /// Opens accounting with everything at 0.
     pub(crate) const fn new(limits: Limits) -> Self {
         Self {
-            counters: Counters::new(),
+            counters: PageCounters::new(),
             objects: Atomic::new(0),
             statistics: Statistics {
                 populates: Event::new(),

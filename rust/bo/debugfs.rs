@@ -151,30 +151,30 @@ struct BufferObjects(Arc<Manager>);
 
 impl Show for BufferObjects {
     fn show(&self, m: &SeqFile) -> Result {
-        seq_print!(m, "{}\n", self.0.books().objects());
+        seq_print!(m, "{}\n", self.0.accounting().objects());
         Ok(())
     }
 }
 
-/// `accounting`: every counter and limit, one per line, and whether the books balance.
+/// `accounting`: every counter and limit, one per line, and whether the accounting balance.
 struct Accounting(Arc<Manager>);
 
 impl Show for Accounting {
     fn show(&self, m: &SeqFile) -> Result {
-        let books = self.0.books();
-        let counted = books.counted();
-        let limits = books.limits.get();
-        let statistics = &books.statistics;
+        let accounting = self.0.accounting();
+        let counted = accounting.counted();
+        let limits = accounting.limits.get();
+        let statistics = &accounting.statistics;
         for (name, value) in [
             ("pages_allocated", counted.pages),
             ("dma32_pages_allocated", counted.dma32),
             ("pages_limit", limits.pages),
             ("dma32_pages_limit", limits.dma32),
-            ("file_pages_limit", books.limits.of_a_file()),
+            ("file_pages_limit", accounting.limits.of_a_file()),
             ("open_files", with_context(|| self.0.open_files())),
             ("pool_pages", self.0.pool().kept()),
             ("page_pool_size", self.0.pool().cap()),
-            ("buffer_objects", books.objects()),
+            ("buffer_objects", accounting.objects()),
             ("populates", statistics.populates.get()),
             ("unpopulates", statistics.unpopulates.get()),
             ("swapouts", statistics.swapouts.get()),

@@ -5,8 +5,8 @@
 //! C original: `struct ttm_device`, `ttm_device_swapout()` and `ttm_lru_walk_for_evict()`.
 
 use super::{
-    counters::Books,
-    evict::Whose,
+    counters::Accounting,
+    evict::EvictScope,
     lru::{
         self,
         Lru,
@@ -45,7 +45,7 @@ use kernel::{
 #[pin_data]
 pub(crate) struct Device {
     index: u32,
-    books: Arc<Books>,
+    accounting: Arc<Accounting>,
     pool: Arc<Pool>,
     dma: Arc<DmaDevice>,
     evictable: ListName<Bo>,
@@ -70,7 +70,7 @@ impl Device {
     /// Makes device number `index`.
     pub(super) fn new(
         index: u32,
-        books: Arc<Books>,
+        accounting: Arc<Accounting>,
         pool: Arc<Pool>,
         dma: Arc<DmaDevice>,
     ) -> Result<Arc<Self>> {
@@ -78,7 +78,7 @@ impl Device {
         Arc::pin_init(
             pin_init!(Self {
                 index,
-                books,
+                accounting,
                 pool,
                 dma,
                 evictable: first.name(),
@@ -97,10 +97,10 @@ impl Device {
         self.index
     }
 
-    /// The books its pages are counted in.
+    /// The accounting its pages are counted in.
     #[inline]
-    pub(crate) fn books(&self) -> &Arc<Books> {
-        &self.books
+    pub(crate) fn accounting(&self) -> &Arc<Accounting> {
+        &self.accounting
     }
 
     /// The pool its pages come from and go to.
@@ -123,7 +123,7 @@ impl Device {
     ///
     /// `charged` are the pages it was counted for. The reservation is held.
     pub(super) fn enlist(&self, bo: &Arc<Linked<Bo>>, pinned: bool, charged: u64) {
-        self.books.change(|change| {
+        self.accounting.change(|change| {
             let mut lists = self.lists.lock();
             let listed = if pinned {
                 lists.pinned.push_back(bo.clone())
@@ -139,13 +139,13 @@ impl Device {
             }
         });
         if !pinned {
-            bo.shares().enlist(bo);
+            bo.charges().enlist(bo);
         }
     }
 
     /// Takes a buffer object off the lists, before its pages go. The reservation is held.
     pub(super) fn delist(&self, bo: &Linked<Bo>, charged: u64) {
-        let reference = self.books.change(|change| {
+        let reference = self.accounting.change(|change| {
             let mut lists = self.lists.lock();
             let reference = match lists.evictable.remove(bo) {
                 None => lists.pinned.remove(bo),
@@ -161,13 +161,13 @@ impl Device {
             reference
         });
         drop(reference);
-        bo.shares().delist(bo);
+        bo.charges().delist(bo);
     }
 
     /// A listed buffer object has got more or fewer pages; its place stays. What is more was in
     /// flight, what is less is from now on. The reservation is held.
     pub(super) fn resize(&self, bo: &Linked<Bo>, pages: u64) {
-        self.books.change(|change| {
+        self.accounting.change(|change| {
             let lists = self.lists.lock();
             let before = bo.resident_pages();
             bo.set_resident_pages(pages);
@@ -184,7 +184,7 @@ impl Device {
     /// Makes a buffer object the most recently used, if it may be swapped out.
     pub(super) fn touch(&self, bo: &Linked<Bo>) {
         self.lists.lock().evictable.touch(bo);
-        bo.shares().touch(bo);
+        bo.charges().touch(bo);
     }
 
     /// Keeps a buffer object from being swapped out. The reservation is held.
@@ -195,7 +195,7 @@ impl Device {
             lists.pinned.push_back(reference);
         }
         drop(lists);
-        bo.shares().delist(bo);
+        bo.charges().delist(bo);
     }
 
     /// Undoes [`Device::pin`]; the buffer object becomes the most recently used. The reservation is
@@ -208,7 +208,7 @@ impl Device {
         self.evictable_pages.add(bo.resident_pages(), Relaxed);
         lists.evictable.push(reference);
         drop(lists);
-        bo.shares().enlist(bo);
+        bo.charges().enlist(bo);
     }
 
     /// Pages held by all listed buffer objects.
@@ -227,8 +227,8 @@ impl Device {
     /// place, and the walk ends with its errno. The cost does not depend on how many objects there
     /// are, only on how many are busy and, unless anybody's are asked for, on how many of
     /// others were used before it. May sleep; the caller holds at most reservations.
-    pub(crate) fn swap_out_one(&self, whose: Whose<'_>) -> Result<u64> {
-        lru::swap_out_first(whose, |walk| self.step(walk, whose))
+    pub(crate) fn swap_out_one(&self, scope: EvictScope<'_>) -> Result<u64> {
+        lru::swap_out_first(scope, |walk| self.step(walk, scope))
     }
 
     /// Moves every object of the LRU out of memory, waiting for those that somebody has reserved;
@@ -237,7 +237,7 @@ impl Device {
     pub(super) fn swap_out_all(&self) -> (u64, Result) {
         let (mut freed, mut result) = (0, Ok(()));
         let mut walk = Walk::default();
-        while let Some(bo) = self.step(&mut walk, Whose::Anybodys) {
+        while let Some(bo) = self.step(&mut walk, EvictScope::Any) {
             let mut reservation = Reservation::take(&bo);
             // It may have been pinned or emptied since it was found.
             if !self.is_evictable(&bo) {
@@ -269,7 +269,7 @@ impl Device {
         let mut freed = 0;
         let mut walk = Walk::default();
         while freed < pages {
-            let Some(bo) = self.step(&mut walk, Whose::Anybodys) else {
+            let Some(bo) = self.step(&mut walk, EvictScope::Any) else {
                 break;
             };
             if let Some(mut reservation) = Reservation::try_take(&bo) {
@@ -282,7 +282,7 @@ impl Device {
     }
 
     /// The next object of a walk through the LRU.
-    fn step(&self, walk: &mut Walk, whose: Whose<'_>) -> Option<Arc<Linked<Bo>>> {
-        self.lists.lock().evictable.step(walk, whose)
+    fn step(&self, walk: &mut Walk, scope: EvictScope<'_>) -> Option<Arc<Linked<Bo>>> {
+        self.lists.lock().evictable.step(walk, scope)
     }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whose buffer objects are to make room.
+//! EvictScope buffer objects are to make room.
 
 use super::{
-    client::Holder,
+    client::Client,
     object::Bo, //
 };
 use crate::abstractions::{
@@ -12,28 +12,28 @@ use crate::abstractions::{
     memcg::Memcg, //
 };
 
-/// Whose buffer objects are looked at.
+/// EvictScope buffer objects are looked at.
 #[derive(Clone, Copy)]
-pub(crate) enum Whose<'a> {
+pub(crate) enum EvictScope<'a> {
     /// Any.
-    Anybodys,
+    Any,
     /// Those of an open file.
-    Files(&'a Linked<Holder>),
+    Client(&'a Linked<Client>),
     /// Those that help a dmem cgroup to keep its limit.
     Dmem(&'a dmem::Search<'a>),
     /// Those that were populated in a memory cgroup.
-    Memcgs(Memcg),
+    Memcg(Memcg),
 }
 
-impl Whose<'_> {
+impl EvictScope<'_> {
     /// Whether `bo` is among them. Any context.
     #[inline]
     pub(super) fn includes(&self, bo: &Bo) -> bool {
         match self {
-            Self::Anybodys => true,
-            Self::Files(holder) => bo.shares().are_of(holder),
-            Self::Dmem(search) => bo.shares().help(search),
-            Self::Memcgs(memcg) => bo.shares().memcg() == Some(*memcg),
+            Self::Any => true,
+            Self::Client(client) => bo.charges().are_of(client),
+            Self::Dmem(search) => bo.charges().help(search),
+            Self::Memcg(memcg) => bo.charges().memcg() == Some(*memcg),
         }
     }
 }

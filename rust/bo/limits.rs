@@ -11,7 +11,7 @@ use super::{
 };
 use crate::abstractions::{
     params,
-    percpu_counters::Counters, //
+    percpu_counters::PageCounters, //
 };
 use kernel::page::PAGE_SHIFT;
 #[cfg(reeve_kunit)]
@@ -148,7 +148,7 @@ impl Limits {
 
     /// Whether more is counted than may be, of either kind.
     #[inline]
-    pub(crate) fn exceeded_by(&self, counters: &Counters) -> bool {
+    pub(crate) fn exceeded_by(&self, counters: &PageCounters) -> bool {
         match self {
             Self::Parameters(_) => counters.over_parameters(),
             #[cfg(reeve_kunit)]

@@ -3,7 +3,7 @@
 //! Buffer objects in the order of their last use.
 
 use super::{
-    evict::Whose,
+    evict::EvictScope,
     object::Bo,
     reservation::Reservation, //
 };
@@ -83,17 +83,17 @@ where
     }
 
     /// Goes on with a walk to the next object of those asked for.
-    pub(super) fn step(&self, walk: &mut Walk, whose: Whose<'_>) -> Option<Arc<Linked<Bo>>> {
+    pub(super) fn step(&self, walk: &mut Walk, scope: EvictScope<'_>) -> Option<Arc<Linked<Bo>>> {
         let until = *walk.until.get_or_insert(self.next_turn);
         let mut rest = self.list.iter();
-        let bo = rest.find(|bo| bo.turn::<N>() > walk.after && whose.includes(bo))?;
+        let bo = rest.find(|bo| bo.turn::<N>() > walk.after && scope.includes(bo))?;
         let turn = bo.turn::<N>();
         walk.after = turn;
         (turn < until).then(|| Arc::from(bo))
     }
 }
 
-/// A walk through an [`Lru`] that is not locked all the time. It ends though others take turns.
+/// A walk through an [`Lru`] that is not locked all the time. It ends though others take sequence.
 #[derive(Default)]
 pub(super) struct Walk {
     /// The turn of the object that was looked at last.
@@ -107,7 +107,7 @@ pub(super) struct Walk {
 /// Objects that somebody has reserved are passed over. One whose swapout fails keeps its place, and
 /// the walk ends with its errno. May sleep; the caller holds at most reservations.
 pub(super) fn swap_out_first(
-    whose: Whose<'_>,
+    scope: EvictScope<'_>,
     mut step: impl FnMut(&mut Walk) -> Option<Arc<Linked<Bo>>>,
 ) -> Result<u64> {
     let mut walk = Walk::default();
@@ -116,8 +116,8 @@ pub(super) fn swap_out_first(
         if let Some(mut reservation) = Reservation::try_take(&bo) {
             // It may have been pinned or emptied since it was found.
             if bo.device().is_evictable(&bo) {
-                return match whose {
-                    Whose::Memcgs(_) => reservation.squeeze_out(),
+                return match scope {
+                    EvictScope::Memcg(_) => reservation.squeeze_out(),
                     _ => reservation.push_out(),
                 };
             }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devices and their books; global swapout.
+//! The devices and their accounting; global swapout.
 //!
 //! C original: `struct ttm_global`, `ttm_global_swapout()`.
 
 use super::{
     charge::owners,
     client::{
-        HolderRef,
-        Holders, //
+        ClientRef,
+        Clients, //
     },
-    counters::Books,
+    counters::Accounting,
     device::Device,
-    evict::Whose,
+    evict::EvictScope,
     limits::{
         Limits,
         PoolCap, //
@@ -24,7 +24,7 @@ use super::{
             self,
             Verdict, //
         },
-        sequence::Rotation, //
+        sequence::Sequence, //
     },
     tt::Reclaim, //
 };
@@ -51,17 +51,17 @@ const SELF_CHECK_ATTEMPTS: u32 = 1000;
 /// All devices, and what they share.
 #[pin_data]
 pub(crate) struct Manager {
-    books: Arc<Books>,
+    accounting: Arc<Accounting>,
     pool: Arc<Pool>,
     devices: KVec<Arc<Device>>,
     /// What was done before the machine slept.
     pub(super) hibernation: pm::Statistics,
-    /// Whose turn it is to swap something out.
+    /// EvictScope turn it is to swap something out.
     #[pin]
-    turns: Mutex<Rotation, DeviceList>,
+    sequence: Mutex<Sequence, DeviceList>,
     /// The open files.
     #[pin]
-    holders: Holders,
+    clients: Clients,
 }
 
 impl Manager {
@@ -70,34 +70,34 @@ impl Manager {
     /// `EINVAL`: none, or more than [`MAX_DEVICES`](crate::bo::rules::sequence::MAX_DEVICES).
     /// `ENOMEM`. May sleep.
     pub(crate) fn new(limits: Limits, cap: PoolCap, count: usize) -> Result<Arc<Self>> {
-        let turns = Rotation::new(count).ok_or(EINVAL)?;
+        let sequence = Sequence::new(count).ok_or(EINVAL)?;
         if count == 0 {
             return Err(EINVAL);
         }
-        let books = Arc::new(Books::new(limits), GFP_KERNEL)?;
+        let accounting = Arc::new(Accounting::new(limits), GFP_KERNEL)?;
         let pool = Pool::new(cap)?;
         let dma = DmaDevice::new()?;
         let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
-        for index in turns.iter() {
-            let device = Device::new(index as u32, books.clone(), pool.clone(), dma.clone())?;
+        for index in sequence.iter() {
+            let device = Device::new(index as u32, accounting.clone(), pool.clone(), dma.clone())?;
             devices.push(device, GFP_KERNEL)?;
         }
         Arc::pin_init(
             pin_init!(Self {
-                books,
+                accounting,
                 pool,
                 devices,
                 hibernation: pm::Statistics::new(),
-                turns <- Mutex::new(turns),
-                holders <- Holders::new(),
+                sequence <- Mutex::new(sequence),
+                clients <- Clients::new(),
             }),
             GFP_KERNEL,
         )
     }
 
     /// The counters.
-    pub(crate) fn books(&self) -> &Arc<Books> {
-        &self.books
+    pub(crate) fn accounting(&self) -> &Arc<Accounting> {
+        &self.accounting
     }
 
     /// The free pages that are kept.
@@ -111,21 +111,21 @@ impl Manager {
     }
 
     /// The open files.
-    pub(super) fn holders(&self) -> &Holders {
-        &self.holders
+    pub(super) fn clients(&self) -> &Clients {
+        &self.clients
     }
 
     /// Makes a place for what the objects of an open file hold. `ENOMEM`. May sleep.
-    pub(crate) fn open_file(self: &Arc<Self>) -> Result<HolderRef> {
-        Ok(HolderRef {
-            holder: self.holders.add(&self.books)?,
+    pub(crate) fn open_file(self: &Arc<Self>) -> Result<ClientRef> {
+        Ok(ClientRef {
+            client: self.clients.add(&self.accounting)?,
             manager: self.clone(),
         })
     }
 
     /// Open files.
     pub(crate) fn open_files(&self) -> u64 {
-        self.holders.count()
+        self.clients.count()
     }
 
     /// Swaps out one buffer object and answers the pages freed; 0: nothing is left.
@@ -135,7 +135,7 @@ impl Manager {
     pub(crate) fn swap_out_one(&self) -> Result<u64> {
         // What nobody uses goes first.
         self.pool.drain();
-        self.swap_out_one_of(Whose::Anybodys)
+        self.swap_out_one_of(EvictScope::Any)
     }
 
     /// Swaps out one buffer object of those asked for, and nothing of the pool.
@@ -143,22 +143,22 @@ impl Manager {
     /// Devices are asked in turn; the one that gave pages is asked last next time. A device that
     /// fails doesn't keep others from being asked; if none gives pages, its errno is the answer.
     /// `EINTR`: a fatal signal arrived. May sleep; the caller holds at most reservations.
-    fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64> {
-        if let Whose::Files(holder) = whose {
-            return holder.swap_out_one();
+    fn swap_out_one_of(&self, scope: EvictScope<'_>) -> Result<u64> {
+        if let EvictScope::Client(client) = scope {
+            return client.swap_out_one();
         }
         // The lock is not held while a device is at it, which may take long.
-        let turns = *self.turns.lock();
+        let sequence = *self.sequence.lock();
         let mut answer = Ok(0);
-        for index in turns.iter() {
+        for index in sequence.iter() {
             let Some(device) = self.devices.get(index) else {
                 continue;
             };
-            match device.swap_out_one(whose) {
+            match device.swap_out_one(scope) {
                 Ok(0) => {}
                 Ok(pages) => {
-                    if matches!(whose, Whose::Anybodys) {
-                        self.turns.lock().move_to_tail(index);
+                    if matches!(scope, EvictScope::Any) {
+                        self.sequence.lock().move_to_tail(index);
                     }
                     return Ok(pages);
                 }
@@ -180,12 +180,12 @@ impl Manager {
     /// Moves about `pages` pages of objects out of memory; answers how many. For reclaim: nothing
     /// is waited for. `writeback`: content is sent on to swap.
     pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
-        let turns = match self.turns.try_lock() {
-            Some(turns) => *turns,
+        let sequence = match self.sequence.try_lock() {
+            Some(sequence) => *sequence,
             None => return 0,
         };
         let mut freed = 0;
-        for index in turns.iter() {
+        for index in sequence.iter() {
             if let (true, Some(device)) = (freed < pages, self.devices.get(index)) {
                 freed += device.shrink(pages - freed, writeback);
             }
@@ -199,9 +199,9 @@ impl Manager {
     /// meanwhile. [`Verdict::Retry`]: it gave up on that. May sleep.
     pub(crate) fn self_check(&self) -> Verdict {
         for _ in 0..SELF_CHECK_ATTEMPTS {
-            let before = self.books.sample();
+            let before = self.accounting.sample();
             let listed = self.devices.iter().map(|d| d.listed_pages()).sum();
-            let verdict = limits::verdict(before, listed, self.books.sample());
+            let verdict = limits::verdict(before, listed, self.accounting.sample());
             if verdict != Verdict::Retry {
                 return verdict;
             }
@@ -215,12 +215,12 @@ impl Watcher for Manager {
     fn limits_written(&self) {
         self.pool.trim();
         // Whoever is over a limit that became smaller goes now, not when somebody populates.
-        while self.books.settled_over_limit() && matches!(self.swap_out_one(), Ok(1..)) {
+        while self.accounting.settled_over_limit() && matches!(self.swap_out_one(), Ok(1..)) {
             task::cond_resched();
         }
         let mut after = 0;
-        while let Some((number, holder)) = self.holders.next_over(after) {
-            match self.swap_out_one_of(Whose::Files(&holder)) {
+        while let Some((number, client)) = self.clients.next_over(after) {
+            match self.swap_out_one_of(EvictScope::Client(&client)) {
                 Ok(1..) => task::cond_resched(),
                 // It has no more to give.
                 _ => after = number,
@@ -234,8 +234,8 @@ impl Reclaim for Manager {
         self.swap_out_one()
     }
 
-    fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64> {
-        self.swap_out_one_of(whose)
+    fn swap_out_one_of(&self, scope: EvictScope<'_>) -> Result<u64> {
+        self.swap_out_one_of(scope)
     }
 }
 
@@ -243,7 +243,7 @@ impl dmem::Evict for Manager {
     fn evict(&self, search: &dmem::Search<'_>, pages: u64) -> Result<u64> {
         let mut freed = 0;
         while freed < pages {
-            task::breathe()?;
+            task::cond_resched_killable()?;
             match owners::swap_out_dmem(search, self) {
                 Ok(0) => break,
                 Ok(more) => freed += more,

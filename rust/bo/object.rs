@@ -5,13 +5,13 @@
 //! C original: `struct ttm_buffer_object`.
 
 use super::{
-    charge::owners::Shares,
-    client::HolderRef,
+    charge::owners::Charges,
+    client::ClientRef,
     device::Device,
     reservation::Reservation,
     rules::object::{
+        BoFlags, //
         BoType,
-        Creation, //
     },
     tt::Tt, //
 };
@@ -49,12 +49,12 @@ pub(crate) struct Bo {
     ty: BoType,
     /// How many [`BoRef`]s there are.
     users: Atomic<u64>,
-    /// Its turns in its device's LRU and its open file's; written with that one's lock held.
-    turns: [Atomic<u64>; 2],
+    /// Its sequence in its device's LRU and its open file's; written with that one's lock held.
+    sequence: [Atomic<u64>; 2],
     /// What `Tt::resident_pages` said last; written with the reservation held and, while it is
     /// listed, with the lists' lock held.
     resident: Atomic<u64>,
-    shares: Shares,
+    charges: Charges,
     #[pin]
     reserved: Mutex<Reserved, BoReservation>,
 }
@@ -84,10 +84,10 @@ impl Bo {
         self.ty
     }
 
-    /// Whom its pages are charged to besides the books.
+    /// Whom its pages are charged to besides the accounting.
     #[inline]
-    pub(super) fn shares(&self) -> &Shares {
-        &self.shares
+    pub(super) fn charges(&self) -> &Charges {
+        &self.charges
     }
 
     /// The lock that [`Reservation`] takes.
@@ -110,7 +110,7 @@ impl Bo {
 
     #[inline]
     fn turn_of(&self, number: u64) -> &Atomic<u64> {
-        let [first, second] = &self.turns;
+        let [first, second] = &self.sequence;
         if number == 0 {
             first
         } else {
@@ -148,24 +148,24 @@ impl BoRef {
         size: u64,
         extra: u64,
         ty: BoType,
-        creation: Creation,
+        flags: BoFlags,
     ) -> Result<Self> {
-        let tt = Tt::new(size, extra, creation)?;
-        Self::make(device, size, ty, Some(tt), Shares::new(None))
+        let tt = Tt::new(size, extra, flags)?;
+        Self::make(device, size, ty, Some(tt), Charges::new(None))
     }
 
     /// Makes one that belongs to an open file. Otherwise as [`BoRef::new`].
     pub(crate) fn of_file(
-        holder: &HolderRef,
+        client: &ClientRef,
         device: &Arc<Device>,
         size: u64,
         extra: u64,
         ty: BoType,
-        creation: Creation,
+        flags: BoFlags,
     ) -> Result<Self> {
-        let tt = Tt::new(size, extra, creation)?;
-        let shares = Shares::new(Some(holder.shared().clone()));
-        Self::make(device, size, ty, Some(tt), shares)
+        let tt = Tt::new(size, extra, flags)?;
+        let charges = Charges::new(Some(client.shared().clone()));
+        Self::make(device, size, ty, Some(tt), charges)
     }
 
     /// Makes a buffer object with or without a TT. `ENOMEM`. May sleep.
@@ -176,7 +176,7 @@ impl BoRef {
         ty: BoType,
         tt: Option<Tt>,
     ) -> Result<Self> {
-        Self::make(device, size, ty, tt, Shares::new(None))
+        Self::make(device, size, ty, tt, Charges::new(None))
     }
 
     fn make(
@@ -184,7 +184,7 @@ impl BoRef {
         size: u64,
         ty: BoType,
         tt: Option<Tt>,
-        shares: Shares,
+        charges: Charges,
     ) -> Result<Self> {
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
@@ -192,14 +192,14 @@ impl BoRef {
                 size,
                 ty,
                 users: Atomic::new(1),
-                turns: [const { Atomic::new(0) }; 2],
+                sequence: [const { Atomic::new(0) }; 2],
                 resident: Atomic::new(0),
-                shares,
+                charges,
                 reserved <- Mutex::new(Reserved { tt, pins: 0 }),
             }? Error)),
             GFP_KERNEL,
         )?;
-        device.books().object_made();
+        device.accounting().object_made();
         Ok(Self(bo))
     }
 
@@ -240,7 +240,7 @@ impl Drop for BoRef {
     fn drop(&mut self) {
         if self.0.users.fetch_sub(1u64, Full) == 1 {
             self.reserve().retire();
-            self.0.device.books().object_gone();
+            self.0.device.accounting().object_gone();
             task::cond_resched();
         }
     }

@@ -102,14 +102,14 @@ pub(crate) fn local_node() -> usize {
 /// first `shared` entries are shared with the machine that a confidential guest runs on. The
 /// pages of `torn` come after those of the blocks. User mappings are nowhere but at `mapped`, and of pages of
 /// blocks only; so are the pages that `dma` has mapped.
-pub(crate) struct PageDirectory {
+pub(crate) struct PageBlocks {
     layout: Layout,
     blocks: SmallList<First>,
     settled: usize,
     shared: usize,
     kind: PageKind,
     /// What is left of a block that lost pages at its end.
-    torn: Option<Torn>,
+    torn: Option<Partial>,
     mapped: vma::Mappings,
     dma: Option<KBox<DmaAddresses>>,
 }
@@ -121,10 +121,10 @@ struct First(*mut bindings::page);
 // SAFETY: Pages can be used and freed by any task.
 unsafe impl Send for First {}
 // SAFETY: It is just the name of a block's pages; access to their content is up to
-// `PageDirectory`.
+// `PageBlocks`.
 unsafe impl Sync for First {}
 
-impl PageDirectory {
+impl PageBlocks {
     /// Has no pages; those it will have are to be of kind `kind`.
     #[inline]
     pub(crate) const fn new(kind: PageKind) -> Self {
@@ -196,7 +196,7 @@ impl PageDirectory {
         Some(unsafe { Block::from_raw(first, order, kind) })
     }
 
-    /// What [`PageDirectory::push`] does; takes fewest steps for a block that is the only one.
+    /// What [`PageBlocks::push`] does; takes fewest steps for a block that is the only one.
     #[inline]
     pub(crate) fn push_only(&mut self, block: Block) -> Result {
         let first = First(block.first().as_ptr());
@@ -266,7 +266,7 @@ impl PageDirectory {
         Ok(())
     }
 
-    /// Shares all blocks with the machine that a confidential guest runs on, which ends when they
+    /// Charges all blocks with the machine that a confidential guest runs on, which ends when they
     /// are taken off. The content of those that were not yet shared is lost.
     ///
     /// `EIO` and the like: it can't be done. May sleep.
@@ -353,12 +353,12 @@ impl PageDirectory {
     }
 
     /// Puts aside what is left of a torn block, so that blocks can be pushed in its place.
-    pub(crate) fn take_torn(&mut self) -> Option<Torn> {
+    pub(crate) fn take_torn(&mut self) -> Option<Partial> {
         self.torn.take()
     }
 
     /// Puts back what was put aside, after what was pushed has been taken off again.
-    pub(crate) fn put_torn(&mut self, torn: Option<Torn>) {
+    pub(crate) fn put_torn(&mut self, torn: Option<Partial>) {
         self.torn = torn;
     }
 
@@ -397,7 +397,7 @@ impl PageDirectory {
                 left -= block.pages();
                 drop(block);
             } else {
-                self.torn = Some(Torn(Singles::split(block)));
+                self.torn = Some(Partial(Singles::split(block)));
             }
         }
     }
@@ -550,7 +550,7 @@ impl PageDirectory {
 }
 
 // SAFETY: Pages of blocks are owned until `pop`, which removes the mappings first.
-unsafe impl vma::Pages for PageDirectory {
+unsafe impl vma::Pages for PageBlocks {
     fn mappings(&mut self) -> &mut vma::Mappings {
         &mut self.mapped
     }
@@ -566,7 +566,7 @@ unsafe impl vma::Pages for PageDirectory {
     }
 }
 
-impl Drop for PageDirectory {
+impl Drop for PageBlocks {
     #[inline]
     fn drop(&mut self) {
         self.release();
@@ -574,9 +574,9 @@ impl Drop for PageDirectory {
 }
 
 /// What is left of a torn block; dropping it frees it.
-pub(crate) struct Torn(Singles);
+pub(crate) struct Partial(Singles);
 
-impl Torn {
+impl Partial {
     /// How many pages it has.
     #[inline]
     pub(crate) fn len(&self) -> u64 {

@@ -7,7 +7,7 @@
 
 use super::{
     charge::owners,
-    counters::Books,
+    counters::Accounting,
     object::{
         Bo,
         Reserved, //
@@ -18,10 +18,10 @@ use super::{
             self,
             flags,
             Answer,
-            Creation,
+            BoFlags,
+            Info, //
             Refusal,
             Request,
-            View, //
         },
         page_kind::PageKind,
         sizes,
@@ -41,8 +41,8 @@ use crate::{
         list::Linked,
         shrinker,
         vma::{
-            Answer as FaultAnswer,
             Fault,
+            FaultResult,
             Range, //
         }, //
     },
@@ -99,8 +99,8 @@ impl<'a> Reservation<'a> {
         Some(Self { bo, guard })
     }
 
-    fn books(&self) -> &'a Arc<Books> {
-        self.bo.device().books()
+    fn accounting(&self) -> &'a Arc<Accounting> {
+        self.bo.device().accounting()
     }
 
     /// The TT. `EINVAL`: it has none.
@@ -111,10 +111,10 @@ impl<'a> Reservation<'a> {
     /// Decides about `request`: `Ok(true)`: do it, `Ok(false)`: nothing to do.
     fn decide(&self, request: Request) -> Result<bool> {
         let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
-        let view = View {
+        let view = Info {
             state: tt.state(),
             external: tt.is_external(),
-            owns_pages: tt.creation().owns_pages(),
+            owns_pages: tt.flags().owns_pages(),
             pins: self.guard.pins,
         };
         match object::decide(view, request) {
@@ -133,7 +133,7 @@ impl<'a> Reservation<'a> {
         let doing = self.decide(request)?;
         let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
         Ok(match request {
-            Request::Populate | Request::Restore if doing && tt.creation().owns_pages() => {
+            Request::Populate | Request::Restore if doing && tt.flags().owns_pages() => {
                 tt.num_pages() - tt.resident_pages()
             }
             Request::Unpopulate | Request::SwapOut | Request::BackUp | Request::Purge if doing => {
@@ -151,8 +151,8 @@ impl<'a> Reservation<'a> {
     #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel creators"))]
     pub(crate) fn create_tt(&mut self, extra: u64, zero_alloc: bool) -> Result {
         if self.guard.tt.is_none() {
-            let creation = Creation::of(self.bo.ty(), zero_alloc);
-            let tt = Tt::new(self.bo.size(), extra, creation)?;
+            let flags = BoFlags::of(self.bo.ty(), zero_alloc);
+            let tt = Tt::new(self.bo.size(), extra, flags)?;
             self.guard.tt = Some(tt);
         }
         Ok(())
@@ -174,7 +174,7 @@ impl<'a> Reservation<'a> {
         let listed = tt.charged_pages() != 0;
         let gained = trace::populate(bo, tt, |tt| {
             let wanted = || tt.to_be_charged();
-            let claim = bo.shares().claim(device.books(), wanted, reclaim)?;
+            let claim = bo.charges().claim(device.accounting(), wanted, reclaim)?;
             let gained = loop {
                 match tt.populate(device, reclaim, true) {
                     Err(ENOMEM) => owners::make_room_in_memcg(tt.to_be_charged().1, reclaim)?,
@@ -216,7 +216,7 @@ impl<'a> Reservation<'a> {
             State::Populated => tt.unpopulate(device),
             _ => tt.purge(device),
         });
-        self.bo.shares().reduce_to(0);
+        self.bo.charges().reduce_to(0);
         lost
     }
 
@@ -235,14 +235,14 @@ impl<'a> Reservation<'a> {
 
     /// What [`Reservation::swap_out`] does once it was decided.
     fn move_out(&mut self) -> Result<u64> {
-        let books = self.books();
+        let accounting = self.accounting();
         let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
         let Some(saved) = tt.save()? else {
             return Ok(0);
         };
         self.bo.device().delist(self.bo, tt.charged_pages());
-        let freed = tt.let_go(saved, books);
-        self.bo.shares().reduce_to(0);
+        let freed = tt.let_go(saved, accounting);
+        self.bo.charges().reduce_to(0);
         Ok(freed)
     }
 
@@ -258,7 +258,7 @@ impl<'a> Reservation<'a> {
             self.swap_out()
         };
         match result {
-            Err(ENOMEM) if self.bo.shares().memcg().is_some() => self.squeeze_out(),
+            Err(ENOMEM) if self.bo.charges().memcg().is_some() => self.squeeze_out(),
             result => result,
         }
     }
@@ -301,21 +301,21 @@ impl<'a> Reservation<'a> {
 
     /// What [`Reservation::back_up`] does once it was decided.
     fn move_to_backup(&mut self, how: BackUp) -> Result<u64> {
-        let (device, books) = (self.bo.device(), self.books());
+        let (device, accounting) = (self.bo.device(), self.accounting());
         let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
         let charged = tt.charged_pages();
         let moved = tt.back_up(how)?;
-        books.statistics.backed_up_pages.count_many(moved);
+        accounting.statistics.backed_up_pages.count_many(moved);
         if charged != 0 {
             let left = tt.resident_pages();
             if left == 0 {
-                books.statistics.backups.count();
+                accounting.statistics.backups.count();
                 device.delist(self.bo, charged);
             } else {
                 device.resize(self.bo, left);
             }
             tt.uncharge_moved();
-            self.bo.shares().reduce_to(left);
+            self.bo.charges().reduce_to(left);
         }
         Ok(moved)
     }
@@ -342,7 +342,7 @@ impl<'a> Reservation<'a> {
         let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
         device.delist(self.bo, tt.charged_pages());
         let lost = trace::unpopulate(self.bo, || tt.purge(device));
-        self.bo.shares().reduce_to(0);
+        self.bo.charges().reduce_to(0);
         Ok(lost)
     }
 
@@ -399,7 +399,7 @@ impl<'a> Reservation<'a> {
             pages.advance().ok_or(EINVAL)?.write(piece.offset, part)?;
             rest = after;
         }
-        if tt.creation().dma {
+        if tt.flags().dma {
             let end = (offset + length).div_ceil(PAGE_SIZE as u64);
             tt.sync_for_device(first, end - first);
         }
@@ -462,17 +462,17 @@ impl<'a> Reservation<'a> {
             num_pages: tt.map_or(0, Tt::num_pages),
             resident: tt.map_or(0, Tt::resident_pages),
             charged: tt.map_or(0, Tt::charged_pages),
-            flags: tt.map_or(0, Tt::flags) | on_lru,
-            kind: tt.map_or(PageKind::CACHED, |tt| tt.creation().kind),
+            flags: tt.map_or(0, Tt::user_flags) | on_lru,
+            kind: tt.map_or(PageKind::CACHED, |tt| tt.flags().kind),
             protection: tt.map_or(Protection::PLAIN, Tt::protection),
             pins: self.guard.pins,
         }
     }
 
     /// Serves the fault at page `index`, if it is populated.
-    pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultAnswer {
+    pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultResult {
         match self.guard.tt.as_mut() {
-            Some(tt) if tt.creation().owns_pages() => tt.map(fault, index, range),
+            Some(tt) if tt.flags().owns_pages() => tt.map(fault, index, range),
             _ => fault.refuse(),
         }
     }

@@ -82,7 +82,7 @@ impl Shrink for Manager {
         if drained >= pages || shrinker::free_swap() == 0 {
             return drained;
         }
-        let statistics = &self.books().statistics;
+        let statistics = &self.accounting().statistics;
         if shrinker::in_background() {
             statistics.background_scans.count();
         } else {

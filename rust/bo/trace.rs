@@ -96,7 +96,7 @@ impl Times {
 
 /// Every histogram there is, with the name of its operation.
 pub(super) fn histograms(manager: &Manager) -> [(&'static str, &Histogram); 7] {
-    let times = &manager.books().statistics.times;
+    let times = &manager.accounting().statistics.times;
     [
         ("populate", &times.populate),
         ("swapout", &times.swapout),
@@ -124,7 +124,7 @@ pub(super) fn populate(
     };
     let result = operation(tt);
     if let Some(begun) = begun {
-        let times = &bo.device().books().statistics.times;
+        let times = &bo.device().accounting().statistics.times;
         let (event, histogram) = match from {
             State::Swapped => (Event::Swapin, &times.swapin),
             State::BackedUp | State::PartlyBackedUp => (Event::Restore, &times.restore),
@@ -145,7 +145,7 @@ pub(super) fn swap_out(
     let begun = Begun::now();
     let result = operation();
     if let Some(begun) = begun {
-        let histogram = &bo.device().books().statistics.times.swapout;
+        let histogram = &bo.device().accounting().statistics.times.swapout;
         finished(bo, Event::Swapout, Some(histogram), &begun, pages, &result);
     }
     result
@@ -157,7 +157,7 @@ pub(super) fn back_up(bo: &Bo, pages: u64, operation: impl FnOnce() -> Result<u6
     let begun = Begun::now();
     let result = operation();
     if let Some(begun) = begun {
-        let histogram = &bo.device().books().statistics.times.backup;
+        let histogram = &bo.device().accounting().statistics.times.backup;
         finished(bo, Event::Backup, Some(histogram), &begun, pages, &result);
     }
     result
@@ -199,8 +199,8 @@ fn finished(
 
 /// Traces that a populate with `pages` pages went on over a limit.
 pub(super) fn overcommitted(device: &Device, pages: u64) {
-    let books = device.books();
-    let (counted, limits) = (books.counted(), books.limits.get());
+    let accounting = device.accounting();
+    let (counted, limits) = (accounting.counted(), accounting.limits.get());
     events::overcommit(Overcommit {
         device: device.index(),
         pages,
@@ -216,7 +216,7 @@ pub(super) fn bo_shrink(manager: &Manager, operation: impl FnOnce() -> u64) -> u
     let begun = Begun::now();
     let freed = operation();
     if let (Some(begun), 1..) = (begun, freed) {
-        let times = &manager.books().statistics.times;
+        let times = &manager.accounting().statistics.times;
         times.bo_shrink.record(begun.elapsed());
     }
     freed

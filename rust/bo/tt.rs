@@ -16,14 +16,14 @@ pub(crate) use swapout::BackUp;
 
 use super::{
     charge::Charge,
-    counters::Books,
+    counters::Accounting,
     device::Device,
-    evict::Whose,
+    evict::EvictScope,
     pages::{
         decrypted,
         shmem::ShmemPages,
         total_ram,
-        PageDirectory,
+        PageBlocks,
         PageMut,
         PageRef, //
     },
@@ -38,7 +38,7 @@ use super::{
         },
         object::{
             self,
-            Creation, //
+            BoFlags, //
         },
         sizes,
         state::{
@@ -54,8 +54,8 @@ use crate::abstractions::{
     shmem::ShmemFile,
     task,
     vma::{
-        Answer,
         Fault,
+        FaultResult,
         Pages,
         Range, //
     }, //
@@ -74,7 +74,7 @@ pub(crate) trait Reclaim {
     fn swap_out_one(&self) -> Result<u64>;
 
     /// The same, of those asked for only.
-    fn swap_out_one_of(&self, whose: Whose<'_>) -> Result<u64>;
+    fn swap_out_one_of(&self, scope: EvictScope<'_>) -> Result<u64>;
 }
 
 /// The pages behind a buffer object, or where its content is.
@@ -83,9 +83,9 @@ pub(crate) trait Reclaim {
 /// ends with its pages going back to the system before the charge is given back.
 pub(crate) struct Tt {
     num_pages: u64,
-    creation: Creation,
+    flags: BoFlags,
     content: Content,
-    pages: PageDirectory,
+    pages: PageBlocks,
     /// The file its pages live in, and none in `pages`, if it was made so; None while it is empty.
     shmem: Option<ShmemPages>,
     /// Of its pages, unless they are somebody else's.
@@ -118,19 +118,19 @@ impl Tt {
     /// C original: `ttm_tt_create()` and `ttm_tt_init()`; a directory is only made when there are
     /// pages.
     #[inline]
-    pub(crate) fn new(size: u64, extra: u64, mut creation: Creation) -> Result<Self> {
-        if creation.dma {
-            creation = creation.in_guest(decrypted::guest_memory_is_encrypted());
+    pub(crate) fn new(size: u64, extra: u64, mut flags: BoFlags) -> Result<Self> {
+        if flags.dma {
+            flags = flags.in_guest(decrypted::guest_memory_is_encrypted());
         }
         Ok(Self {
             num_pages: sizes::pages_for(size, extra, PAGE_SHIFT as u32).map_err(|_| EINVAL)?,
-            creation,
+            flags,
             content: Content::Empty,
-            pages: PageDirectory::new(creation.kind),
+            pages: PageBlocks::new(flags.kind),
             shmem: None,
-            charge: Charge::none(creation.kind.dma32),
+            charge: Charge::none(flags.kind.dma32),
             cleared: false,
-            simple: !creation.shmem && !creation.dma,
+            simple: !flags.shmem && !flags.dma,
             prepared: None,
         })
     }
@@ -148,19 +148,19 @@ impl Tt {
     }
 
     /// The flags a user sees.
-    pub(crate) fn flags(&self) -> u32 {
-        object::flags_of(self.creation, self.state())
+    pub(crate) fn user_flags(&self) -> u32 {
+        object::flags_of(self.flags, self.state())
     }
 
     /// What was decided when it was made.
-    pub(crate) fn creation(&self) -> Creation {
-        self.creation
+    pub(crate) fn flags(&self) -> BoFlags {
+        self.flags
     }
 
     /// Whether its pages are somebody else's.
     #[inline]
     pub(crate) fn is_external(&self) -> bool {
-        self.creation.external
+        self.flags.external
     }
 
     /// Pages it has when populated.
@@ -193,7 +193,7 @@ impl Tt {
     /// can't succeed.
     #[inline]
     pub(super) fn to_be_charged(&self) -> (u64, u64) {
-        if self.creation.external || self.num_pages > total_ram() {
+        if self.flags.external || self.num_pages > total_ram() {
             return (0, 0);
         }
         (self.num_pages, self.num_pages - self.resident_pages())
@@ -228,7 +228,7 @@ impl Tt {
     }
 
     /// Maps the page `index`, while it is populated. The mapping goes before the page does.
-    pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> Answer {
+    pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultResult {
         match (&self.content, &mut self.shmem) {
             (Content::Populated, None) => fault.map(&mut self.pages, index, range),
             (Content::Populated, Some(shmem)) => fault.map(shmem, index, range),
@@ -255,7 +255,7 @@ impl Tt {
         reclaim: &impl Reclaim,
         clear: bool,
     ) -> Result<u64> {
-        let clear = clear || self.creation.zero_alloc;
+        let clear = clear || self.flags.zero_alloc;
         let gained = self.populate_by(device, reclaim, |tt, missing| {
             tt.allocate(missing, clear, device)
         })?;
@@ -275,11 +275,11 @@ impl Tt {
         allocate: impl FnOnce(&mut Self, u64) -> Result,
     ) -> Result<u64> {
         // What is most common takes the fewest steps. It does what the other one does.
-        if !matches!(self.content, Content::Empty) || self.creation.external {
+        if !matches!(self.content, Content::Empty) || self.flags.external {
             return self.populate_other(device, reclaim, allocate);
         }
-        let (books, missing) = (device.books(), self.num_pages);
-        if self.charge.add(books, missing) {
+        let (accounting, missing) = (device.accounting(), self.num_pages);
+        if self.charge.add(accounting, missing) {
             self.charge.reduce_to(0);
             return self.populate_other(device, reclaim, allocate);
         }
@@ -287,7 +287,7 @@ impl Tt {
             self.charge.reduce_to(0);
             return Err(e);
         }
-        books.statistics.populates.count();
+        accounting.statistics.populates.count();
         // An empty one has nothing to drop.
         core::mem::forget(core::mem::replace(&mut self.content, Content::Populated));
         Ok(missing)
@@ -304,19 +304,19 @@ impl Tt {
         if state::step(self.state(), Event::Populate).is_err() {
             return Ok(0);
         }
-        if !self.creation.owns_pages() {
+        if !self.flags.owns_pages() {
             self.content = Content::Populated;
             return Ok(0);
         }
         let missing = self.num_pages - self.resident_pages();
         let charged = self.charge.pages();
-        let tight = if self.creation.external {
+        let tight = if self.flags.external {
             self.num_pages > total_ram()
         } else {
-            self.charge.add(device.books(), missing)
+            self.charge.add(device.accounting(), missing)
         };
         let result = match tight {
-            true => self.make_room(device.books(), reclaim),
+            true => self.make_room(device.accounting(), reclaim),
             false => Ok(false),
         };
         match result.and_then(|over| allocate(self, missing).map(|()| over)) {
@@ -333,19 +333,19 @@ impl Tt {
 
     /// Swaps out others until the counters are in their limits. `true`: there was nobody left, and
     /// they still are not. `ENOMEM`: that many pages the machine does not have.
-    fn make_room(&self, books: &Books, reclaim: &impl Reclaim) -> Result<bool> {
+    fn make_room(&self, accounting: &Accounting, reclaim: &impl Reclaim) -> Result<bool> {
         // Don't empty the machine for what can't succeed.
         if self.num_pages > total_ram() {
             return Err(ENOMEM);
         }
-        let wanted = Amount::of(self.num_pages, self.creation.kind.dma32);
-        make_room(books, wanted, reclaim)
+        let wanted = Amount::of(self.num_pages, self.flags.kind.dma32);
+        make_room(accounting, wanted, reclaim)
     }
 
     /// Counts a populate by what it was.
     fn count_populate(&self, device: &Device, gained: u64, overcommitted: bool) {
-        let statistics = &device.books().statistics;
-        if !self.creation.external {
+        let statistics = &device.accounting().statistics;
+        if !self.flags.external {
             // One that is partly backed up has been counted as populated all the time.
             if !matches!(self.content, Content::PartlyBackedUp(_)) {
                 statistics.populates.count();
@@ -370,7 +370,7 @@ impl Tt {
         if matches!(self.content, Content::Empty) && self.simple {
             return alloc::fill(&mut self.pages, missing, clear, pool);
         }
-        let dma = self.creation.dma.then(|| device.dma());
+        let dma = self.flags.dma.then(|| device.dma());
         self.allocate_other(missing, clear, pool, dma)
     }
 
@@ -384,11 +384,11 @@ impl Tt {
         dma: Option<&Arc<DmaDevice>>,
     ) -> Result {
         match &self.content {
-            _ if self.creation.shmem => self.hold_shmem(dma),
+            _ if self.flags.shmem => self.hold_shmem(dma),
             Content::Swapped(Some(storage))
             | Content::BackedUp(Some(storage))
             | Content::PartlyBackedUp(storage) => {
-                let decrypted = self.creation.decrypted;
+                let decrypted = self.flags.decrypted;
                 swapin::refill(
                     &mut self.pages,
                     self.num_pages,
@@ -403,7 +403,7 @@ impl Tt {
                 match dma {
                     None => Ok(()),
                     Some(dma) => {
-                        let decrypted = self.creation.decrypted;
+                        let decrypted = self.flags.decrypted;
                         dma::show_fresh(&mut self.pages, dma, decrypted, clear)
                     }
                 }
@@ -438,7 +438,7 @@ impl Tt {
             _ => self.shed(device),
         };
         if self.charge.reduce_to(0) {
-            device.books().statistics.unpopulates.count();
+            device.accounting().statistics.unpopulates.count();
         }
         lost
     }
@@ -448,10 +448,10 @@ impl Tt {
     #[inline]
     fn shed(&mut self, device: &Device) -> u64 {
         let lost = self.resident_pages();
-        if self.creation.dma {
+        if self.flags.dma {
             self.pages.set_dma(None);
         }
-        if self.creation.shmem {
+        if self.flags.shmem {
             self.shmem = None;
         }
         alloc::give_back(&mut self.pages, self.cleared, Some(device.pool()));
@@ -461,17 +461,17 @@ impl Tt {
 
 /// Swaps out others until the counters are in their limits. `true`: there was nobody left, and
 /// they still are not. `ENOMEM`: likewise, but the limits are hard; or `wanted` by itself is more.
-fn make_room(books: &Books, wanted: Amount, reclaim: &impl Reclaim) -> Result<bool> {
-    while books.over_limit() {
-        if books.limits.are_hard() && limits::over_limit(wanted, books.limits.get()) {
+fn make_room(accounting: &Accounting, wanted: Amount, reclaim: &impl Reclaim) -> Result<bool> {
+    while accounting.over_limit() {
+        if accounting.limits.are_hard() && limits::over_limit(wanted, accounting.limits.get()) {
             // Nobody is swapped out for what can't succeed.
-            books.statistics.refusals.count();
+            accounting.statistics.refusals.count();
             return Err(ENOMEM);
         }
-        task::breathe()?;
+        task::cond_resched_killable()?;
         if reclaim.swap_out_one()? == 0 {
-            if books.limits.are_hard() {
-                books.statistics.refusals.count();
+            if accounting.limits.are_hard() {
+                accounting.statistics.refusals.count();
                 return Err(ENOMEM);
             }
             return Ok(true);

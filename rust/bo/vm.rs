@@ -26,8 +26,8 @@ use crate::{
         list::Linked,
         vma::{
             Access,
-            Answer,
             Fault,
+            FaultResult,
             MapSpace,
             Mapped,
             Range, //
@@ -101,7 +101,7 @@ impl Mapping {
     ///
     /// What takes long is done with `mmap_lock` given back, if the fault can be tried again: what
     /// it fails with shows then.
-    fn serve(&self, fault: Fault<'_>) -> Answer {
+    fn serve(&self, fault: Fault<'_>) -> FaultResult {
         if fault.is_huge() && !fault.has_room_for_huge() {
             return fault.fall_back();
         }
@@ -114,8 +114,8 @@ impl Mapping {
 
         let mut reservation = match Reservation::try_take(&self.bo) {
             Some(reservation) => reservation,
-            None if fault.is_impatient() => return fault.retry_later(),
-            None if fault.may_unlock() => {
+            None if fault.retry_nowait() => return fault.retry_later(),
+            None if fault.allow_retry() => {
                 let unlocked = fault.unlock();
                 drop(Reservation::take(&self.bo));
                 return unlocked.retry();
@@ -123,10 +123,10 @@ impl Mapping {
             None => Reservation::take(&self.bo),
         };
         if !reservation.state().is_populated() {
-            if fault.is_impatient() {
+            if fault.retry_nowait() {
                 return fault.retry_later();
             }
-            if fault.may_unlock() {
+            if fault.allow_retry() {
                 let unlocked = fault.unlock();
                 let _ = reservation.populate(&*self.manager);
                 return unlocked.retry();
@@ -140,7 +140,7 @@ impl Mapping {
         let huge = fault.is_huge();
         let answer = reservation.map(fault, index, &self.range);
         if answer.is_mapped() {
-            let statistics = &self.manager.books().statistics;
+            let statistics = &self.manager.accounting().statistics;
             statistics.faults.count();
             if huge {
                 statistics.huge_faults.count();
@@ -178,7 +178,7 @@ impl Mapped for Mapping {
         self.protection
     }
 
-    fn fault(&self, fault: Fault<'_>) -> Answer {
+    fn fault(&self, fault: Fault<'_>) -> FaultResult {
         with_context(|| self.serve(fault))
     }
 

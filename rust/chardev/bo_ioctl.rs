@@ -31,8 +31,8 @@ use crate::{
         reservation::Reservation,
         rules::{
             object::{
+                BoFlags,
                 BoType,
-                Creation,
                 Request, //
             },
             page_kind::{
@@ -83,27 +83,27 @@ impl OpenFile {
             caching,
             dma32: args.flags & REEVE_BO_CREATE_DMA32 != 0,
         };
-        let mut creation = Creation::of(ty, zero_alloc);
+        let mut flags = BoFlags::of(ty, zero_alloc);
         if args.flags & REEVE_BO_CREATE_EXTERNAL_MAPPABLE != 0 {
-            creation = creation.mappable().ok_or(EINVAL)?;
+            flags = flags.mappable().ok_or(EINVAL)?;
         }
-        creation = creation.of_kind(kind).ok_or(EINVAL)?;
+        flags = flags.of_kind(kind).ok_or(EINVAL)?;
         if args.flags & REEVE_BO_CREATE_SHMEM != 0 {
-            creation = creation.on_shmem().ok_or(EINVAL)?;
+            flags = flags.on_shmem().ok_or(EINVAL)?;
         }
         if args.flags & REEVE_BO_CREATE_DMA_ADDRESSES != 0 {
-            creation = creation.with_dma();
+            flags = flags.with_dma();
         }
         // A bad size is a bad field, so it is refused before a bad device is looked up.
         let extra = args.extra_pages.into();
-        Tt::new(args.size, extra, creation)?;
+        Tt::new(args.size, extra, flags)?;
         let device = self
             .manager
             .devices()
             .get(args.device as usize)
             .ok_or(ENOENT)?;
 
-        let bo = BoRef::of_file(&self.holder, device, args.size, extra, ty, creation)?;
+        let bo = BoRef::of_file(&self.client, device, args.size, extra, ty, flags)?;
         args.handle = self.handles.insert(bo)?;
         if let Err(e) = write(arg, &args) {
             // Nobody was told its name.
@@ -200,7 +200,7 @@ impl OpenFile {
                 return Ok(0);
             }
             drop(reservation);
-            task::breathe()?;
+            task::cond_resched_killable()?;
         }
     }
 
@@ -265,7 +265,7 @@ impl OpenFile {
             if left == 0 {
                 break Ok(());
             }
-            if let Err(e) = task::breathe() {
+            if let Err(e) = task::cond_resched_killable() {
                 break Err(e);
             }
             let length = left.min(chunk as u64) as usize;

@@ -7,7 +7,7 @@
 
 use super::handles::Handles;
 use crate::bo::{
-    client::Holder,
+    client::Client,
     rules::object::flags, //
 };
 use kernel::{
@@ -29,7 +29,7 @@ struct Sums {
 }
 
 /// Shows what the objects of `handles` hold. Waits for who has one reserved. May sleep.
-pub(super) fn show(handles: &Handles, holder: &Holder, m: &SeqFile) {
+pub(super) fn show(handles: &Handles, client: &Client, m: &SeqFile) {
     let mut sums = Sums::default();
     let mut last = 0;
     while let Ok((handle, bo)) = handles.next(last) {
@@ -52,7 +52,7 @@ pub(super) fn show(handles: &Handles, holder: &Holder, m: &SeqFile) {
     }
 
     seq_print!(m, "drm-driver:\treeve\n");
-    seq_print!(m, "drm-client-id:\t{}\n", holder.number());
+    seq_print!(m, "drm-client-id:\t{}\n", client.number());
     for (name, pages) in [
         ("drm-total-system", sums.total),
         // No object is in two open files.
@@ -65,10 +65,10 @@ pub(super) fn show(handles: &Handles, holder: &Holder, m: &SeqFile) {
     ] {
         seq_print!(m, "{name}:\t{} KiB\n", pages * (PAGE_SIZE as u64 / 1024));
     }
-    if let Some(limit) = holder.limit() {
+    if let Some(limit) = client.limit() {
         let kib = limit.saturating_mul(PAGE_SIZE as u64 / 1024);
         seq_print!(m, "reeve-limit-system:\t{kib} KiB\n");
     }
-    seq_print!(m, "reeve-overcommits:\t{}\n", holder.overcommits());
+    seq_print!(m, "reeve-overcommits:\t{}\n", client.overcommits());
     seq_print!(m, "reeve-objects:\t{}\n", sums.objects);
 }

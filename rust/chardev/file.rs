@@ -26,7 +26,7 @@ use crate::{
         vma::MapSpace, //
     },
     bo::{
-        client::HolderRef,
+        client::ClientRef,
         vm::Mapping,
         Manager, //
     },
@@ -56,7 +56,7 @@ pub(crate) struct OpenFile {
     pub(super) manager: Arc<Manager>,
     pub(super) sanity: &'static Hierarchy,
     /// What its objects hold.
-    pub(super) holder: HolderRef,
+    pub(super) client: ClientRef,
     #[pin]
     pub(super) handles: Handles,
     /// Where its mappings are.
@@ -69,12 +69,12 @@ impl Node for OpenFile {
 
     fn open(shared: &Shared, space: &Arc<MapSpace>) -> Result<Pin<KBox<Self>>> {
         with_context(|| {
-            let holder = shared.manager.open_file()?;
+            let client = shared.manager.open_file()?;
             KBox::pin_init(
                 pin_init!(Self {
                     manager: shared.manager.clone(),
                     sanity: shared.sanity,
-                    holder,
+                    client,
                     handles <- Handles::new(),
                     space: space.clone(),
                 }),
@@ -92,7 +92,7 @@ impl Node for OpenFile {
     }
 
     fn show_fdinfo(&self, m: &SeqFile) {
-        with_context(|| fdinfo::show(&self.handles, &self.holder, m));
+        with_context(|| fdinfo::show(&self.handles, &self.client, m));
     }
 
     fn release(self: Pin<KBox<Self>>) {

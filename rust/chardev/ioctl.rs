@@ -60,15 +60,15 @@ impl OpenFile {
     }
 
     pub(super) fn stats(&self, s: &mut Stats) -> Result {
-        let books = self.manager.books();
-        let counted = books.counted();
-        let limits = books.limits.get();
-        let statistics = &books.statistics;
+        let accounting = self.manager.accounting();
+        let counted = accounting.counted();
+        let limits = accounting.limits.get();
+        let statistics = &accounting.statistics;
         s.pages_allocated = counted.pages;
         s.dma32_pages_allocated = counted.dma32;
         s.pages_limit = limits.pages;
         s.dma32_pages_limit = limits.dma32;
-        s.buffer_objects = books.objects();
+        s.buffer_objects = accounting.objects();
         s.populates = statistics.populates.get();
         s.unpopulates = statistics.unpopulates.get();
         s.swapouts = statistics.swapouts.get();
@@ -96,15 +96,15 @@ impl OpenFile {
         }
         let set = (args.flags & REEVE_FILE_LIMIT_SET != 0).then_some(args.limit);
         let limit = match set {
-            Some(pages) => self.holder.limit_with(pages),
-            None => self.holder.limit(),
+            Some(pages) => self.client.limit_with(pages),
+            None => self.client.limit(),
         };
         args.limit = limit.unwrap_or(0);
-        args.pages_charged = self.holder.charged();
-        args.overcommits = self.holder.overcommits();
+        args.pages_charged = self.client.charged();
+        args.overcommits = self.client.overcommits();
         write(arg, &args)?;
         if let Some(pages) = set {
-            self.holder.set_limit(pages);
+            self.client.set_limit(pages);
             params::limit_changed();
         }
         Ok(0)

@@ -28,7 +28,7 @@ use crate::{
         track::{
             self,
             Call,
-            Doing, //
+            Operation, //
         }, //
     }, //
 };
@@ -319,7 +319,7 @@ entry_points! {
         match NonNull::new(memory) {
             // SAFETY: By the contract.
             Some(to) => unsafe { context::save(Current::new(ctx), to) },
-            None => track::bad_context(site, Doing::Saving),
+            None => track::bad_context(site, Operation::Saving),
         }
     }
 
@@ -329,11 +329,11 @@ entry_points! {
     /// `reeve_context()`, in this very call.
     fn reeve_rs_thread_context_restore(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
         let Some(from) = NonNull::new(memory) else {
-            return track::bad_context(site, Doing::Restoring);
+            return track::bad_context(site, Operation::Restoring);
         };
         // SAFETY: By the contract.
         let current = unsafe { Current::new(ctx) };
-        let clean = track::nothing_held(site, current, Doing::Restoring);
+        let clean = track::nothing_held(site, current, Operation::Restoring);
         // SAFETY: By the contract.
         unsafe { context::restore(current, from) }.is_some() && clean
     }
@@ -452,7 +452,7 @@ unsafe extern "C" fn enter_complete(memory: ContextPtr, task: c_ulong, site: u32
     match NonNull::new(memory) {
         // SAFETY: By the contract.
         Some(memory) => track::entered(site, unsafe { context::enter(task, memory) }),
-        None => track::bad_context(site, Doing::Entering),
+        None => track::bad_context(site, Operation::Entering),
     }
 }
 
@@ -461,6 +461,6 @@ unsafe extern "C" fn enter_complete(memory: ContextPtr, task: c_ulong, site: u32
 extern "C" fn leave_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
     match NonNull::new(memory) {
         Some(memory) => track::leave(site, task, memory),
-        None => track::bad_context(site, Doing::Leaving),
+        None => track::bad_context(site, Operation::Leaving),
     }
 }

@@ -6,7 +6,7 @@ use super::{
     hierarchy::Names,
     rules::{
         held::LockUse,
-        operation::Doing,
+        operation::Operation,
         violation::{
             self,
             record::{
@@ -73,8 +73,8 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
         hierarchy: text(hierarchy_name(names)),
         name: text(order_name(names, record.order.into())),
         against_name: text(order_name(names, against)),
-        operation: text(Doing::name_of(record.doing).as_bytes()),
-        doing: text(Doing::text_of(record.doing).as_bytes()),
+        operation: text(Operation::name_of(record.doing).as_bytes()),
+        doing: text(Operation::text_of(record.doing).as_bytes()),
         kind: text(violation::kind_name(record.kind).as_bytes()),
         fault: text(violation::kind_text(record.kind).as_bytes()),
         lock: record.lock,

@@ -27,7 +27,7 @@ use super::{
             Violation, //
         }, //
     },
-    track::Doing, //
+    track::Operation, //
 };
 
 /// Reports `violation`, found in a use `u` of a lock of `slot` while the caller held `held`.
@@ -35,7 +35,7 @@ use super::{
 pub(super) fn violation(
     slot: &Hierarchy,
     rules: &Rules<'_>,
-    doing: Doing,
+    doing: Operation,
     u: LockUse,
     held: &HeldLocks,
     violation: Violation,
@@ -48,7 +48,7 @@ pub(super) fn violation(
 
 /// Reports a violation that no hierarchy is involved in, or none that is registered.
 #[cold]
-pub(super) fn without_hierarchy(site: u32, doing: Doing, violation: Violation) {
+pub(super) fn without_hierarchy(site: u32, doing: Operation, violation: Violation) {
     hierarchy::count_violation(violation.kind());
     tell(None, None, &bare(site, doing, violation));
 }
@@ -58,12 +58,12 @@ pub(super) fn without_hierarchy(site: u32, doing: Doing, violation: Violation) {
 pub(super) fn unregistered_while_held(slot: &Hierarchy, site: u32) {
     let violation = Violation::StillHeld(0);
     if slot.count_violation(violation.kind()) {
-        let record = bare(site, Doing::Unregistering, violation);
+        let record = bare(site, Operation::Unregistering, violation);
         slot.with_names(|names| tell(Some(slot.id()), names, &record));
     }
 }
 
-fn bare(site: u32, doing: Doing, violation: Violation) -> Record {
+fn bare(site: u32, doing: Operation, violation: Violation) -> Record {
     let nothing = LockUse::new(0, 0, 0, site);
     Record::bare(log::who(), doing as u8, violation, nothing)
 }

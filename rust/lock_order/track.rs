@@ -33,7 +33,7 @@ use crate::abstractions::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
 
-pub(crate) use super::rules::operation::Doing;
+pub(crate) use super::rules::operation::Operation;
 
 /// What every operation is told: on which hierarchy, by whom, from where.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ type Report<'a> = dyn FnMut(&HeldLocks, Violation) + 'a;
 /// Runs `operation` on the caller's held locks; `without` is the answer if it has no context.
 fn run(
     call: Call,
-    doing: Doing,
+    doing: Operation,
     u: LockUse,
     without: bool,
     operation: impl FnOnce(&mut HeldLocks, &Rules<'_>, &mut Report<'_>) -> bool,
@@ -80,15 +80,21 @@ fn run(
 /// See `reeve_record_lock()`.
 #[cold]
 pub(crate) fn record_lock(call: Call, u: LockUse) -> bool {
-    run(call, Doing::Locking, u, false, |held, rules, mut report| {
-        let taken = !held.is_disabled() && is_one_mode(u.flags);
-        let previous = held.innermost(rules);
-        let correct = held.record_lock(rules, u, &mut report);
-        if let (true, Some((slot, _))) = (taken, Hierarchy::at(rules.token)) {
-            slot.note_taken(rules, previous, u.order);
-        }
-        correct
-    })
+    run(
+        call,
+        Operation::Locking,
+        u,
+        false,
+        |held, rules, mut report| {
+            let taken = !held.is_disabled() && is_one_mode(u.flags);
+            let previous = held.innermost(rules);
+            let correct = held.record_lock(rules, u, &mut report);
+            if let (true, Some((slot, _))) = (taken, Hierarchy::at(rules.token)) {
+                slot.note_taken(rules, previous, u.order);
+            }
+            correct
+        },
+    )
 }
 
 /// See `reeve_record_unlock()`.
@@ -96,7 +102,7 @@ pub(crate) fn record_lock(call: Call, u: LockUse) -> bool {
 pub(crate) fn record_unlock(call: Call, u: LockUse) -> bool {
     run(
         call,
-        Doing::Unlocking,
+        Operation::Unlocking,
         u,
         false,
         |held, rules, mut report| held.record_unlock(rules, u, &mut report),
@@ -107,7 +113,7 @@ pub(crate) fn record_unlock(call: Call, u: LockUse) -> bool {
 pub(crate) fn record_downgrade(call: Call, u: LockUse) -> bool {
     run(
         call,
-        Doing::Downgrading,
+        Operation::Downgrading,
         u,
         false,
         |held, rules, mut report| held.record_downgrade(rules, u, &mut report),
@@ -119,7 +125,7 @@ pub(crate) fn record_downgrade(call: Call, u: LockUse) -> bool {
 pub(crate) fn check_locked(call: Call, u: LockUse) -> bool {
     run(
         call,
-        Doing::ExpectingLocked,
+        Operation::ExpectingLocked,
         u,
         false,
         |held, rules, mut report| held.check_locked(rules, u, &mut report),
@@ -131,7 +137,7 @@ pub(crate) fn check_lockable_order(call: Call, order: u32, flags: u32) -> bool {
     let u = no_lock(call, order);
     run(
         call,
-        Doing::ExpectingLockable,
+        Operation::ExpectingLockable,
         u,
         true,
         |held, rules, mut report| held.check_lockable_order(rules, order, flags, &mut report),
@@ -143,7 +149,7 @@ pub(crate) fn check_unlocked_order(call: Call, order: u32) -> bool {
     let u = no_lock(call, order);
     run(
         call,
-        Doing::ExpectingUnlocked,
+        Operation::ExpectingUnlocked,
         u,
         true,
         |held, rules, mut report| held.check_unlocked_order(rules, order, &mut report),
@@ -155,7 +161,7 @@ pub(crate) fn check_all_unlocked(call: Call) -> bool {
     let u = no_lock(call, 0);
     run(
         call,
-        Doing::ExpectingNothingHeld,
+        Operation::ExpectingNothingHeld,
         u,
         true,
         |held, rules, mut report| held.check_all_unlocked(rules, &mut report),
@@ -173,7 +179,7 @@ pub(crate) fn entered(site: u32, result: Result<Entered, EnterError>) -> bool {
         Err(EnterError::InUse) => Violation::BadContext,
         Err(EnterError::TableFull) => Violation::TableFull,
     };
-    report::without_hierarchy(site, Doing::Entering, violation);
+    report::without_hierarchy(site, Operation::Entering, violation);
     false
 }
 
@@ -185,23 +191,23 @@ pub(crate) fn leave(
 ) -> bool {
     let mut clean = true;
     let left = context::leave(task, memory, |current| {
-        clean = report_held(site, current, Doing::Leaving);
+        clean = report_held(site, current, Operation::Leaving);
     });
     match left {
         Left::Outer | Left::Inner => clean,
-        Left::NotEntered => bad_context(site, Doing::Leaving),
+        Left::NotEntered => bad_context(site, Operation::Leaving),
     }
 }
 
 /// Whether the caller holds nothing; otherwise reports every hierarchy of which it holds a lock.
 #[inline]
-pub(crate) fn nothing_held(site: u32, current: Current, doing: Doing) -> bool {
+pub(crate) fn nothing_held(site: u32, current: Current, doing: Operation) -> bool {
     let empty = current.with_known(true, |held| held.is_empty());
     empty.unwrap_or(true) || report_held(site, current, doing)
 }
 
 #[cold]
-fn report_held(site: u32, current: Current, doing: Doing) -> bool {
+fn report_held(site: u32, current: Current, doing: Operation) -> bool {
     let call = Call {
         hierarchy: 0,
         current,
@@ -221,7 +227,7 @@ fn report_held(site: u32, current: Current, doing: Doing) -> bool {
 }
 
 /// A null context was passed, or one that is not the thread's: reported; always `false`.
-pub(crate) fn bad_context(site: u32, doing: Doing) -> bool {
+pub(crate) fn bad_context(site: u32, doing: Operation) -> bool {
     report::without_hierarchy(site, doing, Violation::BadContext);
     false
 }
@@ -234,16 +240,16 @@ fn reading<R>(f: impl FnOnce() -> R) -> R {
 /// See `reeve_tracking_disable()`.
 pub(crate) fn disable(call: Call) -> bool {
     let result = call.current.with_held(HeldLocks::disable);
-    nesting_changed(call, Doing::Disabling, result)
+    nesting_changed(call, Operation::Disabling, result)
 }
 
 /// See `reeve_tracking_enable()`.
 pub(crate) fn enable(call: Call) -> bool {
     let result = call.current.with_held(HeldLocks::enable);
-    nesting_changed(call, Doing::Enabling, result)
+    nesting_changed(call, Operation::Enabling, result)
 }
 
-fn nesting_changed(call: Call, doing: Doing, result: Option<bool>) -> bool {
+fn nesting_changed(call: Call, doing: Operation, result: Option<bool>) -> bool {
     let violation = match result {
         Some(true) => return true,
         Some(false) => Violation::NotDisabled,

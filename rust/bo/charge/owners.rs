@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whom a buffer object's pages are charged to besides the books: its open file, and the cgroup of
+//! Whom a buffer object's pages are charged to besides the accounting: its open file, and the cgroup of
 //! who populated it.
 //!
 //! A populate first makes a [`Claim`], which makes room. What becomes of it is decided when the
@@ -18,9 +18,9 @@ use crate::{
         task, //
     },
     bo::{
-        client::Holder,
-        counters::Books,
-        evict::Whose,
+        client::Client,
+        counters::Accounting,
+        evict::EvictScope,
         object::Bo,
         rules::client_limit::{
             self,
@@ -41,9 +41,9 @@ use kernel::{
 };
 
 /// Whom a buffer object's pages are charged to. What is left is given back when it is dropped.
-pub(crate) struct Shares {
+pub(crate) struct Charges {
     /// The open file it belongs to.
-    holder: Option<Arc<Linked<Holder>>>,
+    client: Option<Arc<Linked<Client>>>,
     /// Pages charged to it; written with the reservation held.
     pages: Atomic<u64>,
     /// What is charged to a dmem cgroup: all its pages, until none is left. Changed with the
@@ -53,11 +53,11 @@ pub(crate) struct Shares {
     memcg: Atomic<u64>,
 }
 
-impl Shares {
+impl Charges {
     /// Nothing is charged to anybody yet. `None`: it is no file's.
-    pub(in crate::bo) fn new(holder: Option<Arc<Linked<Holder>>>) -> Self {
+    pub(in crate::bo) fn new(client: Option<Arc<Linked<Client>>>) -> Self {
         Self {
-            holder,
+            client,
             pages: Atomic::new(0),
             dmem: dmem::Slot::new(),
             memcg: Atomic::new(0),
@@ -78,9 +78,9 @@ impl Shares {
 
     /// Whether the object is this open file's.
     #[inline]
-    pub(in crate::bo) fn are_of(&self, holder: &Linked<Holder>) -> bool {
-        let own = self.holder.as_deref();
-        own.is_some_and(|own| core::ptr::eq(own, holder))
+    pub(in crate::bo) fn are_of(&self, client: &Linked<Client>) -> bool {
+        let own = self.client.as_deref();
+        own.is_some_and(|own| core::ptr::eq(own, client))
     }
 
     /// Charges pages for a populate that begins; `wanted` says how many the object has in all and
@@ -92,27 +92,27 @@ impl Shares {
     #[inline]
     pub(in crate::bo) fn claim(
         &self,
-        books: &Books,
+        accounting: &Accounting,
         wanted: impl FnOnce() -> (u64, u64),
         reclaim: &impl Reclaim,
     ) -> Result<Claim<'_>> {
         let charges = dmem::charges() && self.dmem.is_empty();
-        if self.holder.is_none() && !charges {
+        if self.client.is_none() && !charges {
             return Ok(Claim::nothing(self));
         }
         let (total, missing) = wanted();
         let mut claim = Claim::nothing(self);
-        if let Some(holder) = self.holder.as_deref() {
-            holder.begin(missing);
+        if let Some(client) = self.client.as_deref() {
+            client.begin(missing);
             let claimed = claim.file.insert(Claimed {
-                holder,
+                client,
                 pages: missing,
                 over: false,
             });
-            claimed.over = make_room(books, holder, total, reclaim)?;
+            claimed.over = make_room(accounting, client, total, reclaim)?;
         }
         if charges && total != 0 {
-            claim.dmem = charge_dmem(books, total, reclaim)?;
+            claim.dmem = charge_dmem(accounting, total, reclaim)?;
         }
         Ok(claim)
     }
@@ -120,24 +120,24 @@ impl Shares {
     /// The object is in its device's LRU from now on. The reservation is held.
     #[inline]
     pub(in crate::bo) fn enlist(&self, bo: &Arc<Linked<Bo>>) {
-        if let Some(holder) = &self.holder {
-            holder.enlist(bo);
+        if let Some(client) = &self.client {
+            client.enlist(bo);
         }
     }
 
     /// It is not any more. The reservation is held.
     #[inline]
     pub(in crate::bo) fn delist(&self, bo: &Linked<Bo>) {
-        if let Some(holder) = &self.holder {
-            holder.delist(bo);
+        if let Some(client) = &self.client {
+            client.delist(bo);
         }
     }
 
     /// It was used. The reservation is held.
     #[inline]
     pub(in crate::bo) fn touch(&self, bo: &Linked<Bo>) {
-        if let Some(holder) = &self.holder {
-            holder.touch(bo);
+        if let Some(client) = &self.client {
+            client.touch(bo);
         }
     }
 
@@ -148,18 +148,18 @@ impl Shares {
         if pages == 0 {
             drop(self.dmem.take());
         }
-        let Some(holder) = &self.holder else {
+        let Some(client) = &self.client else {
             return;
         };
         let before = self.pages.load(Relaxed);
         if pages < before {
             self.pages.store(pages, Relaxed);
-            holder.release(before - pages);
+            client.release(before - pages);
         }
     }
 }
 
-impl Drop for Shares {
+impl Drop for Charges {
     fn drop(&mut self) {
         self.reduce_to(0);
     }
@@ -168,41 +168,41 @@ impl Drop for Shares {
 /// What a populate charged beforehand; dropping it gives it back.
 #[must_use]
 pub(in crate::bo) struct Claim<'a> {
-    shares: &'a Shares,
+    charges: &'a Charges,
     file: Option<Claimed<'a>>,
     dmem: Option<dmem::Charge>,
 }
 
 impl<'a> Claim<'a> {
     #[inline]
-    fn nothing(shares: &'a Shares) -> Self {
+    fn nothing(charges: &'a Charges) -> Self {
         Self {
-            shares,
+            charges,
             file: None,
             dmem: None,
         }
     }
 
-    /// The populate succeeded: the pages stay charged until [`Shares::reduce_to`].
+    /// The populate succeeded: the pages stay charged until [`Charges::reduce_to`].
     #[inline]
     pub(in crate::bo) fn keep(self) {
         let memcg = Memcg::of_current().map_or(0, Memcg::id);
-        self.shares.memcg.store(memcg, Relaxed);
+        self.charges.memcg.store(memcg, Relaxed);
         if let Some(charge) = self.dmem {
-            self.shares.dmem.put(charge);
+            self.charges.dmem.put(charge);
         }
         if let Some(mut claimed) = self.file {
             let pages = core::mem::take(&mut claimed.pages);
-            let held = &self.shares.pages;
+            let held = &self.charges.pages;
             held.store(held.load(Relaxed) + pages, Relaxed);
-            claimed.holder.finish(pages, claimed.over);
+            claimed.client.finish(pages, claimed.over);
         }
     }
 }
 
 /// What was charged to an open file.
 struct Claimed<'a> {
-    holder: &'a Holder,
+    client: &'a Client,
     pages: u64,
     /// The file's limit is not kept.
     over: bool,
@@ -211,23 +211,27 @@ struct Claimed<'a> {
 impl Drop for Claimed<'_> {
     fn drop(&mut self) {
         if self.pages != 0 {
-            self.holder.abort(self.pages);
+            self.client.abort(self.pages);
         }
     }
 }
 
 /// Charges the dmem cgroup of the current task for `pages` pages. Over a limit, others that are
 /// charged to who it is of are swapped out. `ENOMEM`: there was none left.
-fn charge_dmem(books: &Books, pages: u64, reclaim: &impl Reclaim) -> Result<Option<dmem::Charge>> {
+fn charge_dmem(
+    accounting: &Accounting,
+    pages: u64,
+    reclaim: &impl Reclaim,
+) -> Result<Option<dmem::Charge>> {
     loop {
         let limit = match dmem::Charge::new(pages) {
             Ok(charge) => return Ok(charge),
             Err(dmem::Refusal::Over(limit)) => limit,
             Err(dmem::Refusal::Failed(e)) => return Err(e),
         };
-        task::breathe()?;
+        task::cond_resched_killable()?;
         if swap_out_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {
-            books.statistics.refusals.count();
+            accounting.statistics.refusals.count();
             return Err(ENOMEM);
         }
     }
@@ -240,7 +244,7 @@ pub(in crate::bo) fn swap_out_dmem(
     reclaim: &impl Reclaim,
 ) -> Result<u64> {
     loop {
-        let freed = reclaim.swap_out_one_of(Whose::Dmem(search))?;
+        let freed = reclaim.swap_out_one_of(EvictScope::Dmem(search))?;
         if freed != 0 || !search.goes_on() {
             return Ok(freed);
         }
@@ -261,28 +265,28 @@ pub(in crate::bo) fn make_room_in_memcg(pages: u64, reclaim: &impl Reclaim) -> R
     if memcg::has_room(pages) || !memcg::could_have_room(pages) || shrinker::free_swap() == 0 {
         return Err(ENOMEM);
     }
-    task::breathe()?;
-    match reclaim.swap_out_one_of(Whose::Memcgs(own))? {
+    task::cond_resched_killable()?;
+    match reclaim.swap_out_one_of(EvictScope::Memcg(own))? {
         0 => Err(ENOMEM),
         _ => Ok(()),
     }
 }
 
-/// Swaps out others of the holder's until it is in its limit. `true`: there was none left, and it
+/// Swaps out others of the client's until it is in its limit. `true`: there was none left, and it
 /// still is not. `ENOMEM`: likewise, but the limits are hard; or `total` by itself is more.
 fn make_room(
-    books: &Books,
-    holder: &Linked<Holder>,
+    accounting: &Accounting,
+    client: &Linked<Client>,
     total: u64,
     reclaim: &impl Reclaim,
 ) -> Result<bool> {
     loop {
-        let hard = books.limits.are_hard();
-        match client_limit::judge(holder.charged(), total, holder.limit(), hard) {
+        let hard = accounting.limits.are_hard();
+        match client_limit::judge(client.charged(), total, client.limit(), hard) {
             Verdict::Fits => return Ok(false),
             Verdict::MakeRoom => {
-                task::breathe()?;
-                if reclaim.swap_out_one_of(Whose::Files(holder))? != 0 {
+                task::cond_resched_killable()?;
+                if reclaim.swap_out_one_of(EvictScope::Client(client))? != 0 {
                     continue;
                 }
                 if !hard {
@@ -291,7 +295,7 @@ fn make_room(
             }
             Verdict::Refuse => {}
         }
-        books.statistics.refusals.count();
+        accounting.statistics.refusals.count();
         return Err(ENOMEM);
     }
 }

@@ -2,7 +2,7 @@
 
 //! Names of pages, by which their content is read and written while their owner is borrowed.
 
-use super::PageDirectory;
+use super::PageBlocks;
 use crate::abstractions::kmap::{
     with_mapped,
     Protection, //
@@ -31,7 +31,7 @@ use kernel::{
 pub(crate) struct Run<'a>(
     pub(super) NonNull<bindings::page>,
     pub(super) u64,
-    pub(super) PhantomData<&'a PageDirectory>,
+    pub(super) PhantomData<&'a PageBlocks>,
 );
 
 impl Run<'_> {
@@ -56,7 +56,7 @@ impl Run<'_> {
 pub(crate) struct RunMut<'a>(
     pub(super) NonNull<bindings::page>,
     pub(super) u64,
-    pub(super) PhantomData<&'a mut PageDirectory>,
+    pub(super) PhantomData<&'a mut PageBlocks>,
 );
 
 impl<'a> RunMut<'a> {

@@ -79,7 +79,7 @@ impl Batch {
             shim::reeve_shim_set_pages_array(self.pages.as_mut_ptr(), count, number)
         });
         self.pages.clear();
-        // Whatever the architecture says: it had no memory for its tables, or for its books.
+        // Whatever the architecture says: it had no memory for its tables, or for its accounting.
         result.map_err(|_| ENOMEM)
     }
 

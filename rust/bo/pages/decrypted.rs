@@ -20,7 +20,7 @@ pub(crate) fn guest_memory_is_encrypted() -> bool {
     unsafe { shim::reeve_shim_guest_memory_is_encrypted() }
 }
 
-/// Shares `2^order` pages with the machine; in any other guest, nothing. Their content is lost.
+/// Charges `2^order` pages with the machine; in any other guest, nothing. Their content is lost.
 ///
 /// When it fails, some may be shared. May sleep.
 ///

@@ -14,7 +14,7 @@ use crate::{
         pages::{
             block::Block,
             caching::Batch,
-            PageDirectory, //
+            PageBlocks, //
         },
         rules::{
             page_kind::Caching,
@@ -39,7 +39,7 @@ use kernel::prelude::*;
 /// as it was. May sleep; reclaim may run, so hold no lock that it waits for.
 #[inline]
 pub(crate) fn fill(
-    pages: &mut PageDirectory,
+    pages: &mut PageBlocks,
     missing: u64,
     clear: bool,
     pool: Option<&Pool>,
@@ -57,7 +57,7 @@ pub(crate) fn fill(
 
 /// The order of a block that is all the missing pages, if it can come from the system as it is.
 #[inline]
-fn order_of_whole(pages: &PageDirectory, missing: u64, pool: Option<&Pool>) -> Option<u32> {
+fn order_of_whole(pages: &PageBlocks, missing: u64, pool: Option<&Pool>) -> Option<u32> {
     let kind = pages.kind();
     if kind.caching != Caching::Cached || !pages.is_vacant() || Memcg::of_current().is_some() {
         return None;
@@ -70,12 +70,7 @@ fn order_of_whole(pages: &PageDirectory, missing: u64, pool: Option<&Pool>) -> O
 
 /// What [`fill`] does when one block is not enough.
 #[inline(never)]
-fn fill_in_parts(
-    pages: &mut PageDirectory,
-    missing: u64,
-    clear: bool,
-    pool: Option<&Pool>,
-) -> Result {
+fn fill_in_parts(pages: &mut PageBlocks, missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
     let before = pages.blocks();
     let result = add(pages, missing, clear, pool);
     if result.is_err() {
@@ -85,14 +80,14 @@ fn fill_in_parts(
 }
 
 /// Gives blocks back to the system until only `blocks` are left.
-pub(in crate::bo) fn take_back(pages: &mut PageDirectory, blocks: usize) {
+pub(in crate::bo) fn take_back(pages: &mut PageBlocks, blocks: usize) {
     while pages.blocks() > blocks {
         drop(pages.pop());
     }
 }
 
 #[inline]
-fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
+fn add(pages: &mut PageBlocks, mut missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
     let kind = pages.kind();
     let mut batch = match kind.caching {
         Caching::Cached => None,
@@ -106,7 +101,7 @@ fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&P
 
     while missing != 0 {
         if !core::mem::take(&mut first) {
-            task::breathe()?;
+            task::cond_resched_killable()?;
         }
         order = page_runs::order_for(missing, order);
         let block = match pool.and_then(|pool| pool.take(kind, order)) {
@@ -130,7 +125,7 @@ fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&P
         };
         missing -= block.pages();
         pages.push(block)?;
-        if unsettled >= PageDirectory::SETTLE_BATCH {
+        if unsettled >= PageBlocks::SETTLE_BATCH {
             settle(pages, &mut batch)?;
             unsettled = 0;
         }
@@ -138,7 +133,7 @@ fn add(pages: &mut PageDirectory, mut missing: u64, clear: bool, pool: Option<&P
     settle(pages, &mut batch)
 }
 
-fn settle(pages: &mut PageDirectory, batch: &mut Option<Batch>) -> Result {
+fn settle(pages: &mut PageBlocks, batch: &mut Option<Batch>) -> Result {
     match batch {
         Some(batch) if !pages.is_settled() => pages.settle(batch),
         _ => Ok(()),
@@ -148,7 +143,7 @@ fn settle(pages: &mut PageDirectory, batch: &mut Option<Batch>) -> Result {
 /// Lets go of all pages of a directory: to the pool what is worth keeping there and not charged to a
 /// memory cgroup, the rest to the system. `cleared`: its owner got them cleared. May sleep.
 #[inline]
-pub(crate) fn give_back(pages: &mut PageDirectory, cleared: bool, pool: Option<&Pool>) {
+pub(crate) fn give_back(pages: &mut PageBlocks, cleared: bool, pool: Option<&Pool>) {
     match pool {
         Some(pool) if rules::worth_keeping(pages.kind(), cleared) && !pages.are_charged() => {
             keep(pages, pool);
@@ -158,6 +153,6 @@ pub(crate) fn give_back(pages: &mut PageDirectory, cleared: bool, pool: Option<&
 }
 
 #[inline(never)]
-fn keep(pages: &mut PageDirectory, pool: &Pool) {
+fn keep(pages: &mut PageBlocks, pool: &Pool) {
     pages.release_to(|block| pool.keep(block));
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The arithmetic of the page counters: limits, and whether the books balance.
+//! The arithmetic of the page counters: limits, and whether the accounting balance.
 
 /// An amount of pages: what a TT is charged, what all are, or what all may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub struct Sample {
     pub in_flight: u64,
 }
 
-/// What a check of the books found.
+/// What a check of the accounting found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// They balance.

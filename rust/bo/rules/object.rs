@@ -20,7 +20,7 @@ pub enum BoType {
 
 /// What was decided about a TT when it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Creation {
+pub struct BoFlags {
     /// Its pages are cleared before it gets them.
     pub zero_alloc: bool,
     /// Its pages belong to somebody else: none are counted and, unless `mappable`, none allocated.
@@ -37,7 +37,7 @@ pub struct Creation {
     pub decrypted: bool,
 }
 
-impl Creation {
+impl BoFlags {
     /// The rule by type; clearing is only heeded for [`BoType::Device`].
     ///
     /// C original: the switch in `ttm_tt_create()`.
@@ -87,7 +87,7 @@ impl Creation {
 
     /// The same with pages that live in a shmem file; `None`: those are plain memory, and ours.
     ///
-    /// Ask for this after [`Creation::of_kind`].
+    /// Ask for this after [`BoFlags::of_kind`].
     pub const fn on_shmem(self) -> Option<Self> {
         if self.owns_pages() && self.kind.index() == PageKind::CACHED.index() {
             Some(Self {
@@ -136,7 +136,7 @@ impl Creation {
 
 /// A buffer object as far as the rules look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct View {
+pub struct Info {
     /// Its TT's state.
     pub state: State,
     /// Whether its pages are somebody else's.
@@ -212,7 +212,7 @@ pub enum Answer {
 }
 
 /// Decides about `request`.
-pub const fn decide(bo: View, request: Request) -> Answer {
+pub const fn decide(bo: Info, request: Request) -> Answer {
     let populated = bo.state.is_populated();
 
     match request {
@@ -250,29 +250,29 @@ pub const fn decide(bo: View, request: Request) -> Answer {
 }
 
 /// Cases of [`decide`] that the host tests and the module's own tests share.
-pub const CASES: [(View, Request, Answer); 33] = {
+pub const CASES: [(Info, Request, Answer); 33] = {
     use Answer::{Do, Nothing, Refuse};
     use Request as R;
     use State::{BackedUp, Empty, PartlyBackedUp, Populated, Swapped};
 
-    const fn own(state: State, pins: u32) -> View {
-        View {
+    const fn own(state: State, pins: u32) -> Info {
+        Info {
             state,
             external: false,
             owns_pages: true,
             pins,
         }
     }
-    const fn external(state: State) -> View {
-        View {
+    const fn external(state: State) -> Info {
+        Info {
             state,
             external: true,
             owns_pages: false,
             pins: 0,
         }
     }
-    const fn mappable(state: State) -> View {
-        View {
+    const fn mappable(state: State) -> Info {
+        Info {
             state,
             external: true,
             owns_pages: true,
@@ -348,39 +348,27 @@ pub mod flags {
 }
 
 /// The flags of a TT, derived from what it was made for and where its content is.
-pub const fn flags_of(creation: Creation, state: State) -> u32 {
+pub const fn flags_of(flags: BoFlags, state: State) -> u32 {
     let from_state = match state {
         State::Empty => 0,
         State::Populated => flags::POPULATED,
         State::Swapped => flags::SWAPPED,
         State::BackedUp | State::PartlyBackedUp => flags::BACKED_UP,
     };
-    let zero = if creation.zero_alloc {
+    let zero = if flags.zero_alloc {
         flags::ZERO_ALLOC
     } else {
         0
     };
-    let external = if creation.external {
-        flags::EXTERNAL
-    } else {
-        0
-    };
-    let mappable = if creation.mappable {
+    let external = if flags.external { flags::EXTERNAL } else { 0 };
+    let mappable = if flags.mappable {
         flags::EXTERNAL_MAPPABLE
     } else {
         0
     };
-    let dma32 = if creation.kind.dma32 { flags::DMA32 } else { 0 };
-    let shmem = if creation.shmem { flags::SHMEM } else { 0 };
-    let dma = if creation.dma {
-        flags::DMA_ADDRESSES
-    } else {
-        0
-    };
-    let decrypted = if creation.decrypted {
-        flags::DECRYPTED
-    } else {
-        0
-    };
+    let dma32 = if flags.kind.dma32 { flags::DMA32 } else { 0 };
+    let shmem = if flags.shmem { flags::SHMEM } else { 0 };
+    let dma = if flags.dma { flags::DMA_ADDRESSES } else { 0 };
+    let decrypted = if flags.decrypted { flags::DECRYPTED } else { 0 };
     from_state | zero | external | mappable | dma32 | shmem | dma | decrypted
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whose turn it is.
+//! EvictScope turn it is.
 
 /// The most devices the module has.
 pub const MAX_DEVICES: usize = 8;
@@ -11,12 +11,12 @@ pub const MAX_DEVICES: usize = 8;
 ///
 /// The first `len` entries are the numbers `0..len`, each once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotation {
+pub struct Sequence {
     order: [u8; MAX_DEVICES],
     len: u8,
 }
 
-impl Rotation {
+impl Sequence {
     /// `devices` of them, in ascending order; `None`: too many.
     pub fn new(devices: usize) -> Option<Self> {
         if devices > MAX_DEVICES {

@@ -10,8 +10,8 @@ use crate::{
         rules::{
             object::{
                 flags,
+                BoFlags, //
                 BoType,
-                Creation, //
             },
             page_kind::{
                 Caching,
@@ -29,15 +29,13 @@ use kernel::{
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
-fn object(bench: &Bench, pages: u64, creation: Creation) -> Result<BoRef> {
-    BoRef::new(bench.device(0)?, pages * PAGE, 0, BoType::Device, creation)
+fn object(bench: &Bench, pages: u64, flags: BoFlags) -> Result<BoRef> {
+    BoRef::new(bench.device(0)?, pages * PAGE, 0, BoType::Device, flags)
 }
 
 /// As it would be made where the guest's memory is encrypted.
-fn in_confidential_guest() -> Creation {
-    Creation::of(BoType::Device, false)
-        .with_dma()
-        .in_guest(true)
+fn in_confidential_guest() -> BoFlags {
+    BoFlags::of(BoType::Device, false).with_dma().in_guest(true)
 }
 
 #[kunit_tests(reeve_tt_kmap)]
@@ -49,8 +47,8 @@ mod tests {
     fn pages_are_mapped_as_they_are_cached() -> Result {
         Bench::run(1, |bench| {
             for kind in PageKind::ALL {
-                let creation = Creation::of(BoType::Device, false).of_kind(kind);
-                let bo = object(bench, 5, creation.ok_or(EINVAL)?)?;
+                let flags = BoFlags::of(BoType::Device, false).of_kind(kind);
+                let bo = object(bench, 5, flags.ok_or(EINVAL)?)?;
                 let mut reservation = bo.reserve();
                 reservation.populate(&*bench.manager)?;
                 let protection = Protection::of(kind.caching, false);
@@ -80,9 +78,9 @@ mod tests {
     #[test]
     fn pages_come_in_order_and_end() -> Result {
         Bench::run(1, |bench| {
-            let plain = Creation::of(BoType::Device, false);
-            for creation in [plain, plain.on_shmem().ok_or(EINVAL)?] {
-                let bo = object(bench, 77, creation)?;
+            let plain = BoFlags::of(BoType::Device, false);
+            for flags in [plain, plain.on_shmem().ok_or(EINVAL)?] {
+                let bo = object(bench, 77, flags)?;
                 bo.reserve().populate(&*bench.manager)?;
                 for first in [0, 1, 63, 64, 76, 77, 78, u64::MAX] {
                     let mut reservation = bo.reserve();
@@ -139,8 +137,8 @@ mod tests {
                 caching: Caching::WriteCombined,
                 ..PageKind::CACHED
             };
-            let creation = Creation::of(BoType::Device, false).of_kind(wc);
-            let to = object(bench, 20, creation.ok_or(EINVAL)?)?;
+            let flags = BoFlags::of(BoType::Device, false).of_kind(wc);
+            let to = object(bench, 20, flags.ok_or(EINVAL)?)?;
             let from = bench.object(20)?;
             fill(&from, 5, &*bench.manager)?;
             to.reserve().populate(&*bench.manager)?;

@@ -5,13 +5,13 @@
 use super::support::*;
 use crate::bo::{
     object::BoRef,
-    pages::PageDirectory,
+    pages::PageBlocks,
     pool::alloc,
     rules::{
         object::{
             flags,
+            BoFlags, //
             BoType,
-            Creation, //
         },
         page_kind::{
             Caching,
@@ -87,7 +87,7 @@ mod tests {
         Bench::run(1, |bench| {
             let size = 3 * PAGE_SIZE as u64;
             let device = bench.device(0)?;
-            let external = Creation::of(BoType::Sg, false);
+            let external = BoFlags::of(BoType::Sg, false);
             let bo = BoRef::new(device, size, 0, BoType::Sg, external)?;
             expect!(bo.reserve().set_up_backup() == Err(EINVAL));
             bo.reserve().populate(&*bench.manager)?;
@@ -119,7 +119,7 @@ mod tests {
             dma32: false,
         };
         for kind in [PageKind::CACHED, wc] {
-            let mut directory = PageDirectory::new(kind);
+            let mut directory = PageBlocks::new(kind);
             alloc::fill(&mut directory, 64 + 4, false, None)?;
             for (release, left) in [(1, 67), (3, 64), (1, 63), (10, 53), (50, 3), (9, 0)] {
                 directory.release_last(release);

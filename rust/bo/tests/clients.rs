@@ -6,8 +6,8 @@ use super::support::*;
 use crate::{
     abstractions::params::Watcher,
     bo::{
-        client::HolderRef,
-        evict::Whose,
+        client::ClientRef,
+        evict::EvictScope,
         object::BoRef,
         rules::{
             client_limit::{
@@ -15,8 +15,8 @@ use crate::{
                 CASES, //
             },
             object::{
+                BoFlags, //
                 BoType,
-                Creation, //
             },
             state::State, //
         },
@@ -32,19 +32,19 @@ use kernel::{
 };
 
 /// An object of `pages` pages on device `index`, of an open file.
-fn object_of(bench: &Bench, file: &HolderRef, index: usize, pages: u64) -> Result<BoRef> {
+fn object_of(bench: &Bench, file: &ClientRef, index: usize, pages: u64) -> Result<BoRef> {
     BoRef::of_file(
         file,
         bench.device(index)?,
         pages * PAGE_SIZE as u64,
         0,
         BoType::Device,
-        Creation::of(BoType::Device, false),
+        BoFlags::of(BoType::Device, false),
     )
 }
 
 /// The same, populated, on device 0.
-fn populated_of(bench: &Bench, file: &HolderRef, pages: u64) -> Result<BoRef> {
+fn populated_of(bench: &Bench, file: &ClientRef, pages: u64) -> Result<BoRef> {
     let bo = object_of(bench, file, 0, pages)?;
     expect!(bo.reserve().populate(&*bench.manager)? == pages);
     Ok(bo)
@@ -137,13 +137,15 @@ mod tests {
             third.reserve().read(0, &mut [0; 4], &*bench.manager)?;
             second.reserve().unpin()?;
             for (limit, gone) in [(6, fourth), (4, first), (2, third), (0, second)] {
-                let whose = Whose::Files(file.shared());
+                let scope = EvictScope::Client(file.shared());
                 expect!(gone.reserve().state() == State::Populated);
-                expect!(Reclaim::swap_out_one_of(&*bench.manager, whose)? == 2);
+                expect!(Reclaim::swap_out_one_of(&*bench.manager, scope)? == 2);
                 expect!(gone.reserve().state() == State::Swapped);
                 expect!(file.charged() == limit);
             }
-            expect!(Reclaim::swap_out_one_of(&*bench.manager, Whose::Files(file.shared()))? == 0);
+            expect!(
+                Reclaim::swap_out_one_of(&*bench.manager, EvictScope::Client(file.shared()))? == 0
+            );
             Ok(())
         })
     }
@@ -152,12 +154,12 @@ mod tests {
     fn with_none_left_it_goes_on_and_that_is_counted() -> Result {
         Bench::run(1, |bench| {
             let file = bench.manager.open_file()?;
-            bench.manager.books().limits.set_file(5);
+            bench.manager.accounting().limits.set_file(5);
             expect!(file.limit() == Some(5));
             let pinned = populated_of(bench, &file, 4)?;
             pinned.reserve().pin()?;
             let more = populated_of(bench, &file, 4)?;
-            let statistics = &bench.manager.books().statistics;
+            let statistics = &bench.manager.accounting().statistics;
             expect!(file.charged() == 8 && file.overcommits() == 1);
             expect!(statistics.file_overcommits.get() == 1);
             expect!(statistics.overcommits.get() == 0);
@@ -175,7 +177,7 @@ mod tests {
     fn hard_means_nothing_changes() -> Result {
         Bench::run(1, |bench| {
             let file = bench.manager.open_file()?;
-            let limits = &bench.manager.books().limits;
+            let limits = &bench.manager.accounting().limits;
             limits.set_hard(true);
             file.set_limit(5);
             let first = populated_of(bench, &file, 4)?;
@@ -187,7 +189,7 @@ mod tests {
             let second = object_of(bench, &file, 0, 5)?;
             expect!(second.reserve().populate(&*bench.manager) == Err(ENOMEM));
             expect!(file.charged() == 4);
-            expect!(bench.manager.books().statistics.refusals.get() == 2);
+            expect!(bench.manager.accounting().statistics.refusals.get() == 2);
             first.reserve().unpin()?;
             expect!(second.reserve().populate(&*bench.manager)? == 5);
             expect!(file.charged() == 5 && file.overcommits() == 0);
@@ -237,7 +239,7 @@ mod tests {
             expect!(first.reserve().state() == State::Swapped);
             expect!(second.reserve().state() == State::Populated);
             expect!(other.reserve().state() == State::Populated);
-            bench.manager.books().limits.set_file(7);
+            bench.manager.accounting().limits.set_file(7);
             bench.manager.limits_written();
             expect!(other.reserve().state() == State::Swapped);
             expect!(second.reserve().state() == State::Populated);

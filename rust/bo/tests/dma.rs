@@ -10,14 +10,14 @@ use crate::{
     },
     bo::{
         object::BoRef,
-        pages::PageDirectory,
+        pages::PageBlocks,
         pool::alloc,
         rules::{
             dma_runs::Place,
             object::{
                 flags,
+                BoFlags, //
                 BoType,
-                Creation, //
             },
             page_kind::PageKind,
             state::State, //
@@ -34,13 +34,13 @@ use kernel::{
 const PAGE: u64 = PAGE_SIZE as u64;
 
 /// What an object with addresses can be made as.
-fn creations() -> Result<KVec<(BoType, Creation)>> {
-    let device = Creation::of(BoType::Device, false).with_dma();
-    let mappable = Creation::of(BoType::Sg, false).with_dma().mappable();
+fn creations() -> Result<KVec<(BoType, BoFlags)>> {
+    let device = BoFlags::of(BoType::Device, false).with_dma();
+    let mappable = BoFlags::of(BoType::Sg, false).with_dma().mappable();
     let mut all = KVec::new();
     for kind in PageKind::ALL {
-        let creation = device.of_kind(kind).ok_or(EINVAL)?;
-        all.push((BoType::Device, creation), GFP_KERNEL)?;
+        let flags = device.of_kind(kind).ok_or(EINVAL)?;
+        all.push((BoType::Device, flags), GFP_KERNEL)?;
     }
     all.push((BoType::Sg, mappable.ok_or(EINVAL)?), GFP_KERNEL)?;
     all.push(
@@ -50,8 +50,8 @@ fn creations() -> Result<KVec<(BoType, Creation)>> {
     Ok(all)
 }
 
-fn object(bench: &Bench, pages: u64, ty: BoType, creation: Creation) -> Result<BoRef> {
-    BoRef::new(bench.device(0)?, pages * PAGE, 0, ty, creation)
+fn object(bench: &Bench, pages: u64, ty: BoType, flags: BoFlags) -> Result<BoRef> {
+    BoRef::new(bench.device(0)?, pages * PAGE, 0, ty, flags)
 }
 
 /// Whether each page of an object has its own address: the device is directly on the bus, and the
@@ -90,9 +90,9 @@ mod tests {
     #[test]
     fn pages_are_where_they_are() -> Result {
         Bench::run(1, |bench| {
-            for (ty, creation) in &creations()? {
+            for (ty, flags) in &creations()? {
                 for pages in [1, 2, 3, 700] {
-                    let bo = object(bench, pages, *ty, *creation)?;
+                    let bo = object(bench, pages, *ty, *flags)?;
                     expect!(bo.reserve().facts().flags & flags::DMA_ADDRESSES != 0);
                     expect!(has_none(&bo));
                     bo.reserve().populate(&*bench.manager)?;
@@ -118,8 +118,8 @@ mod tests {
     #[test]
     fn extra_pages_have_addresses_too() -> Result {
         Bench::run(1, |bench| {
-            let creation = Creation::of(BoType::Kernel, false).with_dma();
-            let bo = BoRef::new(bench.device(0)?, PAGE, 4, BoType::Kernel, creation)?;
+            let flags = BoFlags::of(BoType::Kernel, false).with_dma();
+            let bo = BoRef::new(bench.device(0)?, PAGE, 4, BoType::Kernel, flags)?;
             bo.reserve().populate(&*bench.manager)?;
             expect!(addresses_are_right(&bo)?);
             expect!(bo.reserve().dma_address(4).is_ok());
@@ -131,10 +131,10 @@ mod tests {
     fn addresses_go_with_the_pages_and_come_back() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            for (ty, creation) in &creations()? {
-                let bo = object(bench, 40, *ty, *creation)?;
+            for (ty, flags) in &creations()? {
+                let bo = object(bench, 40, *ty, *flags)?;
                 fill(&bo, 3, reclaim)?;
-                if !creation.external {
+                if !flags.external {
                     expect!(bo.reserve().swap_out()? == 40);
                     expect!(has_none(&bo));
                     expect!(is_filled(&bo, 3, reclaim)?);
@@ -165,13 +165,13 @@ mod tests {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
             let device = bench.device(0)?.dma();
-            for (ty, creation) in &creations()? {
-                let fresh = object(bench, 5, *ty, *creation)?;
-                let swapped = object(bench, 5, *ty, *creation)?;
-                let partly = object(bench, 5, *ty, *creation)?;
+            for (ty, flags) in &creations()? {
+                let fresh = object(bench, 5, *ty, *flags)?;
+                let swapped = object(bench, 5, *ty, *flags)?;
+                let partly = object(bench, 5, *ty, *flags)?;
                 fill(&swapped, 1, reclaim)?;
                 fill(&partly, 2, reclaim)?;
-                if !creation.external {
+                if !flags.external {
                     swapped.reserve().swap_out()?;
                 } else {
                     swapped.reserve().back_up(BackUp::RELAXED)?;
@@ -210,7 +210,7 @@ mod tests {
         with_context(|| {
             let device = DmaDevice::new()?;
             // Single pages from all over the place: hold every other one.
-            let mut pages = PageDirectory::new(PageKind::CACHED);
+            let mut pages = PageBlocks::new(PageKind::CACHED);
             let mut between = KVec::new();
             for _ in 0..20 {
                 pages.push(
@@ -239,7 +239,7 @@ mod tests {
     fn there_is_an_address_for_each_run_and_not_for_each_page() -> Result {
         with_context(|| {
             let device = DmaDevice::new()?;
-            let mut pages = PageDirectory::new(PageKind::CACHED);
+            let mut pages = PageBlocks::new(PageKind::CACHED);
             alloc::fill(&mut pages, 16384, false, None)?;
             pages.map_dma(&device)?;
             let addresses = pages.dma().ok_or(EINVAL)?;
@@ -259,8 +259,8 @@ mod tests {
     fn writes_show_on_the_other_side() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            for (ty, creation) in &creations()? {
-                let bo = object(bench, 130, *ty, *creation)?;
+            for (ty, flags) in &creations()? {
+                let bo = object(bench, 130, *ty, *flags)?;
                 fill(&bo, 4, reclaim)?;
                 let device_sees = |index: u64, offset: usize| -> Result<[u8; 6]> {
                     let mut found = [0; 6];
@@ -306,8 +306,8 @@ mod tests {
     fn what_stays_is_what_the_processor_wrote() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            let creation = Creation::of(BoType::Device, false).with_dma();
-            let bo = object(bench, 96, BoType::Device, creation)?;
+            let flags = BoFlags::of(BoType::Device, false).with_dma();
+            let bo = object(bench, 96, BoType::Device, flags)?;
             bo.reserve().populate(reclaim)?;
             // Not by a call that shows it to the device, but as a user's mapping would.
             {
@@ -338,9 +338,9 @@ mod tests {
                 dma32: true,
                 ..PageKind::CACHED
             };
-            let creation = Creation::of(BoType::Device, false).with_dma();
-            let creation = creation.of_kind(kind).ok_or(EINVAL)?;
-            let bo = object(bench, 300, BoType::Device, creation)?;
+            let flags = BoFlags::of(BoType::Device, false).with_dma();
+            let flags = flags.of_kind(kind).ok_or(EINVAL)?;
+            let bo = object(bench, 300, BoType::Device, flags)?;
             bo.reserve().populate(&*bench.manager)?;
             for index in 0..300 {
                 expect!(bo.reserve().dma_address(index)?.address < 1 << 32);
@@ -353,8 +353,8 @@ mod tests {
     #[test]
     fn somebody_elses_pages_have_the_addresses_that_were_told() -> Result {
         Bench::run(1, |bench| {
-            let creation = Creation::of(BoType::Sg, false).with_dma();
-            let bo = object(bench, 9, BoType::Sg, creation)?;
+            let flags = BoFlags::of(BoType::Sg, false).with_dma();
+            let bo = object(bench, 9, BoType::Sg, flags)?;
             let told = || DmaAddresses::told(&[(0x10_0000, 4), (1 << 40, 5)]);
             // Its pages are not there yet.
             expect!(bo.reserve().set_dma_addresses(told()?) == Err(EINVAL));
@@ -386,14 +386,14 @@ mod tests {
             expect!(has_none(&bo));
 
             // Nobody tells an object about pages of its own.
-            for (ty, creation) in [
+            for (ty, flags) in [
                 (
                     BoType::Device,
-                    Creation::of(BoType::Device, false).with_dma(),
+                    BoFlags::of(BoType::Device, false).with_dma(),
                 ),
-                (BoType::Sg, Creation::of(BoType::Sg, false)),
+                (BoType::Sg, BoFlags::of(BoType::Sg, false)),
             ] {
-                let bo = object(bench, 9, ty, creation)?;
+                let bo = object(bench, 9, ty, flags)?;
                 bo.reserve().populate(&*bench.manager)?;
                 expect!(bo.reserve().set_dma_addresses(told()?) == Err(EINVAL));
             }

@@ -14,8 +14,8 @@ use crate::bo::{
         limits::Verdict,
         object::{
             flags,
+            BoFlags, //
             BoType,
-            Creation, //
         },
         sequence::MAX_DEVICES,
         state::State, //
@@ -64,7 +64,7 @@ mod tests {
             let second = bench.populated(2)?;
             expect!(first.reserve().state() == State::Populated);
             expect!(second.reserve().state() == State::Populated);
-            expect!(bench.manager.books().statistics.swapouts.get() == 0);
+            expect!(bench.manager.accounting().statistics.swapouts.get() == 0);
             Ok(())
         })
     }
@@ -82,7 +82,7 @@ mod tests {
             expect!(third.reserve().state() == State::Populated);
             expect!(fourth.reserve().state() == State::Populated);
             expect!(bench.counted() == 6);
-            expect!(bench.manager.books().statistics.overcommits.get() == 0);
+            expect!(bench.manager.accounting().statistics.overcommits.get() == 0);
             Ok(())
         })
     }
@@ -134,7 +134,7 @@ mod tests {
             let bo = bench.populated(2)?;
             expect!(bench.counted() == 4);
             expect!(pinned.reserve().state() == State::Populated);
-            let statistics = &bench.manager.books().statistics;
+            let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.overcommits.get() == 1);
             drop(bo);
             let huge = bench.populated(9)?;
@@ -149,7 +149,7 @@ mod tests {
     fn a_hard_limit_refuses_and_changes_nothing() -> Result {
         Bench::run(1, |bench| {
             bench.limit(4);
-            bench.manager.books().limits.set_hard(true);
+            bench.manager.accounting().limits.set_hard(true);
             let first = bench.populated(3)?;
             first.reserve().pin()?;
             let second = bench.object(3)?;
@@ -163,7 +163,7 @@ mod tests {
             expect!(first.reserve().state() == State::Populated);
             expect!(second.reserve().populate(&*bench.manager)? == 3);
             expect!(first.reserve().state() == State::Swapped);
-            let statistics = &bench.manager.books().statistics;
+            let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.refusals.get() == 2 && statistics.overcommits.get() == 0);
             Ok(())
         })
@@ -214,7 +214,7 @@ mod tests {
             expect!(failing.asked() == 1);
             expect!(bo.reserve().state() == State::Empty);
             expect!(bench.counted() == 3);
-            let statistics = &bench.manager.books().statistics;
+            let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.populates.get() == 1);
             expect!(statistics.overcommits.get() == 0);
             expect!(other.reserve().facts().flags == flags::POPULATED | flags::ON_LRU);
@@ -271,7 +271,7 @@ mod tests {
                 size,
                 0,
                 BoType::Sg,
-                Creation::of(BoType::Sg, false),
+                BoFlags::of(BoType::Sg, false),
             )?;
             external.reserve().populate(&*bench.manager)?;
             let swapped = bench.populated(2)?;
@@ -318,7 +318,7 @@ mod tests {
             bo.reserve().swap_out()?;
             expect!(bo.reserve().populate(&*bench.manager)? == 3);
             expect!(bo.reserve().state() == State::Populated);
-            expect!(bench.manager.books().statistics.overcommits.get() == 2);
+            expect!(bench.manager.accounting().statistics.overcommits.get() == 2);
             Ok(())
         })
     }

@@ -9,8 +9,8 @@ use crate::bo::{
         object::{
             self,
             flags,
+            BoFlags, //
             BoType,
-            Creation, //
         },
         state::{
             self,
@@ -51,7 +51,7 @@ mod tests {
                 (BoType::Sg, false, flags::EXTERNAL),
                 (BoType::Sg, true, flags::EXTERNAL),
             ] {
-                let bo = BoRef::new(bench.device(0)?, PAGE, 0, ty, Creation::of(ty, zero_alloc))?;
+                let bo = BoRef::new(bench.device(0)?, PAGE, 0, ty, BoFlags::of(ty, zero_alloc))?;
                 let facts = bo.reserve().facts();
                 expect!(facts.flags == expected);
                 expect!(facts.num_pages == 1);
@@ -93,7 +93,7 @@ mod tests {
                     size,
                     extra,
                     BoType::Kernel,
-                    Creation::of(BoType::Kernel, false),
+                    BoFlags::of(BoType::Kernel, false),
                 )?;
                 expect!(bo.reserve().populate(&*bench.manager)? == pages);
                 expect!(bench.counted() == pages);
@@ -120,11 +120,11 @@ mod tests {
                     size,
                     extra,
                     BoType::Device,
-                    Creation::of(BoType::Device, false),
+                    BoFlags::of(BoType::Device, false),
                 );
                 expect!(made.err() == Some(EINVAL));
             }
-            expect!(bench.manager.books().objects() == 0);
+            expect!(bench.manager.accounting().objects() == 0);
             Ok(())
         })
     }
@@ -135,11 +135,11 @@ mod tests {
             let first = bench.object(1)?;
             let second = bench.object(1)?;
             let again = first.clone();
-            expect!(bench.manager.books().objects() == 2);
+            expect!(bench.manager.accounting().objects() == 2);
             drop(first);
-            expect!(bench.manager.books().objects() == 2);
+            expect!(bench.manager.accounting().objects() == 2);
             drop(again);
-            expect!(bench.manager.books().objects() == 1);
+            expect!(bench.manager.accounting().objects() == 1);
             drop(second);
             Ok(())
         })
@@ -162,7 +162,7 @@ mod tests {
             let bo = bench.populated(5)?;
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
             expect!(bench.counted() == 5);
-            expect!(bench.manager.books().statistics.populates.get() == 1);
+            expect!(bench.manager.accounting().statistics.populates.get() == 1);
             expect!(bo.reserve().facts().flags == flags::POPULATED | flags::ON_LRU);
             Ok(())
         })
@@ -177,7 +177,7 @@ mod tests {
                 9 * PAGE,
                 0,
                 BoType::Sg,
-                Creation::of(BoType::Sg, false),
+                BoFlags::of(BoType::Sg, false),
             )?;
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
             let facts = bo.reserve().facts();
@@ -187,7 +187,7 @@ mod tests {
             expect!(bo.reserve().read(0, &mut [0; 1], &*bench.manager) == Err(EINVAL));
             expect!(bo.reserve().unpopulate()? == 0);
             expect!(bo.reserve().state() == State::Empty);
-            let statistics = &bench.manager.books().statistics;
+            let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.populates.get() == 0 && statistics.unpopulates.get() == 0);
             expect!(statistics.overcommits.get() == 0);
             Ok(())
@@ -225,7 +225,7 @@ mod tests {
             expect!(huge.reserve().state() == State::Empty);
             expect!(small.reserve().state() == State::Populated);
             expect!(bench.counted() == 2);
-            expect!(bench.manager.books().statistics.overcommits.get() == 0);
+            expect!(bench.manager.accounting().statistics.overcommits.get() == 0);
             Ok(())
         })
     }
@@ -238,7 +238,7 @@ mod tests {
             expect!(bench.counted() == 0);
             expect!(bo.reserve().facts().flags == 0);
             expect!(bo.reserve().unpopulate()? == 0);
-            expect!(bench.manager.books().statistics.unpopulates.get() == 1);
+            expect!(bench.manager.accounting().statistics.unpopulates.get() == 1);
             Ok(())
         })
     }
@@ -248,7 +248,7 @@ mod tests {
         Bench::run(1, |bench| {
             let bo = bench.object(7)?;
             expect!(bo.reserve().unpopulate()? == 0);
-            expect!(bench.manager.books().statistics.unpopulates.get() == 0);
+            expect!(bench.manager.accounting().statistics.unpopulates.get() == 0);
             Ok(())
         })
     }
@@ -301,7 +301,7 @@ mod tests {
                 PAGE,
                 0,
                 BoType::Sg,
-                Creation::of(BoType::Sg, false),
+                BoFlags::of(BoType::Sg, false),
             )?;
             external.reserve().populate(&*bench.manager)?;
             drop(external);
@@ -317,7 +317,7 @@ mod tests {
                 3 * PAGE + 5,
                 0,
                 BoType::Device,
-                Creation::of(BoType::Device, true),
+                BoFlags::of(BoType::Device, true),
             )?;
             let text = b"across a page boundary";
             for offset in [0, PAGE - 3, 2 * PAGE - 22, 3 * PAGE - 17] {
@@ -340,7 +340,7 @@ mod tests {
                 PAGE + 5,
                 1,
                 BoType::Device,
-                Creation::of(BoType::Device, false),
+                BoFlags::of(BoType::Device, false),
             )?;
             for (offset, length) in [(PAGE + 5, 1), (PAGE, 6), (u64::MAX, 1), (u64::MAX, 2)] {
                 let mut buffer = [0u8; 6];

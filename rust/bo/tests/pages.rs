@@ -9,11 +9,11 @@ use crate::{
     },
     bo::{
         charge::Charge,
-        counters::Books,
+        counters::Accounting,
         limits::Limits,
         pages::{
             small_list::SmallList,
-            PageDirectory, //
+            PageBlocks, //
         },
         pool::alloc,
         rules::page_kind::PageKind, //
@@ -27,8 +27,8 @@ use kernel::{
 };
 
 /// A directory of so many plain pages, without a pool.
-fn allocate(pages: u64, clear: bool) -> Result<PageDirectory> {
-    let mut directory = PageDirectory::new(PageKind::CACHED);
+fn allocate(pages: u64, clear: bool) -> Result<PageBlocks> {
+    let mut directory = PageBlocks::new(PageKind::CACHED);
     alloc::fill(&mut directory, pages, clear, None)?;
     Ok(directory)
 }
@@ -169,23 +169,27 @@ mod tests {
     #[test]
     fn charges_count_while_they_live() -> Result {
         with_context(|| {
-            let books = Arc::new(Books::new(Limits::own(10)), GFP_KERNEL)?;
+            let accounting = Arc::new(Accounting::new(Limits::own(10)), GFP_KERNEL)?;
             let mut first = Charge::none(false);
             let mut second = Charge::none(true);
-            expect!(!first.add(&books, 4) && !first.add(&books, 3) && !second.add(&books, 3));
+            expect!(
+                !first.add(&accounting, 4)
+                    && !first.add(&accounting, 3)
+                    && !second.add(&accounting, 3)
+            );
             expect!(first.pages() == 7);
-            expect!(books.counted().pages == 10 && books.counted().dma32 == 3);
-            expect!(!books.over_limit());
+            expect!(accounting.counted().pages == 10 && accounting.counted().dma32 == 3);
+            expect!(!accounting.over_limit());
             let mut third = Charge::none(false);
-            expect!(third.add(&books, 1));
-            expect!(books.over_limit());
+            expect!(third.add(&accounting, 1));
+            expect!(accounting.over_limit());
             first.reduce_to(8);
             first.reduce_to(5);
-            expect!(books.counted().pages == 9 && first.pages() == 5);
+            expect!(accounting.counted().pages == 9 && first.pages() == 5);
             drop(first);
-            expect!(books.counted().pages == 4 && books.counted().dma32 == 3);
+            expect!(accounting.counted().pages == 4 && accounting.counted().dma32 == 3);
             drop((second, third));
-            expect!(books.counted().pages == 0 && books.counted().dma32 == 0);
+            expect!(accounting.counted().pages == 0 && accounting.counted().dma32 == 0);
             Ok(())
         })
     }

@@ -8,8 +8,8 @@ use crate::bo::{
     rules::{
         object::{
             flags,
+            BoFlags, //
             BoType,
-            Creation, //
         },
         state::State, //
     },
@@ -38,7 +38,7 @@ mod tests {
                     objects.push(bo, GFP_KERNEL)?;
                 }
             }
-            let on_shmem = Creation::of(BoType::Device, false)
+            let on_shmem = BoFlags::of(BoType::Device, false)
                 .on_shmem()
                 .ok_or(EINVAL)?;
             let shmem = BoRef::new(bench.device(1)?, 7 * PAGE, 0, BoType::Device, on_shmem)?;
@@ -66,7 +66,7 @@ mod tests {
         Bench::run(1, |bench| {
             let pinned = bench.populated(4)?;
             pinned.reserve().pin()?;
-            let mappable = Creation::of(BoType::Sg, false).mappable().ok_or(EINVAL)?;
+            let mappable = BoFlags::of(BoType::Sg, false).mappable().ok_or(EINVAL)?;
             let external = BoRef::new(bench.device(0)?, 3 * PAGE, 0, BoType::Sg, mappable)?;
             external.reserve().populate(&*bench.manager)?;
             let goes = bench.populated(2)?;

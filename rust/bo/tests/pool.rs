@@ -15,7 +15,7 @@ use crate::{
             block::Block,
             free_list::BlockStack,
             local_node,
-            PageDirectory, //
+            PageBlocks, //
         },
         pool::{
             alloc,
@@ -23,8 +23,8 @@ use crate::{
         },
         rules::{
             object::{
+                BoFlags, //
                 BoType,
-                Creation, //
             },
             page_kind::{
                 Caching,
@@ -53,13 +53,13 @@ fn with_pool(cap: u64, test: impl FnOnce(&Arc<Pool>) -> Result) -> Result {
 }
 
 /// A directory of `pages` pages of a kind.
-fn directory(pages: u64, kind: PageKind, pool: Option<&Pool>) -> Result<PageDirectory> {
-    let mut directory = PageDirectory::new(kind);
+fn directory(pages: u64, kind: PageKind, pool: Option<&Pool>) -> Result<PageBlocks> {
+    let mut directory = PageBlocks::new(kind);
     alloc::fill(&mut directory, pages, false, pool)?;
     Ok(directory)
 }
 
-fn is_zero(directory: &PageDirectory) -> Result<bool> {
+fn is_zero(directory: &PageBlocks) -> Result<bool> {
     let mut found = [1u8; 64];
     for page in directory.iter() {
         for offset in [0, 2000, PAGE_SIZE - 64] {
@@ -72,7 +72,7 @@ fn is_zero(directory: &PageDirectory) -> Result<bool> {
     Ok(true)
 }
 
-fn scribble(directory: &mut PageDirectory) -> Result {
+fn scribble(directory: &mut PageBlocks) -> Result {
     for mut page in directory.iter_mut() {
         for offset in [0, 2000, PAGE_SIZE - 64] {
             page.write(offset, &[0xa5; 64])?;
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn directories_take_only_what_fits() -> Result {
-        let mut directory = PageDirectory::new(WC);
+        let mut directory = PageBlocks::new(WC);
         let block = |order, dma32| Block::allocate(order, dma32, false).ok_or(ENOMEM);
         directory.push(block(1, false)?)?;
         expect!(!directory.is_settled());
@@ -261,11 +261,11 @@ mod tests {
     fn an_allocation_of_a_file_system_gets_nothing() -> Result {
         Bench::run(1, |bench| {
             let scan = |fs| bench.manager.scan(0, 512, Allowed { fs, io: true });
-            let creation = Creation::of(BoType::Device, false)
+            let flags = BoFlags::of(BoType::Device, false)
                 .of_kind(WC)
                 .ok_or(EINVAL)?;
             let size = 37 * PAGE_SIZE as u64;
-            let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Device, creation)?;
+            let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Device, flags)?;
             bo.reserve().populate(&*bench.manager)?;
             bo.reserve().unpopulate()?;
             expect!(scan(false) == 0);
@@ -280,17 +280,17 @@ mod tests {
     fn objects_of_every_kind_keep_their_content() -> Result {
         Bench::run(1, |bench| {
             for (seed, kind) in (0u8..).zip(PageKind::ALL) {
-                let creation = Creation::of(BoType::Device, false)
+                let flags = BoFlags::of(BoType::Device, false)
                     .of_kind(kind)
                     .ok_or(EINVAL)?;
                 let size = 37 * PAGE_SIZE as u64;
-                let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Device, creation)?;
+                let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Device, flags)?;
                 fill(&bo, seed, &*bench.manager)?;
                 let dma32 = if kind.dma32 { 37 } else { 0 };
-                expect!(bench.manager.books().counted().dma32 == dma32);
+                expect!(bench.manager.accounting().counted().dma32 == dma32);
                 expect!(bo.reserve().facts().kind == kind);
                 expect!(bo.reserve().swap_out()? == 37);
-                expect!(bench.manager.books().counted().dma32 == 0);
+                expect!(bench.manager.accounting().counted().dma32 == 0);
                 expect!(is_filled(&bo, seed, &*bench.manager)?);
                 bo.reserve().unpopulate()?;
                 expect!(bench.manager.pool().kept() == 37);

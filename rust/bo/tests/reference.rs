@@ -10,18 +10,18 @@ use crate::{
         shmem::ShmemFile, //
     },
     bo::{
-        evict::Whose,
+        evict::EvictScope,
         limits::PoolCap,
         object::BoRef,
-        pages::PageDirectory,
+        pages::PageBlocks,
         pool::{
             alloc,
             Pool, //
         },
         rules::{
             object::{
+                BoFlags, //
                 BoType,
-                Creation, //
             },
             page_kind::{
                 Caching,
@@ -63,8 +63,8 @@ fn with_kept(pages: u64, kind: PageKind, test: impl FnOnce(&Arc<Pool>) -> Result
     })
 }
 
-fn allocate(pages: u64, kind: PageKind, pool: &Pool) -> Result<PageDirectory> {
-    let mut directory = PageDirectory::new(kind);
+fn allocate(pages: u64, kind: PageKind, pool: &Pool) -> Result<PageBlocks> {
+    let mut directory = PageBlocks::new(kind);
     alloc::fill(&mut directory, pages, true, Some(pool))?;
     Ok(directory)
 }
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn blocks_are_the_largest_that_fit() -> Result {
         for (pages, orders) in page_runs::SHAPES {
-            let mut directory = PageDirectory::new(UNCACHED);
+            let mut directory = PageBlocks::new(UNCACHED);
             alloc::fill(&mut directory, pages, false, None)?;
             expect!(directory.len() == pages);
             let found = directory.runs(0).map(|(_, run)| run.len().ilog2());
@@ -174,8 +174,8 @@ mod tests {
                 let device = bench.device(index)?;
                 expect!(device.index() as usize == index);
                 expect!(device.listed_pages() == 0 && device.evictable_pages() == 0);
-                expect!(device.swap_out_one(Whose::Anybodys)? == 0);
-                expect!(Arc::ptr_eq(device.books(), bench.manager.books()));
+                expect!(device.swap_out_one(EvictScope::Any)? == 0);
+                expect!(Arc::ptr_eq(device.accounting(), bench.manager.accounting()));
                 expect!(core::ptr::eq(device.pool(), &**bench.manager.pool()));
             }
             let bo = bench.object_on(1, 2)?;
@@ -190,13 +190,13 @@ mod tests {
     #[test]
     fn addresses_that_were_told_end_with_the_object() -> Result {
         Bench::run(1, |bench| {
-            let creation = Creation::of(BoType::Sg, false).with_dma();
-            let bo = BoRef::new(bench.device(0)?, PAGE, 0, BoType::Sg, creation)?;
+            let flags = BoFlags::of(BoType::Sg, false).with_dma();
+            let bo = BoRef::new(bench.device(0)?, PAGE, 0, BoType::Sg, flags)?;
             bo.reserve().populate(&*bench.manager)?;
             let told = DmaAddresses::told(&[(PAGE, 1)])?;
             bo.reserve().set_dma_addresses(told)?;
             drop(bo);
-            expect!(bench.manager.books().objects() == 0);
+            expect!(bench.manager.accounting().objects() == 0);
             Ok(())
         })
     }
@@ -205,8 +205,8 @@ mod tests {
     #[test]
     fn objects_can_have_more_pages_than_31_bits_count() -> Result {
         Bench::run(1, |bench| {
-            let creation = Creation::of(BoType::Sg, false).with_dma();
-            let bo = BoRef::new(bench.device(0)?, MANY * PAGE, 3, BoType::Sg, creation)?;
+            let flags = BoFlags::of(BoType::Sg, false).with_dma();
+            let bo = BoRef::new(bench.device(0)?, MANY * PAGE, 3, BoType::Sg, flags)?;
             expect!(bo.reserve().facts().num_pages == MANY + 3);
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
             let told = DmaAddresses::told(&[(PAGE, MANY + 3)])?;
@@ -225,7 +225,7 @@ mod tests {
         with_context(|| {
             let storage = ShmemFile::sparse(c"reeve test", MANY)?;
             let places = [0, (1 << 31) - 1, 1 << 31, (1 << 32) + 5, MANY - 1];
-            let mut page = PageDirectory::new(PageKind::CACHED);
+            let mut page = PageBlocks::new(PageKind::CACHED);
             alloc::fill(&mut page, 1, true, None)?;
             for (index, value) in places.into_iter().zip(1u8..) {
                 page.page_mut(0).ok_or(EINVAL)?.write(9, &[value; 5])?;

@@ -5,7 +5,7 @@
 use crate::{
     bo::{
         device::Device,
-        evict::Whose,
+        evict::EvictScope,
         limits::{
             Limits,
             PoolCap, //
@@ -15,8 +15,8 @@ use crate::{
         rules::{
             limits::Verdict,
             object::{
+                BoFlags, //
                 BoType,
-                Creation, //
             }, //
         },
         tt::Reclaim, //
@@ -48,11 +48,11 @@ impl Bench {
                 manager: Manager::new(Limits::own(u64::MAX), PoolCap::own(u64::MAX), devices)?,
             };
             test(&bench)?;
-            let books = bench.manager.books();
-            let statistics = &books.statistics;
-            expect!(books.counted().pages == 0);
-            expect!(books.counted().dma32 == 0);
-            expect!(books.objects() == 0);
+            let accounting = bench.manager.accounting();
+            let statistics = &accounting.statistics;
+            expect!(accounting.counted().pages == 0);
+            expect!(accounting.counted().dma32 == 0);
+            expect!(accounting.objects() == 0);
             expect!(
                 statistics.populates.get()
                     == statistics.unpopulates.get()
@@ -82,7 +82,7 @@ impl Bench {
             size,
             0,
             BoType::Device,
-            Creation::of(BoType::Device, false),
+            BoFlags::of(BoType::Device, false),
         )
     }
 
@@ -95,12 +95,12 @@ impl Bench {
 
     /// Pages counted now.
     pub(super) fn counted(&self) -> u64 {
-        self.manager.books().counted().pages
+        self.manager.accounting().counted().pages
     }
 
     /// Sets the limit.
     pub(super) fn limit(&self, pages: u64) {
-        self.manager.books().limits.set(pages);
+        self.manager.accounting().limits.set(pages);
     }
 }
 
@@ -163,7 +163,7 @@ impl Reclaim for Scripted {
         self.answer
     }
 
-    fn swap_out_one_of(&self, _: Whose<'_>) -> Result<u64> {
+    fn swap_out_one_of(&self, _: EvictScope<'_>) -> Result<u64> {
         self.swap_out_one()
     }
 }

@@ -9,8 +9,8 @@ use crate::bo::{
         limits::Verdict,
         object::{
             flags,
+            BoFlags, //
             BoType,
-            Creation, //
         },
         state::State, //
     }, //
@@ -42,7 +42,7 @@ mod tests {
                     expect!(is_filled(&bo, 5, &*bench.manager)?);
                 }
             }
-            let statistics = &bench.manager.books().statistics;
+            let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.swapouts.get() == 8 && statistics.swapins.get() == 8);
             expect!(statistics.swapped_pages.get() == 2 * (1 + 2 + 127 + 771));
             Ok(())
@@ -58,7 +58,7 @@ mod tests {
                 size,
                 2,
                 BoType::Kernel,
-                Creation::of(BoType::Kernel, false),
+                BoFlags::of(BoType::Kernel, false),
             )?;
             bo.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().swap_out()? == 3);
@@ -74,7 +74,7 @@ mod tests {
             expect!(bo.reserve().swap_out()? == 3);
             expect!(bo.reserve().swap_out()? == 0);
             expect!(bo.reserve().state() == State::Swapped);
-            expect!(bench.manager.books().statistics.swapouts.get() == 1);
+            expect!(bench.manager.accounting().statistics.swapouts.get() == 1);
             Ok(())
         })
     }
@@ -110,7 +110,7 @@ mod tests {
                 size,
                 0,
                 BoType::Sg,
-                Creation::of(BoType::Sg, false),
+                BoFlags::of(BoType::Sg, false),
             )?;
             expect!(bo.reserve().swap_out() == Err(EINVAL));
             bo.reserve().populate(&*bench.manager)?;
@@ -144,7 +144,7 @@ mod tests {
             bo.reserve().swap_out()?;
             bo.reserve().read(0, &mut found, &*bench.manager)?;
             expect!(&found == b"new");
-            expect!(bench.manager.books().statistics.swapins.get() == 2);
+            expect!(bench.manager.accounting().statistics.swapins.get() == 2);
             Ok(())
         })
     }
@@ -156,12 +156,12 @@ mod tests {
             bo.reserve().swap_out()?;
             // Storage that ends too early stands for one that can't be read.
             bo.reserve().truncate_storage()?;
-            let populates = bench.manager.books().statistics.populates.get();
+            let populates = bench.manager.accounting().statistics.populates.get();
             expect!(bo.reserve().populate(&*bench.manager).is_err());
             expect!(bo.reserve().state() == State::Swapped);
             expect!(bo.reserve().facts().flags == flags::SWAPPED);
             expect!(bench.counted() == 0);
-            let statistics = &bench.manager.books().statistics;
+            let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.populates.get() == populates);
             expect!(statistics.swapins.get() == 0);
             expect!(bench.manager.self_check() == Verdict::Ok);

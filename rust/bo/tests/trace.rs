@@ -8,8 +8,8 @@ use crate::bo::{
     rules::{
         histogram::BUCKETS,
         object::{
+            BoFlags, //
             BoType,
-            Creation, //
         }, //
     },
     trace,
@@ -76,7 +76,7 @@ mod tests {
                 MANY * PAGE_SIZE as u64,
                 0,
                 BoType::Sg,
-                Creation::of(BoType::Sg, false),
+                BoFlags::of(BoType::Sg, false),
             )?;
             sg.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().back_up(BackUp::RELAXED)? == 0);

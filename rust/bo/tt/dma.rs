@@ -20,7 +20,7 @@ use crate::{
     bo::{
         pages::{
             shmem::ShmemPages,
-            PageDirectory, //
+            PageBlocks, //
         },
         pool::alloc,
         rules::dma_runs::Place, //
@@ -48,7 +48,7 @@ impl Tt {
     /// How its pages are mapped, by everybody.
     #[inline]
     pub(in crate::bo) fn protection(&self) -> Protection {
-        Protection::of(self.creation.kind.caching, self.creation.decrypted)
+        Protection::of(self.flags.kind.caching, self.flags.decrypted)
     }
 
     /// The addresses that its pages have for the device now.
@@ -74,7 +74,7 @@ impl Tt {
     ///
     /// C original: `dma_address` of a TT from `ttm_sg_tt_init()`, which drivers fill in.
     pub(crate) fn set_dma_addresses(&mut self, addresses: KBox<DmaAddresses>) -> Result {
-        let wanted = self.creation.dma && !self.creation.owns_pages();
+        let wanted = self.flags.dma && !self.flags.owns_pages();
         if !wanted || !self.state().is_populated() || addresses.pages() != self.num_pages {
             return Err(EINVAL);
         }
@@ -102,7 +102,7 @@ impl Tt {
 /// Shows fresh pages to the device: shares them with it if it is outside of a confidential guest,
 /// and maps them. When that fails, gives all back.
 pub(super) fn show_fresh(
-    pages: &mut PageDirectory,
+    pages: &mut PageBlocks,
     dma: &Arc<DmaDevice>,
     decrypted: bool,
     clear: bool,
@@ -123,7 +123,7 @@ pub(super) fn show_fresh(
 
 /// Maps all pages for the device; when that fails, gives back all but the first `blocks` blocks.
 pub(super) fn map_or_take_back(
-    pages: &mut PageDirectory,
+    pages: &mut PageBlocks,
     dma: &Arc<DmaDevice>,
     blocks: usize,
 ) -> Result {

@@ -11,8 +11,8 @@ use crate::{
     },
     bo::{
         pages::{
-            PageDirectory,
-            Torn, //
+            PageBlocks,
+            Partial, //
         },
         pool::{
             alloc,
@@ -28,7 +28,7 @@ use kernel::{
 /// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
 /// the directory is as it was.
 pub(super) fn refill(
-    pages: &mut PageDirectory,
+    pages: &mut PageBlocks,
     num_pages: u64,
     storage: &ShmemFile,
     pool: Option<&Pool>,
@@ -66,14 +66,14 @@ pub(super) fn refill(
 ///
 /// C original: `ttm_tt_swapin()`.
 fn read_back(
-    pages: &mut PageDirectory,
+    pages: &mut PageBlocks,
     from: usize,
-    torn: Option<&Torn>,
+    torn: Option<&Partial>,
     storage: &ShmemFile,
 ) -> Result {
     let mut torn_from = None;
     for (index, run) in pages.runs_mut(from) {
-        task::breathe()?;
+        task::cond_resched_killable()?;
         let offset = index - *torn_from.get_or_insert(index);
         let at_hand = torn.map_or(0, |torn| torn.len().saturating_sub(offset));
         let (first, rest) = run.split(at_hand);
@@ -92,7 +92,7 @@ fn read_back(
 
 /// What a build made to fail does: the tests must notice.
 #[cfg(reeve_break_selftest)]
-fn corrupt_one_byte(pages: &mut PageDirectory) -> Result {
+fn corrupt_one_byte(pages: &mut PageBlocks) -> Result {
     let mut byte = [0];
     pages.page(0).ok_or(EINVAL)?.read(0, &mut byte)?;
     pages.page_mut(0).ok_or(EINVAL)?.write(0, &byte.map(|b| !b))

@@ -16,9 +16,9 @@ use crate::{
         task, //
     },
     bo::{
-        counters::Books,
+        counters::Accounting,
         device::Device,
-        pages::PageDirectory,
+        pages::PageBlocks,
         rules::{
             page_runs::MAX_ORDER,
             state::{
@@ -65,7 +65,7 @@ impl Tt {
     ///
     /// C original: `ttm_tt_swapout()`.
     pub(crate) fn save(&mut self) -> Result<Option<Saved>> {
-        if self.creation.external {
+        if self.flags.external {
             return Err(EINVAL);
         }
         if state::step(self.state(), Event::SwapOut).is_err() {
@@ -79,7 +79,7 @@ impl Tt {
         let _scope = memcg::Scope::of(&self.pages);
         let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
         for (index, run) in self.pages.runs(0) {
-            task::breathe()?;
+            task::cond_resched_killable()?;
             storage.write(index, run, false)?;
         }
         Ok(Some(Saved(Some(storage))))
@@ -88,7 +88,7 @@ impl Tt {
     /// Lets go of the pages whose content was saved, second half of a swapout; answers how many.
     ///
     /// Can't fail; may sleep. The charge must be in flight.
-    pub(crate) fn let_go(&mut self, saved: Saved, books: &Books) -> u64 {
+    pub(crate) fn let_go(&mut self, saved: Saved, accounting: &Accounting) -> u64 {
         let freed = self.charged_pages();
         self.content = Content::Swapped(saved.0);
         // To the system: this is done to have less in memory.
@@ -97,8 +97,8 @@ impl Tt {
             shmem.let_go();
         }
         self.charge.reduce_to(0);
-        books.statistics.swapouts.count();
-        books.statistics.swapped_pages.count_many(freed);
+        accounting.statistics.swapouts.count();
+        accounting.statistics.swapped_pages.count_many(freed);
         freed
     }
 
@@ -112,10 +112,10 @@ impl Tt {
     }
 
     fn prepare_backup(&mut self, folios: Folios) -> Result {
-        if !self.creation.owns_pages() {
+        if !self.flags.owns_pages() {
             return Err(EINVAL);
         }
-        if self.prepared.is_none() && !self.creation.shmem && !self.state().is_backed_up() {
+        if self.prepared.is_none() && !self.flags.shmem && !self.state().is_backed_up() {
             self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages, folios)?);
         }
         Ok(())
@@ -132,7 +132,7 @@ impl Tt {
     ///
     /// C original: `ttm_tt_backup()`, which leaves the counters as they are.
     pub(crate) fn back_up(&mut self, how: BackUp) -> Result<u64> {
-        if !self.creation.owns_pages() {
+        if !self.flags.owns_pages() {
             return Err(EINVAL);
         }
         if state::step(self.state(), Event::BackUp).is_err() {
@@ -197,7 +197,7 @@ impl Tt {
         }
         let lost = self.resident_pages();
         if self.charge.pages() != 0 {
-            device.books().statistics.unpopulates.count();
+            device.accounting().statistics.unpopulates.count();
         }
         self.content = Content::Empty;
         self.shmem = None;
@@ -219,7 +219,7 @@ impl Tt {
 }
 
 /// Moves content to `storage`, from the end, until there are no more pages left than asked.
-fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, mut how: BackUp) -> Result {
+fn move_from_end(pages: &mut PageBlocks, storage: &ShmemFile, mut how: BackUp) -> Result {
     if storage.folios() == Folios::Large {
         // Part of a large folio takes more memory than it frees.
         how.granule = BackUp::RELAXED.granule;
@@ -233,7 +233,7 @@ fn move_from_end(pages: &mut PageDirectory, storage: &ShmemFile, mut how: BackUp
         if excess == 0 {
             return Ok(());
         }
-        task::breathe()?;
+        task::cond_resched_killable()?;
         let most = if whole { granule } else { granule.min(excess) };
         let Some((index, run)) = pages.last_run(most) else {
             return Ok(());

@@ -28,7 +28,7 @@ use crate::{
                 MODE_MASK,
                 SHARED, //
             },
-            operation::Doing,
+            operation::Operation,
             violation::{
                 kind_name,
                 record::Record, //
@@ -107,7 +107,7 @@ fn show_record(m: &SeqFile, names: Option<&Names>, record: &Record) {
     seq_print!(
         m,
         "  doing {} {mode} lock {lock} ",
-        Doing::name_of(record.doing)
+        Operation::name_of(record.doing)
     );
     seq_print!(m, "at {}\n", Site(record.site));
     for held in record.held() {

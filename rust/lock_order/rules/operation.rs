@@ -5,7 +5,7 @@
 /// What a thread was doing when a violation was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Doing {
+pub enum Operation {
     /// Recording a lock.
     Locking,
     /// Recording an unlock.
@@ -37,42 +37,54 @@ pub enum Doing {
 }
 
 /// All of them, with the C function's name without `reeve_` and with words, by number.
-const ALL: [(Doing, &str, &str); 14] = [
-    (Doing::Locking, "record_lock", "taking"),
-    (Doing::Unlocking, "record_unlock", "releasing"),
-    (Doing::Downgrading, "record_downgrade", "downgrading"),
-    (Doing::ExpectingLocked, "check_locked", "expecting to hold"),
+const ALL: [(Operation, &str, &str); 14] = [
+    (Operation::Locking, "record_lock", "taking"),
+    (Operation::Unlocking, "record_unlock", "releasing"),
+    (Operation::Downgrading, "record_downgrade", "downgrading"),
     (
-        Doing::ExpectingLockable,
+        Operation::ExpectingLocked,
+        "check_locked",
+        "expecting to hold",
+    ),
+    (
+        Operation::ExpectingLockable,
         "check_lockable_order",
         "expecting to be able to take",
     ),
     (
-        Doing::ExpectingUnlocked,
+        Operation::ExpectingUnlocked,
         "check_unlocked_order",
         "expecting not to hold",
     ),
     (
-        Doing::ExpectingNothingHeld,
+        Operation::ExpectingNothingHeld,
         "check_all_unlocked",
         "expecting to hold nothing of",
     ),
     (
-        Doing::Entering,
+        Operation::Entering,
         "thread_context_enter",
         "entering a context",
     ),
-    (Doing::Leaving, "thread_context_leave", "leaving a context"),
-    (Doing::Saving, "thread_context_save", "saving a context"),
     (
-        Doing::Restoring,
+        Operation::Leaving,
+        "thread_context_leave",
+        "leaving a context",
+    ),
+    (Operation::Saving, "thread_context_save", "saving a context"),
+    (
+        Operation::Restoring,
         "thread_context_restore",
         "restoring a context",
     ),
-    (Doing::Disabling, "tracking_disable", "disabling tracking"),
-    (Doing::Enabling, "tracking_enable", "enabling tracking"),
     (
-        Doing::Unregistering,
+        Operation::Disabling,
+        "tracking_disable",
+        "disabling tracking",
+    ),
+    (Operation::Enabling, "tracking_enable", "enabling tracking"),
+    (
+        Operation::Unregistering,
         "hierarchy_unregister",
         "unregistering",
     ),
@@ -86,7 +98,7 @@ const _: () = {
     }
 };
 
-impl Doing {
+impl Operation {
     /// The name of the operation with this number; it does not change between versions.
     pub fn name_of(number: u8) -> &'static str {
         ALL.get(usize::from(number))

@@ -7,7 +7,7 @@ use reeve_host::lock_order::rules::{
     conflict::{order_bit, Rules},
     flags::*,
     held::{HeldLocks, LockUse},
-    operation::Doing,
+    operation::Operation,
     violation::{
         kind_name, kind_text,
         record::{Record, Shown, Who, COMM, MAX_SHOWN},
@@ -41,7 +41,7 @@ fn report(locks: &[(usize, u32, u32)], last: (usize, u32, u32), unlock: bool) ->
     let u = LockUse::new(last.0, last.1, last.2, 99);
     let mut record = None;
     let mut take = |held: &HeldLocks, v: Violation| {
-        record = Some(Record::new(WHO, Doing::Locking as u8, v, u, &RULES, held));
+        record = Some(Record::new(WHO, Operation::Locking as u8, v, u, &RULES, held));
     };
     if unlock {
         held.record_unlock(&RULES, u, &mut take);
@@ -138,11 +138,11 @@ fn kinds_and_operations_have_names_of_their_own() {
     );
     assert_eq!(kind_name(Violation::TableFull.kind() as u8), "table_full");
     assert_eq!(kind_name(KINDS as u8), "?");
-    let last = Doing::Unregistering as u8;
-    let names: BTreeSet<_> = (0..=last).map(Doing::name_of).collect();
+    let last = Operation::Unregistering as u8;
+    let names: BTreeSet<_> = (0..=last).map(Operation::name_of).collect();
     assert_eq!(names.len(), usize::from(last) + 1);
-    assert_eq!(Doing::name_of(Doing::Unlocking as u8), "record_unlock");
-    assert_eq!(Doing::text_of(last + 1), "?");
+    assert_eq!(Operation::name_of(Operation::Unlocking as u8), "record_unlock");
+    assert_eq!(Operation::text_of(last + 1), "?");
 }
 
 fn shown() -> impl Strategy<Value = Shown> {

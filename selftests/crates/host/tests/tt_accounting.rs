@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use reeve_host::bo::rules::limits::*;
-use reeve_host::bo::rules::sequence::{Rotation, MAX_DEVICES};
+use reeve_host::bo::rules::sequence::{Sequence, MAX_DEVICES};
 use std::collections::VecDeque;
 
 #[test]
@@ -223,7 +223,7 @@ proptest! {
         devices in 0usize..=MAX_DEVICES,
         moves in prop::collection::vec(0usize..MAX_DEVICES + 2, 0..50),
     ) {
-        let mut rotation = Rotation::new(devices).expect("as many as there may be");
+        let mut rotation = Sequence::new(devices).expect("as many as there may be");
         let mut model: VecDeque<usize> = (0..devices).collect();
         for device in moves {
             rotation.move_to_tail(device);
@@ -238,7 +238,7 @@ proptest! {
 
 #[test]
 fn too_many_devices_are_refused() {
-    assert!(Rotation::new(MAX_DEVICES).is_some());
-    assert!(Rotation::new(MAX_DEVICES + 1).is_none());
-    assert!(Rotation::new(usize::MAX).is_none());
+    assert!(Sequence::new(MAX_DEVICES).is_some());
+    assert!(Sequence::new(MAX_DEVICES + 1).is_none());
+    assert!(Sequence::new(usize::MAX).is_none());
 }

@@ -156,8 +156,8 @@ fn external_objects_are_neither_swapped_nor_copied() {
 fn creation_by_type() {
     for zero_alloc in [false, true] {
         assert_eq!(
-            Creation::of(BoType::Device, zero_alloc),
-            Creation {
+            BoFlags::of(BoType::Device, zero_alloc),
+            BoFlags {
                 zero_alloc,
                 external: false,
                 mappable: false,
@@ -168,8 +168,8 @@ fn creation_by_type() {
             }
         );
         assert_eq!(
-            Creation::of(BoType::Kernel, zero_alloc),
-            Creation {
+            BoFlags::of(BoType::Kernel, zero_alloc),
+            BoFlags {
                 zero_alloc: false,
                 external: false,
                 mappable: false,
@@ -180,8 +180,8 @@ fn creation_by_type() {
             }
         );
         assert_eq!(
-            Creation::of(BoType::Sg, zero_alloc),
-            Creation {
+            BoFlags::of(BoType::Sg, zero_alloc),
+            BoFlags {
                 zero_alloc: false,
                 external: true,
                 mappable: false,
@@ -197,7 +197,7 @@ fn creation_by_type() {
 #[test]
 fn only_external_objects_are_mappable_without_being_counted() {
     for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
-        let made = Creation::of(ty, false);
+        let made = BoFlags::of(ty, false);
         assert_eq!(made.mappable().is_some(), ty == BoType::Sg);
         assert_eq!(made.owns_pages(), ty != BoType::Sg);
         if let Some(made) = made.mappable() {
@@ -212,7 +212,7 @@ fn only_external_objects_are_mappable_without_being_counted() {
 fn shmem_is_plain_memory_of_ours() {
     for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
         for kind in PageKind::ALL {
-            let Some(made) = Creation::of(ty, false).of_kind(kind) else {
+            let Some(made) = BoFlags::of(ty, false).of_kind(kind) else {
                 continue;
             };
             let plain = ty != BoType::Sg && kind == PageKind::CACHED;
@@ -220,9 +220,9 @@ fn shmem_is_plain_memory_of_ours() {
             assert!(!made.shmem);
         }
     }
-    let mappable = Creation::of(BoType::Sg, false).mappable();
+    let mappable = BoFlags::of(BoType::Sg, false).mappable();
     let made = mappable
-        .and_then(Creation::on_shmem)
+        .and_then(BoFlags::on_shmem)
         .expect("its own pages");
     assert_eq!(flags_of(made, State::Empty) & flags::SHMEM, flags::SHMEM);
 }
@@ -231,7 +231,7 @@ fn shmem_is_plain_memory_of_ours() {
 fn every_object_can_have_addresses_for_the_device() {
     for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
         for kind in PageKind::ALL {
-            let Some(made) = Creation::of(ty, false).of_kind(kind) else {
+            let Some(made) = BoFlags::of(ty, false).of_kind(kind) else {
                 continue;
             };
             let with = made.with_dma();
@@ -251,7 +251,7 @@ fn every_object_can_have_addresses_for_the_device() {
 #[test]
 fn pages_for_a_device_are_decrypted_in_an_encrypted_guest_only() {
     for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
-        let plain = Creation::of(ty, false);
+        let plain = BoFlags::of(ty, false);
         assert_eq!(plain.in_guest(true), plain, "no device looks at it");
         let dma = plain.with_dma();
         assert_eq!(dma.in_guest(false), dma);
@@ -285,7 +285,7 @@ fn restoring_is_populating_what_is_backed_up() {
 fn somebody_elses_pages_are_from_no_particular_memory() {
     for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
         for kind in PageKind::ALL {
-            let made = Creation::of(ty, false).of_kind(kind);
+            let made = BoFlags::of(ty, false).of_kind(kind);
             assert_eq!(made.is_none(), ty == BoType::Sg && kind.dma32);
             if let Some(made) = made {
                 assert_eq!(made.kind, kind);
@@ -310,7 +310,7 @@ fn flags_tell_states_and_creations_apart() {
                 State::Swapped,
                 State::BackedUp,
             ] {
-                let flags = flags_of(Creation::of(ty, zero_alloc), state);
+                let flags = flags_of(BoFlags::of(ty, zero_alloc), state);
                 assert!(!seen.contains(&flags));
                 assert_eq!(flags & flags::ON_LRU, 0);
                 seen.push(flags);
@@ -319,17 +319,17 @@ fn flags_tell_states_and_creations_apart() {
     }
 }
 
-fn for_every_view(f: impl Fn(View)) {
+fn for_every_view(f: impl Fn(Info)) {
     for state in State::ALL {
         for external in [false, true] {
             for pins in [0, 1, 2, u32::MAX - 1, u32::MAX] {
-                f(View {
+                f(Info {
                     state,
                     external,
                     owns_pages: !external,
                     pins,
                 });
-                f(View {
+                f(Info {
                     state,
                     external,
                     owns_pages: true,
@@ -345,7 +345,7 @@ fn every_request_has_an_answer_in_every_state() {
     let mut answers = 0;
     for state in State::ALL {
         for request in Request::ALL {
-            let view = View {
+            let view = Info {
                 state,
                 external: false,
                 owns_pages: true,
