@@ -21,6 +21,7 @@ pub(crate) mod debugfs;
 pub(crate) mod hierarchy;
 mod lockdep;
 mod print;
+pub(crate) mod record;
 mod records;
 mod report;
 #[allow(
@@ -43,11 +44,11 @@ mod typed_rwsem;
 
 use self::hierarchy::{
     Hierarchy,
-    Names, //
+    Registered, //
 };
 pub(crate) use self::{
-    api::record::with_context,
-    hierarchy::total_violations, //
+    hierarchy::total_violations,
+    record::with_context, //
 };
 use kernel::prelude::*;
 
@@ -66,38 +67,19 @@ impl LockOrder {
     /// Must be called once per load, before any lock of the module is used, and be dropped after
     /// the last one was.
     pub(crate) unsafe fn new() -> Result<Self> {
-        // SAFETY: By the contract.
+        // SAFETY: Called once per load and before any lock is used, by this function's contract, so
+        // also before anything records.
         unsafe { context::init() };
         let own = classes::register()?;
         let sanity = sanity::register()?;
         lockdep::prime()?;
         // The graph is to show what drivers did, not this.
-        own.0.forget_taken();
+        own.hierarchy().forget_taken();
         Ok(Self { sanity, _own: own })
     }
 
     /// The hierarchy that the sanity suite runs on.
     pub(crate) fn sanity_hierarchy(&self) -> &'static Hierarchy {
-        self.sanity.0
-    }
-}
-
-/// A hierarchy registered by the module itself; dropping it unregisters it.
-pub(crate) struct Registered(&'static Hierarchy);
-
-impl Registered {
-    /// Registers a hierarchy with these orders, outermost first. May sleep.
-    ///
-    /// A quiet one's violations are not logged and count for it alone.
-    fn new(name: &str, orders: &[&str], quiet: bool) -> Result<Self> {
-        let names = Names::new(name.as_bytes(), orders.iter().map(|order| order.as_bytes()))?;
-        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, quiet).map(Self)
-    }
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        // Fails only if it is still held; then there is nothing better to do than to leave it.
-        let _ = self.0.unregister(|_| false);
+        self.sanity.hierarchy()
     }
 }

@@ -24,11 +24,11 @@ use super::{
 use crate::{
     abstractions::bindings,
     lock_order::{
+        rules::operation::Operation,
         trace,
         track::{
             self,
-            Call,
-            Operation, //
+            Call, //
         }, //
     }, //
 };
@@ -44,13 +44,12 @@ use register::{
     add_rule,
     register,
     slot,
-    status, //
+    status,
+    Handle, //
 };
 
-pub(crate) mod record;
 mod register;
 
-type Handle = *mut bindings::reeve_hierarchy;
 type ContextPtr = *mut bindings::reeve_thread_context;
 
 const _: () = {

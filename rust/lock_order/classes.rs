@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What [`own_lock_orders!`](crate::own_lock_orders), the declaration of this module's own locks,
-//! gives: the types that are the order parameters of [`super::typed`]'s locks, with a lock class
-//! each, and how to take one of each order once.
+//! gives: the types that are the order parameters of `typed`'s locks, with a lock class each.
 
 use super::{
-    hierarchy::Hierarchy,
-    lockdep::{
-        self,
-        Primer, //
+    hierarchy::{
+        Hierarchy,
+        Registered, //
     },
     rules::order::{
         Before,
         Nothing,
         Order, //
-    },
-    Registered, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -31,7 +28,7 @@ pub(crate) trait Class: Order {
     fn class() -> Pin<&'static LockClassKey>;
 }
 
-/// Makes the types, their classes and the list of [`Primer`]s.
+/// Makes the types and their lock classes.
 macro_rules! module_hierarchy {
     ($name:literal {
         $($(#[$meta:meta])* $kind:ident $([$nestable:ident])? $order:ident,)*
@@ -50,9 +47,6 @@ macro_rules! module_hierarchy {
                 }
             }
         )*
-
-        /// One for each order, outermost first.
-        pub(super) const PRIMERS: &[Primer] = &[$(lockdep::$kind::<$order>),*];
     };
 }
 
@@ -64,12 +58,12 @@ const SLOT: u8 = 0;
 /// Registers the hierarchy. Once per load, before any lock of the module is used.
 pub(super) fn register() -> Result<Registered> {
     let registered = Registered::new(NAME, ORDERS, false)?;
-    if registered.0.id() != SLOT {
+    if registered.hierarchy().id() != SLOT {
         return Err(EBUSY);
     }
     for (order, &nestable) in (1..).zip(NESTABLE) {
         if nestable {
-            registered.0.set_nestable(order)?;
+            registered.hierarchy().set_nestable(order)?;
         }
     }
     Ok(registered)

@@ -4,10 +4,11 @@
 //!
 //! Contexts lie on their threads' stacks. A table of slots, hashed by task address, leads from a
 //! task to its context; a per-CPU hint in lock_order/api.c spares most look-ups. The algorithm is in
-//! [`crate::lock_order::rules::context_table`]; here are the kernel's atomics for it, and every access to a
-//! context.
+//! [`super::rules::context_table`]; here are the kernel's
+//! atomics for it, and every access to a context.
 
 mod look;
+mod table;
 mod words;
 
 pub(crate) use super::rules::context_table::{
@@ -17,8 +18,7 @@ pub(crate) use super::rules::context_table::{
 use super::rules::{
     context_table::{
         self,
-        Slot,
-        Table, //
+        Slot, //
     },
     held::HeldLocks, //
 };
@@ -29,10 +29,7 @@ use core::ptr::{
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full, //
-    }, //
+    sync::atomic::Full, //
 };
 pub(crate) use look::{
     any_held,
@@ -45,69 +42,17 @@ use look::{
     interrupt_contexts,
     LEVELS, //
 };
-use words::Kernel;
-
-/// Slots in the table; a power of two. More threads than this cannot have a context at once.
-const SLOTS: usize = 2048;
-
-/// What `struct reeve_thread_context` really is.
-///
-/// # Invariants
-///
-/// While a slot of [`TABLE`] leads to a context, the context is initialised and only the slot's
-/// task accesses it, or a reader that the task waits for in [`Table::leave`].
-#[repr(C)]
-pub(crate) struct Context {
-    held: HeldLocks,
-}
-
-const _: () = {
-    use core::mem::{
-        align_of,
-        offset_of,
-        size_of, //
-    };
-    assert!(
-        size_of::<Context>() <= size_of::<bindings::reeve_thread_context>(),
-        "struct reeve_thread_context in reeve/lock_order.h is too small"
-    );
-    assert!(align_of::<Context>() <= 8);
-    assert!(size_of::<Slot<Kernel>>() == size_of::<bindings::reeve_slot>());
-    assert!(offset_of!(Slot<Kernel>, task) == offset_of!(bindings::reeve_slot, task));
-    assert!(offset_of!(Slot<Kernel>, context) == offset_of!(bindings::reeve_slot, ctx));
+use table::{
+    epoch,
+    ABSENT,
+    EPOCH,
+    NO_SLOT,
+    TABLE, //
 };
-
-const fn slot(context: *mut Context) -> Slot<Kernel> {
-    Slot::new(Atomic::new(0), Atomic::new(context), Atomic::new(0))
-}
-
-static TABLE: Table<Kernel, SLOTS> = Table::new(
-    [const { slot(core::ptr::null_mut()) }; SLOTS],
-    Atomic::new(core::ptr::null_mut()),
-);
-
-/// Makes a context that is only ever read shareable.
-struct ReadOnly(Context);
-
-// SAFETY: Never written to: it is an immutable static, and the fast paths decline it.
-unsafe impl Sync for ReadOnly {}
-
-/// The context of those who have none.
-static ABSENT: ReadOnly = ReadOnly(Context {
-    held: HeldLocks::absent(),
-});
-
-/// Leads to [`ABSENT`]; no task ever claims it.
-static NO_SLOT: Slot<Kernel> = slot(addr_of!(ABSENT.0).cast_mut());
-
-/// The epoch of tracking: two more for each time it was switched; odd while it is being switched.
-static EPOCH: Atomic<u32> = Atomic::new(0);
-
-#[inline(always)]
-fn epoch() -> u32 {
-    // SAFETY: Valid and aligned; a volatile read may race with atomic operations.
-    unsafe { EPOCH.as_ptr().read_volatile() }
-}
+use words::{
+    Context,
+    Kernel, //
+};
 
 /// Makes the contexts of one CPU's interrupts empty ones, of this epoch.
 ///
@@ -117,7 +62,8 @@ fn epoch() -> u32 {
 /// of them is in use. (An NMI uses its own for a moment and leaves it empty.)
 pub(crate) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_context) {
     for level in 0..LEVELS.len() {
-        // SAFETY: By the contract; there is one for each level.
+        // SAFETY: By this function's contract `contexts` is one CPU's array, which has a context for
+        // each level, and none of them is in use, so `level` is in bounds and nobody else accesses it.
         unsafe { init_context(contexts.add(level).cast()) };
     }
 }
@@ -128,7 +74,8 @@ pub(crate) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_cont
 ///
 /// Must be called once, before any other function of this file and before any interrupt records.
 pub(crate) unsafe fn init() {
-    // SAFETY: By the contract.
+    // SAFETY: This function is called once and before any other of this file, by its contract; that
+    // is what `look::init` asks for.
     unsafe { look::init() }
     for (_, _, context) in interrupt_contexts() {
         // SAFETY: The contexts are static, and by the contract nobody uses them yet.
@@ -154,9 +101,11 @@ impl Current {
     /// not outlive that call.
     #[inline(always)]
     pub(crate) unsafe fn new(raw: *mut bindings::reeve_thread_context) -> Self {
-        // SAFETY: By the contract never null: a slot that carries a task leads to its context
-        // whenever the task itself looks, and an interrupt's is static.
-        // INVARIANT: By the contract.
+        // SAFETY: Never null: `reeve_context()`, whose result `raw` is by the contract, follows a
+        // slot that carries the task, which leads to its context whenever the task itself looks, or
+        // returns an interrupt's, which is static.
+        // INVARIANT: `reeve_context()` returns the context of the task or level that runs, or the
+        // absent one, and the value does not outlive the call, by the contract.
         Self(unsafe { NonNull::new_unchecked(raw.cast()) })
     }
 
@@ -228,7 +177,7 @@ pub(crate) unsafe fn enter(
 ) -> Result<Entered, EnterError> {
     let context = memory.as_ptr().cast();
     // INVARIANT: The table leads to the context after `init`, and only until `leave`.
-    // SAFETY: By the contract.
+    // SAFETY: `memory` is valid for writes of a context until `leave`, by this function's contract.
     match TABLE.enter(task, context, || unsafe { init_context(context) })? {
         context_table::Entered::Outer(slot) => {
             set_hint(slot);
@@ -249,8 +198,9 @@ pub(crate) unsafe fn enter_fast(
     memory: NonNull<bindings::reeve_thread_context>,
 ) -> bool {
     let context = memory.as_ptr().cast();
-    // INVARIANT: As in `enter`.
-    // SAFETY: By the contract.
+    // INVARIANT: The table leads to the context after `init_context`, and only until `leave`.
+    // SAFETY: `memory` is valid for writes of a context until `leave`, by this function's contract,
+    // which is that of `enter`.
     match TABLE.enter_home(task, context, || unsafe { init_context(context) }) {
         Some(slot) => {
             set_hint(slot);
@@ -265,8 +215,9 @@ pub(crate) unsafe fn enter_fast(
 /// `context` must be valid for writes, and large enough (asserted above).
 #[inline(always)]
 unsafe fn init_context(context: *mut Context) {
-    // SAFETY: By the contract. `reset` only writes the header; the arrays behind it are plain
-    // integers, never read beyond what is in use.
+    // SAFETY: `context` is valid for writes and large enough, by this function's contract. `reset`
+    // only writes the header; the arrays behind it are plain integers, never read beyond what is in
+    // use.
     unsafe { (*context).held.reset(epoch()) }
 }
 
@@ -288,7 +239,7 @@ pub(crate) fn leave(
         // SAFETY: The table runs this only for the context that the task, the current one, has.
         let held = unsafe { &mut (*context.as_ptr()).held };
         if !held.is_empty() && held.catch_up(epoch()) && !held.is_empty() {
-            // INVARIANT: As above.
+            // INVARIANT: It is the context of the current task, by what the table promises here.
             last(Current(context));
         }
     })
@@ -298,7 +249,7 @@ pub(crate) fn leave(
 #[inline(always)]
 pub(crate) fn leave_fast(task: usize, memory: NonNull<bindings::reeve_thread_context>) -> bool {
     let context = memory.as_ptr().cast::<Context>();
-    // SAFETY: As in `leave`.
+    // SAFETY: The table runs this only for the context that the task, the current one, has.
     TABLE.leave_home(task, context, || unsafe { (*context).held.is_empty() })
 }
 
@@ -308,7 +259,8 @@ pub(crate) fn leave_fast(task: usize, memory: NonNull<bindings::reeve_thread_con
 ///
 /// `to` must be valid for writes and not be the caller's own context.
 pub(crate) unsafe fn save(current: Current, to: NonNull<bindings::reeve_thread_context>) -> bool {
-    // SAFETY: By the contract; as in `enter`, the reset makes it a valid empty context.
+    // SAFETY: `to` is valid for writes and nobody's context, by this function's contract; the reset
+    // makes it a valid empty one.
     let to = unsafe { &mut *to.as_ptr().cast::<Context>() };
     to.held.reset(epoch());
     current
@@ -325,7 +277,8 @@ pub(crate) unsafe fn restore(
     current: Current,
     from: NonNull<bindings::reeve_thread_context>,
 ) -> Option<()> {
-    // SAFETY: By the contract it is an initialised context that nobody else uses.
+    // SAFETY: `save` filled it, by this function's contract, so it is an initialised context, and one
+    // that no slot leads to: nothing else accesses it.
     let from = unsafe { &mut *from.as_ptr().cast::<Context>() };
     current.with_held(|held| from.held.save_into(held))
 }
@@ -334,7 +287,7 @@ fn as_c(slot: &'static Slot<Kernel>) -> *mut bindings::reeve_slot {
     core::ptr::from_ref(slot).cast_mut().cast()
 }
 
-/// What `reeve_rs_find_slot` answers; see lock_order.h.
+/// Returns what `reeve_rs_find_slot` gives to C; see lock_order.h.
 pub(crate) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
     as_c(TABLE.find(task).unwrap_or(&NO_SLOT))
 }

@@ -8,7 +8,10 @@
 
 mod graph;
 mod held;
+mod named;
 mod violations;
+
+use self::named::for_each_named;
 
 use super::{
     hierarchy::{
@@ -63,17 +66,6 @@ impl Show for Hierarchies {
     fn show(&self, m: &SeqFile) -> Result {
         for_each_named(|slot, names| show_hierarchy(m, slot, names));
         Ok(())
-    }
-}
-
-/// Runs `f`, which must not sleep, for each hierarchy that is registered.
-fn for_each_named(mut f: impl FnMut(&Hierarchy, &Names)) {
-    for (_, slot) in Hierarchy::all() {
-        slot.with_names(|names| {
-            if let Some(names) = names {
-                f(slot, names);
-            }
-        });
     }
 }
 

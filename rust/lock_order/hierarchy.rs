@@ -394,6 +394,31 @@ pub(crate) fn total_violations() -> u64 {
     BY_KIND.iter().map(|counter| counter.load(Relaxed)).sum()
 }
 
+/// A hierarchy registered by the module itself; dropping it unregisters it.
+pub(crate) struct Registered(&'static Hierarchy);
+
+impl Registered {
+    /// Registers a hierarchy with these orders, outermost first. May sleep.
+    ///
+    /// A quiet one's violations are not logged and count for it alone.
+    pub(super) fn new(name: &str, orders: &[&str], quiet: bool) -> Result<Self> {
+        let names = Names::new(name.as_bytes(), orders.iter().map(|order| order.as_bytes()))?;
+        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, quiet).map(Self)
+    }
+
+    /// Returns the hierarchy.
+    pub(super) fn hierarchy(&self) -> &'static Hierarchy {
+        self.0
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // Fails only if it is still held; then there is nothing better to do than to leave it.
+        let _ = self.0.unregister(|_| false);
+    }
+}
+
 /// A name as bytes, shown as one word: anything unprintable is escaped, and so are blanks.
 pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
 

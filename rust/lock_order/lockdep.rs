@@ -11,16 +11,16 @@
 
 use super::{
     classes::{
-        Class,
-        PRIMERS, //
+        self,
+        Class, //
     },
     context,
+    record::with_context,
     typed::{
         recorded,
         Mutex,
         SpinLock, //
-    },
-    with_context, //
+    }, //
 };
 use crate::abstractions::uaccess;
 use kernel::prelude::*;
@@ -76,6 +76,18 @@ pub(super) fn spinlock<O: Class + 'static>() -> Result<KBox<dyn Primed>> {
 pub(super) fn turn<O: Class + 'static>() -> Result<KBox<dyn Primed>> {
     Ok(KBox::new(Turn::<O>(core::marker::PhantomData), GFP_KERNEL)?)
 }
+
+/// Makes the list of [`Primer`]s of the declaration.
+macro_rules! primers {
+    ($name:literal {
+        $($(#[$meta:meta])* $kind:ident $([$nestable:ident])? $order:ident,)*
+    }) => {
+        /// One for each order, outermost first.
+        const PRIMERS: &[Primer] = &[$($kind::<classes::$order>),*];
+    };
+}
+
+crate::own_lock_orders!(primers);
 
 /// Takes the locks, each while the ones before are held.
 fn hold_all(locks: &[KBox<dyn Primed>]) {

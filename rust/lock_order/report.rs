@@ -22,12 +22,12 @@ use super::{
             HeldLocks,
             LockUse, //
         },
+        operation::Operation,
         violation::{
             record::Record,
             Violation, //
         }, //
-    },
-    track::Operation, //
+    }, //
 };
 
 /// Reports `violation`, found in a use `u` of a lock of `slot` while the caller held `held`.

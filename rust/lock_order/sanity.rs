@@ -6,20 +6,22 @@
 //! registration does not change. After `uvm_test_lock_sanity()`.
 
 use super::{
-    api::record::{
+    hierarchy::{
+        Hierarchy,
+        Registered, //
+    },
+    record::{
         self,
+        with_context,
         SavedContext, //
     },
-    hierarchy::Hierarchy,
     rules::sanity::{
         self,
         cases::CASES,
         Case,
         Failure,
         Tracker, //
-    },
-    with_context,
-    Registered, //
+    }, //
 };
 use crate::abstractions::bindings;
 use kernel::{
@@ -37,7 +39,7 @@ const _: () = assert!(CASES.len() == bindings::REEVE_LOCK_SANITY_CASES as usize)
 pub(super) fn register() -> Result<Registered> {
     let registered = Registered::new("sanity", &sanity::ORDER_NAMES, true)?;
     for rule in sanity::RULES {
-        registered.0.add_rule(rule)?;
+        registered.hierarchy().add_rule(rule)?;
     }
     Ok(registered)
 }
@@ -51,7 +53,7 @@ pub(crate) fn run(hierarchy: &'static Hierarchy) -> Result<KBox<bindings::reeve_
         let saved = SavedContext::save()?;
         let start = Instant::<Monotonic>::now();
         let mut slots = result.cases.iter_mut();
-        let failed = sanity::run_all(&mut Real(hierarchy), |case, outcome| {
+        let failed = sanity::run_all(&CASES, &mut Real(hierarchy), |case, outcome| {
             if let Some(slot) = slots.next() {
                 fill(slot, case, outcome);
             }

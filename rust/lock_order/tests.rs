@@ -6,10 +6,6 @@
 //! typed locks. Tests provoke violations on quiet hierarchies, or count the difference.
 
 use super::{
-    api::record::{
-        self,
-        SavedContext, //
-    },
     classes::{
         self,
         DeviceList,
@@ -20,6 +16,10 @@ use super::{
         total_violations,
         Hierarchy,
         MAX_HIERARCHIES, //
+    },
+    record::{
+        self,
+        SavedContext, //
     },
     rules::{
         conflict::Rule,

@@ -5,7 +5,6 @@
 //! Any context, any locks held, interrupts on or off, unless said otherwise.
 
 use super::{
-    api::record,
     classes::ContextReader,
     context::{
         self,
@@ -16,6 +15,7 @@ use super::{
         Left, //
     },
     hierarchy::Hierarchy,
+    record,
     records,
     report,
     rules::{
@@ -25,6 +25,7 @@ use super::{
             HeldLocks,
             LockUse, //
         },
+        operation::Operation,
         violation::Violation, //
     },
     typed, //
@@ -32,8 +33,6 @@ use super::{
 use crate::abstractions::bindings;
 use core::ptr::NonNull;
 use kernel::prelude::*;
-
-pub(crate) use super::rules::operation::Operation;
 
 /// What every operation is told: on which hierarchy, by whom, from where.
 #[derive(Clone, Copy)]

@@ -7,11 +7,11 @@
 //! is let go. All locks of one order are one class to lockdep.
 
 use super::{
-    api::record,
     classes::{
         self,
         Class, //
     },
+    record,
     rules::{
         flags::{
             EXCLUSIVE,

@@ -3,11 +3,11 @@
 //! A reader-writer semaphore whose type carries its order; see [`super::typed`].
 
 use super::{
-    api::record,
     classes::{
         self,
         Class, //
     },
+    record,
     rules::flags::{
         EXCLUSIVE,
         SHARED,

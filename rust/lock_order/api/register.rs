@@ -2,7 +2,6 @@
 
 //! Registering hierarchies, from what C passes.
 
-use super::Handle;
 use crate::{
     abstractions::bindings,
     lock_order::{
@@ -22,6 +21,9 @@ use kernel::{
     prelude::*,
     str::CStr, //
 };
+
+/// What C calls a hierarchy: the address of a slot.
+pub(super) type Handle = *mut bindings::reeve_hierarchy;
 
 pub(super) fn status(result: Result) -> c_int {
     match result {

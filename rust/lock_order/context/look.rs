@@ -3,10 +3,12 @@
 //! Looking at what other threads, and interrupts, hold.
 
 use super::{
-    epoch,
-    Context,
-    SLOTS,
-    TABLE, //
+    table::{
+        epoch,
+        SLOTS,
+        TABLE, //
+    },
+    words::Context, //
 };
 use crate::{
     abstractions::bindings,
@@ -43,13 +45,13 @@ kernel::sync::global_lock! {
 ///
 /// Must be called once, before any other function of this file.
 pub(super) unsafe fn init() {
-    // SAFETY: By the contract.
+    // SAFETY: Called once and before any use of `READER`, by this function's contract.
     unsafe { READER.init() }
 }
 
-/// Answers whether a held lock of any task or interrupt satisfies `wanted`.
+/// Returns whether a held lock of any task or interrupt satisfies `wanted`.
 ///
-/// Other threads go on meanwhile; the answer is exact for locks held throughout. Readers take
+/// Other threads go on meanwhile; the result is exact for locks held throughout. Readers take
 /// turns, with preemption off, because leaving threads spin while their context is looked at.
 /// `wanted` must not sleep.
 pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
@@ -105,7 +107,7 @@ pub(crate) fn look_at(place: usize, f: impl FnOnce(Holder, &HeldLocks)) {
 }
 
 fn is_current(task: usize) -> bool {
-    // SAFETY: No requirements.
+    // SAFETY: `get_current()` reads a per-CPU variable that is always valid for the running task.
     task == unsafe { kernel::bindings::get_current() } as usize
 }
 

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The words of the context table as the kernel has them.
+//! The words of the context table as the kernel has them, and the contexts they lead to.
 
-use super::Context;
-use crate::lock_order::rules::context_table::{
-    Counter,
-    Owner,
-    Word,
-    World, //
+use crate::lock_order::rules::{
+    context_table::{
+        Counter,
+        Owner,
+        Word,
+        World, //
+    },
+    held::HeldLocks, //
 };
 use core::sync::atomic::{
     compiler_fence,
@@ -26,6 +28,18 @@ use kernel::{
         barrier, //
     }, //
 };
+
+/// What `struct reeve_thread_context` really is.
+///
+/// # Invariants
+///
+/// While a slot of the table leads to a context, the context is initialised and only the slot's
+/// task accesses it, or a reader that the task waits for in
+/// [`Table::leave`](crate::lock_order::rules::context_table::Table::leave).
+#[repr(C)]
+pub(crate) struct Context {
+    pub(super) held: HeldLocks,
+}
 
 /// The table's words as the kernel has them.
 pub(crate) struct Kernel;
@@ -72,7 +86,8 @@ macro_rules! impl_word {
 
             #[inline(always)]
             fn store(&self, value: $ty) {
-                // SAFETY: As in `load`.
+                // SAFETY: `as_ptr` is valid and aligned; the LKMM lets volatile accesses of a machine
+                // word race with atomic ones.
                 unsafe { self.as_ptr().write_volatile(value) }
             }
 
@@ -101,7 +116,8 @@ impl Owner for Atomic<usize> {
 impl Counter for Atomic<u32> {
     #[inline]
     fn get(&self) -> u32 {
-        // SAFETY: As for the other words.
+        // SAFETY: `as_ptr` is valid and aligned; the LKMM lets volatile accesses of a machine word
+        // race with atomic ones.
         unsafe { self.as_ptr().read_volatile() }
     }
 

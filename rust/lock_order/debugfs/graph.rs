@@ -5,7 +5,7 @@
 //! An edge leads from the order taken last to the one taken then. Each is seen once for all, which
 //! is why that costs the record path nothing.
 
-use super::for_each_named;
+use super::named::for_each_named;
 use crate::{
     abstractions::debugfs::Show,
     lock_order::hierarchy::{

@@ -3,7 +3,7 @@
 //! `violations`: how many were found, in all, per hierarchy and per pair of orders, each with its
 //! last report.
 
-use super::for_each_named;
+use super::named::for_each_named;
 use crate::{
     abstractions::debugfs::Show,
     lock_order::{

@@ -13,8 +13,7 @@ use super::{
     flags::{
         EXCLUSIVE,
         SHARED, //
-    },
-    sanity::cases::CASES, //
+    }, //
 };
 
 /// The operations under test, on one hierarchy and the calling thread.
@@ -59,12 +58,16 @@ pub struct Case {
     pub run: fn(&mut dyn Tracker) -> Result<(), Failure>,
 }
 
-/// Runs every case and hands each result to `done`; answers how many failed.
+/// Runs each of `cases` and hands its result to `done`. Returns how many failed.
 ///
 /// Nothing may be held in the hierarchy when it starts; nothing is held after each case.
-pub fn run_all(tracker: &mut dyn Tracker, mut done: impl FnMut(&Case, Result<(), Failure>)) -> u32 {
+pub fn run_all(
+    cases: &[Case],
+    tracker: &mut dyn Tracker,
+    mut done: impl FnMut(&Case, Result<(), Failure>),
+) -> u32 {
     let mut failed = 0;
-    for case in &CASES {
+    for case in cases {
         let result = (case.run)(tracker).and_then(|()| {
             if tracker.check_all_unlocked() {
                 Ok(())

@@ -12,7 +12,7 @@ use reeve_host::lock_order::rules::{
 
 fn failed_cases(tracker: &mut dyn Tracker) -> Vec<&'static str> {
     let mut failed = Vec::new();
-    let count = run_all(tracker, |case, result| {
+    let count = run_all(&CASES, tracker, |case, result| {
         if result.is_err() {
             failed.push(case.name);
         }

@@ -130,6 +130,7 @@ impl Drop for SavedContext {
 /// Forgets everything the calling thread holds, of whichever hierarchy.
 pub(crate) fn forget_all() {
     let mut scratch = MaybeUninit::<bindings::reeve_thread_context>::uninit();
-    // SAFETY: As in `SavedContext::save`; that nobody restores it is the point.
+    // SAFETY: `scratch` is valid for writes and not the thread's own context. It is never restored,
+    // which `reeve_thread_context_save()` does not ask for.
     unsafe { bindings::reeve_thread_context_save(scratch.as_mut_ptr()) };
 }
