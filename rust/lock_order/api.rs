@@ -90,7 +90,8 @@ macro_rules! entry_points {
 unsafe fn call(h: Handle, ctx: ContextPtr, site: u32) -> Call {
     Call {
         hierarchy: h as usize,
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
         current: unsafe { Current::new(ctx) },
         site,
     }
@@ -103,7 +104,7 @@ unsafe fn call(h: Handle, ctx: ContextPtr, site: u32) -> Call {
 /// `ctx` must be as [`Current::new`] wants it, and `f` as [`Current::with_held_fast`] does.
 #[inline(always)]
 unsafe fn fast(ctx: ContextPtr, f: impl FnOnce(&mut HeldLocks) -> bool) -> bool {
-    // SAFETY: By the contract.
+    // SAFETY: `ctx` and `f` are as the two functions ask for, by this function's contract.
     unsafe { Current::new(ctx).with_held_fast(f) }
 }
 
@@ -128,7 +129,8 @@ unsafe fn lock_fast(
             unsafe { Hierarchy::plain_after(home, previous) }
         })
     };
-    // SAFETY: By the contract. A fast path that declines writes nothing.
+    // SAFETY: `ctx` is as `fast` asks for, by this function's contract. A fast path that declines
+    // writes nothing, so an absent context is only read.
     unsafe { fast(ctx, lock_fast) }
 }
 
@@ -140,14 +142,15 @@ unsafe fn lock_fast(
 #[inline(always)]
 unsafe fn unlock_fast(h: Handle, lock: *const c_void, packed: u32, ctx: ContextPtr) -> bool {
     let unlock_fast = |held: &mut HeldLocks| held.unlock_fast(h as usize, lock as usize, packed);
-    // SAFETY: By the contract. A fast path that declines writes nothing.
+    // SAFETY: `ctx` is as `fast` asks for, by this function's contract. A fast path that declines
+    // writes nothing, so an absent context is only read.
     unsafe { fast(ctx, unlock_fast) }
 }
 
 entry_points! {
     /// # Safety
     ///
-    /// No requirements.
+    /// None: any arguments are accepted.
     fn reeve_rs_find_slot(task: c_ulong) -> *mut bindings::reeve_slot {
         context::slot_of(task)
     }
@@ -159,12 +162,14 @@ entry_points! {
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         if let Some(plain) = pack_plain(order, flags) {
-            // SAFETY: By the contract.
+            // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the
+            // callee asks for.
             if unsafe { lock_fast(h, lock, plain, ctx, site) } {
                 return true;
             }
         }
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for.
         unsafe { record_lock_complete(h, lock, order, flags, ctx, site) }
     }
 
@@ -175,12 +180,14 @@ entry_points! {
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         if let Some(plain) = pack_plain(order, flags) {
-            // SAFETY: By the contract.
+            // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the
+            // callee asks for.
             if unsafe { unlock_fast(h, lock, plain, ctx) } {
                 return true;
             }
         }
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for.
         unsafe { record_unlock_complete(h, lock, order, flags, ctx, site) }
     }
 
@@ -190,11 +197,13 @@ entry_points! {
     fn reeve_rs_record_lock_plain(
         h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        // SAFETY: By the contract. Whatever was packed, a mark is there for correct uses alone.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for. Whatever was packed, a mark is there for correct uses alone.
         if unsafe { lock_fast(h, lock, packed, ctx, site) } {
             return true;
         }
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for.
         unsafe { record_lock_plain_complete(h, lock, packed, ctx, site) }
     }
 
@@ -204,11 +213,13 @@ entry_points! {
     fn reeve_rs_record_unlock_plain(
         h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for.
         if unsafe { unlock_fast(h, lock, packed, ctx) } {
             return true;
         }
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for.
         unsafe { record_unlock_plain_complete(h, lock, packed, ctx, site) }
     }
 
@@ -220,7 +231,7 @@ entry_points! {
         site: u32,
     ) -> bool {
         let u = LockUse { key, ..LockUse::new(lock as usize, order, flags, site) };
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::record_lock(unsafe { call(h, ctx, site) }, u)
     }
 
@@ -231,7 +242,7 @@ entry_points! {
         h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         let u = LockUse::new(lock as usize, order, 0, site);
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::record_downgrade(unsafe { call(h, ctx, site) }, u)
     }
 
@@ -243,17 +254,19 @@ entry_points! {
     ) -> bool {
         let is_top =
             |held: &mut HeldLocks| held.check_locked_fast(h as usize, lock as usize, order, flags);
-        // SAFETY: By the contract. This one never writes.
+        // SAFETY: `ctx` is as `fast` asks for, by this function's contract. A fast path that
+        // declines writes nothing, so an absent context is only read.
         if flags.wrapping_sub(1) < 3 && unsafe { fast(ctx, is_top) } {
             return true;
         }
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for.
         unsafe { check_locked_complete(h, lock, order, flags, ctx, site) }
     }
 
     /// # Safety
     ///
-    /// No requirements.
+    /// None: any arguments are accepted.
     fn reeve_rs_trace(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, unlock: bool, site: u32,
     ) {
@@ -266,7 +279,7 @@ entry_points! {
     fn reeve_rs_check_lockable_order(
         h: Handle, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::check_lockable_order(unsafe { call(h, ctx, site) }, order, flags)
     }
 
@@ -276,7 +289,7 @@ entry_points! {
     fn reeve_rs_check_unlocked_order(
         h: Handle, order: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::check_unlocked_order(unsafe { call(h, ctx, site) }, order)
     }
 
@@ -284,7 +297,7 @@ entry_points! {
     ///
     /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_check_all_unlocked(h: Handle, ctx: ContextPtr, site: u32) -> bool {
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::check_all_unlocked(unsafe { call(h, ctx, site) })
     }
 
@@ -293,9 +306,11 @@ entry_points! {
     /// As [`context::enter`] wants it; a null `memory` is refused.
     fn reeve_rs_thread_context_enter(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
         match NonNull::new(memory) {
-            // SAFETY: By the contract.
+            // SAFETY: `memory` is as `context::enter` asks for, by this entry point's contract, and
+            // `enter_fast` asks for no more.
             Some(context) if unsafe { context::enter_fast(task, context) } => true,
-            // SAFETY: By the contract.
+            // SAFETY: `memory` is null or as `context::enter` asks for, by this entry point's
+            // contract.
             _ => unsafe { enter_complete(memory, task, site) },
         }
     }
@@ -316,7 +331,8 @@ entry_points! {
     /// come from `reeve_context()`, in this very call.
     fn reeve_rs_thread_context_save(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
         match NonNull::new(memory) {
-            // SAFETY: By the contract.
+            // SAFETY: `to` is valid for writes and not the thread's own context, by this entry
+            // point's contract, and C took `ctx` from `reeve_context()` in this very call.
             Some(to) => unsafe { context::save(Current::new(ctx), to) },
             None => track::bad_context(site, Operation::Saving),
         }
@@ -330,10 +346,12 @@ entry_points! {
         let Some(from) = NonNull::new(memory) else {
             return track::bad_context(site, Operation::Restoring);
         };
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
         let current = unsafe { Current::new(ctx) };
         let clean = track::nothing_held(site, current, Operation::Restoring);
-        // SAFETY: By the contract.
+        // SAFETY: A save filled `from`, by this entry point's contract, so it is no task's own
+        // context.
         unsafe { context::restore(current, from) }.is_some() && clean
     }
 
@@ -341,7 +359,7 @@ entry_points! {
     ///
     /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_tracking_disable(ctx: ContextPtr, site: u32) -> bool {
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::disable(unsafe { call(core::ptr::null_mut(), ctx, site) })
     }
 
@@ -349,7 +367,7 @@ entry_points! {
     ///
     /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_tracking_enable(ctx: ContextPtr, site: u32) -> bool {
-        // SAFETY: By the contract.
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::enable(unsafe { call(core::ptr::null_mut(), ctx, site) })
     }
 
@@ -365,7 +383,8 @@ entry_points! {
     /// `contexts` must be those of the interrupts of the CPU that runs this, with interrupts off, in
     /// a task.
     fn reeve_rs_reset_interrupts(contexts: ContextPtr) {
-        // SAFETY: By the contract.
+        // SAFETY: `contexts` are the interrupts' of this CPU, interrupts are off and this is a
+        // task, by this entry point's contract.
         unsafe { context::reset_interrupts(contexts) }
     }
 
@@ -375,7 +394,8 @@ entry_points! {
     fn reeve_rs_hierarchy_register(
         name: *const c_char, order_names: *const *const c_char, count: c_uint,
     ) -> Handle {
-        // SAFETY: By the contract.
+        // SAFETY: `name` is null or a string and `order_names` null or an array of `count` such, by
+        // this entry point's contract.
         match unsafe { register(name, order_names, count) } {
             Ok(slot) => core::ptr::from_ref(slot).cast::<bindings::reeve_hierarchy>().cast_mut(),
             Err(error) => error.to_ptr(),
@@ -394,7 +414,7 @@ entry_points! {
 
     /// # Safety
     ///
-    /// No requirements.
+    /// None: any arguments are accepted.
     fn reeve_rs_hierarchy_add_rule(
         h: Handle, order: c_uint, while_held: c_uint, mode_flags: c_uint, unless_held: c_uint,
     ) -> c_int {
@@ -403,7 +423,7 @@ entry_points! {
 
     /// # Safety
     ///
-    /// No requirements.
+    /// None: any arguments are accepted.
     fn reeve_rs_hierarchy_set_nestable(h: Handle, order: c_uint) -> c_int {
         status(slot(h).and_then(|slot| slot.set_nestable(order)))
     }
@@ -427,7 +447,8 @@ macro_rules! complete {
                 site: u32,
             ) -> bool {
                 let u = LockUse::new(lock as usize, $order, $flags, site);
-                // SAFETY: By the contract.
+                // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks
+                // for.
                 $operation(unsafe { call(h, ctx, site) }, u)
             }
         )*
@@ -449,7 +470,7 @@ complete! {
 #[inline(never)]
 unsafe extern "C" fn enter_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
     match NonNull::new(memory) {
-        // SAFETY: By the contract.
+        // SAFETY: `memory` is as `context::enter` asks for, by this function's contract.
         Some(memory) => track::entered(site, unsafe { context::enter(task, memory) }),
         None => track::bad_context(site, Operation::Entering),
     }

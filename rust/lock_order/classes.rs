@@ -2,6 +2,7 @@
 
 //! What [`own_lock_orders!`](crate::own_lock_orders), the declaration of this module's own locks,
 //! gives: the types that are the order parameters of `typed`'s locks, with a lock class each.
+#![deny(unsafe_code)]
 
 use super::{
     hierarchy::{

@@ -63,7 +63,7 @@ use words::{
 pub(crate) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_context) {
     for level in 0..LEVELS.len() {
         // SAFETY: By this function's contract `contexts` is one CPU's array, which has a context for
-        // each level, and none of them is in use, so `level` is in bounds and nobody else accesses it.
+        // each level, and none of them is in use, so `level` is in bounds and nothing else accesses it.
         unsafe { init_context(contexts.add(level).cast()) };
     }
 }
@@ -87,8 +87,8 @@ pub(crate) unsafe fn init() {
 ///
 /// # Invariants
 ///
-/// It is [`ABSENT`], or the context of the task or interrupt level that is running, which nobody
-/// else writes to.
+/// It is [`ABSENT`], or the context of the task or interrupt level that is running; nothing else
+/// writes to it.
 #[derive(Clone, Copy)]
 pub(crate) struct Current(NonNull<Context>);
 
@@ -121,8 +121,9 @@ impl Current {
     /// fast paths of [`HeldLocks`] decline. It must not call back into lock-order tracking.
     #[inline(always)]
     pub(crate) unsafe fn with_held_fast<R>(mut self, f: impl FnOnce(&mut HeldLocks) -> R) -> R {
-        // SAFETY: By the invariant valid, initialised and the caller's own; an absent one is only
-        // read, by the contract.
+        // SAFETY: The context is valid, initialised and the caller's own, by the invariant of
+        // `Current`; an absent one is only read, for `f` does not write to it by this function's
+        // contract.
         f(unsafe { &mut self.0.as_mut().held })
     }
 

@@ -5,6 +5,7 @@
 //!
 //! Documentation/lock-order.md describes the files; their lines are fields with single blanks
 //! between them, and do not change between versions.
+#![deny(unsafe_code)]
 
 mod graph;
 mod held;

@@ -195,10 +195,10 @@ impl Hierarchy {
     #[inline(always)]
     pub(crate) unsafe fn plain_after(address: usize, previous: u8) -> u64 {
         let row = core::ptr::with_exposed_provenance::<u64>(address).wrapping_add(previous.into());
-        // SAFETY: By the contract a slot of the table, which is static. It starts with
+        // SAFETY: `address` is a slot of the table, by this function's contract, which is static. It starts with
         // `plain_after`, whose words are only changed by atomic operations, which the LKMM lets
         // race with a volatile read; and any byte is an index inside of the slot: no order is
-        // above MAX_ORDERS, but if one were, the answer would be wrong, and no more.
+        // above MAX_ORDERS, but if one were, the result would be wrong, and no more.
         unsafe { row.read_volatile() }
     }
 
@@ -348,7 +348,7 @@ impl Hierarchy {
         })
     }
 
-    /// Counts a violation of this kind; answers whether it should be logged.
+    /// Counts a violation of this kind. Returns whether it is to be logged.
     pub(crate) fn count_violation(&self, kind: usize) -> bool {
         self.violations.fetch_add(1, Relaxed);
         if self.options.load(Relaxed) & QUIET != 0 {

@@ -7,7 +7,8 @@
 //! `dma_resv_lockdep()`.
 //!
 //! A task's `mmap_lock` is taken first, as page faults of mapped objects do: from then on lockdep
-//! reports whoever touches user memory while a lock of the module is held.
+//! reports a thread that touches user memory while it holds a lock of the module.
+#![deny(unsafe_code)]
 
 use super::{
     classes::{
@@ -48,7 +49,7 @@ impl<O: Class> Primed for Pin<KBox<SpinLock<(), O>>> {
     }
 }
 
-/// Stands for the lock of whoever looks at other threads' contexts.
+/// The sequence in which threads look at other threads' contexts, which acts like a lock.
 struct Turn<O>(core::marker::PhantomData<O>);
 
 impl<O: Class> Primed for Turn<O> {

@@ -87,7 +87,7 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
     };
     // SAFETY: The texts are valid for the call, and the tracepoint copies them.
     unsafe { bindings::reeve_shim_trace_violation(&told) };
-    // SAFETY: No requirements; one `true` is one report.
+    // SAFETY: The helper takes a rate limit that is static, in any context; one `true` is one report.
     if !unsafe { bindings::reeve_shim_report_allowed() } {
         return;
     }
@@ -108,7 +108,7 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
         };
     }
     if record.left_out != 0 {
-        // SAFETY: No requirements.
+        // SAFETY: The helper prints a number; it may be called in any context.
         unsafe { bindings::reeve_shim_report_more(record.left_out.into()) };
     }
 }

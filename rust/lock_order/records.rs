@@ -5,6 +5,7 @@
 //! Violations are found in any context, also in an NMI that interrupts the storing of another one,
 //! so nothing here waits: who finds a place busy leaves the report there to the other, and the
 //! counters have it all the same.
+#![deny(unsafe_code)]
 
 use super::rules::violation::record::{
     Record,
@@ -64,12 +65,12 @@ impl Pair {
 ///
 /// # Invariants
 ///
-/// `turn` is odd while somebody writes the words; only who made it odd does.
+/// `sequence` is odd while the words are written, which only the thread that made it odd does.
 struct Place {
     /// A packed [`Pair`]; 0: free.
     pair: Atomic<u64>,
     count: Atomic<u64>,
-    turn: Atomic<u32>,
+    sequence: Atomic<u32>,
     words: [Atomic<u64>; WORDS],
 }
 
@@ -78,32 +79,37 @@ impl Place {
         Self {
             pair: Atomic::new(0),
             count: Atomic::new(0),
-            turn: Atomic::new(0),
+            sequence: Atomic::new(0),
             words: [const { Atomic::new(0) }; WORDS],
         }
     }
 
     fn store(&self, record: &Record) {
-        let turn = self.turn.load(Relaxed);
-        if turn & 1 != 0 || self.turn.cmpxchg(turn, turn.wrapping_add(1), Full).is_err() {
+        let sequence = self.sequence.load(Relaxed);
+        if sequence & 1 != 0
+            || self
+                .sequence
+                .cmpxchg(sequence, sequence.wrapping_add(1), Full)
+                .is_err()
+        {
             return;
         }
         for (place, word) in self.words.iter().zip(record.pack()) {
             place.store(word, Relaxed);
         }
-        self.turn.store(turn.wrapping_add(2), Release);
+        self.sequence.store(sequence.wrapping_add(2), Release);
     }
 
     fn load(&self) -> Option<Record> {
         let mut words = [0; WORDS];
         for _ in 0..ATTEMPTS {
-            let turn = self.turn.load(Acquire);
+            let sequence = self.sequence.load(Acquire);
             for (word, place) in words.iter_mut().zip(&self.words) {
                 *word = place.load(Relaxed);
             }
             barrier::smp_mb(barrier::Read);
-            if turn & 1 == 0 && self.turn.load(Relaxed) == turn {
-                return (turn != 0).then(|| Record::unpack(&words));
+            if sequence & 1 == 0 && self.sequence.load(Relaxed) == sequence {
+                return (sequence != 0).then(|| Record::unpack(&words));
             }
         }
         None
@@ -128,7 +134,7 @@ pub(super) fn note(pair: Pair, record: &Record) {
     }
 }
 
-/// The pair's place: everybody goes through them in the same order, so that a pair gets one.
+/// The pair's place: all threads go through them in the same order, so that a pair gets one.
 fn place_of(pair: u64) -> Option<&'static Place> {
     PLACES.iter().find(|place| {
         let found = place.pair.load(Relaxed);
@@ -141,7 +147,7 @@ fn place_of(pair: u64) -> Option<&'static Place> {
     })
 }
 
-/// Forgets what is known of the hierarchy with this id, which nobody uses any more.
+/// Forgets what is known of the hierarchy with this id, which is not used any more.
 pub(super) fn forget(hierarchy: u8) {
     for place in &PLACES {
         let pair = place.pair.load(Relaxed);

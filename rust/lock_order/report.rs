@@ -4,6 +4,7 @@
 //! logged as long as the log is not flooded.
 //!
 //! Any context, any locks held: nothing here allocates, sleeps or takes a tracked lock.
+#![deny(unsafe_code)]
 
 use super::{
     hierarchy::{

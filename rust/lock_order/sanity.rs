@@ -4,6 +4,7 @@
 //!
 //! Any number of threads may run it at once: each has its own context, and the hierarchy's
 //! registration does not change. After `uvm_test_lock_sanity()`.
+#![deny(unsafe_code)]
 
 use super::{
     hierarchy::{
@@ -44,7 +45,7 @@ pub(super) fn register() -> Result<Registered> {
     Ok(registered)
 }
 
-/// Runs the suite; the answer is what `REEVE_IOC_LOCK_SANITY` gives to user space.
+/// Runs the suite. Returns what `REEVE_IOC_LOCK_SANITY` gives to user space.
 ///
 /// What the thread holds is put aside meanwhile. Process context, may sleep. ENOMEM.
 pub(crate) fn run(hierarchy: &'static Hierarchy) -> Result<KBox<bindings::reeve_lock_sanity>> {

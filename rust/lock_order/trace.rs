@@ -4,6 +4,7 @@
 //!
 //! While one of them is enabled the C entry points divert every record to here, so they cost
 //! nothing otherwise. Their fields are documented in Documentation/lock-order.md.
+#![deny(unsafe_code)]
 
 use super::{
     hierarchy::Hierarchy,

@@ -3,6 +3,7 @@
 //! The complete operations: find the thread's held locks, apply the rules, report what is wrong.
 //!
 //! Any context, any locks held, interrupts on or off, unless said otherwise.
+#![deny(unsafe_code)]
 
 use super::{
     classes::ContextReader,
@@ -47,7 +48,7 @@ pub(crate) struct Call {
 
 type Report<'a> = dyn FnMut(&HeldLocks, Violation) + 'a;
 
-/// Runs `operation` on the caller's held locks; `without` is the answer if it has no context.
+/// Runs `operation` on the caller's held locks; returns `without` if it has no context.
 fn run(
     call: Call,
     doing: Operation,
@@ -64,10 +65,10 @@ fn run(
         let mut report = |held: &HeldLocks, violation: Violation| {
             report::violation(slot, rules, doing, u, held, violation);
         };
-        let answer = call
+        let result = call
             .current
             .with_known(true, |held| operation(held, rules, &mut report));
-        answer.unwrap_or_else(|| {
+        result.unwrap_or_else(|| {
             if !without {
                 report(&HeldLocks::new(), Violation::NoContext);
             }

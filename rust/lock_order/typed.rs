@@ -5,6 +5,7 @@
 //! They wrap the `kernel` crate's locks. A lock is recorded before it is waited for, so a wrong
 //! order is in the log even if the thread never comes back; an unlock is recorded before the lock
 //! is let go. All locks of one order are one class to lockdep.
+#![deny(unsafe_code)]
 
 use super::{
     classes::{

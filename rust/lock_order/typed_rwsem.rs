@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A reader-writer semaphore whose type carries its order; see [`super::typed`].
+#![deny(unsafe_code)]
 
 use super::{
     classes::{
@@ -61,7 +62,7 @@ impl<T, O: Class> RwSemaphore<T, O> {
         Some(ReadGuard(Held::taken(self, SHARED | TRYLOCK), inner))
     }
 
-    /// Writes, waiting for everybody else. The thread must have a context.
+    /// Locks for writing; waits for all other holders. The thread must have a context.
     #[inline(always)]
     pub(crate) fn write(&self) -> WriteGuard<'_, T, O> {
         let held = Held::taken(self, EXCLUSIVE);

@@ -7,7 +7,7 @@
  * use out of order is reported in the log at the first occurrence, whether or
  * not the deadlock ever happens.
  *
- * Every record and check answers true when the use was correct. An incorrect
+ * Every record and check returns true when the use was correct. An incorrect
  * use is reported and counted, and tracking goes on; nothing here ever blocks,
  * allocates or panics unless it says so. Unless said otherwise a function may
  * be called from any context, with any locks held, interrupts on or off.
@@ -251,7 +251,7 @@ bool reeve_thread_context_restore(struct reeve_thread_context *ctx);
 /**
  * reeve_tracking_disable() - stop tracking in this thread's context; nests
  *
- * Until the matching enable every record and check answers true and changes
+ * Until the matching enable every record and check returns true and changes
  * nothing.
  *
  * Return: true; false without a context, or nested more than 65535 deep.

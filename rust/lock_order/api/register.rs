@@ -49,16 +49,17 @@ pub(super) unsafe fn register(
     if name.is_null() || order_names.is_null() || count == 0 || count > bindings::REEVE_MAX_ORDERS {
         return Err(EINVAL);
     }
-    // SAFETY: By the contract, an array of `count` pointers.
+    // SAFETY: Not null, so an array of `count` pointers, by this function's contract.
     let order_names = unsafe { core::slice::from_raw_parts(order_names, count as usize) };
     if order_names.iter().any(|name| name.is_null()) {
         return Err(EINVAL);
     }
     let orders = order_names.iter().map(|&name| {
-        // SAFETY: By the contract a string, and it was found not to be null.
+        // SAFETY: Every element that is not null is a string, by this function's contract, and none
+        // was found to be null above.
         unsafe { CStr::from_char_ptr(name) }.to_bytes()
     });
-    // SAFETY: As above.
+    // SAFETY: `name` was found not to be null above, so it is a string, by this function's contract.
     let name = unsafe { CStr::from_char_ptr(name) }.to_bytes();
     Hierarchy::register(KBox::new(Names::new(name, orders)?, GFP_KERNEL)?, false)
 }

@@ -4,6 +4,7 @@
 //!
 //! An edge leads from the order taken last to the one taken then. Each is seen once for all, which
 //! is why that costs the record path nothing.
+#![deny(unsafe_code)]
 
 use super::named::for_each_named;
 use crate::{

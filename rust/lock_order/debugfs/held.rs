@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `held`: every thread, and every interrupt, that holds something now.
+#![deny(unsafe_code)]
 
 use crate::{
     abstractions::debugfs::Show,

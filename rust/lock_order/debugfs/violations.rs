@@ -2,6 +2,7 @@
 
 //! `violations`: how many were found, in all, per hierarchy and per pair of orders, each with its
 //! last report.
+#![deny(unsafe_code)]
 
 use super::named::for_each_named;
 use crate::{

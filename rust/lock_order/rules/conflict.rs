@@ -79,13 +79,13 @@ pub struct Rules<'a> {
 }
 
 impl Rules<'_> {
-    /// Answers whether `order` exists here.
+    /// Returns whether `order` exists here.
     #[inline(always)]
     pub const fn has(&self, order: u32) -> bool {
         order.wrapping_sub(1) < self.count
     }
 
-    /// Answers whether several locks of `order` may be held at once.
+    /// Returns whether several locks of `order` may be held at once.
     #[inline(always)]
     pub const fn is_nestable(&self, order: u32) -> bool {
         self.nestable & order_bit(order) != 0

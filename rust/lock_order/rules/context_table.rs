@@ -19,7 +19,7 @@ pub trait Word<T> {
     fn load_acquire(&self) -> T;
     /// Writes it, relaxed.
     fn store(&self, value: T);
-    /// Writes it: whoever sees it sees what was done before.
+    /// Writes it: a thread that sees it sees what was done before.
     fn store_release(&self, value: T);
 }
 
@@ -247,7 +247,7 @@ impl<W: World, const N: usize> Table<W, N> {
     }
 
     /// Ends `context` of `task`, which is the caller; 0: an interrupt. If it is the one that was
-    /// entered, `last` runs before. Nobody looks at the context afterwards.
+    /// entered, `last` runs before. The context is not looked at afterwards.
     pub fn leave(&self, task: usize, context: W::Context, last: impl FnOnce()) -> Left {
         if task == 0 {
             return Left::Inner;

@@ -18,7 +18,7 @@ pub const MODE_MASK: u32 = ANY;
 /// All bits that have a meaning.
 pub const ALL: u32 = ANY | TRYLOCK | OUT_OF_ORDER;
 
-/// Answers whether `flags` names exactly one mode and has no unknown bit.
+/// Returns whether `flags` names exactly one mode and has no unknown bit.
 ///
 /// `ANY` does not: a lock is held either exclusively or shared.
 #[inline(always)]
@@ -27,7 +27,7 @@ pub const fn is_one_mode(flags: u32) -> bool {
     flags & !ALL == 0 && (flags & MODE_MASK).wrapping_sub(1) < 2
 }
 
-/// Answers whether `flags` names a mode, `ANY` included, and has no unknown bit.
+/// Returns whether `flags` names a mode, `ANY` included, and has no unknown bit.
 #[inline(always)]
 pub const fn is_mode_or_any(flags: u32) -> bool {
     flags & !ALL == 0 && flags & MODE_MASK != 0

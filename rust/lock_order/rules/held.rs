@@ -279,7 +279,7 @@ impl HeldLocks {
     }
 
     /// Says which epoch of tracking it is, before a complete operation; `false`: tracking is just
-    /// being switched, and the operation has to answer that all is correct and do nothing.
+    /// being switched, and the operation has to return that all is correct and do nothing.
     ///
     /// An epoch starts when tracking was switched on or off everywhere, and is odd until then:
     /// meanwhile a lock may be recorded and its unlock not. So locks recorded in another epoch are

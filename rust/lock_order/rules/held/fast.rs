@@ -64,7 +64,7 @@ impl HeldLocks {
         }
     }
 
-    /// Answers whether the last lock taken is the one asked for, in a mode of `flags`.
+    /// Returns whether the last lock taken is the one asked for, in a mode of `flags`.
     ///
     /// `false`: it may still be held, further down.
     #[inline(always)]
