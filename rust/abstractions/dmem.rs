@@ -8,7 +8,6 @@
 //! C header: [`include/linux/cgroup_dmem.h`](srctree/include/linux/cgroup_dmem.h)
 
 use super::bindings as shim;
-use crate::lock_order::with_context;
 use core::{
     cell::{
         Cell,
@@ -83,7 +82,7 @@ unsafe extern "C" fn evict<T: Evict>(limit: *mut Pool, bytes: u64, data: *mut c_
     let limit = LimitRef(limit, core::marker::PhantomData);
     from_result(|| {
         let pages = bytes.div_ceil(1 << PAGE_SHIFT);
-        match with_context(|| owner.evict(&Search::new(limit), pages))? {
+        match owner.evict(&Search::new(limit), pages)? {
             0 => Err(ENOSPC),
             _ => Ok(0),
         }

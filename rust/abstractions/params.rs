@@ -6,7 +6,6 @@
 //! variables; see `helpers/params.c`.
 
 use super::bindings;
-use crate::lock_order::with_context;
 use kernel::{
     error::to_result,
     ffi::c_void,
@@ -119,5 +118,5 @@ impl<T: Watcher> Drop for Watch<T> {
 unsafe extern "C" fn written<T: Watcher>(data: *mut c_void) {
     // SAFETY: By the contract.
     let watcher = unsafe { &*data.cast::<T>() };
-    with_context(|| watcher.limits_written());
+    watcher.limits_written();
 }

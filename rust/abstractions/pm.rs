@@ -5,7 +5,6 @@
 //! C header: [`include/linux/suspend.h`](srctree/include/linux/suspend.h)
 
 use super::bindings as shim;
-use crate::lock_order::with_context;
 use core::ptr::NonNull;
 use kernel::{
     ffi::c_void,
@@ -64,5 +63,5 @@ impl<T: Sleeper> Drop for SleepWatch<T> {
 unsafe extern "C" fn prepare<T: Sleeper>(data: *mut c_void) {
     // SAFETY: By the contract.
     let sleeper = unsafe { &*data.cast::<T>() };
-    with_context(|| sleeper.prepare_to_sleep());
+    sleeper.prepare_to_sleep();
 }

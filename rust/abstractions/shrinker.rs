@@ -5,7 +5,6 @@
 //! C header: [`include/linux/shrinker.h`](srctree/include/linux/shrinker.h)
 
 use super::bindings as shim;
-use crate::lock_order::with_context;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -107,7 +106,7 @@ impl<T: Shrink> Drop for Shrinker<T> {
 unsafe extern "C" fn count<T: Shrink>(data: *mut c_void, node: c_int) -> c_ulong {
     // SAFETY: By the contract.
     let this = unsafe { &*data.cast::<T>() };
-    let pages = with_context(|| this.count(usize::try_from(node).unwrap_or(0)));
+    let pages = this.count(usize::try_from(node).unwrap_or(0));
     // The two largest values mean something else.
     pages.min(u64::from(u32::MAX)) as c_ulong
 }
@@ -131,7 +130,7 @@ unsafe extern "C" fn scan<T: Shrink>(
         }
     };
     let node = usize::try_from(node).unwrap_or(0);
-    let freed = with_context(|| this.scan(node, pages as u64, allowed));
+    let freed = this.scan(node, pages as u64, allowed);
     freed.min(u64::from(u32::MAX)) as c_ulong
 }
 
