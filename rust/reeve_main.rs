@@ -24,6 +24,7 @@ use crate::{
     abstractions::{
         dmem,
         miscdevice::Registered,
+        page,
         params,
         pm::SleepWatch,
         shmem, //
@@ -33,7 +34,6 @@ use crate::{
             Limits,
             PoolCap, //
         },
-        pages,
         shrinker::Shrinkers,
         Manager, //
     },
@@ -90,7 +90,7 @@ impl kernel::Module for Reeve {
         let sleep = SleepWatch::new(manager.clone())?;
         #[cfg(reeve_bench)]
         let bench_files = bench::Files::new(debugfs.dir(), &manager)?;
-        let dmem = dmem::Region::new(manager.clone(), pages::total_ram())?;
+        let dmem = dmem::Region::new(manager.clone(), page::total_ram())?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),

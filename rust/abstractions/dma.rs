@@ -4,17 +4,18 @@
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
+#[cfg(reeve_kunit)]
+use super::page::PageMut;
 use super::{
     bindings as shim,
     task, //
 };
-#[cfg(reeve_kunit)]
-use crate::bo::pages::PageMut;
 use crate::bo::rules::dma_runs::{
     self,
     Place,
     Run, //
 };
+#[cfg(reeve_kunit)]
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -285,14 +286,4 @@ impl Drop for DmaAddresses {
             }
         }
     }
-}
-
-/// The frame of a page.
-///
-/// # Safety
-///
-/// The page must be valid.
-pub(crate) unsafe fn frame(page: NonNull<bindings::page>) -> u64 {
-    // SAFETY: By the contract.
-    unsafe { shim::reeve_shim_page_pfn(page.as_ptr()) as u64 }
 }

@@ -50,7 +50,7 @@ impl Protection {
     }
 
     /// How it has pages cached, in the architecture's own terms, as
-    /// [`PageRef::cache_bits`](super::pages::PageRef::cache_bits).
+    /// [`PageRef::cache_bits`](super::page::PageRef::cache_bits).
     #[cfg(reeve_kunit)]
     pub(crate) fn cache_bits(self) -> usize {
         // SAFETY: Arithmetic; no requirements.

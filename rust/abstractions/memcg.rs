@@ -4,8 +4,10 @@
 //!
 //! C header: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
-use super::bindings as shim;
-use crate::bo::pages::PageBlocks;
+use super::{
+    bindings as shim,
+    page::PageRef, //
+};
 use kernel::types::NotThreadSafe;
 
 /// Names a memory cgroup; never used again for another one.
@@ -62,15 +64,16 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Enters the scope of the pages of a directory. Scopes end in the order opposite to that in
-    /// which they began.
-    pub(crate) fn of(pages: &PageBlocks) -> Self {
-        let first = pages.first_page();
-        let first = first.map_or(core::ptr::null_mut(), |page| page.as_ptr());
+    /// Enters the scope of the cgroup that `page` is charged to, the first page of a block; of the
+    /// root cgroup without one. Scopes must be dropped in the order opposite to that in which they
+    /// were entered.
+    pub(crate) fn of(page: Option<PageRef<'_>>) -> Self {
+        let page = page.map_or(core::ptr::null_mut(), |page| page.as_ptr());
         let mut scope = shim::reeve_memcg_scope::default();
         if cfg!(CONFIG_MEMCG) {
-            // SAFETY: It is null, or the first page of a block that the directory owns.
-            unsafe { shim::reeve_shim_memcg_enter(first, &mut scope) };
+            // SAFETY: The helper wants null or a valid page, which a `PageRef` is by its invariant, and
+            // a place for what it has to remember.
+            unsafe { shim::reeve_shim_memcg_enter(page, &mut scope) };
         }
         // INVARIANT: It was entered just now.
         Self {

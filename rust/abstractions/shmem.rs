@@ -4,10 +4,12 @@
 //!
 //! C header: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h)
 
-use super::bindings as shim;
-use crate::bo::pages::{
-    Run,
-    RunMut, //
+use super::{
+    bindings as shim,
+    page::{
+        Run,
+        RunMut, //
+    }, //
 };
 use core::ptr::NonNull;
 use kernel::{

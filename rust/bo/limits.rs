@@ -2,14 +2,12 @@
 
 //! Where the limits come from.
 
-use super::{
-    pages,
-    rules::limits::{
-        self,
-        Amount, //
-    }, //
+use super::rules::limits::{
+    self,
+    Amount, //
 };
 use crate::abstractions::{
+    page,
     params,
     percpu_counters::PageCounters, //
 };
@@ -33,7 +31,7 @@ impl PoolCap {
     /// The module's parameter, with half of the memory as its default. If nobody set it, it becomes
     /// its default, so that sysfs shows what is in force.
     pub(crate) fn parameter() -> Self {
-        let default = pages::total_ram() / 2;
+        let default = page::total_ram() / 2;
         if params::page_pool_size() == 0 {
             params::set_page_pool_size(default);
         }
@@ -87,8 +85,7 @@ impl Limits {
     /// The module's parameters. One that nobody set becomes its default, so that sysfs shows what
     /// is in force.
     pub(crate) fn parameters() -> Self {
-        let default =
-            limits::default_limits(pages::total_ram(), pages::low_ram(), PAGE_SHIFT as u32);
+        let default = limits::default_limits(page::total_ram(), page::low_ram(), PAGE_SHIFT as u32);
         params::set_default_limits(default.pages, default.dma32);
         Self::Parameters(default)
     }

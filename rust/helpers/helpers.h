@@ -100,7 +100,7 @@ void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
 
 /* shmem_pages.c: references to all folios of a file of @pages pages. */
 int reeve_shim_shmem_hold(struct file *file, unsigned long pages);
-void reeve_shim_shmem_let_go(struct file *file, unsigned long pages);
+void reeve_shim_shmem_release(struct file *file, unsigned long pages);
 struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index);
 
 /* shrinker.c */
@@ -218,8 +218,8 @@ unsigned long reeve_shim_kernel_prot(unsigned int caching, bool decrypted);
 void *reeve_shim_kmap(struct page *page, unsigned long prot);
 unsigned long reeve_shim_prot_cache_bits(unsigned long prot);
 bool reeve_shim_guest_memory_is_encrypted(void);
-int reeve_shim_share(struct page *first, int pages);
-int reeve_shim_unshare(struct page *first, int pages);
+int reeve_shim_set_decrypted(struct page *first, int pages);
+int reeve_shim_set_encrypted(struct page *first, int pages);
 
 /* dma.c: pages that lie side by side, mapped both ways. */
 int reeve_shim_dma_reach_all(struct device *dev);

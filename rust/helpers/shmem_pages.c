@@ -26,7 +26,7 @@ static bool reeve_folio_is_ours(struct folio *folio,
 	return ours;
 }
 
-static void reeve_let_go_until(struct address_space *mapping, pgoff_t end)
+static void reeve_release_until(struct address_space *mapping, pgoff_t end)
 {
 	struct folio_batch batch, stuck;
 	pgoff_t index = 0;
@@ -109,15 +109,15 @@ int reeve_shim_shmem_hold(struct file *file, unsigned long pages)
 	}
 	if (ret) {
 		mapping_clear_unevictable(mapping);
-		reeve_let_go_until(mapping, index);
+		reeve_release_until(mapping, index);
 	}
 	return ret;
 }
 
-void reeve_shim_shmem_let_go(struct file *file, unsigned long pages)
+void reeve_shim_shmem_release(struct file *file, unsigned long pages)
 {
 	mapping_clear_unevictable(file->f_mapping);
-	reeve_let_go_until(file->f_mapping, pages);
+	reeve_release_until(file->f_mapping, pages);
 }
 
 struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index)
