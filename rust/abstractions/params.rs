@@ -5,24 +5,89 @@
 //! The kernel crate's own parameters neither appear in sysfs nor can be written, so these are C
 //! variables; see `helpers/params.c`.
 
-use super::bindings;
+use super::{
+    bindings,
+    page, //
+};
+use crate::bo::rules::limits::{
+    effective_limits,
+    Amount, //
+};
 use kernel::{
     error::to_result,
     ffi::c_void,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
+};
+
+/// The limits that hold where the parameters are 0.
+static DEFAULT_PAGES: Atomic<u64> = Atomic::new(u64::MAX);
+static DEFAULT_DMA32: Atomic<u64> = Atomic::new(u64::MAX);
+
+/// Returns the limits in force now: `pages_limit` and `dma32_pages_limit`, with the default where one
+/// is 0. Any context.
+#[inline]
+pub(crate) fn limits() -> Amount {
+    effective_limits(
+        Amount {
+            pages: pages_limit(),
+            dma32: dma32_pages_limit(),
+        },
+        Amount {
+            pages: DEFAULT_PAGES.load(Relaxed),
+            dma32: DEFAULT_DMA32.load(Relaxed),
+        },
+    )
+}
+
+/// Sets what the limits are where the parameters are 0. Parameters that are 0 now are set to it, so
+/// that sysfs shows what is in force. May sleep.
+pub(crate) fn set_default_limits(default: Amount) {
+    DEFAULT_PAGES.store(default.pages, Relaxed);
+    DEFAULT_DMA32.store(default.dma32, Relaxed);
+    // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
+    // allowed, as this function says, and without that lock, which only sysfs writes hold.
+    unsafe {
+        bindings::reeve_shim_params_set_limits_left_0(
+            saturate(default.pages),
+            saturate(default.dma32),
+        )
+    }
+}
+
+/// Computes the bounds that charges are compared with, after a limit was written. Called by C with
+/// the parameter lock held, so that the bounds are those of the last write.
+#[no_mangle]
+pub(crate) extern "C" fn reeve_limits_written() {
+    let limits = limits();
+    // More than the machine has is looked at more closely, for it may be wrong.
+    let pages = limits.pages.min(page::total_ram());
+    // SAFETY: The helper writes two variables with `WRITE_ONCE()`, in any context.
+    unsafe { bindings::reeve_shim_params_set_bounds(pages, limits.dma32) }
+}
+
+const _: unsafe extern "C" fn() = if true {
+    reeve_limits_written
+} else {
+    bindings::reeve_limits_written
 };
 
 /// `pages_limit` in pages; 0: the default.
 #[inline]
-pub(crate) fn pages_limit() -> u64 {
+fn pages_limit() -> u64 {
     // SAFETY: Reads a variable once; no requirements.
     unsafe { bindings::reeve_shim_param_pages_limit() as u64 }
 }
 
 /// `dma32_pages_limit` in pages; 0: the default.
 #[inline]
-pub(crate) fn dma32_pages_limit() -> u64 {
+fn dma32_pages_limit() -> u64 {
     // SAFETY: Reads a variable once; no requirements.
     unsafe { bindings::reeve_shim_param_dma32_pages_limit() as u64 }
 }
@@ -45,13 +110,6 @@ pub(crate) fn page_pool_size() -> u64 {
 pub(crate) fn set_page_pool_size(pages: u64) {
     // SAFETY: Writes a variable once; no requirements.
     unsafe { bindings::reeve_shim_param_set_page_pool_size(saturate(pages)) }
-}
-
-/// Says what `pages_limit` and `dma32_pages_limit` are where they are 0. One that nobody set
-/// becomes that. May sleep.
-pub(crate) fn set_default_limits(pages: u64, dma32: u64) {
-    // SAFETY: We are in task context and may sleep.
-    unsafe { bindings::reeve_shim_params_default_limits(pages, dma32) }
 }
 
 /// Whether the limits are hard.

@@ -77,11 +77,4 @@ impl PageCounters {
             }
         }
     }
-
-    /// Whether either counter is above the module's parameter for it.
-    #[inline(always)]
-    pub(crate) fn over_parameters(&self) -> bool {
-        // SAFETY: As in `charge`; only reads.
-        unsafe { shim::reeve_shim_over_limit(self.as_ptr()) }
-    }
 }

@@ -150,7 +150,7 @@ impl Accounting {
     /// Whether more is counted than may be.
     #[inline]
     pub(crate) fn over_limit(&self) -> bool {
-        self.limits.exceeded_by(&self.counters)
+        limits::over_limit(self.counted(), self.limits.get())
     }
 
     /// Whether more is counted than may be, without what is being populated: who does that makes

@@ -8,8 +8,7 @@ use super::rules::limits::{
 };
 use crate::abstractions::{
     page,
-    params,
-    percpu_counters::PageCounters, //
+    params, //
 };
 use kernel::page::PAGE_SHIFT;
 #[cfg(reeve_kunit)]
@@ -67,8 +66,8 @@ impl PoolCap {
 
 /// The soft limits on the counters, in pages.
 pub(crate) enum Limits {
-    /// The module's parameters; this default where they are 0.
-    Parameters(Amount),
+    /// The module's parameters.
+    Parameters,
     /// A test's own.
     #[cfg(reeve_kunit)]
     Own {
@@ -85,9 +84,12 @@ impl Limits {
     /// The module's parameters. One that nobody set becomes its default, so that sysfs shows what
     /// is in force.
     pub(crate) fn parameters() -> Self {
-        let default = limits::default_limits(page::total_ram(), page::low_ram(), PAGE_SHIFT as u32);
-        params::set_default_limits(default.pages, default.dma32);
-        Self::Parameters(default)
+        params::set_default_limits(limits::default_limits(
+            page::total_ram(),
+            page::low_ram(),
+            PAGE_SHIFT as u32,
+        ));
+        Self::Parameters
     }
 
     /// A limit of `pages` pages that nobody else sees, and none for DMA32.
@@ -128,7 +130,7 @@ impl Limits {
     #[inline]
     pub(crate) fn of_a_file(&self) -> u64 {
         match self {
-            Self::Parameters(_) => params::file_pages_limit(),
+            Self::Parameters => params::file_pages_limit(),
             #[cfg(reeve_kunit)]
             Self::Own { file, .. } => file.load(Relaxed),
         }
@@ -137,25 +139,9 @@ impl Limits {
     /// Whether what can't be kept is refused.
     pub(crate) fn are_hard(&self) -> bool {
         match self {
-            Self::Parameters(_) => params::hard_limit(),
+            Self::Parameters => params::hard_limit(),
             #[cfg(reeve_kunit)]
             Self::Own { hard, .. } => hard.load(Relaxed),
-        }
-    }
-
-    /// Whether more is counted than may be, of either kind.
-    #[inline]
-    pub(crate) fn exceeded_by(&self, counters: &PageCounters) -> bool {
-        match self {
-            Self::Parameters(_) => counters.over_parameters(),
-            #[cfg(reeve_kunit)]
-            Self::Own { .. } => {
-                let counted = Amount {
-                    pages: counters.pages.load(Relaxed),
-                    dma32: counters.dma32.load(Relaxed),
-                };
-                limits::over_limit(counted, self.get())
-            }
         }
     }
 
@@ -163,13 +149,7 @@ impl Limits {
     #[inline]
     pub(crate) fn get(&self) -> Amount {
         match self {
-            Self::Parameters(default) => limits::effective_limits(
-                Amount {
-                    pages: params::pages_limit(),
-                    dma32: params::dma32_pages_limit(),
-                },
-                *default,
-            ),
+            Self::Parameters => params::limits(),
             #[cfg(reeve_kunit)]
             Self::Own { pages, .. } => Amount {
                 pages: pages.load(Relaxed),

@@ -65,8 +65,9 @@ struct reeve_counters {
 };
 
 /*
- * The limits in force, but no more pages than the machine has: below them, no
- * other question need be asked.
+ * The limits in force, as ../abstractions/params.rs computes them: the limit on
+ * pages is at most what the machine has. At or below them nothing else need be
+ * checked.
  */
 struct reeve_bounds {
 	u64 pages;
@@ -128,9 +129,12 @@ bool reeve_shim_is_kswapd(void);
 
 /* params.c */
 extern struct reeve_bounds reeve_bounds;
-bool reeve_shim_over_limit(const struct reeve_counters *c);
-/* What limits are where they are 0; those that nobody set become it. */
-void reeve_shim_params_default_limits(u64 pages, u64 dma32);
+void reeve_shim_params_set_bounds(u64 pages, u64 dma32);
+/* Sets the limits that are 0. May sleep. */
+void reeve_shim_params_set_limits_left_0(unsigned long pages,
+					 unsigned long dma32);
+/* ../abstractions/params.rs: sets the bounds. */
+void reeve_limits_written(void);
 unsigned long reeve_shim_param_page_pool_size(void);
 void reeve_shim_param_set_page_pool_size(unsigned long pages);
 /*
