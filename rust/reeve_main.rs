@@ -23,7 +23,7 @@ mod lock_order;
 use crate::{
     abstractions::{
         dmem,
-        miscdevice::Registered,
+        miscdevice,
         page,
         params,
         pm::SleepWatch,
@@ -54,7 +54,7 @@ module! {
 
 /// All state of the loaded module. Fields are dropped in order: the user's doors close first.
 struct Reeve {
-    _node: Pin<KBox<Registered<OpenFile>>>,
+    _device: Pin<KBox<miscdevice::Registration<OpenFile>>>,
     _shrinkers: Shrinkers,
     _limits: params::Watch<Manager>,
     _sleep: SleepWatch<Manager>,
@@ -96,7 +96,7 @@ impl kernel::Module for Reeve {
             sanity: lock_order.sanity_hierarchy(),
         };
         Ok(Self {
-            _node: KBox::pin_init(Registered::new(c"reeve", shared), GFP_KERNEL)?,
+            _device: KBox::pin_init(miscdevice::Registration::new(c"reeve", shared), GFP_KERNEL)?,
             _shrinkers: shrinkers,
             _limits: limits,
             _sleep: sleep,

@@ -64,8 +64,8 @@ impl PageRef<'_> {
     /// page that is cached like any other.
     #[cfg(reeve_kunit)]
     pub(crate) fn cache_bits(&self) -> usize {
-        // SAFETY: The helper looks up the page's entry in the kernel's page table; the page is valid
-        // by the type invariant.
+        // SAFETY: The helper looks up the page's entry in the kernel's page table; the page is
+        // valid by the type invariant.
         unsafe { shim::reeve_shim_page_cache_bits(self.0.as_ptr()) }
     }
 

@@ -61,8 +61,8 @@ const FREE_BATCH: usize = 512;
 ///
 /// # Invariants
 ///
-/// - `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`], is
-///   of the order that `layout` has for it, and is owned by this value and in no other entry.
+/// - `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`],
+///   is of the order that `layout` has for it, and is owned by this value and in no other entry.
 /// - The first `caching_applied` entries are of kind `kind`; the others are of the same memory but
 ///   still cached.
 /// - The first `decrypted` entries are shared with the host of a confidential guest.
@@ -170,8 +170,8 @@ impl PageBlocks {
     /// Appends a block, which is of our kind or still cached.
     ///
     /// Returns `ENOMEM` if there is no memory for its entry; the block is freed then. Returns
-    /// `EINVAL` if it does not fit: its order is above the last block's, it is of the wrong kind, or
-    /// its caching is applied while that of the block before is not. May sleep.
+    /// `EINVAL` if it does not fit: its order is above the last block's, it is of the wrong kind,
+    /// or its caching is applied while that of the block before is not. May sleep.
     #[inline]
     pub(crate) fn push(&mut self, block: Block) -> Result {
         let applied = block.kind() == self.kind;
@@ -197,8 +197,9 @@ impl PageBlocks {
 
     /// Removes the last block and returns it.
     ///
-    /// Returns `None` if there is no block, or if it was decrypted and could not be encrypted again:
-    /// then it can never be used again and is leaked. May sleep if the block is mapped or decrypted.
+    /// Returns `None` if there is no block, or if it was decrypted and could not be encrypted
+    /// again: then it can never be used again and is leaked. May sleep if the block is mapped or
+    /// decrypted.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Block> {
         self.mapped.remove();
@@ -213,9 +214,9 @@ impl PageBlocks {
         }
         if self.decrypted > self.layout.blocks() {
             self.decrypted = self.layout.blocks();
-            // SAFETY: `encrypt` wants a block that `decrypt` was called for and that only we access.
-            // By the type invariant the entry was a block of this order that we owned, and among
-            // the decrypted ones; its mappings were removed above.
+            // SAFETY: `encrypt` wants a block that `decrypt` was called for and that only we
+            // access. By the type invariant the entry was a block of this order that we owned, and
+            // among the decrypted ones; its mappings were removed above.
             if unsafe { decrypted::encrypt(first, order) }.is_err() {
                 return None;
             }
@@ -351,8 +352,8 @@ impl PageBlocks {
 
     /// Borrows page `index`. Returns `None` if no block has it.
     pub(crate) fn page(&self, index: u64) -> Option<PageRef<'_>> {
-        // SAFETY: By the type invariant the page is ours. While we are borrowed it is not freed, for
-        // that takes `&mut self`, and not written to but by users who have it mapped.
+        // SAFETY: By the type invariant the page is ours. While we are borrowed it is not freed,
+        // for that takes `&mut self`, and not written to but by users who have it mapped.
         Some(unsafe { PageRef::new(self.find(index)?) })
     }
 
@@ -434,8 +435,8 @@ impl PageBlocks {
         };
         let count = most.min(pages).max(1);
         // SAFETY: By the type invariants of this and of `Partial` there are `pages` pages of ours
-        // side by side, and `count` is at most that: a partial block without pages is dropped. While
-        // we are borrowed they are not freed, and only users write to them.
+        // side by side, and `count` is at most that: a partial block without pages is dropped.
+        // While we are borrowed they are not freed, and only users write to them.
         let run = unsafe { Run::new(first.add((pages - count) as usize), count) };
         Some((self.len() - count, run))
     }
@@ -545,8 +546,8 @@ impl PageBlocks {
     }
 }
 
-// SAFETY: `page` and `block` return pages of blocks that we own, at their index. They stay ours until
-// `pop`, which removes the mappings first.
+// SAFETY: `page` and `block` return pages of blocks that we own, at their index. They stay ours
+// until `pop`, which removes the mappings first.
 unsafe impl vma::Pages for PageBlocks {
     fn mappings(&mut self) -> &mut vma::Mappings {
         &mut self.mapped

@@ -93,7 +93,7 @@ impl Manager {
             return drained;
         }
         let statistics = &self.accounting().statistics;
-        if shrinker::in_background() {
+        if shrinker::is_kswapd() {
             statistics.background_scans.count();
         } else {
             statistics.direct_scans.count();

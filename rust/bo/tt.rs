@@ -234,7 +234,7 @@ impl Tt {
         match (&self.content, &mut self.shmem) {
             (Content::Populated, None) => fault.map(&mut self.pages, index, range),
             (Content::Populated, Some(shmem)) => fault.map(shmem, index, range),
-            _ => fault.refuse(),
+            _ => fault.sigbus(),
         }
     }
 

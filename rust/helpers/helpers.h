@@ -120,10 +120,13 @@ struct reeve_shrinker_ops {
 /* Registers it, too; @ops stays until shrinker_free(). */
 struct shrinker *reeve_shim_shrinker_new(const char *name,
 					 const struct reeve_shrinker_ops *ops);
+/* What an allocation lets a shrinker do. */
+static const gfp_t __maybe_unused REEVE_GFP_FS = __GFP_FS;
+static const gfp_t __maybe_unused REEVE_GFP_IO = __GFP_IO;
+
+/* As reclaim does, for lockdep and for allocations; leaving undoes it. */
 unsigned int reeve_shim_reclaim_enter(void);
 void reeve_shim_reclaim_leave(unsigned int before);
-bool reeve_shim_gfp_may_fs(gfp_t gfp);
-bool reeve_shim_gfp_may_io(gfp_t gfp);
 long reeve_shim_free_swap(void);
 bool reeve_shim_is_kswapd(void);
 
@@ -273,8 +276,8 @@ void reeve_shim_space_leave(struct file *file);
 /* @caching: REEVE_CACHING_* */
 void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 			    bool decrypted);
-void reeve_shim_fault_facts(const struct vm_fault *vmf,
-			    struct reeve_fault *facts);
+void reeve_shim_fault_info(const struct vm_fault *vmf,
+			   struct reeve_fault *info);
 void reeve_shim_fault_unlock(struct vm_fault *vmf);
 unsigned int reeve_shim_insert_page(struct vm_fault *vmf, unsigned long address,
 				    struct page *page);

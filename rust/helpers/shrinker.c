@@ -56,16 +56,6 @@ void reeve_shim_reclaim_leave(unsigned int before)
 	fs_reclaim_release(GFP_KERNEL);
 }
 
-bool reeve_shim_gfp_may_fs(gfp_t gfp)
-{
-	return gfp & __GFP_FS;
-}
-
-bool reeve_shim_gfp_may_io(gfp_t gfp)
-{
-	return gfp & __GFP_IO;
-}
-
 long reeve_shim_free_swap(void)
 {
 	return get_nr_swap_pages();

@@ -37,16 +37,16 @@ pub(crate) struct Block {
 
 // SAFETY: A page belongs to no task: any task may use and free it.
 unsafe impl Send for Block {}
-// SAFETY: `&self` methods only read what never changes while the block is owned: its fields, and the
-// flags and the cgroup of its first page.
+// SAFETY: `&self` methods only read what never changes while the block is owned: its fields, and
+// the flags and the cgroup of its first page.
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// Allocates a block of cached pages, cleared if `clear`, and charged to the memory cgroup of the
-    /// current task if `charged`.
+    /// Allocates a block of cached pages, cleared if `clear`, and charged to the memory cgroup of
+    /// the current task if `charged`.
     ///
-    /// Returns `None` if there is no such block, or the cgroup has no room for it. Only single pages
-    /// wait for reclaim, and no process is killed for them. May sleep.
+    /// Returns `None` if there is no such block, or the cgroup has no room for it. Only single
+    /// pages wait for reclaim, and no process is killed for them. May sleep.
     #[inline]
     pub(crate) fn allocate_for(
         order: u32,
@@ -66,8 +66,8 @@ impl Block {
         // allowed, which callers guarantee: this may sleep. Any order may be asked for.
         let first = unsafe { bindings::alloc_pages(flags | clear | charged, order) };
         let first = NonNull::new(first)?;
-        // INVARIANT: The block was allocated just now, without `__GFP_COMP`, so only we know it. Free
-        // pages are cached, and those from `GFP_DMA32` are from the lowest 4 GiB.
+        // INVARIANT: The block was allocated just now, without `__GFP_COMP`, so only we know it.
+        // Free pages are cached, and those from `GFP_DMA32` are from the lowest 4 GiB.
         Some(Self {
             first,
             order,
@@ -100,16 +100,16 @@ impl Block {
     ///
     /// # Safety
     ///
-    /// `first` must come from [`Block::into_raw`] of a block of this order that no `Block` has owned
-    /// since, and its pages must be of this kind.
+    /// `first` must come from [`Block::into_raw`] of a block of this order that no `Block` has
+    /// owned since, and its pages must be of this kind.
     #[inline]
     pub(crate) unsafe fn from_raw(
         first: NonNull<bindings::page>,
         order: u32,
         kind: PageKind,
     ) -> Self {
-        // INVARIANT: By the contract the pages were a block's, which had this invariant, and nothing
-        // else owns them; their kind is as the contract says.
+        // INVARIANT: By the contract the pages were a block's, which had this invariant, and
+        // nothing else owns them; their kind is as the contract says.
         Self { first, order, kind }
     }
 
@@ -159,8 +159,8 @@ impl Block {
 
     /// Overwrites all pages with zeroes. May sleep.
     pub(crate) fn clear(&mut self) {
-        // SAFETY: The helper wants that many valid pages side by side that nothing else accesses: by
-        // the type invariant they are ours alone, and we are borrowed exclusively.
+        // SAFETY: The helper wants that many valid pages side by side that nothing else accesses:
+        // by the type invariant they are ours alone, and we are borrowed exclusively.
         unsafe { shim::reeve_shim_clear_pages(self.first.as_ptr(), 1 << self.order) };
     }
 }
@@ -202,8 +202,9 @@ impl Partial {
         let (order, len, caching) = (block.order, block.pages(), block.kind.caching);
         let first = block.into_raw();
         if order != 0 {
-            // SAFETY: `split_page()` wants a block that the caller owns and that is no compound page.
-            // By its invariant the block was that, and its ownership came to us by `into_raw`.
+            // SAFETY: `split_page()` wants a block that the caller owns and that is no compound
+            // page. By its invariant the block was that, and its ownership came to us by
+            // `into_raw`.
             unsafe { bindings::split_page(first.as_ptr(), order) };
         }
         // INVARIANT: These are all pages of the block, split above, and its owner was dissolved.
@@ -248,15 +249,15 @@ impl Partial {
         let count = count.min(self.len);
         // INVARIANT: The last `count` pages are no longer ours; they are freed below.
         self.len -= count;
-        // SAFETY: By the type invariant there were `len + count` pages side by side, so the result is
-        // inside them or one past their end.
+        // SAFETY: By the type invariant there were `len + count` pages side by side, so the result
+        // is inside them or one past their end.
         let first = unsafe { self.first.add(self.len as usize) };
         if self.caching != Caching::Cached && count != 0 {
             caching::make_all_cached(first, count as i32);
         }
         for i in 0..count as usize {
-            // SAFETY: By the type invariant the page was split from its block and ours, so it may be
-            // freed by itself; it was taken out of `len` above, so it is freed only once.
+            // SAFETY: By the type invariant the page was split from its block and ours, so it may
+            // be freed by itself; it was taken out of `len` above, so it is freed only once.
             unsafe { bindings::__free_pages(first.add(i).as_ptr(), 0) };
         }
         count

@@ -58,8 +58,8 @@ impl Batch {
         };
         for (first, order) in blocks.clone() {
             for i in 0..1usize << order {
-                // SAFETY: By the contract the block has `2^order` pages; their `struct page`s lie side
-                // by side, and `i` is less than that.
+                // SAFETY: By the contract the block has `2^order` pages; their `struct page`s lie
+                // side by side, and `i` is less than that.
                 let page = unsafe { first.as_ptr().add(i) };
                 if self.pages.push_within_capacity(page).is_ok() {
                     continue;
@@ -80,8 +80,9 @@ impl Batch {
         if count == 0 {
             return Ok(());
         }
-        // SAFETY: The helper wants an array of `count` valid pages that nothing accesses. The pages in
-        // it were all put there by `change` since the last call, so its contract says that of them.
+        // SAFETY: The helper wants an array of `count` valid pages that nothing accesses. The pages
+        // in it were all put there by `change` since the last call, so its contract says that of
+        // them.
         let result = to_result(unsafe {
             shim::reeve_shim_set_pages_array(self.pages.as_mut_ptr(), count, number)
         });
@@ -91,8 +92,8 @@ impl Batch {
         result.map_err(|_| ENOMEM)
     }
 
-    /// Makes all pages cached again if changing them failed, for some may have been changed. Returns
-    /// `changed`.
+    /// Makes all pages cached again if changing them failed, for some may have been changed.
+    /// Returns `changed`.
     fn undo(
         changed: Result,
         blocks: impl Iterator<Item = (NonNull<bindings::page>, u32)>,
@@ -106,8 +107,8 @@ impl Batch {
 
 /// Makes the pages of a block, which the caller owns, cached again.
 ///
-/// Never fails, because it needs no memory: the kernel's mapping of these pages was split into small
-/// pages when they became something else. May sleep.
+/// Never fails, because it needs no memory: the kernel's mapping of these pages was split into
+/// small pages when they became something else. May sleep.
 pub(super) fn make_cached(first: NonNull<bindings::page>, order: u32) {
     make_all_cached(first, 1 << order);
 }

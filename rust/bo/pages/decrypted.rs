@@ -14,10 +14,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// Whether this is such a guest. If it is, the first call logs that pages for devices are decrypted.
+/// Whether this is such a guest. If it is, the first call logs that pages for devices are
+/// decrypted.
 pub(crate) fn guest_memory_is_encrypted() -> bool {
-    // SAFETY: `cc_platform_has()` reads what was found out at boot; it and the logging may be called
-    // in any context.
+    // SAFETY: `cc_platform_has()` reads what was found out at boot; it and the logging may be
+    // called in any context.
     unsafe { shim::reeve_shim_guest_memory_is_encrypted() }
 }
 

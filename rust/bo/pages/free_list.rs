@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A free list of blocks that needs no memory of its own: each block's first page leads to the next.
+//! A free list of blocks that needs no memory of its own: each block's first page leads to the
+//! next.
 
 use super::block::Block;
 use crate::{
@@ -44,8 +45,8 @@ impl BlockStack {
             return Err(block);
         }
         let first = block.into_raw().as_ptr();
-        // SAFETY: The helper writes the private field of a valid page that the caller owns, which is
-        // for the owner to use; ownership came to us by `into_raw`.
+        // SAFETY: The helper writes the private field of a valid page that the caller owns, which
+        // is for the owner to use; ownership came to us by `into_raw`.
         unsafe { shim::reeve_shim_set_page_private(first, self.top as usize) };
         // INVARIANT: The block is ours now, of this order and kind, and its private field leads to
         // what was the list.
@@ -57,8 +58,8 @@ impl BlockStack {
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Block> {
         let first = NonNull::new(self.top)?;
-        // SAFETY: The helpers read and write the private field of a valid page that the caller owns:
-        // by the type invariant `top` is the first page of a block of ours.
+        // SAFETY: The helpers read and write the private field of a valid page that the caller
+        // owns: by the type invariant `top` is the first page of a block of ours.
         unsafe {
             // INVARIANT: By the type invariant the field holds the rest of the list.
             self.top = shim::reeve_shim_page_private(first.as_ptr()) as *mut bindings::page;

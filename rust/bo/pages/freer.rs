@@ -12,14 +12,14 @@ use kernel::bindings;
 /// How many pages of small blocks are made cached at once.
 const SMALL_BATCH: usize = 64;
 
-/// Frees blocks that are not cached, many small ones with one flush of the CPUs' caches. Dropping it
-/// frees those that are left.
+/// Frees blocks that are not cached, many small ones with one flush of the CPUs' caches. Dropping
+/// it frees those that are left.
 ///
 /// # Invariants
 ///
 /// The first `pages_len` of `pages` are, block after block, the pages of the blocks whose orders
-/// are the first `blocks_len` of `orders`. All of them came from [`Block::into_raw`] and are owned by
-/// this value.
+/// are the first `blocks_len` of `orders`. All of them came from [`Block::into_raw`] and are owned
+/// by this value.
 pub(crate) struct Freer {
     pages: [*mut bindings::page; SMALL_BATCH],
     orders: [u8; SMALL_BATCH],
@@ -53,8 +53,8 @@ impl Freer {
         };
         let first = block.into_raw();
         for (i, slot) in room.iter_mut().enumerate() {
-            // SAFETY: The block has `pages` pages, whose `struct page`s lie side by side, and `room`
-            // has as many entries.
+            // SAFETY: The block has `pages` pages, whose `struct page`s lie side by side, and
+            // `room` has as many entries.
             *slot = unsafe { first.as_ptr().add(i) };
         }
         // INVARIANT: One more block, which we own since `into_raw`; its pages are behind the
@@ -84,9 +84,9 @@ impl Freer {
         let mut at = 0;
         for &order in self.orders.iter().take(self.blocks_len) {
             if let Some(&first) = self.pages.get(at) {
-                // SAFETY: By the type invariant `first` is the first page of a block that we own, of
-                // this order, because `at` is the sum of the pages of the blocks before it. It was
-                // made cached above, as the allocator expects, and is forgotten below.
+                // SAFETY: By the type invariant `first` is the first page of a block that we own,
+                // of this order, because `at` is the sum of the pages of the blocks before it. It
+                // was made cached above, as the allocator expects, and is forgotten below.
                 unsafe { bindings::__free_pages(first, order.into()) };
             }
             at += 1 << order;

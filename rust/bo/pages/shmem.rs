@@ -74,8 +74,8 @@ impl ShmemPages {
     /// Holds all pages. Those that were never used are zeroed; those that were swapped out are read
     /// back.
     ///
-    /// Returns `ENOMEM` if there is no memory, `EIO` if swap can't be read, and `EINTR` after a fatal
-    /// signal; no page is held then. May sleep; takes locks of the page cache.
+    /// Returns `ENOMEM` if there is no memory, `EIO` if swap can't be read, and `EINTR` after a
+    /// fatal signal; no page is held then. May sleep; takes locks of the page cache.
     pub(crate) fn hold(&mut self) -> Result {
         if self.held {
             return Ok(());
@@ -96,9 +96,9 @@ impl ShmemPages {
         self.mapped.remove();
         self.dma = None;
         if core::mem::take(&mut self.held) {
-            // SAFETY: The helper drops one reference to each folio of the file's first pages. By the
-            // type invariant, as `held` was set, each has a reference of ours; they are not used
-            // again, for `held` is clear and all mappings were removed.
+            // SAFETY: The helper drops one reference to each folio of the file's first pages. By
+            // the type invariant, as `held` was set, each has a reference of ours; they are not
+            // used again, for `held` is clear and all mappings were removed.
             // INVARIANT: Nothing is held or mapped.
             unsafe {
                 shim::reeve_shim_shmem_release(self.file.as_ptr(), self.file.pages() as usize)
@@ -133,16 +133,17 @@ impl ShmemPages {
 
     /// Borrows page `index`. Returns `None` if there is none, or pages are not held.
     pub(crate) fn page(&self, index: u64) -> Option<PageRef<'_>> {
-        // SAFETY: By the type invariant the page is held while we are borrowed, for releasing it takes
-        // `&mut self`. Only we know the file, so it is written to only through `&mut self`, and by
-        // users who have it mapped.
+        // SAFETY: By the type invariant the page is held while we are borrowed, for releasing it
+        // takes `&mut self`. Only we know the file, so it is written to only through `&mut self`,
+        // and by users who have it mapped.
         Some(unsafe { PageRef::new(self.find(index)?) })
     }
 
     /// Borrows page `index` exclusively. Returns `None` if there is none, or pages are not held.
     pub(crate) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
-        // SAFETY: By the type invariant the page is held while we are borrowed. Only we know the file,
-        // and we are borrowed exclusively, so only users who have it mapped access it meanwhile.
+        // SAFETY: By the type invariant the page is held while we are borrowed. Only we know the
+        // file, and we are borrowed exclusively, so only users who have it mapped access it
+        // meanwhile.
         Some(unsafe { PageMut::new(self.find(index)?) })
     }
 
@@ -150,17 +151,17 @@ impl ShmemPages {
         if !self.held || index >= self.file.pages() {
             return None;
         }
-        // SAFETY: The helper wants a page of a shmem file to whose folio there is a reference, so that
-        // the page stays valid when the helper has dropped its own. The index is inside the file,
-        // and by the type invariant, as `held` is set, we have that reference.
+        // SAFETY: The helper wants a page of a shmem file to whose folio there is a reference, so
+        // that the page stays valid when the helper has dropped its own. The index is inside the
+        // file, and by the type invariant, as `held` is set, we have that reference.
         NonNull::new(unsafe {
             shim::reeve_shim_shmem_held_page(self.file.as_ptr(), index as usize)
         })
     }
 }
 
-// SAFETY: `page` returns held pages, at their index. They stay held until `release`, which removes the
-// mappings first and marks all pages dirty, so that what users wrote is not lost.
+// SAFETY: `page` returns held pages, at their index. They stay held until `release`, which removes
+// the mappings first and marks all pages dirty, so that what users wrote is not lost.
 unsafe impl vma::Pages for ShmemPages {
     fn mappings(&mut self) -> &mut vma::Mappings {
         &mut self.mapped
