@@ -164,9 +164,10 @@ impl PageBlocks {
     pub(crate) fn metadata_bytes(&self) -> usize {
         core::mem::size_of::<Self>() + self.blocks.heap_bytes()
     }
+}
 
-    // Adding and removing blocks.
-
+/// Adding and removing blocks.
+impl PageBlocks {
     /// Appends a block, which is of our kind or still cached.
     ///
     /// Returns `ENOMEM` if there is no memory for its entry; the block is freed then. Returns
@@ -283,9 +284,10 @@ impl PageBlocks {
     pub(crate) fn put_partial(&mut self, partial: Option<Partial>) {
         self.partial = partial;
     }
+}
 
-    // Caching and encryption.
-
+/// Caching and encryption.
+impl PageBlocks {
     /// Whether all blocks have the caching that their kind asks for.
     #[inline]
     pub(crate) fn has_caching_applied(&self) -> bool {
@@ -337,9 +339,10 @@ impl PageBlocks {
     pub(crate) fn is_decrypted(&self) -> bool {
         self.decrypted != 0
     }
+}
 
-    // Access to pages.
-
+/// Access to pages.
+impl PageBlocks {
     /// Overwrites the pages of all blocks with zeroes. May sleep.
     pub(crate) fn clear(&mut self) {
         for (_, first, pages) in self.raw_runs() {
@@ -452,9 +455,10 @@ impl PageBlocks {
             Some((at, NonNull::new(first.0)?, 1 << order))
         })
     }
+}
 
-    // Mapping for a device.
-
+/// Mapping for a device.
+impl PageBlocks {
     /// Maps the pages of all blocks for a device, until the first of them is removed.
     ///
     /// Fails like [`DmaAddresses::map`]; no pages are mapped then. May sleep.
@@ -479,9 +483,10 @@ impl PageBlocks {
     pub(crate) fn set_dma(&mut self, addresses: Option<KBox<DmaAddresses>>) {
         self.dma = addresses;
     }
+}
 
-    // Giving pages back.
-
+/// Giving pages back.
+impl PageBlocks {
     /// Frees the last `count` pages. A block that loses a part of them becomes partial. May sleep.
     pub(crate) fn release_last(&mut self, count: u64) {
         let mut left = count;

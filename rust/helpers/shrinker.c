@@ -21,7 +21,7 @@ static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
 	unsigned long freed = ops->scan(ops->data, sc->nid, sc->nr_to_scan,
 					sc->gfp_mask);
 
-	/* Blocks are freed whole, so it may be more than asked for. */
+	/* Whole blocks are freed, so it may be more than was asked for. */
 	sc->nr_scanned = max(freed, sc->nr_to_scan);
 	return freed ?: SHRINK_STOP;
 }
