@@ -54,7 +54,7 @@ pub(crate) fn set_default_limits(default: Amount) {
     // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
     // allowed, as this function says, and without that lock, which only sysfs writes hold.
     unsafe {
-        bindings::reeve_shim_params_set_limits_left_0(
+        bindings::reeve_shim_params_set_unset_limits(
             saturate(default.pages),
             saturate(default.dma32),
         )
@@ -147,7 +147,7 @@ pub(crate) trait Watcher: Send + Sync + 'static {
 pub(crate) fn limit_changed() {
     // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
     // allowed, as this function says, and without that lock, which only sysfs writes hold.
-    unsafe { bindings::reeve_shim_params_look() };
+    unsafe { bindings::reeve_shim_params_queue_watcher() };
 }
 
 /// A registered [`Watcher`]; dropping it unregisters it and waits for a call in progress.

@@ -140,8 +140,8 @@ bool reeve_shim_is_kswapd(void);
 extern struct reeve_bounds reeve_bounds;
 void reeve_shim_params_set_bounds(u64 pages, u64 dma32);
 /* Sets the limits that are 0. May sleep. */
-void reeve_shim_params_set_limits_left_0(unsigned long pages,
-					 unsigned long dma32);
+void reeve_shim_params_set_unset_limits(unsigned long pages,
+					unsigned long dma32);
 /* ../abstractions/params.rs: sets the bounds. */
 void reeve_limits_written(void);
 unsigned long reeve_shim_param_page_pool_size(void);
@@ -154,7 +154,7 @@ void reeve_shim_param_set_page_pool_size(unsigned long pages);
 int reeve_shim_params_watch(void (*fn)(void *data), void *data);
 void reeve_shim_params_unwatch(void);
 /* Queues the call as if a limit had been written. May sleep. */
-void reeve_shim_params_look(void);
+void reeve_shim_params_queue_watcher(void);
 unsigned long reeve_shim_param_file_pages_limit(void);
 unsigned long reeve_shim_param_pages_limit(void);
 unsigned long reeve_shim_param_dma32_pages_limit(void);

@@ -43,7 +43,7 @@ void reeve_shim_params_unwatch(void)
 	cancel_work_sync(&reeve_params_work);
 }
 
-void reeve_shim_params_look(void)
+void reeve_shim_params_queue_watcher(void)
 {
 	kernel_param_lock(THIS_MODULE);
 	if (reeve_watcher && !reeve_unwatching)
@@ -122,8 +122,8 @@ void reeve_shim_params_set_bounds(u64 pages, u64 dma32)
 	WRITE_ONCE(reeve_bounds.dma32, dma32);
 }
 
-void reeve_shim_params_set_limits_left_0(unsigned long pages,
-					 unsigned long dma32)
+void reeve_shim_params_set_unset_limits(unsigned long pages,
+					unsigned long dma32)
 {
 	kernel_param_lock(THIS_MODULE);
 	if (!pages_limit)

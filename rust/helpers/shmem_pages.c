@@ -16,7 +16,7 @@
  * the reference keeps reclaim, migration and splitting off.
  */
 static bool reeve_folio_is_in(struct folio *folio,
-				struct address_space *mapping)
+			      struct address_space *mapping)
 {
 	bool is_in;
 
