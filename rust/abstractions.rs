@@ -14,8 +14,8 @@ pub(crate) mod list;
 pub(crate) mod memcg;
 pub(crate) mod miscdevice;
 pub(crate) mod page;
+pub(crate) mod page_counters;
 pub(crate) mod params;
-pub(crate) mod percpu_counters;
 pub(crate) mod pm;
 #[cfg(reeve_kunit)]
 pub(crate) mod rwsem;

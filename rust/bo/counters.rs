@@ -11,7 +11,7 @@ use super::{
     },
     trace::Times, //
 };
-use crate::abstractions::percpu_counters::PageCounters;
+use crate::abstractions::page_counters::PageCounters;
 use kernel::{
     processor::cpu_relax,
     sync::{

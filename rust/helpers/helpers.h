@@ -58,7 +58,7 @@ unsigned long reeve_shim_page_cache_bits(struct page *page);
 unsigned long reeve_shim_total_ram(void);
 unsigned long reeve_shim_low_ram(void);
 
-/* percpu_counters.c; rust/abstractions/percpu_counters.rs has the same fields. */
+/* page_counters.c; rust/abstractions/page_counters.rs has the same fields. */
 struct reeve_counters {
 	atomic64_t pages;
 	atomic64_t dma32;
