@@ -13,8 +13,9 @@ pub(crate) mod kmap;
 pub(crate) mod list;
 pub(crate) mod memcg;
 pub(crate) mod miscdevice;
+pub(crate) mod page;
+pub(crate) mod page_counters;
 pub(crate) mod params;
-pub(crate) mod percpu_counters;
 pub(crate) mod pm;
 #[cfg(reeve_kunit)]
 pub(crate) mod rwsem;

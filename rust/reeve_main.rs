@@ -23,7 +23,8 @@ mod lock_order;
 use crate::{
     abstractions::{
         dmem,
-        miscdevice::Registered,
+        miscdevice,
+        page,
         params,
         pm::SleepWatch,
         shmem, //
@@ -33,7 +34,6 @@ use crate::{
             Limits,
             PoolCap, //
         },
-        pages,
         shrinker::Shrinkers,
         Manager, //
     },
@@ -54,7 +54,7 @@ module! {
 
 /// All state of the loaded module. Fields are dropped in order: the user's doors close first.
 struct Reeve {
-    _node: Pin<KBox<Registered<OpenFile>>>,
+    _device: Pin<KBox<miscdevice::Registration<OpenFile>>>,
     _shrinkers: Shrinkers,
     _limits: params::Watch<Manager>,
     _sleep: SleepWatch<Manager>,
@@ -90,13 +90,13 @@ impl kernel::Module for Reeve {
         let sleep = SleepWatch::new(manager.clone())?;
         #[cfg(reeve_bench)]
         let bench_files = bench::Files::new(debugfs.dir(), &manager)?;
-        let dmem = dmem::Region::new(manager.clone(), pages::total_ram())?;
+        let dmem = dmem::Region::new(manager.clone(), page::total_ram())?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),
         };
         Ok(Self {
-            _node: KBox::pin_init(Registered::new(c"reeve", shared), GFP_KERNEL)?,
+            _device: KBox::pin_init(miscdevice::Registration::new(c"reeve", shared), GFP_KERNEL)?,
             _shrinkers: shrinkers,
             _limits: limits,
             _sleep: sleep,

@@ -2,9 +2,9 @@
 
 //! Directories and read-only files in debugfs.
 //!
-//! The kernel crate's debugfs files have no owner, so the module could go away while one is open,
-//! and closing it would then call through freed memory. These keep the module loaded while open;
-//! see `helpers/debugfs.c`.
+//! The files of `kernel::debugfs` have no owner, so the module could be unloaded while one is open,
+//! and closing it would then call through freed memory. An open file of these keeps the module
+//! loaded; see `helpers/debugfs.c`.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
@@ -21,11 +21,11 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A file's content.
+/// The content of a file.
 pub(crate) trait Show: Send + Sync + 'static {
-    /// Writes the content; called once per read from the start. May sleep.
+    /// Prints the content. Called once for each read from the start of the file. May sleep.
     ///
-    /// An error is what the reader's `read()` fails with.
+    /// The reader's `read()` fails with the error that is returned.
     fn show(&self, m: &SeqFile) -> Result;
 }
 
@@ -33,30 +33,33 @@ pub(crate) trait Show: Send + Sync + 'static {
 ///
 /// # Invariants
 ///
-/// The entry is null or one that we made and have not removed.
+/// The entry is null, or one that we made, that nothing else removes, and that was not removed yet.
 struct Entry(*mut bindings::dentry);
 
-// SAFETY: debugfs does its own locking; an entry may be used and removed by any task.
+// SAFETY: A dentry belongs to no task: debugfs lets any task remove it.
 unsafe impl Send for Entry {}
-// SAFETY: As above.
+// SAFETY: With a shared reference an entry can only be the parent of others that are made, which
+// debugfs lets several tasks do at once.
 unsafe impl Sync for Entry {}
 
 impl Entry {
-    /// Takes what a `debugfs_create_*()` answered; without debugfs that is an error, and then
-    /// there is nothing, as its documentation wants it.
+    /// Takes what a `debugfs_create_*()` returned. If that is an error there is no entry, and
+    /// nothing else happens, as debugfs asks of its callers.
     ///
     /// # Safety
     ///
-    /// `raw` must come from a `debugfs_create_*()` and be used nowhere else.
+    /// `raw` must come from a `debugfs_create_*()`, and nothing else may remove it.
     unsafe fn new(raw: *mut bindings::dentry) -> Self {
-        // INVARIANT: By the contract.
+        // INVARIANT: By the contract an entry that is no error was made for us, and only we remove
+        // it.
         Self(from_err_ptr(raw).unwrap_or(core::ptr::null_mut()))
     }
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; null is fine. Waits for reads in progress.
+        // SAFETY: `debugfs_remove()` accepts null, an error, or an entry that is not removed yet:
+        // the type invariant says that it is one of these. It waits for reads in progress.
         unsafe { bindings::debugfs_remove(self.0) };
     }
 }
@@ -65,9 +68,10 @@ impl Drop for Entry {
 pub(crate) struct Dir(Entry);
 
 impl Dir {
-    /// Makes a directory at the top of debugfs.
+    /// Creates a directory at the top of debugfs. May sleep.
     pub(crate) fn new(name: &CStr) -> Self {
-        // SAFETY: `name` is a string, the parent may be null, and the entry is ours.
+        // SAFETY: `debugfs_create_dir()` wants a string, which it copies, and a directory or null
+        // for the top. What it returns goes to the `Entry` only.
         Self(unsafe {
             Entry::new(bindings::debugfs_create_dir(
                 name.as_char_ptr(),
@@ -76,18 +80,19 @@ impl Dir {
         })
     }
 
-    /// Makes a directory in this one.
+    /// Creates a directory in this one. May sleep.
     pub(crate) fn subdir(&self, name: &CStr) -> Self {
         if self.0 .0.is_null() {
             return Self(Entry(core::ptr::null_mut()));
         }
-        // SAFETY: `name` is a string, the parent is a live directory, and the entry is ours.
+        // SAFETY: `debugfs_create_dir()` wants a string, which it copies, and a directory: by the
+        // invariant of `Entry` the parent is not removed yet. The result goes to the `Entry` only.
         Self(unsafe { Entry::new(bindings::debugfs_create_dir(name.as_char_ptr(), self.0 .0)) })
     }
 
-    /// Makes a file of mode `mode` in this directory, whose content `data` shows.
+    /// Creates a file of mode `mode` in this directory, whose content `data` shows.
     ///
-    /// `ENOMEM`: no memory. May sleep.
+    /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn file<T: Show>(&self, name: &CStr, mode: u16, data: Arc<T>) -> Result<File> {
         let content = Content {
             operations: shim::reeve_debugfs_file {
@@ -103,9 +108,11 @@ impl Dir {
                 _content: content,
             });
         }
-        // SAFETY: `name` is a string and the parent is a live directory. The operations stay where
-        // they are until the file was removed, because `File` drops its entry first; removal waits
-        // for all calls of `show::<T>`, and no later open gets that far.
+        // SAFETY: The helper wants a string, which is copied, a directory, which the parent is by
+        // the invariant of `Entry`, and operations that stay valid until the file was removed. They
+        // are on the heap, and `File` drops its entry before its content: removal waits for all
+        // calls of `show::<T>`, and a file that was opened but not read before can't be read after
+        // it. Only the `Entry` gets the result.
         let entry = unsafe {
             Entry::new(shim::reeve_shim_debugfs_file(
                 name.as_char_ptr(),
@@ -121,38 +128,39 @@ impl Dir {
     }
 }
 
-/// A file; dropping it removes it, after the reads in progress.
+/// A file; dropping it waits for reads in progress and removes it.
 pub(crate) struct File {
     _entry: Entry,
-    _content: KBox<dyn Any>,
+    _content: KBox<dyn AnyContent>,
 }
 
-/// What a file keeps alive.
-trait Any: Send + Sync {}
+/// The content of a file of any type, to be kept until the file is removed.
+trait AnyContent: Send + Sync {}
 
+/// A file's operations, and the data that they point to.
 struct Content<T> {
     operations: shim::reeve_debugfs_file,
     _data: Arc<T>,
 }
 
-// SAFETY: The operations hold a function and a pointer to what `_data` keeps alive, a `T` that may
-// be shared among tasks.
+// SAFETY: `operations` is a function and a pointer to the `T` that `_data` keeps alive, which the
+// function only borrows; a `T` may be shared with and sent to other tasks.
 unsafe impl<T: Send + Sync> Send for Content<T> {}
-// SAFETY: As above.
+// SAFETY: There are no `&self` methods; C reads `operations`, which never change, and borrows the
+// `T`, which may be shared.
 unsafe impl<T: Send + Sync> Sync for Content<T> {}
 
-impl<T: Send + Sync> Any for Content<T> {}
+impl<T: Send + Sync> AnyContent for Content<T> {}
 
-/// Shows a `T`.
+/// Prints the content that a `T` shows.
 ///
 /// # Safety
 ///
-/// `m` must be a `seq_file` opened with `single_open()` and a pointer to a live `T` as its data.
+/// `m` must be a valid `seq_file` whose private data points to a `T` that stays valid meanwhile.
 unsafe extern "C" fn show<T: Show>(m: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    // SAFETY: By the contract.
-    let data = unsafe { &*(*m).private.cast::<T>() };
-    // SAFETY: By the contract.
-    let m = unsafe { SeqFile::from_raw(m) };
+    // SAFETY: By the contract `m` is valid and not used by others during the call, which is what
+    // `from_raw` wants, and its private data is a valid `T`.
+    let (data, m) = unsafe { (&*(*m).private.cast::<T>(), SeqFile::from_raw(m)) };
     match data.show(m) {
         Ok(()) => 0,
         Err(e) => e.to_errno(),

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Addresses that a device uses for pages.
+//! DMA mappings: the addresses that a device uses for pages.
 //!
 //! C header: [`include/linux/dma-mapping.h`](srctree/include/linux/dma-mapping.h)
 
+#[cfg(reeve_kunit)]
+use super::page::PageMut;
 use super::{
     bindings as shim,
     task, //
 };
-#[cfg(reeve_kunit)]
-use crate::bo::pages::PageMut;
 use crate::bo::rules::dma_runs::{
     self,
     Place,
     Run, //
 };
+#[cfg(reeve_kunit)]
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -33,13 +34,14 @@ use kernel::{
     }, //
 };
 
-/// How many devices were made: names must not be the same.
+/// How many devices were made; it makes their names differ.
 static MADE: Atomic<u32> = Atomic::new(0);
 
-/// A device that pages are mapped for: one without hardware that reaches all memory.
+/// A device that pages are mapped for: a faux device, which has no hardware, that reaches all
+/// memory.
 pub(crate) struct DmaDevice {
     registration: faux::Registration,
-    /// The most pages that can be mapped at once.
+    /// How many pages can be mapped at once, at most.
     most: u64,
     /// How many mappings succeed before all fail, for tests.
     #[cfg(reeve_kunit)]
@@ -47,15 +49,19 @@ pub(crate) struct DmaDevice {
 }
 
 impl DmaDevice {
-    /// Makes and registers a device. `ENODEV`: it could not be registered. `ENOMEM`. May sleep.
+    /// Creates and registers a device.
+    ///
+    /// Returns `ENODEV` if it can't be registered, `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new() -> Result<Arc<Self>> {
         let number = MADE.fetch_add(1u32, Relaxed);
         let name = CString::try_from_fmt(fmt!("reeve{number}"))?;
         let registration = faux::Registration::new(&name, None)?;
         let dev = raw(&registration);
-        // SAFETY: The device was registered just now, and is used by nobody yet.
+        // SAFETY: The helper sets the DMA masks of a registered device that nothing is mapped for:
+        // it was registered just now and has no driver, so only we know it.
         to_result(unsafe { shim::reeve_shim_dma_reach_all(dev) })?;
-        // SAFETY: The device is registered as long as we own the registration.
+        // SAFETY: `dma_max_mapping_size()` wants a device that stays registered, which this one
+        // does as long as we own the registration.
         let bytes = unsafe { bindings::dma_max_mapping_size(dev) };
         Ok(Arc::new(
             Self {
@@ -72,13 +78,13 @@ impl DmaDevice {
         raw(&self.registration)
     }
 
-    /// Has all mappings fail after `mappings` more.
+    /// Makes all mappings fail after `mappings` more.
     #[cfg(reeve_kunit)]
     pub(crate) fn fail_after(&self, mappings: u64) {
         self.left.store(mappings, Relaxed);
     }
 
-    /// Whether the next mapping is one that a test has fail.
+    /// Whether the next mapping is to fail for a test.
     fn fails(&self) -> bool {
         #[cfg(reeve_kunit)]
         {
@@ -91,22 +97,24 @@ impl DmaDevice {
     }
 }
 
-/// The device's C struct.
+/// Returns the device's C struct.
 fn raw(registration: &faux::Registration) -> *mut bindings::device {
     let device: &device::Device<device::Bound> = registration.as_ref().as_ref();
-    // It is a transparent wrapper of the C struct, which may be changed behind a shared reference.
+    // `Device` is a transparent wrapper of the C struct in an `Opaque`, so that the struct may be
+    // changed behind a shared reference.
     core::ptr::from_ref(device).cast_mut().cast()
 }
 
-/// The DMA addresses of pages, one for each run of pages that lie side by side.
+/// The DMA addresses of pages, one for each run of pages whose addresses follow each other.
+/// Dropping it unmaps the pages.
 ///
 /// # Invariants
 ///
 /// `runs` are in ascending order, the first begins at page 0, and all together have `pages` pages.
-/// With a device each is mapped for it, both ways, and the pages stay who they are until this is
-/// dropped.
+/// With a device, each run is one mapping for it, `DMA_BIDIRECTIONAL`, of pages that their owner
+/// keeps until this is dropped.
 pub(crate) struct DmaAddresses {
-    /// None: somebody else has mapped them.
+    /// None if the exporter of the pages has mapped them.
     device: Option<Arc<DmaDevice>>,
     runs: KVVec<Run>,
     pages: u64,
@@ -114,7 +122,7 @@ pub(crate) struct DmaAddresses {
 
 impl DmaAddresses {
     fn new(device: Option<Arc<DmaDevice>>) -> Result<KBox<Self>> {
-        // INVARIANT: No pages.
+        // INVARIANT: No runs and no pages.
         Ok(KBox::new(
             Self {
                 device,
@@ -125,16 +133,16 @@ impl DmaAddresses {
         )?)
     }
 
-    /// Maps blocks of pages, each given as its first page frame and how many pages it has.
+    /// Maps blocks of pages, each given as its first page frame and the number of its pages.
     ///
-    /// `EIO`: they can't be mapped; `ENOMEM`; `EINTR`: a fatal signal. Nothing is mapped then. May
-    /// sleep.
+    /// Returns `EIO` if they can't be mapped, `ENOMEM` if there is no memory, and `EINTR` after a
+    /// fatal signal; nothing is mapped then. May sleep.
     ///
     /// C original: `ttm_pool_map()`.
     ///
     /// # Safety
     ///
-    /// These must be page frames of pages that stay their owner's until the answer is dropped.
+    /// These must be page frames of pages that their owner keeps until the result is dropped.
     pub(crate) unsafe fn map(
         device: &Arc<DmaDevice>,
         blocks: impl Iterator<Item = (u64, u64)>,
@@ -147,8 +155,9 @@ impl DmaAddresses {
                 return Err(EIO);
             }
             let mut address = 0;
-            // SAFETY: The device is registered while we have a reference to it; by the contract
-            // these are pages, and whoever owns them keeps them.
+            // SAFETY: The helper wants a registered device, which this one is as long as we have a
+            // reference to it, frames that have a `struct page`, which they are by the contract,
+            // and a place for the address.
             to_result(unsafe {
                 shim::reeve_shim_dma_map(
                     device.as_ptr(),
@@ -157,7 +166,8 @@ impl DmaAddresses {
                     &mut address,
                 )
             })?;
-            // INVARIANT: It was mapped just now, and has the next `pages` pages. There is room.
+            // INVARIANT: The run was mapped just now, as one mapping, and has the next `pages`
+            // pages. It is added, for there is room.
             let run = Run {
                 first: this.pages,
                 address,
@@ -168,9 +178,11 @@ impl DmaAddresses {
         Ok(this)
     }
 
-    /// Keeps addresses that somebody else has mapped, given as the address and pages of each run.
+    /// Takes addresses that the exporter of the pages has mapped, given as the address and the
+    /// number of pages of each run.
     ///
-    /// `EINVAL`: a run that is empty, not of whole pages, or has no end. `ENOMEM`. May sleep.
+    /// Returns `EINVAL` if a run is empty, is not of whole pages, or overflows, `ENOMEM` if there
+    /// is no memory. May sleep.
     #[cfg_attr(
         not(reeve_kunit),
         expect(dead_code, reason = "for in-kernel importers")
@@ -181,7 +193,7 @@ impl DmaAddresses {
             if !dma_runs::fits(address, pages, PAGE_SHIFT as u32) {
                 return Err(EINVAL);
             }
-            // INVARIANT: It has the next `pages` pages.
+            // INVARIANT: The run has the next `pages` pages, and there is no device.
             let run = Run {
                 first: this.pages,
                 address,
@@ -192,46 +204,51 @@ impl DmaAddresses {
         Ok(this)
     }
 
-    /// How many pages have an address.
+    /// Returns the number of pages that have an address.
     pub(crate) fn pages(&self) -> u64 {
         self.pages
     }
 
-    /// How many runs there are.
+    /// Returns the number of runs.
     #[cfg(reeve_kunit)]
     pub(crate) fn runs(&self) -> usize {
         self.runs.len()
     }
 
-    /// The address of page `index`; `None`: it has none.
+    /// Returns the address of page `index`, or `None` if it has none.
     pub(crate) fn locate(&self, index: u64) -> Option<Place> {
         dma_runs::locate(&self.runs, self.pages, PAGE_SHIFT as u32, index)
     }
 
-    /// Lets the processor see what the device wrote to these pages. Where they are copied for the
-    /// device, what the processor wrote and the device was not shown is lost.
+    /// Makes what the device wrote to these pages visible to the CPU. If the pages are bounced,
+    /// what the CPU wrote since the last sync for the device is lost.
     pub(crate) fn sync_for_cpu(&self, first: u64, pages: u64) {
         self.sync(first, pages, |dev, address, pages| {
-            // SAFETY: By the type invariant this is a run that is mapped for the device.
+            // SAFETY: The helper wants a part of a mapping made for the device, both ways. `parts`
+            // gives parts of `runs`, each of which is such a mapping by the type invariant.
             unsafe { shim::reeve_shim_dma_sync_for_cpu(dev, address, pages) };
         });
     }
 
-    /// Lets the device see what the processor wrote to these pages. Where they are copied for the
-    /// device, what the device wrote and the processor was not shown is lost.
+    /// Makes what the CPU wrote to these pages visible to the device. If the pages are bounced,
+    /// what the device wrote since the last sync for the CPU is lost.
     pub(crate) fn sync_for_device(&self, first: u64, pages: u64) {
         self.sync(first, pages, |dev, address, pages| {
-            // SAFETY: By the type invariant this is a run that is mapped for the device.
+            // SAFETY: The helper wants a part of a mapping made for the device, both ways. `parts`
+            // gives parts of `runs`, each of which is such a mapping by the type invariant.
             unsafe { shim::reeve_shim_dma_sync_for_device(dev, address, pages) };
         });
     }
 
+    /// Calls `each` with the device and the address and pages of each part of these pages, if the
+    /// device needs syncs at all.
     fn sync(&self, first: u64, pages: u64, each: impl Fn(*mut bindings::device, u64, usize)) {
         let Some(device) = &self.device else {
             return;
         };
         let dev = device.as_ptr();
-        // SAFETY: The device is registered while we have a reference to it.
+        // SAFETY: The helper reads fields of a registered device, which this one is as long as we
+        // have a reference to it.
         if unsafe { shim::reeve_shim_dma_need_sync(dev) } {
             for (address, pages) in self.parts(first, pages) {
                 each(dev, address, pages as usize);
@@ -239,37 +256,41 @@ impl DmaAddresses {
         }
     }
 
-    /// Of each run, the part that is of these pages.
+    /// Returns the address and number of pages of the part of each run that is of these pages.
     fn parts(&self, first: u64, pages: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
         dma_runs::parts(&self.runs, self.pages, PAGE_SHIFT as u32, first, pages)
     }
 
-    /// The memory that a device reaches at the address of page `index`, if it is directly on the bus.
+    /// Returns the page that a device reaches at the address of page `index`, if bus addresses are
+    /// physical ones, as in the test kernels.
     ///
     /// # Safety
     ///
-    /// Nobody else may access it during the lifetime.
+    /// Nothing else may access that page during the lifetime.
     #[cfg(reeve_kunit)]
     unsafe fn reached(&self, index: u64) -> Result<PageMut<'_>> {
         let frame = self.locate(index).ok_or(EINVAL)?.address >> PAGE_SHIFT;
-        // SAFETY: The page itself, or the one that it is copied to for the device, is at this address
-        // while it is mapped.
+        // SAFETY: The helper wants a frame that has a `struct page`. While the page is mapped, this
+        // is its own frame or that of the bounce buffer, which is memory too.
         let page = unsafe { shim::reeve_shim_pfn_page(frame as usize) };
-        // SAFETY: By the contract.
+        // SAFETY: The page is valid as long as it is mapped, which it is while we are borrowed; by
+        // the contract nothing else accesses it.
         Ok(unsafe { PageMut::new(NonNull::new(page).ok_or(EINVAL)?) })
     }
 
     /// Writes to a page as the device would.
     #[cfg(reeve_kunit)]
     pub(crate) fn device_writes(&self, index: u64, offset: usize, from: &[u8]) -> Result {
-        // SAFETY: Only tests do this, to pages that nobody else accesses meanwhile.
+        // SAFETY: `reached` wants that nothing else accesses the page; tests call this for pages
+        // that only they know, from one task.
         unsafe { self.reached(index) }?.write(offset, from)
     }
 
     /// Reads a page as the device would.
     #[cfg(reeve_kunit)]
     pub(crate) fn device_reads(&self, index: u64, offset: usize, to: &mut [u8]) -> Result {
-        // SAFETY: Only tests do this, to pages that nobody else accesses meanwhile.
+        // SAFETY: `reached` wants that nothing else accesses the page; tests call this for pages
+        // that only they know, from one task.
         unsafe { self.reached(index) }?.as_ref().read(offset, to)
     }
 }
@@ -279,20 +300,12 @@ impl Drop for DmaAddresses {
         if let Some(device) = &self.device {
             let dev = device.as_ptr();
             for (address, pages) in self.parts(0, self.pages) {
-                // SAFETY: By the type invariant this is a run that is mapped for the device, which
-                // is registered while we have a reference to it. The addresses end here.
+                // SAFETY: The helper wants one whole mapping made for the device, and the device
+                // still registered. `parts` of all pages gives each run whole, which by the type
+                // invariant is one mapping; our reference keeps the device. No address is used
+                // after this.
                 unsafe { shim::reeve_shim_dma_unmap(dev, address, pages as usize) };
             }
         }
     }
-}
-
-/// The frame of a page.
-///
-/// # Safety
-///
-/// The page must be valid.
-pub(crate) unsafe fn frame(page: NonNull<bindings::page>) -> u64 {
-    // SAFETY: By the contract.
-    unsafe { shim::reeve_shim_page_pfn(page.as_ptr()) as u64 }
 }

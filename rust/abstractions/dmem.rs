@@ -2,13 +2,12 @@
 
 //! The dmem cgroup controller: how much of a region the tasks of a cgroup may hold.
 //!
-//! The module has one region, `reeve/system`. What tasks of the root cgroup hold is not charged, for
-//! nothing limits it. Without the controller nothing is charged at all.
+//! The module has one region, `reeve/system`. What tasks of the root cgroup hold is not charged,
+//! because the root has no limit. In a kernel without the controller nothing is charged at all.
 //!
 //! C header: [`include/linux/cgroup_dmem.h`](srctree/include/linux/cgroup_dmem.h)
 
 use super::bindings as shim;
-use crate::lock_order::with_context;
 use core::{
     cell::{
         Cell,
@@ -33,29 +32,32 @@ use kernel::{
     }, //
 };
 
-/// What a cgroup's limits and use of the region are kept in.
+/// A cgroup's limits and usage of the region.
 type Pool = shim::dmem_cgroup_pool_state;
 
-/// Has pages that are charged to cgroups, and can let go of them.
+/// Holds pages that are charged to cgroups, and can evict them.
 pub(crate) trait Evict: Send + Sync + 'static {
-    /// A limit was set below what is charged: lets go of about `pages` pages of those that
-    /// `search` asks for; answers how many.
+    /// Evicts about `pages` pages that help with the limit that `search` is for. Returns how many.
     ///
-    /// Called by who sets the limit, who waits. May sleep.
+    /// Called when a limit is set below what is charged, by the task that sets it and without a
+    /// context for held locks. May sleep.
     fn evict(&self, search: &Search<'_>, pages: u64) -> Result<u64>;
 }
 
-/// The registered region; dropping it unregisters it. Nothing is charged then any more.
+/// The registered region; dropping it unregisters it. All charges must be gone by then.
 pub(crate) struct Region<T: Evict> {
     _owner: Arc<T>,
 }
 
 impl<T: Evict> Region<T> {
-    /// Registers the region, which has room for `pages` pages. `EBUSY`: there is one. `ENOMEM`. May
-    /// sleep.
+    /// Registers the region, of `pages` pages.
+    ///
+    /// Returns `EBUSY` if there is one already, `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(owner: Arc<T>, pages: u64) -> Result<Self> {
         let data = Arc::as_ptr(&owner).cast_mut().cast();
-        // SAFETY: `data` points to a live `T` until `drop` has unregistered, for `self` owns it.
+        // SAFETY: The helper wants a function that may be called with `data` until the region is
+        // unregistered. `evict::<T>` wants `data` to point to a valid `T`: `self` has a reference
+        // to it, and `drop` unregisters before that reference is dropped.
         to_result(unsafe {
             shim::reeve_shim_dmem_register(pages << PAGE_SHIFT, Some(evict::<T>), data)
         })?;
@@ -65,25 +67,28 @@ impl<T: Evict> Region<T> {
 
 impl<T: Evict> Drop for Region<T> {
     fn drop(&mut self) {
-        // SAFETY: We are in task context and may sleep; we registered it.
+        // SAFETY: The helper must be called once, after the region was registered, which `new` has
+        // done, and where sleeping is allowed, as it is where a value like this is dropped.
         unsafe { shim::reeve_shim_dmem_unregister() };
     }
 }
 
+/// Passes the kernel's request to evict on to a `T`.
+///
 /// # Safety
 ///
-/// `limit` must be a live pool, and `data` point to a live `T`.
+/// `limit` must be null or a pool, and `data` point to a `T`, both valid during the call.
 unsafe extern "C" fn evict<T: Evict>(limit: *mut Pool, bytes: u64, data: *mut c_void) -> i32 {
-    // SAFETY: By the contract.
+    // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let owner = unsafe { &*data.cast::<T>() };
     let Some(limit) = NonNull::new(limit) else {
         return 0;
     };
-    // INVARIANT: By the contract it is live until we return.
+    // INVARIANT: By the contract the pool is valid until we return, and the borrow ends before.
     let limit = LimitRef(limit, core::marker::PhantomData);
     from_result(|| {
         let pages = bytes.div_ceil(1 << PAGE_SHIFT);
-        match with_context(|| owner.evict(&Search::new(limit), pages))? {
+        match owner.evict(&Search::new(limit), pages)? {
             0 => Err(ENOSPC),
             _ => Ok(0),
         }
@@ -93,7 +98,8 @@ unsafe extern "C" fn evict<T: Evict>(limit: *mut Pool, bytes: u64, data: *mut c_
 /// Whether what the current task populates is charged to its cgroup.
 #[inline]
 pub(crate) fn charges() -> bool {
-    // SAFETY: Looks at the current task only; no requirements.
+    // SAFETY: The helper reads the cgroup of the current task under RCU, which it enters itself; it
+    // may be called in any task context.
     cfg!(CONFIG_CGROUP_DMEM) && unsafe { shim::reeve_shim_dmem_charges() }
 }
 
@@ -101,20 +107,21 @@ pub(crate) fn charges() -> bool {
 ///
 /// # Invariants
 ///
-/// It is a live pool, and the reference to it is ours.
+/// We own a reference to the pool, which keeps it valid.
 pub(crate) struct Limit(NonNull<Pool>);
 
 impl Limit {
     /// Borrows it.
     pub(crate) fn as_ref(&self) -> LimitRef<'_> {
-        // INVARIANT: It is live as long as we are.
+        // INVARIANT: Our reference keeps the pool valid, and we outlive the borrow.
         LimitRef(self.0, core::marker::PhantomData)
     }
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the reference is ours, and this is its end.
+        // SAFETY: The helper drops a reference that the caller owns: by the type invariant we own
+        // one, and it is not used again.
         unsafe { shim::reeve_shim_dmem_put(self.0.as_ptr()) };
     }
 }
@@ -123,13 +130,13 @@ impl Drop for Limit {
 ///
 /// # Invariants
 ///
-/// It is live while it is borrowed.
+/// The pool is valid for `'a`.
 #[derive(Clone, Copy)]
 pub(crate) struct LimitRef<'a>(NonNull<Pool>, core::marker::PhantomData<&'a Pool>);
 
-/// A search for what can be let go to keep a limit.
+/// A search for charges whose eviction helps with a limit.
 ///
-/// Charges that their cgroup has protection for (`dmem.low`) are left alone at first.
+/// Charges that their cgroup protects (`dmem.low`) are skipped at first.
 pub(crate) struct Search<'a> {
     limit: LimitRef<'a>,
     ignore_low: Cell<bool>,
@@ -137,7 +144,7 @@ pub(crate) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Has found nothing yet.
+    /// Makes a search for `limit`, which skips protected charges.
     pub(crate) fn new(limit: LimitRef<'a>) -> Self {
         Self {
             limit,
@@ -146,105 +153,114 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Whether it makes sense to look once more: what was left alone for its protection is not any
-    /// more.
+    /// Stops skipping protected charges. Returns whether some were skipped before, so that
+    /// searching once more makes sense.
     pub(crate) fn goes_on(&self) -> bool {
         self.hit_low.take() && !self.ignore_low.replace(true)
     }
 }
 
 /// Why nothing was charged.
-pub(crate) enum Refusal {
-    /// It would have gone over this limit.
+pub(crate) enum ChargeError {
+    /// The charge would be above this limit.
     Over(Limit),
-    /// It could not be.
+    /// Charging failed.
     Failed(Error),
 }
 
-/// Pages charged to a cgroup; dropping it gives them back.
+/// Pages charged to a cgroup; dropping it uncharges them.
 ///
 /// # Invariants
 ///
-/// `bytes` are charged to `pool`, with the references that belong to that.
+/// `bytes` are charged to `pool`, by a charge that only this value stands for and that keeps the
+/// pool valid.
 pub(crate) struct Charge {
     pool: NonNull<Pool>,
     bytes: u64,
 }
 
-// SAFETY: Who charged may be another task than who gives it back.
+// SAFETY: A charge belongs to a cgroup, not to a task: any task may uncharge it.
 unsafe impl Send for Charge {}
 
 impl Charge {
-    /// Charges the cgroup of the current task; `None`: there is nothing to charge. May sleep.
-    pub(crate) fn new(pages: u64) -> Result<Option<Self>, Refusal> {
+    /// Charges pages to the cgroup of the current task. Returns `None` if there is no region that
+    /// they could be charged to. May sleep.
+    pub(crate) fn new(pages: u64) -> Result<Option<Self>, ChargeError> {
         let bytes = pages << PAGE_SHIFT;
         let mut pool = core::ptr::null_mut();
         let mut limit = core::ptr::null_mut();
-        // SAFETY: Both are places for a pointer.
+        // SAFETY: The helper wants two places for a pointer, which it always fills. It may sleep,
+        // as this function may.
         let ret = unsafe { shim::reeve_shim_dmem_charge(bytes, &mut pool, &mut limit) };
         match (to_result(ret), NonNull::new(limit)) {
-            // INVARIANT: The charge succeeded, so it is ours.
+            // INVARIANT: The charge succeeded, and we alone know it.
             (Ok(()), _) => Ok(NonNull::new(pool).map(|pool| Self { pool, bytes })),
-            // INVARIANT: A limit comes with a reference.
-            (Err(_), Some(limit)) => Err(Refusal::Over(Limit(limit))),
-            (Err(e), None) => Err(Refusal::Failed(e)),
+            // INVARIANT: With a failure the controller gives us a reference to the pool that was at
+            // its limit.
+            (Err(_), Some(limit)) => Err(ChargeError::Over(Limit(limit))),
+            (Err(e), None) => Err(ChargeError::Failed(e)),
         }
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant this was charged, and is given back once.
+        // SAFETY: The helper undoes a charge of these bytes to this pool: by the type invariant
+        // there is one that only we stand for, so that nothing else undoes it.
         unsafe { shim::reeve_shim_dmem_uncharge(self.pool.as_ptr(), self.bytes) };
     }
 }
 
-/// A place for a [`Charge`] that others may look at meanwhile; dropping it gives the charge back.
+/// A place for a [`Charge`] that other tasks may look at meanwhile; dropping it uncharges what is
+/// in it.
 ///
 /// # Invariants
 ///
-/// `pool` is null, or `bytes` are charged to it, and it is only changed atomically. When it has become
-/// null the charge is whose who did that.
+/// `pool` is only accessed atomically. It is null, or `bytes` are charged to it as by a [`Charge`];
+/// the caller that replaces it by null owns that charge, which is not undone before.
 pub(crate) struct Slot {
     pool: UnsafeCell<*mut Pool>,
     bytes: Atomic<u64>,
 }
 
-// SAFETY: `Charge` can be sent, and C accesses `pool` atomically.
+// SAFETY: What is in a slot stands for a `Charge`, which can be sent.
 unsafe impl Send for Slot {}
-// SAFETY: As above.
+// SAFETY: `pool` and `bytes` are only accessed atomically, and a `Charge`, which is all that can be
+// got out of a slot, can be sent.
 unsafe impl Sync for Slot {}
 
 impl Slot {
-    /// An empty one.
+    /// Makes an empty slot.
     pub(crate) const fn new() -> Self {
-        // INVARIANT: It is null.
+        // INVARIANT: `pool` is null.
         Self {
             pool: UnsafeCell::new(core::ptr::null_mut()),
             bytes: Atomic::new(0),
         }
     }
 
+    /// Replaces the pool and returns the previous one.
     fn exchange(&self, pool: *mut Pool) -> *mut Pool {
-        // SAFETY: `self.pool` is a place for a pointer that is only accessed atomically.
+        // SAFETY: The helper wants a pointer that all others access atomically, too: the type
+        // invariant says that of `pool`, which is borrowed with us.
         unsafe { shim::reeve_shim_dmem_exchange(self.pool.get(), pool) }
     }
 
-    /// Whether there is nothing in it. The caller keeps others from changing that.
+    /// Whether there is no charge in it. The caller must keep other tasks from changing that.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes.load(Relaxed) == 0
     }
 
-    /// Puts a charge in; what was there is given back. One caller at a time.
+    /// Puts a charge in it. A charge that was there is uncharged. One caller at a time.
     pub(crate) fn put(&self, charge: Charge) {
         drop(self.take());
         self.bytes.store(charge.bytes, Relaxed);
-        // INVARIANT: These are the bytes of this charge, which is forgotten, not given back.
+        // INVARIANT: `bytes` are those of the charge, which is forgotten, so that it is not undone.
         self.exchange(core::mem::ManuallyDrop::new(charge).pool.as_ptr());
     }
 
-    /// Takes the charge out, if there is one. One caller at a time.
+    /// Takes the charge out of it, if there is one. One caller at a time.
     #[inline]
     pub(crate) fn take(&self) -> Option<Charge> {
         if self.is_empty() {
@@ -253,18 +269,22 @@ impl Slot {
         let pool = NonNull::new(self.exchange(core::ptr::null_mut()))?;
         let bytes = self.bytes.load(Relaxed);
         self.bytes.store(0, Relaxed);
-        // INVARIANT: By the type invariant these bytes are charged to it, and we made it null.
+        // INVARIANT: By the type invariant these bytes are charged to the pool, and the charge is
+        // ours, as we have replaced it by null.
         Some(Charge { pool, bytes })
     }
 
-    /// Whether letting go of what is charged here helps. Any context.
+    /// Whether evicting what is charged here helps with the limit that `search` is for. Any
+    /// context.
     pub(crate) fn helps(&self, search: &Search<'_>) -> bool {
         if self.is_empty() {
             return false;
         }
         let mut hit_low = false;
-        // SAFETY: `self.pool` is only accessed atomically. By the type invariant a charge is given
-        // back only after it was made null. The limit is live by its invariant.
+        // SAFETY: The helper wants a pointer that is accessed atomically and whose pool is freed an
+        // RCU grace period after the pointer was replaced, at the earliest: by the type invariant a
+        // charge, which keeps its pool, is undone only after that. The limit is valid by its
+        // invariant.
         let helps = unsafe {
             shim::reeve_shim_dmem_may_evict(
                 self.pool.get(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages mapped for the kernel for a moment, and how mappings treat pages.
+//! Temporary mappings of pages for the kernel, and the protection that mappings have.
 //!
 //! C header: [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
 
@@ -9,7 +9,7 @@ use crate::bo::rules::page_kind::Caching;
 use core::ptr::NonNull;
 use kernel::bindings;
 
-/// How a mapping treats a page: all mappings of a page have to agree.
+/// How pages are mapped: cached or not, encrypted or not. All mappings of a page have to agree.
 ///
 /// C original: `ttm_prot_from_caching()`, `ttm_io_prot()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,22 +19,22 @@ pub(crate) struct Protection {
 }
 
 impl Protection {
-    /// That of any memory.
+    /// The protection that memory has by default.
     pub(crate) const PLAIN: Self = Self::of(Caching::Cached, false);
 
-    /// That of pages that are cached so; `decrypted`: they are shared with the machine that a
-    /// confidential guest runs on.
+    /// Returns the protection of pages with this caching, shared with the host of a confidential
+    /// guest if `decrypted`.
     pub(crate) const fn of(caching: Caching, decrypted: bool) -> Self {
         Self { caching, decrypted }
     }
 
-    /// Whether the pages are shared with the machine that a confidential guest runs on.
+    /// Whether the pages are shared with the host of a confidential guest.
     #[inline]
     pub(crate) fn is_decrypted(self) -> bool {
         self.decrypted
     }
 
-    /// `REEVE_CACHING_*`.
+    /// Returns its caching as `REEVE_CACHING_*`.
     pub(crate) fn caching(self) -> u32 {
         match self.caching {
             Caching::Cached => shim::REEVE_CACHING_CACHED,
@@ -43,38 +43,39 @@ impl Protection {
         }
     }
 
-    /// In the architecture's own terms, for a mapping of the kernel's.
+    /// Returns the architecture's `pgprot_t` of it, for a mapping of the kernel.
     fn value(self) -> usize {
-        // SAFETY: Arithmetic; no requirements.
+        // SAFETY: The helper computes with its arguments and constants only, for any caching.
         unsafe { shim::reeve_shim_kernel_prot(self.caching(), self.decrypted) }
     }
 
-    /// How it has pages cached, in the architecture's own terms, as
-    /// [`PageRef::cache_bits`](super::pages::PageRef::cache_bits).
+    /// Returns how it has pages cached, in the architecture's own terms, like
+    /// [`PageRef::cache_bits`](super::page::PageRef::cache_bits).
     #[cfg(reeve_kunit)]
     pub(crate) fn cache_bits(self) -> usize {
-        // SAFETY: Arithmetic; no requirements.
+        // SAFETY: The helper masks its argument, which may be anything.
         unsafe { shim::reeve_shim_prot_cache_bits(self.value()) }
     }
 }
 
-/// Runs `f` on a page's memory, which is mapped for this task meanwhile. `f` must not sleep for
-/// long.
+/// Calls `f` with the address at which a page is mapped for this task meanwhile. `f` should not
+/// sleep.
 ///
 /// C original: `ttm_kmap_iter_tt_map_local()`.
 ///
 /// # Safety
 ///
-/// The page must be valid.
+/// The page must be valid during the call.
 pub(crate) unsafe fn with_mapped(
     page: NonNull<bindings::page>,
     protection: Protection,
     f: impl FnOnce(*mut u8),
 ) {
-    // SAFETY: By the contract the page is valid meanwhile. Mappings nest because `f` runs between
-    // the two calls.
+    // SAFETY: `kmap_local_page_prot()` wants a valid page, which it is by the contract, and that
+    // mappings are undone in reverse order: those that `f` makes are undone when it has returned.
     let mapped = unsafe { shim::reeve_shim_kmap(page.as_ptr(), protection.value()) };
     f(mapped.cast());
-    // SAFETY: Undoes the mapping made above, the last one that is left.
+    // SAFETY: `kunmap_local()` undoes the mapping made above, which is the last one that is left:
+    // `f` has undone its own by this very function.
     unsafe { bindings::kunmap_local(mapped) };
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Linked lists that a member can safely be taken out of.
+//! Linked lists that a member can be removed from by safe code.
 //!
-//! `kernel::list::List::remove` is unsafe, because a value in another list must not be passed to
-//! it. Here each value knows which list it is in, so the question answers itself.
+//! `kernel::list::List::remove` is unsafe, because it must not be passed a value in another list.
+//! Here each value knows which list it is in, so that a list can check.
 
 use core::{
     marker::PhantomData,
@@ -31,20 +31,20 @@ use kernel::{
     }, //
 };
 
-/// The last [`ListId`] given out.
+/// The last [`ListId`] that was used.
 static LAST_ID: Atomic<u64> = Atomic::new(0);
 
-/// Names a list; no two lists ever have the same, and 0 is none.
+/// Identifies a list; it is never used for another one, and 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct ListId(u64);
 
-/// A value that can be in two [`MemberList`]s, one of each number.
+/// A value that can be in two [`MemberList`]s, one of number 0 and one of number 1.
 ///
 /// # Invariants
 ///
-/// `list[N]` holds the id of a [`MemberList`] of number `N` exactly while that list has this as a
-/// member, else 0.
-/// Only this file writes to it, and only while it has the list borrowed exclusively.
+/// `list[N]` holds the id of a [`MemberList`] of number `N` exactly while the value is a member of
+/// that list, else 0. Only this file writes to it, and only while it has the list borrowed
+/// exclusively.
 #[pin_data]
 pub(crate) struct Linked<T> {
     list: [Atomic<u64>; 2],
@@ -63,7 +63,7 @@ pub(crate) struct Linked<T> {
 impl<T> Linked<T> {
     /// Makes a value that is in no list.
     pub(crate) fn new(value: impl PinInit<T, Error>) -> impl PinInit<Self, Error> {
-        // INVARIANT: In no list.
+        // INVARIANT: The value is in no list, and both ids are 0.
         try_pin_init!(Self {
             list: [const { Atomic::new(0) }; 2],
             links <- ListLinks::new(),
@@ -107,16 +107,17 @@ impl_list_item! {
 ///
 /// # Safety
 ///
-/// `list` must answer the value's own place for the id of its list of that number.
+/// `list` must always return the same field of the value, which no other number's `list` returns.
 pub(crate) unsafe trait Lists<const N: u64>: ListItem<N> + TryNewListArc<N> {
-    /// The id of the list it is in, or 0. Only this file can have it.
+    /// Returns the field for the id of the list that the value is in, or 0. Only this file can call
+    /// it.
     fn list(&self, _: Key) -> &Atomic<u64>;
 }
 
-/// What only this file can make.
+/// A value that only this file can make.
 pub(crate) struct Key(());
 
-// SAFETY: This is the first place, and the other implementation answers the second.
+// SAFETY: This always returns the first field, and the only other implementation the second.
 unsafe impl<T> Lists<0> for Linked<T> {
     #[inline]
     fn list(&self, _: Key) -> &Atomic<u64> {
@@ -125,7 +126,7 @@ unsafe impl<T> Lists<0> for Linked<T> {
     }
 }
 
-// SAFETY: As above.
+// SAFETY: This always returns the second field, and the only other implementation the first.
 unsafe impl<T> Lists<1> for Linked<T> {
     #[inline]
     fn list(&self, _: Key) -> &Atomic<u64> {
@@ -153,14 +154,15 @@ where
 {
     /// Makes an empty list.
     pub(crate) fn new() -> Self {
-        // INVARIANT: The id is new: 2^64 lists are never made. So no value holds it.
+        // INVARIANT: The list is empty, and no value holds the id: it is new, for 2^64 lists are
+        // never made.
         Self {
             id: ListId(LAST_ID.fetch_add(1u64, Relaxed).wrapping_add(1)),
             list: List::new(),
         }
     }
 
-    /// A name to ask whether a value is in this list without having it borrowed.
+    /// Returns a name, which tells whether a value is in this list without the list being borrowed.
     pub(crate) fn name(&self) -> ListName<T, N> {
         ListName(self.id, PhantomData)
     }
@@ -171,43 +173,46 @@ where
         item.list(Key(())).load(Relaxed) == self.id.0
     }
 
-    /// Adds `item` at the end. `false`: it is in a list already, or somebody else is just moving
-    /// it; nothing changed.
+    /// Adds `item` at the end. Returns `false` if it is in a list of this number already, or
+    /// another task is adding or removing it; nothing has changed then.
     pub(crate) fn push_back(&mut self, item: Arc<Linked<T>>) -> bool {
-        // There is at most one `ListArc` to a value, and lists keep it; so this fails if the value
-        // is in any list.
+        // There is at most one `ListArc` of a value and number, and lists keep it; so this fails if
+        // the value is in any list of this number.
         match ListArc::try_from_arc(item) {
             Ok(item) => {
-                // INVARIANT: The value becomes a member; we have the list exclusively.
+                // INVARIANT: The value becomes a member; the list is borrowed exclusively.
                 item.list(Key(())).store(self.id.0, Relaxed);
                 self.list.push_back(item);
                 true
             }
-            // The caller has another reference: this one is not the last.
+            // The list that has it keeps another reference, so this one is not the last.
             Err(_) => false,
         }
     }
 
-    /// Takes `item` out, if it is in this list.
+    /// Removes `item` from this list and returns the list's reference to it. Returns `None` if it
+    /// is not in this list.
     ///
-    /// What is answered is the list's reference; drop it where the last one may be dropped.
+    /// The reference must be dropped where the last one may be dropped.
     pub(crate) fn remove(&mut self, item: &Linked<T>) -> Option<Arc<Linked<T>>> {
         if !self.contains(item) {
             return None;
         }
-        // SAFETY: By the type invariant the value is in this list, thus in no other.
+        // SAFETY: `List::remove` wants a value that is in this list or in none. Its field holds our
+        // id, so by the type invariant it is in this list.
         let item = unsafe { self.list.remove(item) }?;
-        // INVARIANT: It is no member any more; we have the list exclusively.
+        // INVARIANT: The value is no member any more; the list is borrowed exclusively.
         item.list(Key(())).store(0, Relaxed);
         Some(item.into_arc())
     }
 
-    /// Moves `item` to the end, if it is in this list.
+    /// Moves `item` to the end. Returns whether it is in this list.
     pub(crate) fn move_to_back(&mut self, item: &Linked<T>) -> bool {
         if !self.contains(item) {
             return false;
         }
-        // SAFETY: By the type invariant the value is in this list, thus in no other.
+        // SAFETY: `List::remove` wants a value that is in this list or in none. Its field holds our
+        // id, so by the type invariant it is in this list.
         match unsafe { self.list.remove(item) } {
             Some(item) => {
                 self.list.push_back(item);
@@ -217,7 +222,7 @@ where
         }
     }
 
-    /// The members, first to last.
+    /// Iterates over the members, first to last.
     pub(crate) fn iter(&self) -> impl Iterator<Item = ArcBorrow<'_, Linked<T>>> {
         self.list.iter()
     }
@@ -229,7 +234,7 @@ where
 {
     fn drop(&mut self) {
         while let Some(item) = self.list.pop_front() {
-            // INVARIANT: It is no member any more; we have the list exclusively.
+            // INVARIANT: The value is no member any more; the list is borrowed exclusively.
             item.list(Key(())).store(0, Relaxed);
         }
     }
@@ -242,7 +247,7 @@ impl<T, const N: u64> ListName<T, N>
 where
     Linked<T>: Lists<N>,
 {
-    /// Whether `item` is in that list now, as far as somebody can tell who has not locked it.
+    /// Whether `item` is in that list. Without the list's lock that may change at any time.
     #[inline]
     pub(crate) fn has(&self, item: &Linked<T>) -> bool {
         item.list(Key(())).load(Relaxed) == self.0 .0

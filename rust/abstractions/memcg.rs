@@ -1,78 +1,88 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory cgroups: pages are charged to the one of who populates, when they are allocated.
+//! Memory cgroups: pages are charged to the cgroup of the task that allocates them.
 //!
 //! C header: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
-use super::bindings as shim;
-use crate::bo::pages::PageBlocks;
+use super::{
+    bindings as shim,
+    page::PageRef, //
+};
 use kernel::types::NotThreadSafe;
 
-/// Names a memory cgroup; never used again for another one.
+/// The id of a memory cgroup; it is never used for another one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Memcg(u64);
 
 impl Memcg {
-    /// The one that pages which the current task allocates are charged to; `None`: to none, as in the
-    /// root.
+    /// Returns the cgroup that pages which the current task allocates are charged to, or `None` if
+    /// they are not charged, as in the root cgroup.
     #[inline]
     pub(crate) fn of_current() -> Option<Self> {
         if !cfg!(CONFIG_MEMCG) {
             return None;
         }
-        // SAFETY: Looks at the current task only; no requirements.
+        // SAFETY: The helper reads the cgroup of the current task under RCU, which it enters
+        // itself; it may be called in any task context.
         Self::from_id(unsafe { shim::reeve_shim_memcg() })
     }
 
-    /// As a number; none is 0.
+    /// Returns the id as a number, which is not 0.
     #[inline]
     pub(crate) fn id(self) -> u64 {
         self.0
     }
 
-    /// The one of a number.
+    /// Returns the cgroup of a number, or `None` for 0.
     #[inline]
     pub(crate) fn from_id(id: u64) -> Option<Self> {
         (id != 0).then_some(Self(id))
     }
 }
 
-/// Whether `pages` more pages fit into the limits of the current task's memory cgroup, and of those
+/// Whether `pages` more pages fit into the limits of the current task's memory cgroup and of those
 /// above it.
 pub(crate) fn has_room(pages: u64) -> bool {
-    // SAFETY: Looks at the current task only; no requirements.
-    unsafe { shim::reeve_shim_memcg_has_room(pages as usize, false) }
+    fits(pages, false)
 }
 
-/// Whether so many pages would fit if nothing else was charged.
+/// Whether `pages` pages would fit into these limits if nothing was charged.
 pub(crate) fn could_have_room(pages: u64) -> bool {
-    // SAFETY: Looks at the current task only; no requirements.
-    unsafe { shim::reeve_shim_memcg_has_room(pages as usize, true) }
+    fits(pages, true)
 }
 
-/// While it is there, what the current task allocates is charged to whom some pages are charged to, or
-/// to the root if that is nobody: who moves content of others out of memory does not pay for it.
+fn fits(pages: u64, if_empty: bool) -> bool {
+    // SAFETY: The helper reads the counters of the current task's cgroup and of those above it
+    // under RCU, which it enters itself; it may be called in any task context.
+    unsafe { shim::reeve_shim_memcg_has_room(pages as usize, if_empty) }
+}
+
+/// While it exists, what the current task allocates is charged to the cgroup that some page is
+/// charged to, or to the root if there is none: a task that swaps out pages of another cgroup is
+/// not charged for it.
 ///
 /// # Invariants
 ///
-/// `scope` was entered by the current task, and scopes that were entered later have been left.
+/// `scope` was entered by the current task and not left yet. Scopes are kept in locals, so that
+/// those which were entered later are left before.
 pub(crate) struct Scope {
     scope: shim::reeve_memcg_scope,
     _not_sent: NotThreadSafe,
 }
 
 impl Scope {
-    /// Enters the scope of the pages of a directory. Scopes end in the order opposite to that in
-    /// which they began.
-    pub(crate) fn of(pages: &PageBlocks) -> Self {
-        let first = pages.first_page();
-        let first = first.map_or(core::ptr::null_mut(), |page| page.as_ptr());
+    /// Enters the scope of the cgroup that `page` is charged to, the first page of a block; of the
+    /// root cgroup without one. Scopes must be dropped in the order opposite to that in which they
+    /// were entered.
+    pub(crate) fn of(page: Option<PageRef<'_>>) -> Self {
+        let page = page.map_or(core::ptr::null_mut(), |page| page.as_ptr());
         let mut scope = shim::reeve_memcg_scope::default();
         if cfg!(CONFIG_MEMCG) {
-            // SAFETY: It is null, or the first page of a block that the directory owns.
-            unsafe { shim::reeve_shim_memcg_enter(first, &mut scope) };
+            // SAFETY: The helper wants null or a valid page, which a `PageRef` is by its invariant,
+            // and a place for what it has to remember.
+            unsafe { shim::reeve_shim_memcg_enter(page, &mut scope) };
         }
-        // INVARIANT: It was entered just now.
+        // INVARIANT: The scope was entered just now, and `NotThreadSafe` keeps it with this task.
         Self {
             scope,
             _not_sent: NotThreadSafe,
@@ -83,7 +93,8 @@ impl Scope {
 impl Drop for Scope {
     fn drop(&mut self) {
         if cfg!(CONFIG_MEMCG) {
-            // SAFETY: By the type invariant it was entered by us, and is left in the right order.
+            // SAFETY: The helper wants a scope that the current task has entered and not left, and
+            // that those entered later were left: the type invariant says so.
             unsafe { shim::reeve_shim_memcg_leave(&mut self.scope) };
         }
     }

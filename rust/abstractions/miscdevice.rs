@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A misc device whose opens can reach what was given to it when it was registered, and whose files
-//! can be mapped.
+//! A misc device that passes a value to each open, and whose files can be mapped.
 //!
-//! The kernel crate's `MiscDevice::open` gets the registration only; this puts the shared value
-//! next to it. Each open file has an address space of its own, so that what is mapped at some
-//! offset of it can be unmapped without looking at other files' mappings. The node has no mode of its own, so devtmpfs makes it 0600 and root's. While one of
-//! its files is open the module stays loaded, for the file operations name it as their owner.
+//! `kernel::miscdevice::MiscDevice::open` is passed the registration only; here the value lies next
+//! to it. Each open file has an address space of its own, so that what is mapped at some offset of
+//! it can be unmapped without looking at other files' mappings.
+//!
+//! The device has no mode of its own, so devtmpfs makes the node 0600, owned by root. While a file
+//! is open the module stays loaded, for the file operations name it as their owner.
 
 use super::vma::{
     self,
@@ -28,47 +29,48 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-/// What a device node does.
-pub(crate) trait Node: Sized + Send + Sync + 'static {
-    /// What all opens of the node share.
+/// An open file of a misc device.
+pub(crate) trait MiscFile: Sized + Send + Sync + 'static {
+    /// The value that all opens are passed.
     type Shared: Send + Sync + 'static;
 
-    /// What can be mapped of it.
+    /// The things that can be mapped.
     type Mapped: Mapped;
 
-    /// An open of the node; `space` is where its mappings will be. May sleep.
+    /// Opens a file, whose mappings are going to be in `space`. May sleep.
     fn open(shared: &Self::Shared, space: &Arc<MapSpace>) -> Result<Pin<KBox<Self>>>;
 
-    /// What is at `pages` pages of the file from `first` on, to be mapped. May sleep; the
+    /// Returns what is at `pages` pages of the file from `first` on, to be mapped. May sleep; the
     /// `mmap_lock` of the current task is held.
     fn find(&self, first: u64, pages: u64) -> Result<Arc<Self::Mapped>>;
 
-    /// An ioctl. May sleep; several may run at once on one open file.
+    /// Handles an ioctl. May sleep; several may run at once on one open file.
     fn ioctl(&self, cmd: u32, arg: usize) -> Result<isize>;
 
-    /// What `/proc/PID/fdinfo` says of an open file. May sleep.
+    /// Prints the text of `/proc/PID/fdinfo`. May sleep.
     fn show_fdinfo(&self, m: &SeqFile);
 
-    /// The last reference to the open file is gone, mappings included. May sleep; there may be no
-    /// user memory.
+    /// Releases the file after its last reference is gone, mappings included. May sleep; the
+    /// current task may have no user memory.
     fn release(self: Pin<KBox<Self>>);
 }
 
-/// A registered node; dropping it unregisters it. No file of it is open then.
+/// A registered misc device; dropping it unregisters it. No file of it may be open then, which the
+/// module's reference count guarantees for what is dropped when the module is unloaded.
 #[pin_data]
 #[repr(C)]
-pub(crate) struct Registered<N: Node> {
-    // First, so that a pointer to it is one to the whole.
+pub(crate) struct Registration<F: MiscFile> {
+    // The first field, so that a pointer to it is one to the whole.
     #[pin]
-    misc: MiscDeviceRegistration<Bridge<N>>,
-    shared: N::Shared,
+    misc: MiscDeviceRegistration<Opened<F>>,
+    shared: F::Shared,
 }
 
-impl<N: Node> Registered<N> {
-    /// Registers the node `/dev/<name>`.
-    pub(crate) fn new(name: &'static CStr, shared: N::Shared) -> impl PinInit<Self, Error> {
-        // Fields are initialised in the order written here: when the node appears, what its
-        // `open` uses is there.
+impl<F: MiscFile> Registration<F> {
+    /// Registers the device, `/dev/<name>`.
+    pub(crate) fn new(name: &'static CStr, shared: F::Shared) -> impl PinInit<Self, Error> {
+        // Fields are initialised in the order written here: `shared` before the device can be
+        // opened.
         try_pin_init!(Self {
             shared,
             misc <- MiscDeviceRegistration::register(MiscDeviceOptions { name }),
@@ -76,45 +78,48 @@ impl<N: Node> Registered<N> {
     }
 }
 
-/// An open file, as the kernel crate's trait sees it. Private, so that no registration of it is
-/// outside of a [`Registered`].
-struct Bridge<N: Node> {
-    node: Pin<KBox<N>>,
-    /// Its mappings are in here.
+/// An open file, as the kernel crate's trait wants it. Private, so that each registration of it is
+/// in a [`Registration`].
+struct Opened<F: MiscFile> {
+    file: Pin<KBox<F>>,
+    /// The address space that its mappings are in.
     _space: Arc<MapSpace>,
 }
 
 #[vtable]
-impl<N: Node> MiscDevice for Bridge<N> {
+impl<F: MiscFile> MiscDevice for Opened<F> {
     type Ptr = KBox<Self>;
 
     fn open(file: &File, misc: &MiscDeviceRegistration<Self>) -> Result<Self::Ptr> {
-        let registered = core::ptr::from_ref(misc).cast::<Registered<N>>();
-        // SAFETY: Every `MiscDeviceRegistration<Bridge<N>>` is the first field of a
-        // `Registered<N>`, pinned. It was reached through its node, so `shared` was initialised
-        // before, and stays until the node is gone, which waits for this call.
+        let registered = core::ptr::from_ref(misc).cast::<Registration<F>>();
+        // SAFETY: `Opened` is private and only `Registration::new` registers it, so `misc` is the
+        // first field of a `Registration<F>`, which is `repr(C)` and pinned. `shared` was
+        // initialised before the device was registered, and stays until it is unregistered, which
+        // waits for this call.
         let shared = unsafe { &(*registered).shared };
         let space = MapSpace::new(file)?;
-        let node = N::open(shared, &space)?;
+        let inner = F::open(shared, &space)?;
         let opened = KBox::new(
             Self {
-                node,
+                file: inner,
                 _space: space.clone(),
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: This is the file's `open`, which can't fail any more. `opened` keeps the space
-        // until `release` has left it.
+        // SAFETY: `enter` wants a file that is being opened, as this one is, and that the space
+        // lives until `leave`: this can't fail any more, so `release` is going to be called, which
+        // leaves before it drops `opened` and with it the reference to the space.
         unsafe { space.enter(file) };
-        Aligned::<N>::operations_of(file);
+        FileOperations::<F>::set(file);
         Ok(opened)
     }
 
     fn release(opened: Self::Ptr, file: &File) {
-        // SAFETY: This is the file's `release`.
+        // SAFETY: `leave` wants a file that is being released: the kernel calls this for such a
+        // file.
         unsafe { MapSpace::leave(file) };
         let opened = KBox::into_inner(opened);
-        opened.node.release();
+        opened.file.release();
     }
 
     fn mmap(
@@ -122,7 +127,7 @@ impl<N: Node> MiscDevice for Bridge<N> {
         _file: &File,
         vma: &VmaNew,
     ) -> Result {
-        vma::map(vma, |first, pages| opened.node.find(first, pages))
+        vma::map(vma, |first, pages| opened.file.find(first, pages))
     }
 
     fn ioctl(
@@ -131,23 +136,23 @@ impl<N: Node> MiscDevice for Bridge<N> {
         cmd: u32,
         arg: usize,
     ) -> Result<isize> {
-        opened.node.ioctl(cmd, arg)
+        opened.file.ioctl(cmd, arg)
     }
 
     fn show_fdinfo(opened: <Self::Ptr as ForeignOwnable>::Borrowed<'_>, m: &SeqFile, _file: &File) {
-        opened.node.show_fdinfo(m);
+        opened.file.show_fdinfo(m);
     }
 }
 
-/// The node's file operations, but that addresses are chosen so that huge entries can map large
-/// objects.
-struct Aligned<N>(PhantomData<N>);
+/// The file operations of the kernel crate, with addresses for mappings that are aligned so that
+/// huge page-table entries can map large objects.
+struct FileOperations<F>(PhantomData<F>);
 
-impl<N: Node> Aligned<N> {
+impl<F: MiscFile> FileOperations<F> {
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
     const TABLE: kernel::bindings::file_operations = {
-        let misc = MiscDeviceOptions { name: c"" }.into_raw::<Bridge<N>>();
-        // SAFETY: It points to a constant table.
+        let misc = MiscDeviceOptions { name: c"" }.into_raw::<Opened<F>>();
+        // SAFETY: `into_raw` sets `fops` to point to a constant table.
         let table = unsafe { *misc.fops };
         kernel::bindings::file_operations {
             get_unmapped_area: Some(kernel::bindings::thp_get_unmapped_area),
@@ -155,14 +160,15 @@ impl<N: Node> Aligned<N> {
         }
     };
 
-    /// Gives them to `file`, which is being opened.
+    /// Sets the operations of `file`, which is being opened.
     #[cfg(CONFIG_TRANSPARENT_HUGEPAGE)]
-    fn operations_of(file: &File) {
-        // SAFETY: While it is being opened nobody else knows the file. The table names the same
-        // owner as the one it replaces, so that references to the module stay balanced.
+    fn set(file: &File) {
+        // SAFETY: The file is valid, and nothing else accesses it while it is being opened. The
+        // table is constant, and names the same owner as the one that it replaces, so that the
+        // reference to the module that the kernel drops at the end is the one that it took.
         unsafe { (*file.as_ptr()).f_op = &Self::TABLE };
     }
 
     #[cfg(not(CONFIG_TRANSPARENT_HUGEPAGE))]
-    fn operations_of(_file: &File) {}
+    fn set(_file: &File) {}
 }

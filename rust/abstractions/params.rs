@@ -1,106 +1,169 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's parameters, read anew at each call because sysfs can change them at any time.
+//! The module's parameters. They are read at each use, because sysfs can change them at any time.
 //!
-//! The kernel crate's own parameters neither appear in sysfs nor can be written, so these are C
-//! variables; see `helpers/params.c`.
+//! The parameters of the `kernel` crate do not appear in sysfs, so these are C variables; see
+//! `helpers/params.c`.
 
-use super::bindings;
-use crate::lock_order::with_context;
+use super::{
+    bindings,
+    page, //
+};
+use crate::bo::rules::limits::{
+    effective_limits,
+    Amount, //
+};
 use kernel::{
     error::to_result,
     ffi::c_void,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
-/// `pages_limit` in pages; 0: the default.
+/// The limits that hold where the parameters are 0.
+static DEFAULT_PAGES: Atomic<u64> = Atomic::new(u64::MAX);
+static DEFAULT_DMA32: Atomic<u64> = Atomic::new(u64::MAX);
+
+/// Returns the limits in force now: `pages_limit` and `dma32_pages_limit`, with the default where
+/// one is 0. Any context.
 #[inline]
-pub(crate) fn pages_limit() -> u64 {
-    // SAFETY: Reads a variable once; no requirements.
+pub(crate) fn limits() -> Amount {
+    effective_limits(
+        Amount {
+            pages: pages_limit(),
+            dma32: dma32_pages_limit(),
+        },
+        Amount {
+            pages: DEFAULT_PAGES.load(Relaxed),
+            dma32: DEFAULT_DMA32.load(Relaxed),
+        },
+    )
+}
+
+/// Sets what the limits are where the parameters are 0. Parameters that are 0 now are set to it, so
+/// that sysfs shows what is in force. May sleep.
+pub(crate) fn set_default_limits(default: Amount) {
+    DEFAULT_PAGES.store(default.pages, Relaxed);
+    DEFAULT_DMA32.store(default.dma32, Relaxed);
+    // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
+    // allowed, as this function says, and without that lock, which only sysfs writes hold.
+    unsafe {
+        bindings::reeve_shim_params_set_unset_limits(
+            saturate(default.pages),
+            saturate(default.dma32),
+        )
+    }
+}
+
+/// Computes the bounds that charges are compared with, after a limit was written. Called by C with
+/// the parameter lock held, so that the bounds are those of the last write.
+#[no_mangle]
+pub(crate) extern "C" fn reeve_limits_written() {
+    let limits = limits();
+    // More than the machine has is looked at more closely, for it may be wrong.
+    let pages = limits.pages.min(page::total_ram());
+    // SAFETY: The helper writes two variables with `WRITE_ONCE()`, in any context.
+    unsafe { bindings::reeve_shim_params_set_bounds(pages, limits.dma32) }
+}
+
+const _: unsafe extern "C" fn() = if true {
+    reeve_limits_written
+} else {
+    bindings::reeve_limits_written
+};
+
+/// Returns `pages_limit` in pages; 0 is the default.
+#[inline]
+fn pages_limit() -> u64 {
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_pages_limit() as u64 }
 }
 
-/// `dma32_pages_limit` in pages; 0: the default.
+/// Returns `dma32_pages_limit` in pages; 0 is the default.
 #[inline]
-pub(crate) fn dma32_pages_limit() -> u64 {
-    // SAFETY: Reads a variable once; no requirements.
+fn dma32_pages_limit() -> u64 {
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_dma32_pages_limit() as u64 }
 }
 
-/// `file_pages_limit` in pages; 0: none.
+/// Returns `file_pages_limit` in pages; 0 is no limit.
 #[inline]
 pub(crate) fn file_pages_limit() -> u64 {
-    // SAFETY: Reads a variable once; no requirements.
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_file_pages_limit() as u64 }
 }
 
-/// `page_pool_size` in pages; 0: the default.
+/// Returns `page_pool_size` in pages; 0 is the default.
 #[inline]
 pub(crate) fn page_pool_size() -> u64 {
-    // SAFETY: Reads a variable once; no requirements.
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_page_pool_size() as u64 }
 }
 
-/// Sets `page_pool_size`, as if written in sysfs.
+/// Sets `page_pool_size`, without telling the [`Watcher`].
 pub(crate) fn set_page_pool_size(pages: u64) {
-    // SAFETY: Writes a variable once; no requirements.
+    // SAFETY: The helper writes a variable with `WRITE_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_set_page_pool_size(saturate(pages)) }
-}
-
-/// Says what `pages_limit` and `dma32_pages_limit` are where they are 0. One that nobody set
-/// becomes that. May sleep.
-pub(crate) fn set_default_limits(pages: u64, dma32: u64) {
-    // SAFETY: We are in task context and may sleep.
-    unsafe { bindings::reeve_shim_params_default_limits(pages, dma32) }
 }
 
 /// Whether the limits are hard.
 pub(crate) fn hard_limit() -> bool {
-    // SAFETY: Reads a variable once; no requirements.
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_hard_limit() }
 }
 
-/// Whether the ioctls that are only for tests are allowed.
+/// Whether the ioctls for tests are allowed.
 pub(crate) fn enable_builtin_tests() -> bool {
-    // SAFETY: Reads a variable once; no requirements.
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_enable_builtin_tests() }
 }
 
-/// How many devices there are to be, as asked for when the module was inserted.
+/// Returns the number of devices that was asked for when the module was loaded.
 pub(crate) fn devices() -> usize {
-    // SAFETY: Reads a variable once; no requirements.
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_devices() as usize }
 }
 
+/// Converts to C's `unsigned long`.
 fn saturate(pages: u64) -> usize {
     usize::try_from(pages).unwrap_or(usize::MAX)
 }
 
-/// Wants to know when somebody set a limit.
+/// Is told of changes of limits.
 pub(crate) trait Watcher: Send + Sync + 'static {
-    /// A limit was set. Called in a context of its own, one call at a time; may sleep, and the
-    /// writer does not wait for it.
+    /// Called after a limit was written, by a work item: one call at a time, without a context for
+    /// held locks, and the writer does not wait for it. May sleep.
     fn limits_written(&self);
 }
 
-/// Tells the [`Watcher`], if there is one, that a limit is another one. Does not wait for it. May
-/// sleep.
+/// Has the [`Watcher`] called, if there is one, for a limit that is not a parameter. Does not wait
+/// for it. May sleep.
 pub(crate) fn limit_changed() {
-    // SAFETY: We are in task context and may sleep.
-    unsafe { bindings::reeve_shim_params_look() };
+    // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
+    // allowed, as this function says, and without that lock, which only sysfs writes hold.
+    unsafe { bindings::reeve_shim_params_queue_watcher() };
 }
 
-/// Keeps a [`Watcher`] told; dropping it ends that, after a call in progress.
+/// A registered [`Watcher`]; dropping it unregisters it and waits for a call in progress.
 pub(crate) struct Watch<T: Watcher> {
     _watcher: Arc<T>,
 }
 
 impl<T: Watcher> Watch<T> {
-    /// Has `watcher` told. `EBUSY`: somebody is, or was, already. May sleep.
+    /// Registers `watcher`.
+    ///
+    /// Returns `EBUSY` if one is or was registered. May sleep.
     pub(crate) fn new(watcher: Arc<T>) -> Result<Self> {
         let data = Arc::as_ptr(&watcher).cast_mut().cast();
-        // SAFETY: `data` points to a live `T` until `drop` has unwatched, for `self` owns it.
+        // SAFETY: The helper wants a function that may be called with `data` until it is
+        // unregistered. `written::<T>` wants `data` to point to a valid `T`: `self` has a reference
+        // to it, and `drop` unregisters before that reference is dropped.
         to_result(unsafe { bindings::reeve_shim_params_watch(Some(written::<T>), data) })?;
         Ok(Self { _watcher: watcher })
     }
@@ -108,16 +171,20 @@ impl<T: Watcher> Watch<T> {
 
 impl<T: Watcher> Drop for Watch<T> {
     fn drop(&mut self) {
-        // SAFETY: We are in task context and may sleep.
+        // SAFETY: The helper waits for the work item, so it must be called where sleeping is
+        // allowed, as it is where a value like this is dropped, and not by the watcher, which does
+        // not own it.
         unsafe { bindings::reeve_shim_params_unwatch() };
     }
 }
 
+/// Passes a change of a limit on to a `T`.
+///
 /// # Safety
 ///
-/// `data` must point to a live `T`.
+/// `data` must point to a `T` that is valid during the call.
 unsafe extern "C" fn written<T: Watcher>(data: *mut c_void) {
-    // SAFETY: By the contract.
+    // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let watcher = unsafe { &*data.cast::<T>() };
-    with_context(|| watcher.limits_written());
+    watcher.limits_written();
 }

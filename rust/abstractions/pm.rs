@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being told that the machine is about to sleep.
+//! Notification that the machine is about to sleep.
 //!
 //! C header: [`include/linux/suspend.h`](srctree/include/linux/suspend.h)
 
 use super::bindings as shim;
-use crate::lock_order::with_context;
 use core::ptr::NonNull;
 use kernel::{
     ffi::c_void,
@@ -13,16 +12,16 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Wants to know when the machine is about to sleep.
+/// Is notified when the machine is about to sleep.
 pub(crate) trait Sleeper: Send + Sync + 'static {
-    /// The machine is about to be suspended or hibernated. Processes still run. May sleep; nothing
-    /// of ours is held.
+    /// Called before the machine is suspended or hibernated, while processes still run, and without
+    /// a context for held locks. May sleep.
     fn prepare_to_sleep(&self);
 }
 
-/// Keeps a [`Sleeper`] told; dropping it ends that, after a call in progress.
+/// A registered [`Sleeper`]; dropping it unregisters it and waits for a call in progress.
 ///
-/// Where the kernel can't sleep (no `CONFIG_PM_SLEEP`) it is never told anything.
+/// In a kernel without `CONFIG_PM_SLEEP` it is never called.
 ///
 /// # Invariants
 ///
@@ -32,19 +31,23 @@ pub(crate) struct SleepWatch<T: Sleeper> {
     _sleeper: Arc<T>,
 }
 
-// SAFETY: It may be unregistered by any task; `T` is used by all of them anyway.
+// SAFETY: A notifier belongs to no task: any task may unregister it; a `T` may be shared and sent.
 unsafe impl<T: Sleeper> Send for SleepWatch<T> {}
-// SAFETY: There are no `&self` methods.
+// SAFETY: There are no `&self` methods, so a shared reference gives access to nothing.
 unsafe impl<T: Sleeper> Sync for SleepWatch<T> {}
 
 impl<T: Sleeper> SleepWatch<T> {
-    /// Has `sleeper` told. `ENOMEM`. May sleep.
+    /// Registers `sleeper`.
+    ///
+    /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(sleeper: Arc<T>) -> Result<Self> {
         let data = Arc::as_ptr(&sleeper).cast_mut().cast();
-        // SAFETY: `data` points to a live `T` until `drop` has unregistered, for `self` owns it.
+        // SAFETY: The helper wants a function that may be called with `data` until it is
+        // unregistered. `prepare::<T>` wants `data` to point to a valid `T`: `self` has a reference
+        // to it, and `drop` unregisters before that reference is dropped.
         let watch = unsafe { shim::reeve_shim_pm_watch(Some(prepare::<T>), data) };
         Ok(Self {
-            // INVARIANT: It was registered just now.
+            // INVARIANT: The helper has registered it just now, with that pointer.
             watch: NonNull::new(watch).ok_or(ENOMEM)?,
             _sleeper: sleeper,
         })
@@ -53,16 +56,19 @@ impl<T: Sleeper> SleepWatch<T> {
 
 impl<T: Sleeper> Drop for SleepWatch<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant it is registered. Waits for a call in progress.
+        // SAFETY: The helper wants what registering returned, once: by the type invariant `watch`
+        // is registered, and it is not used after this. It waits for a call in progress.
         unsafe { shim::reeve_shim_pm_unwatch(self.watch.as_ptr()) };
     }
 }
 
+/// Passes the notification on to a `T`.
+///
 /// # Safety
 ///
-/// `data` must point to a live `T`.
+/// `data` must point to a `T` that is valid during the call.
 unsafe extern "C" fn prepare<T: Sleeper>(data: *mut c_void) {
-    // SAFETY: By the contract.
+    // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let sleeper = unsafe { &*data.cast::<T>() };
-    with_context(|| sleeper.prepare_to_sleep());
+    sleeper.prepare_to_sleep();
 }

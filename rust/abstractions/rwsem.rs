@@ -22,7 +22,7 @@ use kernel::{
     }, //
 };
 
-/// Data that many may read or one may write. Sleeps; see `down_read()` and `down_write()`.
+/// Data that many tasks may read or one may write. May sleep.
 ///
 /// # Invariants
 ///
@@ -36,22 +36,24 @@ pub(crate) struct RwSem<T> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: Moving it moves the data.
+// SAFETY: A semaphore that is not held belongs to no task, and while it is held it is borrowed and
+// can't be sent; the data can be sent.
 unsafe impl<T: Send> Send for RwSem<T> {}
-// SAFETY: Readers share `&T`, which needs `Sync`, and a writer may take the value out, which needs
-// `Send`.
+// SAFETY: The semaphore may be used by several tasks at once. Readers share `&T`, which needs
+// `Sync`, and a writer may take the value out, which needs `Send`.
 unsafe impl<T: Send + Sync> Sync for RwSem<T> {}
 
 impl<T> RwSem<T> {
-    /// Constructs the semaphore, of the lock class `key`.
+    /// Makes a semaphore of the lock class `key`.
     pub(crate) fn new(
         data: T,
         name: &'static CStr,
         key: Pin<&'static LockClassKey>,
     ) -> impl PinInit<Self> {
         pin_init!(Self {
-            // SAFETY: `slot` is valid while the closure runs; name and key are static.
-            // INVARIANT: Initialised here.
+            // SAFETY: `__init_rwsem()` wants a place to write to, which `slot` is, that stays where
+            // it is, as it is pinned, and a name and a key that live as long: they are static.
+            // INVARIANT: The semaphore is initialised here.
             sem <- Opaque::ffi_init(|slot| unsafe {
                 bindings::__init_rwsem(slot, name.as_char_ptr(), key.as_ptr())
             }),
@@ -60,40 +62,40 @@ impl<T> RwSem<T> {
         })
     }
 
-    /// Waits for no writer to hold it, then reads.
+    /// Acquires it for reading. May sleep.
     #[inline(always)]
     pub(crate) fn read(&self) -> ReadGuard<'_, T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: The call wants an initialised semaphore, which `sem` is by the type invariant.
         unsafe { bindings::down_read(self.sem.get()) };
         ReadGuard(self, NotThreadSafe)
     }
 
-    /// Reads if that needs no waiting.
+    /// Tries to acquire it for reading, without sleeping.
     #[inline(always)]
     pub(crate) fn try_read(&self) -> Option<ReadGuard<'_, T>> {
-        // SAFETY: By the type invariant.
+        // SAFETY: The call wants an initialised semaphore, which `sem` is by the type invariant.
         (unsafe { bindings::down_read_trylock(self.sem.get()) } != 0)
             .then(|| ReadGuard(self, NotThreadSafe))
     }
 
-    /// Waits for nobody to hold it, then writes.
+    /// Acquires it for writing. May sleep.
     #[inline(always)]
     pub(crate) fn write(&self) -> WriteGuard<'_, T> {
-        // SAFETY: By the type invariant.
+        // SAFETY: The call wants an initialised semaphore, which `sem` is by the type invariant.
         unsafe { bindings::down_write(self.sem.get()) };
         WriteGuard(self, NotThreadSafe)
     }
 
-    /// Writes if that needs no waiting.
+    /// Tries to acquire it for writing, without sleeping.
     #[inline(always)]
     pub(crate) fn try_write(&self) -> Option<WriteGuard<'_, T>> {
-        // SAFETY: By the type invariant.
+        // SAFETY: The call wants an initialised semaphore, which `sem` is by the type invariant.
         (unsafe { bindings::down_write_trylock(self.sem.get()) } != 0)
             .then(|| WriteGuard(self, NotThreadSafe))
     }
 }
 
-/// Reads; dropping it lets go.
+/// Access to the data for reading; dropping it releases the semaphore.
 ///
 /// # Invariants
 ///
@@ -106,7 +108,8 @@ impl<T> Deref for ReadGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: By the invariant no writer has access.
+        // SAFETY: By the type invariant the semaphore is held for reading, so only readers access
+        // the data while the guard exists.
         unsafe { &*self.0.data.get() }
     }
 }
@@ -114,12 +117,13 @@ impl<T> Deref for ReadGuard<'_, T> {
 impl<T> Drop for ReadGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: By the invariant.
+        // SAFETY: `up_read()` wants a semaphore that the current task holds for reading: by the
+        // type invariant it does. The guard can't be used any more.
         unsafe { bindings::up_read(self.0.sem.get()) };
     }
 }
 
-/// Writes; dropping it lets go.
+/// Access to the data for writing; dropping it releases the semaphore.
 ///
 /// # Invariants
 ///
@@ -128,14 +132,15 @@ impl<T> Drop for ReadGuard<'_, T> {
 pub(crate) struct WriteGuard<'a, T>(&'a RwSem<T>, NotThreadSafe);
 
 impl<'a, T> WriteGuard<'a, T> {
-    /// Lets other readers in, without letting another writer in before.
+    /// Turns it into access for reading, without another writer in between.
     #[inline(always)]
     pub(crate) fn downgrade(self) -> ReadGuard<'a, T> {
         let sem = self.0;
         core::mem::forget(self);
-        // SAFETY: By the invariant of the guard, which was not dropped.
+        // SAFETY: `downgrade_write()` wants a semaphore that the current task holds for writing: by
+        // the invariant of the guard it does, for the guard was forgotten, not dropped.
         unsafe { bindings::downgrade_write(sem.sem.get()) };
-        // INVARIANT: It is held for reading now.
+        // INVARIANT: The current task holds it for reading now.
         ReadGuard(sem, NotThreadSafe)
     }
 }
@@ -145,7 +150,8 @@ impl<T> Deref for WriteGuard<'_, T> {
 
     #[inline(always)]
     fn deref(&self) -> &T {
-        // SAFETY: By the invariant nobody else has access.
+        // SAFETY: By the type invariant the semaphore is held for writing, so only this guard gives
+        // access to the data, and it is borrowed.
         unsafe { &*self.0.data.get() }
     }
 }
@@ -153,7 +159,8 @@ impl<T> Deref for WriteGuard<'_, T> {
 impl<T> DerefMut for WriteGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: By the invariant nobody else has access.
+        // SAFETY: By the type invariant the semaphore is held for writing, so only this guard gives
+        // access to the data, and it is borrowed exclusively.
         unsafe { &mut *self.0.data.get() }
     }
 }
@@ -161,7 +168,8 @@ impl<T> DerefMut for WriteGuard<'_, T> {
 impl<T> Drop for WriteGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        // SAFETY: By the invariant.
+        // SAFETY: `up_write()` wants a semaphore that the current task holds for writing: by the
+        // type invariant it does. The guard can't be used any more.
         unsafe { bindings::up_write(self.0.sem.get()) };
     }
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shrinkers: what the kernel's reclaim calls when memory is short.
+//! Shrinkers: callbacks of the kernel's reclaim.
 //!
 //! C header: [`include/linux/shrinker.h`](srctree/include/linux/shrinker.h)
 
 use super::bindings as shim;
-use crate::lock_order::with_context;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -18,57 +17,59 @@ use kernel::{
     sync::Arc, //
 };
 
-/// What the allocation that is waited for allows reclaim to do.
+/// What the allocation that reclaim runs for allows it to do.
 #[derive(Clone, Copy)]
 pub(crate) struct Allowed {
-    /// To take locks that file systems take, as page cache pages' are.
+    /// To take locks that file systems take, such as those of page cache folios.
     pub(crate) fs: bool,
     /// To start I/O.
     pub(crate) io: bool,
 }
 
-/// Gives memory back when it is short.
+/// Frees memory when it is short.
 ///
-/// Both methods are called by any task, in the middle of any allocation that may sleep, and by
-/// several at once. They may take no lock under which memory is allocated, other than by trying.
+/// Both methods are called by any task, in the middle of any allocation that may sleep, by several
+/// tasks at once, and without a context for held locks. They must only try to take locks under
+/// which memory is allocated.
 pub(crate) trait Shrink: Send + Sync + 'static {
-    /// Its name in the kernel's reports.
+    /// The name of the shrinker in the kernel's reports.
     const NAME: &'static CStr;
-    /// Pages to be asked for at once.
+    /// How many pages each scan is asked for.
     const BATCH: u32;
-    /// What a page costs to be made again; 2 is usual, less means it is asked for more.
+    /// The cost of getting a page back, relative to other shrinkers; 2 is usual, less makes reclaim
+    /// ask for more pages.
     const SEEKS: i32;
-
-    /// Whether it is asked for each memory node by itself; otherwise always for node 0.
+    /// Whether it is called for each memory node by itself, or always for node 0.
     const BY_NODE: bool;
 
-    /// Pages that could be given back of this memory node.
+    /// Returns the number of pages of this memory node that could be freed.
     fn count(&self, node: usize) -> u64;
 
-    /// Gives back about `pages` pages of this memory node; answers how many it were. 0: no more can
-    /// be done now.
+    /// Frees about `pages` pages of this memory node. Returns how many, or 0 if no more can be
+    /// freed now.
     fn scan(&self, node: usize, pages: u64, allowed: Allowed) -> u64;
 }
 
-/// A registered shrinker. Dropping it unregisters it and waits for calls in progress.
+/// A registered shrinker; dropping it unregisters it and waits for calls in progress.
 ///
 /// # Invariants
 ///
-/// `shrinker` is registered, and `operations` and what they lead to stay where they are until it is
-/// not.
+/// `shrinker` is registered with a pointer to `_operations`, which point to the `T` of `_data`.
 pub(crate) struct Shrinker<T: Shrink> {
     shrinker: NonNull<bindings::shrinker>,
     _operations: KBox<shim::reeve_shrinker_ops>,
     _data: Arc<T>,
 }
 
-// SAFETY: A shrinker may be unregistered by any task; `T` is used by all of them anyway.
+// SAFETY: A shrinker belongs to no task: any task may unregister it; a `T` may be shared and sent.
 unsafe impl<T: Shrink> Send for Shrinker<T> {}
-// SAFETY: There are no `&self` methods.
+// SAFETY: There are no `&self` methods, so a shared reference gives access to nothing.
 unsafe impl<T: Shrink> Sync for Shrinker<T> {}
 
 impl<T: Shrink> Shrinker<T> {
-    /// Registers it. `ENOMEM`. May sleep.
+    /// Registers a shrinker that calls `data`.
+    ///
+    /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(data: Arc<T>) -> Result<Self> {
         let operations = KBox::new(
             shim::reeve_shrinker_ops {
@@ -81,12 +82,13 @@ impl<T: Shrink> Shrinker<T> {
             },
             GFP_KERNEL,
         )?;
-        // SAFETY: The operations are on the heap and stay there until the shrinker is unregistered,
-        // because it is the first thing that is dropped.
+        // SAFETY: The helper wants a string, which it copies, and operations that stay valid until
+        // the shrinker is freed: they are on the heap, and they and the `T` that their functions
+        // are called with are fields, which are dropped after `drop` has freed the shrinker.
         let shrinker =
             unsafe { shim::reeve_shim_shrinker_new(T::NAME.as_char_ptr(), &*operations) };
         Ok(Self {
-            // INVARIANT: It was registered just now.
+            // INVARIANT: The helper has registered it just now, with these operations.
             shrinker: NonNull::new(shrinker).ok_or(ENOMEM)?,
             _operations: operations,
             _data: data,
@@ -96,65 +98,68 @@ impl<T: Shrink> Shrinker<T> {
 
 impl<T: Shrink> Drop for Shrinker<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant it is registered. Waits for calls in progress.
+        // SAFETY: `shrinker_free()` wants a shrinker that was allocated and is not freed yet, which
+        // it is by the type invariant; it is not used after this. It waits for calls in progress.
         unsafe { bindings::shrinker_free(self.shrinker.as_ptr()) };
     }
 }
 
+/// Passes the question how many pages could be freed on to a `T`.
+///
 /// # Safety
 ///
-/// `data` must point to a live `T`.
+/// `data` must point to a `T` that is valid during the call.
 unsafe extern "C" fn count<T: Shrink>(data: *mut c_void, node: c_int) -> c_ulong {
-    // SAFETY: By the contract.
+    // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let this = unsafe { &*data.cast::<T>() };
-    let pages = with_context(|| this.count(usize::try_from(node).unwrap_or(0)));
-    // The two largest values mean something else.
+    let pages = this.count(usize::try_from(node).unwrap_or(0));
+    // The two largest values of C's type are `SHRINK_EMPTY` and `SHRINK_STOP`.
     pages.min(u64::from(u32::MAX)) as c_ulong
 }
 
+/// Passes the request to free pages on to a `T`.
+///
 /// # Safety
 ///
-/// `data` must point to a live `T`.
+/// `data` must point to a `T` that is valid during the call.
 unsafe extern "C" fn scan<T: Shrink>(
     data: *mut c_void,
     node: c_int,
     pages: c_ulong,
     gfp: bindings::gfp_t,
 ) -> c_ulong {
-    // SAFETY: By the contract.
+    // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let this = unsafe { &*data.cast::<T>() };
-    // SAFETY: They only look at bits.
-    let allowed = unsafe {
-        Allowed {
-            fs: shim::reeve_shim_gfp_may_fs(gfp),
-            io: shim::reeve_shim_gfp_may_io(gfp),
-        }
+    let allowed = Allowed {
+        fs: gfp & shim::REEVE_GFP_FS != 0,
+        io: gfp & shim::REEVE_GFP_IO != 0,
     };
     let node = usize::try_from(node).unwrap_or(0);
-    let freed = with_context(|| this.scan(node, pages as u64, allowed));
+    let freed = this.scan(node, pages as u64, allowed);
     freed.min(u64::from(u32::MAX)) as c_ulong
 }
 
-/// Runs `f` as if reclaim did: lockdep then knows what it may not do, and allocations do not reclaim
-/// in turn.
+/// Calls `f` as reclaim would: lockdep checks the locks that it takes, and its allocations do not
+/// reclaim in turn.
 pub(crate) fn as_reclaim<R>(f: impl FnOnce() -> R) -> R {
-    // SAFETY: Tells lockdep something, and marks the current task; no requirements. What undoes it
-    // is in the same function.
+    // SAFETY: The helper enters lockdep's map of reclaim and sets a flag of the current task; it
+    // may be called in any task context, and what it does is undone below, in the same function.
     let before = unsafe { shim::reeve_shim_reclaim_enter() };
     let result = f();
-    // SAFETY: As above; `before` is what the other answered.
+    // SAFETY: The helper undoes the one above, whose result `before` is, on the same task; `f` has
+    // undone all nested calls.
     unsafe { shim::reeve_shim_reclaim_leave(before) };
     result
 }
 
-/// Pages of swap that are free.
+/// Returns the number of free pages of swap.
 pub(crate) fn free_swap() -> u64 {
-    // SAFETY: Reads a counter; no requirements.
+    // SAFETY: `get_nr_swap_pages()` reads an atomic counter, in any context.
     u64::try_from(unsafe { shim::reeve_shim_free_swap() }).unwrap_or(0)
 }
 
-/// Whether the current task is the kernel's own that reclaims in the background.
-pub(crate) fn in_background() -> bool {
-    // SAFETY: Looks at the current task; no requirements.
+/// Whether the current task is a kswapd, which reclaims in the background.
+pub(crate) fn is_kswapd() -> bool {
+    // SAFETY: `current_is_kswapd()` reads a flag of the current task, in any context.
     unsafe { shim::reeve_shim_is_kswapd() }
 }

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Being a good citizen in long loops.
+//! What long loops have to do: reschedule, and stop when the task is being killed.
 
 use super::bindings;
 use kernel::prelude::*;
 
-/// Lets others run, and fails with `EINTR` once the current task is being killed.
+/// Reschedules if needed. Returns `EINTR` if the current task is being killed.
 ///
 /// May sleep.
 #[inline]
 pub(crate) fn cond_resched_killable() -> Result {
-    // SAFETY: We are in task context and may sleep; no other requirements.
-    unsafe { bindings::reeve_shim_cond_resched() };
-    // SAFETY: Looks at the current task only; no requirements.
+    cond_resched();
+    // SAFETY: `fatal_signal_pending()` reads fields of the current task, which is valid and needs
+    // no lock for this.
     if unsafe { bindings::reeve_shim_fatal_signal_pending() } {
         Err(EINTR)
     } else {
@@ -20,9 +20,10 @@ pub(crate) fn cond_resched_killable() -> Result {
     }
 }
 
-/// Lets others run. May sleep.
+/// Reschedules if needed. May sleep.
 #[inline]
 pub(crate) fn cond_resched() {
-    // SAFETY: We are in task context and may sleep; no other requirements.
+    // SAFETY: `cond_resched()` must be called where sleeping is allowed, which this function asks
+    // of its callers.
     unsafe { bindings::reeve_shim_cond_resched() };
 }

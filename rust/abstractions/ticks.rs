@@ -2,9 +2,10 @@
 
 //! The CPU's time stamp counter.
 
-/// Reads the counter. What a tick is depends on the machine.
+/// Returns the counter; how long a tick is depends on the machine.
 #[inline(always)]
 pub(crate) fn ticks() -> u64 {
-    // SAFETY: Every x86-64 CPU has the instruction, and the kernel may always use it.
+    // SAFETY: `rdtsc` exists on every x86-64 CPU and changes nothing but registers; CR4.TSD forbids
+    // it to user space at most.
     unsafe { core::arch::x86_64::_rdtsc() }
 }

@@ -1,10 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! User mappings of pages that somebody here owns.
+//! User mappings of pages that the module owns.
 //!
-//! No mapping outlives its page: who owns [`Pages`] that were mapped remembers where, and removes
-//! the mappings before letting go of a page. Pages are mapped by number (`VM_PFNMAP`), so that nobody can take
-//! references to them by way of the mapping.
+//! | type | what it is |
+//! |---|---|
+//! | [`Mapped`] | what a user maps: it handles the faults of its mappings |
+//! | [`Fault`] | a fault, which ends as a [`FaultResult`] |
+//! | [`Pages`] | pages that a fault can map |
+//! | [`Mappings`] | where the owner of pages has them mapped |
+//! | [`MapSpace`], [`Range`] | the offsets of an open file at which they are mapped |
+//!
+//! No mapping outlives its page: the owner of [`Pages`] remembers where they are mapped, and
+//! removes the mappings before it frees a page. Pages are mapped by frame number (`VM_PFNMAP`), so
+//! that no reference to a page can be taken by way of a mapping.
 //!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
@@ -44,29 +52,32 @@ use kernel::{
     }, //
 };
 
-/// The address space that all mappings of an open file are in, and no others.
+/// The address space of an open file: all its mappings are in it, and no others.
 ///
 /// # Invariants
 ///
-/// `inner` is initialised and has no pages.
+/// `inner` is an initialised address space without pages.
 #[pin_data]
 pub(crate) struct MapSpace {
     #[pin]
     inner: Opaque<bindings::address_space>,
 }
 
-// SAFETY: An address space belongs to no task.
+// SAFETY: An address space belongs to no task: any task may use and free it.
 unsafe impl Send for MapSpace {}
-// SAFETY: `&self` methods only call functions that lock it themselves.
+// SAFETY: `&self` methods only take its address, for functions that do their own locking.
 unsafe impl Sync for MapSpace {}
 
 impl MapSpace {
-    /// Makes one for `file`, which is being opened. `ENOMEM`. May sleep.
+    /// Makes an address space for `file`, which is being opened.
+    ///
+    /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(file: &File) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                // INVARIANT: The shim initialises it.
-                // SAFETY: The slot is writable and stays where it is; the file is valid.
+                // INVARIANT: The helper initialises it, without pages.
+                // SAFETY: The helper wants a place to write to that stays where it is, as `slot`
+                // does for it is pinned, and a valid file, which a `File` is.
                 inner <- Opaque::ffi_init(|slot| unsafe {
                     shim::reeve_shim_space_init(slot, file.as_ptr())
                 }),
@@ -75,14 +86,14 @@ impl MapSpace {
         )
     }
 
-    /// Has mappings of `file` put in here.
+    /// Makes it the address space of `file`.
     ///
     /// # Safety
     ///
-    /// `file` must be undergoing `open`, and this must live until [`MapSpace::leave`].
+    /// `file` must be in its `open`, and this must live until [`MapSpace::leave`].
     pub(crate) unsafe fn enter(&self, file: &File) {
-        // SAFETY: While it is being opened nobody else knows the file; by the contract the pointer
-        // stays valid as long as it is there.
+        // SAFETY: By the contract the file is being opened, so nothing else accesses its fields.
+        // The address space stays valid until `leave` resets the pointer.
         unsafe { (*file.as_ptr()).f_mapping = self.inner.get() };
     }
 
@@ -90,14 +101,15 @@ impl MapSpace {
     ///
     /// # Safety
     ///
-    /// `file` must be undergoing `release`, so that it has no mappings.
+    /// `file` must be in its `release`, so that it has no mappings.
     pub(crate) unsafe fn leave(file: &File) {
-        // SAFETY: Nobody else uses a file that is being released.
+        // SAFETY: The helper writes a field of a file that nothing else accesses: by the contract
+        // it is being released, after its last reference is gone.
         unsafe { shim::reeve_shim_space_leave(file.as_ptr()) };
     }
 }
 
-/// A range of pages of an open file, for an owner of pages to be mapped at.
+/// A range of an open file's offsets, in pages, at which an owner's pages are mapped.
 #[derive(Clone)]
 pub(crate) struct Range {
     space: Arc<MapSpace>,
@@ -106,7 +118,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// The `pages` pages of the file from `first` on.
+    /// Makes the range of `pages` pages of the file from `first` on.
     pub(crate) fn new(space: Arc<MapSpace>, first: u64, pages: u64) -> Self {
         Self {
             space,
@@ -115,31 +127,32 @@ impl Range {
         }
     }
 
-    /// The first page.
+    /// Returns the first page.
     pub(crate) fn first(&self) -> u64 {
         self.first
     }
 
-    /// How many pages.
+    /// Returns the number of pages.
     pub(crate) fn pages(&self) -> u64 {
         self.pages
     }
 
-    /// Whether both are the same.
+    /// Whether both ranges are the same.
     fn is(&self, other: &Self) -> bool {
         core::ptr::eq(&*self.space, &*other.space)
             && (self.first, self.pages) == (other.first, other.pages)
     }
 
-    /// Moves it.
+    /// Changes the first page.
     pub(crate) fn set_first(&mut self, first: u64) {
         self.first = first;
     }
 
-    /// Removes all mappings of these pages, in every process; when it returns nobody can access
-    /// the pages through them any more. May sleep.
+    /// Removes all mappings of these offsets, in every process; when it returns no user accesses
+    /// pages through them any more. May sleep.
     fn unmap(&self) {
-        // SAFETY: By the type invariant the address space is initialised.
+        // SAFETY: `unmap_mapping_pages()` wants an initialised address space: by the invariant of
+        // `MapSpace` it is one, and our reference keeps it.
         unsafe {
             bindings::unmap_mapping_pages(
                 self.space.inner.get(),
@@ -151,21 +164,22 @@ impl Range {
     }
 }
 
-/// Where pages are mapped, if they are.
+/// Where an owner's pages are mapped, if they are.
 ///
 /// # Invariants
 ///
-/// User mappings of the pages that this goes with are nowhere but here.
+/// All user mappings of these pages are at the range, if there is one; else there are none.
 pub(crate) struct Mappings(Option<Range>);
 
 impl Mappings {
-    /// Of pages that are not mapped.
+    /// Makes a value for pages that are not mapped.
     pub(crate) const fn none() -> Self {
-        // INVARIANT: No mappings.
+        // INVARIANT: There are no mappings.
         Self(None)
     }
 
-    /// Notes that some are about to be made at `range`; `false`: there may be some elsewhere.
+    /// Notes that pages are about to be mapped at `range`. Returns `false` if they may be mapped at
+    /// another one; then they must not be.
     fn note(&mut self, range: &Range) -> bool {
         match &self.0 {
             None => self.0 = Some(range.clone()),
@@ -175,17 +189,17 @@ impl Mappings {
         true
     }
 
-    /// Whether there may be any.
+    /// Whether pages may be mapped.
     #[inline]
     pub(crate) fn any(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Removes all there are. May sleep.
+    /// Removes all mappings. May sleep.
     #[inline]
     pub(crate) fn remove(&mut self) {
         if let Some(range) = self.0.take() {
-            // INVARIANT: None are left.
+            // INVARIANT: All mappings are at the range, so none are left when this returns.
             range.unmap();
         }
     }
@@ -195,49 +209,51 @@ impl Mappings {
 ///
 /// # Safety
 ///
-/// A page that `page` or `block` gave stays the owner's, at its index, until `mappings` were
-/// removed after that.
+/// A page that `page` or `block` returned must stay owned by the implementer, at its index, until
+/// it has removed `mappings` after that.
 pub(crate) unsafe trait Pages {
-    /// Where they are mapped.
+    /// Returns where they are mapped.
     fn mappings(&mut self) -> &mut Mappings;
 
-    /// The page `index`.
+    /// Returns page `index`, if there is one.
     fn page(&self, index: u64) -> Option<NonNull<bindings::page>>;
 
-    /// The first page of a block that page `index` is in, and its place there; `None`: they are not
-    /// in blocks.
+    /// Returns the first page of the block that page `index` is in, and its place there, or `None`
+    /// if it is not in a block.
     fn block(&self, index: u64) -> Option<(NonNull<bindings::page>, Place)>;
 
-    /// Removes all user mappings, which happens anyway before a page is let go. What is read while
-    /// there are some may change meanwhile. May sleep.
+    /// Removes all user mappings, so that no user changes the pages while they are read.
+    /// Implementers do this anyway before they free a page. May sleep.
     #[inline]
     fn unmap(&mut self) {
         self.mappings().remove();
     }
 }
 
-/// What can be mapped.
+/// What users can map; handles the faults of its mappings.
 pub(crate) trait Mapped: Send + Sync + 'static {
-    /// How its pages are mapped, by everybody.
+    /// Returns the protection that all mappings of its pages have.
     fn protection(&self) -> Protection;
 
-    /// A page that is not mapped was touched. May sleep; `mmap_lock` is held for reading.
+    /// Handles a fault: a page that is not mapped was accessed. May sleep; `mmap_lock`, or the lock
+    /// of the mapping, is held for reading.
     fn fault(&self, fault: Fault<'_>) -> FaultResult;
 
-    /// Somebody else, a debugger say, accesses the file's bytes from `offset` on; answers how many
-    /// bytes were copied. May sleep; the `mmap_lock` of the mapping's owner is held for reading.
+    /// Accesses the file's bytes from `offset` on for another process, such as a debugger. Returns
+    /// how many bytes were copied. May sleep; the `mmap_lock` of the mapping's owner is held for
+    /// reading.
     fn access(&self, offset: u64, access: Access<'_>) -> Result<usize>;
 }
 
-/// What somebody else does with mapped memory.
+/// An access of another process to mapped memory.
 pub(crate) enum Access<'a> {
-    /// Reads it.
+    /// Reads memory.
     Read(&'a mut [u8]),
-    /// Writes to it.
+    /// Writes to memory.
     Write(&'a [u8]),
 }
 
-/// What the kernel is told about a fault.
+/// The result of a fault, `vm_fault_t` in C.
 #[must_use]
 pub(crate) struct FaultResult(bindings::vm_fault_t);
 
@@ -249,48 +265,53 @@ impl FaultResult {
     }
 }
 
-/// A fault that is being served.
+/// A fault that is being handled.
 ///
 /// # Invariants
 ///
-/// `vmf` is valid and its lock held; `facts` are its. The mapping is one made by [`map`].
+/// `vmf` is valid for `'a` and of a mapping made by [`map`], and its lock is held. `info` was read
+/// from it.
 pub(crate) struct Fault<'a> {
     vmf: NonNull<bindings::vm_fault>,
-    facts: shim::reeve_fault,
+    info: shim::reeve_fault,
     huge: bool,
     _vmf: PhantomData<&'a mut bindings::vm_fault>,
 }
 
-/// A fault whose lock was given back: all that is left is to try again.
+/// A fault whose lock was released: all that can be done is to retry it.
 pub(crate) struct Unlocked(());
 
 impl Unlocked {
-    /// Has the fault tried again.
+    /// Makes the kernel retry the fault.
     pub(crate) fn retry(self) -> FaultResult {
         FaultResult(shim::REEVE_FAULT_RETRY)
     }
 }
 
 impl Fault<'_> {
+    /// Takes a fault; `huge` if many pages are to be mapped with one entry.
+    ///
     /// # Safety
     ///
-    /// `vmf` must be valid, of a mapping made by [`map`], and its lock held, during the lifetime.
+    /// `vmf` must be valid and of a mapping made by [`map`] for the lifetime of the result, and its
+    /// lock held until [`Fault::unlock`].
     unsafe fn new(vmf: NonNull<bindings::vm_fault>, huge: bool) -> Self {
-        let mut facts = shim::reeve_fault::default();
-        // SAFETY: By the contract.
-        unsafe { shim::reeve_shim_fault_facts(vmf.as_ptr(), &mut facts) };
-        // INVARIANT: By the contract.
+        let mut info = shim::reeve_fault::default();
+        // SAFETY: The helper reads a valid fault and its mapping, which does not change while the
+        // fault's lock is held: both are so by the contract.
+        unsafe { shim::reeve_shim_fault_info(vmf.as_ptr(), &mut info) };
+        // INVARIANT: By the contract `vmf` is as the invariant wants it, and `info` was just read.
         Self {
             vmf,
-            facts,
+            info,
             huge,
             _vmf: PhantomData,
         }
     }
 
-    /// The page of the file that was touched.
+    /// Returns the page of the file that was accessed.
     pub(crate) fn page(&self) -> u64 {
-        self.facts.page as u64
+        self.info.page as u64
     }
 
     /// Whether many pages are to be mapped with one entry.
@@ -298,84 +319,89 @@ impl Fault<'_> {
         self.huge
     }
 
-    /// Whether it must not wait, but be tried again.
+    /// Whether it must be retried instead of waiting (`FAULT_FLAG_RETRY_NOWAIT`).
     pub(crate) fn retry_nowait(&self) -> bool {
-        self.facts.may_retry && self.facts.nowait
+        self.info.may_retry && self.info.nowait
     }
 
-    /// Whether to give the lock back before anything that takes long; otherwise it can't be.
+    /// Whether its lock can be released and the fault retried. What takes long should be done then.
     pub(crate) fn allow_retry(&self) -> bool {
-        self.facts.may_retry && !self.facts.nowait
+        self.info.may_retry && !self.info.nowait
     }
 
-    /// Gives the lock back, so that others can use the process's memory meanwhile. Only if
-    /// [`Fault::allow_retry`]; otherwise nothing happens.
+    /// Releases the lock, so that other threads can change the process's mappings meanwhile. Does
+    /// nothing without [`Fault::allow_retry`].
     pub(crate) fn unlock(self) -> Unlocked {
         if self.allow_retry() {
-            // SAFETY: By the type invariant the lock is held. `self` ends here, and the kernel is
-            // told that the lock is gone, for `Unlocked` has no other answer.
+            // SAFETY: `release_fault_lock()` wants a fault whose lock is held, which it is by the
+            // type invariant, and that it is not released again. `self` ends here, and the kernel
+            // is told that the lock was released, as `Unlocked` only becomes a retry.
             unsafe { shim::reeve_shim_fault_unlock(self.vmf.as_ptr()) };
         }
         Unlocked(())
     }
 
-    /// Has an impatient fault tried again.
+    /// Makes the kernel retry the fault, if it has [`Fault::retry_nowait`]; else sends SIGBUS.
     pub(crate) fn retry_later(self) -> FaultResult {
         if self.retry_nowait() {
             FaultResult(shim::REEVE_FAULT_RETRY)
         } else {
-            self.refuse()
+            self.sigbus()
         }
     }
 
-    /// There is no such page, or it can't be had: SIGBUS.
-    pub(crate) fn refuse(self) -> FaultResult {
+    /// Sends SIGBUS: there is no such page, or no memory for it.
+    pub(crate) fn sigbus(self) -> FaultResult {
         FaultResult(shim::REEVE_FAULT_SIGBUS)
     }
 
-    /// It can't be mapped with one entry: it will be asked for by itself.
+    /// Makes the kernel fall back to a fault for the single page: it can't be mapped with one
+    /// entry.
     pub(crate) fn fall_back(self) -> FaultResult {
         FaultResult(shim::REEVE_FAULT_FALLBACK)
     }
 
-    /// The page touched, counted inside the piece that one entry would map; `None`: the mapping
-    /// does not have all of that piece.
+    /// Returns the number of the page that was accessed inside the aligned piece that a huge entry
+    /// would map, or `None` if the mapping does not have all of that piece.
     fn place_in_huge(&self) -> Option<usize> {
         let size = PAGE_SIZE << shim::REEVE_HUGE_ORDER;
-        let start = self.facts.address & !(size - 1);
-        let fits = start >= self.facts.start && start.checked_add(size)? <= self.facts.end;
-        fits.then_some((self.facts.address - start) >> PAGE_SHIFT)
+        let start = self.info.address & !(size - 1);
+        let fits = start >= self.info.start && start.checked_add(size)? <= self.info.end;
+        fits.then_some((self.info.address - start) >> PAGE_SHIFT)
     }
 
-    /// Whether the mapping could have an entry for many pages here.
+    /// Whether the mapping could have a huge entry here.
     pub(crate) fn has_room_for_huge(&self) -> bool {
         self.place_in_huge().is_some()
     }
 
-    /// Whether a block that the page touched is at `place` of is just what one entry would map.
+    /// Whether the block of the page that was accessed, which is at `place` of it, is exactly what
+    /// a huge entry would map.
     fn fits(&self, place: Place) -> bool {
         place.order == shim::REEVE_HUGE_ORDER && self.place_in_huge() == Some(place.page)
     }
 
-    /// Maps page `index` of `pages`, which is to be at `range` of the file, and some around it; if
-    /// the fault is for a huge entry, just the block that it is in.
+    /// Maps page `index` of `pages`, which are to be at `range` of the file, and some pages around
+    /// it; if the fault is for a huge entry, the block that the page is in.
     ///
-    /// The mapping can be written to if the process may. It stays until the pages are unmapped.
+    /// Users can write to the pages if their mapping allows it. They stay mapped until
+    /// [`Pages::unmap`].
     pub(crate) fn map(self, pages: &mut impl Pages, index: u64, range: &Range) -> FaultResult {
-        if self.facts.space != range.space.inner.get()
+        if self.info.space != range.space.inner.get()
             || range.first.checked_add(index) != Some(self.page())
         {
-            return self.refuse();
+            return self.sigbus();
         }
         if !pages.mappings().note(range) {
-            return self.refuse();
+            return self.sigbus();
         }
         if self.huge {
             return match pages.block(index) {
                 Some((block, place)) if self.fits(place) => {
-                    // SAFETY: The fault is valid by the type invariant, and the mapping has all of
-                    // the block. Its pages stay until their owner has removed the mapping, as
-                    // was just noted.
+                    // SAFETY: The helper wants a valid fault with its lock held, which this is by
+                    // the type invariant, and a block that the mapping has room for, as `fits`
+                    // says. By the contract of `Pages` its pages stay owned until the mappings are
+                    // removed, among which this one was noted above.
                     FaultResult(unsafe {
                         shim::reeve_shim_insert_huge(self.vmf.as_ptr(), block.as_ptr())
                     })
@@ -384,42 +410,45 @@ impl Fault<'_> {
             };
         }
 
-        // In pages of the owner: what the mapping has.
-        let before = ((self.facts.address - self.facts.start) >> PAGE_SHIFT) as u64;
-        let after = (self.facts.end - self.facts.address).div_ceil(PAGE_SIZE) as u64;
+        // How many of the owner's pages the mapping has before and from this one on.
+        let before = ((self.info.address - self.info.start) >> PAGE_SHIFT) as u64;
+        let after = (self.info.end - self.info.address).div_ceil(PAGE_SIZE) as u64;
         let (first, end) = mappings::around(
             index,
             index.saturating_sub(before),
             range.pages.min(index.saturating_add(after)),
         );
-        // Of `first`, which is in the mapping.
-        let start = (self.facts.address & !(PAGE_SIZE - 1)) - (index - first) as usize * PAGE_SIZE;
+        // The address of page `first`, which is in the mapping.
+        let start = (self.info.address & !(PAGE_SIZE - 1)) - (index - first) as usize * PAGE_SIZE;
         let insert = |at: u64| match pages.page(at) {
             None => FaultResult(shim::REEVE_FAULT_SIGBUS),
             Some(page) => {
                 let address = start + (at - first) as usize * PAGE_SIZE;
-                // SAFETY: As above, and the address is in the mapping.
+                // SAFETY: The helper wants a valid fault with its lock held, which this is by the
+                // type invariant, and an address in its mapping, which it is because `first` and
+                // `end` were limited to that. By the contract of `Pages` the page stays owned until
+                // the mappings are removed, among which this one was noted above.
                 FaultResult(unsafe {
                     shim::reeve_shim_insert_page(self.vmf.as_ptr(), address, page.as_ptr())
                 })
             }
         };
-        let answer = insert(index);
-        if answer.is_mapped() {
-            // Those that can't be mapped will be asked for when they are touched.
+        let result = insert(index);
+        if result.is_mapped() {
+            // Pages that can't be mapped now get a fault of their own when they are accessed.
             let _ = (first..end)
                 .filter(|&at| at != index)
                 .all(|at| insert(at).is_mapped());
         }
-        answer
+        result
     }
 }
 
-/// Makes a mapping of what `find` finds at the pages of the file that are asked for, given as first
-/// page and number.
+/// Sets up a mapping of what `find` returns for the pages of the file that are to be mapped, given
+/// as the first one and their number.
 ///
-/// `EINVAL`: it would be private, so that its pages would have to be copied. `EPERM`: it would be
-/// executable.
+/// Returns `EINVAL` if the mapping is private, so that its pages would have to be copied, `EPERM`
+/// if it is executable, and else the error of `find`.
 pub(crate) fn map<T: Mapped>(
     vma: &VmaNew,
     find: impl FnOnce(u64, u64) -> Result<Arc<T>>,
@@ -428,13 +457,14 @@ pub(crate) fn map<T: Mapped>(
         return Err(EINVAL);
     }
     vma.try_clear_mayexec().map_err(|_| EPERM)?;
-    // SAFETY: It is being set up, so nobody changes it.
+    // SAFETY: A `VmaNew` is valid and being set up by this task, so nothing else writes to it.
     let first = unsafe { (*vma.as_ptr()).vm_pgoff } as u64;
     let pages = ((vma.end() - vma.start()) >> PAGE_SHIFT) as u64;
     let mapped = find(first, pages)?;
     let protection = mapped.protection();
-    // SAFETY: It is being set up. Nothing is mapped yet, and it is not a private mapping, so that
-    // it may become one of page numbers. The operations go with the private data.
+    // SAFETY: A `VmaNew` is valid and being set up by this task, so its fields may be written to.
+    // Nothing is mapped yet and it is not private, so it may become `VM_PFNMAP`, as the helper
+    // makes it. The operations are those for private data that is an `Arc<T>`.
     unsafe {
         shim::reeve_shim_vma_prepare(
             vma.as_ptr(),
@@ -447,7 +477,8 @@ pub(crate) fn map<T: Mapped>(
     Ok(())
 }
 
-/// The operations of mappings of `T`, whose private data is an `Arc<T>` of their own.
+/// The operations of mappings of a `T`. The private data of each such mapping is an `Arc<T>` of its
+/// own.
 struct Operations<T>(PhantomData<T>);
 
 impl<T: Mapped> Operations<T> {
@@ -464,61 +495,77 @@ impl<T: Mapped> Operations<T> {
         &Self::TABLE
     }
 
-    /// What `vma` maps.
+    /// Borrows what `vma` maps.
     ///
     /// # Safety
     ///
-    /// `vma` must be a mapping made by [`map`] for this type, and valid during `'a`.
+    /// `vma` must be a mapping with these operations, and not be closed during `'a`.
     unsafe fn mapped<'a>(vma: *mut bindings::vm_area_struct) -> ArcBorrow<'a, T> {
-        // SAFETY: Its private data came from `into_foreign` and goes when it is closed.
+        // SAFETY: `borrow` wants what `into_foreign` returned and `from_foreign` has not taken
+        // back: `map` and `open` set the private data of these mappings to that, and only `close`
+        // takes it back.
         unsafe { <Arc<T> as ForeignOwnable>::borrow((*vma).vm_private_data) }
     }
 
-    /// A copy of a mapping was made: by fork, by a split, or to move it.
+    /// Gives a copy of a mapping, made by fork, by a split, or to move it, a reference of its own.
     ///
     /// # Safety
     ///
-    /// For the kernel to call.
+    /// `vma` must be a copy of a mapping with these operations that is still open, and be set up by
+    /// the caller.
     unsafe extern "C" fn open(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: The original, which is ours, is still there; its pointer was copied.
+        // SAFETY: The copy's private data is that of the original, which by the contract is a
+        // mapping with these operations and open during this call.
         let mapped: Arc<T> = unsafe { Self::mapped(vma) }.into();
-        // SAFETY: The copy is being set up.
+        // SAFETY: By the contract the copy is valid and nothing else accesses it yet.
         unsafe { (*vma).vm_private_data = mapped.into_foreign() };
     }
 
+    /// Drops the reference of a mapping that goes away.
+    ///
     /// # Safety
     ///
-    /// For the kernel to call.
+    /// `vma` must be a mapping with these operations, which are not used for it after this.
     unsafe extern "C" fn close(vma: *mut bindings::vm_area_struct) {
-        // SAFETY: Each mapping of ours owns its private data, and this is the last use of it.
+        // SAFETY: `from_foreign` wants what `into_foreign` returned, once: each mapping with these
+        // operations has that as private data of its own, and by the contract this is its last use.
         drop(unsafe { <Arc<T> as ForeignOwnable>::from_foreign((*vma).vm_private_data) });
     }
 
+    /// Passes a fault on to what is mapped.
+    ///
     /// # Safety
     ///
-    /// As [`Fault::new`].
-    unsafe fn serve(vmf: *mut bindings::vm_fault, huge: bool) -> bindings::vm_fault_t {
+    /// `vmf` must be null, or a valid fault, with its lock held, of a mapping with these
+    /// operations.
+    unsafe fn handle(vmf: *mut bindings::vm_fault, huge: bool) -> bindings::vm_fault_t {
         let Some(vmf) = NonNull::new(vmf) else {
             return shim::REEVE_FAULT_SIGBUS;
         };
-        // SAFETY: The fault is of a mapping of ours. A reference of our own, because the mapping
-        // may be gone when the lock is given back.
+        // A reference of our own, because the mapping may go away when the lock is released.
+        // SAFETY: By the contract the fault is valid and its mapping has these operations; it is
+        // not closed while the lock is held, thus not before there is the reference.
         let mapped: Arc<T> = unsafe { Self::mapped((*vmf.as_ptr()).__bindgen_anon_1.vma) }.into();
-        // SAFETY: By the contract.
+        // SAFETY: By the contract the fault is valid, its lock is held, and its mapping has these
+        // operations, so that it was made by `map`, for which alone they are.
         mapped.fault(unsafe { Fault::new(vmf, huge) }).0
     }
 
+    /// Handles a fault for a single page.
+    ///
     /// # Safety
     ///
-    /// For the kernel to call.
+    /// The contract of [`Self::handle`].
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: The kernel calls it with the lock held, for a mapping with these operations.
-        unsafe { Self::serve(vmf, false) }
+        // SAFETY: The contract of this function is that of `handle`.
+        unsafe { Self::handle(vmf, false) }
     }
 
+    /// Handles a fault that a huge entry of some order could serve.
+    ///
     /// # Safety
     ///
-    /// For the kernel to call.
+    /// The contract of [`Self::handle`].
     unsafe extern "C" fn huge_fault(
         vmf: *mut bindings::vm_fault,
         order: kernel::ffi::c_uint,
@@ -526,13 +573,17 @@ impl<T: Mapped> Operations<T> {
         if order != shim::REEVE_HUGE_ORDER {
             return shim::REEVE_FAULT_FALLBACK;
         }
-        // SAFETY: As in `fault`.
-        unsafe { Self::serve(vmf, true) }
+        // SAFETY: The contract of this function is that of `handle`.
+        unsafe { Self::handle(vmf, true) }
     }
 
+    /// Copies from or to mapped memory for another process.
+    ///
     /// # Safety
     ///
-    /// For the kernel to call.
+    /// `vma` must be a mapping with these operations whose `mmap_lock` is held for reading,
+    /// `address` an address that was looked up in it, and `buffer` valid for `length` bytes,
+    /// initialised, and accessed by nothing else.
     unsafe extern "C" fn access(
         vma: *mut bindings::vm_area_struct,
         address: usize,
@@ -540,30 +591,34 @@ impl<T: Mapped> Operations<T> {
         length: kernel::ffi::c_int,
         write: kernel::ffi::c_int,
     ) -> kernel::ffi::c_int {
-        // SAFETY: The kernel calls it with the owner's `mmap_lock` held.
+        // SAFETY: `from_raw` wants a valid mapping whose `mmap_lock` is held for reading: by the
+        // contract it is.
         let area = unsafe { VmaRef::from_raw(vma) };
-        // It may ask for more than this mapping has.
+        // The kernel may ask for more than this mapping has.
         let length = usize::try_from(length)
             .unwrap_or(0)
             .min(area.end().saturating_sub(address));
         let Some(inside) = address.checked_sub(area.start()) else {
             return EFAULT.to_errno();
         };
-        // SAFETY: The number is constant while the lock is held.
+        // SAFETY: By the contract the mapping is valid, and its lock is held, under which the field
+        // does not change.
         let first = unsafe { (*vma).vm_pgoff };
         let offset = ((first << PAGE_SHIFT) + inside) as u64;
         let access = if write == 0 {
-            // SAFETY: The kernel's buffer has at least that many bytes, and they are ours to fill
-            // during the call. It is memory of the kernel, initialised to be copied to user space.
+            // SAFETY: By the contract the buffer is valid for at least `length` bytes, which are
+            // initialised and only ours during the call.
             Access::Read(unsafe { core::slice::from_raw_parts_mut(buffer.cast(), length) })
         } else if area.flags() & flags::WRITE == 0 {
-            // The owner could not either.
+            // The owner of the mapping could not write to it either.
             return EFAULT.to_errno();
         } else {
-            // SAFETY: The kernel's buffer has at least that many bytes, filled in.
+            // SAFETY: By the contract the buffer is valid for at least `length` bytes, which are
+            // initialised and not changed during the call.
             Access::Write(unsafe { core::slice::from_raw_parts(buffer.cast(), length) })
         };
-        // SAFETY: The mapping is ours, and stays while the lock is held.
+        // SAFETY: By the contract the mapping has these operations; it is not closed while the lock
+        // is held, which it is during the call.
         match unsafe { Self::mapped(vma) }.access(offset, access) {
             Ok(copied) => copied as kernel::ffi::c_int,
             Err(e) => e.to_errno(),

@@ -214,7 +214,7 @@ impl OneTt {
         row(
             m,
             fmt!("tt.directory_bytes"),
-            tt.directory_bytes() as u64,
+            tt.metadata_bytes() as u64,
             PAGES,
         );
         tt.unpopulate(device);

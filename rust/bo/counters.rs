@@ -11,7 +11,7 @@ use super::{
     },
     trace::Times, //
 };
-use crate::abstractions::percpu_counters::PageCounters;
+use crate::abstractions::page_counters::PageCounters;
 use kernel::{
     processor::cpu_relax,
     sync::{
@@ -150,7 +150,7 @@ impl Accounting {
     /// Whether more is counted than may be.
     #[inline]
     pub(crate) fn over_limit(&self) -> bool {
-        self.limits.exceeded_by(&self.counters)
+        limits::over_limit(self.counted(), self.limits.get())
     }
 
     /// Whether more is counted than may be, without what is being populated: who does that makes

@@ -2,16 +2,13 @@
 
 //! Where the limits come from.
 
-use super::{
-    pages,
-    rules::limits::{
-        self,
-        Amount, //
-    }, //
+use super::rules::limits::{
+    self,
+    Amount, //
 };
 use crate::abstractions::{
-    params,
-    percpu_counters::PageCounters, //
+    page,
+    params, //
 };
 use kernel::page::PAGE_SHIFT;
 #[cfg(reeve_kunit)]
@@ -33,7 +30,7 @@ impl PoolCap {
     /// The module's parameter, with half of the memory as its default. If nobody set it, it becomes
     /// its default, so that sysfs shows what is in force.
     pub(crate) fn parameter() -> Self {
-        let default = pages::total_ram() / 2;
+        let default = page::total_ram() / 2;
         if params::page_pool_size() == 0 {
             params::set_page_pool_size(default);
         }
@@ -69,8 +66,8 @@ impl PoolCap {
 
 /// The soft limits on the counters, in pages.
 pub(crate) enum Limits {
-    /// The module's parameters; this default where they are 0.
-    Parameters(Amount),
+    /// The module's parameters.
+    Parameters,
     /// A test's own.
     #[cfg(reeve_kunit)]
     Own {
@@ -87,10 +84,12 @@ impl Limits {
     /// The module's parameters. One that nobody set becomes its default, so that sysfs shows what
     /// is in force.
     pub(crate) fn parameters() -> Self {
-        let default =
-            limits::default_limits(pages::total_ram(), pages::low_ram(), PAGE_SHIFT as u32);
-        params::set_default_limits(default.pages, default.dma32);
-        Self::Parameters(default)
+        params::set_default_limits(limits::default_limits(
+            page::total_ram(),
+            page::low_ram(),
+            PAGE_SHIFT as u32,
+        ));
+        Self::Parameters
     }
 
     /// A limit of `pages` pages that nobody else sees, and none for DMA32.
@@ -131,7 +130,7 @@ impl Limits {
     #[inline]
     pub(crate) fn of_a_file(&self) -> u64 {
         match self {
-            Self::Parameters(_) => params::file_pages_limit(),
+            Self::Parameters => params::file_pages_limit(),
             #[cfg(reeve_kunit)]
             Self::Own { file, .. } => file.load(Relaxed),
         }
@@ -140,25 +139,9 @@ impl Limits {
     /// Whether what can't be kept is refused.
     pub(crate) fn are_hard(&self) -> bool {
         match self {
-            Self::Parameters(_) => params::hard_limit(),
+            Self::Parameters => params::hard_limit(),
             #[cfg(reeve_kunit)]
             Self::Own { hard, .. } => hard.load(Relaxed),
-        }
-    }
-
-    /// Whether more is counted than may be, of either kind.
-    #[inline]
-    pub(crate) fn exceeded_by(&self, counters: &PageCounters) -> bool {
-        match self {
-            Self::Parameters(_) => counters.over_parameters(),
-            #[cfg(reeve_kunit)]
-            Self::Own { .. } => {
-                let counted = Amount {
-                    pages: counters.pages.load(Relaxed),
-                    dma32: counters.dma32.load(Relaxed),
-                };
-                limits::over_limit(counted, self.get())
-            }
         }
     }
 
@@ -166,13 +149,7 @@ impl Limits {
     #[inline]
     pub(crate) fn get(&self) -> Amount {
         match self {
-            Self::Parameters(default) => limits::effective_limits(
-                Amount {
-                    pages: params::pages_limit(),
-                    dma32: params::dma32_pages_limit(),
-                },
-                *default,
-            ),
+            Self::Parameters => params::limits(),
             #[cfg(reeve_kunit)]
             Self::Own { pages, .. } => Amount {
                 pages: pages.load(Relaxed),

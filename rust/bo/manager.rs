@@ -37,7 +37,8 @@ use crate::{
     },
     lock_order::{
         classes::DeviceList,
-        typed::Mutex, //
+        typed::Mutex,
+        with_context, //
     }, //
 };
 use kernel::{
@@ -213,6 +214,13 @@ impl Manager {
 
 impl Watcher for Manager {
     fn limits_written(&self) {
+        with_context(|| self.keep_limits());
+    }
+}
+
+impl Manager {
+    /// Frees what is above limits that were lowered.
+    fn keep_limits(&self) {
         self.pool.trim();
         // Whoever is over a limit that became smaller goes now, not when somebody populates.
         while self.accounting.settled_over_limit() && matches!(self.swap_out_one(), Ok(1..)) {
@@ -241,6 +249,13 @@ impl Reclaim for Manager {
 
 impl dmem::Evict for Manager {
     fn evict(&self, search: &dmem::Search<'_>, pages: u64) -> Result<u64> {
+        with_context(|| self.evict_dmem(search, pages))
+    }
+}
+
+impl Manager {
+    /// Swaps out about `pages` pages of those that `search` asks for. Returns how many.
+    fn evict_dmem(&self, search: &dmem::Search<'_>, pages: u64) -> Result<u64> {
         let mut freed = 0;
         while freed < pages {
             task::cond_resched_killable()?;

@@ -1,115 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A TT's pages, and the compact directory that leads to them.
+//! A TT's pages, as a compact list of blocks.
 //!
 //! C original: the array of pages in `struct ttm_tt`.
 
-mod access;
 pub(crate) mod block;
 pub(crate) mod caching;
 pub(super) mod decrypted;
 pub(crate) mod free_list;
+mod freer;
 pub(crate) mod shmem;
 pub(crate) mod small_list;
 
-pub(crate) use access::{
-    PageMut,
-    PageRef,
-    Run,
-    RunMut, //
-};
-
-use super::{
-    pages::{
-        block::{
-            Block,
-            Singles, //
-        },
-        caching::{
-            Batch,
-            Freer, //
-        },
-        small_list::SmallList, //
+use super::rules::{
+    page_kind::{
+        Caching,
+        PageKind, //
     },
-    rules::{
-        page_kind::{
-            Caching,
-            PageKind, //
-        },
-        page_runs::{
-            Layout,
-            Place, //
-        }, //
+    page_runs::{
+        Layout,
+        Place, //
     }, //
 };
 use crate::abstractions::{
     bindings as shim,
     dma::{
-        self,
         DmaAddresses,
         DmaDevice, //
+    },
+    page::{
+        self,
+        PageMut,
+        PageRef,
+        Run,
+        RunMut, //
     },
     task,
     vma, //
 };
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
+use block::{
+    Block,
+    Partial, //
 };
+use caching::Batch;
+use core::ptr::NonNull;
+use freer::Freer;
 use kernel::{
     bindings,
     prelude::*,
     sync::Arc, //
 };
+use small_list::SmallList;
 
-/// Blocks freed between two looks at the scheduler.
+/// Blocks freed between two calls of `cond_resched()`.
 const FREE_BATCH: usize = 512;
-
-/// Memory of the machine, in pages.
-pub(crate) fn total_ram() -> u64 {
-    // SAFETY: Reads a counter; no requirements.
-    unsafe { shim::reeve_shim_total_ram() as u64 }
-}
-
-/// Memory of the machine that is always mapped, in pages.
-pub(crate) fn low_ram() -> u64 {
-    // SAFETY: Reads counters; no requirements.
-    unsafe { shim::reeve_shim_low_ram() as u64 }
-}
-
-/// How many memory nodes there may be; nodes are numbered from 0.
-pub(crate) fn nodes() -> usize {
-    // SAFETY: Reads a variable; no requirements.
-    unsafe { shim::reeve_shim_nr_nodes() as usize }
-}
-
-/// The memory node nearest to the processor that runs this; it may be another one at once.
-#[inline]
-pub(crate) fn local_node() -> usize {
-    // SAFETY: Reads a per-CPU variable, of whichever CPU; no requirements.
-    usize::try_from(unsafe { shim::reeve_shim_local_node() }).unwrap_or(0)
-}
 
 /// Owns pages, in blocks of powers of two.
 ///
-/// It costs a pointer per block, and none on the heap while there are few blocks.
+/// It costs a pointer per block, and no memory on the heap while there are few blocks.
 ///
 /// # Invariants
 ///
-/// `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`], is
-/// of the order that `layout` has for it, and is owned by this directory and in no other entry. The
-/// first `settled` entries are of kind `kind`, the others are of the same memory but cached. The
-/// first `shared` entries are shared with the machine that a confidential guest runs on. The
-/// pages of `torn` come after those of the blocks. User mappings are nowhere but at `mapped`, and of pages of
-/// blocks only; so are the pages that `dma` has mapped.
+/// - `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`],
+///   is of the order that `layout` has for it, and is owned by this value and in no other entry.
+/// - The first `caching_applied` entries are of kind `kind`; the others are of the same memory but
+///   still cached.
+/// - The first `decrypted` entries are shared with the host of a confidential guest.
+/// - The pages of `partial` come after those of the blocks.
+/// - Users have pages mapped at `mapped` at most, and `dma` is of our pages or was given by
+///   [`PageBlocks::set_dma`]; both are of pages in blocks, not of those of `partial`.
 pub(crate) struct PageBlocks {
     layout: Layout,
     blocks: SmallList<First>,
-    settled: usize,
-    shared: usize,
+    caching_applied: usize,
+    decrypted: usize,
     kind: PageKind,
     /// What is left of a block that lost pages at its end.
-    torn: Option<Partial>,
+    partial: Option<Partial>,
     mapped: vma::Mappings,
     dma: Option<KBox<DmaAddresses>>,
 }
@@ -118,39 +85,99 @@ pub(crate) struct PageBlocks {
 #[derive(Clone, Copy)]
 struct First(*mut bindings::page);
 
-// SAFETY: Pages can be used and freed by any task.
+// SAFETY: A page belongs to no task: any task may use and free it.
 unsafe impl Send for First {}
-// SAFETY: It is just the name of a block's pages; access to their content is up to
-// `PageBlocks`.
+// SAFETY: A `First` only names the block, and has no methods; who may access the pages is up to
+// `PageBlocks`, whose `&self` methods give read access only.
 unsafe impl Sync for First {}
 
 impl PageBlocks {
-    /// Has no pages; those it will have are to be of kind `kind`.
+    /// How many pages have their caching changed at once.
+    pub(crate) const CACHING_BATCH: u64 = caching::BATCH as u64;
+
+    /// Makes a value without pages; those that are added are to be of kind `kind`.
     #[inline]
     pub(crate) const fn new(kind: PageKind) -> Self {
-        // INVARIANT: No blocks.
+        // INVARIANT: No blocks, no partial block, and nothing is mapped.
         Self {
             layout: Layout::new(),
             blocks: SmallList::new(First(core::ptr::null_mut())),
-            settled: 0,
-            shared: 0,
+            caching_applied: 0,
+            decrypted: 0,
             kind,
-            torn: None,
+            partial: None,
             mapped: vma::Mappings::none(),
             dma: None,
         }
     }
 
-    /// Appends a block, which is of the directory's kind or still cached.
+    /// Returns the kind that its pages have, or get when their caching is applied.
+    #[inline]
+    pub(crate) fn kind(&self) -> PageKind {
+        self.kind
+    }
+
+    /// Returns the number of pages.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        match &self.partial {
+            None => self.layout.pages(),
+            Some(partial) => self.layout.pages() + partial.len(),
+        }
+    }
+
+    /// Whether it has no pages at all.
+    #[inline]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.layout.blocks() == 0 && self.partial.is_none()
+    }
+
+    /// Returns the number of blocks, without a partial one.
+    #[inline]
+    pub(crate) fn blocks(&self) -> usize {
+        self.layout.blocks()
+    }
+
+    /// Returns the order of the last block, if there is one; a block that is pushed next may not be
+    /// larger.
+    #[inline]
+    pub(crate) fn last_order(&self) -> Option<u32> {
+        self.layout.last_order()
+    }
+
+    /// Whether its last block is charged to a memory cgroup; then the others most likely are, too.
+    #[inline]
+    pub(crate) fn is_charged(&self) -> bool {
+        let last = self.blocks.as_slice().last();
+        match last.and_then(|first| NonNull::new(first.0)) {
+            // SAFETY: The helper wants the valid first page of a block that stays allocated. By the
+            // type invariant an entry is that, and we own the block while we are borrowed.
+            Some(first) if cfg!(CONFIG_MEMCG) => unsafe {
+                shim::reeve_shim_page_is_charged(first.as_ptr())
+            },
+            _ => false,
+        }
+    }
+
+    /// Returns the bytes, on the heap and in here, that it takes to find the pages.
+    #[cfg(any(reeve_bench, reeve_kunit))]
+    pub(crate) fn metadata_bytes(&self) -> usize {
+        core::mem::size_of::<Self>() + self.blocks.heap_bytes()
+    }
+}
+
+/// Adding and removing blocks.
+impl PageBlocks {
+    /// Appends a block, which is of our kind or still cached.
     ///
-    /// `ENOMEM`: no memory for its entry; the block is freed. `EINVAL`: it does not fit: its order
-    /// is above the last block's, it is of the wrong kind, or it is settled behind one that is not.
-    /// May sleep.
+    /// Returns `ENOMEM` if there is no memory for its entry; the block is freed then. Returns
+    /// `EINVAL` if it does not fit: its order is above the last block's, it is of the wrong kind,
+    /// or its caching is applied while that of the block before is not. May sleep.
     #[inline]
     pub(crate) fn push(&mut self, block: Block) -> Result {
-        let settled = block.kind() == self.kind;
-        if settled {
-            if self.settled != self.layout.blocks() {
+        let applied = block.kind() == self.kind;
+        if applied {
+            if self.caching_applied != self.layout.blocks() {
                 return Err(EINVAL);
             }
         } else if block.kind().caching != Caching::Cached || block.kind().dma32 != self.kind.dma32 {
@@ -161,16 +188,19 @@ impl PageBlocks {
             return Err(EINVAL);
         }
         // INVARIANT: One more entry in both; the block was owned by our caller and is of this
-        // order. If it is settled, so are all before it.
+        // order. If its caching is applied, so is that of all blocks before it.
         slot.fill(First(block.into_raw().as_ptr()));
-        if settled {
-            self.settled += 1;
+        if applied {
+            self.caching_applied += 1;
         }
         Ok(())
     }
 
-    /// Takes the last block off. `None`: there is none; or it was shared, stays so, and is lost. May
-    /// sleep if it is mapped or shared.
+    /// Removes the last block and returns it.
+    ///
+    /// Returns `None` if there is no block, or if it was decrypted and could not be encrypted
+    /// again: then it can never be used again and is leaked. May sleep if the block is mapped or
+    /// decrypted.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Block> {
         self.mapped.remove();
@@ -178,25 +208,28 @@ impl PageBlocks {
         let first = NonNull::new(self.blocks.pop()?.0)?;
         let order = self.layout.pop()?;
         let mut kind = self.kind;
-        if self.settled > self.layout.blocks() {
-            self.settled = self.layout.blocks();
+        if self.caching_applied > self.layout.blocks() {
+            self.caching_applied = self.layout.blocks();
         } else {
             kind.caching = Caching::Cached;
         }
-        if self.shared > self.layout.blocks() {
-            self.shared = self.layout.blocks();
-            // SAFETY: By the type invariant it was a block of this order that we owned.
-            if unsafe { decrypted::unshare(first, order) }.is_err() {
+        if self.decrypted > self.layout.blocks() {
+            self.decrypted = self.layout.blocks();
+            // SAFETY: `encrypt` wants a block that `decrypt` was called for and that only we
+            // access. By the type invariant the entry was a block of this order that we owned, and
+            // among the decrypted ones; its mappings were removed above.
+            if unsafe { decrypted::encrypt(first, order) }.is_err() {
                 return None;
             }
         }
-        // SAFETY: By the type invariant the last entry was a block of this order that we owned,
-        // and of our kind if it was among the settled ones.
+        // SAFETY: By the type invariant the last entry came from `Block::into_raw` of a block of
+        // this order, which nothing but the entry owned, and which is of our kind if it was among
+        // the first `caching_applied`, else cached.
         // INVARIANT: One entry less in both.
         Some(unsafe { Block::from_raw(first, order, kind) })
     }
 
-    /// What [`PageBlocks::push`] does; takes fewest steps for a block that is the only one.
+    /// Appends a block like [`PageBlocks::push`]; cheaper if it is the first one.
     #[inline]
     pub(crate) fn push_only(&mut self, block: Block) -> Result {
         let first = First(block.first().as_ptr());
@@ -207,10 +240,10 @@ impl PageBlocks {
             self.blocks.pop();
             return Err(EINVAL);
         }
-        // INVARIANT: One entry in both; the block was owned by our caller, is of this order and
-        // settled.
+        // INVARIANT: One entry in both; the block was owned by our caller, is of this order and of
+        // our kind.
         block.into_raw();
-        self.settled = 1;
+        self.caching_applied = 1;
         Ok(())
     }
 
@@ -219,230 +252,119 @@ impl PageBlocks {
         self.push(block)
     }
 
-    /// Takes the block off, if it is settled and nowhere mapped and all pages are in it.
+    /// Removes the only block and returns it, if its caching is applied, it is not mapped or
+    /// decrypted, and there is no partial block.
     #[inline]
     fn pop_only(&mut self) -> Option<Block> {
-        if self.settled != 1
-            || self.torn.is_some()
+        if self.caching_applied != 1
+            || self.partial.is_some()
             || self.mapped.any()
             || self.dma.is_some()
-            || self.shared != 0
+            || self.decrypted != 0
         {
             return None;
         }
         let first = NonNull::new(self.blocks.take_only()?.0)?;
         let order = self.layout.pop_only()?;
-        self.settled = 0;
-        // SAFETY: By the type invariant the only entry was a block of this order and of our kind
-        // that we owned.
+        self.caching_applied = 0;
+        // SAFETY: By the type invariant the only entry came from `Block::into_raw` of a block of
+        // this order, which nothing but the entry owned, and which is of our kind because
+        // `caching_applied` was 1.
         // INVARIANT: No entry in both.
         Some(unsafe { Block::from_raw(first, order, self.kind) })
     }
 
-    /// Whether it has no pages at all.
-    #[inline]
-    pub(crate) fn is_vacant(&self) -> bool {
-        self.layout.blocks() == 0 && self.torn.is_none()
+    /// Takes out what is left of a partial block, so that blocks can be pushed in its place.
+    pub(crate) fn take_partial(&mut self) -> Option<Partial> {
+        self.partial.take()
     }
 
-    /// Whether there are blocks that are still cached and should not be.
+    /// Puts back what [`PageBlocks::take_partial`] took out, after blocks that were pushed since
+    /// have been removed again.
+    pub(crate) fn put_partial(&mut self, partial: Option<Partial>) {
+        self.partial = partial;
+    }
+}
+
+/// Caching and encryption.
+impl PageBlocks {
+    /// Whether all blocks have the caching that their kind asks for.
     #[inline]
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settled == self.layout.blocks()
+    pub(crate) fn has_caching_applied(&self) -> bool {
+        self.caching_applied == self.layout.blocks()
     }
 
-    /// Gives all blocks the directory's caching.
+    /// Gives all blocks the caching that their kind asks for.
     ///
-    /// `ENOMEM`: no memory; those that were cached still are. May sleep.
-    pub(crate) fn settle(&mut self, batch: &mut Batch) -> Result {
+    /// Returns `ENOMEM` if there is no memory; those blocks that were cached still are then. May
+    /// sleep.
+    pub(crate) fn apply_caching(&mut self, batch: &mut Batch) -> Result {
         let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
-        let unsettled = blocks
-            .skip(self.settled)
+        let cached = blocks
+            .skip(self.caching_applied)
             .filter_map(|(first, order)| Some((NonNull::new(first.0)?, order)));
-        // SAFETY: By the type invariant these blocks are ours, and we are borrowed exclusively.
-        unsafe { batch.change(unsettled, self.kind.caching) }?;
-        // INVARIANT: They are of our kind now.
-        self.settled = self.layout.blocks();
+        // SAFETY: `change` wants blocks of these orders that nothing else accesses. By the type
+        // invariant they are ours, and we are borrowed exclusively.
+        unsafe { batch.change(cached, self.kind.caching) }?;
+        // INVARIANT: All blocks are of our kind now.
+        self.caching_applied = self.layout.blocks();
         Ok(())
     }
 
-    /// Charges all blocks with the machine that a confidential guest runs on, which ends when they
-    /// are taken off. The content of those that were not yet shared is lost.
+    /// Shares all blocks with the host of a confidential guest, until they are removed. The content
+    /// of those that were not shared is lost.
     ///
-    /// `EIO` and the like: it can't be done. May sleep.
-    pub(crate) fn share(&mut self) -> Result {
+    /// Fails with the architecture's errno, `EIO` for instance; some blocks may be shared then. May
+    /// sleep.
+    pub(crate) fn decrypt(&mut self) -> Result {
         let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
-        let shared = self.shared;
-        for (first, order) in blocks.skip(shared) {
-            // INVARIANT: One more is shared, or might be.
-            self.shared += 1;
+        let decrypted = self.decrypted;
+        for (first, order) in blocks.skip(decrypted) {
+            // INVARIANT: One more is shared, or may be if this fails.
+            self.decrypted += 1;
             if let Some(first) = NonNull::new(first.0) {
-                // SAFETY: By the type invariant the block is ours, of this order, and we are borrowed
-                // exclusively. It is always mapped: guests with encrypted memory have no highmem.
-                unsafe { decrypted::share(first, order) }?;
+                // SAFETY: `decrypt` wants a block that is always mapped for the kernel and that
+                // only we access. By the type invariant the block is ours and of this order, and we
+                // are borrowed exclusively. Guests with encrypted memory are 64-bit, so that no
+                // page is highmem.
+                unsafe { decrypted::decrypt(first, order) }?;
             }
         }
         Ok(())
     }
 
-    /// Overwrites all pages with zeroes. May sleep.
+    /// Whether there are decrypted blocks. Those can't become partial, because encrypting them
+    /// loses their content.
+    #[inline]
+    pub(crate) fn is_decrypted(&self) -> bool {
+        self.decrypted != 0
+    }
+}
+
+/// Access to pages.
+impl PageBlocks {
+    /// Overwrites the pages of all blocks with zeroes. May sleep.
     pub(crate) fn clear(&mut self) {
         for (_, first, pages) in self.raw_runs() {
-            // SAFETY: By the type invariant these pages are ours, and we are borrowed exclusively.
+            // SAFETY: The helper wants `pages` valid pages of one block that nothing else accesses:
+            // by the type invariant they are ours, and we are borrowed exclusively.
             unsafe { shim::reeve_shim_clear_pages(first.as_ptr(), pages as usize) };
             task::cond_resched();
         }
     }
 
-    /// Whether there are shared blocks. Those can't be torn, for what is shared no more has lost its
-    /// content.
-    #[inline]
-    pub(crate) fn is_shared(&self) -> bool {
-        self.shared != 0
-    }
-
-    /// How many pages are settled at once.
-    pub(crate) const SETTLE_BATCH: u64 = caching::BATCH as u64;
-
-    /// What kind of pages it has.
-    #[inline]
-    pub(crate) fn kind(&self) -> PageKind {
-        self.kind
-    }
-
-    /// Whether its last block is charged to a memory cgroup; then the others most likely are, too.
-    #[inline]
-    pub(crate) fn are_charged(&self) -> bool {
-        let last = self.blocks.as_slice().last();
-        match last.and_then(|first| NonNull::new(first.0)) {
-            // SAFETY: By the type invariant this is the first page of a block of ours.
-            Some(first) if cfg!(CONFIG_MEMCG) => unsafe {
-                shim::reeve_shim_page_is_charged(first.as_ptr())
-            },
-            _ => false,
-        }
-    }
-
-    /// The first page, which is the first of a block, or by itself.
-    pub(crate) fn first_page(&self) -> Option<NonNull<bindings::page>> {
-        match self.blocks.as_slice().first() {
-            Some(first) => NonNull::new(first.0),
-            None => self.torn.as_ref().map(|torn| torn.0.first()),
-        }
-    }
-
-    /// How many blocks it has.
-    #[inline]
-    pub(crate) fn blocks(&self) -> usize {
-        self.layout.blocks()
-    }
-
-    /// The order of the last block; what is pushed next may not be larger. `None`: no blocks.
-    #[inline]
-    pub(crate) fn last_order(&self) -> Option<u32> {
-        self.layout.last_order()
-    }
-
-    /// How many pages it has.
-    #[inline]
-    pub(crate) fn len(&self) -> u64 {
-        match &self.torn {
-            None => self.layout.pages(),
-            Some(torn) => self.layout.pages() + torn.len(),
-        }
-    }
-
-    /// Puts aside what is left of a torn block, so that blocks can be pushed in its place.
-    pub(crate) fn take_torn(&mut self) -> Option<Partial> {
-        self.torn.take()
-    }
-
-    /// Puts back what was put aside, after what was pushed has been taken off again.
-    pub(crate) fn put_torn(&mut self, torn: Option<Partial>) {
-        self.torn = torn;
-    }
-
-    /// At most `most` pages from the end that lie side by side, and the index of the first of them;
-    /// `None`: there are no pages.
-    pub(crate) fn last_run(&self, most: u64) -> Option<(u64, Run<'_>)> {
-        let (first, pages) = match &self.torn {
-            Some(torn) => (torn.0.first(), torn.0.len()),
-            None => {
-                let first = NonNull::new(self.blocks.as_slice().last()?.0)?;
-                (first, 1 << self.layout.last_order()?)
-            }
-        };
-        let count = most.min(pages).max(1);
-        // SAFETY: There are `pages` pages side by side, by the type invariants.
-        let first = unsafe { first.add((pages - count) as usize) };
-        // INVARIANT: They are the last `count` of these, and ours while we are borrowed.
-        Some((self.len() - count, Run(first, count, PhantomData)))
-    }
-
-    /// Frees the last `count` pages. A block that loses a part of them is torn. May sleep.
-    pub(crate) fn release_last(&mut self, count: u64) {
-        let mut left = count;
-        while left != 0 {
-            if let Some(torn) = &mut self.torn {
-                left -= torn.0.shorten(left);
-                if torn.0.len() == 0 {
-                    self.torn = None;
-                }
-                continue;
-            }
-            let Some(block) = self.pop() else {
-                return;
-            };
-            if block.pages() <= left {
-                left -= block.pages();
-                drop(block);
-            } else {
-                self.torn = Some(Partial(Singles::split(block)));
-            }
-        }
-    }
-
-    /// Maps the pages for a device, until the first of them goes.
-    ///
-    /// Errors as [`DmaAddresses::map`]; none are mapped then. May sleep.
-    pub(crate) fn map_dma(&mut self, device: &Arc<DmaDevice>) -> Result {
-        let blocks = self.raw_runs().map(|(_, first, pages)| {
-            // SAFETY: By the type invariant the page is ours.
-            (unsafe { dma::frame(first) }, pages)
-        });
-        // SAFETY: By the type invariant the pages are ours, and stay so until `pop`, which drops
-        // the addresses first.
-        let addresses = unsafe { DmaAddresses::map(device, blocks) }?;
-        self.dma = Some(addresses);
-        Ok(())
-    }
-
-    /// The addresses that the pages have for a device, if they have.
-    pub(crate) fn dma(&self) -> Option<&DmaAddresses> {
-        self.dma.as_deref()
-    }
-
-    /// Keeps addresses of somebody else's pages, or forgets all.
-    pub(crate) fn set_dma(&mut self, addresses: Option<KBox<DmaAddresses>>) {
-        self.dma = addresses;
-    }
-
-    /// Bytes on the heap and in here that it takes to find the pages.
-    #[cfg(any(reeve_bench, reeve_kunit))]
-    pub(crate) fn directory_bytes(&self) -> usize {
-        core::mem::size_of::<Self>() + self.blocks.heap_bytes()
-    }
-
-    /// The page `index`.
+    /// Borrows page `index`. Returns `None` if no block has it.
     pub(crate) fn page(&self, index: u64) -> Option<PageRef<'_>> {
-        // INVARIANT: The page is one of ours, which we free no earlier than when we are dropped.
-        Some(PageRef(self.find(index)?, PhantomData))
+        // SAFETY: By the type invariant the page is ours. While we are borrowed it is not freed,
+        // for that takes `&mut self`, and not written to but by users who have it mapped.
+        Some(unsafe { PageRef::new(self.find(index)?) })
     }
 
-    /// The page `index`, to be written to.
+    /// Borrows page `index` exclusively. Returns `None` if no block has it.
     pub(crate) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
-        // INVARIANT: As in `page`; and we are borrowed exclusively.
-        Some(PageMut(self.find(index)?, PhantomData))
+        // SAFETY: By the type invariant the page is ours. While we are borrowed exclusively only
+        // users who have it mapped access it.
+        Some(unsafe { PageMut::new(self.find(index)?) })
     }
 
     fn find(&self, index: u64) -> Option<NonNull<bindings::page>> {
@@ -453,50 +375,76 @@ impl PageBlocks {
         NonNull::new(unsafe { first.0.add(place.page) })
     }
 
-    /// All pages in order, but for those of a torn block.
+    /// Returns the first page, of a block or of the partial one.
+    pub(crate) fn first_page(&self) -> Option<PageRef<'_>> {
+        let first = match self.blocks.as_slice().first() {
+            Some(first) => NonNull::new(first.0)?,
+            None => self.partial.as_ref()?.first(),
+        };
+        // SAFETY: By the type invariants of this and of `Partial`, which is dropped when it has no
+        // pages left, the page is ours. While we are borrowed it is not freed, and only users
+        // write to it.
+        Some(unsafe { PageRef::new(first) })
+    }
+
+    /// Iterates over the pages of all blocks, in order.
     #[inline]
     #[cfg(reeve_kunit)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = PageRef<'_>> {
-        // INVARIANT: As in `page`.
-        self.raw_iter().map(|page| PageRef(page, PhantomData))
+        (0..self.layout.pages()).filter_map(|index| self.page(index))
     }
 
-    /// All pages in order, to be written to, but for those of a torn block.
+    /// Iterates over the pages of all blocks, in order, each borrowed exclusively.
     #[inline]
     #[cfg(reeve_kunit)]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = PageMut<'_>> {
-        // INVARIANT: As in `page_mut`; and `raw_iter` gives each page once, for no page is in two
-        // blocks.
-        self.raw_iter().map(|page| PageMut(page, PhantomData))
-    }
-
-    #[inline]
-    #[cfg(reeve_kunit)]
-    fn raw_iter(&self) -> impl Iterator<Item = NonNull<bindings::page>> + '_ {
-        self.raw_runs().flat_map(|(_, first, pages)| {
-            // SAFETY: The run has `pages` pages, whose `struct page`s lie side by side.
-            (0..pages as usize).map(move |i| unsafe { first.add(i) })
+        (0..self.layout.pages()).filter_map(|index| {
+            // SAFETY: By the type invariant the page is ours, and it is at this index only, so that
+            // no other `PageMut` is of it. While we are borrowed exclusively only users access it.
+            Some(unsafe { PageMut::new(self.find(index)?) })
         })
     }
 
-    /// The pages of each block with the index of the first, from the `from`-th block on.
+    /// Borrows the pages of each block with the index of the first, from the `from`-th block on.
     #[inline]
     pub(crate) fn runs(&self, from: usize) -> impl Iterator<Item = (u64, Run<'_>)> {
-        // INVARIANT: The pages of a block lie side by side, and are ours while we are borrowed.
-        self.raw_runs()
-            .skip(from)
-            .map(|(index, first, pages)| (index, Run(first, pages, PhantomData)))
+        self.raw_runs().skip(from).map(|(index, first, pages)| {
+            // SAFETY: By the type invariant these are the pages of a block of ours. While we are
+            // borrowed they are not freed, and only users write to them.
+            (index, unsafe { Run::new(first, pages) })
+        })
     }
 
-    /// The same, to be written to.
+    /// Borrows the pages of each block exclusively, like [`PageBlocks::runs`].
     #[inline]
     pub(crate) fn runs_mut(&mut self, from: usize) -> impl Iterator<Item = (u64, RunMut<'_>)> {
-        // INVARIANT: As in `runs`; we are borrowed exclusively and no page is in two blocks.
-        self.raw_runs()
-            .skip(from)
-            .map(|(index, first, pages)| (index, RunMut(first, pages, PhantomData)))
+        self.raw_runs().skip(from).map(|(index, first, pages)| {
+            // SAFETY: By the type invariant these are the pages of a block of ours, and no other
+            // entry has them, so that no other `RunMut` does. While we are borrowed exclusively
+            // only users access them.
+            (index, unsafe { RunMut::new(first, pages) })
+        })
     }
 
+    /// Borrows the last pages that lie side by side, at most `most`, with the index of the first.
+    /// Returns `None` if there are no pages.
+    pub(crate) fn last_run(&self, most: u64) -> Option<(u64, Run<'_>)> {
+        let (first, pages) = match &self.partial {
+            Some(partial) => (partial.first(), partial.len()),
+            None => {
+                let first = NonNull::new(self.blocks.as_slice().last()?.0)?;
+                (first, 1 << self.layout.last_order()?)
+            }
+        };
+        let count = most.min(pages).max(1);
+        // SAFETY: By the type invariants of this and of `Partial` there are `pages` pages of ours
+        // side by side, and `count` is at most that: a partial block without pages is dropped.
+        // While we are borrowed they are not freed, and only users write to them.
+        let run = unsafe { Run::new(first.add((pages - count) as usize), count) };
+        Some((self.len() - count, run))
+    }
+
+    /// Iterates over the blocks: the index of the first page, that page, and the number of pages.
     #[inline]
     fn raw_runs(&self) -> impl Iterator<Item = (u64, NonNull<bindings::page>, u64)> + '_ {
         let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
@@ -507,8 +455,62 @@ impl PageBlocks {
             Some((at, NonNull::new(first.0)?, 1 << order))
         })
     }
+}
 
-    /// Gives all pages back to the system. May sleep.
+/// Mapping for a device.
+impl PageBlocks {
+    /// Maps the pages of all blocks for a device, until the first of them is removed.
+    ///
+    /// Fails like [`DmaAddresses::map`]; no pages are mapped then. May sleep.
+    pub(crate) fn map_dma(&mut self, device: &Arc<DmaDevice>) -> Result {
+        let blocks = self.raw_runs().map(|(_, first, pages)| {
+            // SAFETY: `frame` wants a valid page: by the type invariant this one is ours.
+            (unsafe { page::frame(first) }, pages)
+        });
+        // SAFETY: `map` wants pages that stay ours until the addresses are dropped. By the type
+        // invariant they are ours, and they stay so until `pop`, which drops the addresses first.
+        let addresses = unsafe { DmaAddresses::map(device, blocks) }?;
+        self.dma = Some(addresses);
+        Ok(())
+    }
+
+    /// Returns the addresses that the pages have for a device, if they have.
+    pub(crate) fn dma(&self) -> Option<&DmaAddresses> {
+        self.dma.as_deref()
+    }
+
+    /// Replaces the addresses, by those of imported pages or by none.
+    pub(crate) fn set_dma(&mut self, addresses: Option<KBox<DmaAddresses>>) {
+        self.dma = addresses;
+    }
+}
+
+/// Giving pages back.
+impl PageBlocks {
+    /// Frees the last `count` pages. A block that loses a part of them becomes partial. May sleep.
+    pub(crate) fn release_last(&mut self, count: u64) {
+        let mut left = count;
+        while left != 0 {
+            if let Some(partial) = &mut self.partial {
+                left -= partial.shorten(left);
+                if partial.len() == 0 {
+                    self.partial = None;
+                }
+                continue;
+            }
+            let Some(block) = self.pop() else {
+                return;
+            };
+            if block.pages() <= left {
+                left -= block.pages();
+                drop(block);
+            } else {
+                self.partial = Some(Partial::split(block));
+            }
+        }
+    }
+
+    /// Frees all pages. May sleep.
     #[inline]
     pub(crate) fn release(&mut self) {
         if let Some(block) = self.pop_only() {
@@ -520,7 +522,7 @@ impl PageBlocks {
 
     #[inline(never)]
     fn release_all(&mut self) {
-        self.torn = None;
+        self.partial = None;
         if self.kind.caching == Caching::Cached {
             self.release_to(drop);
         } else {
@@ -529,7 +531,7 @@ impl PageBlocks {
         }
     }
 
-    /// Gives all blocks to `to`, last first. May sleep.
+    /// Passes all blocks to `to`, the last one first. May sleep.
     #[inline]
     pub(crate) fn release_to(&mut self, mut to: impl FnMut(Block)) {
         if let Some(block) = self.pop_only() {
@@ -549,7 +551,8 @@ impl PageBlocks {
     }
 }
 
-// SAFETY: Pages of blocks are owned until `pop`, which removes the mappings first.
+// SAFETY: `page` and `block` return pages of blocks that we own, at their index. They stay ours
+// until `pop`, which removes the mappings first.
 unsafe impl vma::Pages for PageBlocks {
     fn mappings(&mut self) -> &mut vma::Mappings {
         &mut self.mapped
@@ -570,31 +573,5 @@ impl Drop for PageBlocks {
     #[inline]
     fn drop(&mut self) {
         self.release();
-    }
-}
-
-/// What is left of a torn block; dropping it frees it.
-pub(crate) struct Partial(Singles);
-
-impl Partial {
-    /// How many pages it has.
-    #[inline]
-    pub(crate) fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// Fills `to` with its pages from `offset` on. `EINVAL`: they are fewer. May sleep.
-    pub(crate) fn copy_to(&self, offset: u64, to: RunMut<'_>) -> Result {
-        match offset.checked_add(to.len()) {
-            Some(end) if end <= self.len() => {}
-            _ => return Err(EINVAL),
-        }
-        // SAFETY: These are that many pages side by side, by the type invariants; nobody else
-        // accesses `to`, which has others than these, because these are owned here.
-        unsafe {
-            let from = self.0.first().add(offset as usize);
-            shim::reeve_shim_copy_pages(to.as_ptr(), from.as_ptr(), to.len() as usize)
-        };
-        Ok(())
     }
 }

@@ -9,7 +9,10 @@ use super::{
     counters::Event,
     Manager, //
 };
-use crate::abstractions::pm::Sleeper;
+use crate::{
+    abstractions::pm::Sleeper,
+    lock_order::with_context, //
+};
 use kernel::prelude::*;
 
 /// What was done before the machine slept.
@@ -66,7 +69,7 @@ impl Manager {
 /// the image.
 impl Sleeper for Manager {
     fn prepare_to_sleep(&self) {
-        if let Err(e) = self.prepare_hibernation() {
+        if let Err(e) = with_context(|| self.prepare_hibernation()) {
             pr_notice!("not everything was swapped out before sleep: {e:?}\n");
         }
     }

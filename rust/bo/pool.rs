@@ -14,7 +14,6 @@ use super::{
     counters::Event,
     limits::PoolCap,
     pages::{
-        self,
         block::Block,
         free_list::BlockStack, //
     },
@@ -34,7 +33,10 @@ use super::{
     }, //
 };
 use crate::{
-    abstractions::task,
+    abstractions::{
+        page,
+        task, //
+    },
     lock_order::{
         classes::PoolNode,
         typed::SpinLock, //
@@ -122,8 +124,8 @@ impl Shelves {
 impl Pool {
     /// Makes an empty pool. `ENOMEM`. May sleep.
     pub(super) fn new(cap: PoolCap) -> Result<Arc<Self>> {
-        let mut nodes = KVec::with_capacity(pages::nodes(), GFP_KERNEL)?;
-        for _ in 0..pages::nodes() {
+        let mut nodes = KVec::with_capacity(page::nodes(), GFP_KERNEL)?;
+        for _ in 0..page::nodes() {
             let node = KBox::pin_init(
                 pin_init!(Node {
                     shelves <- SpinLock::new(Shelves::new()),
@@ -195,7 +197,7 @@ impl Pool {
             kind: kind.index(),
             order: order as usize,
         };
-        let node = self.nodes.get(pages::local_node())?;
+        let node = self.nodes.get(page::local_node())?;
         let block = node.shelves.lock().pop(shelf)?;
         kept.fetch_sub(block.pages(), Relaxed);
         Some(block)

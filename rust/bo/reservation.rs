@@ -473,7 +473,7 @@ impl<'a> Reservation<'a> {
     pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultResult {
         match self.guard.tt.as_mut() {
             Some(tt) if tt.flags().owns_pages() => tt.map(fault, index, range),
-            _ => fault.refuse(),
+            _ => fault.sigbus(),
         }
     }
 

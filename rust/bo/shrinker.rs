@@ -9,11 +9,14 @@ use super::{
     trace,
     Manager, //
 };
-use crate::abstractions::shrinker::{
-    self,
-    Allowed,
-    Shrink,
-    Shrinker, //
+use crate::{
+    abstractions::shrinker::{
+        self,
+        Allowed,
+        Shrink,
+        Shrinker, //
+    },
+    lock_order::with_context, //
 };
 use kernel::{
     prelude::*,
@@ -45,12 +48,12 @@ impl Shrink for Pool {
     const BY_NODE: bool = true;
 
     fn count(&self, node: usize) -> u64 {
-        self.stock(node).pages()
+        with_context(|| self.stock(node).pages())
     }
 
     fn scan(&self, node: usize, pages: u64, _: Allowed) -> u64 {
         self.statistics.scans.count();
-        let freed = self.shrink_node(node, pages);
+        let freed = with_context(|| self.shrink_node(node, pages));
         self.statistics.scanned_pages.count_many(freed);
         freed
     }
@@ -70,7 +73,7 @@ impl Shrink for Manager {
     fn count(&self, _: usize) -> u64 {
         match shrinker::free_swap() {
             0 => 0,
-            free => self.evictable_pages().min(free),
+            free => with_context(|| self.evictable_pages()).min(free),
         }
     }
 
@@ -78,17 +81,24 @@ impl Shrink for Manager {
         if !allowed.fs {
             return 0;
         }
+        with_context(|| self.scan_objects(pages, allowed.io))
+    }
+}
+
+impl Manager {
+    /// Frees about `pages` pages of the pool and of objects. Returns how many.
+    fn scan_objects(&self, pages: u64, writeback: bool) -> u64 {
         let drained = self.pool().drain();
         if drained >= pages || shrinker::free_swap() == 0 {
             return drained;
         }
         let statistics = &self.accounting().statistics;
-        if shrinker::in_background() {
+        if shrinker::is_kswapd() {
             statistics.background_scans.count();
         } else {
             statistics.direct_scans.count();
         }
-        let freed = trace::bo_shrink(self, || self.shrink(pages - drained, allowed.io));
+        let freed = trace::bo_shrink(self, || self.shrink(pages - drained, writeback));
         statistics.shrunk_pages.count_many(freed);
         drained + freed
     }

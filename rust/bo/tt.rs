@@ -22,10 +22,7 @@ use super::{
     pages::{
         decrypted,
         shmem::ShmemPages,
-        total_ram,
-        PageBlocks,
-        PageMut,
-        PageRef, //
+        PageBlocks, //
     },
     pool::{
         alloc,
@@ -51,6 +48,11 @@ use super::{
 };
 use crate::abstractions::{
     dma::DmaDevice,
+    page::{
+        total_ram,
+        PageMut,
+        PageRef, //
+    },
     shmem::ShmemFile,
     task,
     vma::{
@@ -185,8 +187,8 @@ impl Tt {
 
     /// Bytes that it takes to find the pages.
     #[cfg(reeve_bench)]
-    pub(crate) fn directory_bytes(&self) -> usize {
-        self.pages.directory_bytes()
+    pub(crate) fn metadata_bytes(&self) -> usize {
+        self.pages.metadata_bytes()
     }
 
     /// Pages it would be charged for if it was populated, in all and more than now. None of what
@@ -232,7 +234,7 @@ impl Tt {
         match (&self.content, &mut self.shmem) {
             (Content::Populated, None) => fault.map(&mut self.pages, index, range),
             (Content::Populated, Some(shmem)) => fault.map(shmem, index, range),
-            _ => fault.refuse(),
+            _ => fault.sigbus(),
         }
     }
 

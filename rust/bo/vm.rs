@@ -106,10 +106,10 @@ impl Mapping {
             return fault.fall_back();
         }
         let Some(index) = fault.page().checked_sub(self.first()) else {
-            return fault.refuse();
+            return fault.sigbus();
         };
         if index >= self.pages() {
-            return fault.refuse();
+            return fault.sigbus();
         }
 
         let mut reservation = match Reservation::try_take(&self.bo) {
@@ -134,7 +134,7 @@ impl Mapping {
         }
         // Also when the object has ended: then it has no TT any more.
         if reservation.populate(&*self.manager).is_err() {
-            return fault.refuse();
+            return fault.sigbus();
         }
 
         let huge = fault.is_huge();

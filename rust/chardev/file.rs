@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     abstractions::{
-        miscdevice::Node,
+        miscdevice::MiscFile,
         vma::MapSpace, //
     },
     bo::{
@@ -63,7 +63,7 @@ pub(crate) struct OpenFile {
     pub(super) space: Arc<MapSpace>,
 }
 
-impl Node for OpenFile {
+impl MiscFile for OpenFile {
     type Shared = Shared;
     type Mapped = Mapping;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What charging cgroups needs of C. */
-#ifndef _REEVE_CGROUP_SHIM_H
-#define _REEVE_CGROUP_SHIM_H
+/* Helpers for charging cgroups: macros and inlines of C, one call each. */
+#ifndef _REEVE_HELPERS_CGROUP_H
+#define _REEVE_HELPERS_CGROUP_H
 
 #include <linux/types.h>
 
@@ -13,28 +13,29 @@ struct page;
  * dmem.c
  *
  * Registers the module's region of @bytes. @evict(@limit, @bytes, @data) is
- * called in process context when a limit is set below what is charged. Success
- * also where the kernel has no dmem controller.
+ * called in process context when a limit is set below what is charged. Returns
+ * 0 also in a kernel without the dmem controller.
  */
 int reeve_shim_dmem_register(u64 bytes,
 			     int (*evict)(struct dmem_cgroup_pool_state *limit,
 					  u64 bytes, void *data),
 			     void *data);
-/* Waits for calls of @evict. Nothing may be charged any more. */
+/* Waits for calls of @evict. All charges must have been undone. */
 void reeve_shim_dmem_unregister(void);
-/* Whether what current allocates is charged: it is below the root. */
+/* Whether current's allocations are charged: its cgroup is not the root. */
 bool reeve_shim_dmem_charges(void);
 /*
- * Charges current's cgroup. *@pool: what was charged, with references. EAGAIN:
- * over the limit of *@limit, a reference.
+ * Charges current's cgroup and sets *@pool to what was charged, which the
+ * charge keeps. Returns -EAGAIN if that is above a limit, with *@limit set to a
+ * reference to the pool of that limit.
  */
 int reeve_shim_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
 			   struct dmem_cgroup_pool_state **limit);
 void reeve_shim_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 bytes);
 void reeve_shim_dmem_put(struct dmem_cgroup_pool_state *limit);
 /*
- * Whether what is charged to *@pool, if it is not NULL, can help @limit. Who
- * clears *@pool does so before the charge is given back.
+ * Whether evicting what is charged to *@pool, if it is not NULL, helps with
+ * @limit. *@pool must be cleared before the charge is undone.
  */
 bool reeve_shim_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
 			       struct dmem_cgroup_pool_state *limit,
@@ -46,16 +47,16 @@ reeve_shim_dmem_exchange(struct dmem_cgroup_pool_state **slot,
 /*
  * memcg.c
  *
- * The id of the memory cgroup that pages of current's are charged to, unique
- * for ever; 0: to none.
+ * Returns the id of the memory cgroup that current's pages are charged to, which
+ * is never reused, or 0 if they are not charged.
  */
 u64 reeve_shim_memcg(void);
 /*
- * Whether @pages more fit into the limits of current's memory cgroup and those
- * above it now, or @ever: with nothing else in them.
+ * Whether @pages more fit into the limits of current's memory cgroup and of
+ * those above it, now or, with @if_empty, if nothing else was charged.
  */
-bool reeve_shim_memcg_has_room(unsigned long pages, bool ever);
-/* Whether the block that begins with @page is charged; other pages never are. */
+bool reeve_shim_memcg_has_room(unsigned long pages, bool if_empty);
+/* Whether the block that begins with @page is charged. */
 bool reeve_shim_page_is_charged(struct page *page);
 
 struct reeve_memcg_scope {
@@ -65,10 +66,11 @@ struct reeve_memcg_scope {
 };
 
 /*
- * What current allocates from now on is charged to whom the block that begins
- * with @page is; to the root, if that is none or @page is NULL.
+ * Makes current's allocations from now on be charged to the cgroup that the
+ * block that begins with @page is charged to; to the root if there is none or
+ * @page is NULL. Leaving undoes it, in reverse order.
  */
 void reeve_shim_memcg_enter(struct page *page, struct reeve_memcg_scope *scope);
 void reeve_shim_memcg_leave(struct reeve_memcg_scope *scope);
 
-#endif /* _REEVE_CGROUP_SHIM_H */
+#endif /* _REEVE_HELPERS_CGROUP_H */

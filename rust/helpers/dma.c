@@ -23,7 +23,7 @@ int reeve_shim_dma_map(struct device *dev, unsigned long pfn,
 
 void reeve_shim_dma_unmap(struct device *dev, u64 address, unsigned long pages)
 {
-	/* What the processor wrote last stays, copied pages included. */
+	/* What the CPU wrote last remains, also if the pages are bounced. */
 	dma_unmap_page_attrs(dev, address, pages << PAGE_SHIFT,
 			     DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The region of the dmem cgroup controller. Where the kernel has no such
- * controller, nobody's pages are charged.
+ * The region of the dmem cgroup controller. In a kernel without the controller
+ * no pages are charged.
  */
 #include <linux/cgroup.h>
 #include <linux/cgroup_dmem.h>
@@ -96,7 +96,7 @@ bool reeve_shim_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
 	struct dmem_cgroup_pool_state *test;
 	bool may;
 
-	/* What it points to is freed after a grace period. */
+	/* The pool is freed an RCU grace period after *@pool was replaced. */
 	rcu_read_lock();
 	test = READ_ONCE(*pool);
 	may = test && dmem_cgroup_state_evict_valuable(limit, test, ignore_low,

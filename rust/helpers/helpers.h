@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What page accounting needs of C: macros and inlines, one call each. */
-#ifndef _REEVE_TT_SHIM_H
-#define _REEVE_TT_SHIM_H
+/* Helpers for page accounting: macros and inlines of C, one call each. */
+#ifndef _REEVE_HELPERS_H
+#define _REEVE_HELPERS_H
 
 #include <linux/atomic.h>
 #include <linux/gfp.h>
@@ -21,8 +21,8 @@ struct vm_fault;
 /*
  * pages.c
  *
- * A single page may wait for reclaim but never kills a process; a block of
- * pages is only taken when it is at hand.
+ * The allocation of a single page may wait for reclaim but never makes the OOM
+ * killer run; that of a larger block fails if there is none free.
  */
 static const gfp_t __maybe_unused REEVE_GFP_PAGE =
 	GFP_HIGHUSER | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
@@ -35,7 +35,7 @@ static const gfp_t __maybe_unused REEVE_GFP_BLOCK_DMA32 =
 	((GFP_USER | GFP_DMA32) & ~__GFP_DIRECT_RECLAIM) | __GFP_NORETRY |
 	__GFP_NOMEMALLOC | __GFP_NOWARN;
 static const gfp_t __maybe_unused REEVE_GFP_CLEAR = __GFP_ZERO;
-/* Charged to the memory cgroup of current until they are freed. */
+/* Charges pages to the memory cgroup of current until they are freed. */
 static const gfp_t __maybe_unused REEVE_GFP_CHARGED = __GFP_ACCOUNT;
 
 void reeve_shim_copy_pages(struct page *to, struct page *from,
@@ -46,16 +46,19 @@ unsigned long reeve_shim_page_private(struct page *page);
 void reeve_shim_set_page_private(struct page *page, unsigned long value);
 int reeve_shim_local_node(void);
 unsigned int reeve_shim_nr_nodes(void);
-/* @caching: REEVE_CACHING_*; nothing to do where mappings need not agree. */
+/*
+ * @caching: REEVE_CACHING_*. Does nothing on architectures on which mappings
+ * need not agree.
+ */
 int reeve_shim_set_pages_array(struct page **pages, int count,
 			       unsigned int caching);
 void reeve_shim_set_pages_wb(struct page *first, int count);
-/* How the kernel's mapping of it is cached; 0: as any memory. For tests. */
+/* The caching bits of the kernel's mapping; 0 is the default. For tests. */
 unsigned long reeve_shim_page_cache_bits(struct page *page);
 unsigned long reeve_shim_total_ram(void);
 unsigned long reeve_shim_low_ram(void);
 
-/* percpu_counters.c; rust/abstractions/percpu_counters.rs has the same fields. */
+/* page_counters.c; rust/abstractions/page_counters.rs has the same fields. */
 struct reeve_counters {
 	atomic64_t pages;
 	atomic64_t dma32;
@@ -65,15 +68,16 @@ struct reeve_counters {
 };
 
 /*
- * The limits in force, but no more pages than the machine has: below them, no
- * other question need be asked.
+ * The limits in force, as ../abstractions/params.rs computes them: the limit on
+ * pages is at most what the machine has. At or below them nothing else need be
+ * checked.
  */
 struct reeve_bounds {
 	u64 pages;
 	u64 dma32;
 };
 
-/* Whether a counter is above its bound now. */
+/* Charging returns whether a counter is above its bound now. */
 bool reeve_shim_charge(struct reeve_counters *c, u64 pages);
 void reeve_shim_uncharge(struct reeve_counters *c, u64 pages);
 bool reeve_shim_charge_dma32(struct reeve_counters *c, u64 pages);
@@ -82,15 +86,18 @@ void reeve_shim_uncharge_dma32(struct reeve_counters *c, u64 pages);
 /*
  * shmem.c
  *
- * The mount is made and unmade while nobody creates files.
+ * No file may be created while the mount is made or removed.
  */
 void reeve_shim_shmem_mount(void);
 void reeve_shim_shmem_unmount(void);
-/* @large: in large folios, if the kernel has them. */
+/* @large: with large folios, if the kernel has them. */
 struct file *reeve_shim_shmem_create(const char *name, loff_t size, bool large);
-/* The same in small ones without a promise of memory; for tests. */
+/* With small folios and without reserving memory. For tests. */
 struct file *reeve_shim_shmem_create_sparse(const char *name, loff_t size);
-/* From and to @count pages that lie side by side. @writeback: send it to swap. */
+/*
+ * Copies from and to @count pages that lie side by side. @writeback: starts to
+ * write each folio to swap that was filled down to its start.
+ */
 int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
 			   unsigned long count, bool writeback);
 int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
@@ -98,9 +105,9 @@ int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
 void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
 			     unsigned long count);
 
-/* shmem_pages.c: references to all folios of a file of @pages pages. */
+/* shmem_pages.c: takes and drops references to all folios of @pages pages. */
 int reeve_shim_shmem_hold(struct file *file, unsigned long pages);
-void reeve_shim_shmem_let_go(struct file *file, unsigned long pages);
+void reeve_shim_shmem_release(struct file *file, unsigned long pages);
 struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index);
 
 /* shrinker.c */
@@ -116,32 +123,38 @@ struct reeve_shrinker_ops {
 	bool by_node;
 };
 
-/* Registers it, too; @ops stays until shrinker_free(). */
+/* Allocates and registers it; @ops must stay valid until shrinker_free(). */
 struct shrinker *reeve_shim_shrinker_new(const char *name,
 					 const struct reeve_shrinker_ops *ops);
+/* What an allocation lets a shrinker do. */
+static const gfp_t __maybe_unused REEVE_GFP_FS = __GFP_FS;
+static const gfp_t __maybe_unused REEVE_GFP_IO = __GFP_IO;
+
+/* As reclaim does, for lockdep and for allocations; leaving undoes it. */
 unsigned int reeve_shim_reclaim_enter(void);
 void reeve_shim_reclaim_leave(unsigned int before);
-bool reeve_shim_gfp_may_fs(gfp_t gfp);
-bool reeve_shim_gfp_may_io(gfp_t gfp);
 long reeve_shim_free_swap(void);
 bool reeve_shim_is_kswapd(void);
 
 /* params.c */
 extern struct reeve_bounds reeve_bounds;
-bool reeve_shim_over_limit(const struct reeve_counters *c);
-/* What limits are where they are 0; those that nobody set become it. */
-void reeve_shim_params_default_limits(u64 pages, u64 dma32);
+void reeve_shim_params_set_bounds(u64 pages, u64 dma32);
+/* Sets the limits that are 0. May sleep. */
+void reeve_shim_params_set_unset_limits(unsigned long pages,
+					unsigned long dma32);
+/* ../abstractions/params.rs: sets the bounds. */
+void reeve_limits_written(void);
 unsigned long reeve_shim_param_page_pool_size(void);
 void reeve_shim_param_set_page_pool_size(unsigned long pages);
 /*
- * Has @fn(@data) called, in process context and one call at a time, after a
- * limit was written in sysfs. Once only: EBUSY. Unwatching waits for a call in
- * progress.
+ * Registers @fn(@data), which is called by a work item after a limit was written
+ * in sysfs. Returns -EBUSY if one is or was registered. Unwatching waits for a
+ * call in progress.
  */
 int reeve_shim_params_watch(void (*fn)(void *data), void *data);
 void reeve_shim_params_unwatch(void);
-/* Has the watcher look as if a limit had been written. May sleep. */
-void reeve_shim_params_look(void);
+/* Queues the call as if a limit had been written. May sleep. */
+void reeve_shim_params_queue_watcher(void);
 unsigned long reeve_shim_param_file_pages_limit(void);
 unsigned long reeve_shim_param_pages_limit(void);
 unsigned long reeve_shim_param_dma32_pages_limit(void);
@@ -184,7 +197,7 @@ struct reeve_tt_overcommit {
  * the tracepoints that show a duration is enabled; else 0.
  */
 u64 reeve_shim_tt_begin(u64 pages);
-/* The time that passed since reeve_shim_tt_begin() answered @begun. */
+/* The time that has passed since reeve_shim_tt_begin() returned @begun. */
 u64 reeve_shim_tt_elapsed(u64 begun);
 /* @event: REEVE_TT_* */
 void reeve_shim_trace_tt(unsigned int event,
@@ -199,8 +212,8 @@ void reeve_tt_untraced(void);
 /*
  * pm.c
  *
- * Has @prepare(@data) called before the machine sleeps; NULL: no memory.
- * Unwatching waits for a call in progress.
+ * Registers @prepare(@data), which is called before the machine sleeps. Returns
+ * NULL if there is no memory. Unwatching waits for a call in progress.
  */
 struct reeve_pm_watch;
 
@@ -218,10 +231,10 @@ unsigned long reeve_shim_kernel_prot(unsigned int caching, bool decrypted);
 void *reeve_shim_kmap(struct page *page, unsigned long prot);
 unsigned long reeve_shim_prot_cache_bits(unsigned long prot);
 bool reeve_shim_guest_memory_is_encrypted(void);
-int reeve_shim_share(struct page *first, int pages);
-int reeve_shim_unshare(struct page *first, int pages);
+int reeve_shim_set_decrypted(struct page *first, int pages);
+int reeve_shim_set_encrypted(struct page *first, int pages);
 
-/* dma.c: pages that lie side by side, mapped both ways. */
+/* dma.c: pages that lie side by side, mapped DMA_BIDIRECTIONAL. */
 int reeve_shim_dma_reach_all(struct device *dev);
 int reeve_shim_dma_map(struct device *dev, unsigned long pfn,
 		       unsigned long pages, u64 *address);
@@ -230,7 +243,7 @@ void reeve_shim_dma_sync_for_cpu(struct device *dev, u64 address,
 				 unsigned long pages);
 void reeve_shim_dma_sync_for_device(struct device *dev, u64 address,
 				    unsigned long pages);
-/* false: the two above have nothing to do. */
+/* Whether the two above have anything to do. */
 bool reeve_shim_dma_need_sync(struct device *dev);
 unsigned long reeve_shim_page_pfn(struct page *page);
 struct page *reeve_shim_pfn_page(unsigned long pfn);
@@ -242,12 +255,12 @@ void reeve_shim_cond_resched(void);
 /* vma.c */
 struct reeve_fault {
 	struct address_space *space; /* of the file that is mapped */
-	unsigned long page; /* of the file, that was touched */
+	unsigned long page; /* of the file, that was accessed */
 	unsigned long address;
 	unsigned long start; /* of the mapping */
 	unsigned long end;
-	bool may_retry; /* first attempt, and there may be another one */
-	bool nowait; /* if so, without unlocking first */
+	bool may_retry; /* it is the first attempt, and may be retried */
+	bool nowait; /* a retry must not release the lock */
 };
 
 static const unsigned int __maybe_unused REEVE_FAULT_RETRY =
@@ -258,25 +271,25 @@ static const unsigned int __maybe_unused REEVE_FAULT_FALLBACK =
 	(__force unsigned int)VM_FAULT_FALLBACK;
 static const unsigned int __maybe_unused REEVE_FAULT_ERROR =
 	(__force unsigned int)VM_FAULT_ERROR;
-/* One entry of the table above maps as many pages. */
+/* One entry of a page middle directory maps 2^this pages. */
 static const unsigned int __maybe_unused REEVE_HUGE_ORDER =
 	PMD_SHIFT - PAGE_SHIFT;
 
-/* An address space without pages, for the mappings of @file. */
+/* Initialises an address space without pages, for mappings of @file. */
 void reeve_shim_space_init(struct address_space *space, struct file *file);
-/* Gives @file its inode's address space back. */
+/* Makes @file use its inode's address space again. */
 void reeve_shim_space_leave(struct file *file);
 /* @caching: REEVE_CACHING_* */
 void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 			    bool decrypted);
-void reeve_shim_fault_facts(const struct vm_fault *vmf,
-			    struct reeve_fault *facts);
+void reeve_shim_fault_info(const struct vm_fault *vmf,
+			   struct reeve_fault *info);
 void reeve_shim_fault_unlock(struct vm_fault *vmf);
 unsigned int reeve_shim_insert_page(struct vm_fault *vmf, unsigned long address,
 				    struct page *page);
-/* REEVE_FAULT_FALLBACK where the kernel has no huge entries for such pages. */
+/* Returns REEVE_FAULT_FALLBACK if the kernel can't map pfns by huge entries. */
 unsigned int reeve_shim_insert_huge(struct vm_fault *vmf, struct page *first);
-/* mmap_lock of the current task, for reading; false: it has no memory. */
+/* Takes current's mmap_lock for reading. Returns false if it has no mm. */
 bool reeve_shim_lock_user_memory(void);
 void reeve_shim_unlock_user_memory(void);
 
@@ -290,4 +303,4 @@ struct dentry *reeve_shim_debugfs_file(const char *name, umode_t mode,
 				       struct dentry *parent,
 				       const struct reeve_debugfs_file *file);
 
-#endif /* _REEVE_TT_SHIM_H */
+#endif /* _REEVE_HELPERS_H */

@@ -50,12 +50,12 @@ bool reeve_shim_guest_memory_is_encrypted(void)
 	return true;
 }
 
-int reeve_shim_share(struct page *first, int pages)
+int reeve_shim_set_decrypted(struct page *first, int pages)
 {
 	return set_memory_decrypted((unsigned long)page_address(first), pages);
 }
 
-int reeve_shim_unshare(struct page *first, int pages)
+int reeve_shim_set_encrypted(struct page *first, int pages)
 {
 	return set_memory_encrypted((unsigned long)page_address(first), pages);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory cgroups: whose pages are whose. Pages are charged by __GFP_ACCOUNT
- * when they are allocated, and never later, because nothing is exported for
- * that; they are given back to their cgroup when they are freed.
+ * Memory cgroups. Pages are charged when they are allocated, by __GFP_ACCOUNT,
+ * and never later, because no function for that is exported; they are uncharged
+ * when they are freed.
  */
 #include <linux/cgroup.h>
 #include <linux/memcontrol.h>
@@ -17,11 +17,11 @@
 static bool charge_memcg = true;
 module_param(charge_memcg, bool, 0644);
 MODULE_PARM_DESC(charge_memcg,
-		 "Charge pages to the memory cgroup of who populates (default 1)");
+		 "Charge pages to the memory cgroup of the task that populates (default 1)");
 
 #ifdef CONFIG_MEMCG
 
-/* Of current, or NULL: it is the root. */
+/* That of current, or NULL if that is the root. Under RCU. */
 static struct mem_cgroup *reeve_own_memcg(void)
 {
 	struct mem_cgroup *memcg = mem_cgroup_from_task(current);
@@ -44,8 +44,7 @@ u64 reeve_shim_memcg(void)
 	return id;
 }
 
-/* Whether a page can be added to what @memcg and those above it have. */
-bool reeve_shim_memcg_has_room(unsigned long pages, bool ever)
+bool reeve_shim_memcg_has_room(unsigned long pages, bool if_empty)
 {
 	struct mem_cgroup *memcg;
 	bool fits = true;
@@ -55,7 +54,7 @@ bool reeve_shim_memcg_has_room(unsigned long pages, bool ever)
 	     memcg = parent_mem_cgroup(memcg)) {
 		unsigned long max = READ_ONCE(memcg->memory.max);
 		unsigned long used =
-			ever ? 0 : page_counter_read(&memcg->memory);
+			if_empty ? 0 : page_counter_read(&memcg->memory);
 
 		fits = pages <= max && used <= max - pages;
 	}
@@ -103,7 +102,7 @@ u64 reeve_shim_memcg(void)
 	return 0;
 }
 
-bool reeve_shim_memcg_has_room(unsigned long pages, bool ever)
+bool reeve_shim_memcg_has_room(unsigned long pages, bool if_empty)
 {
 	return true;
 }

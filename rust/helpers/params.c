@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Parameters of page accounting, readable and writable in sysfs. */
 #include <linux/compiler.h>
-#include <linux/minmax.h>
-#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/workqueue.h>
 
 #include "helpers.h"
 
-/* Who wants to know of new limits. Changed under the parameters' lock. */
+/* What is called after a limit was written. Changed under the parameters' lock. */
 static void (*reeve_watcher)(void *data);
 static void *reeve_watcher_data;
 
-static void reeve_params_changed(struct work_struct *work)
+static void reeve_params_work_fn(struct work_struct *work)
 {
-	/* Only queued while there is one, who waits for us before it goes. */
+	/* Only queued while it is set; unwatching waits for this. */
 	reeve_watcher(reeve_watcher_data);
 }
 
-static DECLARE_WORK(reeve_params_work, reeve_params_changed);
+static DECLARE_WORK(reeve_params_work, reeve_params_work_fn);
 
 int reeve_shim_params_watch(void (*fn)(void *data), void *data)
 {
@@ -45,7 +43,7 @@ void reeve_shim_params_unwatch(void)
 	cancel_work_sync(&reeve_params_work);
 }
 
-void reeve_shim_params_look(void)
+void reeve_shim_params_queue_watcher(void)
 {
 	kernel_param_lock(THIS_MODULE);
 	if (reeve_watcher && !reeve_unwatching)
@@ -53,15 +51,15 @@ void reeve_shim_params_look(void)
 	kernel_param_unlock(THIS_MODULE);
 }
 
-static void reeve_bounds_update(void);
-
-/* A limit: writing it has the watcher look, without the writer waiting for it. */
+/*
+ * Sets a limit. The bounds are changed at once; the watcher is called later,
+ * without the writer waiting for it. Called under the parameters' lock.
+ */
 static int reeve_limit_set(const char *value, const struct kernel_param *kp)
 {
 	int ret = param_set_ulong(value, kp);
 
-	reeve_bounds_update();
-	/* Called under the parameters' lock. */
+	reeve_limits_written();
 	if (!ret && reeve_watcher && !reeve_unwatching)
 		queue_work(system_dfl_wq, &reeve_params_work);
 	return ret;
@@ -116,47 +114,24 @@ void reeve_shim_param_set_page_pool_size(unsigned long pages)
 	WRITE_ONCE(page_pool_size, pages);
 }
 
-static u64 reeve_limit(unsigned long set, u64 fallback)
-{
-	return set ? set : fallback;
-}
-
 struct reeve_bounds reeve_bounds = { U64_MAX, U64_MAX };
-static struct reeve_bounds reeve_default_bounds = { U64_MAX, U64_MAX };
 
-/* Whoever writes a limit does this afterwards, so the last one gets it right. */
-static void reeve_bounds_update(void)
+void reeve_shim_params_set_bounds(u64 pages, u64 dma32)
 {
-	WRITE_ONCE(reeve_bounds.pages,
-		   min(reeve_limit(READ_ONCE(pages_limit),
-				   reeve_default_bounds.pages),
-		       totalram_pages()));
-	WRITE_ONCE(reeve_bounds.dma32,
-		   reeve_limit(READ_ONCE(dma32_pages_limit),
-			       reeve_default_bounds.dma32));
+	WRITE_ONCE(reeve_bounds.pages, pages);
+	WRITE_ONCE(reeve_bounds.dma32, dma32);
 }
 
-void reeve_shim_params_default_limits(u64 pages, u64 dma32)
+void reeve_shim_params_set_unset_limits(unsigned long pages,
+					unsigned long dma32)
 {
 	kernel_param_lock(THIS_MODULE);
-	reeve_default_bounds.pages = pages;
-	reeve_default_bounds.dma32 = dma32;
 	if (!pages_limit)
 		WRITE_ONCE(pages_limit, pages);
 	if (!dma32_pages_limit)
 		WRITE_ONCE(dma32_pages_limit, dma32);
-	reeve_bounds_update();
+	reeve_limits_written();
 	kernel_param_unlock(THIS_MODULE);
-}
-
-bool reeve_shim_over_limit(const struct reeve_counters *c)
-{
-	return (u64)atomic64_read(&c->pages) >
-		       reeve_limit(READ_ONCE(pages_limit),
-				   reeve_default_bounds.pages) ||
-	       (u64)atomic64_read(&c->dma32) >
-		       reeve_limit(READ_ONCE(dma32_pages_limit),
-				   reeve_default_bounds.dma32);
 }
 
 unsigned long reeve_shim_param_pages_limit(void)

@@ -37,7 +37,7 @@ struct reeve_pm_watch *reeve_shim_pm_watch(void (*prepare)(void *data),
 	watch->nb.notifier_call = reeve_pm_notify;
 	watch->prepare = prepare;
 	watch->data = data;
-	/* Always 0 where the kernel can't sleep; nobody calls then. */
+	/* Without CONFIG_PM_SLEEP this returns 0 and nothing is called. */
 	if (register_pm_notifier(&watch->nb)) {
 		kfree(watch);
 		return NULL;

@@ -13,10 +13,10 @@
 #include "helpers.h"
 
 /*
- * Where shmem gives large folios to files that fill them. NULL: the kernel has
- * none, or had no memory for it.
+ * A mount whose files get large folios where they are large enough. NULL if the
+ * kernel has no large folios for shmem, or had no memory for the mount.
  */
-static struct vfsmount *reeve_large;
+static struct vfsmount *reeve_mount;
 
 void reeve_shim_shmem_mount(void)
 {
@@ -34,7 +34,7 @@ void reeve_shim_shmem_mount(void)
 	    !vfs_parse_fs_string(fc, "huge", "within_size")) {
 		mount = fc_mount_longterm(fc);
 		if (!IS_ERR(mount))
-			reeve_large = mount;
+			reeve_mount = mount;
 	}
 	put_fs_context(fc);
 #endif
@@ -42,17 +42,17 @@ void reeve_shim_shmem_mount(void)
 
 void reeve_shim_shmem_unmount(void)
 {
-	/* Files that are still on their way out keep what they need of it. */
-	if (reeve_large)
-		kern_unmount(reeve_large);
-	reeve_large = NULL;
+	/* Files whose last fput() is still pending keep what they need. */
+	if (reeve_mount)
+		kern_unmount(reeve_mount);
+	reeve_mount = NULL;
 }
 
 struct file *reeve_shim_shmem_create(const char *name, loff_t size, bool large)
 {
 	struct file *file =
-		large && reeve_large ?
-			shmem_file_setup_with_mnt(reeve_large, name, size,
+		large && reeve_mount ?
+			shmem_file_setup_with_mnt(reeve_mount, name, size,
 						  EMPTY_VMA_FLAGS) :
 			shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
 
@@ -68,7 +68,7 @@ struct file *reeve_shim_shmem_create_sparse(const char *name, loff_t size)
 	return shmem_file_setup(name, size, mk_vma_flags(VMA_NORESERVE_BIT));
 }
 
-/* Sends a locked folio on its way to swap, and unlocks it. */
+/* Starts to write a locked folio to swap, and unlocks it. */
 static void reeve_write_back(struct folio *folio)
 {
 	if (folio_mapped(folio) || !folio_clear_dirty_for_io(folio)) {
@@ -76,7 +76,7 @@ static void reeve_write_back(struct folio *folio)
 		return;
 	}
 	folio_set_reclaim(folio);
-	/* When there is no room in swap it stays, dirty and locked. */
+	/* Without room in swap the folio stays, dirty and locked. */
 	if (shmem_write_folio(folio) == AOP_WRITEPAGE_ACTIVATE)
 		folio_unlock(folio);
 	if (!folio_test_writeback(folio))
@@ -92,7 +92,7 @@ int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
 		struct folio *to;
 		int ret;
 
-		/* For writing: what is overwritten anyway is not cleared. */
+		/* SGP_WRITE: what is overwritten is not cleared before. */
 		ret = shmem_get_folio(file_inode(file), index, end, &to,
 				      SGP_WRITE);
 		if (ret)
@@ -109,7 +109,10 @@ int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
 			folio_mark_uptodate(to);
 		}
 		folio_mark_dirty(to);
-		/* Who goes from the end to the start has filled it then. */
+		/*
+		 * Callers that want writeback write from the end of the
+		 * file to its start, so that the folio is complete now.
+		 */
 		if (writeback && at == 0)
 			reeve_write_back(to);
 		else

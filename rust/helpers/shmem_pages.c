@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Pages of a shmem file that are used where they are. */
+/* Pages of a shmem file that are used in place. */
 #include <linux/err.h>
 #include <linux/folio_batch.h>
 #include <linux/mm.h>
@@ -11,22 +11,23 @@
 #include "helpers.h"
 
 /*
- * Whether a folio that we just took a reference to is still the file's: reclaim
- * may have been at it, and it holds the lock until it is done. From now on the
- * reference keeps reclaim, migration and splitting away.
+ * Whether a folio to which a reference was just taken is still in the file:
+ * reclaim may have removed it, and holds its lock until it is done. From now on
+ * the reference keeps reclaim, migration and splitting off.
  */
-static bool reeve_folio_is_ours(struct folio *folio,
-				struct address_space *mapping)
+static bool reeve_folio_is_in(struct folio *folio,
+			      struct address_space *mapping)
 {
-	bool ours;
+	bool is_in;
 
 	folio_lock(folio);
-	ours = folio->mapping == mapping && folio_test_uptodate(folio);
+	is_in = folio->mapping == mapping && folio_test_uptodate(folio);
 	folio_unlock(folio);
-	return ours;
+	return is_in;
 }
 
-static void reeve_let_go_until(struct address_space *mapping, pgoff_t end)
+/* Drops a reference to each folio that begins before page @end. */
+static void reeve_release_until(struct address_space *mapping, pgoff_t end)
 {
 	struct folio_batch batch, stuck;
 	pgoff_t index = 0;
@@ -40,11 +41,11 @@ static void reeve_let_go_until(struct address_space *mapping, pgoff_t end)
 		for (i = 0; i < folio_batch_count(&batch); i++) {
 			struct folio *folio = batch.folios[i];
 
-			/* Whoever had the page may have written to it. */
+			/* Users and devices may have written to it. */
 			folio_mark_dirty(folio);
 			if (unlikely(folio_test_unevictable(folio)))
 				folio_batch_add(&stuck, folio);
-			/* The reference that holding it took. */
+			/* The reference that reeve_shim_shmem_hold() took. */
 			folio_put(folio);
 		}
 		if (folio_batch_count(&stuck)) {
@@ -63,7 +64,7 @@ int reeve_shim_shmem_hold(struct file *file, unsigned long pages)
 	pgoff_t index = 0;
 	int ret = 0;
 
-	/* Reclaim need not look at what it can't have. */
+	/* Spares reclaim folios that it can't free. */
 	mapping_set_unevictable(mapping);
 	folio_batch_init(&batch);
 	while (index < pages) {
@@ -79,11 +80,11 @@ int reeve_shim_shmem_hold(struct file *file, unsigned long pages)
 						  &batch);
 		for (i = 0; i < count; i++) {
 			folio = batch.folios[i];
-			if (!reeve_folio_is_ours(folio, mapping))
+			if (!reeve_folio_is_in(folio, mapping))
 				break;
 			index = folio_next_index(folio);
 		}
-		/* The references to those before are what holds them. */
+		/* Keeps the references to the folios before the i-th. */
 		while (count > i)
 			folio_put(batch.folios[--count]);
 		folio_batch_reinit(&batch);
@@ -102,22 +103,22 @@ int reeve_shim_shmem_hold(struct file *file, unsigned long pages)
 			ret = -EIO;
 			break;
 		}
-		if (reeve_folio_is_ours(folio, mapping))
+		if (reeve_folio_is_in(folio, mapping))
 			index = folio_next_index(folio);
 		else
 			folio_put(folio);
 	}
 	if (ret) {
 		mapping_clear_unevictable(mapping);
-		reeve_let_go_until(mapping, index);
+		reeve_release_until(mapping, index);
 	}
 	return ret;
 }
 
-void reeve_shim_shmem_let_go(struct file *file, unsigned long pages)
+void reeve_shim_shmem_release(struct file *file, unsigned long pages)
 {
 	mapping_clear_unevictable(file->f_mapping);
-	reeve_let_go_until(file->f_mapping, pages);
+	reeve_release_until(file->f_mapping, pages);
 }
 
 struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index)
@@ -128,7 +129,7 @@ struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index)
 	if (IS_ERR(folio))
 		return NULL;
 	page = folio_file_page(folio, index);
-	/* It is held all the time. */
+	/* The reference of reeve_shim_shmem_hold() remains. */
 	folio_put(folio);
 	return page;
 }

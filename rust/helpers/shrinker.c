@@ -21,7 +21,7 @@ static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
 	unsigned long freed = ops->scan(ops->data, sc->nid, sc->nr_to_scan,
 					sc->gfp_mask);
 
-	/* Blocks are freed whole, so it may be more than asked for. */
+	/* Whole blocks are freed, so it may be more than was asked for. */
 	sc->nr_scanned = max(freed, sc->nr_to_scan);
 	return freed ?: SHRINK_STOP;
 }
@@ -54,16 +54,6 @@ void reeve_shim_reclaim_leave(unsigned int before)
 {
 	memalloc_noreclaim_restore(before);
 	fs_reclaim_release(GFP_KERNEL);
-}
-
-bool reeve_shim_gfp_may_fs(gfp_t gfp)
-{
-	return gfp & __GFP_FS;
-}
-
-bool reeve_shim_gfp_may_io(gfp_t gfp)
-{
-	return gfp & __GFP_IO;
 }
 
 long reeve_shim_free_swap(void)

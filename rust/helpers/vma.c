@@ -26,16 +26,16 @@ void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 	vma->vm_page_prot = reeve_prot(vma->vm_page_prot, caching, decrypted);
 }
 
-void reeve_shim_fault_facts(const struct vm_fault *vmf,
-			    struct reeve_fault *facts)
+void reeve_shim_fault_info(const struct vm_fault *vmf,
+			   struct reeve_fault *info)
 {
-	facts->space = vmf->vma->vm_file->f_mapping;
-	facts->page = vmf->pgoff;
-	facts->address = vmf->address;
-	facts->start = vmf->vma->vm_start;
-	facts->end = vmf->vma->vm_end;
-	facts->may_retry = fault_flag_allow_retry_first(vmf->flags);
-	facts->nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
+	info->space = vmf->vma->vm_file->f_mapping;
+	info->page = vmf->pgoff;
+	info->address = vmf->address;
+	info->start = vmf->vma->vm_start;
+	info->end = vmf->vma->vm_end;
+	info->may_retry = fault_flag_allow_retry_first(vmf->flags);
+	info->nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
 }
 
 void reeve_shim_fault_unlock(struct vm_fault *vmf)

@@ -226,8 +226,8 @@ fn charge_dmem(
     loop {
         let limit = match dmem::Charge::new(pages) {
             Ok(charge) => return Ok(charge),
-            Err(dmem::Refusal::Over(limit)) => limit,
-            Err(dmem::Refusal::Failed(e)) => return Err(e),
+            Err(dmem::ChargeError::Over(limit)) => limit,
+            Err(dmem::ChargeError::Failed(e)) => return Err(e),
         };
         task::cond_resched_killable()?;
         if swap_out_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A block: pages that lie side by side and belong to us.
+//! Blocks: pages that lie side by side and are owned, allocated and freed together.
 
 use super::caching;
 use crate::{
-    abstractions::bindings as shim,
+    abstractions::{
+        bindings as shim,
+        page::RunMut, //
+    },
     bo::rules::page_kind::{
         Caching,
         PageKind, //
@@ -14,31 +17,36 @@ use core::{
     mem::ManuallyDrop,
     ptr::NonNull, //
 };
-use kernel::bindings;
+use kernel::{
+    bindings,
+    prelude::*, //
+};
 
-/// Owns `2^order` pages; dropping it gives them back to the system.
+/// Owns `2^order` pages; dropping it frees them.
 ///
 /// # Invariants
 ///
-/// `first` is the first page of a block of order `order` that came from `alloc_pages()` and that
-/// nobody else frees or looks into. The kernel's mapping of all its pages is cached as `kind` says,
-/// and with `kind.dma32` they are from the lowest 4 GiB.
+/// `first` is the first page of a block of order `order` that came from `alloc_pages()`, not as a
+/// compound page, and that only the owner of this value frees or accesses. The kernel's mapping of
+/// all its pages is cached as `kind` says, and with `kind.dma32` they are from the lowest 4 GiB.
 pub(crate) struct Block {
     first: NonNull<bindings::page>,
     order: u32,
     kind: PageKind,
 }
 
-// SAFETY: Pages can be used and freed by any task.
+// SAFETY: A page belongs to no task: any task may use and free it.
 unsafe impl Send for Block {}
-// SAFETY: `&self` methods only look at what never changes while the block is owned.
+// SAFETY: `&self` methods only read what never changes while the block is owned: its fields, and
+// the flags and the cgroup of its first page.
 unsafe impl Sync for Block {}
 
 impl Block {
-    /// Takes a block of cached pages from the system, cleared if `clear`; `None`: there is none.
-    /// `charged`: charged to the memory cgroup of the current task, if that has room.
+    /// Allocates a block of cached pages, cleared if `clear`, and charged to the memory cgroup of
+    /// the current task if `charged`.
     ///
-    /// Only single pages wait for reclaim, and no process is killed for them. May sleep.
+    /// Returns `None` if there is no such block, or the cgroup has no room for it. Only single
+    /// pages wait for reclaim, and no process is killed for them. May sleep.
     #[inline]
     pub(crate) fn allocate_for(
         order: u32,
@@ -54,10 +62,12 @@ impl Block {
         };
         let clear = if clear { shim::REEVE_GFP_CLEAR } else { 0 };
         let charged = if charged { shim::REEVE_GFP_CHARGED } else { 0 };
-        // SAFETY: We may sleep, and are not in interrupt context.
+        // SAFETY: `alloc_pages()` with flags that allow it to sleep must be called where that is
+        // allowed, which callers guarantee: this may sleep. Any order may be asked for.
         let first = unsafe { bindings::alloc_pages(flags | clear | charged, order) };
         let first = NonNull::new(first)?;
-        // INVARIANT: Fresh pages are ours alone, and cached like any memory.
+        // INVARIANT: The block was allocated just now, without `__GFP_COMP`, so only we know it.
+        // Free pages are cached, and those from `GFP_DMA32` are from the lowest 4 GiB.
         Some(Self {
             first,
             order,
@@ -68,53 +78,54 @@ impl Block {
         })
     }
 
-    /// The same, charged to nobody.
+    /// Allocates a block like [`Block::allocate_for`], not charged to a memory cgroup.
     #[cfg(any(reeve_kunit, reeve_bench))]
     pub(crate) fn allocate(order: u32, dma32: bool, clear: bool) -> Option<Self> {
         Self::allocate_for(order, dma32, clear, false)
     }
 
-    /// Its first page.
+    /// Returns the first page.
     #[inline]
     pub(crate) fn first(&self) -> NonNull<bindings::page> {
         self.first
     }
 
-    /// Gives up ownership; [`Block::from_raw`] takes it again.
+    /// Gives up ownership and returns the first page; [`Block::from_raw`] takes it back.
     #[inline]
     pub(crate) fn into_raw(self) -> NonNull<bindings::page> {
         ManuallyDrop::new(self).first
     }
 
-    /// Takes ownership again.
+    /// Takes back ownership of a block.
     ///
     /// # Safety
     ///
-    /// `first` must come from [`Block::into_raw`] of a block of this order that has not been owned
-    /// since, and its pages must be of this kind.
+    /// `first` must come from [`Block::into_raw`] of a block of this order that no `Block` has
+    /// owned since, and its pages must be of this kind.
     #[inline]
     pub(crate) unsafe fn from_raw(
         first: NonNull<bindings::page>,
         order: u32,
         kind: PageKind,
     ) -> Self {
-        // INVARIANT: By the contract.
+        // INVARIANT: By the contract the pages were a block's, which had this invariant, and
+        // nothing else owns them; their kind is as the contract says.
         Self { first, order, kind }
     }
 
-    /// It has `2^order` pages.
+    /// Returns the order: it has `2^order` pages.
     #[inline]
     pub(crate) fn order(&self) -> u32 {
         self.order
     }
 
-    /// How many pages it has.
+    /// Returns the number of pages.
     #[inline]
     pub(crate) fn pages(&self) -> u64 {
         1 << self.order
     }
 
-    /// What kind of pages they are.
+    /// Returns what kind of pages they are.
     #[inline]
     pub(crate) fn kind(&self) -> PageKind {
         self.kind
@@ -123,14 +134,16 @@ impl Block {
     /// Whether it is charged to a memory cgroup.
     #[inline]
     pub(crate) fn is_charged(&self) -> bool {
-        // SAFETY: By the type invariant this is a valid page, the first of the block.
+        // SAFETY: The helper reads fields of a valid page, the first of its block; by the type
+        // invariant `first` is that, and it is not freed while we are borrowed.
         cfg!(CONFIG_MEMCG) && unsafe { shim::reeve_shim_page_is_charged(self.first.as_ptr()) }
     }
 
-    /// The memory node they are from.
+    /// Returns the memory node that the pages are from.
     #[inline]
     pub(crate) fn node(&self) -> usize {
-        // SAFETY: By the type invariant this is a valid page.
+        // SAFETY: `page_to_nid()` reads the flags of a valid page; by the type invariant `first` is
+        // one.
         let node = unsafe { shim::reeve_shim_page_node(self.first.as_ptr()) };
         usize::try_from(node).unwrap_or(0)
     }
@@ -146,77 +159,9 @@ impl Block {
 
     /// Overwrites all pages with zeroes. May sleep.
     pub(crate) fn clear(&mut self) {
-        // SAFETY: By the type invariant these pages are ours; nobody else looks into them.
+        // SAFETY: The helper wants that many valid pages side by side that nothing else accesses:
+        // by the type invariant they are ours alone, and we are borrowed exclusively.
         unsafe { shim::reeve_shim_clear_pages(self.first.as_ptr(), 1 << self.order) };
-    }
-}
-
-/// Owns pages side by side, each by itself; dropping it gives them back to the system.
-///
-/// # Invariants
-///
-/// The `len` pages from `first` on came from one block and were split; nobody else frees or looks
-/// into them. The kernel's mapping of them is cached as `caching` says.
-pub(crate) struct Singles {
-    first: NonNull<bindings::page>,
-    len: u64,
-    caching: Caching,
-}
-
-// SAFETY: Pages can be used and freed by any task.
-unsafe impl Send for Singles {}
-// SAFETY: `&self` methods only look at what never changes while the pages are owned.
-unsafe impl Sync for Singles {}
-
-impl Singles {
-    /// Splits a block. Any context.
-    pub(crate) fn split(block: Block) -> Self {
-        let (order, len, caching) = (block.order, block.pages(), block.kind.caching);
-        let first = block.into_raw();
-        if order != 0 {
-            // SAFETY: The block was ours, of this order, and was not allocated as a compound page.
-            unsafe { bindings::split_page(first.as_ptr(), order) };
-        }
-        // INVARIANT: All pages of the block, split.
-        Self {
-            first,
-            len,
-            caching,
-        }
-    }
-
-    /// The first page; there may be none.
-    pub(crate) fn first(&self) -> NonNull<bindings::page> {
-        self.first
-    }
-
-    /// How many pages there are.
-    #[inline]
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Frees the last `count` pages, or all if they are fewer; answers how many. May sleep.
-    pub(crate) fn shorten(&mut self, count: u64) -> u64 {
-        let count = count.min(self.len);
-        // INVARIANT: The pages behind are not counted any more, and freed below.
-        self.len -= count;
-        // SAFETY: By the type invariant there were `len + count` pages side by side.
-        let first = unsafe { self.first.add(self.len as usize) };
-        if self.caching != Caching::Cached && count != 0 {
-            caching::make_all_cached(first, count as i32);
-        }
-        for i in 0..count as usize {
-            // SAFETY: By the type invariant the page was ours by itself, and is no longer counted.
-            unsafe { bindings::__free_pages(first.add(i).as_ptr(), 0) };
-        }
-        count
-    }
-}
-
-impl Drop for Singles {
-    fn drop(&mut self) {
-        self.shorten(u64::MAX);
     }
 }
 
@@ -226,8 +171,101 @@ impl Drop for Block {
         if self.kind.caching != Caching::Cached {
             caching::make_cached(self.first, self.order);
         }
-        // SAFETY: By the type invariant the block is ours and of this order. It is cached again,
-        // as the system expects its pages to be.
+        // SAFETY: By the type invariant the block came from `alloc_pages()` with this order, and
+        // nothing else frees or uses it. It is cached, as the allocator expects its pages to be.
         unsafe { bindings::__free_pages(self.first.as_ptr(), self.order) };
+    }
+}
+
+/// Owns what is left of a partial block: pages side by side of which each can be freed by itself.
+/// Dropping it frees them.
+///
+/// # Invariants
+///
+/// The `len` pages from `first` on came from one [`Block`] and were split; only the owner of this
+/// value frees or accesses them. The kernel's mapping of them is cached as `caching` says.
+pub(crate) struct Partial {
+    first: NonNull<bindings::page>,
+    len: u64,
+    caching: Caching,
+}
+
+// SAFETY: A page belongs to no task: any task may use and free it.
+unsafe impl Send for Partial {}
+// SAFETY: `&self` methods only read fields that do not change while the value is borrowed, and the
+// content of pages that only `&mut self` methods change.
+unsafe impl Sync for Partial {}
+
+impl Partial {
+    /// Splits a block. Any context.
+    pub(super) fn split(block: Block) -> Self {
+        let (order, len, caching) = (block.order, block.pages(), block.kind.caching);
+        let first = block.into_raw();
+        if order != 0 {
+            // SAFETY: `split_page()` wants a block that the caller owns and that is no compound
+            // page. By its invariant the block was that, and its ownership came to us by
+            // `into_raw`.
+            unsafe { bindings::split_page(first.as_ptr(), order) };
+        }
+        // INVARIANT: These are all pages of the block, split above, and its owner was dissolved.
+        Self {
+            first,
+            len,
+            caching,
+        }
+    }
+
+    /// Returns the first page, if there is one.
+    pub(super) fn first(&self) -> NonNull<bindings::page> {
+        self.first
+    }
+
+    /// Returns the number of pages.
+    #[inline]
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Fills `to` with its pages from `offset` on. Returns `EINVAL` if there are not that many. May
+    /// sleep.
+    pub(crate) fn copy_to(&self, offset: u64, to: RunMut<'_>) -> Result {
+        match offset.checked_add(to.len()) {
+            Some(end) if end <= self.len => {}
+            _ => return Err(EINVAL),
+        }
+        // SAFETY: The helper copies that many pages, from pages that are not written to, to others
+        // that nothing else accesses. By the type invariant and the check above the first are ours,
+        // side by side; by its own, `to` has exclusive access to its pages, so these are others.
+        unsafe {
+            let from = self.first.add(offset as usize);
+            shim::reeve_shim_copy_pages(to.as_ptr(), from.as_ptr(), to.len() as usize)
+        };
+        Ok(())
+    }
+
+    /// Frees the last `count` pages, or all if there are fewer. Returns how many were freed. May
+    /// sleep.
+    pub(super) fn shorten(&mut self, count: u64) -> u64 {
+        let count = count.min(self.len);
+        // INVARIANT: The last `count` pages are no longer ours; they are freed below.
+        self.len -= count;
+        // SAFETY: By the type invariant there were `len + count` pages side by side, so the result
+        // is inside them or one past their end.
+        let first = unsafe { self.first.add(self.len as usize) };
+        if self.caching != Caching::Cached && count != 0 {
+            caching::make_all_cached(first, count as i32);
+        }
+        for i in 0..count as usize {
+            // SAFETY: By the type invariant the page was split from its block and ours, so it may
+            // be freed by itself; it was taken out of `len` above, so it is freed only once.
+            unsafe { bindings::__free_pages(first.add(i).as_ptr(), 0) };
+        }
+        count
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        self.shorten(u64::MAX);
     }
 }

@@ -2,8 +2,8 @@
 
 //! How the kernel's own mapping of pages is cached.
 //!
-//! On x86 all mappings of a page must agree, and changing one makes every processor flush; so pages
-//! are collected and changed many at a time. Elsewhere nothing is to be done.
+//! On x86 all mappings of a page must agree, and changing one makes every CPU flush its caches; so
+//! pages are collected and changed many at a time. On other architectures there is nothing to do.
 //!
 //! C header: [`include/asm-generic/set_memory.h`](srctree/include/asm-generic/set_memory.h)
 
@@ -18,7 +18,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// The most pages that are changed at once.
+/// How many pages are changed at once, at most.
 pub(crate) const BATCH: usize = 512;
 
 /// Collects pages whose caching is to change.
@@ -27,7 +27,9 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Makes room for as many of `pages` pages as are changed at once. `ENOMEM`. May sleep.
+    /// Makes a batch with room for `pages` pages, or for [`BATCH`] if that is less.
+    ///
+    /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(pages: u64) -> Result<Self> {
         let room = usize::try_from(pages).unwrap_or(BATCH).min(BATCH);
         Ok(Self {
@@ -35,12 +37,15 @@ impl Batch {
         })
     }
 
-    /// Makes the pages of these blocks, given as first page and order, `caching`; all were cached
-    /// before. When it fails they are that still.
+    /// Gives the pages of these blocks, which are given as first page and order and are cached, the
+    /// caching `caching`.
+    ///
+    /// Returns `ENOMEM` if there is no memory; all pages are cached then. May sleep.
     ///
     /// # Safety
     ///
-    /// The blocks must be the caller's, who nobody else accesses meanwhile.
+    /// The blocks must be valid, of these orders, and owned by the caller, and nothing may access
+    /// them during the call.
     pub(crate) unsafe fn change(
         &mut self,
         blocks: impl Iterator<Item = (NonNull<bindings::page>, u32)> + Clone,
@@ -53,7 +58,8 @@ impl Batch {
         };
         for (first, order) in blocks.clone() {
             for i in 0..1usize << order {
-                // SAFETY: The block has `2^order` pages, whose `struct page`s lie side by side.
+                // SAFETY: By the contract the block has `2^order` pages; their `struct page`s lie
+                // side by side, and `i` is less than that.
                 let page = unsafe { first.as_ptr().add(i) };
                 if self.pages.push_within_capacity(page).is_ok() {
                     continue;
@@ -68,22 +74,26 @@ impl Batch {
         Self::undo(changed, blocks)
     }
 
-    /// Changes what was collected, and forgets it.
+    /// Changes the pages that were collected, and forgets them.
     fn apply(&mut self, number: u32) -> Result {
         let count = self.pages.len() as i32;
         if count == 0 {
             return Ok(());
         }
-        // SAFETY: The array has `count` pages, which are the caller's of `change`.
+        // SAFETY: The helper wants an array of `count` valid pages that nothing accesses. The pages
+        // in it were all put there by `change` since the last call, so its contract says that of
+        // them.
         let result = to_result(unsafe {
             shim::reeve_shim_set_pages_array(self.pages.as_mut_ptr(), count, number)
         });
         self.pages.clear();
-        // Whatever the architecture says: it had no memory for its tables, or for its accounting.
+        // The architecture fails only for lack of memory, for page tables or to note the memory
+        // types, but not always with this errno.
         result.map_err(|_| ENOMEM)
     }
 
-    /// After a failure some pages may have been changed: makes all of them cached again.
+    /// Makes all pages cached again if changing them failed, for some may have been changed.
+    /// Returns `changed`.
     fn undo(
         changed: Result,
         blocks: impl Iterator<Item = (NonNull<bindings::page>, u32)>,
@@ -95,103 +105,18 @@ impl Batch {
     }
 }
 
-/// Makes the pages of a block cached again.
+/// Makes the pages of a block, which the caller owns, cached again.
 ///
-/// It needs no memory: the kernel's mapping of these pages was cut into small pages when they
-/// became something else. May sleep.
-pub(crate) fn make_cached(first: NonNull<bindings::page>, order: u32) {
+/// Never fails, because it needs no memory: the kernel's mapping of these pages was split into
+/// small pages when they became something else. May sleep.
+pub(super) fn make_cached(first: NonNull<bindings::page>, order: u32) {
     make_all_cached(first, 1 << order);
 }
 
-/// The same for `count` pages side by side.
-pub(crate) fn make_all_cached(first: NonNull<bindings::page>, count: i32) {
-    // SAFETY: Changing the caching of pages that are somebody's is no worse than slow; callers pass
-    // pages of their own.
+/// Makes `count` pages side by side, which the caller owns, cached again, like [`make_cached`].
+pub(super) fn make_all_cached(first: NonNull<bindings::page>, count: i32) {
+    // SAFETY: The helper wants `count` valid pages side by side, which callers, all of them in this
+    // folder, own. Cached is how the kernel has any page mapped by default, so no other use of the
+    // pages can break by it.
     unsafe { shim::reeve_shim_set_pages_wb(first.as_ptr(), count) };
-}
-
-/// Pages of small blocks that are made cached at once.
-const SMALL_BATCH: usize = 64;
-
-/// Frees blocks that are not cached, many small ones with one flush.
-///
-/// # Invariants
-///
-/// The first `pages_len` of `pages` are, block after block, the pages of the blocks whose orders
-/// are the first `blocks_len` of `orders`; all are ours.
-pub(crate) struct Freer {
-    pages: [*mut bindings::page; SMALL_BATCH],
-    orders: [u8; SMALL_BATCH],
-    pages_len: usize,
-    blocks_len: usize,
-}
-
-impl Freer {
-    pub(crate) fn new() -> Self {
-        // INVARIANT: Nothing in it.
-        Self {
-            pages: [core::ptr::null_mut(); SMALL_BATCH],
-            orders: [0; SMALL_BATCH],
-            pages_len: 0,
-            blocks_len: 0,
-        }
-    }
-
-    /// Frees a block now or later. May sleep.
-    pub(crate) fn free(&mut self, block: super::block::Block) {
-        let (order, pages) = (block.order(), 1usize << block.order());
-        if pages > SMALL_BATCH || block.kind().caching == Caching::Cached {
-            return drop(block);
-        }
-        if self.pages_len + pages > SMALL_BATCH {
-            self.flush();
-        }
-        let Some(room) = self.pages.get_mut(self.pages_len..self.pages_len + pages) else {
-            return drop(block);
-        };
-        let first = block.into_raw();
-        for (i, slot) in room.iter_mut().enumerate() {
-            // SAFETY: The block has that many pages, whose `struct page`s lie side by side.
-            *slot = unsafe { first.as_ptr().add(i) };
-        }
-        // INVARIANT: One more block, whose pages are behind the others'. There are no more blocks
-        // than pages, so `orders` has room too.
-        if let Some(slot) = self.orders.get_mut(self.blocks_len) {
-            *slot = order as u8;
-        }
-        self.pages_len += pages;
-        self.blocks_len += 1;
-    }
-
-    fn flush(&mut self) {
-        if self.pages_len == 0 {
-            return;
-        }
-        // SAFETY: By the type invariant, these are pages of ours.
-        unsafe {
-            shim::reeve_shim_set_pages_array(
-                self.pages.as_mut_ptr(),
-                self.pages_len as i32,
-                shim::REEVE_CACHING_CACHED,
-            )
-        };
-        let mut at = 0;
-        for &order in self.orders.iter().take(self.blocks_len) {
-            if let Some(&first) = self.pages.get(at) {
-                // SAFETY: By the type invariant this is a block of ours, of this order, cached
-                // again.
-                unsafe { bindings::__free_pages(first, order.into()) };
-            }
-            at += 1 << order;
-        }
-        // INVARIANT: Nothing in it.
-        self.pages_len = 0;
-        self.blocks_len = 0;
-    }
-}
-
-impl Drop for Freer {
-    fn drop(&mut self) {
-        self.flush();
-    }
 }

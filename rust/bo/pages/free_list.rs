@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A stack of blocks that needs no memory: each block's first page says which is below.
+//! A free list of blocks that needs no memory of its own: each block's first page leads to the
+//! next.
 
 use super::block::Block;
 use crate::{
@@ -10,25 +11,26 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::bindings;
 
-/// Blocks of one kind and order, the last in first out. Dropping it frees them.
+/// Free blocks of one kind and order; the last one in is the first one out. Dropping it frees them.
 ///
 /// # Invariants
 ///
-/// `top` is null or a block of order `order` and kind `kind` that the stack owns, and so is what
-/// its private field holds, and so on.
+/// `top` is null or the first page of a block of order `order` and kind `kind` that came from
+/// [`Block::into_raw`] and that the list owns; and so is what that page's private field holds, and
+/// so on.
 pub(crate) struct BlockStack {
     top: *mut bindings::page,
     order: u32,
     kind: PageKind,
 }
 
-// SAFETY: Pages can be used and freed by any task.
+// SAFETY: A page belongs to no task: any task may use and free it.
 unsafe impl Send for BlockStack {}
 
 impl BlockStack {
-    /// Makes an empty stack.
+    /// Makes an empty list.
     pub(crate) const fn new(order: u32, kind: PageKind) -> Self {
-        // INVARIANT: Nothing in it.
+        // INVARIANT: `top` is null.
         Self {
             top: core::ptr::null_mut(),
             order,
@@ -36,31 +38,35 @@ impl BlockStack {
         }
     }
 
-    /// Puts a block on top. One of another kind or order comes back. Any context.
+    /// Adds a block. Returns it if it is of another kind or order. Any context.
     #[inline]
     pub(crate) fn push(&mut self, block: Block) -> Result<(), Block> {
         if block.order() != self.order || block.kind() != self.kind {
             return Err(block);
         }
         let first = block.into_raw().as_ptr();
-        // SAFETY: The page is ours, and its private field is its owner's.
+        // SAFETY: The helper writes the private field of a valid page that the caller owns, which
+        // is for the owner to use; ownership came to us by `into_raw`.
         unsafe { shim::reeve_shim_set_page_private(first, self.top as usize) };
-        // INVARIANT: The block was owned by our caller, fits, and leads to the rest.
+        // INVARIANT: The block is ours now, of this order and kind, and its private field leads to
+        // what was the list.
         self.top = first;
         Ok(())
     }
 
-    /// Takes the top block, if there is one. Any context.
+    /// Removes the block that was added last and returns it, if there is one. Any context.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<Block> {
         let first = NonNull::new(self.top)?;
-        // SAFETY: By the type invariant the page is ours; `push` set its private field.
+        // SAFETY: The helpers read and write the private field of a valid page that the caller
+        // owns: by the type invariant `top` is the first page of a block of ours.
         unsafe {
-            // INVARIANT: What is below the top is the rest of the stack.
+            // INVARIANT: By the type invariant the field holds the rest of the list.
             self.top = shim::reeve_shim_page_private(first.as_ptr()) as *mut bindings::page;
             shim::reeve_shim_set_page_private(first.as_ptr(), 0);
         }
-        // SAFETY: By the type invariant it is of this order and kind, and the stack owned it.
+        // SAFETY: By the type invariant it came from `Block::into_raw` of a block of this order and
+        // kind that only the list owned, and the list has just lost it.
         Some(unsafe { Block::from_raw(first, self.order, self.kind) })
     }
 }

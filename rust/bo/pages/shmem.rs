@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages that live in a shmem file and are used where they are: letting go of them is all it takes
-//! to have them swapped out, and getting hold of them again all it takes to have them back.
+//! Pages that live in a shmem file and are used in place: they are pinned in the page cache by
+//! references to their folios while they are used, and reclaim may swap them out when they are
+//! released.
 //!
-//! No directory is needed: the file's page cache is one.
+//! The file's page cache leads to the pages, so no list of them is needed.
 
-use super::{
-    PageMut,
-    PageRef, //
-};
 use crate::{
     abstractions::{
         bindings as shim,
         dma::{
-            self,
             DmaAddresses,
             DmaDevice, //
         },
+        page::{
+            self,
+            PageMut,
+            PageRef, //
+        },
         shmem::{
+            no_room_is_no_memory,
             Folios,
             ShmemFile, //
         },
@@ -27,17 +29,19 @@ use crate::{
 };
 use core::ptr::NonNull;
 use kernel::{
+    bindings,
     error::to_result,
     prelude::*,
     sync::Arc, //
 };
 
-/// A shmem file, and perhaps a hold on all of its pages.
+/// A shmem file of which either all pages are held, or none.
 ///
 /// # Invariants
 ///
-/// While `held` is set there is a reference of ours to every folio of the file, which keeps each in
-/// the page cache, where it is. While it is not, nothing is mapped, for users or for a device.
+/// While `held` is set we have one reference to every folio of the file, which keeps the folio in
+/// the page cache and at its index. While it is not, no page is mapped, for users or for a device.
+/// Only we know the file.
 pub(crate) struct ShmemPages {
     file: ShmemFile,
     held: bool,
@@ -46,9 +50,9 @@ pub(crate) struct ShmemPages {
 }
 
 impl ShmemPages {
-    /// Makes a file of `pages` pages, none of them there yet. Errors as [`ShmemFile::new`].
+    /// Makes a file of `pages` pages, none of them held. Fails like [`ShmemFile::new`]. May sleep.
     pub(crate) fn new(name: &'static CStr, pages: u64) -> Result<Self> {
-        // INVARIANT: Nothing is held.
+        // INVARIANT: Nothing is held or mapped, and the file is new.
         Ok(Self {
             file: ShmemFile::new(name, pages, Folios::Large)?,
             held: false,
@@ -57,7 +61,7 @@ impl ShmemPages {
         })
     }
 
-    /// How many pages are held: all or none.
+    /// Returns the number of pages that are held: all or none.
     #[inline]
     pub(crate) fn held(&self) -> u64 {
         if self.held {
@@ -67,107 +71,113 @@ impl ShmemPages {
         }
     }
 
-    /// Gets hold of all pages: those that never were there come zeroed, those that were swapped out
-    /// come back.
+    /// Holds all pages. Those that were never used are zeroed; those that were swapped out are read
+    /// back.
     ///
-    /// `ENOMEM`: no memory; `EIO`: swap can't be read; `EINTR`: a fatal signal. Nothing is held
-    /// then. May sleep; takes locks of the page cache.
+    /// Returns `ENOMEM` if there is no memory, `EIO` if swap can't be read, and `EINTR` after a
+    /// fatal signal; no page is held then. May sleep; takes locks of the page cache.
     pub(crate) fn hold(&mut self) -> Result {
         if self.held {
             return Ok(());
         }
-        // SAFETY: The file is a live shmem file of that many pages. When this fails it has let go
-        // of what it held.
+        // SAFETY: The helper wants a shmem file and a number of pages that it has, both of which
+        // `ShmemFile` guarantees. When it fails it has dropped the references that it took.
         to_result(unsafe {
             shim::reeve_shim_shmem_hold(self.file.as_ptr(), self.file.pages() as usize)
         })
-        .map_err(crate::abstractions::shmem::no_room_is_no_memory)?;
-        // INVARIANT: There is a reference to every folio now.
+        .map_err(no_room_is_no_memory)?;
+        // INVARIANT: The helper succeeded, so it took a reference to every folio.
         self.held = true;
         Ok(())
     }
 
-    /// Lets go of all pages; from now on reclaim may swap them out. May sleep.
-    pub(crate) fn let_go(&mut self) {
+    /// Releases all pages, so that reclaim may swap them out. May sleep.
+    pub(crate) fn release(&mut self) {
         self.mapped.remove();
         self.dma = None;
         if core::mem::take(&mut self.held) {
-            // SAFETY: The file is a live shmem file of that many pages; by the type invariant each
-            // of its folios has a reference of ours, which is not used again.
-            // INVARIANT: Nothing is held.
+            // SAFETY: The helper drops one reference to each folio of the file's first pages. By
+            // the type invariant, as `held` was set, each has a reference of ours; they are not
+            // used again, for `held` is clear and all mappings were removed.
+            // INVARIANT: Nothing is held or mapped.
             unsafe {
-                shim::reeve_shim_shmem_let_go(self.file.as_ptr(), self.file.pages() as usize)
+                shim::reeve_shim_shmem_release(self.file.as_ptr(), self.file.pages() as usize)
             };
         }
     }
 
-    /// Maps the pages for a device, until they are let go of.
+    /// Maps the pages for a device, until they are released.
     ///
-    /// `EINVAL`: none are held; else as [`DmaAddresses::map`]. May sleep.
+    /// Returns `EINVAL` if none are held, else fails like [`DmaAddresses::map`]. May sleep.
     pub(crate) fn map_dma(&mut self, device: &Arc<DmaDevice>) -> Result {
         if !self.held {
             return Err(EINVAL);
         }
         let pages = (0..self.file.pages()).map_while(|index| self.find(index));
         let blocks = pages.map(|page| {
-            // SAFETY: By the type invariant there is a reference to it.
-            (unsafe { dma::frame(page) }, 1)
+            // SAFETY: `frame` wants a valid page; by the type invariant we have a reference to the
+            // folio that it is in.
+            (unsafe { page::frame(page) }, 1)
         });
-        // SAFETY: By the type invariant each page stays where it is until `let_go`, which drops the
-        // addresses first.
+        // SAFETY: `map` wants pages that stay ours until the addresses are dropped. By the type
+        // invariant our references keep each page until `release`, which drops the addresses first.
         let addresses = unsafe { DmaAddresses::map(device, blocks) }?;
         self.dma = Some(addresses);
         Ok(())
     }
 
-    /// The addresses that the pages have for a device, if they have.
+    /// Returns the addresses that the pages have for a device, if they have.
     pub(crate) fn dma(&self) -> Option<&DmaAddresses> {
         self.dma.as_deref()
     }
 
-    /// The page `index`, if pages are held.
+    /// Borrows page `index`. Returns `None` if there is none, or pages are not held.
     pub(crate) fn page(&self, index: u64) -> Option<PageRef<'_>> {
-        // SAFETY: By the type invariant it stays where it is while we are borrowed, and only who
-        // has us exclusively writes to it.
+        // SAFETY: By the type invariant the page is held while we are borrowed, for releasing it
+        // takes `&mut self`. Only we know the file, so it is written to only through `&mut self`,
+        // and by users who have it mapped.
         Some(unsafe { PageRef::new(self.find(index)?) })
     }
 
-    /// The page `index`, to be written to, if pages are held.
+    /// Borrows page `index` exclusively. Returns `None` if there is none, or pages are not held.
     pub(crate) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
-        // SAFETY: As in `page`; we are borrowed exclusively.
+        // SAFETY: By the type invariant the page is held while we are borrowed. Only we know the
+        // file, and we are borrowed exclusively, so only users who have it mapped access it
+        // meanwhile.
         Some(unsafe { PageMut::new(self.find(index)?) })
     }
 
-    fn find(&self, index: u64) -> Option<NonNull<kernel::bindings::page>> {
+    fn find(&self, index: u64) -> Option<NonNull<bindings::page>> {
         if !self.held || index >= self.file.pages() {
             return None;
         }
-        // SAFETY: The file is a live shmem file, and the index is inside it; by the type invariant
-        // there is a reference to the folio.
+        // SAFETY: The helper wants a page of a shmem file to whose folio there is a reference, so
+        // that the page stays valid when the helper has dropped its own. The index is inside the
+        // file, and by the type invariant, as `held` is set, we have that reference.
         NonNull::new(unsafe {
             shim::reeve_shim_shmem_held_page(self.file.as_ptr(), index as usize)
         })
     }
 }
 
-// SAFETY: Pages are held, each where it is, until `let_go`, which removes the mappings first and
-// marks all as written to.
+// SAFETY: `page` returns held pages, at their index. They stay held until `release`, which removes
+// the mappings first and marks all pages dirty, so that what users wrote is not lost.
 unsafe impl vma::Pages for ShmemPages {
     fn mappings(&mut self) -> &mut vma::Mappings {
         &mut self.mapped
     }
 
-    fn page(&self, index: u64) -> Option<NonNull<kernel::bindings::page>> {
+    fn page(&self, index: u64) -> Option<NonNull<bindings::page>> {
         self.find(index)
     }
 
-    fn block(&self, _index: u64) -> Option<(NonNull<kernel::bindings::page>, Place)> {
+    fn block(&self, _index: u64) -> Option<(NonNull<bindings::page>, Place)> {
         None
     }
 }
 
 impl Drop for ShmemPages {
     fn drop(&mut self) {
-        self.let_go();
+        self.release();
     }
 }

@@ -6,7 +6,7 @@
 
 use kernel::prelude::*;
 
-/// Entries kept in place.
+/// How many entries are kept in place.
 const INLINE: usize = 4;
 
 /// A list of small values.
@@ -33,7 +33,7 @@ impl<T: Copy> SmallList<T> {
         }
     }
 
-    /// The entries.
+    /// Returns the entries.
     #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
         match &self.heap {
@@ -42,15 +42,15 @@ impl<T: Copy> SmallList<T> {
         }
     }
 
-    /// Bytes it takes on the heap.
+    /// Returns the bytes that it takes on the heap.
     #[cfg(any(reeve_bench, reeve_kunit))]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.heap.as_ref().map_or(0, |heap| heap.capacity()) * core::mem::size_of::<T>()
     }
 
-    /// Makes room for one more entry.
+    /// Makes room for one more entry and returns it.
     ///
-    /// `ENOMEM`: no memory, nothing changed. May sleep.
+    /// Returns `ENOMEM` if there is no memory; nothing has changed then. May sleep.
     #[inline]
     pub(crate) fn reserve(&mut self) -> Result<Slot<'_, T>> {
         match &mut self.heap {
@@ -67,8 +67,8 @@ impl<T: Copy> SmallList<T> {
         Ok(Slot(self))
     }
 
-    /// Puts the first entry into a list that has none. `false`, and nothing changed: it has some,
-    /// or had many.
+    /// Adds the first entry to a list that has none and keeps its entries in place. Returns whether
+    /// it is such a list; if not, nothing has changed.
     #[must_use]
     #[inline]
     pub(crate) fn put_only(&mut self, entry: T) -> bool {
@@ -81,7 +81,7 @@ impl<T: Copy> SmallList<T> {
         true
     }
 
-    /// Takes the entry off, if it is the only one and kept in place.
+    /// Removes the entry and returns it, if it is the only one and kept in place.
     #[inline]
     pub(crate) fn take_only(&mut self) -> Option<T> {
         if self.len != 1 {
@@ -91,7 +91,7 @@ impl<T: Copy> SmallList<T> {
         Some(self.inline[0])
     }
 
-    /// Takes the last entry off. Memory on the heap stays until the list is dropped.
+    /// Removes the last entry and returns it. Memory on the heap stays until the list is dropped.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
         if let Some(heap) = &mut self.heap {
@@ -107,12 +107,12 @@ impl<T: Copy> SmallList<T> {
 pub(crate) struct Slot<'a, T: Copy>(&'a mut SmallList<T>);
 
 impl<T: Copy> Slot<'_, T> {
-    /// Puts the entry there.
+    /// Puts the entry in the slot.
     #[inline]
     pub(crate) fn fill(self, entry: T) {
         let list = self.0;
         match &mut list.heap {
-            // There is room: `reserve` saw to it.
+            // `reserve` has made room.
             Some(heap) => {
                 let _ = heap.push_within_capacity(entry);
             }

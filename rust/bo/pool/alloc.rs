@@ -96,7 +96,7 @@ fn add(pages: &mut PageBlocks, mut missing: u64, clear: bool, pool: Option<&Pool
     let charged = Memcg::of_current().is_some();
     let pool = pool.filter(|_| !charged);
     let mut order = pages.last_order().unwrap_or(MAX_ORDER);
-    let mut unsettled = 0;
+    let mut pending = 0;
     let mut first = true;
 
     while missing != 0 {
@@ -106,15 +106,15 @@ fn add(pages: &mut PageBlocks, mut missing: u64, clear: bool, pool: Option<&Pool
         order = page_runs::order_for(missing, order);
         let block = match pool.and_then(|pool| pool.take(kind, order)) {
             Some(kept) => {
-                if unsettled != 0 {
-                    settle(pages, &mut batch)?;
-                    unsettled = 0;
+                if pending != 0 {
+                    apply_caching(pages, &mut batch)?;
+                    pending = 0;
                 }
                 kept
             }
             None => match Block::allocate_for(order, kind.dma32, clear, charged) {
                 Some(fresh) => {
-                    unsettled += fresh.pages();
+                    pending += fresh.pages();
                     fresh
                 }
                 None => {
@@ -125,17 +125,17 @@ fn add(pages: &mut PageBlocks, mut missing: u64, clear: bool, pool: Option<&Pool
         };
         missing -= block.pages();
         pages.push(block)?;
-        if unsettled >= PageBlocks::SETTLE_BATCH {
-            settle(pages, &mut batch)?;
-            unsettled = 0;
+        if pending >= PageBlocks::CACHING_BATCH {
+            apply_caching(pages, &mut batch)?;
+            pending = 0;
         }
     }
-    settle(pages, &mut batch)
+    apply_caching(pages, &mut batch)
 }
 
-fn settle(pages: &mut PageBlocks, batch: &mut Option<Batch>) -> Result {
+fn apply_caching(pages: &mut PageBlocks, batch: &mut Option<Batch>) -> Result {
     match batch {
-        Some(batch) if !pages.is_settled() => pages.settle(batch),
+        Some(batch) if !pages.has_caching_applied() => pages.apply_caching(batch),
         _ => Ok(()),
     }
 }
@@ -145,7 +145,7 @@ fn settle(pages: &mut PageBlocks, batch: &mut Option<Batch>) -> Result {
 #[inline]
 pub(crate) fn give_back(pages: &mut PageBlocks, cleared: bool, pool: Option<&Pool>) {
     match pool {
-        Some(pool) if rules::worth_keeping(pages.kind(), cleared) && !pages.are_charged() => {
+        Some(pool) if rules::worth_keeping(pages.kind(), cleared) && !pages.is_charged() => {
             keep(pages, pool);
         }
         _ => pages.release(),

@@ -129,13 +129,13 @@ mod tests {
                     .map(|(index, run)| index + run.len());
                 expect!(last.unwrap_or(0) == left);
             }
-            // What is torn can be put aside, and goes with the directory.
+            // What is left of a partial block can be put aside and put back.
             alloc::fill(&mut directory, 8, false, None)?;
             directory.release_last(3);
-            let torn = directory.take_torn();
-            expect!(torn.as_ref().map(|torn| torn.len()) == Some(5));
+            let partial = directory.take_partial();
+            expect!(partial.as_ref().map(|partial| partial.len()) == Some(5));
             expect!(directory.len() == 0);
-            directory.put_torn(torn);
+            directory.put_partial(partial);
             expect!(directory.len() == 5);
         }
         Ok(())

@@ -103,8 +103,8 @@ mod tests {
     fn a_directory_costs_less_than_a_quarter_byte_a_page() -> Result {
         let directory = allocate(4096, false)?;
         // Memory may be in pieces; then it costs more and this says nothing.
-        let blocks = directory.directory_bytes() / core::mem::size_of::<usize>();
-        expect!(blocks > 64 || directory.directory_bytes() * 4 <= 4096);
+        let blocks = directory.metadata_bytes() / core::mem::size_of::<usize>();
+        expect!(blocks > 64 || directory.metadata_bytes() * 4 <= 4096);
         Ok(())
     }
 

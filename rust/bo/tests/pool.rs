@@ -4,9 +4,12 @@
 
 use super::support::*;
 use crate::{
-    abstractions::shrinker::{
-        Allowed,
-        Shrink, //
+    abstractions::{
+        page::local_node,
+        shrinker::{
+            Allowed,
+            Shrink, //
+        }, //
     },
     bo::{
         limits::PoolCap,
@@ -14,7 +17,6 @@ use crate::{
         pages::{
             block::Block,
             free_list::BlockStack,
-            local_node,
             PageBlocks, //
         },
         pool::{
@@ -91,7 +93,7 @@ mod tests {
             // Many small blocks and a large one.
             for pages in [1, 7, 127, 512 + 3] {
                 let directory = directory(pages, kind, None)?;
-                expect!(directory.is_settled() && directory.len() == pages);
+                expect!(directory.has_caching_applied() && directory.len() == pages);
                 let plain = kind.caching == Caching::Cached || !cfg!(CONFIG_X86);
                 expect!(directory
                     .iter()
@@ -127,14 +129,14 @@ mod tests {
         let mut directory = PageBlocks::new(WC);
         let block = |order, dma32| Block::allocate(order, dma32, false).ok_or(ENOMEM);
         directory.push(block(1, false)?)?;
-        expect!(!directory.is_settled());
+        expect!(!directory.has_caching_applied());
         // Too large an order, and other memory.
         expect!(directory.push(block(2, false)?) == Err(EINVAL));
         expect!(directory.push(block(0, true)?) == Err(EINVAL));
         expect!(directory.len() == 2);
         let last = directory.pop().ok_or(EINVAL)?;
         expect!(last.kind() == PageKind::CACHED);
-        expect!(directory.pop().is_none() && directory.is_settled());
+        expect!(directory.pop().is_none() && directory.has_caching_applied());
         Ok(())
     }
 
@@ -182,7 +184,7 @@ mod tests {
             alloc::give_back(&mut few, false, Some(pool));
             // 64 + 2 + 1: the two small blocks are at hand, the large one is not.
             let many = directory(67, WC, Some(pool))?;
-            expect!(many.len() == 67 && many.is_settled());
+            expect!(many.len() == 67 && many.has_caching_applied());
             expect!(pool.kept() == 0 || pool.nodes() > 1);
             Ok(())
         })

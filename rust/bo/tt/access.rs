@@ -9,10 +9,12 @@
 
 use super::Tt;
 use crate::{
-    abstractions::kmap::Protection,
-    bo::pages::{
-        PageMut,
-        PageRef, //
+    abstractions::{
+        kmap::Protection,
+        page::{
+            PageMut,
+            PageRef, //
+        }, //
     }, //
 };
 use kernel::prelude::*;

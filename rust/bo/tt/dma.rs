@@ -108,12 +108,12 @@ pub(super) fn show_fresh(
     clear: bool,
 ) -> Result {
     if decrypted {
-        let shared = pages.share();
-        if shared.is_err() {
+        let result = pages.decrypt();
+        if result.is_err() {
             alloc::take_back(pages, 0);
-            return shared;
+            return result;
         }
-        // Sharing loses what was in them, zeroes too.
+        // Decrypting loses their content, zeroes too.
         if clear {
             pages.clear();
         }
@@ -139,7 +139,7 @@ pub(super) fn hold(shmem: &mut ShmemPages, dma: Option<&Arc<DmaDevice>>) -> Resu
     shmem.hold()?;
     if let Some(dma) = dma {
         if let Err(e) = shmem.map_dma(dma) {
-            shmem.let_go();
+            shmem.release();
             return Err(e);
         }
     }

@@ -11,8 +11,8 @@ use crate::{
     },
     bo::{
         pages::{
-            PageBlocks,
-            Partial, //
+            block::Partial,
+            PageBlocks, //
         },
         pool::{
             alloc,
@@ -26,7 +26,7 @@ use kernel::{
 };
 
 /// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
-/// the directory is as it was.
+/// the pages are as they were.
 pub(super) fn refill(
     pages: &mut PageBlocks,
     num_pages: u64,
@@ -35,19 +35,19 @@ pub(super) fn refill(
     dma: Option<&Arc<DmaDevice>>,
     decrypted: bool,
 ) -> Result {
-    let torn = pages.take_torn();
+    let partial = pages.take_partial();
     let before = pages.blocks();
     let missing = num_pages - pages.len();
     // Every page is overwritten: no need to clear any.
     let mut result = alloc::fill(pages, missing, false, pool);
     if decrypted && result.is_ok() {
-        result = pages.share();
+        result = pages.decrypt();
         if result.is_err() {
             alloc::take_back(pages, before);
         }
     }
     if result.is_ok() {
-        result = read_back(pages, before, torn.as_ref(), storage);
+        result = read_back(pages, before, partial.as_ref(), storage);
         if result.is_err() {
             alloc::take_back(pages, before);
         } else if let Some(dma) = dma {
@@ -56,30 +56,30 @@ pub(super) fn refill(
         }
     }
     if result.is_err() {
-        pages.put_torn(torn);
+        pages.put_partial(partial);
     }
     result
 }
 
-/// Fills the blocks from the `from`-th on: the first pages with what is left of a torn block, the
+/// Fills the blocks from the `from`-th on: the first pages with what is left of a partial block, the
 /// others from `storage`.
 ///
 /// C original: `ttm_tt_swapin()`.
 fn read_back(
     pages: &mut PageBlocks,
     from: usize,
-    torn: Option<&Partial>,
+    partial: Option<&Partial>,
     storage: &ShmemFile,
 ) -> Result {
-    let mut torn_from = None;
+    let mut partial_from = None;
     for (index, run) in pages.runs_mut(from) {
         task::cond_resched_killable()?;
-        let offset = index - *torn_from.get_or_insert(index);
-        let at_hand = torn.map_or(0, |torn| torn.len().saturating_sub(offset));
+        let offset = index - *partial_from.get_or_insert(index);
+        let at_hand = partial.map_or(0, |partial| partial.len().saturating_sub(offset));
         let (first, rest) = run.split(at_hand);
         let index = index + first.len();
-        if let (Some(torn), 1..) = (torn, first.len()) {
-            torn.copy_to(offset, first)?;
+        if let (Some(partial), 1..) = (partial, first.len()) {
+            partial.copy_to(offset, first)?;
         }
         if rest.len() != 0 {
             storage.read(index, rest)?;

@@ -76,7 +76,7 @@ impl Tt {
         if self.shmem.is_some() {
             return Ok(Some(Saved(None)));
         }
-        let _scope = memcg::Scope::of(&self.pages);
+        let _scope = memcg::Scope::of(self.pages.first_page());
         let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
         for (index, run) in self.pages.runs(0) {
             task::cond_resched_killable()?;
@@ -94,7 +94,7 @@ impl Tt {
         // To the system: this is done to have less in memory.
         self.pages.release();
         if let Some(shmem) = &mut self.shmem {
-            shmem.let_go();
+            shmem.release();
         }
         self.charge.reduce_to(0);
         accounting.statistics.swapouts.count();
@@ -141,11 +141,11 @@ impl Tt {
         self.unmap();
         if let Some(shmem) = &mut self.shmem {
             let moved = shmem.held();
-            shmem.let_go();
+            shmem.release();
             self.content = Content::BackedUp(None);
             return Ok(moved);
         }
-        let _scope = memcg::Scope::of(&self.pages);
+        let _scope = memcg::Scope::of(self.pages.first_page());
         self.ready_backup(how)?;
         let before = self.pages.len();
         let storage = match core::mem::replace(&mut self.content, Content::Populated) {
@@ -225,8 +225,8 @@ fn move_from_end(pages: &mut PageBlocks, storage: &ShmemFile, mut how: BackUp) -
         how.granule = BackUp::RELAXED.granule;
         how.until -= how.until % how.granule;
     }
-    // What is shared can't be torn.
-    let whole = pages.is_shared();
+    // Decrypted blocks can't become partial.
+    let whole = pages.is_decrypted();
     let mut granule = if whole { u64::MAX } else { how.granule };
     loop {
         let excess = pages.len().saturating_sub(how.until);

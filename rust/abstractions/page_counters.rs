@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The page counters, and the few steps on them that every populate and unpopulate takes.
+//! The page counters, and the steps on them that every populate and unpopulate takes.
 //!
-//! The steps are C, one call for each: an atomic operation of the kernel crate is a call of its own.
+//! Each step is one call of C, because each atomic operation of the kernel crate would be one.
 
 use super::bindings as shim;
 use core::mem::offset_of;
@@ -11,7 +11,7 @@ use kernel::sync::atomic::Atomic;
 /// The page counters. Any context; nothing here sleeps or locks.
 #[repr(C)]
 pub(crate) struct PageCounters {
-    /// Pages counted now.
+    /// Pages that are counted now.
     pub(crate) pages: Atomic<u64>,
     /// Of these, for DMA32 pools.
     pub(crate) dma32: Atomic<u64>,
@@ -23,7 +23,7 @@ pub(crate) struct PageCounters {
     pub(crate) finished: Atomic<u64>,
 }
 
-/// C and Rust mean the same fields.
+// The struct has the same fields as that of C.
 const _: () = {
     assert!(size_of::<PageCounters>() == size_of::<shim::reeve_counters>());
     assert!(align_of::<PageCounters>() == align_of::<shim::reeve_counters>());
@@ -35,7 +35,7 @@ const _: () = {
 };
 
 impl PageCounters {
-    /// All 0.
+    /// Makes counters that are all 0.
     pub(crate) const fn new() -> Self {
         Self {
             pages: Atomic::new(0),
@@ -50,12 +50,12 @@ impl PageCounters {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Adds `pages`; to the DMA32 counter too if `dma32`. Answers whether either counter may be
-    /// above the module's parameter for it now, or that is more than the machine has.
+    /// Adds `pages`; to the DMA32 counter too if `dma32`. Returns whether a counter is above its
+    /// bound now: the module's limit, or what the machine has if that is less.
     #[inline(always)]
     pub(crate) fn charge(&self, pages: u64, dma32: bool) -> bool {
-        // SAFETY: `PageCounters` is laid out like the C struct and made of atomics, which C changes
-        // atomically.
+        // SAFETY: The helpers want counters that all others change atomically, too. `PageCounters`
+        // is laid out like the C struct, as asserted above, and is made of atomics.
         unsafe {
             if dma32 {
                 shim::reeve_shim_charge_dma32(self.as_ptr(), pages)
@@ -68,7 +68,8 @@ impl PageCounters {
     /// Undoes [`PageCounters::charge`].
     #[inline(always)]
     pub(crate) fn uncharge(&self, pages: u64, dma32: bool) {
-        // SAFETY: As in `charge`.
+        // SAFETY: The helpers want counters that all others change atomically, too. `PageCounters`
+        // is laid out like the C struct, as asserted above, and is made of atomics.
         unsafe {
             if dma32 {
                 shim::reeve_shim_uncharge_dma32(self.as_ptr(), pages)
@@ -76,12 +77,5 @@ impl PageCounters {
                 shim::reeve_shim_uncharge(self.as_ptr(), pages)
             }
         }
-    }
-
-    /// Whether either counter is above the module's parameter for it.
-    #[inline(always)]
-    pub(crate) fn over_parameters(&self) -> bool {
-        // SAFETY: As in `charge`; only reads.
-        unsafe { shim::reeve_shim_over_limit(self.as_ptr()) }
     }
 }

@@ -7,7 +7,7 @@
 bool reeve_shim_charge(struct reeve_counters *c, u64 pages)
 {
 	atomic64_add(pages, &c->pages);
-	/* Others add, too; whoever adds last sees the sum. */
+	/* Other CPUs add, too; the last one to add reads the sum. */
 	return (u64)atomic64_read(&c->pages) > READ_ONCE(reeve_bounds.pages) ||
 	       (u64)atomic64_read(&c->dma32) > READ_ONCE(reeve_bounds.dma32);
 }
