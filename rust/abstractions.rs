@@ -17,8 +17,6 @@ pub(crate) mod page;
 pub(crate) mod page_counters;
 pub(crate) mod params;
 pub(crate) mod pm;
-#[cfg(reeve_kunit)]
-pub(crate) mod rwsem;
 pub(crate) mod shmem;
 pub(crate) mod shrinker;
 pub(crate) mod task;

@@ -39,8 +39,6 @@ mod tests;
 pub(crate) mod trace;
 pub(crate) mod track;
 pub(crate) mod typed;
-#[cfg(reeve_kunit)]
-mod typed_rwsem;
 
 use self::hierarchy::{
     Hierarchy,

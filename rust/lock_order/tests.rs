@@ -5,6 +5,14 @@
 //! The rules themselves are tested on the host; here it is contexts, registration, reports and
 //! typed locks. Tests provoke violations on quiet hierarchies, or count the difference.
 
+mod raw_rwsem;
+mod rwsem;
+mod typed;
+
+use self::{
+    rwsem::RwSemaphore,
+    typed::SpinLockIrq, //
+};
 use super::{
     classes::{
         self,
@@ -37,10 +45,8 @@ use super::{
     sanity,
     typed::{
         Mutex,
-        SpinLock,
-        SpinLockIrq, //
+        SpinLock, //
     },
-    typed_rwsem::RwSemaphore,
     with_context,
     Registered, //
 };

@@ -13,15 +13,9 @@ use super::{
         Class, //
     },
     record,
-    rules::{
-        flags::{
-            EXCLUSIVE,
-            TRYLOCK, //
-        },
-        order::{
-            Before,
-            Token, //
-        }, //
+    rules::flags::{
+        EXCLUSIVE,
+        TRYLOCK, //
     }, //
 };
 use core::{
@@ -37,10 +31,7 @@ use kernel::{
     sync::lock::{
         self,
         mutex::MutexBackend,
-        spinlock::{
-            SpinLockBackend,
-            SpinLockIrqBackend, //
-        },
+        spinlock::SpinLockBackend,
         Backend, //
     }, //
 };
@@ -51,14 +42,6 @@ pub(crate) type Mutex<T, O> = Tracked<T, MutexBackend, O>;
 pub(crate) type MutexGuard<'a, T, O> = Guard<'a, T, MutexBackend, O>;
 /// A spinning lock of order `O`; interrupts stay on. See [`kernel::sync::SpinLock`].
 pub(crate) type SpinLock<T, O> = Tracked<T, SpinLockBackend, O>;
-/// A spinning lock of order `O` that keeps interrupts off while held, for data that interrupt
-/// handlers use too. See [`kernel::sync::SpinLockIrq`].
-#[cfg_attr(
-    not(reeve_kunit),
-    expect(dead_code, reason = "no data of the module needs it yet")
-)]
-pub(crate) type SpinLockIrq<T, O> = Tracked<T, SpinLockIrqBackend, O>;
-
 /// A lock of the kernel with an order of the module's hierarchy.
 #[pin_data]
 pub(crate) struct Tracked<T, B: Backend, O: Class> {
@@ -90,26 +73,6 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
         }
     }
 
-    /// Takes the lock in a sequence whose order the compiler checks: `token` is of what is held,
-    /// the one returned is for what is taken while this lock is.
-    ///
-    /// The sequence is checked at run time all the same.
-    #[inline(always)]
-    #[cfg_attr(
-        not(reeve_kunit),
-        expect(dead_code, reason = "no sequence needs it yet")
-    )]
-    pub(crate) fn lock_in<'t, Held>(
-        &self,
-        token: &'t mut Token<'_, Held>,
-    ) -> (Guard<'_, T, B, O>, Token<'t, O>)
-    where
-        Held: Before<O>,
-    {
-        let guard = self.lock();
-        (guard, token.inner())
-    }
-
     /// Takes the lock if that needs no waiting; may be out of order.
     #[inline(always)]
     #[must_use = "if unused, the lock will be immediately unlocked"]
@@ -122,16 +85,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
         Some(Guard { inner, lock: self })
     }
 
-    /// Checks that the calling thread holds the lock; if not, that is a violation.
-    #[cfg_attr(
-        not(reeve_kunit),
-        expect(dead_code, reason = "guards are passed instead")
-    )]
-    pub(crate) fn assert_held(&self) -> bool {
-        record::check_locked(classes::hierarchy(), self.address(), O::ORDER, EXCLUSIVE)
-    }
-
-    fn address(&self) -> *const c_void {
+    pub(super) fn address(&self) -> *const c_void {
         core::ptr::from_ref(self).cast()
     }
 }

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A reader-writer semaphore whose type carries its order; see [`super::typed`].
+//! A reader-writer semaphore whose type carries its order; see [`crate::lock_order::typed`].
 #![deny(unsafe_code)]
 
-use super::{
+use super::raw_rwsem::{
+    self as rwsem,
+    RwSem, //
+};
+use crate::lock_order::{
     classes::{
         self,
         Class, //
@@ -14,10 +18,6 @@ use super::{
         SHARED,
         TRYLOCK, //
     }, //
-};
-use crate::abstractions::rwsem::{
-    self,
-    RwSem, //
 };
 use core::{
     marker::PhantomData,
