@@ -18,6 +18,7 @@
 //!
 //! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
 
+mod backing;
 pub(crate) mod charge;
 pub(crate) mod client;
 pub(crate) mod counters;
@@ -31,6 +32,7 @@ pub(crate) mod object;
 pub(crate) mod pages;
 pub(crate) mod pm;
 pub(crate) mod pool;
+pub(crate) mod reclaim;
 pub(crate) mod reservation;
 #[allow(
     unreachable_pub,

@@ -16,14 +16,20 @@ use crate::{
         ticks_of_nothing, //
     },
     bo::{
-        device::Device,
         manager::Manager,
-        object::BoRef,
+        object::{
+            BoRef,
+            Device, //
+        },
         pages::{
             block::Block,
             PageBlocks, //
         },
         pool::alloc,
+        reclaim::{
+            EvictScope,
+            Reclaim, //
+        },
         rules::{
             object::{
                 BoFlags, //
@@ -36,7 +42,7 @@ use crate::{
             page_runs::MAX_ORDER, //
         },
         tt::{
-            BackUp,
+            swapout::BackUp,
             Tt, //
         }, //
     },
@@ -94,8 +100,8 @@ impl OneTt {
             };
             let ticks = least(tries, turns, prepare, || {
                 let mut tt = Tt::new(pages * PAGE_SIZE as u64, 0, flags)?;
-                tt.populate(device, manager, false)?;
-                tt.unpopulate(device);
+                tt.populate(device.backing(), manager, false)?;
+                tt.unpopulate(device.backing());
                 Ok(())
             })?;
             let name = fmt!("tt.life.{how}.{pages}");
@@ -107,7 +113,7 @@ impl OneTt {
 
     /// The parts of a life of cached pages, to see what costs how much.
     fn steps(&self, m: &SeqFile) -> Result {
-        let pool = Some(self.device()?.pool());
+        let pool = Some(self.device()?.backing().pool());
         let ticks = least(
             TRIES,
             TURNS,
@@ -157,8 +163,8 @@ impl OneTt {
             TURNS,
             || (),
             || {
-                tt.populate_by(device, manager, |_, _| Ok(()))?;
-                tt.unpopulate(device);
+                tt.populate_by(device.backing(), manager, |_, _| Ok(()))?;
+                tt.unpopulate(device.backing());
                 Ok(())
             },
         )?;
@@ -170,16 +176,16 @@ impl OneTt {
     fn swapping(&self, m: &SeqFile, suffix: &str, flags: BoFlags) -> Result {
         let device = self.device()?;
         let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, flags)?;
-        tt.populate(device, &*self.0, false)?;
+        tt.populate(device.backing(), &*self.0, false)?;
         let (out, back) = out_and_back(
             &mut tt,
             |tt| {
-                let saved = tt.save()?.ok_or(EINVAL)?;
-                Ok(tt.let_go(saved, device.accounting()))
+                let copy = tt.copy_to_swap()?.ok_or(EINVAL)?;
+                Ok(tt.swap_out(copy, device.accounting()))
             },
-            |tt| tt.populate(device, &*self.0, false),
+            |tt| tt.populate(device.backing(), &*self.0, false),
         )?;
-        tt.unpopulate(device);
+        tt.unpopulate(device.backing());
         row(m, fmt!("tt.swapout{suffix}"), out, MOVED);
         row(m, fmt!("tt.swapin{suffix}"), back, MOVED);
         Ok(())
@@ -189,7 +195,7 @@ impl OneTt {
     fn backing_up(&self, m: &SeqFile) -> Result {
         let device = self.device()?;
         let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, plain())?;
-        tt.populate(device, &*self.0, false)?;
+        tt.populate(device.backing(), &*self.0, false)?;
         let (out, back) = out_and_back(
             &mut tt,
             |tt| {
@@ -197,9 +203,9 @@ impl OneTt {
                 tt.uncharge_moved();
                 Ok(moved)
             },
-            |tt| tt.populate(device, &*self.0, false),
+            |tt| tt.populate(device.backing(), &*self.0, false),
         )?;
-        tt.unpopulate(device);
+        tt.unpopulate(device.backing());
         row(m, fmt!("tt.backup"), out, MOVED);
         row(m, fmt!("tt.restore"), back, MOVED);
         Ok(())
@@ -210,14 +216,14 @@ impl OneTt {
         const PAGES: u64 = 16384;
         let device = self.device()?;
         let mut tt = Tt::new(PAGES * PAGE_SIZE as u64, 0, plain())?;
-        tt.populate(device, &*self.0, false)?;
+        tt.populate(device.backing(), &*self.0, false)?;
         row(
             m,
             fmt!("tt.directory_bytes"),
             tt.directory_bytes() as u64,
             PAGES,
         );
-        tt.unpopulate(device);
+        tt.unpopulate(device.backing());
         Ok(())
     }
 }
@@ -321,7 +327,7 @@ impl Growth {
     /// Swaps out the least recently used object and populates it again, which is `next`.
     fn turn(&self, bo: &BoRef, nothing: u64) -> Result<(u64, u64)> {
         let begin = ticks();
-        let freed = self.0.swap_out_one()?;
+        let freed = self.0.evict_one(EvictScope::Any)?;
         let between = ticks();
         let mut reservation = bo.reserve();
         let reserved = ticks();

@@ -7,6 +7,10 @@ mod latency;
 use self::latency::Latency;
 use super::{
     pool::Pool,
+    reclaim::{
+        EvictScope,
+        Reclaim, //
+    },
     rules::{
         limits::Verdict,
         page_kind::PageKind,
@@ -69,7 +73,7 @@ struct TtShrink(Arc<Manager>);
 
 impl Show for TtShrink {
     fn show(&self, m: &SeqFile) -> Result {
-        match with_context(|| self.0.swap_out_one()) {
+        match with_context(|| self.0.evict_one(EvictScope::Any)) {
             Ok(pages) => seq_print!(m, "{pages}\n"),
             Err(e) => seq_print!(m, "{}\n", e.to_errno()),
         }

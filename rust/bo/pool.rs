@@ -231,7 +231,8 @@ impl Pool {
     /// Gives about `want` pages of one node back to the system; answers how many it were, fewer
     /// only if there are no more. May sleep.
     pub(crate) fn shrink_node(&self, node: usize, want: u64) -> u64 {
-        trace::pool_shrink(self, node, want, || self.give_back(node, want))
+        let times = &self.statistics.shrink_times;
+        trace::pool_shrink(node, want, times, || self.give_back(node, want))
     }
 
     /// What [`Pool::shrink_node`] does.

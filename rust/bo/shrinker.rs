@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel's reclaim gets from us when memory is short.
+//! What the kernel's reclaim gets from the module when memory is short.
 //!
 //! C original: the shrinker of `ttm_pool.c`, and `ttm_bo_shrink()`.
+#![deny(unsafe_code)]
 
 use super::{
+    manager::Manager,
     pool::Pool,
-    trace,
-    Manager, //
+    trace, //
 };
 use crate::abstractions::shrinker::{
     self,
@@ -88,7 +89,9 @@ impl Shrink for Manager {
         } else {
             statistics.direct_scans.count();
         }
-        let freed = trace::bo_shrink(self, || self.shrink(pages - drained, allowed.io));
+        let freed = trace::bo_shrink(&statistics.times, || {
+            self.shrink(pages - drained, allowed.io)
+        });
         statistics.shrunk_pages.count_many(freed);
         drained + freed
     }

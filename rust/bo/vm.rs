@@ -12,13 +12,13 @@
 //! C original: `ttm_bo_vm.c`.
 
 use super::{
+    manager::Manager,
     object::{
         Bo,
         BoRef, //
     },
     reservation::Reservation,
-    rules::sizes,
-    Manager, //
+    rules::sizes, //
 };
 use crate::{
     abstractions::{

@@ -41,7 +41,7 @@ use crate::{
             }, //
         },
         tt::{
-            BackUp,
+            swapout::BackUp,
             Tt, //
         }, //
     }, //

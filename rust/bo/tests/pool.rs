@@ -294,7 +294,7 @@ mod tests {
                 expect!(is_filled(&bo, seed, &*bench.manager)?);
                 bo.reserve().unpopulate()?;
                 expect!(bench.manager.pool().kept() == 37);
-                expect!(bench.manager.swap_out_one()? == 0);
+                expect!(bench.evict_one()? == 0);
                 // Even with nobody to swap out, the pool was drained.
                 expect!(bench.manager.pool().kept() == 0);
             }

@@ -10,7 +10,7 @@ use crate::{
         shmem::ShmemFile, //
     },
     bo::{
-        evict::EvictScope,
+        evict,
         limits::PoolCap,
         object::BoRef,
         pages::PageBlocks,
@@ -18,6 +18,7 @@ use crate::{
             alloc,
             Pool, //
         },
+        reclaim::EvictScope,
         rules::{
             object::{
                 BoFlags, //
@@ -174,9 +175,12 @@ mod tests {
                 let device = bench.device(index)?;
                 expect!(device.index() as usize == index);
                 expect!(device.listed_pages() == 0 && device.evictable_pages() == 0);
-                expect!(device.swap_out_one(EvictScope::Any)? == 0);
+                expect!(evict::evict_from(device, EvictScope::Any)? == 0);
                 expect!(Arc::ptr_eq(device.accounting(), bench.manager.accounting()));
-                expect!(core::ptr::eq(device.pool(), &**bench.manager.pool()));
+                expect!(core::ptr::eq(
+                    device.backing().pool(),
+                    &**bench.manager.pool()
+                ));
             }
             let bo = bench.object_on(1, 2)?;
             bo.reserve().populate(&*bench.manager)?;

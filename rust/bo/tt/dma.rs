@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A TT's pages as the device and the kernel access them.
+#![deny(unsafe_code)]
 
 use super::{
     access::{

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How content comes back from swap storage or a backup.
+#![deny(unsafe_code)]
 
 use super::dma;
 use crate::{

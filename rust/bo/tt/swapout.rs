@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How content leaves a TT's pages: for swap storage, for a backup, or for good.
+#![deny(unsafe_code)]
 
 use super::{
     Content,
@@ -17,7 +18,6 @@ use crate::{
     },
     bo::{
         counters::Accounting,
-        device::Device,
         pages::PageBlocks,
         rules::{
             page_runs::MAX_ORDER,
@@ -53,18 +53,19 @@ impl BackUp {
     };
 }
 
-/// A TT's content in swap storage, while the TT still has it in its pages too.
-pub(crate) struct Saved(Option<ShmemFile>);
+/// A copy of a TT's content in swap storage, while the TT still has its pages too. None: the pages
+/// live in a shmem file, so that no copy is needed.
+pub(crate) struct SwapCopy(Option<ShmemFile>);
 
 impl Tt {
-    /// Copies the content to swap storage, first half of a swapout; `None`: there is nothing to
-    /// swap out. Mappings are removed, so that nobody changes what is saved.
+    /// Copies the content to swap storage, the first half of a swapout; `None`: there is nothing to
+    /// swap out. Mappings are removed, so that the content does not change any more.
     ///
-    /// `EINVAL`: the pages are somebody else's; `ENOMEM`: no memory; `EINTR`: a fatal signal. May
-    /// sleep, like [`Tt::populate`].
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory, `EINTR` if a
+    /// fatal signal arrived. May sleep, like [`Tt::populate`].
     ///
     /// C original: `ttm_tt_swapout()`.
-    pub(crate) fn save(&mut self) -> Result<Option<Saved>> {
+    pub(crate) fn copy_to_swap(&mut self) -> Result<Option<SwapCopy>> {
         if self.flags.external {
             return Err(EINVAL);
         }
@@ -74,7 +75,7 @@ impl Tt {
 
         self.unmap();
         if self.shmem.is_some() {
-            return Ok(Some(Saved(None)));
+            return Ok(Some(SwapCopy(None)));
         }
         let _scope = memcg::Scope::of(&self.pages);
         let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
@@ -82,15 +83,15 @@ impl Tt {
             task::cond_resched_killable()?;
             storage.write(index, run, false)?;
         }
-        Ok(Some(Saved(Some(storage))))
+        Ok(Some(SwapCopy(Some(storage))))
     }
 
-    /// Lets go of the pages whose content was saved, second half of a swapout; answers how many.
+    /// Frees the pages whose content was copied, the second half of a swapout, and returns how many.
     ///
     /// Can't fail; may sleep. The charge must be in flight.
-    pub(crate) fn let_go(&mut self, saved: Saved, accounting: &Accounting) -> u64 {
+    pub(crate) fn swap_out(&mut self, copy: SwapCopy, accounting: &Accounting) -> u64 {
         let freed = self.charged_pages();
-        self.content = Content::Swapped(saved.0);
+        self.content = Content::Swapped(copy.0);
         // To the system: this is done to have less in memory.
         self.pages.release();
         if let Some(shmem) = &mut self.shmem {
@@ -102,9 +103,9 @@ impl Tt {
         freed
     }
 
-    /// Makes the place for a backup, so that it needs not be made when memory is short.
+    /// Makes the storage for a backup, so that it needs not be made when memory is short.
     ///
-    /// `EINVAL`: the pages are somebody else's, and nothing was made. `ENOMEM`. May sleep.
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory. May sleep.
     ///
     /// C original: `ttm_tt_setup_backup()`, which leaves the file behind when it refuses.
     pub(crate) fn set_up_backup(&mut self) -> Result {
@@ -121,14 +122,14 @@ impl Tt {
         Ok(())
     }
 
-    /// Moves content to the backup and frees its pages, from the last page on; answers how many.
+    /// Moves content to the backup, frees its pages, from the last page on, and returns how many.
     ///
-    /// When memory runs out half-way, or a fatal signal arrives, what was moved stays moved; going
-    /// on later starts there. The caller then makes the charge what [`Tt::resident_pages`] says,
+    /// When memory runs out half-way, or a fatal signal arrives, what was moved stays moved; the next
+    /// backup goes on there. The caller then makes the charge what [`Tt::resident_pages`] says,
     /// with [`Tt::uncharge_moved`].
     ///
-    /// `EINVAL`: the pages are somebody else's. `ENOMEM`, `EINTR`: nothing was moved. May sleep;
-    /// takes locks of the page cache.
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` or `EINTR` if nothing was moved. May
+    /// sleep; takes locks of the page cache.
     ///
     /// C original: `ttm_tt_backup()`, which leaves the counters as they are.
     pub(crate) fn back_up(&mut self, how: BackUp) -> Result<u64> {
@@ -168,7 +169,7 @@ impl Tt {
         }
     }
 
-    /// Sees that there is a place for the backup.
+    /// Makes the storage for a backup, if there is none.
     fn ready_backup(&mut self, how: BackUp) -> Result {
         match self.content {
             Content::PartlyBackedUp(_) => Ok(()),
@@ -180,24 +181,23 @@ impl Tt {
         }
     }
 
-    /// Counts no more pages than are held, after a backup. What is not held any more must be in
-    /// flight.
+    /// Uncharges the pages that a backup has freed, which must be in flight.
     pub(crate) fn uncharge_moved(&mut self) {
         self.charge.reduce_to(self.resident_pages());
     }
 
-    /// Drops content, from pages and backup, and the pages; answers how many. May sleep.
+    /// Drops content, from pages and backup, and the pages, and returns how many. May sleep.
     ///
     /// The charge must be in flight.
     ///
     /// C original: `ttm_pool_backup()` that is told to purge, and `ttm_pool_drop_backed_up()`.
-    pub(crate) fn purge(&mut self, device: &Device) -> u64 {
+    pub(crate) fn purge(&mut self, accounting: &Accounting) -> u64 {
         if state::step(self.state(), Event::Purge).is_err() {
             return 0;
         }
         let lost = self.resident_pages();
         if self.charge.pages() != 0 {
-            device.accounting().statistics.unpopulates.count();
+            accounting.statistics.unpopulates.count();
         }
         self.content = Content::Empty;
         self.shmem = None;
@@ -225,7 +225,7 @@ fn move_from_end(pages: &mut PageBlocks, storage: &ShmemFile, mut how: BackUp) -
         how.granule = BackUp::RELAXED.granule;
         how.until -= how.until % how.granule;
     }
-    // What is shared can't be torn.
+    // A shared block can't be freed in part.
     let whole = pages.is_shared();
     let mut granule = if whole { u64::MAX } else { how.granule };
     loop {
