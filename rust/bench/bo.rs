@@ -163,7 +163,7 @@ impl OneTt {
             TURNS,
             || (),
             || {
-                tt.populate_by(device.backing(), manager, |_, _| Ok(()))?;
+                tt.populate_with(device.backing(), manager, |_, _| Ok(()))?;
                 tt.unpopulate(device.backing());
                 Ok(())
             },

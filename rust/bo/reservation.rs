@@ -20,17 +20,19 @@ use super::{
     rules::{
         dma_runs::Place,
         object::{
-            self,
             flags,
-            Answer,
-            BoFlags,
-            Info,
-            Refusal,
-            Request, //
+            BoFlags, //
         },
         page_kind::PageKind,
         sizes,
-        state::State, //
+        state::{
+            self,
+            Answer,
+            Info,
+            Refusal,
+            Request,
+            State, //
+        }, //
     },
     trace,
     tt::{
@@ -82,7 +84,7 @@ pub(crate) struct Facts {
     pub(crate) resident: u64,
     /// Pages it has added to the counters.
     pub(crate) charged: u64,
-    /// Flags as in [`object::flags`].
+    /// Flags as in [`flags`].
     pub(crate) flags: u32,
     /// What kind of pages it has or would have.
     pub(crate) kind: PageKind,
@@ -178,7 +180,7 @@ impl<'a> Reservation<'a> {
             owns_pages: tt.flags().owns_pages(),
             pins: self.guard.pins,
         };
-        match object::decide(info, request) {
+        match state::decide(info, request) {
             Answer::Do => Ok(true),
             Answer::Nothing => Ok(false),
             Answer::Refuse(why) => Err(match why {

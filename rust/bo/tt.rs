@@ -30,7 +30,11 @@ use super::{
             BoFlags, //
         },
         sizes,
-        state::State, //
+        state::{
+            self,
+            Event,
+            State, //
+        }, //
     }, //
 };
 use crate::abstractions::{
@@ -49,44 +53,34 @@ use kernel::{
 
 /// The pages behind a buffer object, or where its content is.
 ///
-/// `content` says what the rest holds: unless it is populated there are no pages and no charge. It
-/// ends with its pages going back to the system before the charge is given back.
+/// `state` says what the rest holds: unless it is populated or partly backed up, there are no pages
+/// and no charge. Dropping it frees its pages, then its charge.
 pub(crate) struct Tt {
     num_pages: u64,
     flags: BoFlags,
-    content: Content,
+    state: State,
+    /// The content that is not in `pages`, if it is swapped out or backed up and does not live in
+    /// `shmem`.
+    storage: Option<ShmemFile>,
     pages: PageBlocks,
-    /// The file its pages live in, and none in `pages`, if it was made so; None while it is empty.
+    /// The file in which its pages live, with none in `pages`, if it was made so; None while it is
+    /// empty.
     shmem: Option<ShmemPages>,
-    /// Of its pages, unless they are somebody else's.
+    /// The charge for its pages, unless they are external.
     charge: Charge,
     /// Whether the pages were cleared when it got them.
     cleared: bool,
-    /// Its pages, if it has some, are in `pages` and no device knows of them.
-    simple: bool,
-    /// A place for a backup that was set up and is not used yet.
+    /// The storage for a backup that was set up and is not used yet.
     prepared: Option<ShmemFile>,
-}
-
-/// Where the content is. Variants are those of [`State`].
-enum Content {
-    Empty,
-    Populated,
-    /// None: in the file that its pages live in.
-    Swapped(Option<ShmemFile>),
-    /// Likewise.
-    BackedUp(Option<ShmemFile>),
-    /// The pages are the first of the TT's, in full; the content of the others is here.
-    PartlyBackedUp(ShmemFile),
 }
 
 impl Tt {
     /// Makes a TT without pages for an object of `size` bytes, with `extra` pages behind it.
     ///
-    /// `EINVAL`: zero, or more than can be counted. Any context.
+    /// Returns `EINVAL` if that is zero, or more than can be counted. Any context.
     ///
-    /// C original: `ttm_tt_create()` and `ttm_tt_init()`; a directory is only made when there are
-    /// pages.
+    /// C original: `ttm_tt_create()` and `ttm_tt_init()`; page blocks are only made when it
+    /// is populated.
     #[inline]
     pub(crate) fn new(size: u64, extra: u64, mut flags: BoFlags) -> Result<Self> {
         if flags.dma {
@@ -95,50 +89,52 @@ impl Tt {
         Ok(Self {
             num_pages: sizes::pages_for(size, extra, PAGE_SHIFT as u32).map_err(|_| EINVAL)?,
             flags,
-            content: Content::Empty,
+            state: State::Empty,
+            storage: None,
             pages: PageBlocks::new(flags.kind),
             shmem: None,
             charge: Charge::none(flags.kind.dma32),
             cleared: false,
-            simple: !flags.shmem && !flags.dma,
             prepared: None,
         })
     }
 
-    /// Where the content is.
+    /// Returns where the content is.
     #[inline]
     pub(crate) fn state(&self) -> State {
-        match self.content {
-            Content::Empty => State::Empty,
-            Content::Populated => State::Populated,
-            Content::Swapped(_) => State::Swapped,
-            Content::BackedUp(_) => State::BackedUp,
-            Content::PartlyBackedUp(_) => State::PartlyBackedUp,
+        self.state
+    }
+
+    /// Enters the state after `event`.
+    #[inline]
+    fn enter(&mut self, event: Event) {
+        if let Some(next) = state::step(self.state, event) {
+            self.state = next;
         }
     }
 
-    /// The flags a user sees.
+    /// Returns the flags that a user sees.
     pub(crate) fn user_flags(&self) -> u32 {
         object::flags_of(self.flags, self.state())
     }
 
-    /// What was decided when it was made.
+    /// Returns the flags with which it was made.
     pub(crate) fn flags(&self) -> BoFlags {
         self.flags
     }
 
-    /// Whether its pages are somebody else's.
+    /// Returns whether its pages are external.
     #[inline]
     pub(crate) fn is_external(&self) -> bool {
         self.flags.external
     }
 
-    /// Pages it has when populated.
+    /// Returns the number of pages that it has when populated.
     pub(crate) fn num_pages(&self) -> u64 {
         self.num_pages
     }
 
-    /// Pages it holds in memory now.
+    /// Returns the number of pages that it holds in memory.
     #[inline]
     pub(crate) fn resident_pages(&self) -> u64 {
         match &self.shmem {
@@ -147,20 +143,20 @@ impl Tt {
         }
     }
 
-    /// Pages it has added to the counters.
+    /// Returns the number of pages for which it is charged.
     #[inline]
     pub(crate) fn charged_pages(&self) -> u64 {
         self.charge.pages()
     }
 
-    /// Bytes that it takes to find the pages.
+    /// Returns the number of bytes that the directory of the pages takes.
     #[cfg(reeve_bench)]
     pub(crate) fn directory_bytes(&self) -> usize {
         self.pages.directory_bytes()
     }
 
-    /// Pages it would be charged for if it was populated, in all and more than now. None of what
-    /// can't succeed.
+    /// Returns for how many pages it would be charged if it was populated, in all and more than now. None
+    /// if that can't succeed.
     #[inline]
     pub(super) fn to_be_charged(&self) -> (u64, u64) {
         if self.flags.external || self.num_pages > total_ram() {
@@ -169,25 +165,25 @@ impl Tt {
         (self.num_pages, self.num_pages - self.resident_pages())
     }
 
-    /// The page `index`, while it is populated.
+    /// Returns the page `index`, while it is populated.
     pub(super) fn page(&self, index: u64) -> Option<PageRef<'_>> {
-        match (&self.content, &self.shmem) {
-            (Content::Populated, None) => self.pages.page(index),
-            (Content::Populated, Some(shmem)) => shmem.page(index),
+        match (self.state, &self.shmem) {
+            (State::Populated, None) => self.pages.page(index),
+            (State::Populated, Some(shmem)) => shmem.page(index),
             _ => None,
         }
     }
 
-    /// The page `index`, to be written to, while it is populated.
+    /// Returns the page `index`, to be written to, while it is populated.
     pub(super) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
-        match (&self.content, &mut self.shmem) {
-            (Content::Populated, None) => self.pages.page_mut(index),
-            (Content::Populated, Some(shmem)) => shmem.page_mut(index),
+        match (self.state, &mut self.shmem) {
+            (State::Populated, None) => self.pages.page_mut(index),
+            (State::Populated, Some(shmem)) => shmem.page_mut(index),
             _ => None,
         }
     }
 
-    /// Removes all user mappings of the pages, so that nobody writes to them any more. May sleep.
+    /// Removes all user mappings of the pages, so that these do not change any more. May sleep.
     ///
     /// C original: `ttm_bo_unmap_virtual()`.
     fn unmap(&mut self) {
@@ -197,11 +193,11 @@ impl Tt {
         }
     }
 
-    /// Maps the page `index`, while it is populated. The mapping goes before the page does.
+    /// Maps the page `index`, while it is populated. The mapping is removed before the page is freed.
     pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultResult {
-        match (&self.content, &mut self.shmem) {
-            (Content::Populated, None) => fault.map(&mut self.pages, index, range),
-            (Content::Populated, Some(shmem)) => fault.map(shmem, index, range),
+        match (self.state, &mut self.shmem) {
+            (State::Populated, None) => fault.map(&mut self.pages, index, range),
+            (State::Populated, Some(shmem)) => fault.map(shmem, index, range),
             _ => fault.refuse(),
         }
     }

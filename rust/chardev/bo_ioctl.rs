@@ -32,13 +32,13 @@ use crate::{
         rules::{
             object::{
                 BoFlags,
-                BoType,
-                Request, //
+                BoType, //
             },
             page_kind::{
                 Caching,
                 PageKind, //
-            }, //
+            },
+            state::Request, //
         },
         tt::{
             swapout::BackUp,

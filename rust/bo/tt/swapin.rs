@@ -27,8 +27,8 @@ use kernel::{
 };
 
 /// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
-/// the directory is as it was.
-pub(super) fn refill(
+/// the pages are as they were.
+pub(super) fn swap_in(
     pages: &mut PageBlocks,
     num_pages: u64,
     storage: &ShmemFile,

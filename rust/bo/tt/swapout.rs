@@ -3,10 +3,7 @@
 //! How content leaves a TT's pages: for swap storage, for a backup, or for good.
 #![deny(unsafe_code)]
 
-use super::{
-    Content,
-    Tt, //
-};
+use super::Tt;
 use crate::{
     abstractions::{
         memcg,
@@ -23,7 +20,8 @@ use crate::{
             page_runs::MAX_ORDER,
             state::{
                 self,
-                Event, //
+                Event,
+                State, //
             }, //
         }, //
     }, //
@@ -53,9 +51,12 @@ impl BackUp {
     };
 }
 
-/// A copy of a TT's content in swap storage, while the TT still has its pages too. None: the pages
-/// live in a shmem file, so that no copy is needed.
-pub(crate) struct SwapCopy(Option<ShmemFile>);
+/// A copy of a TT's content in swap storage, while the TT still has its pages too.
+pub(crate) struct SwapCopy {
+    storage: Option<ShmemFile>,
+    /// The state after the swapout.
+    next: State,
+}
 
 impl Tt {
     /// Copies the content to swap storage, the first half of a swapout; `None`: there is nothing to
@@ -69,13 +70,14 @@ impl Tt {
         if self.flags.external {
             return Err(EINVAL);
         }
-        if state::step(self.state(), Event::SwapOut).is_err() {
+        let Some(next) = state::step(self.state, Event::SwapOut) else {
             return Ok(None);
-        }
+        };
 
         self.unmap();
         if self.shmem.is_some() {
-            return Ok(Some(SwapCopy(None)));
+            let storage = None;
+            return Ok(Some(SwapCopy { storage, next }));
         }
         let _scope = memcg::Scope::of(&self.pages);
         let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
@@ -83,7 +85,8 @@ impl Tt {
             task::cond_resched_killable()?;
             storage.write(index, run, false)?;
         }
-        Ok(Some(SwapCopy(Some(storage))))
+        let storage = Some(storage);
+        Ok(Some(SwapCopy { storage, next }))
     }
 
     /// Frees the pages whose content was copied, the second half of a swapout, and returns how many.
@@ -91,7 +94,8 @@ impl Tt {
     /// Can't fail; may sleep. The charge must be in flight.
     pub(crate) fn swap_out(&mut self, copy: SwapCopy, accounting: &Accounting) -> u64 {
         let freed = self.charged_pages();
-        self.content = Content::Swapped(copy.0);
+        self.state = copy.next;
+        self.storage = copy.storage;
         // To the system: this is done to have less in memory.
         self.pages.release();
         if let Some(shmem) = &mut self.shmem {
@@ -136,32 +140,31 @@ impl Tt {
         if !self.flags.owns_pages() {
             return Err(EINVAL);
         }
-        if state::step(self.state(), Event::BackUp).is_err() {
+        if state::step(self.state, Event::BackUp).is_none() {
             return Ok(0);
         }
         self.unmap();
         if let Some(shmem) = &mut self.shmem {
             let moved = shmem.held();
             shmem.let_go();
-            self.content = Content::BackedUp(None);
+            self.enter(Event::BackUp);
             return Ok(moved);
         }
         let _scope = memcg::Scope::of(&self.pages);
         self.ready_backup(how)?;
         let before = self.pages.len();
-        let storage = match core::mem::replace(&mut self.content, Content::Populated) {
-            Content::PartlyBackedUp(storage) => Some(storage),
-            _ => self.prepared.take(),
-        };
-        let Some(storage) = storage else {
-            return Err(EINVAL);
-        };
-        let result = move_from_end(&mut self.pages, &storage, how);
+        if self.storage.is_none() {
+            self.storage = self.prepared.take();
+        }
+        let storage = self.storage.as_ref().ok_or(EINVAL)?;
+        let result = move_from_end(&mut self.pages, storage, how);
         let moved = before - self.pages.len();
         if self.pages.len() == 0 {
-            self.content = Content::BackedUp(Some(storage));
+            self.enter(Event::BackUp);
         } else if before < self.num_pages || moved != 0 {
-            self.content = Content::PartlyBackedUp(storage);
+            self.enter(Event::BackUpInPart);
+        } else {
+            self.storage = None;
         }
         match result {
             Err(e) if moved == 0 => Err(e),
@@ -171,8 +174,8 @@ impl Tt {
 
     /// Makes the storage for a backup, if there is none.
     fn ready_backup(&mut self, how: BackUp) -> Result {
-        match self.content {
-            Content::PartlyBackedUp(_) => Ok(()),
+        match self.state {
+            State::PartlyBackedUp => Ok(()),
             // A large folio is for content that is copied all at once.
             _ if how.until == 0 && how.granule >= BackUp::RELAXED.granule => {
                 self.prepare_backup(Folios::Large)
@@ -192,14 +195,15 @@ impl Tt {
     ///
     /// C original: `ttm_pool_backup()` that is told to purge, and `ttm_pool_drop_backed_up()`.
     pub(crate) fn purge(&mut self, accounting: &Accounting) -> u64 {
-        if state::step(self.state(), Event::Purge).is_err() {
+        let Some(next) = state::step(self.state, Event::Purge) else {
             return 0;
-        }
+        };
         let lost = self.resident_pages();
         if self.charge.pages() != 0 {
             accounting.statistics.unpopulates.count();
         }
-        self.content = Content::Empty;
+        self.state = next;
+        self.storage = None;
         self.shmem = None;
         // To the system: this is done to have less in memory.
         self.pages.release();
@@ -210,9 +214,9 @@ impl Tt {
     /// Makes a swapped out TT whose storage can't be read back, to see what populating it does.
     #[cfg(reeve_kunit)]
     pub(in crate::bo) fn truncate_storage(&mut self) -> Result {
-        if matches!(self.content, Content::Swapped(_)) {
+        if self.state == State::Swapped {
             let short = ShmemFile::new(c"reeve swap", self.num_pages - 1, Folios::Large)?;
-            self.content = Content::Swapped(Some(short));
+            self.storage = Some(short);
         }
         Ok(())
     }
