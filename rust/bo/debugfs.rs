@@ -15,7 +15,7 @@ use super::{
         limits::Verdict,
         page_kind::PageKind,
         page_runs::ORDERS,
-        pool::Shelf, //
+        pool::FreeListId, //
     },
     shrinker,
     Manager, //
@@ -118,7 +118,7 @@ impl Show for PagePool {
         seq_print!(m, " {:>8}\n", "pages");
         let mut total = 0;
         for node in 0..self.0.nodes() {
-            let stock = with_context(|| self.0.stock(node));
+            let stock = with_context(|| self.0.free_counts(node));
             for (index, kind) in PageKind::ALL.into_iter().enumerate() {
                 let dma32 = if kind.dma32 { "32" } else { "" };
                 let name = kind.caching.name();
@@ -126,7 +126,7 @@ impl Show for PagePool {
                 seq_print!(m, "{node:<4} {name}{dma32}{:pad$}", "");
                 let mut sum = 0;
                 for order in 0..ORDERS {
-                    let pages = stock.blocks(Shelf { kind: index, order }) << order;
+                    let pages = stock.blocks(FreeListId { kind: index, order }) << order;
                     seq_print!(m, " {pages:>8}");
                     sum += pages;
                 }

@@ -197,7 +197,7 @@ impl Watcher for Manager {
     fn limits_written(&self) {
         self.pool.trim();
         // What is over a limit that became smaller is evicted now, not at the next populate.
-        while self.accounting.settled_over_limit()
+        while self.accounting.stable_over_limit()
             && matches!(self.evict_one(EvictScope::Any), Ok(1..))
         {
             task::cond_resched();

@@ -28,7 +28,7 @@ pub(crate) struct Shrinkers {
 }
 
 impl Shrinkers {
-    /// Registers them. `ENOMEM`. May sleep.
+    /// Registers them. Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(manager: &Arc<Manager>) -> Result<Self> {
         Ok(Self {
             _pool: Shrinker::new(manager.pool().clone())?,
@@ -37,7 +37,7 @@ impl Shrinkers {
     }
 }
 
-/// Free pages are the first to go: nobody misses them. Its only lock is a spinlock, under which
+/// Free pages are given back first: no object uses them. Its only lock is a spinlock, under which
 /// nothing is allocated.
 impl Shrink for Pool {
     const NAME: &'static CStr = c"reeve-pool";
@@ -46,7 +46,7 @@ impl Shrink for Pool {
     const BY_NODE: bool = true;
 
     fn count(&self, node: usize) -> u64 {
-        self.stock(node).pages()
+        self.free_counts(node).pages()
     }
 
     fn scan(&self, node: usize, pages: u64, _: Allowed) -> u64 {
@@ -97,13 +97,14 @@ impl Shrink for Manager {
     }
 }
 
-/// Scans the objects' shrinker once, as reclaim would; answers the pages freed.
+/// Scans the objects' shrinker once, as reclaim would, and returns the number of pages freed.
 pub(super) fn scan_objects(manager: &Manager) -> u64 {
     let allowed = Allowed { fs: true, io: true };
     shrinker::as_reclaim(|| manager.scan(0, Manager::BATCH.into(), allowed))
 }
 
-/// Scans the pool's shrinker once, as reclaim would; answers the pages freed on all nodes.
+/// Scans the pool's shrinker once, as reclaim would, and returns the number of pages freed on all
+/// nodes.
 pub(super) fn scan_pool(pool: &Pool) -> u64 {
     let allowed = Allowed {
         fs: false,

@@ -6,6 +6,7 @@
 //! they do. One that is timed costs two looks at the clock and one atomic addition; one that is not
 //! costs a call. Only what succeeded and moved pages goes into a histogram, while tracepoints show
 //! failures, too.
+#![deny(unsafe_code)]
 
 mod events;
 

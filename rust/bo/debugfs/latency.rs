@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `latency`: how often operations took how long.
+#![deny(unsafe_code)]
 
 use crate::{
     abstractions::debugfs::Show,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The types and flags of buffer objects.
+#![deny(unsafe_code)]
 
 use super::{
     page_kind::PageKind,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The sequence in which devices are asked to evict.
+#![deny(unsafe_code)]
 
 /// The most devices the module has.
 pub const MAX_DEVICES: usize = 8;

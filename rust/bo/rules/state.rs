@@ -6,6 +6,7 @@
 //! C TTM keeps four independent flag bits; most of their sixteen combinations mean nothing, and one
 //! of them (backed up, no longer populated, still counted) was its accounting drift. Here the state
 //! is one value and the flags are derived from it.
+#![deny(unsafe_code)]
 
 /// Where the content of a TT is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,7 +30,7 @@ use crate::{
                 Caching,
                 PageKind, //
             },
-            pool::Shelf, //
+            pool::FreeListId, //
         },
         shrinker, //
     },
@@ -214,14 +214,14 @@ mod tests {
             let on = |kind: PageKind, order| -> u64 {
                 let kind = kind.index();
                 (0..pool.nodes())
-                    .map(|node| pool.stock(node).blocks(Shelf { kind, order }))
+                    .map(|node| pool.free_counts(node).blocks(FreeListId { kind, order }))
                     .sum()
             };
             expect!(on(WC, 2) == 1 && on(WC, 1) == 1 && on(WC, 0) == 0);
             expect!(on(PageKind::CACHED, 2) == 0);
             expect!(
                 (0..pool.nodes())
-                    .map(|node| pool.stock(node).pages())
+                    .map(|node| pool.free_counts(node).pages())
                     .sum::<u64>()
                     == 6
             );

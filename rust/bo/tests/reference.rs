@@ -29,7 +29,7 @@ use crate::{
                 PageKind, //
             },
             page_runs,
-            pool::Shelf, //
+            pool::FreeListId, //
         }, //
     },
     lock_order::with_context, //
@@ -74,7 +74,7 @@ fn allocate(pages: u64, kind: PageKind, pool: &Pool) -> Result<PageBlocks> {
 fn kept(pool: &Pool, kind: PageKind, order: usize) -> u64 {
     let kind = kind.index();
     (0..pool.nodes())
-        .map(|node| pool.stock(node).blocks(Shelf { kind, order }))
+        .map(|node| pool.free_counts(node).blocks(FreeListId { kind, order }))
         .sum()
 }
 
