@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Page accounting: buffer objects, the pages behind them, and what happens when those get many.
+//! Page accounting: buffer objects, the pages behind them, and what happens when there are too many.
 //!
 //! From the outside in:
-//! - [`manager`]: the list of devices and global swapout; everything hangs off it.
-//! - [`device`]: a device's LRU of buffer objects.
-//! - [`bo`]: a buffer object and its reservation.
-//! - [`table`]: the TT, that is the pages behind an object and where its content is.
-//! - [`client`] and [`shares`]: whom an object's pages are charged to, and [`whose`] objects make
-//!   room for it.
-//! - [`kmap`]: going over its pages, each mapped for the kernel while it is used.
-//! - [`mapping`]: its pages in the memory of user processes.
-//! - [`source`] and [`pool`]: where its pages come from and go to.
-//! - [`accounting`] and [`charge`]: the counters, the limits, and the one place that changes them.
-//! - [`hibernation`]: what happens before the machine sleeps.
-//! - [`timing`]: how long all this takes.
+//! - [`manager`]: the devices, and what they share; everything hangs off it.
+//! - [`evict`]: what moves objects out of memory; [`shrinker`] and [`pm`] call it for the kernel,
+//!   [`reclaim`] is how a populate asks for it.
+//! - [`vm`]: objects in the memory of user processes.
+//! - [`reservation`]: what can be done with a reserved object.
+//! - [`object`]: a buffer object.
+//! - [`device`], [`client`]: the LRU of a device, and of an open file with its limit.
+//! - [`tt`]: the pages behind an object, or where its content is. It uses a [`backing`].
+//! - [`pool`], [`pages`]: where pages come from and go to.
+//! - [`charge`], [`counters`], [`limits`]: the counters, their limits, and the one place that changes
+//!   them.
+//! - [`trace`]: how long all this takes.
+//! - [`rules`]: what of this needs no kernel.
 //!
 //! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
 
+mod backing;
 pub(crate) mod charge;
 pub(crate) mod client;
 pub(crate) mod counters;
@@ -31,6 +33,7 @@ pub(crate) mod object;
 pub(crate) mod pages;
 pub(crate) mod pm;
 pub(crate) mod pool;
+pub(crate) mod reclaim;
 pub(crate) mod reservation;
 #[allow(
     unreachable_pub,

@@ -4,6 +4,7 @@
 //!
 //! C TTM is measured in the same way by `selftests/modules/bench/ttm_bench.c`. An operation is a page
 //! where the name is not of something else.
+#![deny(unsafe_code)]
 
 use crate::{
     abstractions::{
@@ -16,14 +17,20 @@ use crate::{
         ticks_of_nothing, //
     },
     bo::{
-        device::Device,
         manager::Manager,
-        object::BoRef,
+        object::{
+            BoRef,
+            Device, //
+        },
         pages::{
             block::Block,
             PageBlocks, //
         },
         pool::alloc,
+        reclaim::{
+            EvictScope,
+            Reclaim, //
+        },
         rules::{
             object::{
                 BoFlags, //
@@ -36,7 +43,7 @@ use crate::{
             page_runs::MAX_ORDER, //
         },
         tt::{
-            BackUp,
+            swapout::BackUp,
             Tt, //
         }, //
     },
@@ -50,7 +57,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Turns of a loop around one page; around many pages it turns less often.
+/// Iterations of a loop over one page; over many pages there are fewer.
 const TURNS: u64 = 256;
 /// How often; the time that was disturbed least counts.
 const TRIES: u64 = 16;
@@ -58,7 +65,7 @@ const TRIES: u64 = 16;
 const MOVED: u64 = 512;
 /// Blocks among which there are two that lie beside each other.
 const BESIDE_TRIES: usize = 1024;
-/// Pages of the TTs whose lives are measured.
+/// Pages of the TTs of which whole lifetimes are measured.
 const SIZES: [u64; 5] = [1, 16, 512, 4096, 16384];
 
 /// `tt`: a TT by itself.
@@ -78,7 +85,7 @@ impl OneTt {
             .ok_or(EINVAL)
     }
 
-    /// Made, populated, emptied and gone. `cold`: with nothing in the pool.
+    /// Measures the lifetime of a TT: made, populated, unpopulated and dropped. `cold`: with an empty pool.
     fn life(&self, m: &SeqFile, how: &str, flags: BoFlags, cold: bool) -> Result {
         let (device, manager) = (self.device()?, &*self.0);
         // Nothing that was kept of others.
@@ -94,8 +101,8 @@ impl OneTt {
             };
             let ticks = least(tries, turns, prepare, || {
                 let mut tt = Tt::new(pages * PAGE_SIZE as u64, 0, flags)?;
-                tt.populate(device, manager, false)?;
-                tt.unpopulate(device);
+                tt.populate(device.backing(), manager, false)?;
+                tt.unpopulate(device.backing());
                 Ok(())
             })?;
             let name = fmt!("tt.life.{how}.{pages}");
@@ -105,9 +112,9 @@ impl OneTt {
         Ok(())
     }
 
-    /// The parts of a life of cached pages, to see what costs how much.
+    /// Measures the parts of the lifetime of a TT with cached pages.
     fn steps(&self, m: &SeqFile) -> Result {
-        let pool = Some(self.device()?.pool());
+        let pool = Some(self.device()?.backing().pool());
         let ticks = least(
             TRIES,
             TURNS,
@@ -148,7 +155,7 @@ impl OneTt {
         Ok(())
     }
 
-    /// Counting alone.
+    /// Measures counting alone.
     fn accounting(&self, m: &SeqFile) -> Result {
         let (device, manager) = (self.device()?, &*self.0);
         let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, plain())?;
@@ -157,8 +164,8 @@ impl OneTt {
             TURNS,
             || (),
             || {
-                tt.populate_by(device, manager, |_, _| Ok(()))?;
-                tt.unpopulate(device);
+                tt.populate_with(device.backing(), manager, |_, _| Ok(()))?;
+                tt.unpopulate(device.backing());
                 Ok(())
             },
         )?;
@@ -166,30 +173,30 @@ impl OneTt {
         Ok(())
     }
 
-    /// Swapped out and in again.
+    /// Measures swapping out and in again.
     fn swapping(&self, m: &SeqFile, suffix: &str, flags: BoFlags) -> Result {
         let device = self.device()?;
         let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, flags)?;
-        tt.populate(device, &*self.0, false)?;
+        tt.populate(device.backing(), &*self.0, false)?;
         let (out, back) = out_and_back(
             &mut tt,
             |tt| {
-                let saved = tt.save()?.ok_or(EINVAL)?;
-                Ok(tt.let_go(saved, device.accounting()))
+                let copy = tt.copy_to_swap()?.ok_or(EINVAL)?;
+                Ok(tt.swap_out(copy, device.accounting()))
             },
-            |tt| tt.populate(device, &*self.0, false),
+            |tt| tt.populate(device.backing(), &*self.0, false),
         )?;
-        tt.unpopulate(device);
+        tt.unpopulate(device.backing());
         row(m, fmt!("tt.swapout{suffix}"), out, MOVED);
         row(m, fmt!("tt.swapin{suffix}"), back, MOVED);
         Ok(())
     }
 
-    /// Backed up and restored.
+    /// Measures backing up and restoring.
     fn backing_up(&self, m: &SeqFile) -> Result {
         let device = self.device()?;
         let mut tt = Tt::new(MOVED * PAGE_SIZE as u64, 0, plain())?;
-        tt.populate(device, &*self.0, false)?;
+        tt.populate(device.backing(), &*self.0, false)?;
         let (out, back) = out_and_back(
             &mut tt,
             |tt| {
@@ -197,27 +204,27 @@ impl OneTt {
                 tt.uncharge_moved();
                 Ok(moved)
             },
-            |tt| tt.populate(device, &*self.0, false),
+            |tt| tt.populate(device.backing(), &*self.0, false),
         )?;
-        tt.unpopulate(device);
+        tt.unpopulate(device.backing());
         row(m, fmt!("tt.backup"), out, MOVED);
         row(m, fmt!("tt.restore"), back, MOVED);
         Ok(())
     }
 
-    /// How much memory it takes to find the pages.
+    /// Shows how much memory the directory of the pages takes.
     fn directory(&self, m: &SeqFile) -> Result {
         const PAGES: u64 = 16384;
         let device = self.device()?;
         let mut tt = Tt::new(PAGES * PAGE_SIZE as u64, 0, plain())?;
-        tt.populate(device, &*self.0, false)?;
+        tt.populate(device.backing(), &*self.0, false)?;
         row(
             m,
             fmt!("tt.directory_bytes"),
             tt.metadata_bytes() as u64,
             PAGES,
         );
-        tt.unpopulate(device);
+        tt.unpopulate(device.backing());
         Ok(())
     }
 }
@@ -246,9 +253,9 @@ impl Show for OneTt {
     }
 }
 
-/// A block of as many pages beside which there is a free one like it. Whoever takes that and gives it
-/// back makes the system neither cut up a larger block nor put one together again; otherwise it would
-/// depend on chance how often that happens. `None`: of such pages the system has lists at hand.
+/// Returns a block of as many pages beside which there is a free one like it. Allocating and freeing
+/// that one makes the system neither split a larger block nor merge blocks; otherwise it would depend
+/// on chance how often that happens. `None`: the system keeps per-CPU lists of such blocks.
 fn beside(pages: u64) -> Result<Option<Block>> {
     let order = pages.ilog2();
     if !(4..MAX_ORDER).contains(&order) {
@@ -273,7 +280,8 @@ fn plain() -> BoFlags {
     BoFlags::of(BoType::Device, false)
 }
 
-/// What moving `tt` out of memory takes, and back; both answer the pages moved.
+/// Returns the ticks that it takes to move `tt` out of memory, and back; both closures return the number
+/// of pages moved.
 fn out_and_back(
     tt: &mut Tt,
     out: impl Fn(&mut Tt) -> Result<u64>,
@@ -299,7 +307,7 @@ fn out_and_back(
 /// `tt_growth`: buffer objects, when there are many.
 pub(crate) struct Growth(Arc<Manager>);
 
-/// Turns of a loop; all of them together are 1000, so that objects that are added come last among
+/// Iterations of a loop; all of them together are 1000, so that objects that are added come last among
 /// the least recently used.
 const GROWTH_TURNS: u64 = 10;
 const GROWTH_TRIES: u64 = 100;
@@ -318,10 +326,11 @@ impl Growth {
         Ok(bo)
     }
 
-    /// Swaps out the least recently used object and populates it again, which is `next`.
-    fn turn(&self, bo: &BoRef, nothing: u64) -> Result<(u64, u64)> {
+    /// Evicts the least recently used object, which is `bo`, and populates it again. Returns the ticks of
+    /// both.
+    fn evict_and_populate(&self, bo: &BoRef, nothing: u64) -> Result<(u64, u64)> {
         let begin = ticks();
-        let freed = self.0.swap_out_one()?;
+        let freed = self.0.evict_one(EvictScope::Any)?;
         let between = ticks();
         let mut reservation = bo.reserve();
         let reserved = ticks();
@@ -340,7 +349,8 @@ impl Growth {
         for _ in 0..GROWTH_TRIES {
             let mut sum = (0, 0);
             for _ in 0..GROWTH_TURNS {
-                let (out, back) = self.turn(bos.get(*next).ok_or(EINVAL)?, nothing)?;
+                let (out, back) =
+                    self.evict_and_populate(bos.get(*next).ok_or(EINVAL)?, nothing)?;
                 *next = (*next + 1) % bos.len();
                 sum.0 += out;
                 sum.1 += back;

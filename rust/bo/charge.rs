@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages a TT has added to the counters, as a value.
+//! The charge of a TT: the pages that it has added to the counters, as a value.
 //!
 //! It adds, dropping it subtracts, and nothing else does either. So whatever way a populate fails
-//! or a TT ends, the counters are right. C TTM repeats the block that adds and subtracts, and its
-//! backup forgot it: there the counters drift.
+//! or a TT is destroyed, the counters are right. C TTM repeats the block that adds and subtracts, and
+//! its backup lacks it: there the counters drift.
+#![deny(unsafe_code)]
 
 pub(super) mod owners;
 
 use super::counters::Accounting;
 use kernel::sync::Arc;
 
-/// Pages counted in some accounting; dropping it gives them back.
+/// Pages counted in an accounting; dropping it uncharges them.
 ///
-/// What is given back must be in flight, that is in no device's list.
+/// Pages that are uncharged must be in flight, that is in no device's list.
 pub(crate) struct Charge {
     /// None until something was counted first; then always the same.
     accounting: Option<Arc<Accounting>>,
@@ -22,7 +23,7 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Of no pages. `dma32`: those it will have are from a DMA32 pool.
+    /// Makes a charge of no pages. `dma32`: those it will have are from a DMA32 pool.
     #[inline]
     pub(super) const fn none(dma32: bool) -> Self {
         Self {
@@ -32,25 +33,25 @@ impl Charge {
         }
     }
 
-    /// Counts `pages` more, in flight. `true`: that may be over a limit, or more than the machine
-    /// has; they are counted anyway. Any context.
+    /// Counts `pages` more, in flight. Returns whether that may be over a limit, or more than the
+    /// machine has; they are counted anyway. Any context.
     ///
     /// `accounting` must be the same each time.
     #[inline]
     pub(super) fn add(&mut self, accounting: &Arc<Accounting>, pages: u64) -> bool {
         let accounting = self.accounting.get_or_insert_with(|| accounting.clone());
-        // The accounting hold the sum of all charges, so this one fits as well.
+        // The accounting holds the sum of all charges, so this one fits as well.
         self.pages = self.pages.wrapping_add(pages);
         accounting.charge(pages, self.dma32)
     }
 
-    /// How many pages.
+    /// Returns the number of pages.
     #[inline]
     pub(super) fn pages(&self) -> u64 {
         self.pages
     }
 
-    /// Gives back all but `pages` pages; answers whether that was any.
+    /// Uncharges all but `pages` pages and returns whether that was any.
     #[inline]
     pub(super) fn reduce_to(&mut self, pages: u64) -> bool {
         if self.pages <= pages {

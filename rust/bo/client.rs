@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open file as somebody who holds pages: what its objects have charged, and how much that may
-//! be.
+//! A client: an open file, the pages that its buffer objects have charged, and its limit.
+#![deny(unsafe_code)]
 
 use super::{
     counters::{
         Accounting,
         Event, //
     },
-    evict::EvictScope,
     lru::{
-        self,
-        Lru, //
+        Lru,
+        LruItem,
+        Walk, //
     },
-    object::Bo,
     rules::client_limit::{
         self,
         Use, //
@@ -49,64 +48,64 @@ use kernel::{
 
 /// What the objects of an open file hold.
 ///
-/// Any context; nothing here sleeps but [`Client::swap_out_one`]. Only [`super::owners::Charges`] changes
-/// the counters and the LRU.
+/// Any context; nothing here sleeps. Only [`Charges`](super::charge::owners::Charges) changes the
+/// counters and the LRU.
 #[pin_data]
-pub(crate) struct Client {
+pub(crate) struct Client<T: LruItem> {
     accounting: Arc<Accounting>,
-    /// Its number among the open files; written when it is listed, with the list's lock held.
+    /// The number of the client; written when it is listed, with the list's lock held.
     number: Atomic<u64>,
-    /// The limit that was set for it, in pages; 0: the module's.
+    /// The limit that was set for this client, in pages; 0: the module's.
     own_limit: Atomic<u64>,
     /// Pages charged.
     charged: Atomic<u64>,
-    /// Of these, those of populates that go on.
+    /// Of these, the pages of populates that are in progress.
     in_flight: Atomic<u64>,
     /// Populates that went on over its limit.
     overcommits: Event,
-    /// Its objects that are in the LRU of their device. They are put in and taken out with their
-    /// reservation held.
+    /// The objects of the client that are in the LRU of their device. They are added and removed
+    /// with their reservation held.
     #[pin]
-    lru: SpinLock<Lru<1>, FileLru>,
+    lru: SpinLock<Lru<T, 1>, FileLru>,
 }
 
-impl Client {
-    /// Its number among the open files, from 1; never used again.
+impl<T: LruItem> Client<T> {
+    /// Returns the number of the client, from 1; it is never used again.
     pub(crate) fn number(&self) -> u64 {
         self.number.load(Relaxed)
     }
 
-    /// The limit in force, in pages; `None`: there is none.
+    /// Returns the limit in force, in pages; `None`: there is none.
     #[inline]
     pub(crate) fn limit(&self) -> Option<u64> {
         self.limit_with(self.own_limit.load(Relaxed))
     }
 
-    /// The limit that would be in force with this one of its own; 0: none of its own.
+    /// Returns the limit that would be in force if `own` was set; 0: none is set.
     #[inline]
     pub(crate) fn limit_with(&self, own: u64) -> Option<u64> {
         client_limit::in_force(own, self.accounting.limits.of_a_file())
     }
 
-    /// Sets a limit of its own, in pages; 0: the module's is to hold.
+    /// Sets the limit of this client, in pages; 0: the module's applies.
     ///
     /// Nothing is swapped out by this: tell [`crate::abstractions::params::limit_changed`].
     pub(crate) fn set_limit(&self, pages: u64) {
         self.own_limit.store(pages, Relaxed);
     }
 
-    /// Pages charged, with those that are being populated.
+    /// Returns the number of pages charged, including those that are being populated.
     #[inline]
     pub(crate) fn charged(&self) -> u64 {
         self.charged.load(Relaxed)
     }
 
-    /// Populates that went on over its limit.
+    /// Returns how many populates went on over the limit.
     pub(crate) fn overcommits(&self) -> u64 {
         self.overcommits.get()
     }
 
-    /// Whether it is over its limit, without what is being populated.
+    /// Returns whether it is over its limit, without what is being populated.
     fn is_over(&self) -> bool {
         // In this order: what stops to be in flight meanwhile was charged before.
         let charged = self.charged.load(Acquire);
@@ -121,7 +120,7 @@ impl Client {
         self.charged.fetch_add(pages, Full);
     }
 
-    /// The populate succeeded: its pages stay charged. `over`: the limit was not kept.
+    /// Ends a populate that succeeded: its pages stay charged. `over`: the limit was not kept.
     #[inline]
     pub(super) fn finish(&self, pages: u64, over: bool) {
         self.in_flight.fetch_sub(pages, Full);
@@ -131,58 +130,55 @@ impl Client {
         }
     }
 
-    /// The populate failed.
+    /// Ends a populate that failed.
     pub(super) fn abort(&self, pages: u64) {
         self.charged.fetch_sub(pages, Full);
         self.in_flight.fetch_sub(pages, Relaxed);
     }
 
-    /// An object of the file may be swapped out from now on.
-    pub(super) fn enlist(&self, bo: &Arc<Linked<Bo>>) {
+    /// Adds an object, which may be evicted from now on.
+    pub(super) fn enlist(&self, bo: &Arc<Linked<T>>) {
         self.lru.lock().push(bo.clone());
     }
 
-    /// It may not any more.
-    pub(super) fn delist(&self, bo: &Linked<Bo>) {
+    /// Removes an object, which may not be evicted any more.
+    pub(super) fn delist(&self, bo: &Linked<T>) {
         let reference = self.lru.lock().remove(bo);
         drop(reference);
     }
 
-    /// It was used.
-    pub(super) fn touch(&self, bo: &Linked<Bo>) {
+    /// Makes an object the most recently used.
+    pub(super) fn touch(&self, bo: &Linked<T>) {
         self.lru.lock().touch(bo);
     }
 
-    /// Swaps out the file's least recently used object that can be, of whatever device; answers the
-    /// pages freed, 0: there is none. The cost does not depend on how many objects there are.
-    /// Otherwise as [`lru::swap_out_first`].
-    pub(super) fn swap_out_one(&self) -> Result<u64> {
-        let scope = EvictScope::Any;
-        lru::swap_out_first(scope, |walk| self.lru.lock().step(walk, scope))
+    /// Continues a walk through the objects of the client that may be evicted.
+    pub(super) fn step(&self, walk: &mut Walk) -> Option<Arc<Linked<T>>> {
+        self.lru.lock().step(walk, |_| true)
     }
 
-    /// Pages that had stayed charged are gone.
+    /// Uncharges pages that had stayed charged.
     #[inline]
     pub(super) fn release(&self, pages: u64) {
         self.charged.fetch_sub(pages, Relaxed);
     }
 }
 
-/// The open files.
+/// All clients.
 #[pin_data]
-pub(super) struct Clients {
+pub(super) struct Clients<T: LruItem> {
     #[pin]
-    list: SpinLock<List, OpenFiles>,
+    list: SpinLock<List<T>, OpenFiles>,
 }
 
-struct List {
+struct List<T: LruItem> {
     /// By ascending number.
-    members: MemberList<Client>,
+    members: MemberList<Client<T>>,
     /// The last number given out.
     last: u64,
 }
 
-impl Clients {
+impl<T: LruItem> Clients<T> {
     /// Makes an empty list.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
@@ -193,8 +189,8 @@ impl Clients {
         })
     }
 
-    /// Lists a new one that holds nothing. `ENOMEM`. May sleep.
-    pub(super) fn add(&self, accounting: &Arc<Accounting>) -> Result<Arc<Linked<Client>>> {
+    /// Adds a new client that holds nothing. Returns `ENOMEM` if there is no memory. May sleep.
+    fn add(&self, accounting: &Arc<Accounting>) -> Result<Arc<Linked<Client<T>>>> {
         let client = Arc::pin_init(
             Linked::new(pin_init!(Client {
                 accounting: accounting.clone(),
@@ -215,50 +211,65 @@ impl Clients {
         Ok(client)
     }
 
-    /// Takes one off the list; it lives on as long as its objects do.
-    pub(super) fn remove(&self, client: &Linked<Client>) {
+    /// Removes a client from the list; it lives on as long as its objects do.
+    fn remove(&self, client: &Linked<Client<T>>) {
         let reference = self.list.lock().members.remove(client);
         drop(reference);
     }
 
-    /// The first one after the one numbered `after` that is over its limit, and its number.
-    pub(super) fn next_over(&self, after: u64) -> Option<(u64, Arc<Linked<Client>>)> {
+    /// Returns the client numbered `number`; `None`: it is not in the list any more.
+    pub(super) fn find(&self, number: u64) -> Option<Arc<Linked<Client<T>>>> {
         let list = self.list.lock();
-        let mut rest = list.members.iter();
-        let client = rest.find(|client| client.number.load(Relaxed) > after && client.is_over())?;
-        Some((client.number.load(Relaxed), Arc::from(client)))
+        let client = list.members.iter().find(|client| client.number() == number);
+        client.map(Arc::from)
     }
 
-    /// How many there are.
+    /// Returns the number of the first client after the one numbered `after` that is over its limit.
+    pub(super) fn next_over(&self, after: u64) -> Option<u64> {
+        let list = self.list.lock();
+        let mut rest = list.members.iter();
+        let client = rest.find(|client| client.number() > after && client.is_over())?;
+        Some(client.number())
+    }
+
+    /// Returns how many there are.
     pub(super) fn count(&self) -> u64 {
         self.list.lock().members.iter().count() as u64
     }
 }
 
-/// An open file's [`Client`]; dropping it takes it off the list.
-pub(crate) struct ClientRef {
-    pub(super) manager: Arc<super::Manager>,
-    pub(super) client: Arc<Linked<Client>>,
+/// The [`Client`] of an open file; dropping it removes the client from the list.
+pub(crate) struct ClientRef<T: LruItem> {
+    clients: Arc<Clients<T>>,
+    client: Arc<Linked<Client<T>>>,
 }
 
-impl ClientRef {
-    /// The client, to be shared with its objects.
-    pub(super) fn shared(&self) -> &Arc<Linked<Client>> {
+impl<T: LruItem> ClientRef<T> {
+    /// Adds a new client to `clients`. Returns `ENOMEM` if there is no memory. May sleep.
+    pub(super) fn new(clients: &Arc<Clients<T>>, accounting: &Arc<Accounting>) -> Result<Self> {
+        Ok(Self {
+            client: clients.add(accounting)?,
+            clients: clients.clone(),
+        })
+    }
+
+    /// Returns the client, to be shared with its objects.
+    pub(super) fn shared(&self) -> &Arc<Linked<Client<T>>> {
         &self.client
     }
 }
 
-impl Deref for ClientRef {
-    type Target = Client;
+impl<T: LruItem> Deref for ClientRef<T> {
+    type Target = Client<T>;
 
-    fn deref(&self) -> &Client {
+    fn deref(&self) -> &Client<T> {
         &self.client
     }
 }
 
-impl Drop for ClientRef {
+impl<T: LruItem> Drop for ClientRef<T> {
     fn drop(&mut self) {
-        // An open that fails half-way drops it outside of any.
-        with_context(|| self.manager.clients().remove(&self.client));
+        // An open that fails half-way drops it outside of any context.
+        with_context(|| self.clients.remove(&self.client));
     }
 }

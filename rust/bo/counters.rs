@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The counters of page accounting.
+#![deny(unsafe_code)]
 
 use super::{
     limits::Limits,
@@ -26,7 +27,7 @@ use kernel::{
 };
 
 /// How often the counters are looked at again before it is said that they change too fast.
-const SETTLED_ATTEMPTS: u32 = 100;
+const STABLE_ATTEMPTS: u32 = 100;
 
 /// Counts things that happened.
 pub(crate) struct Event(Atomic<u64>);
@@ -138,7 +139,7 @@ impl Accounting {
         }
     }
 
-    /// Pages counted now.
+    /// Returns the number of pages counted.
     #[inline]
     pub(crate) fn counted(&self) -> Amount {
         Amount {
@@ -147,16 +148,16 @@ impl Accounting {
         }
     }
 
-    /// Whether more is counted than may be.
+    /// Returns whether more is counted than the limits allow.
     #[inline]
     pub(crate) fn over_limit(&self) -> bool {
         limits::over_limit(self.counted(), self.limits.get())
     }
 
-    /// Whether more is counted than may be, without what is being populated: who does that makes
-    /// room for it. `false` also if things change too fast to tell.
-    pub(super) fn settled_over_limit(&self) -> bool {
-        for _ in 0..SETTLED_ATTEMPTS {
+    /// Returns whether more is counted than the limits allow, without what is being populated: those
+    /// populates make room themselves. `false` also if the counters change too fast to tell.
+    pub(super) fn stable_over_limit(&self) -> bool {
+        for _ in 0..STABLE_ATTEMPTS {
             let before = self.sample();
             let mut counted = self.counted();
             if before.begun == before.finished && before == self.sample() {
@@ -172,7 +173,7 @@ impl Accounting {
         false
     }
 
-    /// Buffer objects alive.
+    /// Returns the number of buffer objects alive.
     pub(crate) fn objects(&self) -> u64 {
         self.objects.load(Relaxed)
     }
@@ -187,8 +188,8 @@ impl Accounting {
         self.objects.fetch_sub(1u64, Relaxed);
     }
 
-    /// Counts pages that are in flight. `true`: that may be over a limit, or more than the machine
-    /// has.
+    /// Counts pages that are in flight. Returns whether that may be over a limit, or more than the
+    /// machine has.
     #[inline]
     pub(super) fn charge(&self, pages: u64, dma32: bool) -> bool {
         let over = self.counters.charge(pages, dma32);
@@ -207,7 +208,7 @@ impl Accounting {
     /// Runs `f`, which moves charged TTs in and out of a device's list.
     ///
     /// A reader can tell that a change began or ended while it was adding up; see
-    /// [`crate::bo::rules::limits::verdict`]. Keep `f` short and don't sleep in it, for readers wait.
+    /// [`crate::bo::rules::limits::verdict`]. Keep `f` short and don't sleep in it: readers look again until it is done.
     #[inline]
     pub(super) fn change<R>(&self, f: impl FnOnce(Change<'_>) -> R) -> R {
         self.counters.begun.fetch_add(1u64, Full);
@@ -216,7 +217,7 @@ impl Accounting {
         result
     }
 
-    /// The counters as they are now, to be compared with a later sample.
+    /// Returns the counters as they are now, to be compared with a later sample.
     pub(super) fn sample(&self) -> Sample {
         smp_mb(Full);
         // In this order: if both are equal, nothing was going on when `begun` was read.

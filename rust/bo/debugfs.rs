@@ -7,11 +7,15 @@ mod latency;
 use self::latency::Latency;
 use super::{
     pool::Pool,
+    reclaim::{
+        EvictScope,
+        Reclaim, //
+    },
     rules::{
         limits::Verdict,
         page_kind::PageKind,
         page_runs::ORDERS,
-        pool::Shelf, //
+        pool::FreeListId, //
     },
     shrinker,
     Manager, //
@@ -69,7 +73,7 @@ struct TtShrink(Arc<Manager>);
 
 impl Show for TtShrink {
     fn show(&self, m: &SeqFile) -> Result {
-        match with_context(|| self.0.swap_out_one()) {
+        match with_context(|| self.0.evict_one(EvictScope::Any)) {
             Ok(pages) => seq_print!(m, "{pages}\n"),
             Err(e) => seq_print!(m, "{}\n", e.to_errno()),
         }
@@ -114,7 +118,7 @@ impl Show for PagePool {
         seq_print!(m, " {:>8}\n", "pages");
         let mut total = 0;
         for node in 0..self.0.nodes() {
-            let stock = with_context(|| self.0.stock(node));
+            let stock = with_context(|| self.0.free_counts(node));
             for (index, kind) in PageKind::ALL.into_iter().enumerate() {
                 let dma32 = if kind.dma32 { "32" } else { "" };
                 let name = kind.caching.name();
@@ -122,7 +126,7 @@ impl Show for PagePool {
                 seq_print!(m, "{node:<4} {name}{dma32}{:pad$}", "");
                 let mut sum = 0;
                 for order in 0..ORDERS {
-                    let pages = stock.blocks(Shelf { kind: index, order }) << order;
+                    let pages = stock.blocks(FreeListId { kind: index, order }) << order;
                     seq_print!(m, " {pages:>8}");
                     sum += pages;
                 }

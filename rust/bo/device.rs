@@ -2,28 +2,23 @@
 
 //! A device: the LRU of its populated buffer objects.
 //!
-//! C original: `struct ttm_device`, `ttm_device_swapout()` and `ttm_lru_walk_for_evict()`.
+//! C original: `struct ttm_device`.
+#![deny(unsafe_code)]
 
 use super::{
+    backing::Backing,
     counters::Accounting,
-    evict::EvictScope,
     lru::{
-        self,
         Lru,
+        LruItem,
         Walk, //
-    },
-    object::Bo,
-    pool::Pool,
-    reservation::Reservation, //
+    }, //
 };
 use crate::{
-    abstractions::{
-        dma::DmaDevice,
-        list::{
-            Linked,
-            ListName,
-            MemberList, //
-        }, //
+    abstractions::list::{
+        Linked,
+        ListName,
+        MemberList, //
     },
     lock_order::{
         classes::DeviceLru,
@@ -41,50 +36,41 @@ use kernel::{
     }, //
 };
 
-/// One device.
+/// A device.
 #[pin_data]
-pub(crate) struct Device {
+pub(crate) struct Device<T: LruItem> {
     index: u32,
-    accounting: Arc<Accounting>,
-    pool: Arc<Pool>,
-    dma: Arc<DmaDevice>,
-    evictable: ListName<Bo>,
+    backing: Backing,
+    evictable: ListName<T, 0>,
     /// Pages of the objects in the LRU; written with the lists' lock held.
     evictable_pages: Atomic<u64>,
     #[pin]
-    lists: SpinLock<Lists, DeviceLru>,
+    lists: SpinLock<Lists<T>, DeviceLru>,
 }
 
-/// The device's populated buffer objects, but for those whose pages are somebody else's.
+/// The device's populated buffer objects, except those with external pages.
 ///
-/// They are put in and taken out with their reservation held, so while somebody holds a
-/// reservation the object stays where it is.
-struct Lists {
-    /// What may be swapped out.
-    evictable: Lru<0>,
-    /// What is pinned.
-    pinned: MemberList<Bo>,
+/// They are added and removed with their reservation held, so an object stays where it is while its
+/// reservation is held.
+struct Lists<T: LruItem> {
+    /// The objects that may be evicted.
+    evictable: Lru<T, 0>,
+    /// The objects that are pinned.
+    pinned: MemberList<T, 0>,
 }
 
-impl Device {
-    /// Makes device number `index`.
-    pub(super) fn new(
-        index: u32,
-        accounting: Arc<Accounting>,
-        pool: Arc<Pool>,
-        dma: Arc<DmaDevice>,
-    ) -> Result<Arc<Self>> {
-        let first = Lru::new();
+impl<T: LruItem> Device<T> {
+    /// Makes the device numbered `index`. Returns `ENOMEM` if there is no memory. May sleep.
+    pub(super) fn new(index: u32, backing: Backing) -> Result<Arc<Self>> {
+        let lru = Lru::new();
         Arc::pin_init(
             pin_init!(Self {
                 index,
-                accounting,
-                pool,
-                dma,
-                evictable: first.name(),
+                backing,
+                evictable: lru.name(),
                 evictable_pages: Atomic::new(0),
                 lists <- SpinLock::new(Lists {
-                        evictable: first,
+                        evictable: lru,
                         pinned: MemberList::new(),
                     }),
             }),
@@ -92,38 +78,33 @@ impl Device {
         )
     }
 
-    /// Its number.
+    /// Returns the number of the device.
     pub(crate) fn index(&self) -> u32 {
         self.index
     }
 
-    /// The accounting its pages are counted in.
+    /// Returns the backing of the TTs of the device's objects.
+    #[inline]
+    pub(crate) fn backing(&self) -> &Backing {
+        &self.backing
+    }
+
+    /// Returns the accounting in which the device's pages are counted.
     #[inline]
     pub(crate) fn accounting(&self) -> &Arc<Accounting> {
-        &self.accounting
+        self.backing.accounting()
     }
 
-    /// The pool its pages come from and go to.
-    #[inline]
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    /// What its pages are mapped for.
-    pub(crate) fn dma(&self) -> &Arc<DmaDevice> {
-        &self.dma
-    }
-
-    /// Whether global swapout may take `bo`, as far as can be told without the lock.
-    pub(super) fn is_evictable(&self, bo: &Linked<Bo>) -> bool {
+    /// Returns whether `bo` may be evicted, as far as can be told without the lock.
+    pub(super) fn is_evictable(&self, bo: &Linked<T>) -> bool {
         self.evictable.has(bo)
     }
 
-    /// Lists a buffer object that was just populated: most recently used, or pinned.
+    /// Adds a buffer object that was just populated: as the most recently used, or pinned.
     ///
-    /// `charged` are the pages it was counted for. The reservation is held.
-    pub(super) fn enlist(&self, bo: &Arc<Linked<Bo>>, pinned: bool, charged: u64) {
-        self.accounting.change(|change| {
+    /// `charged` is the number of pages it is charged for. The reservation is held.
+    pub(super) fn enlist(&self, bo: &Arc<Linked<T>>, pinned: bool, charged: u64) {
+        self.accounting().change(|change| {
             let mut lists = self.lists.lock();
             let listed = if pinned {
                 lists.pinned.push_back(bo.clone())
@@ -138,14 +119,11 @@ impl Device {
                 change.listed(charged);
             }
         });
-        if !pinned {
-            bo.charges().enlist(bo);
-        }
     }
 
-    /// Takes a buffer object off the lists, before its pages go. The reservation is held.
-    pub(super) fn delist(&self, bo: &Linked<Bo>, charged: u64) {
-        let reference = self.accounting.change(|change| {
+    /// Removes a buffer object, before its pages are freed. The reservation is held.
+    pub(super) fn delist(&self, bo: &Linked<T>, charged: u64) {
+        let reference = self.accounting().change(|change| {
             let mut lists = self.lists.lock();
             let reference = match lists.evictable.remove(bo) {
                 None => lists.pinned.remove(bo),
@@ -161,16 +139,17 @@ impl Device {
             reference
         });
         drop(reference);
-        bo.charges().delist(bo);
     }
 
-    /// A listed buffer object has got more or fewer pages; its place stays. What is more was in
-    /// flight, what is less is from now on. The reservation is held.
-    pub(super) fn resize(&self, bo: &Linked<Bo>, pages: u64) {
-        self.accounting.change(|change| {
+    /// Sets the number of pages that a listed buffer object holds; its place stays.
+    ///
+    /// Additional pages were in flight before, removed pages are in flight from now on. The
+    /// reservation is held.
+    pub(super) fn resize(&self, bo: &Linked<T>, pages: u64) {
+        self.accounting().change(|change| {
             let lists = self.lists.lock();
-            let before = bo.resident_pages();
-            bo.set_resident_pages(pages);
+            let before = bo.resident().load(Relaxed);
+            bo.resident().store(pages, Relaxed);
             if lists.evictable.contains(bo) {
                 self.evictable_pages
                     .add(pages.wrapping_sub(before), Relaxed);
@@ -181,108 +160,55 @@ impl Device {
         });
     }
 
-    /// Makes a buffer object the most recently used, if it may be swapped out.
-    pub(super) fn touch(&self, bo: &Linked<Bo>) {
+    /// Makes a buffer object the most recently used, if it may be evicted.
+    pub(super) fn touch(&self, bo: &Linked<T>) {
         self.lists.lock().evictable.touch(bo);
-        bo.charges().touch(bo);
     }
 
-    /// Keeps a buffer object from being swapped out. The reservation is held.
-    pub(super) fn pin(&self, bo: &Linked<Bo>) {
+    /// Keeps a buffer object from being evicted. The reservation is held.
+    pub(super) fn pin(&self, bo: &Linked<T>) {
         let mut lists = self.lists.lock();
         if let Some(reference) = lists.evictable.remove(bo) {
-            self.evictable_pages.fetch_sub(bo.resident_pages(), Relaxed);
+            let pages = bo.resident().load(Relaxed);
+            self.evictable_pages.fetch_sub(pages, Relaxed);
             lists.pinned.push_back(reference);
         }
-        drop(lists);
-        bo.charges().delist(bo);
     }
 
-    /// Undoes [`Device::pin`]; the buffer object becomes the most recently used. The reservation is
-    /// held.
-    pub(super) fn unpin(&self, bo: &Arc<Linked<Bo>>) {
+    /// Undoes [`Device::pin`] and makes the buffer object the most recently used; `false`: it was
+    /// not pinned. The reservation is held.
+    pub(super) fn unpin(&self, bo: &Linked<T>) -> bool {
         let mut lists = self.lists.lock();
         let Some(reference) = lists.pinned.remove(bo) else {
-            return;
+            return false;
         };
-        self.evictable_pages.add(bo.resident_pages(), Relaxed);
+        let pages = bo.resident().load(Relaxed);
+        self.evictable_pages.add(pages, Relaxed);
         lists.evictable.push(reference);
-        drop(lists);
-        bo.charges().enlist(bo);
+        true
     }
 
-    /// Pages held by all listed buffer objects.
+    /// Returns the number of pages that all listed buffer objects hold.
     ///
     /// The lock is held while all of them are looked at.
     pub(super) fn listed_pages(&self) -> u64 {
         let lists = self.lists.lock();
-        let pinned: u64 = lists.pinned.iter().map(|bo| bo.resident_pages()).sum();
+        let pages = |bo: &T| bo.resident().load(Relaxed);
+        let pinned: u64 = lists.pinned.iter().map(|bo| pages(&bo)).sum();
         lists.evictable.pages() + pinned
     }
 
-    /// Swaps out the least recently used buffer object that can be, of those asked for; answers the
-    /// pages freed, 0: there is none.
-    ///
-    /// Objects that somebody has reserved are passed over. One whose swapout fails keeps its
-    /// place, and the walk ends with its errno. The cost does not depend on how many objects there
-    /// are, only on how many are busy and, unless anybody's are asked for, on how many of
-    /// others were used before it. May sleep; the caller holds at most reservations.
-    pub(crate) fn swap_out_one(&self, scope: EvictScope<'_>) -> Result<u64> {
-        lru::swap_out_first(scope, |walk| self.step(walk, scope))
-    }
-
-    /// Moves every object of the LRU out of memory, waiting for those that somebody has reserved;
-    /// answers the pages freed, and the first errno of those that failed and stay. Each is tried
-    /// once. `EINTR` ends it. May sleep; the caller holds no reservation.
-    pub(super) fn swap_out_all(&self) -> (u64, Result) {
-        let (mut freed, mut result) = (0, Ok(()));
-        let mut walk = Walk::default();
-        while let Some(bo) = self.step(&mut walk, EvictScope::Any) {
-            let mut reservation = Reservation::take(&bo);
-            // It may have been pinned or emptied since it was found.
-            if !self.is_evictable(&bo) {
-                continue;
-            }
-            let moved = reservation.push_out();
-            freed += moved.unwrap_or(0);
-            let outcome = match moved {
-                // A backup that ended half-way.
-                Ok(_) if self.is_evictable(&bo) => Err(ENOMEM),
-                moved => moved.map(|_| ()),
-            };
-            result = result.and(outcome);
-            if outcome == Err(EINTR) {
-                return (freed, outcome);
-            }
-        }
-        (freed, result)
-    }
-
-    /// Pages of the objects in the LRU.
+    /// Returns the number of pages of the objects in the LRU.
     pub(super) fn evictable_pages(&self) -> u64 {
         self.evictable_pages.load(Relaxed)
     }
 
-    /// Moves about `pages` pages out of memory, of the least recently used objects; answers how
-    /// many. Objects that somebody has reserved, and those that fail, are passed over.
-    pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
-        let mut freed = 0;
-        let mut walk = Walk::default();
-        while freed < pages {
-            let Some(bo) = self.step(&mut walk, EvictScope::Any) else {
-                break;
-            };
-            if let Some(mut reservation) = Reservation::try_take(&bo) {
-                if self.is_evictable(&bo) {
-                    freed += reservation.shrink(pages - freed, writeback).unwrap_or(0);
-                }
-            };
-        }
-        freed
-    }
-
-    /// The next object of a walk through the LRU.
-    fn step(&self, walk: &mut Walk, scope: EvictScope<'_>) -> Option<Arc<Linked<Bo>>> {
-        self.lists.lock().evictable.step(walk, scope)
+    /// Continues a walk through the LRU and returns the next object that is `wanted`.
+    pub(super) fn step(
+        &self,
+        walk: &mut Walk,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<Arc<Linked<T>>> {
+        self.lists.lock().evictable.step(walk, wanted)
     }
 }

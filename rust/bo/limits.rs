@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the limits come from.
+//! The limits: from the module's parameters, or of a test's own.
+#![deny(unsafe_code)]
 
 use super::rules::limits::{
     self,
@@ -27,7 +28,7 @@ pub(crate) enum PoolCap {
 }
 
 impl PoolCap {
-    /// The module's parameter, with half of the memory as its default. If nobody set it, it becomes
+    /// The module's parameter, with half of the memory as its default. If it was not set, it becomes
     /// its default, so that sysfs shows what is in force.
     pub(crate) fn parameter() -> Self {
         let default = page::total_ram() / 2;
@@ -37,7 +38,7 @@ impl PoolCap {
         Self::Parameter(default)
     }
 
-    /// A cap of `pages` pages that nobody else sees.
+    /// A cap of `pages` pages of a test's own.
     #[cfg(reeve_kunit)]
     pub(crate) fn own(pages: u64) -> Self {
         Self::Own(Atomic::new(pages))
@@ -51,7 +52,7 @@ impl PoolCap {
         }
     }
 
-    /// The cap in force now.
+    /// Returns the cap in force.
     pub(crate) fn get(&self) -> u64 {
         match self {
             Self::Parameter(default) => match params::page_pool_size() {
@@ -81,7 +82,7 @@ pub(crate) enum Limits {
 }
 
 impl Limits {
-    /// The module's parameters. One that nobody set becomes its default, so that sysfs shows what
+    /// The module's parameters. One that was not set becomes its default, so that sysfs shows what
     /// is in force.
     pub(crate) fn parameters() -> Self {
         params::set_default_limits(limits::default_limits(
@@ -92,7 +93,7 @@ impl Limits {
         Self::Parameters
     }
 
-    /// A limit of `pages` pages that nobody else sees, and none for DMA32.
+    /// A limit of `pages` pages of a test's own, and none for DMA32.
     #[cfg(reeve_kunit)]
     pub(crate) fn own(pages: u64) -> Self {
         Self::Own {
@@ -126,7 +127,7 @@ impl Limits {
         }
     }
 
-    /// The limit of an open file that has none of its own, in pages; 0: none.
+    /// Returns the limit of an open file that has none of its own, in pages; 0: none.
     #[inline]
     pub(crate) fn of_a_file(&self) -> u64 {
         match self {
@@ -136,7 +137,7 @@ impl Limits {
         }
     }
 
-    /// Whether what can't be kept is refused.
+    /// Returns whether a populate that would exceed a limit is refused.
     pub(crate) fn are_hard(&self) -> bool {
         match self {
             Self::Parameters => params::hard_limit(),
@@ -145,7 +146,7 @@ impl Limits {
         }
     }
 
-    /// The limits in force now.
+    /// Returns the limits in force.
     #[inline]
     pub(crate) fn get(&self) -> Amount {
         match self {

@@ -1,127 +1,119 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffer objects in the order of their last use.
+//! Lists in the order of last use.
+#![deny(unsafe_code)]
 
-use super::{
-    evict::EvictScope,
-    object::Bo,
-    reservation::Reservation, //
-};
 use crate::abstractions::list::{
     Linked,
     ListName,
     Lists,
     MemberList, //
 };
-use kernel::{
-    prelude::*,
-    sync::Arc, //
+use kernel::sync::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    Arc, //
 };
 
-/// Buffer objects, least recently used first, by ascending turn; in their lists numbered `N`.
-pub(super) struct Lru<const N: u64>
-where
-    Linked<Bo>: Lists<N>,
-{
-    list: MemberList<Bo, N>,
-    /// The turn of the next object to be used; the first is 1.
-    next_turn: u64,
+/// What an [`Lru`] keeps in its items.
+pub(crate) trait LruItem: Sized {
+    /// The sequence number of the item in the LRU numbered `list`; written with that one's lock held.
+    fn sequence(&self, list: u64) -> &Atomic<u64>;
+
+    /// The number of pages that the item holds.
+    fn resident(&self) -> &Atomic<u64>;
 }
 
-impl<const N: u64> Lru<N>
+/// Items, least recently used first, by ascending sequence number; in their lists numbered `N`.
+pub(super) struct Lru<T: LruItem, const N: u64>
 where
-    Linked<Bo>: Lists<N>,
+    Linked<T>: Lists<N>,
+{
+    list: MemberList<T, N>,
+    /// The sequence number of the next item to be used; the first is 1.
+    next: u64,
+}
+
+impl<T: LruItem, const N: u64> Lru<T, N>
+where
+    Linked<T>: Lists<N>,
 {
     /// Makes an empty one.
     pub(super) fn new() -> Self {
         Self {
             list: MemberList::new(),
-            next_turn: 1,
+            next: 1,
         }
     }
 
-    /// A name to ask whether an object is in it without having it borrowed.
-    pub(super) fn name(&self) -> ListName<Bo, N> {
+    /// Returns a name with which to ask whether an item is in it without having it borrowed.
+    pub(super) fn name(&self) -> ListName<T, N> {
         self.list.name()
     }
 
-    /// Whether `bo` is in it.
+    /// Returns whether `item` is in it.
     #[inline]
-    pub(super) fn contains(&self, bo: &Linked<Bo>) -> bool {
-        self.list.contains(bo)
+    pub(super) fn contains(&self, item: &Linked<T>) -> bool {
+        self.list.contains(item)
     }
 
-    /// Puts `bo` in as the most recently used; `false`: it is in a list already.
+    /// Adds `item` as the most recently used; `false`: it is in a list already.
     #[inline]
-    pub(super) fn push(&mut self, bo: Arc<Linked<Bo>>) -> bool {
-        self.take_turn(&bo);
-        self.list.push_back(bo)
+    pub(super) fn push(&mut self, item: Arc<Linked<T>>) -> bool {
+        self.number(&item);
+        self.list.push_back(item)
     }
 
-    /// Takes `bo` out, if it is in; drop what is answered without a lock.
+    /// Removes `item`, if it is in, and returns the list's reference, to be dropped without a lock.
     #[inline]
-    pub(super) fn remove(&mut self, bo: &Linked<Bo>) -> Option<Arc<Linked<Bo>>> {
-        self.list.remove(bo)
+    pub(super) fn remove(&mut self, item: &Linked<T>) -> Option<Arc<Linked<T>>> {
+        self.list.remove(item)
     }
 
-    /// Makes `bo` the most recently used, if it is in.
+    /// Makes `item` the most recently used, if it is in.
     #[inline]
-    pub(super) fn touch(&mut self, bo: &Linked<Bo>) {
-        if self.list.move_to_back(bo) {
-            self.take_turn(bo);
+    pub(super) fn touch(&mut self, item: &Linked<T>) {
+        if self.list.move_to_back(item) {
+            self.number(item);
         }
     }
 
-    fn take_turn(&mut self, bo: &Bo) {
-        bo.set_turn::<N>(self.next_turn);
-        self.next_turn += 1;
+    /// Gives `item` the next sequence number.
+    fn number(&mut self, item: &T) {
+        item.sequence(N).store(self.next, Relaxed);
+        self.next += 1;
     }
 
-    /// Pages that its objects hold.
+    /// Returns the number of pages that its items hold.
     pub(super) fn pages(&self) -> u64 {
-        self.list.iter().map(|bo| bo.resident_pages()).sum()
+        let pages = |item: &T| item.resident().load(Relaxed);
+        self.list.iter().map(|item| pages(&item)).sum()
     }
 
-    /// Goes on with a walk to the next object of those asked for.
-    pub(super) fn step(&self, walk: &mut Walk, scope: EvictScope<'_>) -> Option<Arc<Linked<Bo>>> {
-        let until = *walk.until.get_or_insert(self.next_turn);
+    /// Continues a walk and returns the next item that is `wanted`; `None`: the walk is at its end.
+    pub(super) fn step(
+        &self,
+        walk: &mut Walk,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Option<Arc<Linked<T>>> {
+        let until = *walk.until.get_or_insert(self.next);
+        let sequence = |item: &T| item.sequence(N).load(Relaxed);
         let mut rest = self.list.iter();
-        let bo = rest.find(|bo| bo.turn::<N>() > walk.after && scope.includes(bo))?;
-        let turn = bo.turn::<N>();
-        walk.after = turn;
-        (turn < until).then(|| Arc::from(bo))
+        let item = rest.find(|item| sequence(item) > walk.after && wanted(item))?;
+        let found = sequence(&item);
+        walk.after = found;
+        (found < until).then(|| Arc::from(item))
     }
 }
 
-/// A walk through an [`Lru`] that is not locked all the time. It ends though others take sequence.
+/// A walk through an [`Lru`] that is not locked all the time. It ends although items are used
+/// meanwhile.
 #[derive(Default)]
 pub(super) struct Walk {
-    /// The turn of the object that was looked at last.
+    /// The sequence number of the item that was looked at last.
     after: u64,
-    /// The first turn that was not given out yet when the walk began.
+    /// The first sequence number that was not given out yet when the walk began.
     until: Option<u64>,
-}
-
-/// Swaps out the first object of a walk that can be; answers the pages freed, 0: there is none.
-///
-/// Objects that somebody has reserved are passed over. One whose swapout fails keeps its place, and
-/// the walk ends with its errno. May sleep; the caller holds at most reservations.
-pub(super) fn swap_out_first(
-    scope: EvictScope<'_>,
-    mut step: impl FnMut(&mut Walk) -> Option<Arc<Linked<Bo>>>,
-) -> Result<u64> {
-    let mut walk = Walk::default();
-    while let Some(bo) = step(&mut walk) {
-        // Only ever tried: the caller may hold another reservation.
-        if let Some(mut reservation) = Reservation::try_take(&bo) {
-            // It may have been pinned or emptied since it was found.
-            if bo.device().is_evictable(&bo) {
-                return match scope {
-                    EvictScope::Memcg(_) => reservation.squeeze_out(),
-                    _ => reservation.push_out(),
-                };
-            }
-        };
-    }
-    Ok(0)
 }

@@ -1,24 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The devices and their accounting; global swapout.
+//! The manager: the devices, and what they share.
 //!
-//! C original: `struct ttm_global`, `ttm_global_swapout()`.
+//! C original: `struct ttm_global`.
+#![deny(unsafe_code)]
 
 use super::{
+    backing::Backing,
     charge::owners,
-    client::{
-        ClientRef,
-        Clients, //
+    client::Clients,
+    counters::{
+        Accounting,
+        Event, //
     },
-    counters::Accounting,
-    device::Device,
-    evict::EvictScope,
     limits::{
         Limits,
         PoolCap, //
     },
-    pm,
+    object::{
+        Bo,
+        ClientRef,
+        Device, //
+    },
     pool::Pool,
+    reclaim::{
+        EvictScope,
+        Reclaim, //
+    },
     rules::{
         limits::{
             self,
@@ -26,7 +34,7 @@ use super::{
         },
         sequence::Sequence, //
     },
-    tt::Reclaim, //
+    trace::Histogram, //
 };
 use crate::{
     abstractions::{
@@ -46,7 +54,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// How often the self-check looks again before it says that it could not.
+/// How often the self-check looks again before it gives up.
 const SELF_CHECK_ATTEMPTS: u32 = 1000;
 
 /// All devices, and what they share.
@@ -55,21 +63,30 @@ pub(crate) struct Manager {
     accounting: Arc<Accounting>,
     pool: Arc<Pool>,
     devices: KVec<Arc<Device>>,
-    /// What was done before the machine slept.
-    pub(super) hibernation: pm::Statistics,
-    /// EvictScope turn it is to swap something out.
+    /// What happened before the machine slept.
+    pub(super) hibernation: HibernationStatistics,
+    /// The order in which devices are asked to evict.
     #[pin]
     sequence: Mutex<Sequence, DeviceList>,
-    /// The open files.
-    #[pin]
-    clients: Clients,
+    clients: Arc<Clients<Bo>>,
+}
+
+/// What happened before the machine slept.
+pub(crate) struct HibernationStatistics {
+    /// Preparations for sleep.
+    pub(crate) prepares: Event,
+    /// Pages that left memory then.
+    pub(crate) pages: Event,
+    /// Preparations that left something in memory that should have left it.
+    pub(crate) failures: Event,
 }
 
 impl Manager {
     /// Makes `count` devices.
     ///
-    /// `EINVAL`: none, or more than [`MAX_DEVICES`](crate::bo::rules::sequence::MAX_DEVICES).
-    /// `ENOMEM`. May sleep.
+    /// Returns `EINVAL` if that is none, or more than
+    /// [`MAX_DEVICES`](crate::bo::rules::sequence::MAX_DEVICES), and `ENOMEM` if there is no memory.
+    /// May sleep.
     pub(crate) fn new(limits: Limits, cap: PoolCap, count: usize) -> Result<Arc<Self>> {
         let sequence = Sequence::new(count).ok_or(EINVAL)?;
         if count == 0 {
@@ -80,97 +97,78 @@ impl Manager {
         let dma = DmaDevice::new()?;
         let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in sequence.iter() {
-            let device = Device::new(index as u32, accounting.clone(), pool.clone(), dma.clone())?;
-            devices.push(device, GFP_KERNEL)?;
+            let index = index as u32;
+            let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone());
+            devices.push(Device::new(index, backing)?, GFP_KERNEL)?;
         }
+        let clients = Arc::pin_init(Clients::new(), GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 accounting,
                 pool,
                 devices,
-                hibernation: pm::Statistics::new(),
+                hibernation: HibernationStatistics {
+                    prepares: Event::new(),
+                    pages: Event::new(),
+                    failures: Event::new(),
+                },
                 sequence <- Mutex::new(sequence),
-                clients <- Clients::new(),
+                clients,
             }),
             GFP_KERNEL,
         )
     }
 
-    /// The counters.
+    /// Returns the accounting that all devices share.
     pub(crate) fn accounting(&self) -> &Arc<Accounting> {
         &self.accounting
     }
 
-    /// The free pages that are kept.
+    /// Returns the pool that all devices share.
     pub(crate) fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
-    /// The devices, by number.
+    /// Returns the devices, by number.
     pub(crate) fn devices(&self) -> &[Arc<Device>] {
         &self.devices
     }
 
-    /// The open files.
-    pub(super) fn clients(&self) -> &Clients {
+    /// Returns the clients.
+    pub(super) fn clients(&self) -> &Clients<Bo> {
         &self.clients
     }
 
-    /// Makes a place for what the objects of an open file hold. `ENOMEM`. May sleep.
-    pub(crate) fn open_file(self: &Arc<Self>) -> Result<ClientRef> {
-        Ok(ClientRef {
-            client: self.clients.add(&self.accounting)?,
-            manager: self.clone(),
-        })
+    /// Adds a client for an open file. Returns `ENOMEM` if there is no memory. May sleep.
+    pub(crate) fn open_file(&self) -> Result<ClientRef> {
+        ClientRef::new(&self.clients, &self.accounting)
     }
 
-    /// Open files.
+    /// Returns the number of open files.
     pub(crate) fn open_files(&self) -> u64 {
         self.clients.count()
     }
 
-    /// Swaps out one buffer object and answers the pages freed; 0: nothing is left.
-    ///
-    /// The pool is drained first. Errors as [`Manager::swap_out_one_of`]. May sleep; the caller
-    /// holds at most reservations.
-    pub(crate) fn swap_out_one(&self) -> Result<u64> {
-        // What nobody uses goes first.
-        self.pool.drain();
-        self.swap_out_one_of(EvictScope::Any)
+    /// Returns the order in which devices are asked to evict.
+    pub(super) fn sequence(&self) -> &Mutex<Sequence, DeviceList> {
+        &self.sequence
     }
 
-    /// Swaps out one buffer object of those asked for, and nothing of the pool.
-    ///
-    /// Devices are asked in turn; the one that gave pages is asked last next time. A device that
-    /// fails doesn't keep others from being asked; if none gives pages, its errno is the answer.
-    /// `EINTR`: a fatal signal arrived. May sleep; the caller holds at most reservations.
-    fn swap_out_one_of(&self, scope: EvictScope<'_>) -> Result<u64> {
-        if let EvictScope::Client(client) = scope {
-            return client.swap_out_one();
-        }
-        // The lock is not held while a device is at it, which may take long.
-        let sequence = *self.sequence.lock();
-        let mut answer = Ok(0);
-        for index in sequence.iter() {
-            let Some(device) = self.devices.get(index) else {
-                continue;
-            };
-            match device.swap_out_one(scope) {
-                Ok(0) => {}
-                Ok(pages) => {
-                    if matches!(scope, EvictScope::Any) {
-                        self.sequence.lock().move_to_tail(index);
-                    }
-                    return Ok(pages);
-                }
-                Err(EINTR) => return Err(EINTR),
-                Err(e) => answer = answer.and(Err(e)),
-            }
-        }
-        answer
+    /// Returns every histogram, with the name of its operation.
+    pub(super) fn histograms(&self) -> [(&'static str, &Histogram); 7] {
+        let times = &self.accounting.statistics.times;
+        [
+            ("populate", &times.populate),
+            ("swapout", &times.swapout),
+            ("swapin", &times.swapin),
+            ("backup", &times.backup),
+            ("restore", &times.restore),
+            ("bo_shrink", &times.bo_shrink),
+            ("pool_shrink", &self.pool.statistics.shrink_times),
+        ]
     }
 
-    /// Pages of objects that could be swapped out.
+    /// Returns the number of pages of objects that could be evicted.
     pub(super) fn evictable_pages(&self) -> u64 {
         self.devices
             .iter()
@@ -178,26 +176,10 @@ impl Manager {
             .sum()
     }
 
-    /// Moves about `pages` pages of objects out of memory; answers how many. For reclaim: nothing
-    /// is waited for. `writeback`: content is sent on to swap.
-    pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
-        let sequence = match self.sequence.try_lock() {
-            Some(sequence) => *sequence,
-            None => return 0,
-        };
-        let mut freed = 0;
-        for index in sequence.iter() {
-            if let (true, Some(device)) = (freed < pages, self.devices.get(index)) {
-                freed += device.shrink(pages - freed, writeback);
-            }
-        }
-        freed
-    }
-
     /// Compares the counter with the pages that all TTs hold; invariant I1.
     ///
-    /// Exact also while others populate and empty TTs: it looks again until nothing changed
-    /// meanwhile. [`Verdict::Retry`]: it gave up on that. May sleep.
+    /// Exact also while TTs are populated and unpopulated: it looks again until nothing changed
+    /// meanwhile. Returns [`Verdict::Retry`] if it gave up on that. May sleep.
     pub(crate) fn self_check(&self) -> Verdict {
         for _ in 0..SELF_CHECK_ATTEMPTS {
             let before = self.accounting.sample();
@@ -222,28 +204,20 @@ impl Manager {
     /// Frees what is above limits that were lowered.
     fn keep_limits(&self) {
         self.pool.trim();
-        // Whoever is over a limit that became smaller goes now, not when somebody populates.
-        while self.accounting.settled_over_limit() && matches!(self.swap_out_one(), Ok(1..)) {
+        // What is over a limit that became smaller is evicted now, not at the next populate.
+        while self.accounting.stable_over_limit()
+            && matches!(self.evict_one(EvictScope::Any), Ok(1..))
+        {
             task::cond_resched();
         }
         let mut after = 0;
-        while let Some((number, client)) = self.clients.next_over(after) {
-            match self.swap_out_one_of(EvictScope::Client(&client)) {
+        while let Some(number) = self.clients.next_over(after) {
+            match self.evict_one(EvictScope::Client(number)) {
                 Ok(1..) => task::cond_resched(),
                 // It has no more to give.
                 _ => after = number,
             }
         }
-    }
-}
-
-impl Reclaim for Manager {
-    fn swap_out_one(&self) -> Result<u64> {
-        self.swap_out_one()
-    }
-
-    fn swap_out_one_of(&self, scope: EvictScope<'_>) -> Result<u64> {
-        self.swap_out_one_of(scope)
     }
 }
 
@@ -259,7 +233,7 @@ impl Manager {
         let mut freed = 0;
         while freed < pages {
             task::cond_resched_killable()?;
-            match owners::swap_out_dmem(search, self) {
+            match owners::evict_for_dmem(search, self) {
                 Ok(0) => break,
                 Ok(more) => freed += more,
                 Err(e) if freed == 0 => return Err(e),

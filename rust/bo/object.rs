@@ -3,23 +3,23 @@
 //! A buffer object.
 //!
 //! C original: `struct ttm_buffer_object`.
+#![deny(unsafe_code)]
 
 use super::{
     charge::owners::Charges,
-    client::ClientRef,
-    device::Device,
-    reservation::Reservation,
+    client,
+    device,
+    lru::LruItem,
+    reclaim::EvictScope,
     rules::object::{
-        BoFlags, //
-        BoType,
+        BoFlags,
+        BoType, //
     },
+    trace::ObjectId,
     tt::Tt, //
 };
 use crate::{
-    abstractions::{
-        list::Linked,
-        task, //
-    },
+    abstractions::list::Linked,
     lock_order::{
         classes::BoReservation,
         typed::Mutex, //
@@ -38,10 +38,19 @@ use kernel::{
     }, //
 };
 
+/// The device of a buffer object.
+pub(crate) type Device = device::Device<Bo>;
+
+/// The client that owns buffer objects.
+pub(crate) type Client = client::Client<Bo>;
+
+/// An open file's client.
+pub(crate) type ClientRef = client::ClientRef<Bo>;
+
 /// A buffer object.
 ///
-/// Its device's lists refer to it while it holds pages. That does not keep it alive: it ends with
-/// the last [`BoRef`].
+/// Its device's lists refer to it while it holds pages. That does not keep it alive: it is destroyed
+/// with the last [`BoRef`].
 #[pin_data]
 pub(crate) struct Bo {
     device: Arc<Device>,
@@ -49,99 +58,107 @@ pub(crate) struct Bo {
     ty: BoType,
     /// How many [`BoRef`]s there are.
     users: Atomic<u64>,
-    /// Its sequence in its device's LRU and its open file's; written with that one's lock held.
+    /// Its sequence numbers in the LRUs of its device and its client.
     sequence: [Atomic<u64>; 2],
-    /// What `Tt::resident_pages` said last; written with the reservation held and, while it is
+    /// What [`Tt::resident_pages`] returned last; written with the reservation held and, while it is
     /// listed, with the lists' lock held.
     resident: Atomic<u64>,
-    charges: Charges,
+    charges: Charges<Bo>,
     #[pin]
     reserved: Mutex<Reserved, BoReservation>,
 }
 
 /// What the reservation protects.
 pub(super) struct Reserved {
-    /// None only before [`Reservation::create_tt`], in tests.
+    /// None only before `Reservation::create_tt`, in tests.
     pub(super) tt: Option<Tt>,
     /// Pins in force.
     pub(super) pins: u32,
 }
 
 impl Bo {
-    /// The device it belongs to.
+    /// Returns the device it belongs to.
     #[inline]
     pub(crate) fn device(&self) -> &Arc<Device> {
         &self.device
     }
 
-    /// Bytes asked for when it was made.
+    /// Returns the size in bytes with which it was made.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// What it is for.
+    /// Returns its type.
     pub(crate) fn ty(&self) -> BoType {
         self.ty
     }
 
-    /// Whom its pages are charged to besides the accounting.
+    /// Returns what its pages are charged to besides the accounting.
     #[inline]
-    pub(super) fn charges(&self) -> &Charges {
+    pub(super) fn charges(&self) -> &Charges<Bo> {
         &self.charges
     }
 
-    /// The lock that [`Reservation`] takes.
+    /// Returns the lock that a reservation holds.
     #[inline]
     pub(super) fn reserved(&self) -> &Mutex<Reserved, BoReservation> {
         &self.reserved
     }
 
-    /// Its turn in the LRU numbered `N`.
+    /// Returns what names it in traces.
     #[inline]
-    pub(super) fn turn<const N: u64>(&self) -> u64 {
-        self.turn_of(N).load(Relaxed)
-    }
-
-    /// Sets its turn in the LRU numbered `N`, whose lock is held.
-    #[inline]
-    pub(super) fn set_turn<const N: u64>(&self, turn: u64) {
-        self.turn_of(N).store(turn, Relaxed);
-    }
-
-    #[inline]
-    fn turn_of(&self, number: u64) -> &Atomic<u64> {
-        let [first, second] = &self.sequence;
-        if number == 0 {
-            first
-        } else {
-            second
+    pub(super) fn id(&self) -> ObjectId {
+        ObjectId {
+            device: self.device.index(),
+            address: core::ptr::from_ref(self).addr(),
         }
     }
 
-    /// Pages it holds, while it is listed.
-    #[inline]
-    pub(super) fn resident_pages(&self) -> u64 {
-        self.resident.load(Relaxed)
+    /// Removes one use and returns whether it was the last.
+    pub(super) fn drop_use(&self) -> bool {
+        self.users.fetch_sub(1u64, Full) == 1
     }
 
-    /// Sets the pages it holds; the reservation is held, and if it is listed the lists' lock.
+    /// Returns whether it is one of the objects in `scope`. Any context.
     #[inline]
-    pub(super) fn set_resident_pages(&self, pages: u64) {
-        self.resident.store(pages, Relaxed);
+    pub(super) fn is_in(&self, scope: EvictScope<'_>) -> bool {
+        match scope {
+            EvictScope::Any => true,
+            EvictScope::Client(number) => self.charges.are_of(number),
+            EvictScope::Dmem(search) => self.charges.help(search),
+            EvictScope::Memcg(memcg) => self.charges.memcg() == Some(memcg),
+        }
     }
 }
 
-/// A use of a buffer object.
+impl LruItem for Bo {
+    #[inline]
+    fn sequence(&self, list: u64) -> &Atomic<u64> {
+        let [device, client] = &self.sequence;
+        if list == 0 {
+            device
+        } else {
+            client
+        }
+    }
+
+    #[inline]
+    fn resident(&self) -> &Atomic<u64> {
+        &self.resident
+    }
+}
+
+/// A counted use of a buffer object.
 ///
-/// When the last one is dropped, the object's pages, storage and charge go, whatever its state and
-/// pins. That may sleep and takes the reservation, so drop it with no reservation or inner lock
-/// held.
-pub(crate) struct BoRef(Arc<Linked<Bo>>);
+/// Dropping the last one destroys the object: it frees the pages, the storage and the charge,
+/// whatever the state and the pins. That may sleep and takes the reservation, so drop it with no
+/// reservation or inner lock held.
+pub(crate) struct BoRef(pub(super) Arc<Linked<Bo>>);
 
 impl BoRef {
     /// Makes a buffer object of `device` with an empty TT: `size` bytes, `extra` pages behind them.
     ///
-    /// `EINVAL`: a zero or overflowing size. `ENOMEM`: no memory. May sleep.
+    /// Returns `EINVAL` if the size is zero or overflows, `ENOMEM` if there is no memory. May sleep.
     #[allow(dead_code, reason = "for objects of drivers, and of tests")]
     pub(crate) fn new(
         device: &Arc<Device>,
@@ -154,7 +171,7 @@ impl BoRef {
         Self::make(device, size, ty, Some(tt), Charges::new(None))
     }
 
-    /// Makes one that belongs to an open file. Otherwise as [`BoRef::new`].
+    /// Makes one that a client owns. Otherwise as [`BoRef::new`].
     pub(crate) fn of_file(
         client: &ClientRef,
         device: &Arc<Device>,
@@ -168,7 +185,7 @@ impl BoRef {
         Self::make(device, size, ty, Some(tt), charges)
     }
 
-    /// Makes a buffer object with or without a TT. `ENOMEM`. May sleep.
+    /// Makes a buffer object with or without a TT. Returns `ENOMEM` if there is no memory. May sleep.
     #[cfg(reeve_kunit)]
     pub(super) fn with_tt(
         device: &Arc<Device>,
@@ -184,7 +201,7 @@ impl BoRef {
         size: u64,
         ty: BoType,
         tt: Option<Tt>,
-        charges: Charges,
+        charges: Charges<Bo>,
     ) -> Result<Self> {
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
@@ -203,21 +220,9 @@ impl BoRef {
         Ok(Self(bo))
     }
 
-    /// Reserves it, waiting for whoever has it reserved. May sleep.
-    #[inline]
-    pub(crate) fn reserve(&self) -> Reservation<'_> {
-        Reservation::take(&self.0)
-    }
-
-    /// The object without being a use of it.
+    /// Returns the object without counting a use of it.
     pub(super) fn unused(&self) -> Arc<Linked<Bo>> {
         self.0.clone()
-    }
-
-    /// Reserves it if nobody else has.
-    #[cfg(reeve_kunit)]
-    pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {
-        Reservation::try_take(&self.0)
     }
 }
 
@@ -233,15 +238,5 @@ impl Clone for BoRef {
     fn clone(&self) -> Self {
         self.0.users.fetch_add(1u64, Relaxed);
         Self(self.0.clone())
-    }
-}
-
-impl Drop for BoRef {
-    fn drop(&mut self) {
-        if self.0.users.fetch_sub(1u64, Full) == 1 {
-            self.reserve().retire();
-            self.0.device.accounting().object_gone();
-            task::cond_resched();
-        }
     }
 }

@@ -4,10 +4,11 @@
 //! what is hibernated should be small.
 //!
 //! C original: `ttm_device_prepare_hibernation()`, which drivers have to call.
+#![deny(unsafe_code)]
 
 use super::{
-    counters::Event,
-    Manager, //
+    evict,
+    manager::Manager, //
 };
 use crate::{
     abstractions::pm::Sleeper,
@@ -15,42 +16,21 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What was done before the machine slept.
-pub(crate) struct Statistics {
-    /// How often it was asked for.
-    pub(crate) prepares: Event,
-    /// Pages that left memory then.
-    pub(crate) pages: Event,
-    /// How often something that should have gone could not.
-    pub(crate) failures: Event,
-}
-
-impl Statistics {
-    pub(super) const fn new() -> Self {
-        Self {
-            prepares: Event::new(),
-            pages: Event::new(),
-            failures: Event::new(),
-        }
-    }
-}
-
 impl Manager {
-    /// Swaps out everything that can be, and gives back what the pool keeps; answers the pages of
-    /// objects that this freed. They come back when they are populated.
+    /// Drains the pool, evicts every object that can be evicted, and returns the number of pages of
+    /// objects freed. Content comes back when the objects are populated.
     ///
-    /// Pinned and external objects stay. Unlike global swapout it waits for objects that somebody
-    /// has reserved. Every object is tried once, so this ends whatever fails and whoever populates
-    /// meanwhile. The first errno of what failed is the answer, after all others were tried;
-    /// `EINTR`: a fatal signal arrived, and no more were tried. May sleep; the caller holds no
-    /// lock.
+    /// Pinned and external objects stay. Unlike global swapout it waits for reserved objects. Every
+    /// object is tried once, so this ends whatever fails and whatever is populated meanwhile.
+    /// Returns the first errno of what failed, after all others were tried; `EINTR` if a fatal
+    /// signal arrived, and no more were tried. May sleep; the caller holds no lock.
     pub(crate) fn prepare_hibernation(&self) -> Result<u64> {
         let statistics = &self.hibernation;
         statistics.prepares.count();
         self.pool().drain();
         let (mut freed, mut result) = (0, Ok(()));
         for device in self.devices() {
-            let (pages, outcome) = device.swap_out_all();
+            let (pages, outcome) = evict::evict_all(device);
             freed += pages;
             result = result.and(outcome);
             if outcome == Err(EINTR) {

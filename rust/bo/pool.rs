@@ -2,11 +2,12 @@
 
 //! The pool: free pages that are kept for the next TT, cleared.
 //!
-//! Pages that are not plain memory are dear to make, because all processors have to flush; so they
-//! are kept. Plain ones are kept when they would have to be cleared for the next owner anyway.
-//! There is a shelf per memory node, kind and order.
+//! Pages that are not plain memory are expensive to make, because all processors have to flush their
+//! caches; so they are kept. Plain pages are kept when they would have to be cleared for the next
+//! owner anyway. There is a free list per memory node, kind and order.
 //!
 //! C original: `ttm_pool.c`.
+#![deny(unsafe_code)]
 
 pub(crate) mod alloc;
 
@@ -22,8 +23,8 @@ use super::{
         page_runs::ORDERS,
         pool::{
             self as rules,
-            Shelf,
-            Stock,
+            FreeCounts,
+            FreeListId,
             KINDS, //
         }, //
     },
@@ -71,7 +72,7 @@ pub(crate) struct PoolStatistics {
     pub(crate) scans: Event,
     /// Pages that these gave back.
     pub(crate) scanned_pages: Event,
-    /// How long it took to give pages of one node back, whoever asked for it.
+    /// How long it took to give pages of one node back, for whatever reason.
     pub(crate) shrink_times: Histogram,
 }
 
@@ -79,56 +80,56 @@ pub(crate) struct PoolStatistics {
 #[pin_data]
 struct Node {
     #[pin]
-    shelves: SpinLock<Shelves, PoolNode>,
+    lists: SpinLock<FreeLists, PoolNode>,
 }
 
-/// The stacks, and how many blocks are on each.
-struct Shelves {
-    stock: Stock,
+/// The free lists, and how many blocks are on each.
+struct FreeLists {
+    counts: FreeCounts,
     stacks: [[BlockStack; ORDERS]; KINDS],
 }
 
-impl Shelves {
+impl FreeLists {
     fn new() -> Self {
         Self {
-            stock: Stock::new(),
+            counts: FreeCounts::new(),
             stacks: PageKind::ALL
                 .map(|kind| core::array::from_fn(|order| BlockStack::new(order as u32, kind))),
         }
     }
 
-    fn stack(&mut self, shelf: Shelf) -> Option<&mut BlockStack> {
-        self.stacks.get_mut(shelf.kind)?.get_mut(shelf.order)
+    fn stack(&mut self, id: FreeListId) -> Option<&mut BlockStack> {
+        self.stacks.get_mut(id.kind)?.get_mut(id.order)
     }
 
     fn push(&mut self, block: Block) -> Result<(), Block> {
-        let shelf = Shelf {
+        let id = FreeListId {
             kind: block.kind().index(),
             order: block.order() as usize,
         };
-        match self.stack(shelf) {
+        match self.stack(id) {
             Some(stack) => stack.push(block)?,
             None => return Err(block),
         }
-        self.stock.add(shelf);
+        self.counts.add(id);
         Ok(())
     }
 
-    fn pop(&mut self, shelf: Shelf) -> Option<Block> {
-        let block = self.stack(shelf)?.pop()?;
-        self.stock.remove(shelf);
+    fn pop(&mut self, id: FreeListId) -> Option<Block> {
+        let block = self.stack(id)?.pop()?;
+        self.counts.remove(id);
         Some(block)
     }
 }
 
 impl Pool {
-    /// Makes an empty pool. `ENOMEM`. May sleep.
+    /// Makes an empty pool. Returns `ENOMEM` if there is no memory. May sleep.
     pub(super) fn new(cap: PoolCap) -> Result<Arc<Self>> {
         let mut nodes = KVec::with_capacity(page::nodes(), GFP_KERNEL)?;
         for _ in 0..page::nodes() {
             let node = KBox::pin_init(
                 pin_init!(Node {
-                    shelves <- SpinLock::new(Shelves::new()),
+                    lists <- SpinLock::new(FreeLists::new()),
                 }),
                 GFP_KERNEL,
             )?;
@@ -149,12 +150,12 @@ impl Pool {
         )?)
     }
 
-    /// Pages kept now.
+    /// Returns the number of pages kept.
     pub(crate) fn kept(&self) -> u64 {
         self.kept.iter().map(|kept| kept.load(Relaxed)).sum()
     }
 
-    /// The most pages that are kept.
+    /// Returns the most pages that are kept.
     pub(crate) fn cap(&self) -> u64 {
         self.cap.get()
     }
@@ -165,19 +166,19 @@ impl Pool {
         self.cap.set(pages);
     }
 
-    /// How many memory nodes there are.
+    /// Returns the number of memory nodes.
     pub(crate) fn nodes(&self) -> usize {
         self.nodes.len()
     }
 
-    /// What is kept of a node.
-    pub(crate) fn stock(&self, node: usize) -> Stock {
+    /// Returns how many blocks of a node are kept.
+    pub(crate) fn free_counts(&self, node: usize) -> FreeCounts {
         self.nodes
             .get(node)
-            .map_or(Stock::new(), |node| node.shelves.lock().stock)
+            .map_or(FreeCounts::new(), |node| node.lists.lock().counts)
     }
 
-    /// Whether there may be blocks of this kind.
+    /// Returns whether there may be blocks of this kind.
     #[inline]
     pub(super) fn has(&self, kind: PageKind) -> bool {
         match self.kept.get(kind.index()) {
@@ -186,19 +187,20 @@ impl Pool {
         }
     }
 
-    /// Takes a block of this kind and order from the local node, cleared; `None`: there is none.
+    /// Takes a block of this kind and order from the local node, cleared. Returns `None` if there is
+    /// none.
     #[inline]
     pub(super) fn take(&self, kind: PageKind, order: u32) -> Option<Block> {
         let kept = self.kept.get(kind.index())?;
         if kept.load(Relaxed) == 0 {
             return None;
         }
-        let shelf = Shelf {
+        let id = FreeListId {
             kind: kind.index(),
             order: order as usize,
         };
         let node = self.nodes.get(page::local_node())?;
-        let block = node.shelves.lock().pop(shelf)?;
+        let block = node.lists.lock().pop(id)?;
         kept.fetch_sub(block.pages(), Relaxed);
         Some(block)
     }
@@ -223,17 +225,18 @@ impl Pool {
             return;
         }
         block.clear();
-        let refused = node.shelves.lock().push(block);
+        let refused = node.lists.lock().push(block);
         if let Err(block) = refused {
             kept.fetch_sub(pages, Relaxed);
             drop(block);
         }
     }
 
-    /// Gives about `want` pages of one node back to the system; answers how many it were, fewer
-    /// only if there are no more. May sleep.
+    /// Gives about `want` pages of one node back to the system and returns how many, fewer only if
+    /// there are no more. May sleep.
     pub(crate) fn shrink_node(&self, node: usize, want: u64) -> u64 {
-        trace::pool_shrink(self, node, want, || self.give_back(node, want))
+        let times = &self.statistics.shrink_times;
+        trace::pool_shrink(node, want, times, || self.give_back(node, want))
     }
 
     /// What [`Pool::shrink_node`] does.
@@ -244,11 +247,11 @@ impl Pool {
         };
         while freed < want {
             let block = {
-                let mut shelves = node.shelves.lock();
-                shelves
-                    .stock
+                let mut lists = node.lists.lock();
+                lists
+                    .counts
                     .victim(want - freed)
-                    .and_then(|shelf| shelves.pop(shelf))
+                    .and_then(|id| lists.pop(id))
             };
             let Some(block) = block else {
                 break;
@@ -274,7 +277,7 @@ impl Pool {
         freed
     }
 
-    /// Gives everything back to the system; answers how many pages it were. May sleep.
+    /// Gives everything back to the system and returns how many pages that were. May sleep.
     pub(crate) fn drain(&self) -> u64 {
         if self.kept() == 0 {
             return 0;

@@ -1,36 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be done with a buffer object while it is reserved.
+//! A buffer object's reservation, and what can be done with the object while it is reserved.
 //!
-//! Each method does what [`bo_rules`] allows, keeps the device's lists in step with the TT, and
-//! leaves everything as it was when it fails. All may sleep.
+//! Each method does what [`rules`](super::rules) allow, keeps the lists of the device and of the
+//! client in step with the TT, and leaves everything as it was when it fails. All may sleep.
+#![deny(unsafe_code)]
 
 use super::{
     charge::owners,
     counters::Accounting,
+    lru::LruItem,
     object::{
         Bo,
+        BoRef,
+        Device,
         Reserved, //
     },
+    reclaim::Reclaim,
     rules::{
         dma_runs::Place,
         object::{
-            self,
             flags,
-            Answer,
-            BoFlags,
-            Info, //
-            Refusal,
-            Request,
+            BoFlags, //
         },
         page_kind::PageKind,
         sizes,
-        state::State, //
+        state::{
+            self,
+            Answer,
+            Info,
+            Refusal,
+            Request,
+            State, //
+        }, //
     },
     trace,
     tt::{
-        BackUp,
-        Reclaim,
+        swapout::BackUp,
         Tt, //
     }, //
 };
@@ -40,6 +46,7 @@ use crate::{
         kmap::Protection,
         list::Linked,
         shrinker,
+        task,
         vma::{
             Fault,
             FaultResult,
@@ -57,16 +64,19 @@ use kernel::{
         PAGE_SIZE, //
     },
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    }, //
 };
 
-/// A buffer object that nobody else can reserve meanwhile.
+/// A reserved buffer object; dropping it ends the reservation.
 pub(crate) struct Reservation<'a> {
     bo: &'a Arc<Linked<Bo>>,
     guard: MutexGuard<'a, Reserved, BoReservation>,
 }
 
-/// Facts about a buffer object at one moment.
+/// What a buffer object is like at one moment.
 pub(crate) struct Facts {
     /// Pages it has when populated.
     pub(crate) num_pages: u64,
@@ -74,17 +84,42 @@ pub(crate) struct Facts {
     pub(crate) resident: u64,
     /// Pages it has added to the counters.
     pub(crate) charged: u64,
-    /// Flags as in [`object::flags`].
+    /// Flags as in [`flags`].
     pub(crate) flags: u32,
     /// What kind of pages it has or would have.
     pub(crate) kind: PageKind,
-    /// How these are mapped, by everybody.
+    /// How all mappings of these are protected.
     pub(crate) protection: Protection,
     /// Pins in force.
     pub(crate) pins: u32,
 }
 
+impl BoRef {
+    /// Reserves the object, waiting until it is not reserved any more. May sleep.
+    #[inline]
+    pub(crate) fn reserve(&self) -> Reservation<'_> {
+        Reservation::take(&self.0)
+    }
+
+    /// Reserves the object if it is not reserved.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {
+        Reservation::try_take(&self.0)
+    }
+}
+
+impl Drop for BoRef {
+    fn drop(&mut self) {
+        if self.0.drop_use() {
+            self.reserve().destroy();
+            self.0.device().accounting().object_gone();
+            task::cond_resched();
+        }
+    }
+}
+
 impl<'a> Reservation<'a> {
+    /// Reserves the object, waiting until it is not reserved any more. May sleep.
     #[inline]
     pub(super) fn take(bo: &'a Arc<Linked<Bo>>) -> Self {
         Self {
@@ -93,31 +128,59 @@ impl<'a> Reservation<'a> {
         }
     }
 
+    /// Reserves the object if it is not reserved.
     #[inline]
     pub(super) fn try_take(bo: &'a Arc<Linked<Bo>>) -> Option<Self> {
         let guard = bo.reserved().try_lock()?;
         Some(Self { bo, guard })
     }
 
-    fn accounting(&self) -> &'a Arc<Accounting> {
-        self.bo.device().accounting()
+    fn device(&self) -> &'a Arc<Device> {
+        self.bo.device()
     }
 
-    /// The TT. `EINVAL`: it has none.
+    fn accounting(&self) -> &'a Arc<Accounting> {
+        self.device().accounting()
+    }
+
+    /// Adds the object to the lists, after it was populated. `charged` is the number of pages it is
+    /// charged for.
+    fn enlist(&self, charged: u64) {
+        let pinned = self.guard.pins != 0;
+        self.bo.resident().store(charged, Relaxed);
+        self.device().enlist(self.bo, pinned, charged);
+        if !pinned {
+            self.bo.charges().enlist(self.bo);
+        }
+    }
+
+    /// Removes the object from the lists, before its pages are freed.
+    fn delist(&self, charged: u64) {
+        self.device().delist(self.bo, charged);
+        self.bo.charges().delist(self.bo);
+    }
+
+    /// Makes the object the most recently used.
+    fn touch(&self) {
+        self.device().touch(self.bo);
+        self.bo.charges().touch(self.bo);
+    }
+
+    /// Returns the TT. Returns `EINVAL` if there is none.
     pub(super) fn tt(&mut self) -> Result<&mut Tt> {
         self.guard.tt.as_mut().ok_or(EINVAL)
     }
 
-    /// Decides about `request`: `Ok(true)`: do it, `Ok(false)`: nothing to do.
+    /// Decides about `request`. Returns `true` if it is to be done, `false` if there is nothing to do.
     fn decide(&self, request: Request) -> Result<bool> {
         let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
-        let view = Info {
+        let info = Info {
             state: tt.state(),
             external: tt.is_external(),
             owns_pages: tt.flags().owns_pages(),
             pins: self.guard.pins,
         };
-        match object::decide(view, request) {
+        match state::decide(info, request) {
             Answer::Do => Ok(true),
             Answer::Nothing => Ok(false),
             Answer::Refuse(why) => Err(match why {
@@ -128,7 +191,8 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// The pages that `request` would give or take now, or the errno it would be refused with.
+    /// Returns the number of pages that `request` would give or take now, or the errno with which it
+    /// would be refused.
     pub(crate) fn forecast(&self, request: Request) -> Result<u64> {
         let doing = self.decide(request)?;
         let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
@@ -145,7 +209,7 @@ impl<'a> Reservation<'a> {
 
     /// Gives the object a TT; one that has a TT keeps it.
     ///
-    /// `EINVAL`: a zero or overflowing size.
+    /// Returns `EINVAL` if the size is zero or overflows.
     ///
     /// C original: `ttm_tt_create()`.
     #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel creators"))]
@@ -159,45 +223,47 @@ impl<'a> Reservation<'a> {
     }
 
     /// Gives the object its pages, and its content back if it was swapped out; makes it the most
-    /// recently used. Answers the pages gained.
+    /// recently used. Returns the number of pages gained.
     ///
-    /// `EINVAL`: it has no TT; else as [`Tt::populate`]. Pages that user space can read are
+    /// Returns `EINVAL` if it has no TT; else as [`Tt::populate`]. Pages that user space can read are
     /// cleared, whatever the object was made for: user space can read device and kernel objects.
     pub(crate) fn populate(&mut self, reclaim: &impl Reclaim) -> Result<u64> {
         if !self.decide(Request::Populate)? {
-            self.bo.device().touch(self.bo);
+            self.touch();
             return Ok(0);
         }
-        let bo = self.bo;
-        let device = bo.device();
+        let (bo, device) = (self.bo, self.device());
+        let times = &device.accounting().statistics.times;
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
-        let gained = trace::populate(bo, tt, |tt| {
+        let (from, missing) = (tt.state(), tt.num_pages() - tt.resident_pages());
+        let gained = trace::populate(bo.id(), times, from, missing, || {
             let wanted = || tt.to_be_charged();
-            let claim = bo.charges().claim(device.accounting(), wanted, reclaim)?;
+            let charge = bo
+                .charges()
+                .try_charge(device.accounting(), wanted, reclaim)?;
             let gained = loop {
-                match tt.populate(device, reclaim, true) {
+                match tt.populate(device.backing(), reclaim, true) {
                     Err(ENOMEM) => owners::make_room_in_memcg(tt.to_be_charged().1, reclaim)?,
                     result => break result?,
                 }
             };
-            claim.keep();
+            charge.commit();
             Ok(gained)
         })?;
         let charged = tt.charged_pages();
         if listed {
-            device.resize(self.bo, charged);
-            device.touch(self.bo);
+            device.resize(bo, charged);
+            self.touch();
         } else if charged != 0 {
-            self.bo.set_resident_pages(charged);
-            device.enlist(self.bo, self.guard.pins != 0, charged);
+            self.enlist(charged);
         }
         Ok(gained)
     }
 
-    /// Drops pages and content, if it is populated; answers the pages lost.
+    /// Drops pages and content, if it is populated, and returns the number of pages freed.
     ///
-    /// `EBUSY`: it is pinned.
+    /// Returns `EBUSY` if it is pinned.
     pub(crate) fn unpopulate(&mut self) -> Result<u64> {
         if !self.decide(Request::Unpopulate)? {
             return Ok(0);
@@ -205,72 +271,71 @@ impl<'a> Reservation<'a> {
         Ok(self.empty())
     }
 
-    /// Delists, and drops what content and pages there are but for swapped out content.
+    /// Removes the object from the lists, and drops all pages and content but swapped out content.
     fn empty(&mut self) -> u64 {
-        let device = self.bo.device();
+        let (bo, device) = (self.bo, self.device());
+        let Some(charged) = self.guard.tt.as_ref().map(Tt::charged_pages) else {
+            return 0;
+        };
+        self.delist(charged);
         let Some(tt) = self.guard.tt.as_mut() else {
             return 0;
         };
-        device.delist(self.bo, tt.charged_pages());
-        let lost = trace::unpopulate(self.bo, || match tt.state() {
-            State::Populated => tt.unpopulate(device),
-            _ => tt.purge(device),
+        let lost = trace::unpopulate(bo.id(), || match tt.state() {
+            State::Populated => tt.unpopulate(device.backing()),
+            _ => tt.purge(device.accounting()),
         });
-        self.bo.charges().reduce_to(0);
+        bo.charges().reduce_to(0);
         lost
     }
 
-    /// Moves the content to swap storage, if it is populated; answers the pages freed.
+    /// Moves the content to swap storage, if it is populated, and returns the number of pages freed.
     ///
-    /// `EINVAL`: its pages are somebody else's; `EBUSY`: it is pinned; `ENOMEM`; `EINTR`. A swapout
-    /// that fails leaves the object's place in the LRU as it was.
+    /// Returns `EINVAL` if its pages are external, `EBUSY` if it is pinned, `ENOMEM` if there is no
+    /// memory, `EINTR` if a fatal signal arrived. A swapout that fails leaves the object's place in
+    /// the LRU as it was.
     pub(crate) fn swap_out(&mut self) -> Result<u64> {
         if !self.decide(Request::SwapOut)? {
             return Ok(0);
         }
+        let (id, accounting) = (self.bo.id(), self.accounting());
         let pages = self.guard.tt.as_ref().map_or(0, Tt::charged_pages);
-        let bo = self.bo;
-        trace::swap_out(bo, pages, || self.move_out())
+        trace::swap_out(id, &accounting.statistics.times, pages, || {
+            let Some(copy) = self.tt()?.copy_to_swap()? else {
+                return Ok(0);
+            };
+            self.delist(pages);
+            let freed = self.tt()?.swap_out(copy, accounting);
+            self.bo.charges().reduce_to(0);
+            Ok(freed)
+        })
     }
 
-    /// What [`Reservation::swap_out`] does once it was decided.
-    fn move_out(&mut self) -> Result<u64> {
-        let accounting = self.accounting();
-        let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
-        let Some(saved) = tt.save()? else {
-            return Ok(0);
-        };
-        self.bo.device().delist(self.bo, tt.charged_pages());
-        let freed = tt.let_go(saved, accounting);
-        self.bo.charges().reduce_to(0);
-        Ok(freed)
-    }
-
-    /// Moves the object out of memory for global swapout: what is partly backed up goes the same
-    /// way to its end. As [`Reservation::swap_out`].
+    /// Moves the object out of memory: by swapping it out or, if it is partly backed up, by backing
+    /// up the rest. Otherwise as [`Reservation::swap_out`].
     ///
-    /// Content is charged to the memory cgroup that the pages are charged to. One that has no room
-    /// for it must not keep others from getting memory; so then it goes bit by bit.
-    pub(super) fn push_out(&mut self) -> Result<u64> {
+    /// Content is charged to the memory cgroup to which the pages are charged. If the cgroup has no
+    /// room for the copy, the content is moved a few pages at a time.
+    pub(super) fn evict(&mut self) -> Result<u64> {
         let result = if self.state() == State::PartlyBackedUp {
             self.back_up(BackUp::RELAXED)
         } else {
             self.swap_out()
         };
         match result {
-            Err(ENOMEM) if self.bo.charges().memcg().is_some() => self.squeeze_out(),
+            Err(ENOMEM) if self.bo.charges().memcg().is_some() => self.evict_sparingly(),
             result => result,
         }
     }
 
-    /// Moves the object out of memory with next to no more memory, as reclaim does: at no time it
-    /// takes more than a few pages more, which are not refused. As [`Reservation::back_up`].
-    pub(super) fn squeeze_out(&mut self) -> Result<u64> {
+    /// Moves the object out of memory a few pages at a time, as reclaim does: the few pages that this
+    /// needs meanwhile are not refused. Otherwise as [`Reservation::back_up`].
+    pub(super) fn evict_sparingly(&mut self) -> Result<u64> {
         shrinker::as_reclaim(|| self.shrink(u64::MAX, true))
     }
 
-    /// Moves about `pages` pages out of memory, for reclaim; answers how many. As
-    /// [`Reservation::back_up`].
+    /// Moves about `pages` pages out of memory, for reclaim, and returns how many it moved. Otherwise
+    /// as [`Reservation::back_up`].
     pub(super) fn shrink(&mut self, pages: u64, writeback: bool) -> Result<u64> {
         let resident = self.guard.tt.as_ref().map_or(0, Tt::resident_pages);
         self.back_up(BackUp {
@@ -286,42 +351,39 @@ impl<'a> Reservation<'a> {
         self.tt()?.set_up_backup()
     }
 
-    /// Moves content to the backup, as far as memory goes, and frees its pages; answers how many.
+    /// Moves content to the backup, as far as memory goes, frees its pages, and returns how many.
     ///
-    /// What is left keeps its place in the LRU; going on later starts there. `EINVAL`: its pages
-    /// are somebody else's; `EBUSY`: it is pinned; `ENOMEM`, `EINTR`: nothing was moved.
+    /// What is left keeps its place in the LRU; the next backup goes on there. Returns `EINVAL` if
+    /// its pages are external, `EBUSY` if it is pinned, and `ENOMEM` or `EINTR` if nothing was moved
+    /// for want of memory or because of a fatal signal.
     pub(crate) fn back_up(&mut self, how: BackUp) -> Result<u64> {
         if !self.decide(Request::BackUp)? {
             return Ok(0);
         }
+        let (bo, device, accounting) = (self.bo, self.device(), self.accounting());
         let pages = self.guard.tt.as_ref().map_or(0, Tt::resident_pages);
-        let bo = self.bo;
-        trace::back_up(bo, pages, || self.move_to_backup(how))
-    }
-
-    /// What [`Reservation::back_up`] does once it was decided.
-    fn move_to_backup(&mut self, how: BackUp) -> Result<u64> {
-        let (device, accounting) = (self.bo.device(), self.accounting());
-        let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
-        let charged = tt.charged_pages();
-        let moved = tt.back_up(how)?;
-        accounting.statistics.backed_up_pages.count_many(moved);
-        if charged != 0 {
+        trace::back_up(bo.id(), &accounting.statistics.times, pages, || {
+            let tt = self.tt()?;
+            let charged = tt.charged_pages();
+            let moved = tt.back_up(how)?;
             let left = tt.resident_pages();
-            if left == 0 {
-                accounting.statistics.backups.count();
-                device.delist(self.bo, charged);
-            } else {
-                device.resize(self.bo, left);
+            accounting.statistics.backed_up_pages.count_many(moved);
+            if charged != 0 {
+                if left == 0 {
+                    accounting.statistics.backups.count();
+                    self.delist(charged);
+                } else {
+                    device.resize(bo, left);
+                }
+                self.tt()?.uncharge_moved();
+                bo.charges().reduce_to(left);
             }
-            tt.uncharge_moved();
-            self.bo.charges().reduce_to(left);
-        }
-        Ok(moved)
+            Ok(moved)
+        })
     }
 
-    /// Gives the object its pages and content back, if they are in a backup; answers the pages
-    /// gained. As [`Reservation::populate`].
+    /// Gives the object its pages and content back, if they are in a backup, and returns the number
+    /// of pages gained. Otherwise as [`Reservation::populate`].
     pub(crate) fn restore(&mut self, reclaim: &impl Reclaim) -> Result<u64> {
         if self.decide(Request::Restore)? {
             self.populate(reclaim)
@@ -330,39 +392,41 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Drops content, from pages and backup, and the pages; answers how many. What is swapped out
+    /// Drops content, from pages and backup, and the pages, and returns how many. Swapped out content
     /// stays.
     ///
-    /// `EINVAL`: its pages are somebody else's; `EBUSY`: it is pinned.
+    /// Returns `EINVAL` if its pages are external, `EBUSY` if it is pinned.
     pub(crate) fn purge(&mut self) -> Result<u64> {
         if !self.decide(Request::Purge)? {
             return Ok(0);
         }
-        let device = self.bo.device();
-        let tt = self.guard.tt.as_mut().ok_or(EINVAL)?;
-        device.delist(self.bo, tt.charged_pages());
-        let lost = trace::unpopulate(self.bo, || tt.purge(device));
+        let (id, accounting) = (self.bo.id(), self.accounting());
+        let charged = self.tt()?.charged_pages();
+        self.delist(charged);
+        let tt = self.tt()?;
+        let lost = trace::unpopulate(id, || tt.purge(accounting));
         self.bo.charges().reduce_to(0);
         Ok(lost)
     }
 
-    /// Keeps the object in memory until as many [`Reservation::unpin`].
+    /// Keeps the object in memory until [`Reservation::unpin`] was called as often.
     ///
-    /// `EINVAL`: it is not populated; `EOVERFLOW`: too many pins.
+    /// Returns `EINVAL` if it is not populated, `EOVERFLOW` if there are too many pins.
     pub(crate) fn pin(&mut self) -> Result {
         if self.decide(Request::Pin)? {
             self.guard.pins += 1;
-            self.bo.device().pin(self.bo);
+            self.device().pin(self.bo);
+            self.bo.charges().delist(self.bo);
         }
         Ok(())
     }
 
-    /// Undoes one pin. `EINVAL`: there is none.
+    /// Undoes one pin. Returns `EINVAL` if there is none.
     pub(crate) fn unpin(&mut self) -> Result {
         if self.decide(Request::Unpin)? {
             self.guard.pins -= 1;
-            if self.guard.pins == 0 {
-                self.bo.device().unpin(self.bo);
+            if self.guard.pins == 0 && self.device().unpin(self.bo) {
+                self.bo.charges().enlist(self.bo);
             }
         }
         Ok(())
@@ -370,7 +434,7 @@ impl<'a> Reservation<'a> {
 
     /// Copies content from `offset` on to `to`, after populating the object.
     ///
-    /// `EINVAL`: outside of the object, or its pages are somebody else's; else as
+    /// Returns `EINVAL` if that is outside of the object or its pages are external; else as
     /// [`Reservation::populate`].
     pub(crate) fn read(&mut self, offset: u64, to: &mut [u8], reclaim: &impl Reclaim) -> Result {
         self.prepare_copy(offset, to.len(), reclaim)?;
@@ -412,7 +476,7 @@ impl<'a> Reservation<'a> {
         Ok(())
     }
 
-    /// Whether these bytes can be copied. `EINVAL`: no.
+    /// Checks that these bytes can be copied. Returns `EINVAL` if not.
     pub(crate) fn check_copy(&self, offset: u64, length: u64) -> Result {
         self.decide(Request::Copy)?;
         if sizes::contains(self.bo.size(), offset, length) {
@@ -422,10 +486,10 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Where the page `index` is for the device, and how many pages from there on are side by side.
+    /// Returns the DMA address of the page `index`, and how many pages from there on are contiguous.
     ///
-    /// It stays true while the object is pinned, or as long as the reservation. `EINVAL`: there is
-    /// no such page, it is not in memory, or the object was made without addresses.
+    /// The address is valid while the object is pinned or reserved. Returns `EINVAL` if there is no
+    /// such page, it is not in memory, or the object was made without addresses.
     ///
     /// C original: `dma_address[index]` of `struct ttm_tt`.
     pub(crate) fn dma_address(&self, index: u64) -> Result<Place> {
@@ -433,15 +497,15 @@ impl<'a> Reservation<'a> {
         tt.dma_address(index)
     }
 
-    /// Lets the processor see what the device wrote to these pages. What moves out of memory is what
-    /// the processor sees, so a driver does this before it lets an object go.
+    /// Lets the processor see what the device wrote to these pages. What is moved out of memory is
+    /// what the processor sees, so a driver does this before an object may be evicted.
     #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
     pub(crate) fn sync_for_cpu(&mut self, first: u64, pages: u64) -> Result {
         self.tt()?.sync_for_cpu(first, pages);
         Ok(())
     }
 
-    /// Keeps the addresses of somebody else's pages; see [`Tt::set_dma_addresses`].
+    /// Keeps the DMA addresses of external pages; see [`Tt::set_dma_addresses`].
     #[cfg_attr(
         not(reeve_kunit),
         expect(dead_code, reason = "for in-kernel importers")
@@ -450,10 +514,10 @@ impl<'a> Reservation<'a> {
         self.tt()?.set_dma_addresses(addresses)
     }
 
-    /// How it is now.
+    /// Returns what the object is like now.
     pub(crate) fn facts(&self) -> Facts {
         let tt = self.guard.tt.as_ref();
-        let on_lru = if self.bo.device().is_evictable(self.bo) {
+        let on_lru = if self.device().is_evictable(self.bo) {
             flags::ON_LRU
         } else {
             0
@@ -477,19 +541,19 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Where the content is.
+    /// Returns where the content is.
     pub(crate) fn state(&self) -> State {
         self.guard.tt.as_ref().map_or(State::Empty, Tt::state)
     }
 
-    /// The end of the object: everything goes, pins or not.
-    pub(super) fn retire(mut self) {
+    /// Destroys what the object holds, whether or not it is pinned.
+    pub(super) fn destroy(mut self) {
         self.empty();
         self.guard.pins = 0;
         self.guard.tt = None;
     }
 
-    /// The frame of page `index`, if it is populated and has that many.
+    /// Returns the frame of page `index`, if it is populated and has that many.
     #[cfg(reeve_kunit)]
     pub(super) fn page_frame(&self, index: u64) -> Option<u64> {
         let tt = self.guard.tt.as_ref()?;

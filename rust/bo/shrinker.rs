@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel's reclaim gets from us when memory is short.
+//! What the kernel's reclaim gets from the module when memory is short.
 //!
 //! C original: the shrinker of `ttm_pool.c`, and `ttm_bo_shrink()`.
+#![deny(unsafe_code)]
 
 use super::{
+    manager::Manager,
     pool::Pool,
-    trace,
-    Manager, //
+    trace, //
 };
 use crate::{
     abstractions::shrinker::{
@@ -30,7 +31,7 @@ pub(crate) struct Shrinkers {
 }
 
 impl Shrinkers {
-    /// Registers them. `ENOMEM`. May sleep.
+    /// Registers them. Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(manager: &Arc<Manager>) -> Result<Self> {
         Ok(Self {
             _pool: Shrinker::new(manager.pool().clone())?,
@@ -39,7 +40,7 @@ impl Shrinkers {
     }
 }
 
-/// Free pages are the first to go: nobody misses them. Its only lock is a spinlock, under which
+/// Free pages are given back first: no object uses them. Its only lock is a spinlock, under which
 /// nothing is allocated.
 impl Shrink for Pool {
     const NAME: &'static CStr = c"reeve-pool";
@@ -48,7 +49,7 @@ impl Shrink for Pool {
     const BY_NODE: bool = true;
 
     fn count(&self, node: usize) -> u64 {
-        with_context(|| self.stock(node).pages())
+        with_context(|| self.free_counts(node).pages())
     }
 
     fn scan(&self, node: usize, pages: u64, _: Allowed) -> u64 {
@@ -98,19 +99,22 @@ impl Manager {
         } else {
             statistics.direct_scans.count();
         }
-        let freed = trace::bo_shrink(self, || self.shrink(pages - drained, writeback));
+        let freed = trace::bo_shrink(&statistics.times, || {
+            self.shrink(pages - drained, writeback)
+        });
         statistics.shrunk_pages.count_many(freed);
         drained + freed
     }
 }
 
-/// Scans the objects' shrinker once, as reclaim would; answers the pages freed.
+/// Scans the objects' shrinker once, as reclaim would, and returns the number of pages freed.
 pub(super) fn scan_objects(manager: &Manager) -> u64 {
     let allowed = Allowed { fs: true, io: true };
     shrinker::as_reclaim(|| manager.scan(0, Manager::BATCH.into(), allowed))
 }
 
-/// Scans the pool's shrinker once, as reclaim would; answers the pages freed on all nodes.
+/// Scans the pool's shrinker once, as reclaim would, and returns the number of pages freed on all
+/// nodes.
 pub(super) fn scan_pool(pool: &Pool) -> u64 {
     let allowed = Allowed {
         fs: false,

@@ -6,28 +6,23 @@
 //! they do. One that is timed costs two looks at the clock and one atomic addition; one that is not
 //! costs a call. Only what succeeded and moved pages goes into a histogram, while tracepoints show
 //! failures, too.
+#![deny(unsafe_code)]
 
 mod events;
 
-use super::{
-    device::Device,
-    object::Bo,
-    pool::Pool,
-    rules::{
-        histogram::{
-            self,
-            BUCKETS, //
-        },
-        state::State, //
+use self::events::{
+    Begun,
+    Event,
+    Operation,
+    Overcommit, //
+};
+use super::rules::{
+    histogram::{
+        self,
+        BUCKETS, //
     },
-    trace::events::{
-        Begun,
-        Event,
-        Operation,
-        Overcommit, //
-    },
-    tt::Tt,
-    Manager, //
+    limits::Amount,
+    state::State, //
 };
 use kernel::{
     prelude::*,
@@ -94,37 +89,32 @@ impl Times {
     }
 }
 
-/// Every histogram there is, with the name of its operation.
-pub(super) fn histograms(manager: &Manager) -> [(&'static str, &Histogram); 7] {
-    let times = &manager.accounting().statistics.times;
-    [
-        ("populate", &times.populate),
-        ("swapout", &times.swapout),
-        ("swapin", &times.swapin),
-        ("backup", &times.backup),
-        ("restore", &times.restore),
-        ("bo_shrink", &times.bo_shrink),
-        ("pool_shrink", &manager.pool().statistics.shrink_times),
-    ]
+/// Names the buffer object that an operation is on.
+#[derive(Clone, Copy)]
+pub(super) struct ObjectId {
+    /// The number of its device.
+    pub(super) device: u32,
+    /// Its address, shown hashed.
+    pub(super) address: usize,
 }
 
-/// Does `operation`, which populates `tt` and answers the pages gained.
+/// Runs `operation`, which populates the TT of an object with the `missing` pages and returns the
+/// pages gained. `from` is the state of the TT before.
 #[inline]
 pub(super) fn populate(
-    bo: &Bo,
-    tt: &mut Tt,
-    operation: impl FnOnce(&mut Tt) -> Result<u64>,
+    bo: ObjectId,
+    times: &Times,
+    from: State,
+    missing: u64,
+    operation: impl FnOnce() -> Result<u64>,
 ) -> Result<u64> {
-    let from = tt.state();
-    let missing = tt.num_pages().saturating_sub(tt.resident_pages());
     let begun = match from {
         State::Empty => Begun::with_pages(missing),
-        // Bringing content back takes long whatever its size.
+        // Reading content back takes long whatever its size.
         _ => Begun::now(),
     };
-    let result = operation(tt);
+    let result = operation();
     if let Some(begun) = begun {
-        let times = &bo.device().accounting().statistics.times;
         let (event, histogram) = match from {
             State::Swapped => (Event::Swapin, &times.swapin),
             State::BackedUp | State::PartlyBackedUp => (Event::Restore, &times.restore),
@@ -135,37 +125,45 @@ pub(super) fn populate(
     result
 }
 
-/// Does `operation`, which swaps out `pages` pages of `bo` and answers the pages lost.
+/// Runs `operation`, which swaps out `pages` pages of an object and returns the pages freed.
 #[inline]
 pub(super) fn swap_out(
-    bo: &Bo,
+    bo: ObjectId,
+    times: &Times,
     pages: u64,
     operation: impl FnOnce() -> Result<u64>,
 ) -> Result<u64> {
     let begun = Begun::now();
     let result = operation();
     if let Some(begun) = begun {
-        let histogram = &bo.device().accounting().statistics.times.swapout;
-        finished(bo, Event::Swapout, Some(histogram), &begun, pages, &result);
+        let histogram = Some(&times.swapout);
+        finished(bo, Event::Swapout, histogram, &begun, pages, &result);
     }
     result
 }
 
-/// Does `operation`, which moves up to `pages` pages of `bo` to its backup and answers how many.
+/// Runs `operation`, which moves up to `pages` pages of an object to its backup and returns how
+/// many it moved.
 #[inline]
-pub(super) fn back_up(bo: &Bo, pages: u64, operation: impl FnOnce() -> Result<u64>) -> Result<u64> {
+pub(super) fn back_up(
+    bo: ObjectId,
+    times: &Times,
+    pages: u64,
+    operation: impl FnOnce() -> Result<u64>,
+) -> Result<u64> {
     let begun = Begun::now();
     let result = operation();
     if let Some(begun) = begun {
-        let histogram = &bo.device().accounting().statistics.times.backup;
-        finished(bo, Event::Backup, Some(histogram), &begun, pages, &result);
+        let histogram = Some(&times.backup);
+        finished(bo, Event::Backup, histogram, &begun, pages, &result);
     }
     result
 }
 
-/// Does `operation`, which drops the pages of `bo`, if it has any, and answers the pages lost.
+/// Runs `operation`, which drops the pages of an object, if it has any, and returns the pages
+/// freed.
 #[inline]
-pub(super) fn unpopulate(bo: &Bo, operation: impl FnOnce() -> u64) -> u64 {
+pub(super) fn unpopulate(bo: ObjectId, operation: impl FnOnce() -> u64) -> u64 {
     let begun = Begun::if_traced();
     let lost = operation();
     if let (Some(begun), 1..) = (begun, lost) {
@@ -174,10 +172,10 @@ pub(super) fn unpopulate(bo: &Bo, operation: impl FnOnce() -> u64) -> u64 {
     lost
 }
 
-/// Counts and traces an operation; `asked`: the pages it was about.
+/// Counts and traces an operation on `asked` pages.
 #[inline(never)]
 fn finished(
-    bo: &Bo,
+    bo: ObjectId,
     event: Event,
     histogram: Option<&Histogram>,
     begun: &Begun,
@@ -189,20 +187,19 @@ fn finished(
         histogram.record(duration);
     }
     event.fire(Operation {
-        device: bo.device().index(),
-        bo: core::ptr::from_ref(bo).addr(),
+        device: bo.device,
+        bo: bo.address,
         pages: result.unwrap_or(asked),
         duration,
         result: result.map(|_| ()),
     });
 }
 
-/// Traces that a populate with `pages` pages went on over a limit.
-pub(super) fn overcommitted(device: &Device, pages: u64) {
-    let accounting = device.accounting();
-    let (counted, limits) = (accounting.counted(), accounting.limits.get());
+/// Traces that a populate with `pages` pages on the device numbered `device` went on over a limit,
+/// with `counted` pages counted.
+pub(super) fn overcommitted(device: u32, pages: u64, counted: Amount, limits: Amount) {
     events::overcommit(Overcommit {
-        device: device.index(),
+        device,
         pages,
         allocated: counted.pages,
         limit: limits.pages,
@@ -211,23 +208,23 @@ pub(super) fn overcommitted(device: &Device, pages: u64) {
     });
 }
 
-/// Does `operation`, which moves pages of objects out of memory for reclaim and answers how many.
-pub(super) fn bo_shrink(manager: &Manager, operation: impl FnOnce() -> u64) -> u64 {
+/// Runs `operation`, which moves pages of objects out of memory for reclaim and returns how many it
+/// moved.
+pub(super) fn bo_shrink(times: &Times, operation: impl FnOnce() -> u64) -> u64 {
     let begun = Begun::now();
     let freed = operation();
     if let (Some(begun), 1..) = (begun, freed) {
-        let times = &manager.accounting().statistics.times;
         times.bo_shrink.record(begun.elapsed());
     }
     freed
 }
 
-/// Does `operation`, which gives about `wanted` pages of a memory node from the pool back to the
-/// system and answers how many it were.
+/// Runs `operation`, which gives about `wanted` pages of the memory node `node` from a pool back to
+/// the system and returns how many it gave. `times` is the histogram of the pool.
 pub(super) fn pool_shrink(
-    pool: &Pool,
     node: usize,
     wanted: u64,
+    times: &Histogram,
     operation: impl FnOnce() -> u64,
 ) -> u64 {
     let begun = Begun::now();
@@ -235,7 +232,7 @@ pub(super) fn pool_shrink(
     if let Some(begun) = begun {
         let duration = begun.elapsed();
         if freed != 0 {
-            pool.statistics.shrink_times.record(duration);
+            times.record(duration);
         }
         events::pool_shrink(node, wanted, freed, duration);
     }

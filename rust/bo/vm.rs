@@ -4,21 +4,22 @@
 //!
 //! A mapping does not hold pages: touching it populates the object, and pages leave only after all
 //! mappings of them were removed, see [`crate::abstractions::vma`]. So mapped pages stay charged, and a
-//! mapping of an object that was swapped out, or ended, is just one that will fault.
+//! mapping of an object that was swapped out, or destroyed, is just one that will fault.
 //!
 //! Faults come with `mmap_lock` held, so that lock is outside of all of the module's, and no user
 //! memory is touched while one of those is held.
 //!
 //! C original: `ttm_bo_vm.c`.
+#![deny(unsafe_code)]
 
 use super::{
+    manager::Manager,
     object::{
         Bo,
         BoRef, //
     },
     reservation::Reservation,
-    rules::sizes,
-    Manager, //
+    rules::sizes, //
 };
 use crate::{
     abstractions::{
@@ -44,7 +45,8 @@ use kernel::{
     }, //
 };
 
-/// Where a buffer object is mapped in its open file. It is no use of the object, which may end.
+/// A range of an open file in which a buffer object is mapped. It does not count as a use of the
+/// object, which may be destroyed meanwhile.
 pub(crate) struct Mapping {
     bo: Arc<Linked<Bo>>,
     protection: Protection,
@@ -53,9 +55,11 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Makes one of all pages that the object's own bytes are in, at a place still to be found.
+    /// Makes a mapping of all pages in which the object's own bytes are; [`Mapping::place`] puts it
+    /// somewhere.
     ///
-    /// `EINVAL`: the pages are somebody else's. `ENOMEM`. May sleep and takes the reservation.
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory. May sleep and
+    /// takes the reservation.
     pub(crate) fn new(
         bo: &BoRef,
         manager: &Arc<Manager>,
@@ -82,25 +86,25 @@ impl Mapping {
         self.range.set_first(first);
     }
 
-    /// Its first page in the file.
+    /// Returns its first page in the file.
     pub(crate) fn first(&self) -> u64 {
         self.range.first()
     }
 
-    /// How many pages it has.
+    /// Returns the number of its pages.
     pub(crate) fn pages(&self) -> u64 {
         self.range.pages()
     }
 
-    /// Whether it is of this object.
+    /// Returns whether it is a mapping of this object.
     pub(crate) fn is_of(&self, bo: &BoRef) -> bool {
         core::ptr::eq::<Bo>(&**self.bo, &**bo)
     }
 
     /// Populates the object and maps the page that was touched.
     ///
-    /// What takes long is done with `mmap_lock` given back, if the fault can be tried again: what
-    /// it fails with shows then.
+    /// What takes long is done with `mmap_lock` released, if the fault can be retried: its error shows
+    /// then.
     fn serve(&self, fault: Fault<'_>) -> FaultResult {
         if fault.is_huge() && !fault.has_room_for_huge() {
             return fault.fall_back();
@@ -132,21 +136,21 @@ impl Mapping {
                 return unlocked.retry();
             }
         }
-        // Also when the object has ended: then it has no TT any more.
+        // This fails also if the object was destroyed: then it has no TT any more.
         if reservation.populate(&*self.manager).is_err() {
             return fault.sigbus();
         }
 
         let huge = fault.is_huge();
-        let answer = reservation.map(fault, index, &self.range);
-        if answer.is_mapped() {
+        let result = reservation.map(fault, index, &self.range);
+        if result.is_mapped() {
             let statistics = &self.manager.accounting().statistics;
             statistics.faults.count();
             if huge {
                 statistics.huge_faults.count();
             }
         }
-        answer
+        result
     }
 
     /// Copies from or to the object, as its reads and writes do; not behind its last byte.

@@ -32,16 +32,16 @@ use crate::{
         rules::{
             object::{
                 BoFlags,
-                BoType,
-                Request, //
+                BoType, //
             },
             page_kind::{
                 Caching,
                 PageKind, //
-            }, //
+            },
+            state::Request, //
         },
         tt::{
-            BackUp,
+            swapout::BackUp,
             Tt, //
         }, //
     }, //

@@ -7,7 +7,7 @@
 
 use super::handles::Handles;
 use crate::bo::{
-    client::Client,
+    object::Client,
     rules::object::flags, //
 };
 use kernel::{

@@ -26,7 +26,7 @@ use crate::{
         vma::MapSpace, //
     },
     bo::{
-        client::ClientRef,
+        object::ClientRef,
         vm::Mapping,
         Manager, //
     },

@@ -99,7 +99,7 @@ mod cases {
     #[test]
     fn the_sanity_suite_passes() -> Result {
         let registered = sanity::register()?;
-        let result = sanity::run(registered.0)?;
+        let result = sanity::run(registered.hierarchy())?;
         expect!(result.failed == 0 && result.count == 20);
         expect!(result
             .cases
@@ -117,7 +117,7 @@ mod cases {
     #[test]
     fn without_a_context_records_are_incorrect_and_order_checks_are_not() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         expect!(!record::record_lock(h, null(), 1, EXCLUSIVE));
         expect!(!record::record_unlock(h, null(), 1, EXCLUSIVE));
         expect!(!record::record_downgrade(h, null(), 1));
@@ -132,7 +132,7 @@ mod cases {
     #[test]
     fn contexts_nest_and_only_the_outer_one_ends() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         with_context(|| {
             expect!(record::record_lock(h, null(), 1, SHARED));
             with_context(|| {
@@ -152,7 +152,7 @@ mod cases {
     #[test]
     fn leaving_with_locks_held_is_a_violation_and_frees_the_context() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         with_context(|| record::record_lock(h, null(), 2, EXCLUSIVE));
         expect!(h.violations() == 1);
         with_context(|| {
@@ -166,7 +166,7 @@ mod cases {
     #[test]
     fn a_saved_context_comes_back() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         with_context(|| {
             expect!(record::record_lock(h, null(), 3, EXCLUSIVE));
             let saved = SavedContext::save()?;
@@ -184,7 +184,7 @@ mod cases {
     #[test]
     fn violations_are_counted_and_tracking_goes_on() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         let elsewhere = total_violations();
         with_context(|| {
             expect!(record::record_lock(h, null(), 2, EXCLUSIVE));
@@ -206,7 +206,7 @@ mod cases {
     #[test]
     fn rules_can_be_added_until_there_is_no_room() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         let rule = Rule {
             order: 3,
             while_held: 1,
@@ -236,7 +236,7 @@ mod cases {
     fn hierarchies_are_independent_and_reusable() -> Result {
         let first = three_orders()?;
         let second = three_orders()?;
-        let (a, b) = (first.0, second.0);
+        let (a, b) = (first.hierarchy(), second.hierarchy());
         expect!(a.id() != b.id());
         with_context(|| {
             expect!(record::record_lock(a, null(), 3, EXCLUSIVE));
@@ -248,14 +248,14 @@ mod cases {
         })?;
         let id = a.id();
         drop(first);
-        expect!(three_orders()?.0.id() == id);
+        expect!(three_orders()?.hierarchy().id() == id);
         Ok(())
     }
 
     #[test]
     fn an_unregistered_hierarchy_knows_no_orders() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         drop(registered);
         with_context(|| {
             expect!(!record::record_lock(h, null(), 1, EXCLUSIVE));
@@ -292,7 +292,7 @@ mod cases {
     #[test]
     fn a_held_hierarchy_is_not_unregistered() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         with_context(|| {
             expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
             let address = core::ptr::from_ref(h) as usize;
@@ -306,7 +306,7 @@ mod cases {
     #[test]
     fn a_rule_also_counts_for_a_pair_that_was_taken_before() -> Result {
         let registered = three_orders()?;
-        let h = registered.0;
+        let h = registered.hierarchy();
         let both = || {
             let outer = record::record_lock(h, null(), 1, EXCLUSIVE);
             let inner = record::record_lock(h, null(), 2, EXCLUSIVE);
@@ -333,7 +333,7 @@ mod cases {
     fn a_slot_that_is_used_again_knows_nothing_of_before() -> Result {
         let (slot, orders) = {
             let registered = three_orders()?;
-            let h = registered.0;
+            let h = registered.hierarchy();
             with_context(|| {
                 expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
                 expect!(record::record_lock(h, null(), 3, EXCLUSIVE));
@@ -344,12 +344,22 @@ mod cases {
             (h.id(), h.count())
         };
         let again = Registered::new("kunit", &["only"], true)?;
-        expect!(again.0.id() == slot && orders == 3);
-        expect!((0..=orders).all(|order| again.0.taken_after(order).next().is_none()));
+        expect!(again.hierarchy().id() == slot && orders == 3);
+        expect!((0..=orders).all(|order| again.hierarchy().taken_after(order).next().is_none()));
         with_context(|| {
-            expect!(record::record_lock(again.0, null(), 1, EXCLUSIVE));
-            expect!(!record::record_lock(again.0, null(), 3, EXCLUSIVE));
-            expect!(record::record_unlock(again.0, null(), 1, EXCLUSIVE));
+            expect!(record::record_lock(again.hierarchy(), null(), 1, EXCLUSIVE));
+            expect!(!record::record_lock(
+                again.hierarchy(),
+                null(),
+                3,
+                EXCLUSIVE
+            ));
+            expect!(record::record_unlock(
+                again.hierarchy(),
+                null(),
+                1,
+                EXCLUSIVE
+            ));
             Ok(())
         })
     }

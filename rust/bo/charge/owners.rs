@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whom a buffer object's pages are charged to besides the accounting: its open file, and the cgroup of
-//! who populated it.
+//! What a buffer object's pages are charged to besides the accounting: the client that owns the
+//! object, and the cgroups of the task that populated it.
 //!
-//! A populate first makes a [`Claim`], which makes room. What becomes of it is decided when the
-//! populate ends; so whatever way it fails, nobody is charged for it.
+//! A populate first calls [`Charges::try_charge`], which makes room. The [`PendingCharge`] is
+//! committed when the populate has succeeded; if the populate fails, dropping it uncharges.
+#![deny(unsafe_code)]
 
 use crate::{
     abstractions::{
@@ -20,13 +21,15 @@ use crate::{
     bo::{
         client::Client,
         counters::Accounting,
-        evict::EvictScope,
-        object::Bo,
+        lru::LruItem,
+        reclaim::{
+            EvictScope,
+            Reclaim, //
+        },
         rules::client_limit::{
             self,
             Verdict, //
-        },
-        tt::Reclaim, //
+        }, //
     }, //
 };
 use kernel::{
@@ -40,22 +43,22 @@ use kernel::{
     }, //
 };
 
-/// Whom a buffer object's pages are charged to. What is left is given back when it is dropped.
-pub(crate) struct Charges {
-    /// The open file it belongs to.
-    client: Option<Arc<Linked<Client>>>,
-    /// Pages charged to it; written with the reservation held.
+/// What a buffer object's pages are charged to. Dropping it uncharges what is left.
+pub(crate) struct Charges<T: LruItem> {
+    /// The client that owns the object.
+    client: Option<Arc<Linked<Client<T>>>>,
+    /// Pages charged to the client; written with the reservation held.
     pages: Atomic<u64>,
-    /// What is charged to a dmem cgroup: all its pages, until none is left. Changed with the
-    /// reservation held.
+    /// The charge to a dmem cgroup: for all pages of the object, until none is left. Changed with
+    /// the reservation held.
     dmem: dmem::Slot,
-    /// The id of the memory cgroup whose task populated it last; 0: its pages are charged to none.
+    /// The id of the memory cgroup whose task populated the object last; 0: none is charged.
     memcg: Atomic<u64>,
 }
 
-impl Charges {
-    /// Nothing is charged to anybody yet. `None`: it is no file's.
-    pub(in crate::bo) fn new(client: Option<Arc<Linked<Client>>>) -> Self {
+impl<T: LruItem> Charges<T> {
+    /// Makes one that charges nothing yet. `None`: no client owns the object.
+    pub(in crate::bo) fn new(client: Option<Arc<Linked<Client<T>>>>) -> Self {
         Self {
             client,
             pages: Atomic::new(0),
@@ -64,85 +67,87 @@ impl Charges {
         }
     }
 
-    /// The memory cgroup whose task populated it last; `None`: its pages are charged to none. Any
-    /// context.
+    /// Returns the memory cgroup whose task populated the object last; `None`: its pages are charged
+    /// to none. Any context.
     #[inline]
     pub(in crate::bo) fn memcg(&self) -> Option<Memcg> {
         Memcg::from_id(self.memcg.load(Relaxed))
     }
 
-    /// Whether swapping the object out helps to keep a dmem cgroup's limit. Any context.
+    /// Returns whether evicting the object helps a dmem cgroup to keep its limit. Any context.
     pub(in crate::bo) fn help(&self, search: &dmem::Search<'_>) -> bool {
         self.dmem.helps(search)
     }
 
-    /// Whether the object is this open file's.
+    /// Returns whether the client numbered `number` owns the object. Any context.
     #[inline]
-    pub(in crate::bo) fn are_of(&self, client: &Linked<Client>) -> bool {
-        let own = self.client.as_deref();
-        own.is_some_and(|own| core::ptr::eq(own, client))
+    pub(in crate::bo) fn are_of(&self, number: u64) -> bool {
+        let client = self.client.as_ref();
+        client.is_some_and(|client| client.number() == number)
     }
 
-    /// Charges pages for a populate that begins; `wanted` says how many the object has in all and
-    /// how many are missing. Over a limit, `reclaim` is asked to swap out others of who is; when
-    /// there is none left, the populate goes on over a soft limit.
+    /// Charges pages for a populate that begins; `wanted` returns how many pages the object has in
+    /// all and how many are missing.
     ///
-    /// `ENOMEM`: a limit that is hard can't be kept, as those of cgroups are; `EINTR`: a fatal
-    /// signal; or what swapping out failed with. May sleep. The reservation is held.
+    /// Over a limit, `reclaim` is asked to evict other objects that are charged to the same owner.
+    /// When there is none left, the populate goes on over a soft limit.
+    ///
+    /// Returns `ENOMEM` if a hard limit, such as that of a cgroup, can't be kept; `EINTR` if a fatal
+    /// signal arrived; or the error of an eviction. May sleep. The reservation is held.
     #[inline]
-    pub(in crate::bo) fn claim(
+    pub(in crate::bo) fn try_charge(
         &self,
         accounting: &Accounting,
         wanted: impl FnOnce() -> (u64, u64),
         reclaim: &impl Reclaim,
-    ) -> Result<Claim<'_>> {
+    ) -> Result<PendingCharge<'_, T>> {
         let charges = dmem::charges() && self.dmem.is_empty();
         if self.client.is_none() && !charges {
-            return Ok(Claim::nothing(self));
+            return Ok(PendingCharge::nothing(self));
         }
         let (total, missing) = wanted();
-        let mut claim = Claim::nothing(self);
+        let mut pending = PendingCharge::nothing(self);
         if let Some(client) = self.client.as_deref() {
             client.begin(missing);
-            let claimed = claim.file.insert(Claimed {
+            let charge = pending.client.insert(ClientCharge {
                 client,
                 pages: missing,
                 over: false,
             });
-            claimed.over = make_room(accounting, client, total, reclaim)?;
+            charge.over = make_room(accounting, client, total, reclaim)?;
         }
         if charges && total != 0 {
-            claim.dmem = charge_dmem(accounting, total, reclaim)?;
+            pending.dmem = charge_dmem(accounting, total, reclaim)?;
         }
-        Ok(claim)
+        Ok(pending)
     }
 
-    /// The object is in its device's LRU from now on. The reservation is held.
+    /// Adds the object to the LRU of the client. The reservation is held.
     #[inline]
-    pub(in crate::bo) fn enlist(&self, bo: &Arc<Linked<Bo>>) {
+    pub(in crate::bo) fn enlist(&self, bo: &Arc<Linked<T>>) {
         if let Some(client) = &self.client {
             client.enlist(bo);
         }
     }
 
-    /// It is not any more. The reservation is held.
+    /// Removes the object from the LRU of the client. The reservation is held.
     #[inline]
-    pub(in crate::bo) fn delist(&self, bo: &Linked<Bo>) {
+    pub(in crate::bo) fn delist(&self, bo: &Linked<T>) {
         if let Some(client) = &self.client {
             client.delist(bo);
         }
     }
 
-    /// It was used. The reservation is held.
+    /// Makes the object the most recently used of the client. The reservation is held.
     #[inline]
-    pub(in crate::bo) fn touch(&self, bo: &Linked<Bo>) {
+    pub(in crate::bo) fn touch(&self, bo: &Linked<T>) {
         if let Some(client) = &self.client {
             client.touch(bo);
         }
     }
 
-    /// Gives back what is charged for more than `pages` pages: the object has lost the others. The
-    /// reservation is held, or nobody else knows the object.
+    /// Uncharges all but `pages` pages, after the others were freed. The reservation is held, or
+    /// there is no other reference to the object.
     #[inline]
     pub(in crate::bo) fn reduce_to(&self, pages: u64) {
         if pages == 0 {
@@ -159,56 +164,56 @@ impl Charges {
     }
 }
 
-impl Drop for Charges {
+impl<T: LruItem> Drop for Charges<T> {
     fn drop(&mut self) {
         self.reduce_to(0);
     }
 }
 
-/// What a populate charged beforehand; dropping it gives it back.
+/// What a populate in progress has charged; dropping it uncharges.
 #[must_use]
-pub(in crate::bo) struct Claim<'a> {
-    charges: &'a Charges,
-    file: Option<Claimed<'a>>,
+pub(in crate::bo) struct PendingCharge<'a, T: LruItem> {
+    charges: &'a Charges<T>,
+    client: Option<ClientCharge<'a, T>>,
     dmem: Option<dmem::Charge>,
 }
 
-impl<'a> Claim<'a> {
+impl<'a, T: LruItem> PendingCharge<'a, T> {
     #[inline]
-    fn nothing(charges: &'a Charges) -> Self {
+    fn nothing(charges: &'a Charges<T>) -> Self {
         Self {
             charges,
-            file: None,
+            client: None,
             dmem: None,
         }
     }
 
-    /// The populate succeeded: the pages stay charged until [`Charges::reduce_to`].
+    /// Ends a populate that succeeded: the pages stay charged until [`Charges::reduce_to`].
     #[inline]
-    pub(in crate::bo) fn keep(self) {
+    pub(in crate::bo) fn commit(self) {
         let memcg = Memcg::of_current().map_or(0, Memcg::id);
         self.charges.memcg.store(memcg, Relaxed);
         if let Some(charge) = self.dmem {
             self.charges.dmem.put(charge);
         }
-        if let Some(mut claimed) = self.file {
-            let pages = core::mem::take(&mut claimed.pages);
+        if let Some(mut charge) = self.client {
+            let pages = core::mem::take(&mut charge.pages);
             let held = &self.charges.pages;
             held.store(held.load(Relaxed) + pages, Relaxed);
-            claimed.client.finish(pages, claimed.over);
+            charge.client.finish(pages, charge.over);
         }
     }
 }
 
-/// What was charged to an open file.
-struct Claimed<'a> {
-    client: &'a Client,
+/// Pages charged to a client.
+struct ClientCharge<'a, T: LruItem> {
+    client: &'a Client<T>,
     pages: u64,
-    /// The file's limit is not kept.
+    /// The limit of the client is not kept.
     over: bool,
 }
 
-impl Drop for Claimed<'_> {
+impl<T: LruItem> Drop for ClientCharge<'_, T> {
     fn drop(&mut self) {
         if self.pages != 0 {
             self.client.abort(self.pages);
@@ -216,8 +221,8 @@ impl Drop for Claimed<'_> {
     }
 }
 
-/// Charges the dmem cgroup of the current task for `pages` pages. Over a limit, others that are
-/// charged to who it is of are swapped out. `ENOMEM`: there was none left.
+/// Charges `pages` pages to the dmem cgroup of the current task. Over a limit, objects that are
+/// charged to the cgroup with that limit are evicted. Returns `ENOMEM` if there is none left.
 fn charge_dmem(
     accounting: &Accounting,
     pages: u64,
@@ -230,53 +235,54 @@ fn charge_dmem(
             Err(dmem::ChargeError::Failed(e)) => return Err(e),
         };
         task::cond_resched_killable()?;
-        if swap_out_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {
+        if evict_for_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {
             accounting.statistics.refusals.count();
             return Err(ENOMEM);
         }
     }
 }
 
-/// Swaps out one object that helps a dmem cgroup to keep its limit; answers the pages freed, 0:
-/// there is none. As [`Reclaim::swap_out_one_of`].
-pub(in crate::bo) fn swap_out_dmem(
+/// Evicts one object that helps a dmem cgroup to keep its limit and returns the number of pages
+/// freed; 0: there is none. Otherwise as [`Reclaim::evict_one`].
+pub(in crate::bo) fn evict_for_dmem(
     search: &dmem::Search<'_>,
     reclaim: &impl Reclaim,
 ) -> Result<u64> {
     loop {
-        let freed = reclaim.swap_out_one_of(EvictScope::Dmem(search))?;
+        let freed = reclaim.evict_one(EvictScope::Dmem(search))?;
         if freed != 0 || !search.goes_on() {
             return Ok(freed);
         }
     }
 }
 
-/// Moves an object out of memory that was populated in the memory cgroup of the current task, when
-/// that has no room for `pages` more pages. To be called when these could not be had.
+/// Evicts an object that was populated in the memory cgroup of the current task, if the cgroup has no
+/// room for `pages` more pages. To be called when these could not be allocated.
 ///
-/// `ENOMEM`: it does have room, or never will have, or there is no such object, or no swap; `EINTR`:
-/// a fatal signal; or what moving it failed with. May sleep.
+/// Returns `ENOMEM` if the cgroup does have room, or never will have, or there is no such object, or
+/// no swap; `EINTR` if a fatal signal arrived; or the error of the eviction. May sleep.
 #[cold]
 pub(in crate::bo) fn make_room_in_memcg(pages: u64, reclaim: &impl Reclaim) -> Result {
     let Some(own) = Memcg::of_current() else {
         return Err(ENOMEM);
     };
-    // What goes is charged until the kernel has written it to swap.
+    // Evicted content is charged until the kernel has written it to swap.
     if memcg::has_room(pages) || !memcg::could_have_room(pages) || shrinker::free_swap() == 0 {
         return Err(ENOMEM);
     }
     task::cond_resched_killable()?;
-    match reclaim.swap_out_one_of(EvictScope::Memcg(own))? {
+    match reclaim.evict_one(EvictScope::Memcg(own))? {
         0 => Err(ENOMEM),
         _ => Ok(()),
     }
 }
 
-/// Swaps out others of the client's until it is in its limit. `true`: there was none left, and it
-/// still is not. `ENOMEM`: likewise, but the limits are hard; or `total` by itself is more.
-fn make_room(
+/// Evicts other objects of the client until it is within its limit. `true`: there is none left, and
+/// the client still is over it. Returns `ENOMEM` in that case if the limits are hard, or if `total` by
+/// itself is over the limit.
+fn make_room<T: LruItem>(
     accounting: &Accounting,
-    client: &Linked<Client>,
+    client: &Client<T>,
     total: u64,
     reclaim: &impl Reclaim,
 ) -> Result<bool> {
@@ -286,7 +292,7 @@ fn make_room(
             Verdict::Fits => return Ok(false),
             Verdict::MakeRoom => {
                 task::cond_resched_killable()?;
-                if reclaim.swap_out_one_of(EvictScope::Client(client))? != 0 {
+                if reclaim.evict_one(EvictScope::Client(client.number()))? != 0 {
                     continue;
                 }
                 if !hard {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `latency`: how often operations took how long.
+#![deny(unsafe_code)]
 
 use crate::{
     abstractions::debugfs::Show,
     bo::{
-        rules::histogram::bounds,
-        trace,
-        Manager, //
+        manager::Manager,
+        rules::histogram::bounds, //
     }, //
 };
 use kernel::{
@@ -23,7 +23,7 @@ pub(super) struct Latency(pub(super) Arc<Manager>);
 
 impl Show for Latency {
     fn show(&self, m: &SeqFile) -> Result {
-        for (name, histogram) in trace::histograms(&self.0) {
+        for (name, histogram) in self.0.histograms() {
             for (bucket, count) in histogram.counts().enumerate() {
                 match bounds(bucket) {
                     (from, Some(until)) => seq_print!(m, "{name} {from} {until} {count}\n"),

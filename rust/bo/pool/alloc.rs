@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a TT's pages come from and where they go.
+//! Allocates a TT's pages and frees them.
 //!
 //! C original: `ttm_pool_alloc()` and `ttm_pool_free()`.
+#![deny(unsafe_code)]
 
 use super::Pool;
 use crate::{
@@ -28,15 +29,14 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Adds `missing` pages to a directory, cleared if `clear`; otherwise they may show what was in
-/// them last.
+/// Adds `missing` pages to `pages`, cleared if `clear`; otherwise they may show what was in them last.
 ///
-/// Where they are charged to a memory cgroup they are the system's, for there is no way to charge what
-/// the pool has. Otherwise, of each order, the largest first, the pool's blocks are taken first and then the system's. What
-/// comes from the system is given the directory's caching, many pages at a time.
+/// Pages that are charged to a memory cgroup come from the system, since pages of the pool can't be
+/// charged. Otherwise, of each order, the largest first, the pool's blocks are taken first and then
+/// the system's. The caching is applied to what comes from the system, many pages at a time.
 ///
-/// `ENOMEM`: not that many to be had. `EINTR`: a fatal signal arrived. Either way the directory is
-/// as it was. May sleep; reclaim may run, so hold no lock that it waits for.
+/// Returns `ENOMEM` if there is not that much memory, `EINTR` if a fatal signal arrived. In both cases
+/// `pages` is as it was. May sleep; reclaim may run, so hold no lock that it waits for.
 #[inline]
 pub(crate) fn fill(
     pages: &mut PageBlocks,
@@ -44,7 +44,7 @@ pub(crate) fn fill(
     clear: bool,
     pool: Option<&Pool>,
 ) -> Result {
-    // Most TTs are one block; that takes the fewest steps.
+    // Most TTs are one block.
     if let Some(order) = order_of_whole(pages, missing, pool) {
         match Block::allocate_for(order, pages.kind().dma32, clear, false) {
             Some(block) => return pages.push_only(block),
@@ -55,7 +55,7 @@ pub(crate) fn fill(
     fill_in_parts(pages, missing, clear, pool)
 }
 
-/// The order of a block that is all the missing pages, if it can come from the system as it is.
+/// Returns the order of a block that is all the missing pages, if the system can provide it as it is.
 #[inline]
 fn order_of_whole(pages: &PageBlocks, missing: u64, pool: Option<&Pool>) -> Option<u32> {
     let kind = pages.kind();
@@ -68,7 +68,7 @@ fn order_of_whole(pages: &PageBlocks, missing: u64, pool: Option<&Pool>) -> Opti
     }
 }
 
-/// What [`fill`] does when one block is not enough.
+/// Adds the pages block by block.
 #[inline(never)]
 fn fill_in_parts(pages: &mut PageBlocks, missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
     let before = pages.blocks();
@@ -140,8 +140,8 @@ fn apply_caching(pages: &mut PageBlocks, batch: &mut Option<Batch>) -> Result {
     }
 }
 
-/// Lets go of all pages of a directory: to the pool what is worth keeping there and not charged to a
-/// memory cgroup, the rest to the system. `cleared`: its owner got them cleared. May sleep.
+/// Frees all pages: to the pool what is worth keeping there and not charged to a memory cgroup, the rest
+/// to the system. `cleared`: the owner got them cleared. May sleep.
 #[inline]
 pub(crate) fn give_back(pages: &mut PageBlocks, cleared: bool, pool: Option<&Pool>) {
     match pool {

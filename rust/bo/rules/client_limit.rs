@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The limit on the pages that one open file's objects may have charged.
+#![deny(unsafe_code)]
 
-/// The limit in force: the file's own or, where that is 0, the module's; `None`: there is none.
+/// Returns the limit in force: the file's own or, where that is 0, the module's; `None`: there is none.
 pub const fn in_force(own: u64, module: u64) -> Option<u64> {
     match (own, module) {
         (0, 0) => None,
@@ -20,8 +21,8 @@ pub struct Use {
 }
 
 impl Use {
-    /// Whether it is over the limit without what is being populated: who does that makes room for
-    /// it.
+    /// Returns whether it is over the limit without what is being populated: those populates make
+    /// room themselves.
     pub const fn is_over(self, limit: Option<u64>) -> bool {
         match limit {
             None => false,
@@ -35,7 +36,7 @@ impl Use {
 pub enum Verdict {
     /// Go on.
     Fits,
-    /// Have another object of the file swapped out, and look again.
+    /// Evict another object of the file, and look again.
     MakeRoom,
     /// Fail: not even an empty file would have room.
     Refuse,

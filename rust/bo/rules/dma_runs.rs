@@ -2,6 +2,7 @@
 
 //! The arithmetic of a compact array of DMA addresses: one for each run of pages that lie side by
 //! side, where C TTM has one for each page.
+#![deny(unsafe_code)]
 
 /// The first page of a run, and its address. The run ends where the next one begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

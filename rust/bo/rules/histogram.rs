@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Buckets of a histogram of durations: powers of two of microseconds.
+#![deny(unsafe_code)]
 
 /// How many buckets there are.
 ///

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The arithmetic of the page counters: limits, and whether the accounting balance.
+//! The arithmetic of the page counters: limits, and whether the accounting balances.
+#![deny(unsafe_code)]
 
 /// An amount of pages: what a TT is charged, what all are, or what all may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,14 +44,14 @@ impl Amount {
     }
 }
 
-/// Whether more is counted than may be, of either kind.
+/// Returns whether more is counted than the limits allow, of either kind.
 ///
 /// C original: the loop condition in `ttm_tt_populate()`.
 pub const fn over_limit(counted: Amount, limit: Amount) -> bool {
     counted.pages > limit.pages || counted.dma32 > limit.dma32
 }
 
-/// The limits that hold when nobody set any: half of the memory, and for DMA32 the low memory but
+/// Returns the limits that hold when none was set: half of the memory, and for DMA32 the low memory but
 /// at most 2 GiB. Both arguments in pages.
 ///
 /// C original: `ttm_global_init()`.
@@ -62,7 +63,7 @@ pub const fn default_limits(total: u64, low: u64, page_shift: u32) -> Amount {
     }
 }
 
-/// The limits in force: what was set, with the default wherever 0 was.
+/// Returns the limits in force: what was set, with the default wherever 0 was.
 pub const fn effective_limits(set: Amount, default: Amount) -> Amount {
     Amount {
         pages: if set.pages == 0 {
@@ -78,7 +79,7 @@ pub const fn effective_limits(set: Amount, default: Amount) -> Amount {
     }
 }
 
-/// The counters at one moment, as somebody reads them who holds no lock.
+/// The counters at one moment, as read without a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Changes of the lists begun, ever.
@@ -87,7 +88,7 @@ pub struct Sample {
     pub finished: u64,
     /// What is counted.
     pub counted: u64,
-    /// Of this, what belongs to TTs in no device's list: they are being populated or emptied.
+    /// Of this, what belongs to TTs in no device's list: they are being populated or unpopulated.
     pub in_flight: u64,
 }
 

@@ -2,6 +2,7 @@
 
 //! The arithmetic of user mappings: where objects are in an open file, and how many pages a fault
 //! maps.
+#![deny(unsafe_code)]
 
 use super::page_runs::MAX_ORDER;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What may be asked of a buffer object, by its type, state and pins.
+//! The types and flags of buffer objects.
+#![deny(unsafe_code)]
 
 use super::{
     page_kind::PageKind,
@@ -14,7 +15,7 @@ pub enum BoType {
     Device,
     /// For the driver itself.
     Kernel,
-    /// Somebody else's pages.
+    /// For external pages, that is pages of another driver.
     Sg,
 }
 
@@ -23,7 +24,7 @@ pub enum BoType {
 pub struct BoFlags {
     /// Its pages are cleared before it gets them.
     pub zero_alloc: bool,
-    /// Its pages belong to somebody else: none are counted and, unless `mappable`, none allocated.
+    /// Its pages are external: none are counted and, unless `mappable`, none allocated.
     pub external: bool,
     /// It is external as far as counting goes, but its pages are here.
     pub mappable: bool,
@@ -85,7 +86,7 @@ impl BoFlags {
         }
     }
 
-    /// The same with pages that live in a shmem file; `None`: those are plain memory, and ours.
+    /// The same with pages that live in a shmem file; `None`: only for own pages of plain memory.
     ///
     /// Ask for this after [`BoFlags::of_kind`].
     pub const fn on_shmem(self) -> Option<Self> {
@@ -99,14 +100,14 @@ impl BoFlags {
         }
     }
 
-    /// The same with addresses for the device. Those of somebody else's pages are told by whoever
-    /// knows them; all others are mapped when they are there.
+    /// The same with addresses for the device. Those of external pages are set by the importer; all
+    /// others are mapped when the TT is populated.
     pub const fn with_dma(self) -> Self {
         Self { dma: true, ..self }
     }
 
     /// The same in a guest whose memory is encrypted if `encrypted`: a device is no part of the
-    /// guest, so pages of ours with addresses for it are shared with the machine. What lives in the
+    /// guest, so own pages with addresses for it are shared with the machine. What lives in the
     /// page cache can't be; the kernel copies it for the device.
     ///
     /// C original: `TTM_TT_FLAG_DECRYPTED` in `ttm_tt_create()`.
@@ -118,14 +119,14 @@ impl BoFlags {
         }
     }
 
-    /// Whether it has pages of its own, counted or not.
+    /// Returns whether it has pages of its own, counted or not.
     #[inline]
     pub const fn owns_pages(self) -> bool {
         !self.external || self.mappable
     }
 
-    /// The same with pages of another kind; `None`: somebody else's pages are not from any
-    /// particular memory.
+    /// The same with pages of another kind; `None`: external pages are not from any particular
+    /// memory.
     pub const fn of_kind(self, kind: PageKind) -> Option<Self> {
         if !self.owns_pages() && kind.dma32 {
             return None;
@@ -133,193 +134,6 @@ impl BoFlags {
         Some(Self { kind, ..self })
     }
 }
-
-/// A buffer object as far as the rules look at it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Info {
-    /// Its TT's state.
-    pub state: State,
-    /// Whether its pages are somebody else's.
-    pub external: bool,
-    /// Whether it has pages of its own.
-    pub owns_pages: bool,
-    /// How often it is pinned.
-    pub pins: u32,
-}
-
-/// What is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// Give it its pages.
-    Populate,
-    /// Drop pages and content.
-    Unpopulate,
-    /// Keep it in memory.
-    Pin,
-    /// Undo one pin.
-    Unpin,
-    /// Move its content to swap storage.
-    SwapOut,
-    /// Move its content to its backup, as far as possible.
-    BackUp,
-    /// Give it its pages and content back, if they are in a backup.
-    Restore,
-    /// Drop its content from its pages and its backup.
-    Purge,
-    /// Read or write its content.
-    Copy,
-}
-
-impl Request {
-    /// Every request.
-    pub const ALL: [Self; 9] = [
-        Self::Populate,
-        Self::Unpopulate,
-        Self::Pin,
-        Self::Unpin,
-        Self::SwapOut,
-        Self::BackUp,
-        Self::Restore,
-        Self::Purge,
-        Self::Copy,
-    ];
-}
-
-/// Why a request is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It is pinned.
-    Pinned,
-    /// It has no pages to pin.
-    NotPopulated,
-    /// It is not pinned.
-    NotPinned,
-    /// No more pins fit the counter.
-    TooManyPins,
-    /// Its pages are somebody else's.
-    External,
-}
-
-/// The answer to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Do it.
-    Do,
-    /// It is so already: success.
-    Nothing,
-    /// It can't be.
-    Refuse(Refusal),
-}
-
-/// Decides about `request`.
-pub const fn decide(bo: Info, request: Request) -> Answer {
-    let populated = bo.state.is_populated();
-
-    match request {
-        Request::Populate if populated => Answer::Nothing,
-        Request::Populate => Answer::Do,
-
-        Request::Unpopulate if !populated => Answer::Nothing,
-        Request::Unpopulate if bo.pins != 0 => Answer::Refuse(Refusal::Pinned),
-        Request::Unpopulate => Answer::Do,
-
-        Request::Pin if !populated => Answer::Refuse(Refusal::NotPopulated),
-        Request::Pin if bo.pins == u32::MAX => Answer::Refuse(Refusal::TooManyPins),
-        Request::Pin => Answer::Do,
-
-        Request::Unpin if bo.pins == 0 => Answer::Refuse(Refusal::NotPinned),
-        Request::Unpin => Answer::Do,
-
-        Request::SwapOut if bo.external => Answer::Refuse(Refusal::External),
-        Request::SwapOut if bo.pins != 0 => Answer::Refuse(Refusal::Pinned),
-        Request::SwapOut if !populated => Answer::Nothing,
-        Request::SwapOut => Answer::Do,
-
-        Request::BackUp | Request::Restore | Request::Purge if !bo.owns_pages => {
-            Answer::Refuse(Refusal::External)
-        }
-        Request::BackUp | Request::Purge if bo.pins != 0 => Answer::Refuse(Refusal::Pinned),
-        Request::BackUp if bo.state.holds_pages() => Answer::Do,
-        Request::Restore if bo.state.is_backed_up() => Answer::Do,
-        Request::Purge if bo.state.holds_pages() || bo.state.is_backed_up() => Answer::Do,
-        Request::BackUp | Request::Restore | Request::Purge => Answer::Nothing,
-
-        Request::Copy if !bo.owns_pages => Answer::Refuse(Refusal::External),
-        Request::Copy => Answer::Do,
-    }
-}
-
-/// Cases of [`decide`] that the host tests and the module's own tests share.
-pub const CASES: [(Info, Request, Answer); 33] = {
-    use Answer::{Do, Nothing, Refuse};
-    use Request as R;
-    use State::{BackedUp, Empty, PartlyBackedUp, Populated, Swapped};
-
-    const fn own(state: State, pins: u32) -> Info {
-        Info {
-            state,
-            external: false,
-            owns_pages: true,
-            pins,
-        }
-    }
-    const fn external(state: State) -> Info {
-        Info {
-            state,
-            external: true,
-            owns_pages: false,
-            pins: 0,
-        }
-    }
-    const fn mappable(state: State) -> Info {
-        Info {
-            state,
-            external: true,
-            owns_pages: true,
-            pins: 0,
-        }
-    }
-
-    [
-        (own(Empty, 0), R::Populate, Do),
-        (own(Swapped, 0), R::Populate, Do),
-        (own(Populated, 0), R::Populate, Nothing),
-        (own(Empty, 0), R::Unpopulate, Nothing),
-        (own(Swapped, 0), R::Unpopulate, Nothing),
-        (own(Populated, 0), R::Unpopulate, Do),
-        (own(Populated, 1), R::Unpopulate, Refuse(Refusal::Pinned)),
-        (own(Empty, 0), R::Pin, Refuse(Refusal::NotPopulated)),
-        (own(Swapped, 0), R::Pin, Refuse(Refusal::NotPopulated)),
-        (own(Populated, 7), R::Pin, Do),
-        (
-            own(Populated, u32::MAX),
-            R::Pin,
-            Refuse(Refusal::TooManyPins),
-        ),
-        (own(Populated, 0), R::Unpin, Refuse(Refusal::NotPinned)),
-        (own(Empty, 0), R::SwapOut, Nothing),
-        (own(Swapped, 0), R::SwapOut, Nothing),
-        (own(Populated, 2), R::SwapOut, Refuse(Refusal::Pinned)),
-        (external(Populated), R::SwapOut, Refuse(Refusal::External)),
-        (external(Empty), R::SwapOut, Refuse(Refusal::External)),
-        (external(Populated), R::Copy, Refuse(Refusal::External)),
-        (external(Populated), R::BackUp, Refuse(Refusal::External)),
-        (external(Empty), R::Purge, Refuse(Refusal::External)),
-        (mappable(Populated), R::BackUp, Do),
-        (mappable(Populated), R::SwapOut, Refuse(Refusal::External)),
-        (mappable(BackedUp), R::Copy, Do),
-        (own(Populated, 0), R::BackUp, Do),
-        (own(PartlyBackedUp, 0), R::BackUp, Do),
-        (own(Populated, 1), R::BackUp, Refuse(Refusal::Pinned)),
-        (own(Swapped, 0), R::BackUp, Nothing),
-        (own(BackedUp, 0), R::Restore, Do),
-        (own(PartlyBackedUp, 0), R::Populate, Do),
-        (own(Populated, 0), R::Restore, Nothing),
-        (own(BackedUp, 0), R::Purge, Do),
-        (own(Populated, 2), R::Purge, Refuse(Refusal::Pinned)),
-        (own(Swapped, 0), R::Purge, Nothing),
-    ]
-};
 
 /// The flags a user sees, as in `struct reeve_bo_info`.
 pub mod flags {
@@ -331,7 +145,7 @@ pub mod flags {
     pub const BACKED_UP: u32 = 1 << 2;
     /// Its pages are cleared before it gets them.
     pub const ZERO_ALLOC: u32 = 1 << 3;
-    /// Its pages are somebody else's.
+    /// Its pages are external.
     pub const EXTERNAL: u32 = 1 << 4;
     /// Its pages are not counted, but here.
     pub const EXTERNAL_MAPPABLE: u32 = 1 << 5;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What kinds of pages there are: how the processor caches them, and which memory they are from.
+#![deny(unsafe_code)]
 
 /// How the kernel's (and every other) mapping of a page is cached.
 ///

@@ -6,6 +6,7 @@
 //! order is not to be had, the rest comes from lower ones. So orders never go up along the
 //! directory, and how many blocks there are of each order says which block a page is in: a
 //! directory needs one pointer per block and this table.
+#![deny(unsafe_code)]
 
 /// The largest order asked for; 2 MiB blocks on x86-64, where larger ones map no better.
 pub const MAX_ORDER: u32 = 9;
@@ -126,7 +127,7 @@ impl Layout {
         true
     }
 
-    /// Takes the only block off the directory and answers its order; `None`: there is none, or more.
+    /// Takes the only block off the directory and returns its order; `None`: there is none, or more.
     #[inline]
     pub fn pop_only(&mut self) -> Option<u32> {
         if self.len != 1 {
@@ -140,7 +141,7 @@ impl Layout {
         Some(order)
     }
 
-    /// Takes the last block off the directory and answers its order; `None`: there is none.
+    /// Takes the last block off the directory and returns its order; `None`: there is none.
     #[inline]
     pub fn pop(&mut self) -> Option<u32> {
         if self.len == 0 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What a pool of free pages keeps, and what it gives back first.
+#![deny(unsafe_code)]
 
 use super::{
     page_kind::PageKind,
@@ -10,7 +11,7 @@ use super::{
 /// How many kinds of pages there are.
 pub const KINDS: usize = PageKind::ALL.len();
 
-/// Whether `pages` more pages may be kept beside `kept`, when `cap` is the most.
+/// Returns whether `pages` more pages may be kept beside `kept`, when `cap` is the most.
 #[inline]
 pub const fn has_room(kept: u64, pages: u64, cap: u64) -> bool {
     match kept.checked_add(pages) {
@@ -19,11 +20,11 @@ pub const fn has_room(kept: u64, pages: u64, cap: u64) -> bool {
     }
 }
 
-/// Whether pages are kept when a TT lets go of them.
+/// Returns whether pages are kept when a TT frees them.
 ///
 /// Kept pages are cleared. For pages that are not plain memory that is cheap beside what they cost
-/// to make; for plain memory it is only done if whoever takes them next has them cleared anyway,
-/// which `cleared` says: that their last owner got them cleared.
+/// to make; for plain memory it is only done if the next owner is expected to have them cleared
+/// anyway, that is if their last owner got them cleared (`cleared`).
 #[inline]
 pub const fn worth_keeping(kind: PageKind, cleared: bool) -> bool {
     cleared || !matches!(kind.caching, super::page_kind::Caching::Cached)
@@ -31,87 +32,83 @@ pub const fn worth_keeping(kind: PageKind, cleared: bool) -> bool {
 
 /// How many blocks a pool keeps of each kind and order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stock {
+pub struct FreeCounts {
     blocks: [[u64; ORDERS]; KINDS],
 }
 
-/// A kind and an order: blocks of one are as good as any other of it.
+/// Names a free list by the kind and the order of its blocks, which are interchangeable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shelf {
+pub struct FreeListId {
     /// Index of the kind in [`PageKind::ALL`].
     pub kind: usize,
     /// The order.
     pub order: usize,
 }
 
-impl Stock {
-    /// Of an empty pool.
+impl FreeCounts {
+    /// Makes the counts of an empty pool.
     pub const fn new() -> Self {
         Self {
             blocks: [[0; ORDERS]; KINDS],
         }
     }
 
-    fn slot(&mut self, shelf: Shelf) -> Option<&mut u64> {
-        self.blocks.get_mut(shelf.kind)?.get_mut(shelf.order)
+    fn slot(&mut self, id: FreeListId) -> Option<&mut u64> {
+        self.blocks.get_mut(id.kind)?.get_mut(id.order)
     }
 
     /// Counts one more.
-    pub fn add(&mut self, shelf: Shelf) {
-        if let Some(slot) = self.slot(shelf) {
+    pub fn add(&mut self, id: FreeListId) {
+        if let Some(slot) = self.slot(id) {
             *slot += 1;
         }
     }
 
     /// Counts one less.
-    pub fn remove(&mut self, shelf: Shelf) {
-        if let Some(slot) = self.slot(shelf) {
+    pub fn remove(&mut self, id: FreeListId) {
+        if let Some(slot) = self.slot(id) {
             *slot = slot.saturating_sub(1);
         }
     }
 
-    /// Blocks on a shelf.
-    pub fn blocks(&self, shelf: Shelf) -> u64 {
+    /// Returns the number of blocks on a free list.
+    pub fn blocks(&self, id: FreeListId) -> u64 {
         self.blocks
-            .get(shelf.kind)
-            .and_then(|orders| orders.get(shelf.order))
+            .get(id.kind)
+            .and_then(|orders| orders.get(id.order))
             .copied()
             .unwrap_or(0)
     }
 
-    /// Pages on all shelves.
+    /// Returns the number of pages on all free lists.
     pub fn pages(&self) -> u64 {
-        self.shelves().map(|(shelf, n)| n << shelf.order).sum()
+        self.lists().map(|(id, n)| n << id.order).sum()
     }
 
-    /// From which shelf to take a block to give `want` pages back to the system; `None`: the pool
-    /// is empty.
+    /// Returns the free list from which to take a block to give `want` pages back to the system;
+    /// `None`: the pool is empty.
     ///
-    /// The largest block that is not more than wanted, since large blocks are what the system runs
-    /// out of first; else the smallest there is.
-    pub fn victim(&self, want: u64) -> Option<Shelf> {
-        let there = || {
-            self.shelves()
-                .filter(|(_, n)| *n != 0)
-                .map(|(shelf, _)| shelf)
-        };
+    /// That is the list of the largest blocks that are not more than wanted, since large blocks are
+    /// what the system runs out of first; else of the smallest ones.
+    pub fn victim(&self, want: u64) -> Option<FreeListId> {
+        let there = || self.lists().filter(|(_, n)| *n != 0).map(|(id, _)| id);
         there()
-            .filter(|shelf| 1u64 << shelf.order <= want)
-            .max_by_key(|shelf| shelf.order)
-            .or_else(|| there().min_by_key(|shelf| shelf.order))
+            .filter(|id| 1u64 << id.order <= want)
+            .max_by_key(|id| id.order)
+            .or_else(|| there().min_by_key(|id| id.order))
     }
 
-    fn shelves(&self) -> impl Iterator<Item = (Shelf, u64)> + '_ {
+    fn lists(&self) -> impl Iterator<Item = (FreeListId, u64)> + '_ {
         self.blocks.iter().enumerate().flat_map(|(kind, orders)| {
             orders
                 .iter()
                 .enumerate()
-                .map(move |(order, &n)| (Shelf { kind, order }, n))
+                .map(move |(order, &n)| (FreeListId { kind, order }, n))
         })
     }
 }
 
-impl Default for Stock {
+impl Default for FreeCounts {
     fn default() -> Self {
         Self::new()
     }

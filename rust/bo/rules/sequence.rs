@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! EvictScope turn it is.
+//! The sequence in which devices are asked to evict.
+#![deny(unsafe_code)]
 
 /// The most devices the module has.
 pub const MAX_DEVICES: usize = 8;
 
-/// The order in which devices are asked to swap something out.
+/// The order in which devices are asked to evict.
 ///
 /// # Invariants
 ///
@@ -17,7 +18,7 @@ pub struct Sequence {
 }
 
 impl Sequence {
-    /// `devices` of them, in ascending order; `None`: too many.
+    /// Makes one of `devices` devices, in ascending order; `None`: that is too many.
     pub fn new(devices: usize) -> Option<Self> {
         if devices > MAX_DEVICES {
             return None;
@@ -28,7 +29,7 @@ impl Sequence {
         })
     }
 
-    /// The devices, whose turn it is first.
+    /// Returns the devices, the one to be asked first at first.
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.order
             .iter()
@@ -36,7 +37,7 @@ impl Sequence {
             .map(|&d| usize::from(d))
     }
 
-    /// Lets `device` wait until all others have had their turn.
+    /// Moves `device` to the end, to be asked after all others.
     ///
     /// A number that is no device's changes nothing.
     pub fn move_to_tail(&mut self, device: usize) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How many pages an object of so many bytes has, and where its bytes are.
+#![deny(unsafe_code)]
 
 /// Why a size is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

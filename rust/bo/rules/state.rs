@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The states of a TT, what may happen in each, and what comes after.
+//! The states of a TT, what may happen in each, and what comes after; what may be asked of a buffer
+//! object in which state.
 //!
 //! C TTM keeps four independent flag bits; most of their sixteen combinations mean nothing, and one
 //! of them (backed up, no longer populated, still counted) was its accounting drift. Here the state
 //! is one value and the flags are derived from it.
+#![deny(unsafe_code)]
 
 /// Where the content of a TT is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,84 +81,269 @@ impl Event {
     ];
 }
 
-/// Why an event can't happen now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is nothing to do; the operation succeeds without an effect.
-    Nothing,
-}
-
-/// The state after `event` in `state`.
-pub const fn step(state: State, event: Event) -> Result<State, Refusal> {
+/// Returns the state after `event` in `state`; `None`: there is nothing to do, and the operation
+/// succeeds without an effect.
+///
+/// What it returns is what a TT stores, and all that [`decide`] knows of states.
+pub const fn step(state: State, event: Event) -> Option<State> {
     use Event as E;
     use State as S;
 
     match (state, event) {
-        (S::Populated, E::Populate) => Err(Refusal::Nothing),
-        (S::Empty | S::Swapped | S::BackedUp | S::PartlyBackedUp, E::Populate) => Ok(S::Populated),
-
-        (S::Populated, E::Unpopulate) => Ok(S::Empty),
-        (S::Empty | S::Swapped | S::BackedUp | S::PartlyBackedUp, E::Unpopulate) => {
-            Err(Refusal::Nothing)
+        (S::Populated, E::Populate) => None,
+        (S::Empty | S::Swapped | S::BackedUp | S::PartlyBackedUp, E::Populate) => {
+            Some(S::Populated)
         }
 
-        (S::Populated, E::SwapOut) => Ok(S::Swapped),
-        (S::Empty | S::Swapped | S::BackedUp | S::PartlyBackedUp, E::SwapOut) => {
-            Err(Refusal::Nothing)
-        }
+        (S::Populated, E::Unpopulate) => Some(S::Empty),
+        (S::Empty | S::Swapped | S::BackedUp | S::PartlyBackedUp, E::Unpopulate) => None,
 
-        (S::Populated | S::PartlyBackedUp, E::BackUp) => Ok(S::BackedUp),
-        (S::Populated | S::PartlyBackedUp, E::BackUpInPart) => Ok(S::PartlyBackedUp),
-        (S::Empty | S::Swapped | S::BackedUp, E::BackUp | E::BackUpInPart) => Err(Refusal::Nothing),
+        (S::Populated, E::SwapOut) => Some(S::Swapped),
+        (S::Empty | S::Swapped | S::BackedUp | S::PartlyBackedUp, E::SwapOut) => None,
 
-        (S::Populated | S::BackedUp | S::PartlyBackedUp, E::Purge) => Ok(S::Empty),
-        (S::Empty | S::Swapped, E::Purge) => Err(Refusal::Nothing),
+        (S::Populated | S::PartlyBackedUp, E::BackUp) => Some(S::BackedUp),
+        (S::Populated | S::PartlyBackedUp, E::BackUpInPart) => Some(S::PartlyBackedUp),
+        (S::Empty | S::Swapped | S::BackedUp, E::BackUp | E::BackUpInPart) => None,
 
-        (_, E::Fini) => Ok(S::Empty),
+        (S::Populated | S::BackedUp | S::PartlyBackedUp, E::Purge) => Some(S::Empty),
+        (S::Empty | S::Swapped, E::Purge) => None,
+
+        (_, E::Fini) => Some(S::Empty),
     }
 }
 
 /// The whole of [`step`] as a table, for tests.
-pub const TRANSITIONS: [(State, Event, Result<State, Refusal>); 35] = {
+pub const TRANSITIONS: [(State, Event, Option<State>); 35] = {
     use Event as E;
     use State as S;
-    const NOTHING: Result<State, Refusal> = Err(Refusal::Nothing);
 
     [
-        (S::Empty, E::Populate, Ok(S::Populated)),
-        (S::Empty, E::Unpopulate, NOTHING),
-        (S::Empty, E::SwapOut, NOTHING),
-        (S::Empty, E::BackUp, NOTHING),
-        (S::Empty, E::BackUpInPart, NOTHING),
-        (S::Empty, E::Purge, NOTHING),
-        (S::Empty, E::Fini, Ok(S::Empty)),
-        (S::Populated, E::Populate, NOTHING),
-        (S::Populated, E::Unpopulate, Ok(S::Empty)),
-        (S::Populated, E::SwapOut, Ok(S::Swapped)),
-        (S::Populated, E::BackUp, Ok(S::BackedUp)),
-        (S::Populated, E::BackUpInPart, Ok(S::PartlyBackedUp)),
-        (S::Populated, E::Purge, Ok(S::Empty)),
-        (S::Populated, E::Fini, Ok(S::Empty)),
-        (S::Swapped, E::Populate, Ok(S::Populated)),
-        (S::Swapped, E::Unpopulate, NOTHING),
-        (S::Swapped, E::SwapOut, NOTHING),
-        (S::Swapped, E::BackUp, NOTHING),
-        (S::Swapped, E::BackUpInPart, NOTHING),
-        (S::Swapped, E::Purge, NOTHING),
-        (S::Swapped, E::Fini, Ok(S::Empty)),
-        (S::BackedUp, E::Populate, Ok(S::Populated)),
-        (S::BackedUp, E::Unpopulate, NOTHING),
-        (S::BackedUp, E::SwapOut, NOTHING),
-        (S::BackedUp, E::BackUp, NOTHING),
-        (S::BackedUp, E::BackUpInPart, NOTHING),
-        (S::BackedUp, E::Purge, Ok(S::Empty)),
-        (S::BackedUp, E::Fini, Ok(S::Empty)),
-        (S::PartlyBackedUp, E::Populate, Ok(S::Populated)),
-        (S::PartlyBackedUp, E::Unpopulate, NOTHING),
-        (S::PartlyBackedUp, E::SwapOut, NOTHING),
-        (S::PartlyBackedUp, E::BackUp, Ok(S::BackedUp)),
-        (S::PartlyBackedUp, E::BackUpInPart, Ok(S::PartlyBackedUp)),
-        (S::PartlyBackedUp, E::Purge, Ok(S::Empty)),
-        (S::PartlyBackedUp, E::Fini, Ok(S::Empty)),
+        (S::Empty, E::Populate, Some(S::Populated)),
+        (S::Empty, E::Unpopulate, None),
+        (S::Empty, E::SwapOut, None),
+        (S::Empty, E::BackUp, None),
+        (S::Empty, E::BackUpInPart, None),
+        (S::Empty, E::Purge, None),
+        (S::Empty, E::Fini, Some(S::Empty)),
+        (S::Populated, E::Populate, None),
+        (S::Populated, E::Unpopulate, Some(S::Empty)),
+        (S::Populated, E::SwapOut, Some(S::Swapped)),
+        (S::Populated, E::BackUp, Some(S::BackedUp)),
+        (S::Populated, E::BackUpInPart, Some(S::PartlyBackedUp)),
+        (S::Populated, E::Purge, Some(S::Empty)),
+        (S::Populated, E::Fini, Some(S::Empty)),
+        (S::Swapped, E::Populate, Some(S::Populated)),
+        (S::Swapped, E::Unpopulate, None),
+        (S::Swapped, E::SwapOut, None),
+        (S::Swapped, E::BackUp, None),
+        (S::Swapped, E::BackUpInPart, None),
+        (S::Swapped, E::Purge, None),
+        (S::Swapped, E::Fini, Some(S::Empty)),
+        (S::BackedUp, E::Populate, Some(S::Populated)),
+        (S::BackedUp, E::Unpopulate, None),
+        (S::BackedUp, E::SwapOut, None),
+        (S::BackedUp, E::BackUp, None),
+        (S::BackedUp, E::BackUpInPart, None),
+        (S::BackedUp, E::Purge, Some(S::Empty)),
+        (S::BackedUp, E::Fini, Some(S::Empty)),
+        (S::PartlyBackedUp, E::Populate, Some(S::Populated)),
+        (S::PartlyBackedUp, E::Unpopulate, None),
+        (S::PartlyBackedUp, E::SwapOut, None),
+        (S::PartlyBackedUp, E::BackUp, Some(S::BackedUp)),
+        (S::PartlyBackedUp, E::BackUpInPart, Some(S::PartlyBackedUp)),
+        (S::PartlyBackedUp, E::Purge, Some(S::Empty)),
+        (S::PartlyBackedUp, E::Fini, Some(S::Empty)),
+    ]
+};
+
+/// A buffer object as far as the rules look at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// Its TT's state.
+    pub state: State,
+    /// Whether its pages are external, that is not counted.
+    pub external: bool,
+    /// Whether it has pages of its own.
+    pub owns_pages: bool,
+    /// How often it is pinned.
+    pub pins: u32,
+}
+
+/// What is asked of a buffer object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Give it its pages.
+    Populate,
+    /// Drop pages and content.
+    Unpopulate,
+    /// Keep it in memory.
+    Pin,
+    /// Undo one pin.
+    Unpin,
+    /// Move its content to swap storage.
+    SwapOut,
+    /// Move its content to its backup, as far as possible.
+    BackUp,
+    /// Give it its pages and content back, if they are in a backup.
+    Restore,
+    /// Drop its content from its pages and its backup.
+    Purge,
+    /// Read or write its content.
+    Copy,
+}
+
+impl Request {
+    /// Every request.
+    pub const ALL: [Self; 9] = [
+        Self::Populate,
+        Self::Unpopulate,
+        Self::Pin,
+        Self::Unpin,
+        Self::SwapOut,
+        Self::BackUp,
+        Self::Restore,
+        Self::Purge,
+        Self::Copy,
+    ];
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It is pinned.
+    Pinned,
+    /// It has no pages to pin.
+    NotPopulated,
+    /// It is not pinned.
+    NotPinned,
+    /// No more pins fit the counter.
+    TooManyPins,
+    /// Its pages are external.
+    External,
+}
+
+/// The answer to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Do it.
+    Do,
+    /// There is nothing to do: success.
+    Nothing,
+    /// It can't be.
+    Refuse(Refusal),
+}
+
+/// Decides about `request`: what is external or pinned is refused, the rest is as [`step`] says.
+pub const fn decide(bo: Info, request: Request) -> Answer {
+    match request {
+        Request::Populate => effect(bo.state, Event::Populate),
+
+        Request::Unpopulate if bo.pins != 0 && bo.state.is_populated() => {
+            Answer::Refuse(Refusal::Pinned)
+        }
+        Request::Unpopulate => effect(bo.state, Event::Unpopulate),
+
+        Request::Pin if !bo.state.is_populated() => Answer::Refuse(Refusal::NotPopulated),
+        Request::Pin if bo.pins == u32::MAX => Answer::Refuse(Refusal::TooManyPins),
+        Request::Pin => Answer::Do,
+
+        Request::Unpin if bo.pins == 0 => Answer::Refuse(Refusal::NotPinned),
+        Request::Unpin => Answer::Do,
+
+        Request::SwapOut if bo.external => Answer::Refuse(Refusal::External),
+        Request::BackUp | Request::Restore | Request::Purge | Request::Copy if !bo.owns_pages => {
+            Answer::Refuse(Refusal::External)
+        }
+        Request::SwapOut | Request::BackUp | Request::Purge if bo.pins != 0 => {
+            Answer::Refuse(Refusal::Pinned)
+        }
+        Request::SwapOut => effect(bo.state, Event::SwapOut),
+        Request::BackUp => effect(bo.state, Event::BackUp),
+        Request::Purge => effect(bo.state, Event::Purge),
+
+        Request::Restore if bo.state.is_backed_up() => effect(bo.state, Event::Populate),
+        Request::Restore => Answer::Nothing,
+
+        Request::Copy => Answer::Do,
+    }
+}
+
+/// The answer to a request that is `event`, if nothing but the state matters.
+const fn effect(state: State, event: Event) -> Answer {
+    match step(state, event) {
+        Some(_) => Answer::Do,
+        None => Answer::Nothing,
+    }
+}
+
+/// Cases of [`decide`] that the host tests and the module's own tests share.
+pub const CASES: [(Info, Request, Answer); 33] = {
+    use Answer::{Do, Nothing, Refuse};
+    use Request as R;
+    use State::{BackedUp, Empty, PartlyBackedUp, Populated, Swapped};
+
+    const fn own(state: State, pins: u32) -> Info {
+        Info {
+            state,
+            external: false,
+            owns_pages: true,
+            pins,
+        }
+    }
+    const fn external(state: State) -> Info {
+        Info {
+            state,
+            external: true,
+            owns_pages: false,
+            pins: 0,
+        }
+    }
+    const fn mappable(state: State) -> Info {
+        Info {
+            state,
+            external: true,
+            owns_pages: true,
+            pins: 0,
+        }
+    }
+
+    [
+        (own(Empty, 0), R::Populate, Do),
+        (own(Swapped, 0), R::Populate, Do),
+        (own(Populated, 0), R::Populate, Nothing),
+        (own(Empty, 0), R::Unpopulate, Nothing),
+        (own(Swapped, 0), R::Unpopulate, Nothing),
+        (own(Populated, 0), R::Unpopulate, Do),
+        (own(Populated, 1), R::Unpopulate, Refuse(Refusal::Pinned)),
+        (own(Empty, 0), R::Pin, Refuse(Refusal::NotPopulated)),
+        (own(Swapped, 0), R::Pin, Refuse(Refusal::NotPopulated)),
+        (own(Populated, 7), R::Pin, Do),
+        (
+            own(Populated, u32::MAX),
+            R::Pin,
+            Refuse(Refusal::TooManyPins),
+        ),
+        (own(Populated, 0), R::Unpin, Refuse(Refusal::NotPinned)),
+        (own(Empty, 0), R::SwapOut, Nothing),
+        (own(Swapped, 0), R::SwapOut, Nothing),
+        (own(Populated, 2), R::SwapOut, Refuse(Refusal::Pinned)),
+        (external(Populated), R::SwapOut, Refuse(Refusal::External)),
+        (external(Empty), R::SwapOut, Refuse(Refusal::External)),
+        (external(Populated), R::Copy, Refuse(Refusal::External)),
+        (external(Populated), R::BackUp, Refuse(Refusal::External)),
+        (external(Empty), R::Purge, Refuse(Refusal::External)),
+        (mappable(Populated), R::BackUp, Do),
+        (mappable(Populated), R::SwapOut, Refuse(Refusal::External)),
+        (mappable(BackedUp), R::Copy, Do),
+        (own(Populated, 0), R::BackUp, Do),
+        (own(PartlyBackedUp, 0), R::BackUp, Do),
+        (own(Populated, 1), R::BackUp, Refuse(Refusal::Pinned)),
+        (own(Swapped, 0), R::BackUp, Nothing),
+        (own(BackedUp, 0), R::Restore, Do),
+        (own(PartlyBackedUp, 0), R::Populate, Do),
+        (own(Populated, 0), R::Restore, Nothing),
+        (own(BackedUp, 0), R::Purge, Do),
+        (own(Populated, 2), R::Purge, Refuse(Refusal::Pinned)),
+        (own(Swapped, 0), R::Purge, Nothing),
     ]
 };

@@ -19,7 +19,7 @@ use crate::{
             },
             state::State, //
         },
-        tt::BackUp, //
+        tt::swapout::BackUp, //
     }, //
 };
 use kernel::{
@@ -234,7 +234,7 @@ mod tests {
     fn a_mapping_that_fails_leaves_decrypted_objects_as_they_were() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            let device = bench.device(0)?.dma();
+            let device = bench.device(0)?.backing().dma();
             let fresh = object(bench, 40, in_confidential_guest())?;
             let swapped = object(bench, 40, in_confidential_guest())?;
             fill(&swapped, 8, reclaim)?;

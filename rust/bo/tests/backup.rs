@@ -19,7 +19,7 @@ use crate::bo::{
         },
         state::State, //
     },
-    tt::BackUp, //
+    tt::swapout::BackUp, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -190,7 +190,7 @@ mod tests {
             let bo = partly()?;
             bench.limit(u64::MAX);
             while bo.reserve().state() == State::PartlyBackedUp {
-                expect!(bench.manager.swap_out_one()? != 0);
+                expect!(bench.evict_one()? != 0);
             }
             expect!(bo.reserve().state() == State::BackedUp);
             expect!(is_filled(&bo, 14, &*bench.manager)?);

@@ -6,9 +6,14 @@ use super::support::*;
 use crate::{
     abstractions::params::Watcher,
     bo::{
-        client::ClientRef,
-        evict::EvictScope,
-        object::BoRef,
+        object::{
+            BoRef,
+            ClientRef, //
+        },
+        reclaim::{
+            EvictScope,
+            Reclaim, //
+        },
         rules::{
             client_limit::{
                 judge,
@@ -20,10 +25,7 @@ use crate::{
             },
             state::State, //
         },
-        tt::{
-            BackUp,
-            Reclaim, //
-        }, //
+        tt::swapout::BackUp, //
     }, //
 };
 use kernel::{
@@ -137,15 +139,13 @@ mod tests {
             third.reserve().read(0, &mut [0; 4], &*bench.manager)?;
             second.reserve().unpin()?;
             for (limit, gone) in [(6, fourth), (4, first), (2, third), (0, second)] {
-                let scope = EvictScope::Client(file.shared());
+                let scope = EvictScope::Client(file.number());
                 expect!(gone.reserve().state() == State::Populated);
-                expect!(Reclaim::swap_out_one_of(&*bench.manager, scope)? == 2);
+                expect!(bench.manager.evict_one(scope)? == 2);
                 expect!(gone.reserve().state() == State::Swapped);
                 expect!(file.charged() == limit);
             }
-            expect!(
-                Reclaim::swap_out_one_of(&*bench.manager, EvictScope::Client(file.shared()))? == 0
-            );
+            expect!(bench.manager.evict_one(EvictScope::Client(file.number()))? == 0);
             Ok(())
         })
     }

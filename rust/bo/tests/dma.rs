@@ -22,7 +22,7 @@ use crate::{
             page_kind::PageKind,
             state::State, //
         },
-        tt::BackUp, //
+        tt::swapout::BackUp, //
     },
     lock_order::with_context, //
 };
@@ -164,7 +164,7 @@ mod tests {
     fn a_mapping_that_fails_changes_nothing() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            let device = bench.device(0)?.dma();
+            let device = bench.device(0)?.backing().dma();
             for (ty, flags) in &creations()? {
                 let fresh = object(bench, 5, *ty, *flags)?;
                 let swapped = object(bench, 5, *ty, *flags)?;
@@ -358,9 +358,9 @@ mod tests {
             let told = || DmaAddresses::told(&[(0x10_0000, 4), (1 << 40, 5)]);
             // Its pages are not there yet.
             expect!(bo.reserve().set_dma_addresses(told()?) == Err(EINVAL));
-            bench.device(0)?.dma().fail_after(0);
+            bench.device(0)?.backing().dma().fail_after(0);
             let populated = bo.reserve().populate(&*bench.manager);
-            bench.device(0)?.dma().fail_after(u64::MAX);
+            bench.device(0)?.backing().dma().fail_after(u64::MAX);
             expect!(populated == Ok(0));
             expect!(has_none(&bo));
             bo.reserve().set_dma_addresses(told()?)?;

@@ -8,6 +8,7 @@ use crate::bo::{
         Limits,
         PoolCap, //
     },
+    lru::LruItem,
     manager::Manager,
     object::BoRef,
     rules::{
@@ -23,7 +24,8 @@ use crate::bo::{
 };
 use kernel::{
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::Relaxed, //
 };
 
 #[kunit_tests(reeve_tt_global)]
@@ -116,9 +118,9 @@ mod tests {
             let third = bench.populated(1)?;
             first.reserve().populate(&*bench.manager)?;
             second.reserve().read(0, &mut [0; 1], &*bench.manager)?;
-            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(bench.evict_one()? == 1);
             expect!(third.reserve().state() == State::Swapped);
-            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(bench.evict_one()? == 1);
             expect!(first.reserve().state() == State::Swapped);
             expect!(second.reserve().state() == State::Populated);
             Ok(())
@@ -252,9 +254,9 @@ mod tests {
     #[test]
     fn nothing_left_is_zero() -> Result {
         Bench::run(2, |bench| {
-            expect!(bench.manager.swap_out_one()? == 0);
+            expect!(bench.evict_one()? == 0);
             let empty = bench.object(3)?;
-            expect!(bench.manager.swap_out_one()? == 0);
+            expect!(bench.evict_one()? == 0);
             expect!(empty.reserve().state() == State::Empty);
             Ok(())
         })
@@ -278,14 +280,14 @@ mod tests {
             swapped.reserve().swap_out()?;
             let last = bench.populated(4)?;
 
-            expect!(bench.manager.swap_out_one()? == 4);
+            expect!(bench.evict_one()? == 4);
             expect!(last.reserve().state() == State::Swapped);
-            expect!(bench.manager.swap_out_one()? == 0);
+            expect!(bench.evict_one()? == 0);
             expect!(pinned.reserve().state() == State::Populated);
             expect!(external.reserve().state() == State::Populated);
 
             pinned.reserve().unpin()?;
-            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(bench.evict_one()? == 1);
             Ok(())
         })
     }
@@ -296,14 +298,14 @@ mod tests {
             let first = bench.populated(1)?;
             let second = bench.populated(2)?;
             let busy = first.try_reserve().ok_or(EBUSY)?;
-            let answer = bench.manager.swap_out_one();
-            let left = bench.manager.swap_out_one();
+            let answer = bench.evict_one();
+            let left = bench.evict_one();
             drop(busy);
             expect!(answer == Ok(2));
             expect!(left == Ok(0));
             expect!(second.reserve().state() == State::Swapped);
             let third = bench.populated(4)?;
-            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(bench.evict_one()? == 1);
             expect!(first.reserve().state() == State::Swapped);
             expect!(third.reserve().state() == State::Populated);
             Ok(())
@@ -336,7 +338,7 @@ mod tests {
                 }
             }
             for answer in [1, 2, 4, 1, 2, 4, 0] {
-                expect!(bench.manager.swap_out_one()? == answer);
+                expect!(bench.evict_one()? == answer);
             }
             Ok(())
         })
@@ -347,11 +349,11 @@ mod tests {
         Bench::run(2, |bench| {
             let second = bench.object_on(1, 2)?;
             second.reserve().populate(&*bench.manager)?;
-            expect!(bench.manager.swap_out_one()? == 2);
+            expect!(bench.evict_one()? == 2);
             let first = bench.object_on(0, 1)?;
             first.reserve().populate(&*bench.manager)?;
             second.reserve().populate(&*bench.manager)?;
-            expect!(bench.manager.swap_out_one()? == 1);
+            expect!(bench.evict_one()? == 1);
             Ok(())
         })
     }
@@ -391,9 +393,9 @@ mod tests {
         Bench::run(1, |bench| {
             let bo = bench.populated(3)?;
             expect!(bench.manager.self_check() == Verdict::Ok);
-            bo.set_resident_pages(4);
+            bo.resident().store(4, Relaxed);
             let verdict = bench.manager.self_check();
-            bo.set_resident_pages(3);
+            bo.resident().store(3, Relaxed);
             expect!(
                 verdict
                     == Verdict::Drift {

@@ -7,10 +7,9 @@ use crate::bo::{
     object::BoRef,
     rules::{
         object::{
-            self,
             flags,
-            BoFlags, //
-            BoType,
+            BoFlags,
+            BoType, //
         },
         state::{
             self,
@@ -34,8 +33,8 @@ mod tests {
         for (state, event, after) in state::TRANSITIONS {
             expect!(state::step(state, event) == after);
         }
-        for (view, request, answer) in object::CASES {
-            expect!(object::decide(view, request) == answer);
+        for (view, request, answer) in state::CASES {
+            expect!(state::decide(view, request) == answer);
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::bo::{
         },
         state::State, //
     },
-    tt::BackUp, //
+    tt::swapout::BackUp, //
 };
 use kernel::{
     page::PAGE_SIZE,

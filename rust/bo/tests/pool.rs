@@ -32,7 +32,7 @@ use crate::{
                 Caching,
                 PageKind, //
             },
-            pool::Shelf, //
+            pool::FreeListId, //
         },
         shrinker, //
     },
@@ -216,14 +216,14 @@ mod tests {
             let on = |kind: PageKind, order| -> u64 {
                 let kind = kind.index();
                 (0..pool.nodes())
-                    .map(|node| pool.stock(node).blocks(Shelf { kind, order }))
+                    .map(|node| pool.free_counts(node).blocks(FreeListId { kind, order }))
                     .sum()
             };
             expect!(on(WC, 2) == 1 && on(WC, 1) == 1 && on(WC, 0) == 0);
             expect!(on(PageKind::CACHED, 2) == 0);
             expect!(
                 (0..pool.nodes())
-                    .map(|node| pool.stock(node).pages())
+                    .map(|node| pool.free_counts(node).pages())
                     .sum::<u64>()
                     == 6
             );
@@ -296,7 +296,7 @@ mod tests {
                 expect!(is_filled(&bo, seed, &*bench.manager)?);
                 bo.reserve().unpopulate()?;
                 expect!(bench.manager.pool().kept() == 37);
-                expect!(bench.manager.swap_out_one()? == 0);
+                expect!(bench.evict_one()? == 0);
                 // Even with nobody to swap out, the pool was drained.
                 expect!(bench.manager.pool().kept() == 0);
             }

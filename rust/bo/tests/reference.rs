@@ -10,7 +10,7 @@ use crate::{
         shmem::ShmemFile, //
     },
     bo::{
-        evict::EvictScope,
+        evict,
         limits::PoolCap,
         object::BoRef,
         pages::PageBlocks,
@@ -18,6 +18,7 @@ use crate::{
             alloc,
             Pool, //
         },
+        reclaim::EvictScope,
         rules::{
             object::{
                 BoFlags, //
@@ -28,7 +29,7 @@ use crate::{
                 PageKind, //
             },
             page_runs,
-            pool::Shelf, //
+            pool::FreeListId, //
         }, //
     },
     lock_order::with_context, //
@@ -73,7 +74,7 @@ fn allocate(pages: u64, kind: PageKind, pool: &Pool) -> Result<PageBlocks> {
 fn kept(pool: &Pool, kind: PageKind, order: usize) -> u64 {
     let kind = kind.index();
     (0..pool.nodes())
-        .map(|node| pool.stock(node).blocks(Shelf { kind, order }))
+        .map(|node| pool.free_counts(node).blocks(FreeListId { kind, order }))
         .sum()
 }
 
@@ -174,9 +175,12 @@ mod tests {
                 let device = bench.device(index)?;
                 expect!(device.index() as usize == index);
                 expect!(device.listed_pages() == 0 && device.evictable_pages() == 0);
-                expect!(device.swap_out_one(EvictScope::Any)? == 0);
+                expect!(evict::evict_from(device, EvictScope::Any)? == 0);
                 expect!(Arc::ptr_eq(device.accounting(), bench.manager.accounting()));
-                expect!(core::ptr::eq(device.pool(), &**bench.manager.pool()));
+                expect!(core::ptr::eq(
+                    device.backing().pool(),
+                    &**bench.manager.pool()
+                ));
             }
             let bo = bench.object_on(1, 2)?;
             bo.reserve().populate(&*bench.manager)?;

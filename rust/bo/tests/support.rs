@@ -4,22 +4,26 @@
 
 use crate::{
     bo::{
-        device::Device,
-        evict::EvictScope,
         limits::{
             Limits,
             PoolCap, //
         },
         manager::Manager,
-        object::BoRef,
+        object::{
+            BoRef,
+            Device, //
+        },
+        reclaim::{
+            EvictScope,
+            Reclaim, //
+        },
         rules::{
             limits::Verdict,
             object::{
                 BoFlags, //
                 BoType,
             }, //
-        },
-        tt::Reclaim, //
+        }, //
     },
     lock_order::with_context, //
 };
@@ -93,6 +97,11 @@ impl Bench {
         Ok(bo)
     }
 
+    /// Evicts one object of any.
+    pub(super) fn evict_one(&self) -> Result<u64> {
+        self.manager.evict_one(EvictScope::Any)
+    }
+
     /// Pages counted now.
     pub(super) fn counted(&self) -> u64 {
         self.manager.accounting().counted().pages
@@ -138,7 +147,7 @@ fn pattern(page: &mut [u8], seed: u8, offset: u64) {
     }
 }
 
-/// Answers what it is told to, and counts how often it is asked.
+/// Returns what it is told to, and counts how often it is called.
 pub(super) struct Scripted {
     answer: Result<u64>,
     asked: Atomic<u64>,
@@ -158,12 +167,8 @@ impl Scripted {
 }
 
 impl Reclaim for Scripted {
-    fn swap_out_one(&self) -> Result<u64> {
+    fn evict_one(&self, _: EvictScope<'_>) -> Result<u64> {
         self.asked.add(1u64, Relaxed);
         self.answer
-    }
-
-    fn swap_out_one_of(&self, _: EvictScope<'_>) -> Result<u64> {
-        self.swap_out_one()
     }
 }

@@ -12,8 +12,7 @@ use crate::bo::{
             BoType,
         }, //
     },
-    trace,
-    tt::BackUp, //
+    tt::swapout::BackUp, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -26,7 +25,10 @@ const MANY: u64 = 100;
 /// Operations counted: populates, swapouts, swapins, backups, restores, and shrinks of objects and
 /// of the pool.
 fn counted(bench: &Bench) -> [u64; 7] {
-    trace::histograms(&bench.manager).map(|(_, histogram)| histogram.total())
+    bench
+        .manager
+        .histograms()
+        .map(|(_, histogram)| histogram.total())
 }
 
 #[kunit_tests(reeve_tt_timing)]
@@ -36,7 +38,7 @@ mod tests {
     #[test]
     fn every_bucket_is_shown() -> Result {
         Bench::run(1, |bench| {
-            for (_, histogram) in trace::histograms(&bench.manager) {
+            for (_, histogram) in bench.manager.histograms() {
                 expect!(histogram.counts().count() == BUCKETS);
             }
             Ok(())

@@ -2,32 +2,37 @@
 
 //! The clock and the tracepoints of page accounting.
 //!
-//! Whether anybody wants to know is one call at the beginning of an operation; if nobody does,
-//! that is all it costs. Any context; nothing here sleeps, locks or allocates.
+//! An operation that is neither timed nor traced costs one call at its beginning. Any context; nothing here sleeps, locks or allocates.
+#![allow(
+    unsafe_code,
+    reason = "it calls the helpers of the clock and of the tracepoints"
+)]
 
 use crate::abstractions::bindings;
 use core::num::NonZero;
 use kernel::prelude::*;
 
-/// When an operation began that somebody wants to know of.
+/// The time at which an operation began that is timed or traced.
 pub(crate) struct Begun(NonZero<u64>);
 
 impl Begun {
-    /// Begins an operation that is timed whatever its size. `None`: nobody wants to know.
+    /// Begins an operation that is timed whatever its size. Returns `None` if it is neither timed
+    /// nor traced.
     #[inline]
     pub(crate) fn now() -> Option<Self> {
         Self::with_pages(u64::MAX)
     }
 
     /// Begins an operation on `pages` pages, which is only timed if these are many (the parameter
-    /// `timed_pages`). `None`: nobody wants to know.
+    /// `timed_pages`). Returns `None` if it is neither timed nor traced.
     #[inline]
     pub(crate) fn with_pages(pages: u64) -> Option<Self> {
-        // SAFETY: Reads a parameter and the clock; no requirements.
+        // SAFETY: The helper takes a number, and reads a parameter, static keys and the clock, all of
+        // which may be read at any time and in any context.
         NonZero::new(unsafe { bindings::reeve_shim_tt_begin(pages) }).map(Self)
     }
 
-    /// Begins an operation that is traced, but not timed. `None`: nobody wants to know.
+    /// Begins an operation that is traced, but not timed. Returns `None` if it is not traced.
     #[inline]
     pub(crate) fn if_traced() -> Option<Self> {
         Self::with_pages(0)
@@ -35,7 +40,7 @@ impl Begun {
 
     /// The nanoseconds since then.
     pub(crate) fn elapsed(&self) -> u64 {
-        // SAFETY: Reads the clock; no requirements.
+        // SAFETY: The helper takes a number and reads the clock, which may be read in any context.
         unsafe { bindings::reeve_shim_tt_elapsed(self.0.get()) }
     }
 }
@@ -82,7 +87,8 @@ impl Event {
             device: operation.device,
             result: operation.result.map_or_else(|e| e.to_errno(), |()| 0),
         };
-        // SAFETY: The tracepoint copies what it is given.
+        // SAFETY: The pointer is to a local that is alive and initialised during the call, and the
+        // tracepoint copies it. The number is that of a tracepoint, by the type of `self`.
         unsafe { bindings::reeve_shim_trace_tt(self as u32, &operation) };
     }
 }
@@ -114,7 +120,8 @@ pub(crate) fn overcommit(overcommit: Overcommit) {
         device: overcommit.device,
         pad: 0,
     };
-    // SAFETY: The tracepoint copies what it is given.
+    // SAFETY: The pointer is to a local that is alive and initialised during the call, and the
+    // tracepoint copies it.
     unsafe { bindings::reeve_shim_trace_tt_overcommit(&overcommit) };
 }
 
@@ -122,6 +129,6 @@ pub(crate) fn overcommit(overcommit: Overcommit) {
 /// given back, in `duration` nanoseconds.
 pub(crate) fn pool_shrink(node: usize, wanted: u64, pages: u64, duration: u64) {
     let node = u32::try_from(node).unwrap_or(u32::MAX);
-    // SAFETY: No requirements.
+    // SAFETY: The helper takes numbers only, and tracepoints may fire in any context.
     unsafe { bindings::reeve_shim_trace_pool_shrink(node, wanted, pages, duration) };
 }

@@ -6,6 +6,7 @@
 //! works where the kernel can't have all memory mapped, too.
 //!
 //! C original: `struct ttm_kmap_iter_tt`.
+#![deny(unsafe_code)]
 
 use super::Tt;
 use crate::{

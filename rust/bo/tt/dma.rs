@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A TT's pages as the device and the kernel access them.
+#![deny(unsafe_code)]
 
 use super::{
     access::{
@@ -39,19 +40,20 @@ impl Tt {
         KmapIter::new(self, first)
     }
 
-    /// The same to be written to.
+    /// Goes over its pages from `first` on, each mapped while it is written to; none, while it is not
+    /// populated.
     #[inline]
     pub(in crate::bo) fn kmap_mut(&mut self, first: u64) -> KmapIterMut<'_> {
         KmapIterMut::new(self, first)
     }
 
-    /// How its pages are mapped, by everybody.
+    /// Returns the protection that all mappings of its pages have.
     #[inline]
     pub(in crate::bo) fn protection(&self) -> Protection {
         Protection::of(self.flags.kind.caching, self.flags.decrypted)
     }
 
-    /// The addresses that its pages have for the device now.
+    /// Returns the DMA addresses that its pages have now.
     pub(in crate::bo) fn dma(&self) -> Option<&DmaAddresses> {
         match &self.shmem {
             None => self.pages.dma(),
@@ -59,18 +61,18 @@ impl Tt {
         }
     }
 
-    /// Where the page `index` is for the device. `EINVAL`: there is no such page, it is not in
-    /// memory, or its address is not known.
+    /// Returns the DMA address of the page `index`. Returns `EINVAL` if there is no such page, it is
+    /// not in memory, or its address is not known.
     pub(crate) fn dma_address(&self, index: u64) -> Result<Place> {
         self.dma()
             .and_then(|addresses| addresses.locate(index))
             .ok_or(EINVAL)
     }
 
-    /// Keeps the addresses of somebody else's pages, until it is unpopulated.
+    /// Keeps the DMA addresses of external pages, until it is unpopulated.
     ///
-    /// `EINVAL`: they are not for all of its pages; or the pages are its own, or not there, or it
-    /// was made without addresses.
+    /// Returns `EINVAL` if they are not for all of its pages, if the pages are its own or not
+    /// populated, or if it was made without addresses.
     ///
     /// C original: `dma_address` of a TT from `ttm_sg_tt_init()`, which drivers fill in.
     pub(crate) fn set_dma_addresses(&mut self, addresses: KBox<DmaAddresses>) -> Result {
@@ -134,7 +136,7 @@ pub(super) fn map_or_take_back(
     result
 }
 
-/// Gets hold of a file's pages, and maps them for the device if there is one.
+/// Takes hold of a file's pages, and maps them for the device if there is one.
 pub(super) fn hold(shmem: &mut ShmemPages, dma: Option<&Arc<DmaDevice>>) -> Result {
     shmem.hold()?;
     if let Some(dma) = dma {

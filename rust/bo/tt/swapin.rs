@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How content comes back from swap storage or a backup.
+#![deny(unsafe_code)]
 
 use super::dma;
 use crate::{
@@ -27,7 +28,7 @@ use kernel::{
 
 /// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
 /// the pages are as they were.
-pub(super) fn refill(
+pub(super) fn swap_in(
     pages: &mut PageBlocks,
     num_pages: u64,
     storage: &ShmemFile,

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! How content leaves a TT's pages: for swap storage, for a backup, or for good.
+#![deny(unsafe_code)]
 
-use super::{
-    Content,
-    Tt, //
-};
+use super::Tt;
 use crate::{
     abstractions::{
         memcg,
@@ -17,13 +15,13 @@ use crate::{
     },
     bo::{
         counters::Accounting,
-        device::Device,
         pages::PageBlocks,
         rules::{
             page_runs::MAX_ORDER,
             state::{
                 self,
-                Event, //
+                Event,
+                State, //
             }, //
         }, //
     }, //
@@ -53,28 +51,33 @@ impl BackUp {
     };
 }
 
-/// A TT's content in swap storage, while the TT still has it in its pages too.
-pub(crate) struct Saved(Option<ShmemFile>);
+/// A copy of a TT's content in swap storage, while the TT still has its pages too.
+pub(crate) struct SwapCopy {
+    storage: Option<ShmemFile>,
+    /// The state after the swapout.
+    next: State,
+}
 
 impl Tt {
-    /// Copies the content to swap storage, first half of a swapout; `None`: there is nothing to
-    /// swap out. Mappings are removed, so that nobody changes what is saved.
+    /// Copies the content to swap storage, the first half of a swapout; `None`: there is nothing to
+    /// swap out. Mappings are removed, so that the content does not change any more.
     ///
-    /// `EINVAL`: the pages are somebody else's; `ENOMEM`: no memory; `EINTR`: a fatal signal. May
-    /// sleep, like [`Tt::populate`].
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory, `EINTR` if a
+    /// fatal signal arrived. May sleep, like [`Tt::populate`].
     ///
     /// C original: `ttm_tt_swapout()`.
-    pub(crate) fn save(&mut self) -> Result<Option<Saved>> {
+    pub(crate) fn copy_to_swap(&mut self) -> Result<Option<SwapCopy>> {
         if self.flags.external {
             return Err(EINVAL);
         }
-        if state::step(self.state(), Event::SwapOut).is_err() {
+        let Some(next) = state::step(self.state, Event::SwapOut) else {
             return Ok(None);
-        }
+        };
 
         self.unmap();
         if self.shmem.is_some() {
-            return Ok(Some(Saved(None)));
+            let storage = None;
+            return Ok(Some(SwapCopy { storage, next }));
         }
         let _scope = memcg::Scope::of(self.pages.first_page());
         let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
@@ -82,15 +85,17 @@ impl Tt {
             task::cond_resched_killable()?;
             storage.write(index, run, false)?;
         }
-        Ok(Some(Saved(Some(storage))))
+        let storage = Some(storage);
+        Ok(Some(SwapCopy { storage, next }))
     }
 
-    /// Lets go of the pages whose content was saved, second half of a swapout; answers how many.
+    /// Frees the pages whose content was copied, the second half of a swapout, and returns how many.
     ///
     /// Can't fail; may sleep. The charge must be in flight.
-    pub(crate) fn let_go(&mut self, saved: Saved, accounting: &Accounting) -> u64 {
+    pub(crate) fn swap_out(&mut self, copy: SwapCopy, accounting: &Accounting) -> u64 {
         let freed = self.charged_pages();
-        self.content = Content::Swapped(saved.0);
+        self.state = copy.next;
+        self.storage = copy.storage;
         // To the system: this is done to have less in memory.
         self.pages.release();
         if let Some(shmem) = &mut self.shmem {
@@ -102,9 +107,9 @@ impl Tt {
         freed
     }
 
-    /// Makes the place for a backup, so that it needs not be made when memory is short.
+    /// Makes the storage for a backup, so that it needs not be made when memory is short.
     ///
-    /// `EINVAL`: the pages are somebody else's, and nothing was made. `ENOMEM`. May sleep.
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory. May sleep.
     ///
     /// C original: `ttm_tt_setup_backup()`, which leaves the file behind when it refuses.
     pub(crate) fn set_up_backup(&mut self) -> Result {
@@ -121,46 +126,45 @@ impl Tt {
         Ok(())
     }
 
-    /// Moves content to the backup and frees its pages, from the last page on; answers how many.
+    /// Moves content to the backup, frees its pages, from the last page on, and returns how many.
     ///
-    /// When memory runs out half-way, or a fatal signal arrives, what was moved stays moved; going
-    /// on later starts there. The caller then makes the charge what [`Tt::resident_pages`] says,
+    /// When memory runs out half-way, or a fatal signal arrives, what was moved stays moved; the next
+    /// backup goes on there. The caller then makes the charge what [`Tt::resident_pages`] says,
     /// with [`Tt::uncharge_moved`].
     ///
-    /// `EINVAL`: the pages are somebody else's. `ENOMEM`, `EINTR`: nothing was moved. May sleep;
-    /// takes locks of the page cache.
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` or `EINTR` if nothing was moved. May
+    /// sleep; takes locks of the page cache.
     ///
     /// C original: `ttm_tt_backup()`, which leaves the counters as they are.
     pub(crate) fn back_up(&mut self, how: BackUp) -> Result<u64> {
         if !self.flags.owns_pages() {
             return Err(EINVAL);
         }
-        if state::step(self.state(), Event::BackUp).is_err() {
+        if state::step(self.state, Event::BackUp).is_none() {
             return Ok(0);
         }
         self.unmap();
         if let Some(shmem) = &mut self.shmem {
             let moved = shmem.held();
             shmem.release();
-            self.content = Content::BackedUp(None);
+            self.enter(Event::BackUp);
             return Ok(moved);
         }
         let _scope = memcg::Scope::of(self.pages.first_page());
         self.ready_backup(how)?;
         let before = self.pages.len();
-        let storage = match core::mem::replace(&mut self.content, Content::Populated) {
-            Content::PartlyBackedUp(storage) => Some(storage),
-            _ => self.prepared.take(),
-        };
-        let Some(storage) = storage else {
-            return Err(EINVAL);
-        };
-        let result = move_from_end(&mut self.pages, &storage, how);
+        if self.storage.is_none() {
+            self.storage = self.prepared.take();
+        }
+        let storage = self.storage.as_ref().ok_or(EINVAL)?;
+        let result = move_from_end(&mut self.pages, storage, how);
         let moved = before - self.pages.len();
         if self.pages.len() == 0 {
-            self.content = Content::BackedUp(Some(storage));
+            self.enter(Event::BackUp);
         } else if before < self.num_pages || moved != 0 {
-            self.content = Content::PartlyBackedUp(storage);
+            self.enter(Event::BackUpInPart);
+        } else {
+            self.storage = None;
         }
         match result {
             Err(e) if moved == 0 => Err(e),
@@ -168,10 +172,10 @@ impl Tt {
         }
     }
 
-    /// Sees that there is a place for the backup.
+    /// Makes the storage for a backup, if there is none.
     fn ready_backup(&mut self, how: BackUp) -> Result {
-        match self.content {
-            Content::PartlyBackedUp(_) => Ok(()),
+        match self.state {
+            State::PartlyBackedUp => Ok(()),
             // A large folio is for content that is copied all at once.
             _ if how.until == 0 && how.granule >= BackUp::RELAXED.granule => {
                 self.prepare_backup(Folios::Large)
@@ -180,26 +184,26 @@ impl Tt {
         }
     }
 
-    /// Counts no more pages than are held, after a backup. What is not held any more must be in
-    /// flight.
+    /// Uncharges the pages that a backup has freed, which must be in flight.
     pub(crate) fn uncharge_moved(&mut self) {
         self.charge.reduce_to(self.resident_pages());
     }
 
-    /// Drops content, from pages and backup, and the pages; answers how many. May sleep.
+    /// Drops content, from pages and backup, and the pages, and returns how many. May sleep.
     ///
     /// The charge must be in flight.
     ///
     /// C original: `ttm_pool_backup()` that is told to purge, and `ttm_pool_drop_backed_up()`.
-    pub(crate) fn purge(&mut self, device: &Device) -> u64 {
-        if state::step(self.state(), Event::Purge).is_err() {
+    pub(crate) fn purge(&mut self, accounting: &Accounting) -> u64 {
+        let Some(next) = state::step(self.state, Event::Purge) else {
             return 0;
-        }
+        };
         let lost = self.resident_pages();
         if self.charge.pages() != 0 {
-            device.accounting().statistics.unpopulates.count();
+            accounting.statistics.unpopulates.count();
         }
-        self.content = Content::Empty;
+        self.state = next;
+        self.storage = None;
         self.shmem = None;
         // To the system: this is done to have less in memory.
         self.pages.release();
@@ -210,9 +214,9 @@ impl Tt {
     /// Makes a swapped out TT whose storage can't be read back, to see what populating it does.
     #[cfg(reeve_kunit)]
     pub(in crate::bo) fn truncate_storage(&mut self) -> Result {
-        if matches!(self.content, Content::Swapped(_)) {
+        if self.state == State::Swapped {
             let short = ShmemFile::new(c"reeve swap", self.num_pages - 1, Folios::Large)?;
-            self.content = Content::Swapped(Some(short));
+            self.storage = Some(short);
         }
         Ok(())
     }

@@ -17,10 +17,7 @@ use crate::{
     }, //
 };
 use core::ptr::addr_of;
-use kernel::{
-    prelude::*,
-    sync::atomic::Atomic, //
-};
+use kernel::sync::atomic::Atomic;
 
 /// Slots in the table; a power of two. More threads than this cannot have a context at once.
 pub(super) const SLOTS: usize = 2048;

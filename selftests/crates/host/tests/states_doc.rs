@@ -30,7 +30,7 @@ fn words(variant: &impl Debug) -> String {
 fn edges() -> Vec<((State, State), Vec<String>)> {
     let mut edges: Vec<((State, State), Vec<String>)> = Vec::new();
     for (from, event, after) in TRANSITIONS {
-        let Ok(to) = after else { continue };
+        let Some(to) = after else { continue };
         if event == Event::Fini {
             continue;
         }

@@ -45,20 +45,20 @@ fn plain_pages_are_kept_only_if_clearing_them_is_not_in_vain() {
 
 #[test]
 fn an_empty_pool_gives_nothing() {
-    assert_eq!(Stock::new().victim(0), None);
-    assert_eq!(Stock::new().victim(u64::MAX), None);
-    assert_eq!(Stock::new().pages(), 0);
+    assert_eq!(FreeCounts::new().victim(0), None);
+    assert_eq!(FreeCounts::new().victim(u64::MAX), None);
+    assert_eq!(FreeCounts::new().pages(), 0);
 }
 
 #[test]
 fn shelves_that_are_none_are_empty() {
-    let mut stock = Stock::new();
+    let mut stock = FreeCounts::new();
     for shelf in [
-        Shelf {
+        FreeListId {
             kind: KINDS,
             order: 0,
         },
-        Shelf {
+        FreeListId {
             kind: 0,
             order: ORDERS,
         },
@@ -67,7 +67,7 @@ fn shelves_that_are_none_are_empty() {
         stock.remove(shelf);
         assert_eq!(stock.blocks(shelf), 0);
     }
-    assert_eq!(stock, Stock::new());
+    assert_eq!(stock, FreeCounts::new());
 }
 
 proptest! {
@@ -76,10 +76,10 @@ proptest! {
         ops in prop::collection::vec((any::<bool>(), 0..KINDS, 0..ORDERS), 0..200),
         want in 0u64..2000,
     ) {
-        let mut stock = Stock::new();
-        let mut model: Vec<Shelf> = Vec::new();
+        let mut stock = FreeCounts::new();
+        let mut model: Vec<FreeListId> = Vec::new();
         for (put, kind, order) in ops {
-            let shelf = Shelf { kind, order };
+            let shelf = FreeListId { kind, order };
             if put {
                 stock.add(shelf);
                 model.push(shelf);
@@ -98,7 +98,7 @@ proptest! {
             None => prop_assert!(model.is_empty()),
             Some(victim) => {
                 prop_assert!(model.contains(&victim));
-                let fits = |s: &&Shelf| 1u64 << s.order <= want;
+                let fits = |s: &&FreeListId| 1u64 << s.order <= want;
                 match model.iter().filter(fits).map(|s| s.order).max() {
                     Some(largest) => prop_assert_eq!(victim.order, largest),
                     None => prop_assert_eq!(Some(victim.order), model.iter().map(|s| s.order).min()),

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a device gives to the TTs of its buffer objects.
+#![deny(unsafe_code)]
+
+use super::{
+    counters::Accounting,
+    pool::Pool, //
+};
+use crate::abstractions::dma::DmaDevice;
+use kernel::sync::Arc;
+
+/// The accounting, the pool and the DMA device behind the TTs of a device.
+///
+/// A device owns one and passes it to each operation of a TT that gets or frees pages.
+pub(crate) struct Backing {
+    device: u32,
+    accounting: Arc<Accounting>,
+    pool: Arc<Pool>,
+    dma: Arc<DmaDevice>,
+}
+
+impl Backing {
+    /// Makes the backing of the device numbered `device`.
+    pub(super) fn new(
+        device: u32,
+        accounting: Arc<Accounting>,
+        pool: Arc<Pool>,
+        dma: Arc<DmaDevice>,
+    ) -> Self {
+        Self {
+            device,
+            accounting,
+            pool,
+            dma,
+        }
+    }
+
+    /// The number of the device, as tracepoints show it.
+    pub(super) fn device(&self) -> u32 {
+        self.device
+    }
+
+    /// The accounting in which pages are counted.
+    #[inline]
+    pub(crate) fn accounting(&self) -> &Arc<Accounting> {
+        &self.accounting
+    }
+
+    /// The pool from which pages come and to which they return.
+    #[inline]
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The device for which pages are mapped.
+    pub(crate) fn dma(&self) -> &Arc<DmaDevice> {
+        &self.dma
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a TT gets its pages, and how it drops them.
+#![deny(unsafe_code)]
+
+use super::{
+    dma,
+    swapin,
+    Tt, //
+};
+use crate::{
+    abstractions::{
+        dma::DmaDevice,
+        page::total_ram,
+        task, //
+    },
+    bo::{
+        backing::Backing,
+        counters::Accounting,
+        pages::shmem::ShmemPages,
+        pool::alloc,
+        reclaim::{
+            EvictScope,
+            Reclaim, //
+        },
+        rules::{
+            limits::{
+                self,
+                Amount, //
+            },
+            state::{
+                self,
+                Event,
+                State, //
+            }, //
+        },
+        trace, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+impl Tt {
+    /// Gives the TT its pages, and its content back if it was swapped out or backed up. Returns the
+    /// number of pages gained.
+    ///
+    /// The pages are counted first. While that is over a limit, `reclaim` is asked to evict other
+    /// objects; when it finds none the populate goes on over the limit. `clear`: pages that get no
+    /// content are cleared, as they are anyway if the TT was made so.
+    ///
+    /// Returns `ENOMEM` if there is no memory, `EINTR` if a fatal signal arrived, `EIO` if the pages
+    /// can't be mapped for the device or content can't be read back, or the error of an eviction. May
+    /// sleep, and reclaim may run: the caller holds nothing that reclaim waits for.
+    ///
+    /// C original: `ttm_tt_populate()`.
+    #[inline]
+    pub(crate) fn populate(
+        &mut self,
+        backing: &Backing,
+        reclaim: &impl Reclaim,
+        clear: bool,
+    ) -> Result<u64> {
+        let clear = clear || self.flags.zero_alloc;
+        let gained = self.populate_with(backing, reclaim, |tt, missing| {
+            tt.allocate(missing, clear, backing)
+        })?;
+        if gained != 0 {
+            self.cleared = clear;
+        }
+        Ok(gained)
+    }
+
+    /// Does what [`Tt::populate`] does but for the pages themselves: `allocate` gives the TT the pages
+    /// that are missing, with its content, or fails and leaves it as it was.
+    #[inline]
+    pub(crate) fn populate_with(
+        &mut self,
+        backing: &Backing,
+        reclaim: &impl Reclaim,
+        allocate: impl FnOnce(&mut Self, u64) -> Result,
+    ) -> Result<u64> {
+        let Some(next) = state::step(self.state, Event::Populate) else {
+            return Ok(0);
+        };
+        if !self.flags.owns_pages() {
+            self.state = next;
+            return Ok(0);
+        }
+        let charged = self.charge.pages();
+        let missing = self.num_pages - self.resident_pages();
+        let room = self.charge_pages(missing, backing.accounting(), reclaim);
+        match room.and_then(|over| allocate(self, missing).map(|()| over)) {
+            // Nothing can fail any more.
+            Ok(over) => self.count_populate(backing, missing, over),
+            Err(e) => {
+                self.charge.reduce_to(charged);
+                return Err(e);
+            }
+        }
+        self.state = next;
+        self.storage = None;
+        Ok(missing)
+    }
+
+    /// Charges the `missing` pages, unless they are external, and evicts other objects until the
+    /// counters are within their limits.
+    ///
+    /// `true`: there is none left, and the counters still are over a limit. Returns `ENOMEM` if the
+    /// machine does not have that many pages, else as [`make_room`]. On failure the pages stay
+    /// charged.
+    #[inline]
+    fn charge_pages(
+        &mut self,
+        missing: u64,
+        accounting: &Arc<Accounting>,
+        reclaim: &impl Reclaim,
+    ) -> Result<bool> {
+        let is_tight = if self.flags.external {
+            self.num_pages > total_ram()
+        } else {
+            self.charge.add(accounting, missing)
+        };
+        if !is_tight {
+            return Ok(false);
+        }
+        // Nothing is evicted for what can't succeed.
+        if self.num_pages > total_ram() {
+            return Err(ENOMEM);
+        }
+        let wanted = Amount::of(self.num_pages, self.flags.kind.dma32);
+        make_room(accounting, wanted, reclaim)
+    }
+
+    /// Counts a populate by the state that it began in.
+    fn count_populate(&self, backing: &Backing, gained: u64, overcommitted: bool) {
+        let statistics = &backing.accounting().statistics;
+        if !self.flags.external {
+            // A TT that is partly backed up has been counted as populated all the time.
+            if self.state != State::PartlyBackedUp {
+                statistics.populates.count();
+            }
+            if overcommitted {
+                statistics.overcommits.count();
+                let accounting = backing.accounting();
+                let (counted, limits) = (accounting.counted(), accounting.limits.get());
+                trace::overcommitted(backing.device(), gained, counted, limits);
+            }
+        }
+        match self.state {
+            State::Swapped => statistics.swapins.count(),
+            State::BackedUp | State::PartlyBackedUp => statistics.restores.count(),
+            State::Empty | State::Populated => {}
+        }
+    }
+
+    /// Allocates the `missing` pages, with the content that is in storage, and maps them for the
+    /// device if the TT has addresses for it.
+    #[inline]
+    fn allocate(&mut self, missing: u64, clear: bool, backing: &Backing) -> Result {
+        let pool = Some(backing.pool());
+        let decrypted = self.flags.decrypted;
+        let dma = self.flags.dma.then(|| backing.dma());
+        if self.flags.shmem {
+            return self.hold_shmem(dma);
+        }
+        if let Some(storage) = &self.storage {
+            let (pages, all) = (&mut self.pages, self.num_pages);
+            return swapin::swap_in(pages, all, storage, pool, dma, decrypted);
+        }
+        alloc::fill(&mut self.pages, missing, clear, pool)?;
+        match dma {
+            None => Ok(()),
+            Some(dma) => dma::show_fresh(&mut self.pages, dma, decrypted, clear),
+        }
+    }
+
+    /// Takes hold of the pages of the file in which they live, which is made if there is none.
+    fn hold_shmem(&mut self, dma: Option<&Arc<DmaDevice>>) -> Result {
+        if let Some(shmem) = &mut self.shmem {
+            return dma::hold(shmem, dma);
+        }
+        let mut shmem = ShmemPages::new(c"reeve pages", self.num_pages)?;
+        dma::hold(&mut shmem, dma)?;
+        self.shmem = Some(shmem);
+        Ok(())
+    }
+
+    /// Drops pages and content, if it is populated, and returns the number of pages freed. May sleep.
+    ///
+    /// A swapped out TT keeps its content. The charge must be in flight.
+    ///
+    /// C original: `ttm_tt_unpopulate()`.
+    #[inline]
+    pub(crate) fn unpopulate(&mut self, backing: &Backing) -> u64 {
+        let Some(next) = state::step(self.state, Event::Unpopulate) else {
+            return 0;
+        };
+        self.state = next;
+        let lost = self.release_pages(backing);
+        if self.charge.reduce_to(0) {
+            backing.accounting().statistics.unpopulates.count();
+        }
+        lost
+    }
+
+    /// Frees all pages, their DMA addresses, and the file in which they live; returns how many.
+    #[inline]
+    fn release_pages(&mut self, backing: &Backing) -> u64 {
+        let lost = self.resident_pages();
+        if self.flags.dma {
+            self.pages.set_dma(None);
+        }
+        if self.flags.shmem {
+            self.shmem = None;
+        }
+        alloc::give_back(&mut self.pages, self.cleared, Some(backing.pool()));
+        lost
+    }
+}
+
+/// Evicts objects until the counters are within their limits. `true`: there is none left, and they
+/// still are over a limit. Returns `ENOMEM` in that case if the limits are hard, or if `wanted` by
+/// itself is over them; `EINTR` if a fatal signal arrived.
+fn make_room(accounting: &Accounting, wanted: Amount, reclaim: &impl Reclaim) -> Result<bool> {
+    while accounting.over_limit() {
+        if accounting.limits.are_hard() && limits::over_limit(wanted, accounting.limits.get()) {
+            // Nothing is evicted for what can't succeed.
+            accounting.statistics.refusals.count();
+            return Err(ENOMEM);
+        }
+        task::cond_resched_killable()?;
+        if reclaim.evict_one(EvictScope::Any)? == 0 {
+            if accounting.limits.are_hard() {
+                accounting.statistics.refusals.count();
+                return Err(ENOMEM);
+            }
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
