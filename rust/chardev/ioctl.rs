@@ -8,7 +8,7 @@ use super::{
         read,
         write, //
     },
-    file::OpenFile,
+    open_file::OpenFile,
     uapi::{
         consts::*,
         FileLimit,
