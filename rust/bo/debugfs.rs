@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files of page accounting in debugfs.
+//! The debugfs files of page accounting.
+#![deny(unsafe_code)]
 
 mod latency;
 
@@ -38,7 +39,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Makes the files in `dir`. `ENOMEM`. May sleep.
+    /// Creates the files in `dir`. Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(dir: &Dir, manager: &Arc<Manager>) -> Result<Self> {
         let shrink = Arc::new(TtShrink(manager.clone()), GFP_KERNEL)?;
         let bo_shrink = Arc::new(BoShrink(manager.clone()), GFP_KERNEL)?;
@@ -78,8 +79,8 @@ impl Show for TtShrink {
     }
 }
 
-/// `prepare_hibernation`: reading it does what happens before the machine sleeps, and shows the
-/// pages freed or the negative errno.
+/// `prepare_hibernation`: reading it swaps out all objects that can be, as happens before the
+/// machine hibernates, and shows the pages freed or the negative errno.
 struct PrepareHibernation(Arc<Manager>);
 
 impl Show for PrepareHibernation {
