@@ -23,6 +23,7 @@ pub(crate) mod task;
 #[cfg(reeve_bench)]
 pub(crate) mod ticks;
 pub(crate) mod uaccess;
+pub(crate) mod uapi;
 pub(crate) mod vma;
 
 /// Bindings of our own C and of the user ABI; C names the kernel knows come from its bindings.

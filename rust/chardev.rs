@@ -2,11 +2,12 @@
 
 //! /dev/reeve: buffer objects, statistics and the lock sanity suite for user space.
 //!
-//! [`file`] dispatches the calls of `uapi/reeve.h`, [`handles`] names an open file's buffer
-//! objects, [`bo_ioctl`], [`mmap`] and [`ioctl`] do what is asked.
+//! [`file`] has the file operations and dispatches the ioctls of `uapi/reeve.h` to [`bo_ioctl`] and
+//! [`ioctl`]. [`open_file`] is the open file that they work on, [`handles`] its buffer objects.
 //!
-//! Each call looks at its arguments in the same order: unknown call (`ENOTTY`), struct that can't be
+//! Each ioctl checks its arguments in the same order: unknown ioctl (`ENOTTY`), struct that can't be
 //! read (`EFAULT`), fields (`EINVAL`), handle (`ENOENT`), then the object's state.
+#![deny(unsafe_code)]
 
 mod args;
 mod bo_ioctl;
@@ -14,10 +15,10 @@ mod fdinfo;
 mod file;
 mod handles;
 mod ioctl;
-mod mmap;
+mod open_file;
 mod uapi;
 
-pub(crate) use self::file::{
+pub(crate) use self::open_file::{
     OpenFile,
     Shared, //
 };

@@ -55,44 +55,137 @@ impl Event {
     }
 }
 
-/// What happened so far. `populates - unpopulates - swapouts - backups` is the number of
-/// charged TTs.
-pub(crate) struct Statistics {
-    /// Populates that gave pages.
-    pub(crate) populates: Event,
-    /// Times pages were dropped with their content.
-    pub(crate) unpopulates: Event,
-    /// TTs swapped out.
-    pub(crate) swapouts: Event,
-    /// TTs swapped in, also counted as populates.
-    pub(crate) swapins: Event,
-    /// Pages swapped out.
-    pub(crate) swapped_pages: Event,
-    /// TTs backed up to the end.
-    pub(crate) backups: Event,
-    /// TTs whose backup was taken back, in whole or in part.
-    pub(crate) restores: Event,
-    /// Pages backed up.
-    pub(crate) backed_up_pages: Event,
-    /// Populates that went on over a limit of the module.
-    pub(crate) overcommits: Event,
-    /// Populates that went on over the limit of an open file.
-    pub(crate) file_overcommits: Event,
-    /// Populates refused because they would have gone over a limit that is hard.
-    pub(crate) refusals: Event,
-    /// Calls of the objects' shrinker by the kernel's background reclaim.
-    pub(crate) background_scans: Event,
-    /// Calls of it by others, who wait for memory.
-    pub(crate) direct_scans: Event,
-    /// Pages of objects that it moved out of memory.
-    pub(crate) shrunk_pages: Event,
-    /// Faults of user mappings that mapped pages.
-    pub(crate) faults: Event,
-    /// Of these, those that mapped a large block with one entry.
-    pub(crate) huge_faults: Event,
-    /// How long operations took.
-    pub(crate) times: Times,
+/// The table of all statistics, each declared once, in the order of the debugfs file `accounting`.
+///
+/// Calls `$then` with the table. `values` are computed when they are read, from the manager
+/// `$manager`; `events` are counters, fields of [`Statistics`]. Each says where it is shown: `ioctl`
+/// is the field of this name in `struct reeve_stats`, `debugfs` the line of this name in
+/// `accounting`, and `both` are both.
+macro_rules! statistics_table {
+    ($then:ident!($manager:ident $($arguments:tt)*)) => {
+        $then! {
+            ($manager $($arguments)*)
+            values {
+                both pages_allocated = $manager.accounting().counted().pages;
+                both dma32_pages_allocated = $manager.accounting().counted().dma32;
+                both pages_limit = $manager.accounting().limits.get().pages;
+                both dma32_pages_limit = $manager.accounting().limits.get().dma32;
+                debugfs file_pages_limit = $manager.accounting().limits.of_a_file();
+                debugfs open_files = $crate::lock_order::with_context(|| $manager.open_files());
+                both pool_pages = $manager.pool().kept();
+                both page_pool_size = $manager.pool().cap();
+                both buffer_objects = $manager.accounting().objects();
+                ioctl lock_violations = $crate::lock_order::total_violations();
+            }
+            events {
+                /// Populates that gave pages.
+                both populates;
+                /// Times pages were dropped with their content.
+                both unpopulates;
+                /// TTs swapped out.
+                both swapouts;
+                /// TTs swapped in, also counted as populates.
+                both swapins;
+                /// Pages swapped out.
+                both swapped_pages;
+                /// TTs backed up to the end.
+                both backups;
+                /// TTs whose backup was restored, in whole or in part.
+                both restores;
+                /// Pages backed up.
+                both backed_up_pages;
+                /// Populates that went on over a limit of the module.
+                both overcommits;
+                /// Populates that went on over the limit of an open file.
+                both file_overcommits;
+                /// Populates refused because they would have exceeded a hard limit.
+                debugfs refusals;
+            }
+            values {
+                debugfs evictable_pages = $manager.evictable_pages();
+            }
+            events {
+                /// Scans of the objects' shrinker by the kernel's background reclaim.
+                debugfs background_scans;
+                /// Scans of it by direct reclaim: tasks that wait for memory.
+                debugfs direct_scans;
+                /// Pages of objects that it swapped out.
+                debugfs shrunk_pages;
+            }
+            values {
+                debugfs hibernation_prepares = $manager.hibernation.prepares.get();
+                debugfs hibernation_pages = $manager.hibernation.pages.get();
+                debugfs hibernation_failures = $manager.hibernation.failures.get();
+            }
+            events {
+                /// Faults of user mappings that mapped pages.
+                both faults;
+                /// Of these, those that mapped a large block with one entry.
+                both huge_faults;
+            }
+            values {
+                debugfs pool_scans = $manager.pool().statistics.scans.get();
+                debugfs pool_scanned_pages = $manager.pool().statistics.scanned_pages.get();
+            }
+            events {}
+        }
+    };
 }
+pub(crate) use statistics_table;
+
+/// Calls the macro `$each` for each statistic, as `$each!(place name = value);`, where the value is
+/// an expression that reads it from the manager `$manager`.
+macro_rules! for_each_statistic {
+    ($manager:ident, $each:ident) => {
+        $crate::bo::counters::statistics_table! {
+            for_each_statistic!($manager $each)
+        }
+    };
+    (
+        ($manager:ident $each:ident)
+        $(
+            values { $($value_place:ident $value:ident = $read:expr;)* }
+            events { $($(#[$doc:meta])* $event_place:ident $event:ident;)* }
+        )*
+    ) => {
+        $(
+            $($each!($value_place $value = $read);)*
+            $($each!(
+                $event_place $event = $manager.accounting().statistics.$event.get()
+            );)*
+        )*
+    };
+}
+pub(crate) use for_each_statistic;
+
+/// Declares [`Statistics`] from the table.
+macro_rules! declare {
+    (
+        ($manager:ident)
+        $(
+            values { $($value_place:ident $value:ident = $read:expr;)* }
+            events { $($(#[$doc:meta])* $event_place:ident $event:ident;)* }
+        )*
+    ) => {
+        /// Counters of what happened so far. `populates - unpopulates - swapouts - backups` is the
+        /// number of charged TTs.
+        pub(crate) struct Statistics {
+            $($($(#[$doc])* pub(crate) $event: Event,)*)*
+            /// How long operations took.
+            pub(crate) times: Times,
+        }
+
+        impl Statistics {
+            const fn new() -> Self {
+                Self {
+                    $($($event: Event::new(),)*)*
+                    times: Times::new(),
+                }
+            }
+        }
+    };
+}
+statistics_table!(declare!(manager));
 
 /// The counters and limits that all devices share.
 ///
@@ -116,25 +209,7 @@ impl Accounting {
         Self {
             counters: PageCounters::new(),
             objects: Atomic::new(0),
-            statistics: Statistics {
-                populates: Event::new(),
-                unpopulates: Event::new(),
-                swapouts: Event::new(),
-                swapins: Event::new(),
-                swapped_pages: Event::new(),
-                backups: Event::new(),
-                restores: Event::new(),
-                backed_up_pages: Event::new(),
-                overcommits: Event::new(),
-                file_overcommits: Event::new(),
-                refusals: Event::new(),
-                background_scans: Event::new(),
-                direct_scans: Event::new(),
-                shrunk_pages: Event::new(),
-                faults: Event::new(),
-                huge_faults: Event::new(),
-                times: Times::new(),
-            },
+            statistics: Statistics::new(),
             limits,
         }
     }

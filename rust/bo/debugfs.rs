@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The files of page accounting in debugfs.
+//! The debugfs files of page accounting.
+#![deny(unsafe_code)]
 
 mod latency;
 
 use self::latency::Latency;
 use super::{
+    counters::for_each_statistic,
     pool::Pool,
     reclaim::{
         EvictScope,
@@ -41,7 +43,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Makes the files in `dir`. `ENOMEM`. May sleep.
+    /// Creates the files in `dir`. Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(dir: &Dir, manager: &Arc<Manager>) -> Result<Self> {
         let shrink = Arc::new(TtShrink(manager.clone()), GFP_KERNEL)?;
         let bo_shrink = Arc::new(BoShrink(manager.clone()), GFP_KERNEL)?;
@@ -68,7 +70,7 @@ impl Files {
 
 /// `tt_shrink`: reading it does one global swapout and shows the pages freed or the negative errno.
 ///
-/// That a read acts is C TTM's idea, kept because tests want it; hence root only.
+/// As in C TTM the read itself has the effect, for tests; hence only root may read it.
 struct TtShrink(Arc<Manager>);
 
 impl Show for TtShrink {
@@ -81,8 +83,8 @@ impl Show for TtShrink {
     }
 }
 
-/// `prepare_hibernation`: reading it does what happens before the machine sleeps, and shows the
-/// pages freed or the negative errno.
+/// `prepare_hibernation`: reading it swaps out all objects that can be, as happens before the
+/// machine hibernates, and shows the pages freed or the negative errno.
 struct PrepareHibernation(Arc<Manager>);
 
 impl Show for PrepareHibernation {
@@ -106,7 +108,7 @@ impl Show for BoShrink {
     }
 }
 
-/// `page_pool`: pages kept of each memory node and kind, by order.
+/// `page_pool`: free pages kept of each memory node and kind, by order.
 struct PagePool(Arc<Pool>);
 
 impl Show for PagePool {
@@ -150,7 +152,7 @@ impl Show for PagePoolShrink {
     }
 }
 
-/// `buffer_objects`: how many there are.
+/// `buffer_objects`: the number of buffer objects.
 struct BufferObjects(Arc<Manager>);
 
 impl Show for BufferObjects {
@@ -160,54 +162,20 @@ impl Show for BufferObjects {
     }
 }
 
-/// `accounting`: every counter and limit, one per line, and whether the accounting balance.
+/// `accounting`: every counter and limit, one per line, and the result of the self-check.
 struct Accounting(Arc<Manager>);
 
 impl Show for Accounting {
     fn show(&self, m: &SeqFile) -> Result {
-        let accounting = self.0.accounting();
-        let counted = accounting.counted();
-        let limits = accounting.limits.get();
-        let statistics = &accounting.statistics;
-        for (name, value) in [
-            ("pages_allocated", counted.pages),
-            ("dma32_pages_allocated", counted.dma32),
-            ("pages_limit", limits.pages),
-            ("dma32_pages_limit", limits.dma32),
-            ("file_pages_limit", accounting.limits.of_a_file()),
-            ("open_files", with_context(|| self.0.open_files())),
-            ("pool_pages", self.0.pool().kept()),
-            ("page_pool_size", self.0.pool().cap()),
-            ("buffer_objects", accounting.objects()),
-            ("populates", statistics.populates.get()),
-            ("unpopulates", statistics.unpopulates.get()),
-            ("swapouts", statistics.swapouts.get()),
-            ("swapins", statistics.swapins.get()),
-            ("swapped_pages", statistics.swapped_pages.get()),
-            ("backups", statistics.backups.get()),
-            ("restores", statistics.restores.get()),
-            ("backed_up_pages", statistics.backed_up_pages.get()),
-            ("overcommits", statistics.overcommits.get()),
-            ("file_overcommits", statistics.file_overcommits.get()),
-            ("refusals", statistics.refusals.get()),
-            ("evictable_pages", self.0.evictable_pages()),
-            ("background_scans", statistics.background_scans.get()),
-            ("direct_scans", statistics.direct_scans.get()),
-            ("shrunk_pages", statistics.shrunk_pages.get()),
-            ("hibernation_prepares", self.0.hibernation.prepares.get()),
-            ("hibernation_pages", self.0.hibernation.pages.get()),
-            ("hibernation_failures", self.0.hibernation.failures.get()),
-            ("faults", statistics.faults.get()),
-            ("huge_faults", statistics.huge_faults.get()),
-            ("pool_scans", self.0.pool().statistics.scans.get()),
-            (
-                "pool_scanned_pages",
-                self.0.pool().statistics.scanned_pages.get(),
-            ),
-        ] {
-            seq_print!(m, "{name} {value}\n");
+        let manager = &*self.0;
+        macro_rules! line {
+            (ioctl $name:ident = $value:expr) => {};
+            ($place:ident $name:ident = $value:expr) => {
+                seq_print!(m, "{} {}\n", stringify!($name), $value);
+            };
         }
-        match with_context(|| self.0.self_check()) {
+        for_each_statistic!(manager, line);
+        match with_context(|| manager.self_check()) {
             Verdict::Ok => seq_print!(m, "self_check ok\n"),
             Verdict::Drift { counted, summed } => {
                 seq_print!(m, "self_check drift {counted} {summed}\n");

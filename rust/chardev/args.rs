@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Arguments of calls: from user space, checked, and back.
+//! Arguments of ioctls: copied from user space, checked, and copied back.
+#![deny(unsafe_code)]
 
 use super::uapi::{
     Bo,
@@ -25,9 +26,9 @@ use kernel::{
     }, //
 };
 
-/// A struct of the ABI.
+/// A struct of the ABI that an ioctl takes.
 pub(super) trait Argument: FromBytes + AsBytes {
-    /// Whether all fields that must be 0 are.
+    /// Returns whether all fields that must be 0 are 0.
     fn reserved_are_zero(&self) -> bool;
 }
 
@@ -85,11 +86,11 @@ impl Argument for FileLimit {
     }
 }
 
-/// Runs a call: reads its struct from user address `arg`, checks it, and writes it back when `f`
-/// succeeded.
+/// Reads an ioctl's struct from the user address `arg`, checks it, calls `f` with it, and writes it
+/// back if `f` succeeded.
 ///
-/// `EFAULT`: the struct can't be read, or can't be written back though `f` took effect. `EINVAL`: a
-/// field that must be 0 is not. May sleep; holds no lock meanwhile.
+/// Returns `EFAULT` if the struct can't be read, or if it can't be written back, though `f` took
+/// effect, and `EINVAL` if a field that must be 0 is not. May sleep; the caller must hold no lock.
 pub(super) fn call<T: Argument>(arg: usize, f: impl FnOnce(&mut T) -> Result) -> Result<isize> {
     let mut value = read::<T>(arg)?;
     f(&mut value)?;
@@ -97,7 +98,9 @@ pub(super) fn call<T: Argument>(arg: usize, f: impl FnOnce(&mut T) -> Result) ->
     Ok(0)
 }
 
-/// Reads and checks a struct; see [`call`].
+/// Reads a struct from the user address `arg` and checks it.
+///
+/// Returns `EFAULT` if it can't be read, and `EINVAL` if a field that must be 0 is not. May sleep.
 pub(super) fn read<T: Argument>(arg: usize) -> Result<T> {
     let value = UserSlice::new(UserPtr::from_addr(arg), core::mem::size_of::<T>())
         .reader()
@@ -109,7 +112,7 @@ pub(super) fn read<T: Argument>(arg: usize) -> Result<T> {
     }
 }
 
-/// Writes a struct back. `EFAULT`.
+/// Writes a struct to the user address `arg`. Returns `EFAULT` if it can't be written. May sleep.
 pub(super) fn write<T: AsBytes>(arg: usize, value: &T) -> Result {
     UserSlice::new(UserPtr::from_addr(arg), core::mem::size_of::<T>())
         .writer()

@@ -1,21 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calls on buffer objects.
+//! The ioctls on buffer objects.
+#![deny(unsafe_code)]
 
-use super::uapi::{
-    consts::*,
-    Bo,
-    BoCreate,
-    BoDmaAddress,
-    BoInfo,
-    BoRw, //
-};
 use super::{
     args::{
         read,
         write, //
     },
-    file::OpenFile, //
+    open_file::OpenFile,
+    uapi::{
+        consts::*,
+        Bo,
+        BoCreate,
+        BoDmaAddress,
+        BoInfo,
+        BoMmap,
+        BoRw, //
+    }, //
 };
 use crate::{
     abstractions::{
@@ -43,16 +45,21 @@ use crate::{
         tt::{
             swapout::BackUp,
             Tt, //
-        }, //
+        },
+        vm::Mapping, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
 
-/// The most bytes copied in one go. They pass through a buffer, because no page fault of user space
-/// may be taken while an object is reserved.
+/// The most bytes copied at once. They are copied through a buffer, because user memory can't be
+/// accessed while an object is reserved: a page fault may reserve objects.
 const COPY_CHUNK: usize = 64 * 1024;
 
 impl OpenFile {
+    /// `REEVE_IOC_BO_CREATE`.
     pub(super) fn bo_create(&self, arg: usize) -> Result<isize> {
         let mut args = read::<BoCreate>(arg)?;
         let ty = match args.type_ {
@@ -94,7 +101,7 @@ impl OpenFile {
         if args.flags & REEVE_BO_CREATE_DMA_ADDRESSES != 0 {
             flags = flags.with_dma();
         }
-        // A bad size is a bad field, so it is refused before a bad device is looked up.
+        // A bad size is a bad field, so it is checked before the device is looked up.
         let extra = args.extra_pages.into();
         Tt::new(args.size, extra, flags)?;
         let device = self
@@ -106,13 +113,14 @@ impl OpenFile {
         let bo = BoRef::of_file(&self.client, device, args.size, extra, ty, flags)?;
         args.handle = self.handles.insert(bo)?;
         if let Err(e) = write(arg, &args) {
-            // Nobody was told its name.
+            // The caller did not get the handle.
             drop(self.handles.remove(args.handle));
             return Err(e);
         }
         Ok(0)
     }
 
+    /// `REEVE_IOC_BO_DESTROY`.
     pub(super) fn bo_destroy(&self, arg: usize) -> Result<isize> {
         let mut args = read_bo(arg, 0)?;
         self.handles.get(args.handle)?;
@@ -122,30 +130,37 @@ impl OpenFile {
         Ok(0)
     }
 
+    /// `REEVE_IOC_BO_POPULATE`.
     pub(super) fn bo_populate(&self, arg: usize) -> Result<isize> {
         self.change(arg, Request::Populate, |bo| bo.populate(&*self.manager))
     }
 
+    /// `REEVE_IOC_BO_UNPOPULATE`.
     pub(super) fn bo_unpopulate(&self, arg: usize) -> Result<isize> {
         self.change(arg, Request::Unpopulate, |bo| bo.unpopulate())
     }
 
+    /// `REEVE_IOC_BO_PIN`.
     pub(super) fn bo_pin(&self, arg: usize) -> Result<isize> {
         self.change(arg, Request::Pin, |bo| bo.pin().map(|()| 0))
     }
 
+    /// `REEVE_IOC_BO_UNPIN`.
     pub(super) fn bo_unpin(&self, arg: usize) -> Result<isize> {
         self.change(arg, Request::Unpin, |bo| bo.unpin().map(|()| 0))
     }
 
+    /// `REEVE_IOC_BO_SWAPOUT`.
     pub(super) fn bo_swapout(&self, arg: usize) -> Result<isize> {
         self.change(arg, Request::SwapOut, |bo| bo.swap_out())
     }
 
+    /// `REEVE_IOC_BO_RESTORE`.
     pub(super) fn bo_restore(&self, arg: usize) -> Result<isize> {
         self.change(arg, Request::Restore, |bo| bo.restore(&*self.manager))
     }
 
+    /// `REEVE_IOC_BO_BACKUP`.
     pub(super) fn bo_backup(&self, arg: usize) -> Result<isize> {
         let args = read_bo(arg, REEVE_BO_BACKUP_PURGE | REEVE_BO_BACKUP_WRITEBACK)?;
         let how = BackUp {
@@ -155,13 +170,14 @@ impl OpenFile {
         if args.flags & REEVE_BO_BACKUP_PURGE == 0 {
             self.change_with(arg, args, Request::BackUp, |bo| bo.back_up(how))
         } else if how.writeback {
-            // What is thrown away can't be sent anywhere.
+            // Dropped content can't be written back.
             Err(EINVAL)
         } else {
             self.change_with(arg, args, Request::Purge, |bo| bo.purge())
         }
     }
 
+    /// Changes an object by an ioctl without flags; see [`OpenFile::change_with`].
     fn change(
         &self,
         arg: usize,
@@ -171,12 +187,12 @@ impl OpenFile {
         self.change_with(arg, read_bo(arg, 0)?, request, act)
     }
 
-    /// Changes an object with `act`, which answers the pages given or taken.
+    /// Changes an object with `act`, which returns the number of pages that it gained or lost.
     ///
-    /// The answer is written to user space before anything changes, because it may turn out that it
-    /// can't be: so a call that fails, also with `EFAULT`, has changed nothing. User memory can't be
-    /// touched while the object is reserved, so it is reserved anew afterwards; if the answer would
-    /// be another one by then, that is written and tried again.
+    /// The number that is expected is written to user space before the change, so that a call which
+    /// fails, also with `EFAULT`, has changed nothing. User memory can't be accessed while the object
+    /// is reserved, so it is reserved again afterwards; if another number is expected by then, that
+    /// is written and tried again.
     fn change_with(
         &self,
         arg: usize,
@@ -204,11 +220,13 @@ impl OpenFile {
         }
     }
 
+    /// `REEVE_IOC_BO_INFO`.
     pub(super) fn bo_info(&self, info: &mut BoInfo) -> Result {
         fill_info(info, &self.handles.get(info.handle)?);
         Ok(())
     }
 
+    /// `REEVE_IOC_BO_NEXT`.
     pub(super) fn bo_next(&self, info: &mut BoInfo) -> Result {
         let (handle, bo) = self.handles.next(info.handle)?;
         info.handle = handle;
@@ -216,14 +234,25 @@ impl OpenFile {
         Ok(())
     }
 
-    pub(super) fn bo_dma_address(&self, args: &mut BoDmaAddress) -> Result {
+    /// `REEVE_IOC_BO_MMAP`.
+    pub(super) fn bo_mmap(&self, args: &mut BoMmap) -> Result {
         let bo = self.handles.get(args.handle)?;
-        let place = bo.reserve().dma_address(args.page)?;
-        args.address = place.address;
-        args.pages = place.pages;
+        let mapping = Mapping::new(&bo, &self.manager, &self.space)?;
+        args.length = mapping.pages() << PAGE_SHIFT;
+        args.offset = self.handles.place(args.handle, mapping)? << PAGE_SHIFT;
         Ok(())
     }
 
+    /// `REEVE_IOC_BO_DMA_ADDRESS`.
+    pub(super) fn bo_dma_address(&self, args: &mut BoDmaAddress) -> Result {
+        let bo = self.handles.get(args.handle)?;
+        let run = bo.reserve().dma_address(args.page)?;
+        args.address = run.address;
+        args.pages = run.pages;
+        Ok(())
+    }
+
+    /// `REEVE_IOC_BO_READ`.
     pub(super) fn bo_read(&self, arg: usize) -> Result<isize> {
         self.copy(arg, |bo, args, done, chunk| {
             bo.reserve()
@@ -232,20 +261,21 @@ impl OpenFile {
         })
     }
 
+    /// `REEVE_IOC_BO_WRITE`.
     pub(super) fn bo_write(&self, arg: usize) -> Result<isize> {
         self.copy(arg, |bo, args, done, chunk| {
-            let arrived = copy_from_user(chunk, user_ptr(args.addr, done)?);
-            let arrived = chunk.get(..arrived).ok_or(EFAULT)?;
-            if !arrived.is_empty() {
+            let copied = copy_from_user(chunk, user_ptr(args.addr, done)?);
+            let copied = chunk.get(..copied).ok_or(EFAULT)?;
+            if !copied.is_empty() {
                 bo.reserve()
-                    .write(args.offset + done, arrived, &*self.manager)?;
+                    .write(args.offset + done, copied, &*self.manager)?;
             }
-            Ok(arrived.len())
+            Ok(copied.len())
         })
     }
 
-    /// Copies chunk by chunk with `step`, which gets what is done already and a buffer of the
-    /// chunk's length and answers how many bytes it copied; fewer mean a bad address.
+    /// Copies chunk by chunk with `step`, which gets the number of bytes copied before and a buffer
+    /// of the chunk's length and returns the number of bytes it copied; fewer mean a bad address.
     fn copy(
         &self,
         arg: usize,
@@ -255,7 +285,7 @@ impl OpenFile {
         let bo = self.handles.get(args.handle)?;
         bo.reserve().check_copy(args.offset, args.length)?;
         args.done = 0;
-        // Before anything changes: it can be written to.
+        // Before anything changes, so that a struct that can't be written changes nothing.
         write(arg, &args)?;
 
         let chunk = args.length.min(COPY_CHUNK as u64) as usize;
@@ -282,13 +312,13 @@ impl OpenFile {
                 Err(e) => break Err(e),
             }
         };
-        // Also when it ended early: the caller learns how far it came.
+        // Also on errors: the caller needs the number of bytes copied.
         write(arg, &args)?;
         result.map(|()| 0)
     }
 }
 
-/// Reads the argument of a call that knows these flags.
+/// Reads a `struct reeve_bo` and checks that no other flags than `flags` are set.
 fn read_bo(arg: usize, flags: u32) -> Result<Bo> {
     let args = read::<Bo>(arg)?;
     if args.flags & !flags != 0 {
@@ -297,6 +327,7 @@ fn read_bo(arg: usize, flags: u32) -> Result<Bo> {
     Ok(args)
 }
 
+/// Fills in all of `info` but the handle.
 fn fill_info(info: &mut BoInfo, bo: &BoRef) {
     let facts = bo.reserve().facts();
     info.type_ = match bo.ty() {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `/proc/PID/fdinfo/FD`: what an open file's objects hold.
+//! `/proc/PID/fdinfo/FD`: the memory of an open file's objects.
 //!
-//! The keys are those of the kernel's drm-usage-stats, so that tools which know them show us, too;
-//! sizes are in KiB. What has no key there is named `reeve-...`.
+//! The keys are those of the kernel's drm-usage-stats where it has one, and `reeve-...` otherwise.
+//! Sizes are in KiB.
+#![deny(unsafe_code)]
 
 use super::handles::Handles;
 use crate::bo::{
@@ -16,7 +17,7 @@ use kernel::{
     seq_print, //
 };
 
-/// Sums over an open file's objects, in pages.
+/// Sums over an open file's objects; all but `objects` in pages.
 #[derive(Default)]
 struct Sums {
     objects: u64,
@@ -28,7 +29,8 @@ struct Sums {
     backed_up: u64,
 }
 
-/// Shows what the objects of `handles` hold. Waits for who has one reserved. May sleep.
+/// Prints the sums over the objects of `handles`, and `client`'s limit. Reserves each object. May
+/// sleep.
 pub(super) fn show(handles: &Handles, client: &Client, m: &SeqFile) {
     let mut sums = Sums::default();
     let mut last = 0;

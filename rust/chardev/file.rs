@@ -1,86 +1,37 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open `/dev/reeve`.
+//! The file operations of `/dev/reeve`, and which ioctl does what.
+#![deny(unsafe_code)]
 
-use super::uapi::{
-    consts::*,
-    Bo,
-    BoCreate,
-    BoDmaAddress,
-    BoInfo,
-    BoMmap,
-    BoRw,
-    FileLimit,
-    LockSanity,
-    Stats,
-    Version, //
-};
 use super::{
     args::call,
     fdinfo,
-    handles::Handles, //
+    open_file::{
+        OpenFile,
+        Shared, //
+    },
+    uapi::requests::*, //
 };
 use crate::{
     abstractions::{
         miscdevice::MiscFile,
         vma::MapSpace, //
     },
-    bo::{
-        object::ClientRef,
-        vm::Mapping,
-        Manager, //
-    },
-    lock_order::{
-        hierarchy::Hierarchy,
-        with_context, //
-    }, //
+    bo::vm::Mapping,
+    lock_order::with_context, //
 };
 use kernel::{
-    ioctl::_IOWR,
     prelude::*,
     seq_file::SeqFile,
     sync::Arc, //
 };
-
-/// What all open files share.
-pub(crate) struct Shared {
-    /// The devices.
-    pub(crate) manager: Arc<Manager>,
-    /// The hierarchy that the lock sanity suite runs on.
-    pub(crate) sanity: &'static Hierarchy,
-}
-
-/// An open file: its handles, and what they need.
-#[pin_data]
-pub(crate) struct OpenFile {
-    pub(super) manager: Arc<Manager>,
-    pub(super) sanity: &'static Hierarchy,
-    /// What its objects hold.
-    pub(super) client: ClientRef,
-    #[pin]
-    pub(super) handles: Handles,
-    /// Where its mappings are.
-    pub(super) space: Arc<MapSpace>,
-}
 
 impl MiscFile for OpenFile {
     type Shared = Shared;
     type Mapped = Mapping;
 
     fn open(shared: &Shared, space: &Arc<MapSpace>) -> Result<Pin<KBox<Self>>> {
-        with_context(|| {
-            let client = shared.manager.open_file()?;
-            KBox::pin_init(
-                pin_init!(Self {
-                    manager: shared.manager.clone(),
-                    sanity: shared.sanity,
-                    client,
-                    handles <- Handles::new(),
-                    space: space.clone(),
-                }),
-                GFP_KERNEL,
-            )
-        })
+        with_context(|| Self::new(shared, space))
     }
 
     fn find(&self, first: u64, pages: u64) -> Result<Arc<Mapping>> {
@@ -96,58 +47,34 @@ impl MiscFile for OpenFile {
     }
 
     fn release(self: Pin<KBox<Self>>) {
-        // Ends every object that only this file named.
+        // Destroys the objects that its handles name.
         with_context(|| drop(self));
     }
 }
 
-/// The number of an ioctl that takes a `T` both ways.
-const fn number<T>(nr: u32) -> u32 {
-    _IOWR::<T>(REEVE_IOC_MAGIC, nr)
-}
-
-const VERSION: u32 = number::<Version>(REEVE_NR_VERSION);
-const STATS: u32 = number::<Stats>(REEVE_NR_STATS);
-const BO_CREATE: u32 = number::<BoCreate>(REEVE_NR_BO_CREATE);
-const BO_DESTROY: u32 = number::<Bo>(REEVE_NR_BO_DESTROY);
-const BO_INFO: u32 = number::<BoInfo>(REEVE_NR_BO_INFO);
-const BO_NEXT: u32 = number::<BoInfo>(REEVE_NR_BO_NEXT);
-const BO_POPULATE: u32 = number::<Bo>(REEVE_NR_BO_POPULATE);
-const BO_UNPOPULATE: u32 = number::<Bo>(REEVE_NR_BO_UNPOPULATE);
-const BO_PIN: u32 = number::<Bo>(REEVE_NR_BO_PIN);
-const BO_UNPIN: u32 = number::<Bo>(REEVE_NR_BO_UNPIN);
-const BO_SWAPOUT: u32 = number::<Bo>(REEVE_NR_BO_SWAPOUT);
-const BO_BACKUP: u32 = number::<Bo>(REEVE_NR_BO_BACKUP);
-const BO_RESTORE: u32 = number::<Bo>(REEVE_NR_BO_RESTORE);
-const BO_READ: u32 = number::<BoRw>(REEVE_NR_BO_READ);
-const BO_WRITE: u32 = number::<BoRw>(REEVE_NR_BO_WRITE);
-const BO_MMAP: u32 = number::<BoMmap>(REEVE_NR_BO_MMAP);
-const FILE_LIMIT: u32 = number::<FileLimit>(REEVE_NR_FILE_LIMIT);
-const BO_DMA_ADDRESS: u32 = number::<BoDmaAddress>(REEVE_NR_BO_DMA_ADDRESS);
-const LOCK_SANITY: u32 = number::<LockSanity>(REEVE_NR_LOCK_SANITY);
-
 impl OpenFile {
+    /// Does the ioctl `cmd`. Returns `ENOTTY` if there is no such ioctl.
     fn dispatch(&self, cmd: u32, arg: usize) -> Result<isize> {
         match cmd {
-            VERSION => call(arg, |v| self.version(v)),
-            STATS => call(arg, |s| self.stats(s)),
-            BO_CREATE => self.bo_create(arg),
-            BO_DESTROY => self.bo_destroy(arg),
-            BO_INFO => call(arg, |info| self.bo_info(info)),
-            BO_NEXT => call(arg, |info| self.bo_next(info)),
-            BO_POPULATE => self.bo_populate(arg),
-            BO_UNPOPULATE => self.bo_unpopulate(arg),
-            BO_PIN => self.bo_pin(arg),
-            BO_UNPIN => self.bo_unpin(arg),
-            BO_SWAPOUT => self.bo_swapout(arg),
-            BO_BACKUP => self.bo_backup(arg),
-            BO_RESTORE => self.bo_restore(arg),
-            BO_READ => self.bo_read(arg),
-            BO_WRITE => self.bo_write(arg),
-            BO_MMAP => call(arg, |mmap| self.bo_mmap(mmap)),
-            FILE_LIMIT => self.file_limit(arg),
-            BO_DMA_ADDRESS => call(arg, |at| self.bo_dma_address(at)),
-            LOCK_SANITY => self.lock_sanity(arg),
+            REEVE_IOC_VERSION => call(arg, |version| self.version(version)),
+            REEVE_IOC_STATS => call(arg, |stats| self.stats(stats)),
+            REEVE_IOC_BO_CREATE => self.bo_create(arg),
+            REEVE_IOC_BO_DESTROY => self.bo_destroy(arg),
+            REEVE_IOC_BO_INFO => call(arg, |info| self.bo_info(info)),
+            REEVE_IOC_BO_NEXT => call(arg, |info| self.bo_next(info)),
+            REEVE_IOC_BO_POPULATE => self.bo_populate(arg),
+            REEVE_IOC_BO_UNPOPULATE => self.bo_unpopulate(arg),
+            REEVE_IOC_BO_PIN => self.bo_pin(arg),
+            REEVE_IOC_BO_UNPIN => self.bo_unpin(arg),
+            REEVE_IOC_BO_SWAPOUT => self.bo_swapout(arg),
+            REEVE_IOC_BO_BACKUP => self.bo_backup(arg),
+            REEVE_IOC_BO_RESTORE => self.bo_restore(arg),
+            REEVE_IOC_BO_READ => self.bo_read(arg),
+            REEVE_IOC_BO_WRITE => self.bo_write(arg),
+            REEVE_IOC_BO_MMAP => call(arg, |mmap| self.bo_mmap(mmap)),
+            REEVE_IOC_FILE_LIMIT => self.file_limit(arg),
+            REEVE_IOC_BO_DMA_ADDRESS => call(arg, |address| self.bo_dma_address(address)),
+            REEVE_IOC_LOCK_SANITY => self.lock_sanity(arg),
             _ => Err(ENOTTY),
         }
     }

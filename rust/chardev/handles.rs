@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The handles of an open file, and where their objects can be mapped.
+//! The handles of an open file, and the offsets at which their objects can be mapped.
+#![deny(unsafe_code)]
 
 use crate::{
     bo::{
@@ -37,25 +38,25 @@ pub(super) struct Handles {
 
 struct Table {
     objects: RBTree<u32, Object>,
-    /// Where objects can be mapped, by the last page.
+    /// The mappings that objects were given offsets for, by their last page.
     mappings: RBTree<u64, Arc<Mapping>>,
-    /// Where the next object will be.
+    /// The allocator of offsets.
     offsets: Offsets,
-    /// How many there are.
+    /// The number of objects.
     len: u32,
     /// The last number given out.
     last: u32,
 }
 
-/// What a handle names.
+/// The object that a handle names.
 struct Object {
     bo: BoRef,
-    /// The last page that it can be mapped at, if it was asked for.
+    /// The last page of its mapping, if it was given one.
     mapped_to: Option<u64>,
 }
 
 impl Handles {
-    /// Makes an empty table.
+    /// Creates an empty table.
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             table <- Mutex::new(Table {
@@ -68,13 +69,13 @@ impl Handles {
         })
     }
 
-    /// Gives `bo` a handle. `ENOMEM`: no memory, or no number left. May sleep.
+    /// Gives `bo` a handle. Returns `ENOMEM` if there is no memory or no number left. May sleep.
     pub(super) fn insert(&self, bo: BoRef) -> Result<u32> {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut table = self.table.lock();
         if table.len == u32::MAX {
-            // Unlocked before `bo` is dropped, which takes its reservation: fine either way, for
-            // that comes after this lock in the order.
+            // Dropping `bo` reserves it. That is allowed with and without this lock, which comes
+            // before reservations in the lock order.
             return Err(ENOMEM);
         }
         let mut handle = table.last;
@@ -94,7 +95,7 @@ impl Handles {
         Ok(handle)
     }
 
-    /// The buffer object that `handle` names. `ENOENT`: none.
+    /// Returns the buffer object that `handle` names, or `ENOENT` if there is none.
     pub(super) fn get(&self, handle: u32) -> Result<BoRef> {
         self.table
             .lock()
@@ -104,7 +105,7 @@ impl Handles {
             .ok_or(ENOENT)
     }
 
-    /// The lowest handle above `handle`, and what it names. `ENOENT`: none.
+    /// Returns the lowest handle above `handle` and its object, or `ENOENT` if there is none.
     pub(super) fn next(&self, handle: u32) -> Result<(u32, BoRef)> {
         let from = handle.checked_add(1).ok_or(ENOENT)?;
         let table = self.table.lock();
@@ -113,10 +114,11 @@ impl Handles {
         Ok((handle, object.bo.clone()))
     }
 
-    /// Has the object that `handle` names mapped at some pages of the file, and answers the first of
-    /// them; `mapping` is of that object. One that has a place keeps it.
+    /// Gives `mapping`, which is of the object that `handle` names, pages of the file to be mapped
+    /// at. Returns the first page. An object that was given pages before keeps them.
     ///
-    /// `ENOENT`: none. `ENOSPC`: the file has not that many pages left. `ENOMEM`. May sleep.
+    /// Returns `ENOENT` if there is no such object, `ENOSPC` if the file has too few pages left, and
+    /// `ENOMEM` if there is no memory. May sleep.
     pub(super) fn place(&self, handle: u32, mut mapping: UniqueArc<Mapping>) -> Result<u64> {
         let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
         let mut guard = self.table.lock();
@@ -144,7 +146,8 @@ impl Handles {
         Ok(first)
     }
 
-    /// What can be mapped at all of the `pages` pages from `first` on. `EINVAL`: nothing.
+    /// Returns the mapping that has all of the `pages` pages from `first` on, or `EINVAL` if there is
+    /// none.
     pub(super) fn find(&self, first: u64, pages: u64) -> Result<Arc<Mapping>> {
         let end = first.checked_add(pages).ok_or(EINVAL)?;
         let table = self.table.lock();
@@ -156,7 +159,7 @@ impl Handles {
         Ok(mapping.clone())
     }
 
-    /// Takes the handle away; the object lives on in the answer. `ENOENT`: none.
+    /// Removes the handle. Returns its object, or `ENOENT` if there is none.
     pub(super) fn remove(&self, handle: u32) -> Result<BoRef> {
         let mut table = self.table.lock();
         let object = table.objects.remove(&handle).ok_or(ENOENT)?;

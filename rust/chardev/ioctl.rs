@@ -1,24 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calls that are not about one buffer object.
+//! The ioctls that do not take a buffer object.
+#![deny(unsafe_code)]
 
-use super::uapi::{
-    consts::*,
-    FileLimit,
-    LockSanity,
-    Stats,
-    Version, //
-};
 use super::{
     args::{
         read,
         write, //
     },
-    file::OpenFile, //
+    open_file::OpenFile,
+    uapi::{
+        consts::*,
+        FileLimit,
+        LockSanity,
+        Stats,
+        Version, //
+    }, //
 };
 use crate::{
     abstractions::params,
+    bo::counters::for_each_statistic,
     lock_order, //
+};
+use core::mem::{
+    offset_of,
+    size_of, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -33,7 +39,21 @@ use kernel::{
 /// The module's version.
 const RELEASE: &[u8] = b"0.1.0";
 
+/// `struct reeve_stats` has no other fields than the table's statistics and `reserved`.
+const _: () = {
+    let mut count = 0;
+    macro_rules! count {
+        (debugfs $name:ident = $value:expr) => {};
+        ($place:ident $name:ident = $value:expr) => {
+            count += 1;
+        };
+    }
+    for_each_statistic!(manager, count);
+    assert!(offset_of!(Stats, reserved) == count * size_of::<u64>());
+};
+
 impl OpenFile {
+    /// `REEVE_IOC_VERSION`.
     pub(super) fn version(&self, v: &mut Version) -> Result {
         v.abi_major = REEVE_ABI_MAJOR;
         v.abi_minor = REEVE_ABI_MINOR;
@@ -59,36 +79,23 @@ impl OpenFile {
         Ok(())
     }
 
-    pub(super) fn stats(&self, s: &mut Stats) -> Result {
-        let accounting = self.manager.accounting();
-        let counted = accounting.counted();
-        let limits = accounting.limits.get();
-        let statistics = &accounting.statistics;
-        s.pages_allocated = counted.pages;
-        s.dma32_pages_allocated = counted.dma32;
-        s.pages_limit = limits.pages;
-        s.dma32_pages_limit = limits.dma32;
-        s.buffer_objects = accounting.objects();
-        s.populates = statistics.populates.get();
-        s.unpopulates = statistics.unpopulates.get();
-        s.swapouts = statistics.swapouts.get();
-        s.swapins = statistics.swapins.get();
-        s.swapped_pages = statistics.swapped_pages.get();
-        s.overcommits = statistics.overcommits.get();
-        s.lock_violations = lock_order::total_violations();
-        s.pool_pages = self.manager.pool().kept();
-        s.backups = statistics.backups.get();
-        s.restores = statistics.restores.get();
-        s.backed_up_pages = statistics.backed_up_pages.get();
-        s.page_pool_size = self.manager.pool().cap();
-        s.faults = statistics.faults.get();
-        s.huge_faults = statistics.huge_faults.get();
-        s.file_overcommits = statistics.file_overcommits.get();
+    /// `REEVE_IOC_STATS`.
+    pub(super) fn stats(&self, stats: &mut Stats) -> Result {
+        let manager = &*self.manager;
+        macro_rules! fill {
+            (debugfs $name:ident = $value:expr) => {};
+            ($place:ident $name:ident = $value:expr) => {
+                stats.$name = $value;
+            };
+        }
+        for_each_statistic!(manager, fill);
         Ok(())
     }
 
-    /// The answer is written before the limit is set, because it may turn out that it can't be. Who
-    /// lowers the limit does not wait until it is kept.
+    /// `REEVE_IOC_FILE_LIMIT`.
+    ///
+    /// The result is written before the limit is set, so that the call changes nothing if it fails
+    /// with `EFAULT`. It does not wait until the objects are below a lowered limit.
     pub(super) fn file_limit(&self, arg: usize) -> Result<isize> {
         let mut args = read::<FileLimit>(arg)?;
         if args.flags & !REEVE_FILE_LIMIT_SET != 0 {
@@ -110,16 +117,18 @@ impl OpenFile {
         Ok(0)
     }
 
-    /// Too large for the stack, so it does not go through [`super::args::call`].
+    /// `REEVE_IOC_LOCK_SANITY`.
+    ///
+    /// The struct is too large for the stack, so this does not use [`super::args::call`].
     pub(super) fn lock_sanity(&self, arg: usize) -> Result<isize> {
         if !params::enable_builtin_tests() {
             return Err(EPERM);
         }
-        let mut asked = KBox::new(LockSanity::default(), GFP_KERNEL)?;
-        UserSlice::new(UserPtr::from_addr(arg), core::mem::size_of::<LockSanity>())
+        let mut args = KBox::new(LockSanity::default(), GFP_KERNEL)?;
+        UserSlice::new(UserPtr::from_addr(arg), size_of::<LockSanity>())
             .reader()
-            .read_slice(asked.as_bytes_mut())?;
-        if asked.flags != 0 || asked.pad != 0 || asked.reserved != [0; 2] {
+            .read_slice(args.as_bytes_mut())?;
+        if args.flags != 0 || args.pad != 0 || args.reserved != [0; 2] {
             return Err(EINVAL);
         }
         let result = lock_order::sanity::run(self.sanity)?;

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The structs of the user ABI as plain bytes, so that they can be copied from and to user space.
+//! The structs, constants and request codes of the user ABI.
+#![deny(unsafe_code)]
 
 use crate::abstractions::bindings;
-use kernel::transmute::{
-    AsBytes,
-    FromBytes, //
-};
+
+pub(crate) use crate::abstractions::uapi::requests;
 
 pub(crate) use bindings::{
     reeve_bo as Bo,
@@ -48,31 +47,11 @@ pub(crate) mod consts {
         REEVE_FEATURE_PAGE_ACCOUNTING,
         REEVE_FEATURE_PAGE_POOL,
         REEVE_FEATURE_SHMEM,
-        REEVE_FILE_LIMIT_SET,
-        REEVE_IOC_MAGIC,
-        REEVE_NR_BO_BACKUP,
-        REEVE_NR_BO_CREATE,
-        REEVE_NR_BO_DESTROY,
-        REEVE_NR_BO_DMA_ADDRESS,
-        REEVE_NR_BO_INFO,
-        REEVE_NR_BO_MMAP,
-        REEVE_NR_BO_NEXT,
-        REEVE_NR_BO_PIN,
-        REEVE_NR_BO_POPULATE,
-        REEVE_NR_BO_READ,
-        REEVE_NR_BO_RESTORE,
-        REEVE_NR_BO_SWAPOUT,
-        REEVE_NR_BO_UNPIN,
-        REEVE_NR_BO_UNPOPULATE,
-        REEVE_NR_BO_WRITE,
-        REEVE_NR_FILE_LIMIT,
-        REEVE_NR_LOCK_SANITY,
-        REEVE_NR_STATS,
-        REEVE_NR_VERSION, //
+        REEVE_FILE_LIMIT_SET, //
     };
 }
 
-/// The bits of `reeve_bo_info::flags` are those that the pure rules derive.
+/// The bits of `reeve_bo_info::flags` are those that the rules derive.
 const _: () = {
     use crate::bo::rules::object::flags;
 
@@ -88,28 +67,3 @@ const _: () = {
     assert!(bindings::REEVE_BO_DMA32 == flags::DMA32);
     assert!(bindings::REEVE_BO_DMA_ADDRESSES == flags::DMA_ADDRESSES);
 };
-
-/// Implements the two traits for structs whose size is the sum of their fields'.
-macro_rules! plain {
-    ($($ty:ty = $size:literal,)*) => {$(
-        const _: () = assert!(core::mem::size_of::<$ty>() == $size);
-        // SAFETY: The struct consists of integers and arrays of them, so any bytes are a value.
-        unsafe impl FromBytes for $ty {}
-        // SAFETY: It has no padding, for its fields add up to its size, as asserted above; and no
-        // interior mutability.
-        unsafe impl AsBytes for $ty {}
-    )*};
-}
-
-plain! {
-    Version = 72,
-    BoCreate = 48,
-    Bo = 32,
-    BoInfo = 88,
-    BoMmap = 40,
-    BoDmaAddress = 48,
-    BoRw = 56,
-    FileLimit = 48,
-    Stats = 192,
-    LockSanity = 1480,
-}

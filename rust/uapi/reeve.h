@@ -17,7 +17,7 @@
  *
  * Errors common to all calls:
  *  - ENOTTY: no such ioctl.
- *  - EFAULT: a pointer leads nowhere.
+ *  - EFAULT: a pointer is not valid.
  *  - EINVAL: a bad flag or enum value, a reserved field set, a zero or
  *    overflowing size.
  *  - ENOENT: no such handle or device index.
@@ -67,7 +67,7 @@ struct reeve_version {
 /* struct reeve_bo_create::type */
 #define REEVE_BO_TYPE_DEVICE	0 /* for user space and the device */
 #define REEVE_BO_TYPE_KERNEL	1 /* for the driver itself */
-#define REEVE_BO_TYPE_SG	2 /* somebody else's pages: EXTERNAL, not counted */
+#define REEVE_BO_TYPE_SG	2 /* pages of another driver: EXTERNAL, not counted */
 
 /* struct reeve_bo_create::caching */
 #define REEVE_CACHING_CACHED		0
@@ -82,7 +82,7 @@ struct reeve_version {
 #define REEVE_BO_CREATE_DMA_ADDRESSES	(1U << 4) /* since 1.6: mapped for the device */
 
 /**
- * struct reeve_bo_create - REEVE_IOC_BO_CREATE: make a buffer object without pages
+ * struct reeve_bo_create - REEVE_IOC_BO_CREATE: create a buffer object without pages
  * @size: in: bytes, > 0; rounded up to whole pages
  * @type: in: REEVE_BO_TYPE_*
  * @caching: in: REEVE_CACHING_*
@@ -107,7 +107,7 @@ struct reeve_bo_create {
  * struct reeve_bo - REEVE_IOC_BO_{DESTROY,POPULATE,UNPOPULATE,PIN,UNPIN,SWAPOUT,BACKUP,RESTORE}
  * @handle: in: the object
  * @flags: in: BACKUP: REEVE_BO_BACKUP_* bits; others: must be 0
- * @pages: out: SWAPOUT and BACKUP: pages moved out (0: it held none);
+ * @pages: out: SWAPOUT and BACKUP: pages swapped out (0: it held none);
  *         POPULATE, RESTORE and UNPOPULATE: pages it gained or lost by this
  *         call; others: 0
  * @reserved: must be 0
@@ -241,8 +241,8 @@ struct reeve_bo_mmap {
  * object first.
  *
  * EINVAL: the object was made without addresses, is not populated, has no such
- * page; or it is EXTERNAL and not EXTERNAL_MAPPABLE, and nobody told the
- * addresses.
+ * page; or it is EXTERNAL and not EXTERNAL_MAPPABLE, and its addresses were not
+ * set.
  */
 struct reeve_bo_dma_address {
 	__u32 handle;
@@ -254,7 +254,7 @@ struct reeve_bo_dma_address {
 };
 
 /**
- * struct reeve_stats - REEVE_IOC_STATS: the books, module-wide
+ * struct reeve_stats - REEVE_IOC_STATS: statistics of the module
  * @pages_allocated: out: pages counted now
  * @dma32_pages_allocated: out: of these, for DMA32 pools
  * @pages_limit: out: soft limit on @pages_allocated

@@ -58,11 +58,11 @@ pub(crate) enum Command {
     Action(Action),
     /// Run commands from a file or standard input on one open file
     Batch(BatchArgs),
-    /// Lock sanity suite and a shrink demonstration, with a verdict
+    /// Run the lock sanity suite and a shrink demonstration, with a verdict
     Report(ReportArgs),
-    /// Show lock hierarchies, who holds what, and what went wrong
+    /// Show lock hierarchies, held locks and lock violations
     Locks(LocksArgs),
-    /// Watch counters, limits, rates and how long operations take
+    /// Watch counters, limits, rates and latencies of operations
     Top(TopArgs),
 }
 
@@ -80,12 +80,12 @@ pub(crate) struct Line {
 pub(crate) enum Action {
     /// Run the 20 cases of the lock sanity suite (needs enable_builtin_tests=1)
     LockSanity(JsonArgs),
-    /// Make, look at and use buffer objects
+    /// Create, inspect and use buffer objects
     #[command(subcommand)]
     Bo(BoCommand),
     /// Swap out one buffer object per round through debugfs tt_shrink
     Shrink(ShrinkArgs),
-    /// Show or set what the objects of this open file may have charged
+    /// Show or set the limit on pages charged to this open file's objects
     Limit(LimitArgs),
     /// Show the module's counters and limits
     Stat(JsonArgs),
@@ -113,7 +113,7 @@ pub(crate) struct ShrinkArgs {
         conflicts_with = "all"
     )]
     pub(crate) times: u64,
-    /// Go on until nothing is left.
+    /// Continue until nothing is left.
     #[arg(long)]
     pub(crate) all: bool,
 }
@@ -121,7 +121,7 @@ pub(crate) struct ShrinkArgs {
 /// What the open file's limit is to be.
 #[derive(Clone, Copy, Debug, ClapArgs)]
 pub(crate) struct LimitArgs {
-    /// Pages; 0: the module parameter file_pages_limit is to hold. Without it, nothing is set.
+    /// Limit in pages; 0: that of the module parameter file_pages_limit. Without it, nothing is set.
     #[arg(value_name = "PAGES")]
     pub(crate) pages: Option<u64>,
     /// Print JSON instead of text.
@@ -135,7 +135,7 @@ pub(crate) struct BatchArgs {
     /// One command per line, `#` starts a comment; `-` is standard input.
     #[arg(default_value = "-")]
     pub(crate) file: PathBuf,
-    /// Go on after a failed line; the exit code is still that of the first failure.
+    /// Continue after a failed line; the exit code is still that of the first failure.
     #[arg(long)]
     pub(crate) keep_going: bool,
 }
@@ -146,13 +146,13 @@ pub(crate) struct ReportArgs {
     /// Write the same facts as JSON to this file; `-` prints only them.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Buffer objects to make.
+    /// Number of buffer objects to create.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub(crate) objects: u32,
     /// Size of each.
     #[arg(long, value_name = "SIZE", default_value = "1M", value_parser = size::parse)]
     pub(crate) size: u64,
-    /// Limit to set meanwhile [default: half of what the objects need].
+    /// Limit to set during the report [default: half of what the objects need].
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     pub(crate) limit: Option<u64>,
 }
@@ -163,13 +163,13 @@ pub(crate) struct LocksArgs {
     /// Only the registered hierarchies, with their rules.
     #[arg(long, group = "view")]
     pub(crate) hierarchies: bool,
-    /// Only what is held now, and by whom.
+    /// Only the locks held now, and their holders.
     #[arg(long, group = "view")]
     pub(crate) held: bool,
-    /// Only what went wrong, with everything that was held.
+    /// Only the violations, with the locks that were held.
     #[arg(long, group = "view")]
     pub(crate) violations: bool,
-    /// Which order is, or was, taken while which is held.
+    /// Which orders may be, and were, taken while which are held.
     #[arg(long, group = "view")]
     pub(crate) graph: bool,
     /// Print JSON instead of tables.
@@ -181,7 +181,7 @@ pub(crate) struct LocksArgs {
     /// Draw the graph (needs graphviz).
     #[arg(long, group = "form", conflicts_with_all = ["hierarchies", "held", "violations"])]
     pub(crate) svg: bool,
-    /// Show it again every so many seconds, until interrupted.
+    /// Show it again every SECONDS, until interrupted.
     #[arg(
         long,
         value_name = "SECONDS",
@@ -191,7 +191,7 @@ pub(crate) struct LocksArgs {
         conflicts_with_all = ["dot", "svg"]
     )]
     pub(crate) watch: Option<Duration>,
-    /// End after showing it so often.
+    /// Exit after showing it this many times.
     #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 }
@@ -199,7 +199,7 @@ pub(crate) struct LocksArgs {
 /// How to watch.
 #[derive(Clone, Copy, Debug, ClapArgs)]
 pub(crate) struct TopArgs {
-    /// Time between two looks, up to a day.
+    /// Time between two samples, up to a day.
     #[arg(
         short,
         long,
@@ -208,10 +208,10 @@ pub(crate) struct TopArgs {
         value_parser = watch::parse_pause
     )]
     pub(crate) interval: Duration,
-    /// End after so many looks instead of going on until interrupted; rates need two.
+    /// Exit after this many samples instead of running until interrupted; rates need two.
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Print a line of JSON for each look.
+    /// Print a line of JSON for each sample.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -219,7 +219,7 @@ pub(crate) struct TopArgs {
 /// What to do with buffer objects.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BoCommand {
-    /// Make an object without pages and print its handle
+    /// Create an object without pages and print its handle
     Create(CreateArgs),
     /// List the objects of this open file
     List(JsonArgs),
@@ -233,15 +233,15 @@ pub(crate) enum BoCommand {
     Pin(Target),
     /// Undo one pin
     Unpin(Target),
-    /// Move the content out of memory and free the pages
+    /// Swap an object out: move its content to shmem and free its pages
     Swapout(Target),
     /// Move the content to the object's backup, as far as memory goes
     Backup(BackupArgs),
     /// Give an object its pages and content back from its backup
     Restore(Target),
-    /// Show where an object's pages are for the device
+    /// Show the DMA addresses of an object's pages
     DmaAddresses(InfoArgs),
-    /// End an object
+    /// Destroy an object
     Destroy(Target),
     /// Fill an object with the pattern of a number
     Fill(PatternArgs),
@@ -277,7 +277,7 @@ pub(crate) struct CreateArgs {
     /// Have its pages mapped for the device.
     #[arg(long)]
     pub(crate) dma_addresses: bool,
-    /// Have pages, which are not counted (type sg only).
+    /// Have pages that can be mapped but are not counted (type sg only).
     #[arg(long)]
     pub(crate) mappable: bool,
     /// Index of the device it belongs to.
@@ -295,7 +295,7 @@ pub(crate) enum Kind {
     Device,
     /// For the driver itself
     Kernel,
-    /// Somebody else's pages: not counted
+    /// Pages of another driver: not counted
     Sg,
 }
 
@@ -325,7 +325,7 @@ pub(crate) struct BackupArgs {
 /// Caching on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Cache {
-    /// As any memory
+    /// Write-back cached
     Cached,
     /// Write-combined
     Wc,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What went wrong, in words: what was asked, what the answer means here, what to do next.
+//! Errors as texts: what was asked, what the errno means there, and what to do about it.
 
 use std::fmt;
 use std::io;
@@ -22,9 +22,9 @@ pub(crate) enum Error {
     Refused { asked: Asked, source: io::Error },
     /// A file of the module is not as this program knows it.
     Malformed { path: PathBuf, fault: Malformed },
-    /// Everything was done, and the outcome is not what it has to be.
+    /// Everything was done, but a check of the outcome failed.
     Check(String),
-    /// The command makes no sense.
+    /// The command line is wrong.
     Usage(String),
     /// Our own output could not be written.
     Output(io::Error),
@@ -50,7 +50,7 @@ pub(crate) enum Asked {
     Debugfs(PathBuf),
     /// A parameter of the module in sysfs.
     Parameter(PathBuf),
-    /// Somebody else's file.
+    /// Any other file.
     File(PathBuf),
 }
 
@@ -153,7 +153,7 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
             "Load the module first: insmod reeve.ko",
         ),
         (Asked::Open(_), Errno::EACCES | Errno::EPERM) => (
-            "this user may not",
+            "this user has no permission",
             "The node belongs to root and has mode 0600: run as root.",
         ),
         (Asked::Inherit(_), Errno::EBADF) => (
@@ -166,14 +166,14 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
         ),
         (_, Errno::ENOTTY) => (
             "the module does not know this call",
-            "Module and reevectl differ in age: compare `reevectl version` with `reevectl --version`.",
+            "Module and reevectl differ in version: compare `reevectl version`, `reevectl --version`.",
         ),
         (Asked::LockSanity, Errno::EPERM) => (
             "the built-in tests are switched off",
             "Switch them on: echo 1 >/sys/module/reeve/parameters/enable_builtin_tests",
         ),
         (Asked::Create, Errno::EINVAL) => (
-            "the module takes no object like this",
+            "the module accepts no object with these options",
             "The size must be above 0 and below the module's maximum; --zero is for type device only.",
         ),
         (Asked::Create, Errno::ENOENT) => (
@@ -186,7 +186,7 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
         ),
         (Asked::DmaAddress(_), Errno::EINVAL) => (
             "its pages have no addresses for the device",
-            "Only what was made with --dma-addresses has some, while it is populated.",
+            "Only objects made with --dma-addresses have them, while they are populated.",
         ),
         (Asked::Bo(BoCall::Pin, _), Errno::EINVAL) => (
             "it holds no pages in memory",
@@ -197,15 +197,15 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
             "`reevectl --fd N bo info HANDLE` shows the pins in force.",
         ),
         (Asked::Bo(BoCall::Pin, _), Errno::EOVERFLOW) => (
-            "it has as many pins as can be counted",
+            "it has the maximum number of pins",
             "Unpin it as often as it was pinned.",
         ),
         (Asked::Bo(BoCall::Swapout, _), Errno::EINVAL) => (
-            "its pages are somebody else's",
+            "its pages belong to another driver",
             "Objects of type sg are never swapped out.",
         ),
         (Asked::Bo(BoCall::Backup | BoCall::Restore, _), Errno::EINVAL) => (
-            "its pages are somebody else's",
+            "its pages belong to another driver",
             "Objects of type sg have a backup only if they are made with --mappable.",
         ),
         (Asked::Bo(..), Errno::EBUSY) => (
@@ -217,7 +217,7 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
             "Stay within the object's size; objects of type sg cannot be read or written.",
         ),
         (Asked::Debugfs(_) | Asked::Parameter(_), Errno::EACCES) => {
-            ("this user may not", "Run as root.")
+            ("this user has no permission", "Run as root.")
         }
         (Asked::Debugfs(_), Errno::ENOENT) => (
             "there is no such file",
@@ -233,7 +233,7 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
 }
 
 impl Asked {
-    /// True when a handle was part of the question.
+    /// Returns whether a handle was an argument.
     fn names_object(&self) -> bool {
         matches!(
             self,

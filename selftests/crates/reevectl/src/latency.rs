@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long operations take: the module's file `latency`.
+//! Latencies of operations: the module's file `latency`.
 
 use serde::Serialize;
 
@@ -15,7 +15,7 @@ use crate::line::Malformed;
 use crate::table::Align;
 use crate::table::Table;
 
-/// What nobody knows.
+/// Stands for a value that is not known.
 pub(crate) const NONE: &str = "-";
 
 /// Operations that took at least `from_us` and less than `until_us` microseconds.
@@ -27,15 +27,14 @@ pub(crate) struct Bucket {
     pub(crate) count: u64,
 }
 
-/// How often an operation took how long; its buckets, the quickest first.
+/// The histogram of an operation's durations; its buckets, the shortest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Histogram {
     pub(crate) operation: String,
     pub(crate) buckets: Vec<Bucket>,
 }
 
-/// What people want to know of a histogram: all but the count are the ends of buckets, which the
-/// operation stayed below.
+/// The summary of a histogram: all but the count are upper bounds of buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Summary {
     pub(crate) count: u64,
@@ -59,7 +58,7 @@ impl Histogram {
         counts.fold(0, u64::saturating_add)
     }
 
-    /// What was added to it since an earlier look.
+    /// Returns what was added to it since an earlier sample.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         let buckets = self.buckets.iter().map(|bucket| {
             let same = |other: &&Bucket| other.from_us == bucket.from_us;
@@ -77,7 +76,7 @@ impl Histogram {
         }
     }
 
-    /// In short.
+    /// Returns its summary.
     pub(crate) fn summary(&self) -> Summary {
         let count = self.count();
         let reached = |percent: u128| {
@@ -102,7 +101,7 @@ impl Histogram {
 }
 
 impl Summary {
-    /// p50, p99 and the maximum, as people read them.
+    /// Returns p50, p99 and the maximum as text.
     pub(crate) fn cells(&self) -> [String; 3] {
         match self.times {
             Some(times) => [times.p50_us, times.p99_us, times.max_us]

@@ -35,13 +35,13 @@ impl From<reeve_file_limit> for FileLimit {
     }
 }
 
-/// Sets the limit if one is given, and shows what is in force.
+/// Sets the limit if one is given, and shows the limit in force.
 pub(crate) fn run(session: &Session, args: &LimitArgs, out: &mut dyn Write) -> Result<()> {
-    let answer = match args.pages {
+    let limit = match args.pages {
         Some(pages) => session.device.set_file_limit(pages),
         None => session.device.file_limit(),
     };
-    let facts = FileLimit::from(answer.asked(Asked::FileLimit)?);
+    let facts = FileLimit::from(limit.asked(Asked::FileLimit)?);
     if args.json {
         return print_json(&facts, out);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `reevectl locks`: what the lock-order tracker declares, sees and found wrong.
+//! `reevectl locks`: declared hierarchies, held locks and violations of the lock-order tracker.
 //!
 //! Reads the module's files in debugfs and nothing else: each has a parser of its own, [`facts`]
 //! puts together what they say, [`tables`] shows it.
@@ -51,7 +51,7 @@ impl View {
     }
 }
 
-/// Shows it, once or again and again.
+/// Shows it once, or repeatedly.
 pub(crate) fn run(args: &LocksArgs, out: &mut dyn Write) -> Result<()> {
     let source = Source::debugfs();
     if args.dot {

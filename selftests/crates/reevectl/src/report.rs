@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `reevectl report`: does this module do what it is for, on this kernel, now?
+//! `reevectl report`: checks that the loaded module works on the running kernel.
 //!
 //! Runs the lock sanity suite, then fills buffer objects beyond a small limit, shrinks them through
 //! debugfs until nothing is left in memory, reads them back and compares, and destroys them.
@@ -32,7 +32,7 @@ use demo::Plan;
 use facts::Facts;
 use live::Live;
 
-/// Makes the report, shows it and says the verdict.
+/// Makes the report and shows it with its verdict.
 pub(crate) fn run(session: &Session, args: &ReportArgs, out: &mut dyn Write) -> Result<()> {
     let live = Live::new(session);
     let plan = Plan::new(args, session.version.page_size);

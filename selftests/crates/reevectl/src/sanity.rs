@@ -48,7 +48,7 @@ pub(crate) enum Status {
 }
 
 impl Suite {
-    /// Reads the module's answer.
+    /// Reads the module's result.
     pub(crate) fn new(raw: &reeve_lock_sanity) -> Self {
         let cases: Vec<Case> = raw
             .results()
@@ -72,12 +72,12 @@ impl Suite {
         }
     }
 
-    /// True when all the cases there are ran and passed.
+    /// Returns whether all cases ran and passed.
     pub(crate) fn good(&self) -> bool {
         self.passed == REEVE_LOCK_SANITY_CASES as usize && self.passed == self.cases.len()
     }
 
-    /// One line that says it all.
+    /// Returns one line with the outcome.
     pub(crate) fn summary(&self) -> String {
         let took = Duration::from_nanos(self.duration_ns).as_secs_f64() * 1e3;
         let all = REEVE_LOCK_SANITY_CASES;
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
     use reeve_uapi::LOCK_SANITY_NAMES;
 
-    fn answer(failed: &[usize]) -> reeve_lock_sanity {
+    fn result(failed: &[usize]) -> reeve_lock_sanity {
         let mut raw = reeve_lock_sanity {
             count: 20,
             failed: failed.len() as u32,
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_good_run() {
-        let suite = Suite::new(&answer(&[]));
+        let suite = Suite::new(&result(&[]));
         assert!(suite.good());
         let text = shown(&suite);
         assert!(
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_failed_case_shows_its_line() {
-        let suite = Suite::new(&answer(&[2]));
+        let suite = Suite::new(&result(&[2]));
         assert!(!suite.good());
         assert_eq!((suite.passed, suite.failed), (19, 1));
         assert!(shown(&suite).contains("(line 102)"));
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn fewer_cases_than_there_are_is_not_good() {
-        let mut raw = answer(&[]);
+        let mut raw = result(&[]);
         raw.count = 19;
         assert!(!Suite::new(&raw).good());
         raw.count = 0;
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn json_keys() {
-        let json = serde_json::to_value(Suite::new(&answer(&[0]))).unwrap();
+        let json = serde_json::to_value(Suite::new(&result(&[0]))).unwrap();
         assert_eq!(json["cases"][0]["status"], "failed");
         assert_eq!(json["cases"][0]["line"], 100);
         assert_eq!(json["cases"][1]["name"], LOCK_SANITY_NAMES[1]);

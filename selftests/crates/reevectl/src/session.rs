@@ -16,12 +16,12 @@ use crate::error::Asked;
 use crate::error::Error;
 use crate::error::Result;
 
-/// An open Reeve device, and what this run remembers about it.
+/// An open Reeve device, and the state of this run.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) device: Device,
     pub(crate) version: reeve_version,
-    /// The file outlives this run because somebody else holds it open too.
+    /// The file was inherited, so it stays open after this run.
     pub(crate) inherited: bool,
     /// Several commands share this run.
     pub(crate) in_batch: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Opens the node, or takes over descriptor `fd`, and checks that it is a Reeve we can talk to.
+    /// Opens the node, or takes over descriptor `fd`, and checks that its ABI is known.
     pub(crate) fn open(path: &Path, fd: Option<i32>) -> Result<Self> {
         let device = match fd {
             Some(fd) => Device::inherited(fd).asked(Asked::Inherit(fd))?,
@@ -53,7 +53,7 @@ impl Session {
         })
     }
 
-    /// The handle that was meant.
+    /// Returns the handle that `target` names.
     pub(crate) fn handle(&self, target: Target) -> Result<Handle> {
         match target.name {
             Name::Handle(handle) => Ok(handle),

@@ -4,11 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::Deref;
 
 use serde::Serialize;
+use serde::Serializer;
 use serde_json::Value;
 
 use reeve_uapi::knobs;
+use reeve_uapi::statistics::Unit;
+use reeve_uapi::statistics::STATISTICS;
 use reeve_uapi::sys::reeve_stats;
 use reeve_uapi::sys::reeve_version;
 use reeve_uapi::sys::REEVE_FEATURE_BACKUP;
@@ -31,92 +35,40 @@ use crate::latency::LatencyJson;
 use crate::session::Session;
 use crate::size;
 
-/// The module's counters, as they appear in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Stats {
-    pub(crate) pages_allocated: u64,
-    pub(crate) dma32_pages_allocated: u64,
-    pub(crate) pages_limit: u64,
-    pub(crate) dma32_pages_limit: u64,
-    pub(crate) buffer_objects: u64,
-    pub(crate) populates: u64,
-    pub(crate) unpopulates: u64,
-    pub(crate) swapouts: u64,
-    pub(crate) swapins: u64,
-    pub(crate) swapped_pages: u64,
-    pub(crate) overcommits: u64,
-    pub(crate) lock_violations: u64,
-    pub(crate) pool_pages: u64,
-    pub(crate) page_pool_size: u64,
-    pub(crate) backups: u64,
-    pub(crate) restores: u64,
-    pub(crate) backed_up_pages: u64,
-    pub(crate) file_overcommits: u64,
-}
+/// The module's statistics; in JSON a map of those in [`STATISTICS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats(pub(crate) reeve_stats);
 
-impl From<reeve_stats> for Stats {
-    fn from(raw: reeve_stats) -> Self {
-        Self {
-            pages_allocated: raw.pages_allocated,
-            dma32_pages_allocated: raw.dma32_pages_allocated,
-            pages_limit: raw.pages_limit,
-            dma32_pages_limit: raw.dma32_pages_limit,
-            buffer_objects: raw.buffer_objects,
-            populates: raw.populates,
-            unpopulates: raw.unpopulates,
-            swapouts: raw.swapouts,
-            swapins: raw.swapins,
-            swapped_pages: raw.swapped_pages,
-            overcommits: raw.overcommits,
-            lock_violations: raw.lock_violations,
-            pool_pages: raw.pool_pages,
-            page_pool_size: raw.page_pool_size,
-            backups: raw.backups,
-            restores: raw.restores,
-            backed_up_pages: raw.backed_up_pages,
-            file_overcommits: raw.file_overcommits,
-        }
+impl Deref for Stats {
+    type Target = reeve_stats;
+
+    fn deref(&self) -> &reeve_stats {
+        &self.0
     }
 }
 
-impl Stats {
-    /// Name, value, and whether the value counts pages.
-    fn lines(&self) -> [(&'static str, u64, bool); 18] {
-        [
-            ("pages_allocated", self.pages_allocated, true),
-            ("dma32_pages_allocated", self.dma32_pages_allocated, true),
-            ("pages_limit", self.pages_limit, true),
-            ("dma32_pages_limit", self.dma32_pages_limit, true),
-            ("buffer_objects", self.buffer_objects, false),
-            ("populates", self.populates, false),
-            ("unpopulates", self.unpopulates, false),
-            ("swapouts", self.swapouts, false),
-            ("swapins", self.swapins, false),
-            ("swapped_pages", self.swapped_pages, true),
-            ("overcommits", self.overcommits, false),
-            ("lock_violations", self.lock_violations, false),
-            ("pool_pages", self.pool_pages, true),
-            ("page_pool_size", self.page_pool_size, true),
-            ("backups", self.backups, false),
-            ("restores", self.restores, false),
-            ("backed_up_pages", self.backed_up_pages, true),
-            ("file_overcommits", self.file_overcommits, false),
-        ]
+impl Serialize for Stats {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_map(
+            STATISTICS
+                .iter()
+                .map(|row| (row.name, (row.value)(&self.0))),
+        )
     }
 }
 
 #[derive(Debug, Serialize)]
 struct StatJson {
     stats: Stats,
-    /// What debugfs says; null when it cannot be read.
+    /// The file `accounting`; null when debugfs cannot be read.
     accounting: Option<BTreeMap<String, Value>>,
-    /// How long operations took; null when debugfs cannot be read.
+    /// The file `latency`; null when debugfs cannot be read.
     latency: Option<Vec<LatencyJson>>,
 }
 
 /// Shows the counters of the ioctl, then what only debugfs knows.
 pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
-    let stats = Stats::from(session.device.stats().asked(Asked::Stats)?);
+    let stats = Stats(session.device.stats().asked(Asked::Stats)?);
     let accounting = knobs::accounting().asked(Asked::Debugfs(knobs::debugfs_path("accounting")));
     let latency = latency::read();
     if args.json {
@@ -132,18 +84,10 @@ pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> R
         };
         return print_json(&facts, out);
     }
-    let lines = stats.lines();
-    for (name, value, is_pages) in lines {
-        write!(out, "{name:<24}{value:>14}")?;
-        if is_pages && value != 0 {
-            let bytes = value.saturating_mul(u64::from(session.version.page_size));
-            write!(out, "  {}", size::human(bytes))?;
-        }
-        writeln!(out)?;
-    }
+    out.write_all(table(&stats, session.version.page_size).as_bytes())?;
     match accounting {
         Ok(pairs) => {
-            let known = |name: &str| lines.iter().any(|(known, ..)| *known == name);
+            let known = |name: &str| STATISTICS.iter().any(|row| row.name == name);
             for (name, value) in pairs.iter().filter(|(name, _)| !known(name)) {
                 writeln!(out, "{name:<24}{value:>14}")?;
             }
@@ -157,6 +101,21 @@ pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> R
         Err(err) => writeln!(out, "note: {err}")?,
     }
     Ok(())
+}
+
+/// Returns a line for each statistic.
+fn table(stats: &Stats, page_size: u32) -> String {
+    let mut text = String::new();
+    for row in STATISTICS {
+        let value = (row.value)(&stats.0);
+        text += &format!("{:<24}{value:>14}", row.name);
+        if row.unit == Unit::Pages && value != 0 {
+            let bytes = value.saturating_mul(u64::from(page_size));
+            text += &format!("  {}", size::human(bytes));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Numbers as numbers, the rest as text.
@@ -175,7 +134,7 @@ struct VersionJson<'a> {
     devices: u32,
 }
 
-/// Shows what the module is and can do.
+/// Shows the module's version, ABI and features.
 pub(crate) fn version(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
     let version = &session.version;
     let facts = VersionJson {
@@ -197,7 +156,7 @@ pub(crate) fn version(session: &Session, args: &JsonArgs, out: &mut dyn Write) -
     Ok(())
 }
 
-/// The features by name.
+/// Returns the names of the features.
 pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
     [
         (REEVE_FEATURE_LOCK_ORDER, "lock_order"),
@@ -226,17 +185,50 @@ pub(crate) fn print_json<T: Serialize>(value: &T, out: &mut dyn Write) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
+    /// The names of the fields of `struct reeve_stats` but `reserved`, from the header.
+    fn fields() -> Vec<&'static str> {
+        let header = include_str!("../../../../rust/uapi/reeve.h");
+        let (_, rest) = header.split_once("struct reeve_stats {\n").unwrap();
+        let (body, _) = rest.split_once("};").unwrap();
+        let names = body.lines().filter_map(|line| {
+            let (_, name) = line.trim().trim_end_matches(';').split_once(' ')?;
+            (!name.starts_with("reserved")).then_some(name)
+        });
+        names.collect()
+    }
 
     #[test]
-    fn every_counter_is_shown() {
-        let stats = Stats::default();
-        let json = serde_json::to_value(stats).unwrap();
-        let shown: Vec<&str> = stats.lines().iter().map(|(name, ..)| *name).collect();
-        let keys: Vec<&String> = json.as_object().unwrap().keys().collect();
-        assert_eq!(keys.len(), shown.len());
-        for key in keys {
-            assert!(shown.contains(&key.as_str()), "{key}");
-        }
+    fn every_statistic_of_the_abi_is_shown() {
+        let fields = fields();
+        assert!(fields.contains(&"huge_faults") && fields.len() >= 20);
+
+        let table = table(&Stats::default(), 4096);
+        let shown = table.lines().map(|line| line.split_whitespace().next());
+        assert!(shown.eq(fields.iter().copied().map(Some)), "{table}");
+
+        let json = serde_json::to_value(Stats::default()).unwrap();
+        let keys: BTreeSet<&str> = json
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(keys, fields.into_iter().collect());
+    }
+
+    #[test]
+    fn pages_are_shown_in_bytes_too() {
+        let stats = Stats(reeve_stats {
+            swapped_pages: 2,
+            huge_faults: 2,
+            ..reeve_stats::default()
+        });
+        let table = table(&stats, 4096);
+        let line = |name| table.lines().find(|line| line.starts_with(name)).unwrap();
+        assert!(line("swapped_pages").ends_with(" 2  8.0 KiB"), "{table}");
+        assert!(line("huge_faults").ends_with(" 2"), "{table}");
     }
 
     #[test]

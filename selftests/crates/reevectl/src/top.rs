@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `reevectl top`: counters, limits, rates and how long operations take, again and again.
+//! `reevectl top`: counters, limits, rates and latencies, sampled again and again.
 //!
-//! Looks at what is cheap to ask for: the counters' ioctl and the file `latency`. The self-check,
-//! which looks at every buffer object, is left to `reevectl stat`.
+//! Reads only what is cheap: the ioctl of the statistics and the file `latency`. The self-check,
+//! which reserves every buffer object, is left to `reevectl stat`.
 
-mod look;
+mod sample;
 mod screen;
 
 use std::io::Write;
@@ -16,14 +16,14 @@ use crate::error::Result;
 use crate::session::Session;
 use crate::watch;
 
-use look::Look;
-use look::Pair;
+use sample::Pair;
+use sample::Sample;
 
-/// Shows it until it was shown often enough or is interrupted.
+/// Shows samples until the count is reached or it is interrupted.
 pub(crate) fn run(session: &Session, args: &TopArgs, out: &mut dyn Write) -> Result<()> {
-    let mut last: Option<Look> = None;
+    let mut last: Option<Sample> = None;
     let draw = || {
-        let now = Look::new(session)?;
+        let now = Sample::new(session)?;
         let pair = Pair {
             now: &now,
             last: last.as_ref(),

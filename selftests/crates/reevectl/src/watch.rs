@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Showing the same again and again.
+//! Showing a text repeatedly.
 
 use std::fmt::Write as _;
 use std::io;
@@ -72,7 +72,7 @@ fn repeat(
     let mut shown = 0;
     loop {
         let frame = look(&draw()?, shown == 0);
-        // In one piece: nobody sees a half-drawn screen.
+        // In one write, so that no half-drawn screen is visible.
         out.write_all(frame.as_bytes())?;
         out.flush()?;
         shown += 1;
@@ -120,7 +120,7 @@ fn screen(text: &str, first: bool, size: Option<(usize, usize)>) -> String {
     frame
 }
 
-/// Rows and columns of the terminal, where it tells.
+/// Returns the rows and columns of the terminal, if known.
 fn size() -> Option<(usize, usize)> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
     let known = size.ws_row > 0 && size.ws_col > 0;
@@ -178,10 +178,10 @@ mod tests {
     #[test]
     fn blocks_are_an_empty_line_apart() {
         let mut out = Vec::new();
-        let mut turn = 0;
+        let mut round = 0;
         repeat(Duration::from_millis(1), Some(3), &mut out, block, || {
-            turn += 1;
-            Ok(format!("{turn}\n"))
+            round += 1;
+            Ok(format!("{round}\n"))
         })
         .unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "1\n\n2\n\n3\n");
@@ -190,10 +190,10 @@ mod tests {
     #[test]
     fn failures_end_it() {
         let mut out = Vec::new();
-        let mut turn = 0;
+        let mut round = 0;
         let err = repeat(Duration::from_millis(1), None, &mut out, block, || {
-            turn += 1;
-            match turn {
+            round += 1;
+            match round {
                 1 => Ok("1\n".to_owned()),
                 _ => Err(Error::Check("gone".to_owned())),
             }

@@ -20,19 +20,19 @@ use crate::Handle;
 use crate::Mapping;
 use crate::Protection;
 
-/// Where the device node is unless somebody moved it.
+/// The usual path of the device node.
 pub const DEFAULT_PATH: &str = "/dev/reeve";
 
 /// An open `/dev/reeve`: owns the buffer objects made on it.
 ///
-/// Methods take `&self`: the module serialises what needs it, so several threads may call at once.
+/// Methods take `&self`: the module serializes what needs it, so several threads may call at once.
 /// Dropping the last descriptor of the open file destroys its objects.
 #[derive(Debug)]
 pub struct Device {
     fd: OwnedFd,
 }
 
-/// What to make: the arguments of [`Device::create`].
+/// The arguments of [`Device::create`].
 #[derive(Clone, Copy, Debug)]
 pub struct Create {
     /// Bytes; the module rounds up to whole pages.
@@ -45,7 +45,7 @@ pub struct Create {
     pub caching: Caching,
     /// Its pages are below 4 GiB.
     pub dma32: bool,
-    /// It is external, but its pages are here.
+    /// It is external, but has pages that can be mapped.
     pub mappable: bool,
     /// Its pages live in a shmem file.
     pub shmem: bool,
@@ -97,7 +97,7 @@ impl Create {
         }
     }
 
-    /// The same with pages that are here though it is external.
+    /// The same with pages that can be mapped though it is external.
     pub const fn mappable(self) -> Self {
         Self {
             mappable: true,
@@ -134,7 +134,7 @@ impl Create {
         }
     }
 
-    /// The struct that the call takes.
+    /// Returns the struct that the call takes.
     pub const fn to_raw(self) -> sys::reeve_bo_create {
         sys::reeve_bo_create {
             size: self.size,
@@ -153,7 +153,7 @@ impl Create {
     }
 }
 
-/// The bit, if it is set.
+/// Returns `bit` if `set`, else 0.
 const fn bit(set: bool, bit: u32) -> u32 {
     if set {
         bit
@@ -177,19 +177,19 @@ impl Device {
         raw::duplicate(fd).map(Self::from)
     }
 
-    /// The calls on plain structs.
+    /// Returns the calls on plain structs.
     pub fn raw(&self) -> Raw<'_> {
         Raw::new(self.as_fd())
     }
 
-    /// What the module is and can do.
+    /// Returns the module's version and features.
     pub fn version(&self) -> io::Result<sys::reeve_version> {
         let mut arg = sys::reeve_version::default();
         self.raw().version(&mut arg)?;
         Ok(arg)
     }
 
-    /// The books, module-wide.
+    /// Returns the module's statistics.
     pub fn stats(&self) -> io::Result<sys::reeve_stats> {
         let mut arg = sys::reeve_stats::default();
         self.raw().stats(&mut arg)?;
@@ -203,7 +203,7 @@ impl Device {
         Ok(Handle::new(arg.handle))
     }
 
-    /// What is known about an object.
+    /// Returns the state of an object.
     pub fn info(&self, handle: Handle) -> io::Result<sys::reeve_bo_info> {
         let mut arg = sys::reeve_bo_info {
             handle: handle.get(),
@@ -213,7 +213,8 @@ impl Device {
         Ok(arg)
     }
 
-    /// The object with the next higher handle; `None` starts, and answers, at the ends.
+    /// Returns the object with the next higher handle than `after`, the first one for `None`, or `None`
+    /// if there is none.
     pub fn next(&self, after: Option<Handle>) -> io::Result<Option<sys::reeve_bo_info>> {
         let mut arg = sys::reeve_bo_info {
             handle: after.map_or(0, Handle::get),
@@ -226,7 +227,7 @@ impl Device {
         }
     }
 
-    /// Every object of this open file, by ascending handle.
+    /// Returns every object of this open file, by ascending handle.
     pub fn list(&self) -> io::Result<Vec<sys::reeve_bo_info>> {
         let mut all = Vec::new();
         let mut last = None;
@@ -237,7 +238,7 @@ impl Device {
         Ok(all)
     }
 
-    /// One of the calls that take a handle only; answers the pages that changed place.
+    /// Makes one of the calls that take a handle only. Returns the number of pages it reports.
     pub fn bo(&self, call: BoCall, handle: Handle) -> io::Result<u64> {
         let mut arg = sys::reeve_bo {
             handle: handle.get(),
@@ -247,17 +248,17 @@ impl Device {
         Ok(arg.pages)
     }
 
-    /// Ends the object.
+    /// Destroys the object.
     pub fn destroy(&self, handle: Handle) -> io::Result<()> {
         self.bo(BoCall::Destroy, handle).map(drop)
     }
 
-    /// Gives the object its pages; answers how many it gained.
+    /// Populates the object. Returns the number of pages it gained.
     pub fn populate(&self, handle: Handle) -> io::Result<u64> {
         self.bo(BoCall::Populate, handle)
     }
 
-    /// Drops pages and content; answers how many pages it lost.
+    /// Drops pages and content. Returns the number of pages the object lost.
     pub fn unpopulate(&self, handle: Handle) -> io::Result<u64> {
         self.bo(BoCall::Unpopulate, handle)
     }
@@ -272,12 +273,12 @@ impl Device {
         self.bo(BoCall::Unpin, handle).map(drop)
     }
 
-    /// Moves the content out; answers the pages freed.
+    /// Swaps the object out. Returns the number of pages freed.
     pub fn swapout(&self, handle: Handle) -> io::Result<u64> {
         self.bo(BoCall::Swapout, handle)
     }
 
-    /// Moves content to the backup; answers the pages moved, fewer than there were when memory ran
+    /// Backs the object up. Returns the number of pages moved, which is less than it had if memory ran
     /// out.
     pub fn backup(&self, handle: Handle) -> io::Result<u64> {
         self.bo(BoCall::Backup, handle)
@@ -294,7 +295,7 @@ impl Device {
         Ok(arg.pages)
     }
 
-    /// Gives pages and content back from the backup; answers the pages gained.
+    /// Restores the object from its backup. Returns the number of pages it gained.
     pub fn restore(&self, handle: Handle) -> io::Result<u64> {
         self.bo(BoCall::Restore, handle)
     }
@@ -305,13 +306,13 @@ impl Device {
         whole(done, to.len())
     }
 
-    /// Puts `from` into the object at `offset`.
+    /// Writes `from` to the object at `offset`.
     pub fn write(&self, handle: Handle, offset: u64, from: &[u8]) -> io::Result<()> {
         let done = self.raw().write_slice(handle, offset, from)?;
         whole(done, from.len())
     }
 
-    /// Where the object can be mapped.
+    /// Returns the offset at which the object can be mapped.
     pub fn map_place(&self, handle: Handle) -> io::Result<sys::reeve_bo_mmap> {
         let mut arg = sys::reeve_bo_mmap {
             handle: handle.get(),
@@ -321,8 +322,8 @@ impl Device {
         Ok(arg)
     }
 
-    /// Where the page `page` is for the device: its address, and how many pages from there on are
-    /// side by side.
+    /// Returns the DMA address of the page `page`, and the number of pages from it on whose addresses
+    /// are contiguous.
     pub fn dma_address(&self, handle: Handle, page: u64) -> io::Result<(u64, u64)> {
         let mut arg = sys::reeve_bo_dma_address {
             handle: handle.get(),
@@ -340,14 +341,16 @@ impl Device {
         Mapping::new(self, place.offset, length, Protection::ReadWrite)
     }
 
-    /// The limit in force on what this open file's objects may have charged, and what they have.
+    /// Returns the limit on the pages that this open file's objects may have charged, and the pages
+    /// charged.
     pub fn file_limit(&self) -> io::Result<sys::reeve_file_limit> {
         let mut arg = sys::reeve_file_limit::default();
         self.raw().file_limit(&mut arg)?;
         Ok(arg)
     }
 
-    /// Sets that limit, in pages; 0: the module's is to hold. Answers as [`Device::file_limit`].
+    /// Sets that limit, in pages; 0 is the default limit of the module. Returns what
+    /// [`Device::file_limit`] returns.
     pub fn set_file_limit(&self, pages: u64) -> io::Result<sys::reeve_file_limit> {
         let mut arg = sys::reeve_file_limit {
             flags: sys::REEVE_FILE_LIMIT_SET,
@@ -366,7 +369,7 @@ impl Device {
     }
 }
 
-/// A copy that succeeded copied everything; the ABI says so.
+/// Checks that a copy that succeeded copied everything, as the ABI says.
 fn whole(done: u64, asked: usize) -> io::Result<()> {
     if done == asked as u64 {
         return Ok(());

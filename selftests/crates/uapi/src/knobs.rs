@@ -13,17 +13,17 @@ pub const MODULE: &str = "/sys/module/reeve";
 /// Directory of the module in debugfs.
 pub const DEBUGFS: &str = "/sys/kernel/debug/reeve";
 
-/// True while the module is in the kernel.
+/// Returns whether the module is loaded.
 pub fn loaded() -> bool {
     Path::new(MODULE).is_dir()
 }
 
-/// Where a parameter lives.
+/// Returns the path of a parameter.
 pub fn parameter_path(name: &str) -> PathBuf {
     Path::new(MODULE).join("parameters").join(name)
 }
 
-/// A parameter's text, without the line end.
+/// Returns a parameter's text, without the line end.
 pub fn parameter(name: &str) -> io::Result<String> {
     fs::read_to_string(parameter_path(name)).map(|text| text.trim_end().to_owned())
 }
@@ -37,45 +37,45 @@ pub fn set_parameter(name: &str, value: &str) -> io::Result<()> {
     io::Write::write_all(&mut file, value.as_bytes())
 }
 
-/// Where a debugfs file lives.
+/// Returns the path of a debugfs file.
 pub fn debugfs_path(name: &str) -> PathBuf {
     Path::new(DEBUGFS).join(name)
 }
 
-/// A debugfs file's text.
+/// Returns a debugfs file's text.
 pub fn debugfs(name: &str) -> io::Result<String> {
     fs::read_to_string(debugfs_path(name))
 }
 
-/// One global swapout: reads `tt_shrink` once, answers the pages freed.
+/// Does one global swapout by reading `tt_shrink`. Returns the number of pages freed.
 pub fn tt_shrink() -> io::Result<i64> {
     number(&debugfs("tt_shrink")?)
 }
 
-/// Scans the pool's shrinker once: reads `page_pool_shrink`, answers the pages freed.
+/// Scans the pool's shrinker once by reading `page_pool_shrink`. Returns the number of pages freed.
 pub fn page_pool_shrink() -> io::Result<i64> {
     number(&debugfs("page_pool_shrink")?)
 }
 
-/// Gives all pages that the pool keeps back to the system.
+/// Frees all pages that the pool keeps.
 pub fn drain_pool() -> io::Result<()> {
     while page_pool_shrink()? != 0 {}
     Ok(())
 }
 
-/// The `accounting` file as pairs of name and value, in its order.
+/// Returns the `accounting` file as pairs of name and value, in its order.
 pub fn accounting() -> io::Result<Vec<(String, String)>> {
     pairs(&debugfs("accounting")?)
 }
 
-/// The one decimal line that a counter file holds.
+/// Parses the one decimal line of a counter file.
 pub fn number(text: &str) -> io::Result<i64> {
     let line = text.strip_suffix('\n').unwrap_or(text);
     line.parse()
         .map_err(|_| invalid(format!("expected one decimal line, found {text:?}")))
 }
 
-/// Lines of a name, white space, and a value, which may have several words.
+/// Parses lines of a name, white space, and a value, which may have several words.
 pub fn pairs(text: &str) -> io::Result<Vec<(String, String)>> {
     text.lines()
         .map(|line| match line.split_once(char::is_whitespace) {

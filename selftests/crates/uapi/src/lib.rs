@@ -7,6 +7,7 @@
 //! - [`Mapping`]: an object in this process's memory.
 //! - [`raw`]: the same calls on the plain structs, for programs that want to send odd ones.
 //! - [`knobs`]: the module's parameters in sysfs and its files in debugfs.
+//! - [`statistics`]: the table of the module's statistics.
 //! - [`pattern`]: content that is easy to make and to recognise, for filling and checking objects.
 //!
 //! Errors are [`std::io::Error`] with the kernel's errno kept (`raw_os_error`).
@@ -17,6 +18,7 @@ mod layout;
 mod mapping;
 pub mod pattern;
 pub mod raw;
+pub mod statistics;
 pub mod sys;
 mod values;
 

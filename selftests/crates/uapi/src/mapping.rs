@@ -56,7 +56,7 @@ pub struct Mapping {
 
 // SAFETY: The memory belongs to the process, not to a thread.
 unsafe impl Send for Mapping {}
-// SAFETY: All access is by volatile or atomic words, whoever else has access.
+// SAFETY: All access through `&self` is by volatile words, also while others access the memory.
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
@@ -223,8 +223,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// Has the module put `length` bytes from `offset` on into an object at `at`; answers how many
-    /// it did, also when it failed.
+    /// Has the module write `length` bytes from `offset` on to an object at `at`. Returns the number of
+    /// bytes it wrote, also when it failed.
     pub fn send(
         &self,
         offset: usize,
@@ -236,8 +236,8 @@ impl Mapping {
         self.copy(Way::Write, offset, length, device, handle, at)
     }
 
-    /// Has the module fill `length` bytes from `offset` on with those of an object at `at`; answers
-    /// how many it did, also when it failed.
+    /// Has the module read `length` bytes of an object at `at` to `offset`. Returns the number of bytes
+    /// it read, also when it failed.
     pub fn receive(
         &self,
         offset: usize,
@@ -265,8 +265,8 @@ impl Mapping {
             length: length as u64,
             ..Default::default()
         };
-        // SAFETY: the bytes are in the mapping, which no references lead into; whoever else writes
-        // to them does so in whole words.
+        // SAFETY: the bytes are in the mapping, which no references lead into; other threads
+        // access them in whole words only, as all methods here do.
         let result = unsafe { device.raw().bo_rw(way, &mut arg) };
         (result, arg.done)
     }
@@ -281,7 +281,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the bytes are ours, and nobody refers to them any more.
+        // SAFETY: the mapping is this value's own, and no reference into it exists, because no method
+        // returns one.
         let _ = unsafe { mman::munmap(self.start, self.length) };
     }
 }

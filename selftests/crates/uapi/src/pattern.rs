@@ -67,7 +67,7 @@ impl Pattern {
     }
 }
 
-/// The finaliser of splitmix64: every bit of the answer depends on every bit of the input.
+/// The finaliser of splitmix64: every bit of the result depends on every bit of the input.
 pub const fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

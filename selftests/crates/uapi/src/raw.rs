@@ -2,7 +2,7 @@
 
 //! The calls on the plain structs, and the only hand-written `unsafe` of this crate but for mappings.
 //!
-//! Everything a struct can hold may be sent: it is the module's job to refuse what is wrong. Only
+//! Any content of a struct may be sent: the module checks it. Only
 //! the two calls whose struct carries an address are unsafe.
 
 use std::io;
@@ -19,55 +19,32 @@ use crate::sys;
 use crate::BoCall;
 use crate::Handle;
 
-/// The generated ioctl functions; each fits its struct to its number.
+/// The ioctl functions, generated from the table of the ABI.
 mod nr {
     use crate::sys;
 
-    macro_rules! calls {
-        ($($name:ident: $nr:ident($arg:ident) = $code:literal;)*) => {
+    macro_rules! functions {
+        (
+            structs { $($structs:tt)* }
+            requests {
+                $($call:ident = $request:ident: $nr:ident($argument:ident) = $code:literal;)*
+            }
+        ) => {
             $(
                 nix::ioctl_readwrite!(
-                    $name,
+                    $call,
                     sys::REEVE_IOC_MAGIC as u8,
                     sys::$nr as u8,
-                    sys::$arg
-                );
-                const _: () = assert!(
-                    nix::request_code_readwrite!(
-                        sys::REEVE_IOC_MAGIC,
-                        sys::$nr,
-                        size_of::<sys::$arg>()
-                    ) == $code,
-                    concat!(stringify!($name), ": not the published request number")
+                    sys::$argument
                 );
             )*
         };
     }
 
-    calls! {
-        version: REEVE_NR_VERSION(reeve_version) = 0xc048_e700;
-        stats: REEVE_NR_STATS(reeve_stats) = 0xc0c0_e701;
-        bo_create: REEVE_NR_BO_CREATE(reeve_bo_create) = 0xc030_e710;
-        bo_destroy: REEVE_NR_BO_DESTROY(reeve_bo) = 0xc020_e711;
-        bo_info: REEVE_NR_BO_INFO(reeve_bo_info) = 0xc058_e712;
-        bo_next: REEVE_NR_BO_NEXT(reeve_bo_info) = 0xc058_e713;
-        bo_populate: REEVE_NR_BO_POPULATE(reeve_bo) = 0xc020_e714;
-        bo_unpopulate: REEVE_NR_BO_UNPOPULATE(reeve_bo) = 0xc020_e715;
-        bo_pin: REEVE_NR_BO_PIN(reeve_bo) = 0xc020_e716;
-        bo_unpin: REEVE_NR_BO_UNPIN(reeve_bo) = 0xc020_e717;
-        bo_swapout: REEVE_NR_BO_SWAPOUT(reeve_bo) = 0xc020_e718;
-        bo_backup: REEVE_NR_BO_BACKUP(reeve_bo) = 0xc020_e71b;
-        bo_restore: REEVE_NR_BO_RESTORE(reeve_bo) = 0xc020_e71c;
-        bo_read: REEVE_NR_BO_READ(reeve_bo_rw) = 0xc038_e719;
-        bo_write: REEVE_NR_BO_WRITE(reeve_bo_rw) = 0xc038_e71a;
-        bo_mmap: REEVE_NR_BO_MMAP(reeve_bo_mmap) = 0xc028_e71d;
-        file_limit: REEVE_NR_FILE_LIMIT(reeve_file_limit) = 0xc030_e71e;
-        bo_dma_address: REEVE_NR_BO_DMA_ADDRESS(reeve_bo_dma_address) = 0xc030_e71f;
-        lock_sanity: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
-    }
+    crate::layout::abi_layout!(functions);
 }
 
-/// Which way a [`Raw::bo_rw`] copies.
+/// The direction in which [`Raw::bo_rw`] copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
     /// From the object to the caller's memory.
@@ -134,7 +111,8 @@ impl<'fd> Raw<'fd> {
             BoCall::Backup => nr::bo_backup,
             BoCall::Restore => nr::bo_restore,
         };
-        // SAFETY: as in `plain!`: an open file, the right struct, no address in it.
+        // SAFETY: the file is open while it is borrowed, `arg` is an exclusive reference to the struct
+        // that each of these calls reads and writes, and that struct holds no address.
         unsafe { ioctl(self.0.as_raw_fd(), arg) }?;
         Ok(())
     }
@@ -144,18 +122,20 @@ impl<'fd> Raw<'fd> {
     /// # Safety
     ///
     /// For [`Way::Read`]: the `arg.length` bytes at `arg.addr` may be overwritten, or are no
-    /// memory of this process at all. For [`Way::Write`]: nobody is writing to them meanwhile.
+    /// memory of this process at all. For [`Way::Write`]: they are not written to meanwhile.
     pub unsafe fn bo_rw(self, way: Way, arg: &mut sys::reeve_bo_rw) -> io::Result<()> {
         let ioctl = match way {
             Way::Read => nr::bo_read,
             Way::Write => nr::bo_write,
         };
-        // SAFETY: an open file and the right struct; the caller answers for the address in it.
+        // SAFETY: the file is open while it is borrowed, and `arg` is an exclusive reference to the
+        // struct that both calls read and write. The caller vouches for the address in it, by the
+        // contract above.
         unsafe { ioctl(self.0.as_raw_fd(), arg) }?;
         Ok(())
     }
 
-    /// Copies from the object into a slice; `arg.done` of the answer comes back.
+    /// Copies from the object into a slice. Returns the number of bytes copied.
     pub fn read_slice(self, handle: Handle, offset: u64, to: &mut [u8]) -> io::Result<u64> {
         let mut arg = rw(
             handle,
@@ -168,7 +148,7 @@ impl<'fd> Raw<'fd> {
         Ok(arg.done)
     }
 
-    /// Copies from a slice into the object; `arg.done` of the answer comes back.
+    /// Copies from a slice into the object. Returns the number of bytes copied.
     pub fn write_slice(self, handle: Handle, offset: u64, from: &[u8]) -> io::Result<u64> {
         let mut arg = rw(
             handle,
@@ -193,17 +173,17 @@ fn rw(handle: Handle, offset: u64, addr: usize, length: usize) -> sys::reeve_bo_
     }
 }
 
-/// A descriptor of our own for the file behind the number `fd` that this process inherited.
+/// Duplicates the descriptor `fd` that this process inherited.
 ///
-/// EBADF when nothing is open under that number.
+/// Returns `EBADF` if it is not open.
 pub(crate) fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::Error::from(nix::Error::EBADF));
     }
-    // SAFETY: not -1, and used for this one call only, which answers EBADF when the number is
+    // SAFETY: not -1, and used for this one call only, which fails with EBADF if the number is
     // not open; nothing is closed or kept through it.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     let new = fcntl(borrowed, FcntlArg::F_DUPFD_CLOEXEC(0))?;
-    // SAFETY: the kernel has just made this descriptor and nobody else knows of it.
+    // SAFETY: the kernel has just made this descriptor, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(new) })
 }

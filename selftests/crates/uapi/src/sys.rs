@@ -3,7 +3,7 @@
 //! The user ABI as it is written in `rust/uapi/reeve.h`, made by bindgen.
 //!
 //! The header's kernel-doc comments say what the fields mean. Layout is asserted at compile time:
-//! by bindgen against the C compiler's view, and in `layout.rs` against the published numbers.
+//! by bindgen against the C compiler's view, and in `rust/uapi/layout.rs` against the published numbers.
 
 #![expect(
     missing_docs,

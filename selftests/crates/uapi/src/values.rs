@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use reeve_host::lock_order::rules::sanity::cases::CASES;
+
 use crate::sys;
 
 /// Names a buffer object on the open file it was made on.
@@ -38,7 +40,7 @@ pub enum BoType {
     Device = sys::REEVE_BO_TYPE_DEVICE,
     /// For the driver itself.
     Kernel = sys::REEVE_BO_TYPE_KERNEL,
-    /// Somebody else's pages: external, not counted.
+    /// Pages of another driver: external, not counted.
     Sg = sys::REEVE_BO_TYPE_SG,
 }
 
@@ -51,7 +53,7 @@ impl BoType {
         Self::ALL.into_iter().find(|kind| *kind as u32 == raw)
     }
 
-    /// The word that people use.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Device => "device",
@@ -65,11 +67,11 @@ impl BoType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Caching {
-    /// As any memory.
+    /// Write-back cached, as normal memory.
     Cached = sys::REEVE_CACHING_CACHED,
-    /// Writes are combined.
+    /// Write-combined.
     WriteCombined = sys::REEVE_CACHING_WRITE_COMBINED,
-    /// Not at all.
+    /// Uncached.
     Uncached = sys::REEVE_CACHING_UNCACHED,
 }
 
@@ -82,7 +84,7 @@ impl Caching {
         Self::ALL.into_iter().find(|mode| *mode as u32 == raw)
     }
 
-    /// The word that people use.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Cached => "cached",
@@ -92,12 +94,12 @@ impl Caching {
     }
 }
 
-/// The calls that take a handle and answer a number of pages (`struct reeve_bo`).
+/// The calls that take a handle and return a number of pages (`struct reeve_bo`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BoCall {
-    /// Ends the object.
+    /// Destroys the object.
     Destroy,
-    /// Gives it its pages, and its content back.
+    /// Populates it: gives it its pages, and its content.
     Populate,
     /// Drops pages and content.
     Unpopulate,
@@ -105,11 +107,11 @@ pub enum BoCall {
     Pin,
     /// Undoes one pin.
     Unpin,
-    /// Moves its content out and frees its pages.
+    /// Swaps it out: moves its content to shmem and frees its pages.
     Swapout,
     /// Moves its content to its backup, as far as memory goes.
     Backup,
-    /// Gives it its pages and content back from its backup.
+    /// Restores its pages and content from its backup.
     Restore,
 }
 
@@ -126,7 +128,7 @@ impl BoCall {
         Self::Restore,
     ];
 
-    /// The word that people use.
+    /// Returns its name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Destroy => "destroy",
@@ -141,29 +143,18 @@ impl BoCall {
     }
 }
 
-/// The cases of the lock sanity suite, in the order they run.
-pub const LOCK_SANITY_NAMES: [&str; sys::REEVE_LOCK_SANITY_CASES as usize] = [
-    "all_locks",
-    "locking_first_as_shared_then_test_higher_order_locks",
-    "locking_second_as_exclusive_then_test_higher_order_locks",
-    "unlocking_without_locking",
-    "unlocking_different_lock_order_than_locked",
-    "unlocking_different_lock_instance_than_locked",
-    "unlocking_with_different_mode_than_locked",
-    "unlocking_in_different_order_than_locked",
-    "locking_out_of_order",
-    "locking_same_order_twice",
-    "checking_locked_when_no_locks_held",
-    "checking_exclusive_when_locked_as_shared",
-    "checking_shared_when_locked_as_exclusive",
-    "checking_locked_when_different_instance_held",
-    "checking_all_unlocked_when_lock_held",
-    "downgrading",
-    "downgrading_without_locking",
-    "downgrading_when_different_instance_held",
-    "downgrading_when_locked_as_shared",
-    "try_locking_out_of_order",
-];
+/// The names of the cases of the lock sanity suite, in the order they run: those of the table that
+/// the module runs.
+pub const LOCK_SANITY_NAMES: [&str; sys::REEVE_LOCK_SANITY_CASES as usize] = {
+    assert!(CASES.len() == sys::REEVE_LOCK_SANITY_CASES as usize);
+    let mut names = [""; CASES.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = CASES[index].name;
+        index += 1;
+    }
+    names
+};
 
 /// The text before the first NUL of a fixed array, as far as it is UTF-8.
 fn text(bytes: &[u8]) -> &str {

@@ -2,6 +2,10 @@
 
 //! The header and its layout as the C compiler sees them, for 64-bit and 32-bit callers.
 
+#[path = "../../../../rust/uapi/layout.rs"]
+mod layout;
+
+use std::fmt::Write;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,8 +27,55 @@ fn selftests() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn layout_c() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/layout.c")
+/// Where the header is.
+fn header() -> PathBuf {
+    selftests().join("../rust/uapi/reeve.h")
+}
+
+/// A C program that asserts the published layout.
+fn layout_c() -> String {
+    let mut text = format!("#include <stddef.h>\n#include \"{}\"\n", header().display());
+    macro_rules! assertions {
+        (
+            structs {
+                $($name:ident: $size:literal { $($field:ident @ $offset:literal),* $(,)? })*
+            }
+            requests {
+                $($call:ident = $request:ident: $nr:ident($argument:ident) = $code:literal;)*
+            }
+        ) => {
+            $(
+                assert(&mut text, concat!("sizeof(struct ", stringify!($name), ")"), $size);
+                $(
+                    // Bindings add a `_` to what is a word of Rust.
+                    let field = stringify!($field).trim_end_matches('_');
+                    let offset = format!(concat!("offsetof(struct ", stringify!($name), ", {})"), field);
+                    assert(&mut text, &offset, $offset);
+                )*
+            )*
+            $(
+                assert(&mut text, concat!("(unsigned int)", stringify!($request)), $code);
+            )*
+        };
+    }
+    layout::abi_layout!(assertions);
+    text
+}
+
+/// Adds the assertion that `expression` has this value.
+fn assert(text: &mut String, expression: &str, value: u32) {
+    writeln!(
+        text,
+        "_Static_assert({expression} == {value}u, \"{expression}\");"
+    )
+    .unwrap();
+}
+
+/// Writes a C program to a file of this name.
+fn file(name: &str, text: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&file, text).unwrap();
+    file
 }
 
 /// Compiles `source` without output and expects no complaint at all.
@@ -55,26 +106,38 @@ fn compiles(bits: &str, source: &Path) {
 
 #[test]
 fn layout_for_64_bit_callers() {
-    compiles("-m64", &layout_c());
+    compiles("-m64", &file("layout-64.c", &layout_c()));
 }
 
 #[test]
 fn layout_for_32_bit_callers() {
-    compiles("-m32", &layout_c());
+    compiles("-m32", &file("layout-32.c", &layout_c()));
 }
 
 /// An assertion that does not hold must be seen, or the two tests above prove nothing.
 #[test]
 fn a_wrong_number_is_found() {
-    let text = std::fs::read_to_string(layout_c()).unwrap();
-    let wrong = text.replace("SIZE(reeve_bo, 32)", "SIZE(reeve_bo, 24)");
-    assert_ne!(text, wrong);
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("wrong-layout.c");
-    let header = selftests().join("../rust/uapi/reeve.h");
-    let wrong = wrong.replace("../../../../rust/uapi/reeve.h", &header.to_string_lossy());
-    std::fs::write(&file, wrong).unwrap();
-    let refused = std::panic::catch_unwind(|| compiles("-m64", &file));
-    assert!(refused.is_err());
+    let text = layout_c();
+    for (right, wrong) in [
+        (
+            "sizeof(struct reeve_bo) == 32u",
+            "sizeof(struct reeve_bo) == 24u",
+        ),
+        (
+            "offsetof(struct reeve_bo_info, type) == 4u",
+            "offsetof(struct reeve_bo_info, type) == 8u",
+        ),
+        (
+            "REEVE_IOC_STATS == 3233867521u",
+            "REEVE_IOC_STATS == 3233867522u",
+        ),
+    ] {
+        let wrong = text.replace(right, wrong);
+        assert_ne!(text, wrong, "{right}");
+        let file = file("wrong-layout.c", &wrong);
+        let refused = std::panic::catch_unwind(|| compiles("-m64", &file));
+        assert!(refused.is_err(), "{right}");
+    }
 }
 
 /// The program in the documentation is one that compiles.
@@ -84,11 +147,8 @@ fn documented_example_compiles() {
     let text = std::fs::read_to_string(document).unwrap();
     let (_, rest) = text.split_once("```c\n").expect("a C example");
     let (example, _) = rest.split_once("```").expect("the end of the C example");
-    let header = selftests().join("../rust/uapi/reeve.h");
-    let example = example.replace("\"reeve.h\"", &format!("\"{}\"", header.display()));
-    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("example.c");
-    std::fs::write(&file, example).unwrap();
-    compiles("-m64", &file);
+    let example = example.replace("\"reeve.h\"", &format!("\"{}\"", header().display()));
+    compiles("-m64", &file("example.c", &example));
 }
 
 /// The header stands on its own in C++ too.
@@ -97,7 +157,7 @@ fn header_is_complete_for_cpp() {
     let compiler = compiler();
     let output = Command::new(&compiler)
         .args(["-x", "c++", "-fsyntax-only", "-Wall", "-Wextra", "-Werror"])
-        .arg(selftests().join("../rust/uapi/reeve.h"))
+        .arg(header())
         .output()
         .unwrap();
     let complaint = String::from_utf8_lossy(&output.stderr);

@@ -435,7 +435,7 @@ fn bad_arguments() -> Outcome {
 }
 
 fn an_answer_that_cannot_be_written_sets_nothing() -> Outcome {
-    // What ioctl() calls it, as published in layout.c.
+    // What ioctl() calls it, as published in rust/uapi/layout.rs.
     const FILE_LIMIT: u32 = 0xc030_e71e;
     let device = open()?;
     populated(&device, 20)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `reevectl bo dma-addresses`: where an object's pages are for the device.
+//! `reevectl bo dma-addresses`: the DMA addresses of an object's pages.
 
 use std::io::Write;
 
@@ -15,7 +15,7 @@ use crate::stat::print_json;
 use crate::table::Align;
 use crate::table::Table;
 
-/// Pages whose addresses are in a row.
+/// Pages with contiguous addresses.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Run {
     page: u64,

@@ -27,7 +27,7 @@ use super::View;
 use crate::line::Name;
 use crate::line::Parsed;
 
-/// Grows when a key changes its meaning.
+/// Version of the JSON; grows when a key changes its meaning.
 const SCHEMA: u32 = 1;
 
 /// What a view shows; the rest stays out.

@@ -53,7 +53,7 @@ pub(super) struct Edge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Kind {
-    /// The declaration allows it; nobody did it yet.
+    /// The declaration allows it; it was not recorded yet.
     Declared,
     /// It was done.
     Observed,

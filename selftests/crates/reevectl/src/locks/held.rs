@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The file `held`: who holds what now.
+//! The file `held`: the locks held now, by holder.
 
 use serde::Serialize;
 
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_holds_anything() {
+    fn no_locks_are_held() {
         assert_eq!(parse(""), Ok(Held::default()));
     }
 

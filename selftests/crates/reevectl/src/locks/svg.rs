@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_what_the_program_prints() {
+    fn the_result_is_what_the_program_prints() {
         let text = "digraph {}\n".repeat(100_000);
         let drawn = through(shell("echo '<svg>'; cat"), &text).unwrap();
         assert_eq!(String::from_utf8(drawn).unwrap(), format!("<svg>\n{text}"));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The facts as people read them, in lines of 100 columns at the most.
+//! The facts as text, in lines of at most 100 columns.
 
 use std::io;
 use std::io::Write;

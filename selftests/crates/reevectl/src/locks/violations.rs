@@ -23,7 +23,7 @@ pub(super) struct Violations {
     pub(super) total: u64,
     pub(super) hierarchies: Vec<Count>,
     pub(super) pairs: Vec<Pair>,
-    /// Violations of pairs that the module had no room to remember.
+    /// Violations of pairs that the module had no space to record.
     pub(super) more: u64,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Doing it: fill beyond the limit, shrink, read back, destroy.
+//! The demonstration: fill beyond the limit, shrink, read back, destroy.
 
 use std::time::Instant;
 
@@ -56,7 +56,7 @@ impl Plan {
     }
 }
 
-/// The whole report: sees, shows as it goes, and judges.
+/// Makes the whole report, and shows each step as it is done.
 pub(super) fn run(subject: &dyn Subject, plan: &Plan, text: &mut Text<'_>) -> Result<Facts> {
     let start = Instant::now();
     let (kernel, module) = (subject.kernel(), subject.module());
@@ -87,7 +87,7 @@ pub(super) fn run(subject: &dyn Subject, plan: &Plan, text: &mut Text<'_>) -> Re
     Ok(facts)
 }
 
-/// The limit that is put back when this goes, however it goes.
+/// The limit to restore, which is done when this is dropped.
 struct Limit<'a> {
     subject: &'a dyn Subject,
     before: String,
@@ -166,7 +166,7 @@ struct Run<'a, 'out> {
 }
 
 impl Run<'_, '_> {
-    /// Makes the objects and fills each with a pattern of its own.
+    /// Creates the objects and fills each with its own pattern.
     fn fill(&mut self) -> Result<()> {
         let subject = self.subject;
         let size = self.plan.size;
@@ -195,7 +195,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Shrinks until nothing is left, or until that should long have happened.
+    /// Shrinks until nothing is left, or for the number of times that must suffice.
     fn drain(&mut self) -> Result<()> {
         let subject = self.subject;
         for _ in 0..=u64::from(self.plan.objects) * 2 {
@@ -251,7 +251,7 @@ impl Run<'_, '_> {
         })
     }
 
-    /// Does one thing between two looks at the counters, and shows the row.
+    /// Does one step between two reads of the statistics, and shows its row.
     fn step<T>(
         &mut self,
         kind: Kind,

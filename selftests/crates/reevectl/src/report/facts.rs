@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a report saw; this is also its JSON.
+//! The facts of a report; this is also its JSON.
 
 use serde::Serialize;
 
 use crate::sanity::Suite;
 use crate::stat::Stats;
 
-/// Everything a report saw, and what it makes of it.
+/// The facts of a report, and its checks.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Facts {
     /// Layout of this JSON.
@@ -57,7 +57,7 @@ pub(crate) struct Shrink {
     pub(crate) steps: Vec<Step>,
     pub(crate) stats_before: Stats,
     pub(crate) stats_after: Stats,
-    /// What the module says about its own books at the end; null when debugfs cannot be read.
+    /// The result of the module's self-check at the end; null when debugfs cannot be read.
     pub(crate) self_check: Option<String>,
 }
 
@@ -100,7 +100,7 @@ pub(crate) struct Step {
     pub(crate) duration_ms: f64,
 }
 
-/// One thing that has to be so.
+/// A condition that must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Check {
     pub(crate) name: &'static str,

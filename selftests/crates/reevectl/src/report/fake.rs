@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 
+use reeve_uapi::sys::reeve_stats;
 use reeve_uapi::Handle;
 use reeve_uapi::LOCK_SANITY_NAMES;
 
@@ -33,10 +34,10 @@ enum Fault {
     IgnoredLimit,
     LostByte,
     LeakedPages,
-    WrongAnswer,
+    WrongCount,
     Violation,
     StuckLimit,
-    BadBooks,
+    FailedSelfCheck,
     BrokenRead,
 }
 
@@ -47,7 +48,7 @@ struct Bo {
 }
 
 struct State {
-    stats: Stats,
+    stats: reeve_stats,
     limit: String,
     /// By handle - 1, in the order of use as nothing is used twice.
     bos: Vec<Option<Bo>>,
@@ -60,7 +61,7 @@ struct Fake {
 
 impl Fake {
     fn new(fault: Fault) -> Self {
-        let stats = Stats {
+        let stats = reeve_stats {
             pages_limit: 1000,
             ..Default::default()
         };
@@ -163,11 +164,11 @@ impl Subject for Fake {
     }
 
     fn stats(&self) -> Result<Stats> {
-        Ok(self.state.borrow().stats)
+        Ok(Stats(self.state.borrow().stats))
     }
 
     fn self_check(&self) -> Option<String> {
-        let text = if self.fault == Fault::BadBooks {
+        let text = if self.fault == Fault::FailedSelfCheck {
             "wrong"
         } else {
             "ok"
@@ -194,8 +195,8 @@ impl Subject for Fake {
 
     fn tt_shrink(&self) -> Result<i64> {
         let pages = self.state.borrow_mut().swap_out_one() as i64;
-        let lie = i64::from(self.fault == Fault::WrongAnswer && pages > 0);
-        Ok(pages + lie)
+        let wrong = i64::from(self.fault == Fault::WrongCount && pages > 0);
+        Ok(pages + wrong)
     }
 
     fn create(&self, size: u64) -> Result<Handle> {
@@ -293,10 +294,10 @@ fn every_fault_fails_its_check() {
         (Fault::IgnoredLimit, "limit_kept"),
         (Fault::LostByte, "content_came_back"),
         (Fault::LeakedPages, "counters_returned"),
-        (Fault::WrongAnswer, "shrink_adds_up"),
+        (Fault::WrongCount, "shrink_adds_up"),
         (Fault::Violation, "no_lock_violations"),
         (Fault::StuckLimit, "limit_restored"),
-        (Fault::BadBooks, "books_agree"),
+        (Fault::FailedSelfCheck, "books_agree"),
     ] {
         let (facts, text, _) = report(fault);
         let facts = facts.unwrap();

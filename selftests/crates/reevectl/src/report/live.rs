@@ -67,7 +67,7 @@ impl Subject for Live<'_> {
     }
 
     fn stats(&self) -> Result<Stats> {
-        Ok(self.session.device.stats().asked(Asked::Stats)?.into())
+        Ok(Stats(self.session.device.stats().asked(Asked::Stats)?))
     }
 
     fn self_check(&self) -> Option<String> {

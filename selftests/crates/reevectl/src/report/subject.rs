@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a report needs of the system, so that it can be tried without one.
+//! The interface to the system that a report uses, so that tests can fake it.
 
 use reeve_uapi::Handle;
 
@@ -17,7 +17,7 @@ pub(crate) trait Subject {
     fn module(&self) -> Module;
     fn lock_sanity(&self) -> Result<Suite>;
     fn stats(&self) -> Result<Stats>;
-    /// What the accounting file's `self_check` says.
+    /// Returns the result of `self_check` in the file `accounting`.
     fn self_check(&self) -> Option<String>;
 
     /// The text of the parameter `pages_limit`.

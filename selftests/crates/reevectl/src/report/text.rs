@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The report as people read it, written while it happens.
+//! The report as text, written step by step.
 
 use std::io;
 use std::io::Write;

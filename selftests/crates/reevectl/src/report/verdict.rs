@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The judgement: pure functions from what was seen to what holds.
+//! The checks of a report: pure functions of its facts.
 
 use crate::stat::Stats;
 
@@ -10,7 +10,7 @@ use super::facts::LockSanity;
 use super::facts::Shrink;
 use super::facts::Step;
 
-/// Everything that has to be so, in the order of the report.
+/// Returns all checks, in the order of the report.
 pub(super) fn checks(lock_sanity: &LockSanity, shrink: &Shrink) -> Vec<Check> {
     vec![
         sanity(lock_sanity),
@@ -21,7 +21,7 @@ pub(super) fn checks(lock_sanity: &LockSanity, shrink: &Shrink) -> Vec<Check> {
         content_came_back(shrink),
         swapped_in(shrink),
         counters_returned(shrink),
-        books_agree(shrink),
+        counters_agree(shrink),
         no_lock_violations(shrink),
         limit_restored(shrink),
     ]
@@ -107,8 +107,8 @@ fn shrink_adds_up(shrink: &Shrink) -> Check {
             .after
             .swapped_pages
             .checked_sub(step.before.swapped_pages);
-        let answer = step.tt_shrink.and_then(|pages| u64::try_from(pages).ok());
-        answer.is_none() || gone != answer || swapped != answer
+        let freed = step.tt_shrink.and_then(|pages| u64::try_from(pages).ok());
+        freed.is_none() || gone != freed || swapped != freed
     });
     let detail = match wrong {
         None => "every answer of tt_shrink is what the counters moved by".to_owned(),
@@ -156,7 +156,7 @@ fn swapped_in(shrink: &Shrink) -> Check {
 
 fn counters_returned(shrink: &Shrink) -> Check {
     let (before, after) = (&shrink.stats_before, &shrink.stats_after);
-    // Others' objects may have been swapped out by the shrinking, never added.
+    // Objects of other files may have been swapped out by the shrinking, but none were added.
     let passed = after.buffer_objects == before.buffer_objects
         && after.pages_allocated <= before.pages_allocated
         && after.dma32_pages_allocated <= before.dma32_pages_allocated;
@@ -173,7 +173,7 @@ fn counters_returned(shrink: &Shrink) -> Check {
     )
 }
 
-fn books_agree(shrink: &Shrink) -> Check {
+fn counters_agree(shrink: &Shrink) -> Check {
     let said = shrink.self_check.as_deref();
     check(
         "books_agree",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A look as people read it, in lines of 100 columns at the most.
+//! A sample as text for people, in lines of at most 100 columns.
 
 use std::io::Write;
 
@@ -13,15 +13,15 @@ use crate::size;
 use crate::table::Align;
 use crate::table::Table;
 
-use super::look::Pair;
-use super::look::COUNTERS;
+use super::sample;
+use super::sample::Pair;
 
 const WIDTH: usize = 100;
 
 /// Characters between the ends of a bar.
 const BAR: u64 = 40;
 
-/// The text of a screen.
+/// Returns the text of a screen.
 pub(super) fn text(pair: &Pair<'_>, version: &reeve_version) -> Result<String> {
     let mut text = Vec::new();
     draw(pair, version, &mut text)?;
@@ -64,7 +64,7 @@ fn draw(pair: &Pair<'_>, version: &reeve_version, out: &mut dyn Write) -> Result
     Ok(())
 }
 
-/// How much of a limit is used, in pages of `page` bytes.
+/// Returns a bar of how much of a limit is used, in pages of `page` bytes.
 fn gauge(name: &str, used: u64, limit: u64, page: u64) -> String {
     let part = if limit == 0 {
         0.0
@@ -72,7 +72,7 @@ fn gauge(name: &str, used: u64, limit: u64, page: u64) -> String {
         used as f64 / limit as f64
     };
     let full = (part * BAR as f64).round().min(BAR as f64) as usize;
-    // Something is not nothing.
+    // A small value is shown, too.
     let full = full.max(usize::from(used > 0));
     let bar = "#".repeat(full);
     let (percent, bytes) = (part * 100.0, size::human(used.saturating_mul(page)));
@@ -91,7 +91,7 @@ fn counters(pair: &Pair<'_>) -> Table {
         ("total", Align::Right),
         ("per second", Align::Right),
     ]);
-    for counter in COUNTERS {
+    for counter in sample::counters() {
         let value = counter.value(pair);
         table.row([
             counter.name.to_owned(),
@@ -102,7 +102,7 @@ fn counters(pair: &Pair<'_>) -> Table {
     table
 }
 
-/// A row for each operation: since the module was loaded, and since the last look.
+/// Returns a row for each operation: since the module was loaded, and since the last sample.
 fn latency(pair: &Pair<'_>) -> Table {
     let mut table = Table::new(&[
         ("time of", Align::Left),
@@ -133,7 +133,7 @@ fn latency(pair: &Pair<'_>) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use super::super::look::tests::looks;
+    use super::super::sample::tests::samples;
     use super::*;
 
     fn drawn(pair: &Pair<'_>) -> String {
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_screen_has_it_all() {
-        let [first, second] = looks();
+        let [first, second] = samples();
         let last = Some(&first);
         let text = drawn(&Pair { now: &second, last });
         assert_eq!(
@@ -181,7 +181,7 @@ swapin        0      -      -      -    0      -      -      -
 
     #[test]
     fn the_first_screen_has_no_rates() {
-        let [first, _] = looks();
+        let [first, _] = samples();
         let text = drawn(&Pair {
             now: &first,
             last: None,
@@ -195,11 +195,11 @@ swapin        0      -      -      -    0      -      -      -
 
     #[test]
     fn the_largest_numbers_stay_within_the_width() {
-        let [mut first, mut second] = looks();
-        for look in [&mut first, &mut second] {
-            look.stats.pages_allocated = u64::MAX;
-            look.stats.pages_limit = u64::MAX - 1;
-            look.stats.populates = u64::MAX;
+        let [mut first, mut second] = samples();
+        for sample in [&mut first, &mut second] {
+            sample.stats.0.pages_allocated = u64::MAX;
+            sample.stats.0.pages_limit = u64::MAX - 1;
+            sample.stats.0.populates = u64::MAX;
         }
         let last = Some(&first);
         let text = drawn(&Pair { now: &second, last });
@@ -211,7 +211,7 @@ swapin        0      -      -      -    0      -      -      -
 
     #[test]
     fn what_cannot_be_read_is_said() {
-        let [mut first, _] = looks();
+        let [mut first, _] = samples();
         first.latency = Err(Error::Check("no such file".to_owned()));
         let text = drawn(&Pair {
             now: &first,

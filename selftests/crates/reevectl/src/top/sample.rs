@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One look at the module, and what happened between two.
+//! One sample of the module's statistics, and the rates between two.
 
 use std::time::Duration;
 use std::time::Instant;
 
 use serde::Serialize;
+
+use reeve_uapi::statistics::STATISTICS;
+use reeve_uapi::sys::reeve_stats;
 
 use crate::error::Ask;
 use crate::error::Asked;
@@ -17,103 +20,112 @@ use crate::latency::Summary;
 use crate::session::Session;
 use crate::stat::Stats;
 
-/// Grows when a key changes its meaning.
+/// Version of the JSON; grows when a key changes its meaning.
 const SCHEMA: u32 = 1;
 
-/// What the module says at one moment.
-pub(super) struct Look {
+/// The module's statistics at one moment.
+pub(super) struct Sample {
     pub(super) at: Instant,
     pub(super) stats: Stats,
     /// The histograms, or why they cannot be read.
     pub(super) latency: Result<Vec<Histogram>>,
 }
 
-impl Look {
+impl Sample {
     pub(super) fn new(session: &Session) -> Result<Self> {
         Ok(Self {
             at: Instant::now(),
-            stats: Stats::from(session.device.stats().asked(Asked::Stats)?),
+            stats: Stats(session.device.stats().asked(Asked::Stats)?),
             latency: latency::read(),
         })
     }
 
-    /// The histogram of an operation.
+    /// Returns the histogram of an operation.
     fn histogram(&self, operation: &str) -> Option<&Histogram> {
         let mut all = self.latency.as_deref().unwrap_or_default().iter();
         all.find(|histogram| histogram.operation == operation)
     }
 }
 
-/// A look, and the one before.
+/// A sample, and the one before.
 pub(super) struct Pair<'a> {
-    pub(super) now: &'a Look,
-    pub(super) last: Option<&'a Look>,
+    pub(super) now: &'a Sample,
+    pub(super) last: Option<&'a Sample>,
 }
 
-/// What is counted, so that it has a rate.
+/// A counter that is shown with its rate.
 #[derive(Clone, Copy)]
 pub(super) struct Counter {
     pub(super) name: &'static str,
-    value: fn(&Look) -> Option<u64>,
+    source: Source,
 }
 
-/// Every counter with a rate.
-pub(super) const COUNTERS: [Counter; 11] = [
-    Counter::new("populates", |look| Some(look.stats.populates)),
-    Counter::new("unpopulates", |look| Some(look.stats.unpopulates)),
-    Counter::new("swapouts", |look| Some(look.stats.swapouts)),
-    Counter::new("swapins", |look| Some(look.stats.swapins)),
-    Counter::new("swapped_pages", |look| Some(look.stats.swapped_pages)),
-    Counter::new("backups", |look| Some(look.stats.backups)),
-    Counter::new("restores", |look| Some(look.stats.restores)),
-    Counter::new("backed_up_pages", |look| Some(look.stats.backed_up_pages)),
-    Counter::new("overcommits", |look| Some(look.stats.overcommits)),
-    Counter::new("bo_shrinks", |look| {
-        look.histogram("bo_shrink").map(Histogram::count)
-    }),
-    Counter::new("pool_shrinks", |look| {
-        look.histogram("pool_shrink").map(Histogram::count)
-    }),
-];
+/// Where the value of a counter comes from.
+#[derive(Clone, Copy)]
+enum Source {
+    /// A statistic.
+    Statistic(fn(&reeve_stats) -> u64),
+    /// The number of times an operation was measured.
+    Operation(&'static str),
+}
+
+/// Returns every counter with a rate, in the order shown: statistics, then operations.
+pub(super) fn counters() -> Vec<Counter> {
+    let mut rows: Vec<_> = STATISTICS.iter().filter(|row| row.rate.is_some()).collect();
+    rows.sort_by_key(|row| row.rate);
+    let statistics = rows.into_iter().map(|row| Counter {
+        name: row.name,
+        source: Source::Statistic(row.value),
+    });
+    let operations = [("bo_shrinks", "bo_shrink"), ("pool_shrinks", "pool_shrink")];
+    let operations = operations.map(|(name, operation)| Counter {
+        name,
+        source: Source::Operation(operation),
+    });
+    statistics.chain(operations).collect()
+}
 
 impl Counter {
-    const fn new(name: &'static str, value: fn(&Look) -> Option<u64>) -> Self {
-        Self { name, value }
+    fn read(&self, sample: &Sample) -> Option<u64> {
+        match self.source {
+            Source::Statistic(value) => Some(value(&sample.stats.0)),
+            Source::Operation(name) => sample.histogram(name).map(Histogram::count),
+        }
     }
 
-    /// Its value now.
+    /// Returns its value in the newest sample.
     pub(super) fn value(&self, pair: &Pair<'_>) -> Option<u64> {
-        (self.value)(pair.now)
+        self.read(pair.now)
     }
 
-    /// How much it grew in a second.
+    /// Returns how much it grew in a second.
     pub(super) fn rate(&self, pair: &Pair<'_>) -> Option<f64> {
-        let last = (self.value)(pair.last?)?;
+        let last = self.read(pair.last?)?;
         pair.per_second(self.value(pair)?.saturating_sub(last))
     }
 }
 
 impl Pair<'_> {
-    /// The time between the two.
+    /// Returns the time between the two.
     pub(super) fn interval(&self) -> Option<Duration> {
         Some(self.now.at.saturating_duration_since(self.last?.at))
     }
 
-    /// What a number in that time is in a second.
+    /// Returns the rate per second of a number of events in that time.
     fn per_second(&self, number: u64) -> Option<f64> {
         let seconds = self.interval()?.as_secs_f64();
         (seconds > 0.0).then(|| number as f64 / seconds)
     }
 
-    /// What a histogram gained since the last look.
+    /// Returns what was added to a histogram since the last sample.
     pub(super) fn recent(&self, histogram: &Histogram) -> Option<Summary> {
         let last = self.last?.histogram(&histogram.operation)?;
         Some(histogram.since(last).summary())
     }
 
-    /// Everything, for programs.
+    /// Returns everything as JSON.
     pub(super) fn json(&self) -> TopJson {
-        let rates = COUNTERS.into_iter().map(|counter| {
+        let rates = counters().into_iter().map(|counter| {
             let rate = counter
                 .rate(self)
                 .map_or(serde_json::Value::Null, From::from);
@@ -136,14 +148,14 @@ impl Pair<'_> {
     }
 }
 
-/// A look as it appears in JSON.
+/// A sample as it appears in JSON.
 #[derive(Serialize)]
 pub(super) struct TopJson {
     schema: u32,
-    /// Seconds since the last look; null for the first.
+    /// Seconds since the last sample; null for the first.
     interval: Option<f64>,
     stats: Stats,
-    /// Null for the first look.
+    /// Null for the first sample.
     per_second: serde_json::Map<String, serde_json::Value>,
     /// Null when debugfs cannot be read.
     latency: Option<Vec<Row>>,
@@ -153,7 +165,7 @@ pub(super) struct TopJson {
 struct Row {
     #[serde(flatten)]
     total: LatencyJson,
-    /// Since the last look; null for the first.
+    /// Since the last sample; null for the first.
     recent: Option<Summary>,
 }
 
@@ -164,10 +176,10 @@ pub(super) mod tests {
     use crate::latency::parse;
     use crate::latency::tests::SAMPLE;
 
-    /// Two looks, two seconds apart.
-    pub(in super::super) fn looks() -> [Look; 2] {
+    /// Two samples, two seconds apart.
+    pub(in super::super) fn samples() -> [Sample; 2] {
         let at = Instant::now();
-        let stats = Stats {
+        let stats = reeve_stats {
             pages_allocated: 1024,
             pages_limit: 2048,
             dma32_pages_limit: 4096,
@@ -175,9 +187,9 @@ pub(super) mod tests {
             pool_pages: 10,
             buffer_objects: 8,
             populates: 99,
-            ..Stats::default()
+            ..reeve_stats::default()
         };
-        let later = Stats {
+        let later = reeve_stats {
             pages_allocated: 2304,
             populates: 100,
             swapouts: 3,
@@ -185,26 +197,26 @@ pub(super) mod tests {
         };
         let text = SAMPLE.replace("populate 2 4 39", "populate 2 4 40");
         [
-            Look {
+            Sample {
                 at,
-                stats,
+                stats: Stats(stats),
                 latency: parse(SAMPLE).map_err(|_| Error::Check(String::new())),
             },
-            Look {
+            Sample {
                 at: at + Duration::from_secs(2),
-                stats: later,
+                stats: Stats(later),
                 latency: parse(&text).map_err(|_| Error::Check(String::new())),
             },
         ]
     }
 
-    fn json(now: &Look, last: Option<&Look>) -> serde_json::Value {
+    fn json(now: &Sample, last: Option<&Sample>) -> serde_json::Value {
         serde_json::to_value(Pair { now, last }.json()).unwrap()
     }
 
     #[test]
     fn the_first_look_has_no_rates() {
-        let [first, _] = looks();
+        let [first, _] = samples();
         let json = json(&first, None);
         assert_eq!(json["schema"], 1);
         assert!(json["interval"].is_null());
@@ -216,7 +228,7 @@ pub(super) mod tests {
 
     #[test]
     fn rates_are_of_the_time_between() {
-        let [first, second] = looks();
+        let [first, second] = samples();
         let json = json(&second, Some(&first));
         assert_eq!(json["interval"], 2.0);
         assert_eq!(json["per_second"]["populates"], 0.5);
@@ -236,16 +248,16 @@ pub(super) mod tests {
 
     #[test]
     fn two_looks_at_once_have_no_rates() {
-        let [mut first, second] = looks();
+        let [mut first, second] = samples();
         first.at = second.at;
         assert!(json(&second, Some(&first))["per_second"]["populates"].is_null());
     }
 
     #[test]
     fn without_debugfs_the_counters_are_left() {
-        let [mut first, mut second] = looks();
-        for look in [&mut first, &mut second] {
-            look.latency = Err(Error::Check("no".to_owned()));
+        let [mut first, mut second] = samples();
+        for sample in [&mut first, &mut second] {
+            sample.latency = Err(Error::Check("no".to_owned()));
         }
         let json = json(&second, Some(&first));
         assert!(json["latency"].is_null());
