@@ -26,12 +26,12 @@ help:
 	@echo '                [DISK=MiB] [ACCEL=tcg|kvm] [QEMU_ARGS=...] [TIMEOUT=seconds]'
 	@echo '  make shell    the same VM, interactive'
 	@echo '  make ext      build your own module in M=directory against the test kernel and Reeve'
-	@echo '  make lint     formatting, clippy, warnings, documentation, licences'
-	@echo '  make docs     the documentation of all code, in build/doc and build/cargo/doc; diagrams in Documentation/'
+	@echo '  make lint     formatting, clippy, layout, unsafe, warnings, documentation, licences'
+	@echo '  make docs     the documentation of all code, in build/doc and build/cargo; diagrams in Documentation/'
 	@echo '  make clean    remove build/ (not the cache)'
 	@echo
 	@echo 'Everywhere: KERNEL_SRC=directory (your own kernel source, 7.3 or newer), JOBS=N,'
-	@echo '            REEVE_CACHE=directory (kernels and sources; default ~/.cache/reeve).'
+	@echo '            REEVE_CACHE=directory (kernels, sources, programs; default ~/.cache/reeve).'
 	@echo 'More in README.md and Documentation/.'
 
 deps run test bench vm ext modules shell lint docs:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # What every setup script shares: where things are, how to talk, how to run something long.
 #
-# Sourced, never run. Messages go to stderr, because the scripts answer on stdout (a path, usually).
+# Sourced, never run. Messages go to stderr, because what a script returns (a path, usually) goes to stdout.
 
 set -euo pipefail
 

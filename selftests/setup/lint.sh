@@ -4,7 +4,7 @@
 # any; the harness runs and counts them. Sourced.
 
 # The order is the order of running: the quick ones first.
-LINT_CHECKS=(spdx shell rustfmt_module rustfmt_programs checkpatch uapi_64 uapi_32 module_warnings module_doc
+LINT_CHECKS=(spdx shell layout unsafe_files rustfmt_module rustfmt_programs checkpatch uapi_64 uapi_32 module_warnings module_doc
 	clippy programs_doc)
 
 # tracked PATTERN...: the files of the checkout that match, new ones that are not ignored included.
@@ -39,6 +39,18 @@ check_shell() {
 	shellcheck -s dash -e SC1091,SC2154 "$init" || return
 	mapfile -t scripts < <(tracked 'selftests/*.sh' | grep -v -e '^selftests/setup/' -e "^$init\$")
 	[ ${#scripts[@]} -eq 0 ] || shellcheck "${scripts[@]}"
+}
+
+# Which part of the module imports which, and circles of files.
+check_layout() { check_rooms layout; }
+
+# Where `unsafe` and the kernel's crate may be.
+check_unsafe_files() { check_rooms unsafe-files; }
+
+# The harness that tests this check says where it is itself.
+check_rooms() {
+	[ -n "${HARNESS:-}" ] || build_harness
+	"$HARNESS" rooms "$1" "$REEVE_ROOT/rust"
 }
 
 check_rustfmt_module() { check_format 'rust/*.rs'; }

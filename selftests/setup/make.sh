@@ -25,7 +25,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 verb=${1:-}
 case $verb in
-deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo_test | docs | vm | shell | ext)
+deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | docs | vm | shell | ext)
 	shift
 	"verb_$verb" "$@"
 	;;

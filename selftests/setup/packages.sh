@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # Finds which distribution packages are missing, and installs them. Sourced.
 #
-# What is needed is told by the tool or file itself, not by the package database: somebody who has the tools from
+# What is needed is told by the tool or file itself, not by the package database: a machine that has the tools from
 # elsewhere needs no package.
 
 # What the 7.3 kernel asks for (its scripts/min-tool-version.sh); its own `rustavailable` has the last word later.
@@ -96,7 +96,7 @@ packages_for() {
 	done | tr '\n' ' '
 }
 
-# can_be_root: is there a way that asks nothing, or somebody to answer?
+# can_be_root: is there a way that asks nothing, or a user at a terminal to answer?
 can_be_root() {
 	[ "$(id -u)" -eq 0 ] && return
 	command -v sudo >/dev/null 2>&1 || return

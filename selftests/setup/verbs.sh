@@ -14,13 +14,13 @@ verb_deps() {
 	say "  source   $KERNEL_SOURCE"
 }
 
-# kernel [NAME]: answers with the build directory.
+# kernel [NAME]: prints the build directory.
 verb_kernel() {
 	ensure_kernel "${1:-${KERNEL:-base}}"
 	echo "$KOUT"
 }
 
-# module KERNEL VARIANT: answers with the kernel's image and the reeve.ko.
+# module KERNEL VARIANT: prints the kernel's image and the reeve.ko.
 verb_module() {
 	ensure_kernel "$1"
 	build_module "$1" "$2"
@@ -45,7 +45,7 @@ verb_modules() {
 
 # use_kdir: sets KOUT to the user's own kernel, if that can have Rust modules.
 use_kdir() {
-	KOUT=$(cd "$KDIR" 2>/dev/null && pwd) || die "there is no directory KDIR=$KDIR"
+	KOUT=$(cd "$KDIR" 2>/dev/null && pwd) || die "there is no directory KDIR=$KDIR" "Give the build directory of a kernel, with .config and vmlinux."
 	[ -e "$KOUT/.config" ] || die "KDIR=$KOUT is not a configured kernel build" "Give the directory that has .config and vmlinux."
 	grep -qx 'CONFIG_RUST=y' "$KOUT/.config" || die "the kernel in KDIR=$KOUT has no Rust support" "It needs CONFIG_RUST=y, and to be 7.3 or newer."
 	[ -e "$KOUT/Module.symvers" ] || die "the kernel in KDIR=$KOUT is not built" "Build it first; modules need its Module.symvers."
@@ -73,7 +73,7 @@ machine_options() {
 	[ "${LOAD:-1}" != 0 ] || MACHINE+=(--no-load)
 	local file
 	for file in ${FILES:-}; do
-		[ -e "$file" ] || die "there is no file FILES=$file"
+		[ -e "$file" ] || die "there is no file FILES=$file" "FILES= is a list of paths, relative to the directory that make runs in."
 		MACHINE+=(--file "$file")
 	done
 }
@@ -97,7 +97,7 @@ verb_run() {
 
 verb_vm() {
 	[ -n "${SCRIPT:-}" ] || die "make vm needs a script" "make vm SCRIPT=file [FILES=\"a b\"] [PARAMS=\"k=v\"] [KERNEL=debug] ..."
-	[ -f "$SCRIPT" ] || die "there is no file SCRIPT=$SCRIPT"
+	[ -f "$SCRIPT" ] || die "there is no file SCRIPT=$SCRIPT" "Give the path of a script; it runs as root in the guest."
 	prepare "${KERNEL:-base}"
 	machine_options "vm/$(basename "$SCRIPT")-$$"
 	exec "$HARNESS" vm "${MACHINE[@]}" --script "$SCRIPT"
@@ -156,13 +156,19 @@ verb_bench() {
 	exec "$HARNESS" bench "${options[@]}"
 }
 
-# checks: answers with the names of what lint checks.
+# checks: prints the names of what lint checks.
 verb_checks() { printf '%s\n' "${LINT_CHECKS[@]}"; }
 
 # check NAME: one of them; its complaints go to stdout.
 verb_check() {
 	ensure_kernel base
 	"check_$1"
+}
+
+# cargo VERB ARGUMENT...: cargo in the workspace of the programs.
+verb_cargo() {
+	ensure_toolchain
+	workspace "$@"
 }
 
 # cargo_test: the tests of this machine's programs; cargo's words go to stdout.
@@ -175,8 +181,7 @@ verb_cargo_test() {
 verb_docs() {
 	ensure_kernel base
 	run_logged "writing the diagrams in Documentation/" "seconds to a minute" "$LOGS/docs-diagrams.log" - \
-		env REEVE_WRITE_DOCS=1 "${CARGO_SETTINGS[@]}" "$CARGO" test \
-		--manifest-path "$REEVE_ROOT/selftests/Cargo.toml" --package reeve-host --test states_doc
+		env REEVE_WRITE_DOCS=1 "$here/make.sh" cargo test --package reeve-host --test states_doc
 	run_logged "the module's documentation" "about a minute" "$LOGS/docs-module.log" - "$here/make.sh" check module_doc
 	run_logged "the programs' documentation" "about a minute" "$LOGS/docs-programs.log" - "$here/make.sh" check programs_doc
 	say "begin with one of these:"

@@ -6,7 +6,7 @@
  * Parameters: `hold` N starts N threads that hold locks, 0 lets them go; `busy`
  * N starts N threads that lock and unlock all the time; `violate` N takes two
  * locks in the wrong order N times; `nmi` N fires N NMIs while locks are held;
- * `failures` counts wrong answers.
+ * `failures` counts wrong results.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -19,7 +19,7 @@ expect() {
 }
 expect_none() { ! grep -m 9 -- "$2" "$1" >&2 || fail "$1 has '$2'"; }
 no_failures() {
-	[ "$(cat $parameters/failures)" = 0 ] || fail "$1: wrong answers, see the log"
+	[ "$(cat $parameters/failures)" = 0 ] || fail "$1: wrong results, see the log"
 }
 violations() { awk '$1 == "total" { print $2 }' $files/violations; }
 

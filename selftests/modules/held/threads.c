@@ -49,7 +49,7 @@ static noinline void held_release(struct held_thread *t)
 				   REEVE_LOCK_SHARED));
 }
 
-static void held_turn(struct held_thread *t)
+static void held_round(struct held_thread *t)
 {
 	held_take(t);
 	EXPECT(reeve_record_lock(held_hierarchy, &t->inner, HELD_INNER,
@@ -66,11 +66,11 @@ static int held_thread(void *data)
 
 	EXPECT(reeve_thread_context_enter(&ctx));
 	if (t->busy) {
-		/* Always running, but whoever looks comes first. */
+		/* Always running, but the reader comes first. */
 		set_user_nice(current, MAX_NICE);
 		complete(&t->ready);
 		while (!kthread_should_stop()) {
-			held_turn(t);
+			held_round(t);
 			cond_resched();
 		}
 	} else {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Many threads make random calls of the lock-order API, right ones and wrong
- * ones, and compare every answer with a simple model. Threads end and others
+ * ones, and compare every result with a simple model. Threads end and others
  * take their place; their contexts lie on the stack or are allocated; timers
- * make calls of their own in hard and soft interrupts meanwhile; and somebody
- * looks at all contexts all the time.
+ * make calls of their own in hard and soft interrupts meanwhile; and one
+ * thread reads all contexts all the time.
  */
 #define pr_fmt(fmt) "stress: " fmt
 

@@ -55,7 +55,7 @@ struct model_use {
 	unsigned int flags;
 };
 
-/* Each answers what the call has to, and does what the call has to do. */
+/* Each returns what the call has to return, and does what it has to do. */
 bool model_record_lock(struct model *m, const struct model_use *u);
 bool model_record_unlock(struct model *m, const struct model_use *u);
 bool model_record_downgrade(struct model *m, const struct model_use *u);

@@ -38,7 +38,7 @@ void walk_leave(struct walk *walk);
 /* Releases everything, one by one. */
 void walk_home(struct walk *walk);
 
-/* How many answers were wrong, over all walks. */
+/* How many results were wrong, over all walks. */
 long stress_disagreements(void);
 
 #endif

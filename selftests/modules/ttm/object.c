@@ -23,7 +23,7 @@ static struct reference_object *to_reference(struct ttm_buffer_object *bo)
 	return container_of(bo, struct reference_object, bo);
 }
 
-/* Pages of somebody else that are not here. */
+/* Pages that are not in this system's memory. */
 static bool is_elsewhere(const struct ttm_tt *tt)
 {
 	return (tt->page_flags & TTM_TT_FLAG_EXTERNAL) &&

@@ -20,7 +20,7 @@ const REGION: &str = "reeve/system";
 /// Time for a group's processes to be gone.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A control group. Dropping it removes it; nobody may be in it any more.
+/// A control group. Dropping it removes it; no process may be in it any more.
 pub(crate) struct Group(PathBuf);
 
 impl Group {
@@ -54,7 +54,7 @@ impl Group {
         Ok(Self(path))
     }
 
-    /// Puts this process into it until the answer is dropped.
+    /// Puts this process into it until the returned value is dropped.
     ///
     /// From then on it gets no huge pages for its own memory: one of them would fill what is left of a
     /// limit that is meant for objects.

@@ -99,14 +99,14 @@ impl Faults {
         let mut text = [0; 16];
         let len = match self.file.read_at(&mut text, 0) {
             Ok(len) => len,
-            // Copying the answer was the n-th thing, so the operation was not.
+            // Copying the text was the n-th thing, so the operation was not.
             Err(err) if errno(&err) == Errno::EFAULT => return Ok(false),
             Err(err) => return Err(err.into()),
         };
         Ok(text[..len].trim_ascii() == b"0")
     }
 
-    /// Fails every allocation of `f` once, then lets it succeed; answers how many there were.
+    /// Fails every allocation of `f` once, then lets it succeed; returns how many there were.
     ///
     /// After every failure, nothing that can be seen through `watcher` may have changed, and then
     /// `after` is called. `again` brings the state back when the operation found a way around the

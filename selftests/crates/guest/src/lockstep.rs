@@ -48,7 +48,7 @@ pub(crate) struct Pair {
     pub(crate) create: Create,
     pub(crate) handle: Handle,
     pub(crate) id: u32,
-    /// What it has to hold. Pages that nobody wrote are 0 here.
+    /// What it has to hold. Pages that were never written are 0 here.
     content: Vec<u8>,
     /// The pages of it that are known in TTM, too, which need not clear what it gives out.
     known: Vec<bool>,
@@ -112,7 +112,7 @@ impl Look {
 }
 
 impl Pair {
-    /// True when the pages are somebody else's and not here.
+    /// True when the pages belong to an exporter and are not here.
     pub(crate) fn is_elsewhere(&self) -> bool {
         self.create.kind == BoType::Sg && !self.create.mappable
     }
@@ -202,7 +202,7 @@ impl Lockstep {
         Ok(())
     }
 
-    /// A call on one object, which has to end alike; answers the pages that changed place, 0 when
+    /// A call on one object, which has to end alike; returns the pages that changed place, 0 when
     /// it was refused.
     pub(crate) fn both(&mut self, index: usize, call: BoCall, op: Op) -> Outcome<u64> {
         let pair = &self.all[index];
@@ -262,14 +262,14 @@ impl Lockstep {
         Ok(pages)
     }
 
-    /// One global swapout by each; answers the pages freed.
+    /// One global swapout by each; returns the pages freed.
     pub(crate) fn shrink(&self) -> Outcome<u64> {
         let (here, there) = (knobs::tt_shrink()?, reference::shrink()?);
         check_eq!(here, there, "(ours and TTM's global swapout)");
         u64::try_from(here).map_err(|_| Stop::failed(format!("both say {here}")))
     }
 
-    /// Writes the pattern into a part of one object; answers the bytes.
+    /// Writes the pattern into a part of one object; returns the bytes.
     pub(crate) fn write(
         &mut self,
         index: usize,
@@ -287,7 +287,7 @@ impl Lockstep {
         Ok(len as u64)
     }
 
-    /// Reads all of one object, which has to be what was written; answers the bytes.
+    /// Reads all of one object, which has to be what was written; returns the bytes.
     pub(crate) fn read(&self, index: usize) -> Outcome<u64> {
         let pair = &self.all[index];
         let (mut here, mut there) = (pair.content.clone(), pair.content.clone());

@@ -38,7 +38,7 @@ pub(crate) const NOWHERE: [u64; 5] = [
     u64::MAX - 7,
 ];
 
-/// Pages of our own, followed by one that nobody may touch: a hole.
+/// Pages of our own, followed by one that may not be touched: a hole.
 pub(crate) struct Region {
     start: NonNull<c_void>,
     pages: usize,
@@ -54,7 +54,7 @@ impl Region {
         let start = unsafe { mmap_anonymous(None, length, none, MapFlags::MAP_PRIVATE) }?;
         let mut region = Self { start, pages };
         let usable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        // SAFETY: these pages are the mapping made above, which nobody has used yet.
+        // SAFETY: these pages are the mapping made above, which was not used yet.
         unsafe { mprotect(start, pages * PAGE, usable) }?;
         region.bytes().fill(0);
         Ok(region)
@@ -83,7 +83,7 @@ impl Region {
     /// The same memory, no longer writable.
     pub(crate) fn read_only(self) -> Outcome<ReadOnly> {
         let length = self.pages * PAGE;
-        // SAFETY: the pages are ours, and nobody holds a reference into them as `self` is owned.
+        // SAFETY: the pages are ours, and there is no reference into them as `self` is owned.
         unsafe { mprotect(self.start, length, ProtFlags::PROT_READ) }?;
         Ok(ReadOnly(self))
     }
@@ -91,7 +91,7 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        // SAFETY: the pages are ours and nobody borrows them any more.
+        // SAFETY: the pages are ours and no borrow of them is left.
         let _ = unsafe { munmap(self.start, (self.pages + 1) * PAGE) };
     }
 }
@@ -110,7 +110,7 @@ impl ReadOnly {
     }
 }
 
-/// Where a call is to find its argument: only places that belong to nobody else in this process.
+/// Where a call is to find its argument: only places that nothing else in this process uses.
 pub(crate) enum Place<'a> {
     /// One of [`NOWHERE`].
     Nowhere(u64),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Child processes that run a closure, can be talked to, and end when nobody needs them any more.
+//! Child processes that run a closure, can be talked to, and end when they are dropped.
 //!
 //! All `unsafe` around processes is here.
 
@@ -109,7 +109,7 @@ impl Child {
             }
         };
         if group {
-            // Both sides do it, so that it is done whoever runs first; the child may have exec'ed.
+            // Both sides do it, so that it is done whichever runs first; the child may have exec'ed.
             let _ = setpgid(pid, pid);
         }
         Ok(Self {
@@ -121,7 +121,7 @@ impl Child {
         })
     }
 
-    /// Waits for the end and answers with what the closure answered.
+    /// Waits for the end and returns what the closure returned.
     pub(crate) fn join(mut self) -> Outcome {
         self.join_within(patience())
     }
@@ -272,7 +272,7 @@ fn pidfd_open(pid: Pid) -> Result<OwnedFd, Errno> {
     // SAFETY: takes two numbers and touches no memory.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid.as_raw(), 0) };
     let fd = Errno::result(fd)?;
-    // SAFETY: the kernel has just made this descriptor and nobody else knows of it.
+    // SAFETY: the kernel has just made this descriptor and no other owner knows of it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 

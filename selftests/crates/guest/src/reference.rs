@@ -180,7 +180,7 @@ impl Reference {
     }
 }
 
-/// One global swapout by TTM; answers the pages freed.
+/// One global swapout by TTM; returns the pages freed.
 pub(crate) fn shrink() -> Outcome<i64> {
     let text = fs::read_to_string(Path::new(DEBUGFS).join("tt_shrink"))?;
     Ok(knobs::number(&text)?)

@@ -25,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(20);
 /// Runs a case.
 pub(crate) fn run(test: &Test) -> Outcome {
     module::ensure(test.setup)?;
-    let before = books()?;
+    let before = stats()?;
 
     let start = Instant::now();
     let mut child = Child::run_in_group(|_| (test.run)())?;
@@ -37,8 +37,8 @@ pub(crate) fn run(test: &Test) -> Outcome {
         println!("# {:.2} s", start.elapsed().as_secs_f64());
     }
     // Also when it failed, so that the next case does not pay for it.
-    let settled = module::ensure(test.setup).and_then(|()| settled(&before));
-    match (outcome, settled) {
+    let after = module::ensure(test.setup).and_then(|()| all_released(&before));
+    match (outcome, after) {
         (Err(Stop::Failed(text)), Err(Stop::Failed(more))) => {
             Err(Stop::Failed(format!("{text}\nand afterwards: {more}")))
         }
@@ -56,18 +56,18 @@ pub(crate) fn scale() -> f64 {
         .unwrap_or(1.0)
 }
 
-fn books() -> Outcome<reeve_stats> {
+fn stats() -> Outcome<reeve_stats> {
     Ok(Device::open(reeve_uapi::DEFAULT_PATH)?.stats()?)
 }
 
-/// Pages and objects are as many as before, no lock was used wrongly, the books agree.
-fn settled(before: &reeve_stats) -> Outcome {
+/// Pages and objects are as many as before, no lock was used wrongly, the counters agree.
+fn all_released(before: &reeve_stats) -> Outcome {
     let gone = until(SETTLE, || {
-        let now = books()?;
+        let now = stats()?;
         Ok(now.pages_allocated == before.pages_allocated
             && now.buffer_objects == before.buffer_objects)
     })?;
-    let now = books()?;
+    let now = stats()?;
     if !gone {
         return Err(Stop::Failed(format!(
             "{} pages and {} objects are left, {} and {} were there before",
@@ -80,8 +80,8 @@ fn settled(before: &reeve_stats) -> Outcome {
             now.lock_violations - before.lock_violations
         )));
     }
-    let books = knobs::accounting()?;
-    match books.iter().find(|(name, _)| name == "self_check") {
+    let accounting = knobs::accounting()?;
+    match accounting.iter().find(|(name, _)| name == "self_check") {
         Some((_, said)) if said == "ok" => Ok(()),
         Some((_, said)) => Err(Stop::Failed(format!("accounting self_check says {said}"))),
         None => Err(Stop::Failed("accounting has no self_check".to_owned())),

@@ -38,7 +38,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Looks. What the pool keeps is nobody's, and memory pressure may change it at any time.
+    /// Looks. What the pool keeps belongs to no object, and memory pressure may change it at any time.
     pub(crate) fn of(device: &Device) -> Outcome<Self> {
         Ok(Self {
             stats: reeve_stats {
@@ -62,7 +62,7 @@ impl Seen {
     }
 }
 
-/// Does something that must not change anything anybody can see.
+/// Does something that must not change anything that can be seen.
 #[track_caller]
 pub(crate) fn unchanged(device: &Device, f: impl FnOnce() -> Outcome) -> Outcome {
     let before = Seen::of(device)?;

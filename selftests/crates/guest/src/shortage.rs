@@ -14,7 +14,7 @@ use crate::test::check;
 use crate::test::Outcome;
 use crate::test::Stop;
 
-/// Where swap may be: a disk that somebody gave the guest for this, or memory.
+/// Where swap may be: a disk that the guest has for this, or memory.
 const DEVICES: [&str; 2] = ["/dev/vda", "/dev/ram0"];
 
 const PAGE: u64 = 4096;

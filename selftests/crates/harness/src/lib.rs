@@ -4,7 +4,7 @@
 //! `make run`, `make test`, `make bench`, `make vm` and `make shell` end here; what they need is built before, by the
 //! scripts in `selftests/setup`. From the bottom up: [`cpio`], [`lines`], [`ktap`], [`splat`] and [`control`] read and
 //! write formats; [`machine`] says what to boot; [`vm`] boots it and judges; [`script`], [`report`], [`mod@bench`]
-//! and [`suite`] are what somebody asked for.
+//! and [`suite`] are what the user asked for. [`rooms`] checks the layout of the module's sources.
 
 pub mod bench;
 pub mod control;
@@ -14,6 +14,7 @@ pub mod lines;
 pub mod machine;
 pub mod paths;
 pub mod report;
+pub mod rooms;
 pub mod script;
 pub mod splat;
 pub mod suite;

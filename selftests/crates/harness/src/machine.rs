@@ -72,7 +72,7 @@ pub enum Job<'a> {
         /// Keep its output apart from the console.
         capture: bool,
     },
-    /// Gives somebody a shell.
+    /// Gives the user a shell.
     Shell,
 }
 
@@ -173,18 +173,21 @@ impl Machine {
         for (index, (port, irq)) in ports.iter().zip([4, 3, 5, 7]).enumerate() {
             let backend = match port {
                 PortTo::File(path) => format!("file,id=port{index},path={}", path.display()),
-                PortTo::Terminal => format!("stdio,id=port{index},mux=on,signal=off"),
+                PortTo::Terminal(copy) => format!(
+                    "stdio,id=port{index},mux=on,signal=off,logfile={}",
+                    copy.display()
+                ),
             };
             command.arg("-chardev").arg(backend);
             let device = format!("isa-serial,chardev=port{index},index={index},irq={irq}");
             command.args(["-device", &device]);
-            if *port == PortTo::Terminal {
+            if matches!(port, PortTo::Terminal(_)) {
                 command.args(["-mon", &format!("chardev=port{index}")]);
             }
         }
         if self.disk != 0 {
             let image = self.disk_image();
-            // What is on it ends with the machine, so nobody needs to wait for the host's disk.
+            // What is on it ends with the machine, so nothing needs to wait for the host's disk.
             let drive = format!("file={},if=virtio,format=raw,cache=unsafe", image.display());
             command.args(["-drive", &drive]);
         }
@@ -209,8 +212,8 @@ impl Drop for Disk {
 pub enum PortTo {
     /// Into this file.
     File(PathBuf),
-    /// To the terminal we run on.
-    Terminal,
+    /// To the terminal we run on, with a copy in this file.
+    Terminal(PathBuf),
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use reeve_harness::{bench, machine, report, script, suite, vm};
+use reeve_harness::{bench, machine, report, rooms, script, suite, vm};
 
 /// Boots test kernels in QEMU, runs things in them and judges what happened.
 #[derive(Parser)]
@@ -28,6 +28,8 @@ enum Command {
     Test(suite::Options),
     /// Runs the checks that boot nothing.
     Lint(suite::Options),
+    /// Checks the layout of the module's sources.
+    Rooms(rooms::Options),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Test(options) => suite::test(&options),
         Command::Lint(options) => suite::lint(&options),
+        Command::Rooms(options) => rooms::run(&options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -43,6 +43,7 @@ struct Report<'a> {
     seconds: f64,
     passed: bool,
     end: String,
+    booted_again: &'a [String],
     report: Value,
 }
 
@@ -66,6 +67,7 @@ pub fn run(options: &Options) -> Result<bool> {
         seconds: outcome.took.as_secs_f64(),
         passed,
         end: outcome.end.to_string(),
+        booted_again: &outcome.again,
         report: parsed.as_ref().map_or(Value::Null, Value::clone),
     };
     write_json(&options.json, &report)?;
@@ -80,6 +82,9 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     println!();
     println!("power-on to power-off: {:.1} s", report.seconds);
+    for why in &outcome.again {
+        println!("booted again:          {why}");
+    }
     println!(
         "the guest's console:   {}",
         near(&outcome.console).display()

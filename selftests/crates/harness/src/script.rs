@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! `make vm`: somebody's script in a VM, the console on standard output, one line at the end for the verdict.
+//! `make vm`: a script of the user's in a VM, the console on standard output, one line at the end for the verdict.
 
 use std::fs;
 use std::path::PathBuf;
@@ -46,6 +46,9 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     for line in &outcome.facts.leaks {
         println!("vm: kmemleak: {line}");
+    }
+    for why in &outcome.again {
+        println!("vm: booted again: {why}");
     }
     println!(
         "vm: {:.0} s, console in {}",

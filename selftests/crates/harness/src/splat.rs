@@ -112,6 +112,12 @@ pub fn find(line: &str) -> Option<Splat> {
     })
 }
 
+/// Does this console line say that the kernel is up and runs the first process? What it complained about before
+/// that is not of the module's or the script's making.
+pub fn begins_init(line: &str) -> bool {
+    kernel_message(line).is_some_and(|message| message.starts_with("Run /init as init process"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,6 +182,16 @@ mod tests {
         for line in HARMLESS {
             assert_eq!(find(line), None, "false alarm: {line}");
         }
+    }
+
+    #[test]
+    fn the_first_process_is_noticed() {
+        assert!(begins_init("[    1.234567] Run /init as init process"));
+        assert!(begins_init(
+            "[    1.234567][    T1] Run /init as init process"
+        ));
+        assert!(!begins_init("Run /init as init process"));
+        assert!(!begins_init("[    1.234567] Unpacking initramfs..."));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -37,8 +38,38 @@ pub struct Options {
     jobs: usize,
 }
 
+/// The order in which `make test` starts what can start: first what others need, then what takes longest, so that
+/// the short ones fill the end.
+const ORDER: &[&str] = &[
+    "kernel base",
+    "guest programs",
+    "kernel debug",
+    "stress",
+    "selftests",
+    "make ext",
+    "host tests",
+    "kunit",
+    "make ext debug",
+    "lint",
+    "lint programs",
+    "make vm",
+    "cycles debug",
+    "mutant lockdep",
+    "mutant selftest",
+    "mutant stress",
+    "mutant kunit",
+    "mutant splat",
+    "cycles base",
+    "make run",
+    "lint planted",
+];
+
 /// Everything. True if something passed and nothing failed.
 pub fn test(options: &Options) -> Result<bool> {
+    run(options, "test", test_jobs())
+}
+
+fn test_jobs() -> Vec<Job> {
     let mut jobs = vec![
         build_kernel("kernel base", "base"),
         guest_programs(),
@@ -50,10 +81,11 @@ pub fn test(options: &Options) -> Result<bool> {
     jobs.extend(make_targets::jobs());
     jobs.extend(mutants::jobs());
     jobs.extend(lint::jobs());
-    run(options, "test", jobs)
+    jobs.sort_by_key(|job| ORDER.iter().position(|name| *name == job.name));
+    jobs
 }
 
-/// The checks that boot nothing. True if all are content.
+/// The checks that boot nothing. True if there are no complaints.
 pub fn lint(options: &Options) -> Result<bool> {
     let mut jobs = vec![build_kernel("kernel base", "base")];
     jobs.extend(lint::jobs());
@@ -68,6 +100,7 @@ fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
         build: options.build.clone(),
         dir: dir.clone(),
         jobs: options.jobs,
+        again: Arc::default(),
     };
     println!("logs of every step: {}", near(&dir).display());
     let begin = Instant::now();
@@ -75,8 +108,9 @@ fn run(options: &Options, name: &str, jobs: Vec<Job>) -> Result<bool> {
     let mut records = jobs::run_all(&ctx, jobs, slots)?;
     let took = begin.elapsed();
     records.sort_by(|a, b| (a.tier, &a.name).cmp(&(b.tier, &b.name)));
-    summary::write_files(&dir, &records, took)?;
-    print!("\n{}", summary::text(&records, took));
+    let again = ctx.all_booted_again();
+    summary::write_files(&dir, &records, took, &again)?;
+    print!("\n{}", summary::text(&records, took, &again));
     Ok(summary::Count::of(&records).is_success())
 }
 
@@ -107,4 +141,15 @@ fn host_tests() -> Job {
         Ok(records)
     })
     .after(&["guest programs"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_has_every_job_once() {
+        let names: Vec<&str> = test_jobs().iter().map(|job| job.name).collect();
+        assert_eq!(names, ORDER);
+    }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -56,25 +56,36 @@ pub struct Outcome {
     pub output: Vec<String>,
     /// The whole console.
     pub console: PathBuf,
-    /// How long it took.
+    /// How long it took, from the last time it was booted.
     pub took: Duration,
+    /// Why it was booted again, each time it was.
+    pub again: Vec<String>,
 }
+
+/// What a line about a boot that is repeated begins with.
+pub const AGAIN: &str = "booting again: ";
 
 /// Hears what the guest says while it says it.
 pub trait Listener {
+    /// The machine is booted again, because its kernel failed for this reason before it ran anything of ours.
+    fn again(&mut self, why: &str) {
+        println!("{AGAIN}{why}");
+    }
     /// A line of the console.
     fn console(&mut self, _line: &str) {}
     /// A line of the captured output of the script.
     fn output(&mut self, _line: &str) {}
 }
 
-/// How often a kernel that falls over before it runs anything of ours is booted again.
-const REBOOTS: u32 = 2;
+/// How often a machine is booted again whose kernel failed before it ran anything of ours.
+const REBOOTS: usize = 2;
 
 /// Boots the machine, waits for its end but no longer than `limit`.
 ///
-/// A machine that ends before its init said a word ran none of what is to be tried: neither the module nor the
-/// script. Emulated CPUs do that now and then, so it is booted again, and said so.
+/// A kernel that complains or ends before it runs init has run neither the module nor the script. Emulated machines
+/// do that now and then, and with KASAN and lockdep off after their first report the rest of the boot would prove
+/// less. So it is booted again, which the listener is told and the outcome counts; one that fails each time is a
+/// failure.
 pub fn run(
     machine: &Machine,
     job: Job<'_>,
@@ -86,29 +97,38 @@ pub fn run(
     let initramfs = dir.join("initramfs.cpio");
     fs::write(&initramfs, machine.initramfs(job)?)
         .with_context(|| format!("writing {}", initramfs.display()))?;
-    let mut reboots = 0;
-    loop {
+    let mut again = Vec::new();
+    let outcome = loop {
         let disk = machine.make_disk()?;
-        let outcome = boot(machine, &initramfs, limit, listener)?;
+        let (outcome, early) = boot(machine, &initramfs, limit, listener)?;
         drop(disk);
-        if outcome.facts.kernel.is_some() || reboots == REBOOTS {
-            return Ok(outcome);
+        match early {
+            Some(why) if again.len() < REBOOTS => {
+                keep_console(&outcome.console, again.len() + 1)?;
+                listener.again(&why);
+                again.push(why);
+            }
+            _ => break Outcome { again, ..outcome },
         }
-        reboots += 1;
-        eprintln!(
-            "reeve: the kernel fell over before init ({}); booting it again",
-            outcome.end
-        );
-    }
+    };
+    // Made of files that are still there, and big.
+    fs::remove_file(&initramfs).context("removing the initramfs")?;
+    Ok(outcome)
 }
 
-/// One boot of [`run`].
+/// Puts the console of a boot that is repeated beside that of the next one.
+fn keep_console(console: &Path, number: usize) -> Result<()> {
+    let kept = console.with_file_name(format!("console-early-{number}.log"));
+    fs::rename(console, &kept).with_context(|| format!("renaming to {}", kept.display()))
+}
+
+/// One boot of [`run`], and why it should be repeated, if it should.
 fn boot(
     machine: &Machine,
     initramfs: &Path,
     limit: Duration,
     listener: &mut dyn Listener,
-) -> Result<Outcome> {
+) -> Result<(Outcome, Option<String>)> {
     let dir = &machine.dir;
     let paths = ["console.log", "control.log", "output.log", "out.cpio"].map(|name| dir.join(name));
     let mut console = Follower::create(&paths[0])?;
@@ -152,17 +172,17 @@ fn boot(
         }
         match status {
             Some(status) => break Stop::Exited(status),
+            None if watch.early.is_some() => break Stop::Early,
             None if last => break Stop::TimedOut(limit),
             None => std::thread::sleep(TICK),
         }
     };
     drop(qemu);
-    // Made of files that are still there, and big.
-    fs::remove_file(initramfs).context("removing the initramfs")?;
 
     let bytes = fs::read(&archive).with_context(|| format!("reading {}", archive.display()))?;
     let files = cpio::read_files(&bytes);
     let qemu_said = fs::read_to_string(&complaints).unwrap_or_default();
+    let early = watch.failed_early(&stopped, &qemu_said);
     let mut end = watch.judge(stopped, &qemu_said);
     let files = match files {
         Ok(files) => files,
@@ -172,17 +192,21 @@ fn boot(
         }
         Err(_) => Vec::new(),
     };
-    Ok(Outcome {
+    let outcome = Outcome {
         end,
         facts: watch.facts,
         files,
         output: watch.output,
         console: console_path,
         took: begin.elapsed(),
-    })
+        again: Vec::new(),
+    };
+    Ok((outcome, early))
 }
 
-/// Gives somebody a shell in the machine. True if QEMU was content.
+/// Gives the user a shell in the machine. True if QEMU exited with 0.
+///
+/// The terminal is QEMU's; what the kernel says before init is read from a copy of the console.
 pub fn shell(machine: &Machine) -> Result<bool> {
     let dir = &machine.dir;
     fs::create_dir_all(dir).with_context(|| format!("creating {}", dir.display()))?;
@@ -190,17 +214,43 @@ pub fn shell(machine: &Machine) -> Result<bool> {
     fs::write(&initramfs, machine.initramfs(Job::Shell)?)?;
     let _disk = machine.make_disk()?;
     let file = |name: &str| PortTo::File(dir.join(name));
+    let console = dir.join("console.log");
     let ports = [
-        PortTo::Terminal,
+        PortTo::Terminal(console.clone()),
         file("control.log"),
         file("output.log"),
         file("out.cpio"),
     ];
-    let status = machine
-        .command(&initramfs, &ports)
-        .status()
-        .context("starting QEMU (is qemu-system-x86 installed? see make deps)")?;
-    Ok(status.success())
+    let mut reboots = 0;
+    loop {
+        let mut lines = Follower::create(&console)?;
+        let mut qemu = machine
+            .command(&initramfs, &ports)
+            .spawn()
+            .context("starting QEMU (is qemu-system-x86 installed? see make deps)")?;
+        let mut watch = Watch::default();
+        while reboots < REBOOTS && !watch.init_runs && watch.early.is_none() {
+            if qemu.try_wait().context("waiting for QEMU")?.is_some() {
+                break;
+            }
+            for line in lines.new_lines()? {
+                watch.console(&line);
+            }
+            std::thread::sleep(TICK);
+        }
+        if let Some(splat) = watch.early {
+            // Asked to end, it leaves the terminal as it found it.
+            let pid = qemu.id().to_string();
+            Command::new("kill").arg(&pid).status()?;
+            qemu.wait().context("waiting for QEMU")?;
+            reboots += 1;
+            keep_console(&console, reboots)?;
+            println!("\r\n{AGAIN}{}", splat.headline);
+            continue;
+        }
+        let status = qemu.wait().context("waiting for QEMU")?;
+        return Ok(status.success());
+    }
 }
 
 /// QEMU, which ends when we lose interest.
@@ -218,6 +268,8 @@ impl Drop for Qemu {
 enum Stop {
     Exited(ExitStatus),
     TimedOut(Duration),
+    /// The kernel complained before it ran anything of ours.
+    Early,
 }
 
 /// What was seen so far.
@@ -226,13 +278,31 @@ struct Watch {
     facts: Facts,
     output: Vec<String>,
     splat: Option<Splat>,
+    /// The kernel has begun to run the first process.
+    init_runs: bool,
+    /// The first complaint, if it came before that.
+    early: Option<Splat>,
 }
 
 impl Watch {
     fn console(&mut self, line: &str) {
+        self.init_runs |= splat::begins_init(line);
         if self.splat.is_none() {
             self.splat = splat::find(line);
+            if !self.init_runs && self.facts.kernel.is_none() {
+                self.early = self.splat.clone();
+            }
         }
+    }
+
+    /// Why nothing of ours was run, if the kernel is at fault and another boot may do better.
+    fn failed_early(&self, stopped: &Stop, qemu_said: &str) -> Option<String> {
+        if let Some(splat) = &self.early {
+            return Some(splat.headline.clone());
+        }
+        let ended = matches!(stopped, Stop::Exited(_)) && qemu_said.trim().is_empty();
+        let silent = !self.init_runs && self.facts.kernel.is_none();
+        (ended && silent).then(|| "the kernel did not come up".to_owned())
     }
 
     /// What the kernel remembers counts like what it printed.

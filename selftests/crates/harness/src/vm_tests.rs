@@ -129,3 +129,56 @@ fn qemus_own_words_are_passed_on() {
     let end = reason(watch(&[], &[]).judge(stop, "Could not access KVM kernel module\n"));
     assert!(end.contains("Could not access KVM"), "{end}");
 }
+
+const EARLY: &str = "[    0.005012] BUG: KASAN: wild-memory-access in do_raw_spin_lock+0x6a/0x2d0";
+const INIT: &str = "[    1.000000] Run /init as init process";
+
+/// Why a machine that was watched so is booted again.
+fn again(watch: &Watch, stop: Stop, qemu_said: &str) -> Option<String> {
+    watch.failed_early(&stop, qemu_said)
+}
+
+#[test]
+fn a_splat_before_init_is_reason_to_boot_again() {
+    let early = watch(&[], &["[    0.000000] Linux version 7.3.4", EARLY]);
+    let why = again(&early, Stop::Early, "").unwrap();
+    assert!(why.starts_with("BUG: KASAN: wild-memory-access"), "{why}");
+    // Also when it came up all the same, which we did not wait for.
+    let late = watch(&[], &[EARLY, INIT]);
+    assert!(again(&late, exited(), "").is_some());
+    assert_eq!(
+        reason(late.judge(Stop::Early, "")),
+        format!("kernel splat: {why}")
+    );
+}
+
+#[test]
+fn a_splat_after_init_counts() {
+    for console in [
+        &[INIT, "[    1.000001] BUG: KASAN: use-after-free in f"][..],
+        &["[    0.500000] fine", INIT, EARLY],
+    ] {
+        let late = watch(GOOD, console);
+        assert_eq!(again(&late, exited(), ""), None);
+        assert!(reason(late.judge(exited(), "")).starts_with("kernel splat: "));
+    }
+    // The guest's own words are as good as the console's.
+    let late = watch(&["kernel 7.3.4"], &[EARLY]);
+    assert_eq!(again(&late, exited(), ""), None);
+}
+
+#[test]
+fn a_kernel_that_falls_over_is_booted_again() {
+    assert!(again(&watch(&[], &[]), exited(), "").is_some());
+    assert_eq!(again(&watch(&["kernel 7.3.4"], &[]), exited(), ""), None);
+    assert_eq!(again(&watch(&[], &[INIT]), exited(), ""), None);
+}
+
+#[test]
+fn other_ends_are_no_reason_to_boot_again() {
+    let stop = Stop::Exited(ExitStatus::from_raw(256));
+    assert_eq!(again(&watch(&[], &[]), stop, "no such device\n"), None);
+    let slow = Stop::TimedOut(Duration::from_secs(300));
+    assert_eq!(again(&watch(&[], &[]), slow, ""), None);
+    assert_eq!(again(&watch(GOOD, &[INIT]), exited(), ""), None);
+}

@@ -173,7 +173,7 @@ fn memory_ends_in_the_argument() -> Outcome {
     })
 }
 
-/// The calls that only answer cannot put their answer.
+/// The calls that only return values cannot store them.
 fn read_only_memory() -> Outcome {
     let device = open()?;
     let memory = Region::new(1)?.read_only()?;
@@ -215,7 +215,7 @@ fn create_into_read_only_memory() -> Outcome {
     })
 }
 
-/// A call that cannot give its answer has not taken effect.
+/// A call that cannot store its result has not taken effect.
 fn changes_into_read_only_memory() -> Outcome {
     let device = open()?;
     let empty = device.create(Create::new(2 * PAGE))?;

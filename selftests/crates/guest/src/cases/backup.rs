@@ -60,7 +60,6 @@ cases!("backup";
     a_partial_backup_can_be_restored,
     a_partial_backup_can_be_destroyed,
     a_partial_backup_goes_on_under_pressure,
-    every_allocation_of_restore_fails_once,
 );
 
 fn of_pages(pages: u64) -> Create {
@@ -340,7 +339,7 @@ fn mappable_objects_have_one() -> Outcome {
     let info = device.info(handle)?;
     check!(info.is(sys::REEVE_BO_EXTERNAL) && info.is(sys::REEVE_BO_EXTERNAL_MAPPABLE));
     check!(!info.is(REEVE_BO_ON_LRU));
-    // It has pages, and nobody counts them.
+    // It has pages, which are not counted.
     check_eq!((info.pages_resident, info.pages_charged), (37, 0));
     check_eq!(device.stats()?.pages_allocated, 0);
     device.write(handle, 0, &Pattern::new(6).bytes(37 * PAGE as usize))?;
@@ -460,7 +459,7 @@ fn partial_backups(then: impl Fn(&Device, Handle, u64) -> Outcome) -> Outcome {
     Err(Stop::failed("the backup never gets through"))
 }
 
-/// A block, so that it is torn.
+/// A block, so that it is split.
 const PAGES: u64 = 64;
 
 fn a_partial_backup_can_go_on() -> Outcome {
@@ -500,27 +499,4 @@ fn a_partial_backup_goes_on_under_pressure() -> Outcome {
         device.destroy(other)?;
         Ok(())
     })
-}
-
-fn every_allocation_of_restore_fails_once() -> Outcome {
-    let mut faults = Faults::new()?;
-    let device = open()?;
-    let handle = filled(&device, of_pages(37), 9)?;
-    device.backup(handle)?;
-    knobs::drain_pool()?;
-    let failures = faults.sweep(
-        &device,
-        || device.restore(handle),
-        || {
-            holds(&device, handle, 9)?;
-            device.backup(handle)?;
-            Ok(knobs::drain_pool()?)
-        },
-        |_| {
-            device.backup(handle)?;
-            Ok(knobs::drain_pool()?)
-        },
-    )?;
-    check!(failures > 0);
-    holds(&device, handle, 9)
 }

@@ -264,7 +264,7 @@ fn allocations_that_fail_change_nothing() -> Outcome {
     Ok(())
 }
 
-/// Works on some objects at random, with content; answers when all is released.
+/// Works on some objects at random, with content; returns when all is released.
 fn hammer(seed: u64) -> Outcome {
     const OBJECTS: u64 = 6;
     const BYTES: u64 = 8 * PAGE;

@@ -286,7 +286,7 @@ fn content_stays_with_its_cgroup() -> Outcome {
     charged(&two, nothing, 0)
 }
 
-/// A cgroup that is full has no room for the content of its objects either; somebody else's populate
+/// A cgroup that is full has no room for the content of its objects either; another client's populate
 /// has them swapped out all the same.
 fn a_full_cgroup_keeps_nobody_from_memory() -> Outcome {
     let group = Group::new(MEMORY)?;

@@ -38,7 +38,7 @@ fn populated_on(device: &Device, index: u32, pages: u64) -> Outcome<Handle> {
     Ok(handle)
 }
 
-/// Shrinks once; answers which of the objects went.
+/// Shrinks once; returns which of the objects went.
 fn shrunk(device: &Device, handles: &[Handle]) -> Outcome<Vec<usize>> {
     let state = || -> Outcome<Vec<bool>> {
         handles
@@ -122,7 +122,7 @@ fn share_one_limit() -> Outcome {
     Ok(())
 }
 
-/// When one device can't swap out, the next one is asked, and its pages are the answer.
+/// When one device can't swap out, the next one is asked, and its pages are what the file shows.
 fn failing_ones_do_not_hide_others() -> Outcome {
     let mut faults = Faults::new()?;
     let device = open()?;

@@ -2,7 +2,6 @@
 
 //! Addresses for the device.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::RangeInclusive;
@@ -21,7 +20,6 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use super::reevectl::reevectl_with;
-use crate::fail_nth::Faults;
 use crate::seen::open;
 use crate::seen::unchanged;
 use crate::seen::PAGE;
@@ -40,8 +38,6 @@ cases!("dma";
     who_did_not_ask_has_none,
     arguments_are_checked,
     content_is_the_same_with_addresses,
-    every_allocation_fails_once,
-    what_cannot_leave_keeps_its_addresses,
     reevectl_shows_them,
 );
 
@@ -265,59 +261,6 @@ fn content_is_the_same_with_addresses() -> Outcome {
         device.destroy(handle)?;
     }
     Ok(())
-}
-
-fn every_allocation_fails_once() -> Outcome {
-    let mut faults = Faults::new()?;
-    let device = open()?;
-    let small = Create::new(5 * PAGE).dma_addresses();
-    for create in [small, small.caching(Caching::WriteCombined), small.shmem()] {
-        let handle = device.create(create)?;
-        let content = Pattern::new(1).bytes(5 * PAGE as usize);
-        device.write(handle, 0, &content)?;
-        device.swapout(handle)?;
-        knobs::drain_pool()?;
-        let failures = faults.sweep(
-            &device,
-            || device.populate(handle),
-            || none(&device, handle),
-            |_| {
-                check!(addresses(&device, handle)?.len() == 5);
-                device.swapout(handle)?;
-                Ok(())
-            },
-        )?;
-        // The pages, and at least one for the addresses.
-        check!(failures > 1, "{failures} failures");
-        let mut found = vec![0; content.len()];
-        device.read(handle, 0, &mut found)?;
-        check!(found == content);
-        device.destroy(handle)?;
-    }
-    Ok(())
-}
-
-fn what_cannot_leave_keeps_its_addresses() -> Outcome {
-    let mut faults = Faults::new()?;
-    let device = open()?;
-    let handle = device.create(Create::new(5 * PAGE).dma_addresses())?;
-    device.populate(handle)?;
-    let before = RefCell::new(addresses(&device, handle)?);
-    let failures = faults.sweep(
-        &device,
-        || device.swapout(handle),
-        || {
-            check!(addresses(&device, handle)? == *before.borrow());
-            Ok(())
-        },
-        |_| {
-            device.populate(handle)?;
-            before.replace(addresses(&device, handle)?);
-            Ok(())
-        },
-    )?;
-    check!(failures > 0);
-    none(&device, handle)
 }
 
 fn reevectl_shows_them() -> Outcome {

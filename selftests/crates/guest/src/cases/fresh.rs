@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Fresh pages show nobody's bytes.
+//! Fresh pages show no earlier content.
 
 use reeve_uapi::pattern::Pattern;
 use reeve_uapi::BoType;

@@ -39,7 +39,7 @@ cases!("handles";
     numbers_are_per_open_file,
 );
 
-/// Every call that takes a handle answers ENOENT for this one.
+/// Every call that takes a handle returns ENOENT for this one.
 #[track_caller]
 fn names_nothing(device: &Device, handle: Handle) -> Outcome {
     let enoent = |call: &str, result: std::io::Result<()>| {

@@ -120,7 +120,7 @@ fn killed_with_threads_inside() -> Outcome {
             let handle = populated(&device, 128)?;
             std::thread::scope(|scope| {
                 for _ in 0..3 {
-                    // Threads disturb each other: what the calls answer does not matter.
+                    // Threads disturb each other: what the calls return does not matter.
                     scope.spawn(|| loop {
                         let _ = device.swapout(handle);
                         let _ = device.populate(handle);

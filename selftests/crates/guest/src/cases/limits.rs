@@ -233,7 +233,7 @@ fn lowering_starts_reclaim() -> Outcome {
     Ok(())
 }
 
-/// What is pinned can't go, and nobody waits for it.
+/// What is pinned can't go, and no call waits for it.
 fn lowering_ends_with_nobody_left() -> Outcome {
     let device = open()?;
     let handles = fill(&device, 2)?;

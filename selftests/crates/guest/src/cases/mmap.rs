@@ -231,7 +231,7 @@ fn parts_of_an_object() -> Outcome {
             shows(&part, 1, from)?;
         }
     }
-    // The rest of the last page, too, which nobody has ever used.
+    // The rest of the last page, too, which was never used.
     let odd = device.create(Create::new(PAGE + 8))?;
     let mapping = device.map(odd)?;
     check!(mapping.bytes().iter().all(|byte| *byte == 0));
@@ -392,7 +392,7 @@ fn debugger_reads_and_writes() -> Outcome {
     memory.write_all_at(&Pattern::new(2).bytes(SIZE), at)?;
     child.line.say(0)?;
     child.line.hear()?;
-    // The child can't write there, so nobody can for it.
+    // The child can't write there, so the kernel cannot for it.
     check!(memory.write_at(&[9; 8], at).is_err());
     check_eq!(
         memory.write_at(&Pattern::new(2).bytes(SIZE)[STEP..], at + PAGE)?,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pages of mapped objects: they come when they are touched, and nobody keeps them.
+//! The pages of mapped objects: they come when they are touched, and the mapping does not keep them.
 
 use std::path::Path;
 
@@ -79,7 +79,7 @@ fn come_when_touched() -> Outcome {
     check_eq!(device.info(handle)?.pages_resident, 18);
     check!(mapping.bytes().iter().all(|byte| *byte == 0));
 
-    // Once they are mapped nobody is asked any more.
+    // Once they are mapped there are no faults any more.
     let before = Seen::of(&device)?;
     mapping.write(0, &Pattern::new(1).bytes(16 * STEP));
     mapping.touch();
@@ -475,7 +475,7 @@ fn place_with_failing_allocations() -> Outcome {
     Err(Stop::failed("the operation never gets through"))
 }
 
-/// A fault that fails once is tried again; however it ends, the books are right.
+/// A fault that fails once is tried again; however it ends, the counters are right.
 fn faults_with_failing_allocations() -> Outcome {
     let mut faults = Faults::new()?;
     let device = open()?;

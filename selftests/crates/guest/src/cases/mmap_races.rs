@@ -115,8 +115,8 @@ fn mapped(device: &Device) -> Outcome<(Handle, Mapping)> {
 }
 
 fn books_agree() -> Outcome {
-    let books = knobs::accounting()?;
-    let check = books.iter().find(|(name, _)| name == "self_check");
+    let accounting = knobs::accounting()?;
+    let check = accounting.iter().find(|(name, _)| name == "self_check");
     let said = check.map(|(_, said)| said.as_str());
     check!(matches!(said, Some("ok" | "busy")), "{said:?}");
     Ok(())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls that get in each other's way: each answers as if it had been alone, before or after.
+//! Calls that get in each other's way: each returns what it would have returned alone, before or after.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
@@ -41,7 +41,7 @@ cases!("races";
 const ROUNDS: usize = 15;
 const THREADS: usize = 4;
 
-/// Runs `f` in all threads at the same moment; sums up what they answer.
+/// Runs `f` in all threads at the same moment; sums up what they return.
 fn at_once(f: impl Fn(usize) -> Outcome<u64> + Sync) -> Outcome<u64> {
     let start = Barrier::new(THREADS);
     let sum = AtomicU64::new(0);
@@ -65,7 +65,7 @@ fn at_once(f: impl Fn(usize) -> Outcome<u64> + Sync) -> Outcome<u64> {
     Ok(sum.into_inner())
 }
 
-/// Success and ENOENT are right answers for a handle that somebody may have destroyed.
+/// Success and ENOENT are right results for a handle that another thread may have destroyed.
 fn or_gone<T>(result: std::io::Result<T>) -> Outcome<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel runs short of memory: its reclaim, in the background or in whoever wants memory, takes
+//! The kernel runs short of memory: its reclaim, in the background or in the thread that wants memory, takes
 //! objects, and who would have been killed lives.
 //!
 //! Needs a disk to swap to and a small machine: `make vm KERNEL=debug MEM=384 DISK=1024`.
@@ -142,7 +142,7 @@ fn taken(tracing: &Tracing) -> Outcome<(u64, u64)> {
 }
 
 /// Memory gets short slowly, with room between where the background begins and where it must not
-/// get to: nobody else has to reclaim.
+/// get to: no other thread has to reclaim.
 fn in_the_background_takes_objects() -> Outcome {
     let _swap = Swap::on_disk()?;
     let _room = Knob::set("watermark_scale_factor", "300")?;
@@ -225,7 +225,7 @@ fn half_and_more() -> Outcome<(Objects, u64)> {
     Ok((objects, available()? / 100 * 115))
 }
 
-/// What it would be like if nobody asked us.
+/// What it would be like without our shrinkers.
 fn a_hog_dies_when_objects_are_pinned() -> Outcome {
     let _swap = Swap::on_disk()?;
     let (objects, wanted) = half_and_more()?;

@@ -256,10 +256,10 @@ fn half_way(lockstep: &mut Lockstep, index: usize, every: u32, end: bool) -> Out
     check_eq!(held, before.num_pages - there, "(TTM's)");
     lockstep.compare_but(Some(index))?;
     let half = |moved: u64| u64::from(moved > 0 && moved < before.num_pages);
-    let torn = half(here) + half(there);
+    let partial = half(here) + half(there);
     if end {
         lockstep.destroy(index)?;
-        return Ok(torn);
+        return Ok(partial);
     }
     // The one that moved nothing has nothing to restore: how many pages come back differs.
     check_eq!(lockstep.reeve.restore(handle)?, here);
@@ -268,7 +268,7 @@ fn half_way(lockstep: &mut Lockstep, index: usize, every: u32, end: bool) -> Out
     lockstep.reference.simply(There::Populate, id)?;
     lockstep.compare()?;
     lockstep.read(index)?;
-    Ok(torn)
+    Ok(partial)
 }
 
 /// A sequence of steps, everything compared after each, then everything read and ended. `moves`

@@ -206,7 +206,7 @@ fn beside_real_work() -> Outcome {
     })
 }
 
-/// The suite uses locks wrongly on purpose; that is nobody else's business.
+/// The suite uses locks wrongly on purpose; that does not count for others.
 fn is_no_violation() -> Outcome {
     let device = open()?;
     let before = device.stats()?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Objects whose pages are somebody else's: never counted, never swapped out.
+//! Objects whose pages belong to an exporter: never counted, never swapped out.
 
 use nix::errno::Errno;
 

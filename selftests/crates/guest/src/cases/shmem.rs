@@ -6,7 +6,6 @@ use std::fs;
 
 use nix::errno::Errno;
 
-use reeve_uapi::knobs;
 use reeve_uapi::pattern::Pattern;
 use reeve_uapi::sys;
 use reeve_uapi::sys::REEVE_BO_BACKED_UP;
@@ -23,7 +22,6 @@ use reeve_uapi::Handle;
 
 use crate::content;
 use crate::content::holds;
-use crate::fail_nth::Faults;
 use crate::seen::open;
 use crate::seen::unchanged;
 use crate::seen::Limit;
@@ -45,8 +43,6 @@ cases!("shmem";
     limits_are_the_same,
     backup_and_purge,
     mappable_objects_can_be_so_too,
-    every_allocation_fails_once,
-    every_allocation_of_swapin_fails_once,
 );
 
 const PAGES: u64 = 300;
@@ -240,45 +236,4 @@ fn mappable_objects_can_be_so_too() -> Outcome {
     refused(device.swapout(handle), Errno::EINVAL)?;
     check_eq!(device.backup(handle)?, 5);
     holds(&device, handle, 3)
-}
-
-fn every_allocation_fails_once() -> Outcome {
-    let mut faults = Faults::new()?;
-    let device = open()?;
-    let handle = device.create(on_shmem(13))?;
-    let failures = faults.sweep(
-        &device,
-        || device.populate(handle),
-        || Ok(()),
-        |_| {
-            device.unpopulate(handle)?;
-            Ok(())
-        },
-    )?;
-    check!(failures > 0);
-    check_eq!(device.info(handle)?.pages_resident, 13);
-    knobs::drain_pool()?;
-    Ok(())
-}
-
-/// What is still there needs no memory at all.
-fn every_allocation_of_swapin_fails_once() -> Outcome {
-    let mut faults = Faults::new()?;
-    let device = open()?;
-    let handle = filled(&device, 13, 9)?;
-    device.swapout(handle)?;
-    faults.sweep(
-        &device,
-        || device.populate(handle),
-        || {
-            holds(&device, handle, 9)?;
-            device.swapout(handle)?;
-            Ok(())
-        },
-        |_| {
-            device.swapout(handle)?;
-            Ok(())
-        },
-    )?;
-    holds(&device, handle, 9)
 }

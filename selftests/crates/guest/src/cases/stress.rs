@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Eight threads, more objects than the limit allows, memory pressure, pins, mappings and attempts
-//! to remove the module, for `REEVE_STRESS_SECONDS`: content stays, and the books agree.
+//! to remove the module, for `REEVE_STRESS_SECONDS`: content stays, and the counters agree.
 //!
 //! Needs a disk to swap to. `REEVE_TIME_SCALE` has to leave enough time.
 
@@ -79,7 +79,7 @@ const PINS: usize = 2;
 /// An object that all threads use.
 struct Shared {
     create: Create,
-    /// Which it is now; whoever holds `content` may end it and make another.
+    /// Which it is now; a thread that holds `content` may end it and make another.
     handle: AtomicU32,
     content: Mutex<Content>,
 }
@@ -161,7 +161,7 @@ fn kinds(random: &mut Random) -> Vec<Create> {
         .collect()
 }
 
-/// What may be refused while others do what they like: the answer counts as nothing done.
+/// What may be refused while others do what they like: such an error counts as nothing done.
 fn tolerate<T>(result: io::Result<T>, also: &[Errno]) -> Outcome<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -376,12 +376,12 @@ impl Worker<'_> {
     }
 }
 
-/// The books never drift; whether they can be looked at at all is another thing.
+/// The counters never drift. `busy` means that they could not be compared now.
 fn watch(scene: &Scene) -> Outcome<u64> {
     let mut agreed = 0;
     while Instant::now() < scene.end && !scene.failed.load(Relaxed) {
-        let books = knobs::accounting()?;
-        let said = books.iter().find(|(name, _)| name == "self_check");
+        let accounting = knobs::accounting()?;
+        let said = accounting.iter().find(|(name, _)| name == "self_check");
         match said.map(|(_, said)| said.as_str()) {
             Some("ok") => agreed += 1,
             Some("busy") => {}
@@ -472,7 +472,7 @@ fn everything_at_once() -> Outcome {
         done.values().map(|(count, _)| count).sum::<u64>()
     );
     println!(
-        "# {} swapouts, {} backups, {} faults, {} overcommits; the books agreed {agreed} times",
+        "# {} swapouts, {} backups, {} faults, {} overcommits; the counters agreed {agreed} times",
         stats.swapouts - before.swapouts,
         stats.backups - before.backups,
         stats.faults - before.faults,

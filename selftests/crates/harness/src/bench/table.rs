@@ -143,10 +143,10 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "name          unit             ours    reference  reference is         ratio  target  verdict",
-                "lock.pair     instructions    50.00  286.00  UVM (constant)  0.175   <= 60  met",
-                "lock.context  instructions  1234.50  286.00  UVM (constant)  0.175   <= 90  MISSED",
-                "x             instructions    50.00  286.00  UVM (constant)  0.175",
+                "name          unit             ours  reference  reference is    ratio  target  verdict",
+                "lock.pair     instructions    50.00     286.00  UVM (constant)  0.175   <= 60  met",
+                "lock.context  instructions  1234.50     286.00  UVM (constant)  0.175   <= 90  MISSED",
+                "x             instructions    50.00     286.00  UVM (constant)  0.175",
             ]
         );
     }

@@ -5,7 +5,7 @@
 turns=10
 failed=0
 
-turn() {
+cycle() {
 	insmod /reeve/reeve.ko enable_builtin_tests=1 || return
 	[ -c /dev/reeve ] || { echo "# inserted, but there is no /dev/reeve" && return 1; }
 	[ -d /sys/kernel/debug/reeve ] || { echo "# inserted, but nothing in debugfs" && return 1; }
@@ -18,10 +18,10 @@ echo "KTAP version 1"
 echo "1..$turns"
 n=1
 while [ $n -le $turns ]; do
-	if turn; then
-		echo "ok $n insert and remove, turn $n"
+	if cycle; then
+		echo "ok $n insert and remove, cycle $n"
 	else
-		echo "not ok $n insert and remove, turn $n"
+		echo "not ok $n insert and remove, cycle $n"
 		failed=1
 	fi
 	n=$((n + 1))

@@ -4,8 +4,11 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{bail, Context, Result};
+
+use crate::vm::AGAIN;
 
 /// A job's place to work.
 #[derive(Debug, Clone)]
@@ -18,6 +21,8 @@ pub struct JobContext {
     pub dir: PathBuf,
     /// How many processors to use.
     pub jobs: usize,
+    /// Of all jobs: which boots were repeated, and why. See [`crate::vm::run`].
+    pub again: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a command left.
@@ -44,6 +49,20 @@ impl JobContext {
         }
     }
 
+    /// Counts a boot that is repeated because its kernel failed before it ran anything of ours.
+    pub fn booted_again(&self, why: &str) {
+        self.note(&format!("{AGAIN}{why}"));
+        let job = self.dir.file_name().unwrap_or_default().to_string_lossy();
+        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        again.push(format!("{job}: {why}"));
+    }
+
+    /// The boots that were repeated so far.
+    pub fn all_booted_again(&self) -> Vec<String> {
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        again.clone()
+    }
+
     /// A command in the checkout that dies with us.
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new("setpriv");
@@ -52,7 +71,7 @@ impl JobContext {
         command
     }
 
-    /// Runs a command, its standard output and errors in one log. The answer has the output of this run alone.
+    /// Runs a command, its standard output and errors in one log. Returns the output of this run alone.
     pub fn run_merged(&self, command: &mut Command, name: &str) -> Result<Done> {
         let path = self.dir.join(name);
         let log = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
@@ -68,7 +87,7 @@ impl JobContext {
         })
     }
 
-    /// Runs a verb of the setup scripts; the answer is what it printed, line by line.
+    /// Runs a verb of the setup scripts. Returns what it printed, line by line.
     pub fn setup(&self, arguments: &[&str]) -> Result<Vec<String>> {
         let log = File::options().create(true).append(true).open(self.log())?;
         let output = self

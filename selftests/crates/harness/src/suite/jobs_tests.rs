@@ -13,6 +13,7 @@ fn ctx() -> JobContext {
         build: dir.clone(),
         dir,
         jobs: 1,
+        again: Arc::default(),
     }
 }
 

@@ -10,6 +10,7 @@ use super::job_context::{tail, Done, JobContext};
 use super::jobs::Job;
 use super::record::{Record, Tier};
 use crate::bench::{self, samples::Samples};
+use crate::vm::AGAIN;
 
 const TIER: Tier = Tier::MakeTargets;
 const NEEDS: &[&str] = &["kernel base", "guest programs"];
@@ -31,12 +32,16 @@ pub(super) fn jobs() -> Vec<Job> {
                 test("make vm: a script that exits 7 fails", vm_seven(ctx)),
                 test("make vm: a script that hangs is a timeout", vm_timeout(ctx)),
                 test("make vm: unreadable requests are refused", vm_refusals(ctx)),
+                test(
+                    "make vm: a kernel that complains before init is booted again, and said so",
+                    vm_early_complaint(ctx),
+                ),
             ])
         }),
         Job::new("make ext", TIER, NEEDS, |ctx| {
             Ok(vec![
                 test(
-                    "make ext and vm: a WARN of somebody's module fails",
+                    "make ext and vm: a WARN of another module fails",
                     ext_warn(ctx),
                 ),
                 test(
@@ -98,7 +103,15 @@ fn test(name: &str, result: Result<()>) -> Record {
 fn make(ctx: &JobContext, arguments: &[&str]) -> Result<Done> {
     let mut command = ctx.command("make");
     command.args(["--silent", "--no-print-directory"]);
-    ctx.run_merged(command.args(arguments), "make.log")
+    let done = ctx.run_merged(command.args(arguments), "make.log")?;
+    for why in done
+        .stdout
+        .lines()
+        .filter_map(|line| line.strip_prefix(AGAIN))
+    {
+        ctx.booted_again(why);
+    }
+    Ok(done)
 }
 
 /// `make vm`: did it succeed, and what does its last `vm: exit` line say?
@@ -195,6 +208,33 @@ fn vm_seven(ctx: &JobContext) -> Result<()> {
 fn vm_timeout(ctx: &JobContext) -> Result<()> {
     let script = script(ctx, "hang.sh", "#!/bin/sh\nexec sleep 100000\n")?;
     expect_vm(ctx, &[&script, "TIMEOUT=30"], false, "timeout after 30 s")
+}
+
+/// A command line that, shown by the kernel itself, looks like a complaint: so each boot has one.
+fn vm_early_complaint(ctx: &JobContext) -> Result<()> {
+    let script = script(ctx, "early.sh", "exit 0\n")?;
+    let append = "QEMU_ARGS=-append console=ttyS0,115200n8-slab-out-of-bounds";
+    let mut command = ctx.command("make");
+    command.args([
+        "--silent",
+        "--no-print-directory",
+        "vm",
+        "LOAD=0",
+        &script,
+        append,
+    ]);
+    // Not by `make()`: these are not to be counted with those of this run.
+    let done = ctx.run_merged(&mut command, "early.log")?;
+    let count = |begin: &str| {
+        let lines = done.stdout.lines();
+        lines.filter(|line| line.starts_with(begin)).count()
+    };
+    let counts = (count(AGAIN), count("vm: booted again: "));
+    let exit = exit_line(&done)?;
+    if done.success || counts != (2, 2) || !exit.starts_with("kernel splat: ") {
+        bail!("{counts:?} lines about other boots, and 'vm: exit {exit}'");
+    }
+    Ok(())
 }
 
 fn vm_refusals(ctx: &JobContext) -> Result<()> {

@@ -31,6 +31,16 @@ pub(super) fn jobs() -> Vec<Job> {
             },
         ),
         mutant(
+            "mutant stress",
+            "a minute of stress turns a build red that swaps in wrong content",
+            |ctx| {
+                let boot = Boot::stress_only("base", "break-selftest");
+                stress_found_content(&boot.records(ctx, Tier::Selftests, "")?)
+            },
+        )
+        // The same build of the module, so that one compiles it.
+        .after(&["mutant selftest"]),
+        mutant(
             "mutant splat",
             "a splat of the module turns the run red",
             |ctx| {
@@ -69,6 +79,18 @@ fn mutant(job: &'static str, test: &'static str, run: fn(&JobContext) -> Result<
     Job::new(job, Tier::MakeTargets, NEEDS, move |ctx| {
         Ok(vec![Record::from_result(Tier::MakeTargets, test, run(ctx))])
     })
+}
+
+/// The stress itself must have failed, and for what was read.
+fn stress_found_content(records: &[Record]) -> Result<()> {
+    let stress = records
+        .iter()
+        .find(|record| record.name.contains("everything_at_once"));
+    match stress.map(|record| &record.outcome) {
+        Some(Outcome::Failed(why)) if why.contains("bytes") => Ok(()),
+        Some(outcome) => bail!("the build with a deliberate mistake ended with {outcome:?}"),
+        None => bail!("the stress did not run: {records:?}"),
+    }
 }
 
 /// A case of its own must have failed: a run that broke down altogether proves nothing about the cases.

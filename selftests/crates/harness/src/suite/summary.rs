@@ -48,8 +48,8 @@ impl Count {
     }
 }
 
-/// The text for people, the last line included.
-pub fn text(records: &[Record], took: Duration) -> String {
+/// The text for people, the last line included. `again` are the boots that were repeated.
+pub fn text(records: &[Record], took: Duration, again: &[String]) -> String {
     let mut text = String::new();
     let mut line = |line: String| {
         text.push_str(&line);
@@ -94,23 +94,37 @@ pub fn text(records: &[Record], took: Duration) -> String {
         took.as_secs() / 60,
         took.as_secs() % 60
     ));
+    if !again.is_empty() {
+        line(format!(
+            "{} booted again, because the kernel failed before it ran anything of ours:",
+            match again.len() {
+                1 => "1 machine was".to_owned(),
+                count => format!("{count} machines were"),
+            }
+        ));
+        for why in again {
+            line(format!("        {why}"));
+        }
+    }
     line(String::new());
     line(Count::of(records).last_line());
     text
 }
 
 /// Writes `results.json` and `junit.xml` into a directory.
-pub fn write_files(dir: &Path, records: &[Record], took: Duration) -> Result<()> {
+pub fn write_files(dir: &Path, records: &[Record], took: Duration, again: &[String]) -> Result<()> {
     #[derive(Serialize)]
     struct Results<'a> {
         seconds: f64,
         #[serde(flatten)]
         count: Count,
+        booted_again: &'a [String],
         tests: &'a [Record],
     }
     let results = Results {
         seconds: took.as_secs_f64(),
         count: Count::of(records),
+        booted_again: again,
         tests: records,
     };
     let json = dir.join("results.json");
@@ -196,10 +210,20 @@ mod tests {
 
     #[test]
     fn the_last_line_is_exact() {
-        let text = text(&records(), Duration::from_secs(61));
+        let text = text(&records(), Duration::from_secs(61), &[]);
+        assert!(!text.contains("booted again"), "{text}");
         assert_eq!(text.lines().last(), Some("1 passed, 1 failed"));
         assert!(text.contains("FAILED: kunit: b"));
         assert!(text.contains("skipped: kunit: c: no device"));
+    }
+
+    #[test]
+    fn repeated_boots_are_counted() {
+        let again = ["kunit: BUG: KASAN: x", "make-vm: BUG: y"].map(str::to_owned);
+        let text = text(&records(), Duration::from_secs(61), &again);
+        assert!(text.contains("2 machines were booted again"), "{text}");
+        assert!(text.contains("        make-vm: BUG: y\n"), "{text}");
+        assert_eq!(text.lines().last(), Some("1 passed, 1 failed"));
     }
 
     #[test]
