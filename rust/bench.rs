@@ -6,6 +6,8 @@
 //! them where a tick is an instruction. What other drivers can call is measured from outside, by
 //! `selftests/modules/bench`.
 
+#![deny(unsafe_code)]
+
 mod bo;
 
 use crate::{

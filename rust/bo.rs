@@ -19,6 +19,8 @@
 //!
 //! After `ttm_tt.c` and `ttm_device.c`. Documentation/accounting.md is the manual.
 
+#![deny(unsafe_code)]
+
 mod backing;
 pub(crate) mod charge;
 pub(crate) mod client;

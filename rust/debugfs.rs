@@ -2,6 +2,8 @@
 
 //! /sys/kernel/debug/reeve: the directory that each system puts its files into.
 
+#![deny(unsafe_code)]
+
 use crate::abstractions::debugfs::Dir;
 
 /// The directory; dropping it removes it.

@@ -4,6 +4,8 @@
 //!
 //! C original: the array of pages in `struct ttm_tt`.
 
+#![expect(unsafe_code, reason = "pages are known by their struct page")]
+
 pub(crate) mod block;
 pub(crate) mod caching;
 pub(super) mod decrypted;

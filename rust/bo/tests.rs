@@ -6,6 +6,8 @@
 //! behaviour, and more. Every test has devices and limits of its own, so that the module's don't
 //! matter and aren't disturbed. Tests end with everything released, and then look at the counters.
 
+#![deny(unsafe_code)]
+
 /// Fails the test, with the condition in the log, unless it holds.
 macro_rules! expect {
     ($condition:expr) => {

@@ -7,7 +7,7 @@ use super::handles::Handles;
 use crate::{
     abstractions::vma::MapSpace,
     bo::{
-        client::ClientRef,
+        object::ClientRef,
         Manager, //
     },
     lock_order::hierarchy::Hierarchy, //

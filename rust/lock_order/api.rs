@@ -15,10 +15,10 @@ use super::{
     rules::{
         flags,
         held::{
-            pack_plain,
             HeldLocks,
             LockUse, //
-        }, //
+        },
+        plain::pack_plain, //
     }, //
 };
 use crate::{

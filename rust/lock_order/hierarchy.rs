@@ -14,7 +14,7 @@ use super::rules::{
         MAX_ORDERS,
         MAX_RULES, //
     },
-    held::{
+    plain::{
         is_plain,
         order_mark, //
     },

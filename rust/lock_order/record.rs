@@ -9,7 +9,7 @@ use crate::{
     abstractions::bindings,
     lock_order::{
         hierarchy::Hierarchy,
-        rules::held::pack_plain, //
+        rules::plain::pack_plain, //
     }, //
 };
 use core::mem::MaybeUninit;

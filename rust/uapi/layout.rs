@@ -6,6 +6,8 @@
 //! compilers see, for 64-bit and 32-bit callers. A change of any of these numbers breaks programs
 //! that are already built.
 
+#![deny(unsafe_code)]
+
 /// Calls the macro `$then` with the table: each struct's size and its fields' offsets, and each
 /// request's short name, number, argument and code.
 macro_rules! abi_layout {

@@ -2,6 +2,8 @@
 
 //! Going over pages, and how they are mapped.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::{
     abstractions::kmap::Protection,

@@ -2,6 +2,8 @@
 
 //! Backups.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::bo::{
     object::BoRef,

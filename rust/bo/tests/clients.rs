@@ -2,6 +2,8 @@
 
 //! What the objects of an open file hold, and its limit.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::{
     abstractions::params::Watcher,

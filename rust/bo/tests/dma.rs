@@ -2,6 +2,8 @@
 
 //! Addresses for the device.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::{
     abstractions::dma::{

@@ -2,6 +2,8 @@
 
 //! Limits, global swapout and the self-check.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::bo::{
     limits::{

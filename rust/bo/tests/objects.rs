@@ -2,6 +2,8 @@
 
 //! Making, populating and ending objects.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::bo::{
     object::BoRef,

@@ -2,6 +2,8 @@
 
 //! Page directories and swap storage by themselves.
 
+#![deny(unsafe_code)]
+
 use crate::{
     abstractions::shmem::{
         Folios,

@@ -2,6 +2,8 @@
 
 //! What happens before the machine sleeps.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::bo::{
     object::BoRef,

@@ -2,6 +2,8 @@
 
 //! The pool, and pages that are not plain memory.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::{
     abstractions::{

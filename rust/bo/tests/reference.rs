@@ -3,6 +3,8 @@
 //! What the kernel's own suites for C TTM expect of TTs, pools and devices, as far as no other test
 //! here does; Documentation/ttm-tests.md is the whole table. And sizes that C TTM can't count.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::{
     abstractions::{

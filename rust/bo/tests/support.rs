@@ -2,6 +2,8 @@
 
 //! What the tests have in common.
 
+#![deny(unsafe_code)]
+
 use crate::{
     bo::{
         limits::{

@@ -2,6 +2,8 @@
 
 //! Swapping single objects out and in.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::bo::{
     object::BoRef,

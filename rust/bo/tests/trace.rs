@@ -2,6 +2,8 @@
 
 //! What is counted in the histograms.
 
+#![deny(unsafe_code)]
+
 use super::support::*;
 use crate::bo::{
     object::BoRef,

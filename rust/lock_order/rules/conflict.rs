@@ -2,6 +2,8 @@
 
 //! The rules of one hierarchy, as plain values.
 
+#![deny(unsafe_code)]
+
 use super::flags;
 
 /// The largest order a hierarchy may have; orders run from 1 to its count.

@@ -11,6 +11,8 @@
 //! [`World`]: the kernel's is in `rust/lock_order/context.rs`, and the loom models have one that tries
 //! every interleaving and every order in which memory may become visible.
 
+#![deny(unsafe_code)]
+
 /// An atomic word. Orderings mean what they do in the kernel.
 pub trait Word<T> {
     /// Reads it, relaxed.

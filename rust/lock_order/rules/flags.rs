@@ -2,6 +2,8 @@
 
 //! Flags of the lock-order operations, with the values of the C API.
 
+#![deny(unsafe_code)]
+
 /// The lock is, or must be, held exclusively.
 pub const EXCLUSIVE: u32 = 1 << 0;
 /// The lock is, or must be, held shared.

@@ -6,6 +6,8 @@
 //! just that, in a few instructions; whatever they decline goes to the complete functions, which
 //! find every fault, report it and then apply the operation's effect also when it was incorrect.
 
+#![deny(unsafe_code)]
+
 use super::{
     conflict::Rules,
     flags::{
@@ -17,12 +19,6 @@ use super::{
 mod checks;
 mod complete;
 mod fast;
-
-pub use fast::{
-    is_plain,
-    order_mark,
-    pack_plain, //
-};
 
 /// How many locks of all hierarchies together one thread can hold.
 pub const MAX_HELD: usize = 64;

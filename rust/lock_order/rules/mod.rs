@@ -15,5 +15,6 @@ pub mod held;
 pub mod operation;
 pub mod order;
 pub mod own_orders;
+pub mod plain;
 pub mod sanity;
 pub mod violation;

@@ -2,6 +2,8 @@
 
 //! The operations of lock-order tracking, as reports name them.
 
+#![deny(unsafe_code)]
+
 /// What a thread was doing when a violation was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

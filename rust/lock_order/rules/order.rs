@@ -7,6 +7,8 @@
 //! `A` gives out one of order `B` only if `A` was declared before `B`, and while that one is in use
 //! the first cannot be used.
 
+#![deny(unsafe_code)]
+
 use core::marker::PhantomData;
 
 /// One order of a hierarchy, as a type.

@@ -6,6 +6,8 @@
 //! shows are made of this declaration (`lock_order/declared.rs`); a test compares it with the table
 //! in Documentation/locking.md.
 
+#![deny(unsafe_code)]
+
 /// Hands the declaration to the macro named: the hierarchy's name, then its orders, outermost
 /// first, each with what it protects and its kind.
 ///

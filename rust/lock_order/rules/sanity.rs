@@ -6,6 +6,8 @@
 //! runs on a bare [`HeldLocks`](super::held::HeldLocks) in host tests and on a thread's real context
 //! in the kernel. After the suite of NVIDIA UVM's `uvm_lock_test.c`.
 
+#![deny(unsafe_code)]
+
 pub mod cases;
 
 use super::{

@@ -2,6 +2,8 @@
 
 //! What can be wrong with a use of a lock.
 
+#![deny(unsafe_code)]
+
 pub mod record;
 
 /// One incorrect use, found by an operation on a thread's held locks.

@@ -2,6 +2,8 @@
 
 //! The questions one can ask of held locks; none of them changes what is held.
 
+#![deny(unsafe_code)]
+
 use super::{
     Entry,
     HeldLocks,

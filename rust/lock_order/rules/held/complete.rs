@@ -2,6 +2,8 @@
 
 //! The complete operations on held locks: each finds every fault, then takes effect.
 
+#![deny(unsafe_code)]
+
 use super::{
     pack,
     HeldLocks,

@@ -1,26 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The usual lock, unlock and check, in a few instructions; whatever is not usual is declined.
+//! The usual lock, unlock and check, in a few instructions; anything else is declined.
+
+#![deny(unsafe_code)]
 
 use super::{
     HeldLocks,
     MAX_HELD, //
 };
-use crate::lock_order::rules::{
-    conflict::{
-        Rule,
-        Rules,
-        MAX_ORDERS, //
-    },
-    flags::MODE_MASK, //
-};
+use crate::lock_order::rules::flags::MODE_MASK;
 
 impl HeldLocks {
     /// Records a lock right after the last one taken, of the same hierarchy.
     ///
-    /// `home` is the hierarchy's token, see [`Rules::token`]; `lock` an order and a mode, see
-    /// [`pack_plain`]. `plain_after` tells, for the order taken last (0: none), which orders may follow
-    /// without further questions, see [`is_plain`] and [`order_mark`]. `false`: declined, nothing
+    /// `home` is the hierarchy's token, see [`Rules::token`](crate::lock_order::rules::conflict::Rules::token); `lock` an order and a mode, see
+    /// [`pack_plain`](crate::lock_order::rules::plain::pack_plain). `plain_after` tells, for the order taken last (0: none), which orders may follow
+    /// without further questions, see
+    /// [`is_plain`](crate::lock_order::rules::plain::is_plain) and
+    /// [`order_mark`](crate::lock_order::rules::plain::order_mark). `false`: declined, nothing
     /// changed.
     #[inline(always)]
     pub fn lock_fast(
@@ -86,28 +83,4 @@ impl HeldLocks {
         let top = self.word.wrapping_sub(1);
         (top < MAX_HELD as u32 && self.home == home).then_some(top as usize)
     }
-}
-
-/// Packs a use if it is one that the fast paths know: an order that may exist, and just a mode.
-#[inline(always)]
-pub const fn pack_plain(order: u32, flags: u32) -> Option<u32> {
-    if order.wrapping_sub(1) < MAX_ORDERS && flags.wrapping_sub(1) < 2 {
-        Some(order | flags << 8)
-    } else {
-        None
-    }
-}
-
-/// The mark of `order` in what [`HeldLocks::lock_fast`] asks for: the bit of the order's number, 64
-/// being 0, which is no order.
-#[inline(always)]
-pub const fn order_mark(order: u8) -> u64 {
-    1u64.wrapping_shl(order as u32)
-}
-
-/// Whether `order`, taken right after `previous` (0: nothing) with nothing unusual held, is correct
-/// by the order alone.
-pub fn is_plain(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
-    let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
-    rules.has(order) && u32::from(previous) < order && !rules.conflicts.iter().any(speaks_of)
 }

@@ -5,6 +5,8 @@
 //! Each proves that correct use is accepted and that one kind of misuse is found. A lock's order
 //! serves as its address.
 
+#![deny(unsafe_code)]
+
 use super::{
     orders,
     Case,

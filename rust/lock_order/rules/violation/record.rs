@@ -2,6 +2,8 @@
 
 //! What a report says, as plain values, and packed into words that can be stored without a lock.
 
+#![deny(unsafe_code)]
+
 use super::Violation;
 use crate::lock_order::rules::{
     conflict::Rules,

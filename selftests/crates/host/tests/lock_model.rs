@@ -13,7 +13,8 @@ use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
     conflict::{order_bit, Rule, Rules},
     flags::*,
-    held::{order_mark, pack_plain, HeldLocks, MAX_HELD},
+    held::{HeldLocks, MAX_HELD},
+    plain::{order_mark, pack_plain},
     sanity::Tracker,
 };
 use std::collections::BTreeMap;

@@ -41,7 +41,14 @@ fn report(locks: &[(usize, u32, u32)], last: (usize, u32, u32), unlock: bool) ->
     let u = LockUse::new(last.0, last.1, last.2, 99);
     let mut record = None;
     let mut take = |held: &HeldLocks, v: Violation| {
-        record = Some(Record::new(WHO, Operation::Locking as u8, v, u, &RULES, held));
+        record = Some(Record::new(
+            WHO,
+            Operation::Locking as u8,
+            v,
+            u,
+            &RULES,
+            held,
+        ));
     };
     if unlock {
         held.record_unlock(&RULES, u, &mut take);
@@ -141,7 +148,10 @@ fn kinds_and_operations_have_names_of_their_own() {
     let last = Operation::Unregistering as u8;
     let names: BTreeSet<_> = (0..=last).map(Operation::name_of).collect();
     assert_eq!(names.len(), usize::from(last) + 1);
-    assert_eq!(Operation::name_of(Operation::Unlocking as u8), "record_unlock");
+    assert_eq!(
+        Operation::name_of(Operation::Unlocking as u8),
+        "record_unlock"
+    );
     assert_eq!(Operation::text_of(last + 1), "?");
 }
 

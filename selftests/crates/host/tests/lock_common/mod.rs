@@ -4,7 +4,8 @@
 
 use reeve_host::lock_order::rules::{
     conflict::{Rules, MAX_ORDERS},
-    held::{is_plain, order_mark, pack_plain, HeldLocks, LockUse},
+    held::{HeldLocks, LockUse},
+    plain::{is_plain, order_mark, pack_plain},
     sanity::{Tracker, ORDER_NAMES, RULES},
     violation::Violation,
 };
