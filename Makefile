@@ -27,7 +27,7 @@ help:
 	@echo '  make shell    the same VM, interactive'
 	@echo '  make ext      build your own module in M=directory against the test kernel and Reeve'
 	@echo '  make lint     formatting, clippy, layout, unsafe, warnings, documentation, licences'
-	@echo '  make docs     the documentation of all code, in build/doc/module and build/cargo/x86_64-unknown-linux-gnu/doc; diagrams in Documentation/'
+	@echo '  make docs     the documentation of all code, in build/doc and build/cargo; diagrams in Documentation/'
 	@echo '  make clean    remove build/ (not the cache)'
 	@echo
 	@echo 'Everywhere: KERNEL_SRC=directory (your own kernel source, 7.3 or newer), JOBS=N,'

@@ -1,0 +1,478 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! README.md and Documentation/ name files, parameters, make targets and options, and all of them exist.
+//!
+//! Each check takes texts and returns complaints. A test runs it on what is there, another one on a planted mistake.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// A page: its path from the root of the repository, and its text.
+type Page = (String, String);
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
+}
+
+fn text_of(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// All pages.
+fn pages() -> Vec<Page> {
+    let directory = fs::read_dir(root().join("Documentation")).expect("Documentation");
+    let mut names: Vec<String> = directory
+        .map(|entry| {
+            entry
+                .expect("an entry")
+                .file_name()
+                .into_string()
+                .expect("a name")
+        })
+        .filter(|name| name.ends_with(".md"))
+        .map(|name| format!("Documentation/{name}"))
+        .collect();
+    names.sort();
+    names.insert(0, "README.md".to_owned());
+    names
+        .into_iter()
+        .map(|name| (name.clone(), text_of(&name)))
+        .collect()
+}
+
+fn page(text: &str) -> Vec<Page> {
+    vec![("Documentation/x.md".to_owned(), text.to_owned())]
+}
+
+/// Code in a page: what is between backticks in prose, and the lines of code blocks.
+fn code(text: &str) -> Vec<String> {
+    let mut code = Vec::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced || line.starts_with("    ") {
+            code.push(line.trim().to_owned());
+        } else {
+            // In a table `|` is written `\|`.
+            let spans = line.split('`').skip(1).step_by(2);
+            code.extend(spans.map(|span| span.replace("\\|", "|")));
+        }
+    }
+    code
+}
+
+/// The anchors of a page's headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    headings
+        .map(|line| {
+            let words = line.trim_start_matches('#').trim().to_lowercase();
+            let kept = words
+                .chars()
+                .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+            kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+        })
+        .collect()
+}
+
+/// Links to files and headings that do not exist.
+fn dead_links(pages: &[Page], exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (name, text) in pages {
+        for rest in text.split("](").skip(1) {
+            let Some((target, _)) = rest.split_once(')') else {
+                continue;
+            };
+            if target.contains("://") || target.contains(char::is_whitespace) {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = match (file.strip_prefix("../"), name.rsplit_once('/')) {
+                _ if file.is_empty() => name.clone(),
+                (Some(above), Some(_)) => above.to_owned(),
+                (None, Some((directory, _))) => format!("{directory}/{file}"),
+                (_, None) => file.to_owned(),
+            };
+            let there = pages.iter().find(|(page, _)| *page == path);
+            let known = match there {
+                Some((_, text)) => anchor.is_empty() || anchors(text).contains(anchor),
+                None => exists(&path),
+            };
+            if !known {
+                complaints.push(format!("{name}: link to {target}"));
+            }
+        }
+    }
+    complaints
+}
+
+/// Paths of this repository that do not exist.
+fn dead_paths(pages: &[Page], exists: impl Fn(&str) -> bool) -> Vec<String> {
+    const ENDINGS: [&str; 4] = [".rs", ".c", ".h", ".sh"];
+    let mut complaints = Vec::new();
+    for (name, text) in pages {
+        for word in code(text)
+            .iter()
+            .flat_map(|code| code.split([' ', '=', '"', '\'', ',', ';', '(', ')', '[', ']']))
+        {
+            let word = word.trim_end_matches(['.', ':', '/', '!']);
+            let is_ours = ["rust/", "selftests/", "Documentation/", ".ci/"]
+                .iter()
+                .any(|room| word.starts_with(room));
+            let is_source = word.contains('/')
+                && ENDINGS.iter().any(|ending| word.ends_with(ending))
+                && word.starts_with(|c: char| c.is_ascii_lowercase())
+                && !["drivers/", "include/", "mm/", "kernel/", "lib/"]
+                    .iter()
+                    .any(|linux| word.starts_with(linux));
+            // Modules are built, and what has a `*` is many files.
+            let is_made = word.ends_with(".ko");
+            let (word, _) = word.split_once("/*").unwrap_or((word, ""));
+            if (is_ours || is_source) && !is_made && !exists(word) {
+                complaints.push(format!("{name}: {word}"));
+            }
+        }
+    }
+    complaints
+}
+
+/// The parameters that a C file declares.
+fn declared_parameters(c: &str) -> BTreeSet<String> {
+    let declarations = c.lines().filter_map(|line| {
+        let (call, rest) = line.split_once('(')?;
+        matches!(
+            call,
+            "module_param" | "module_param_cb" | "module_param_named"
+        )
+        .then(|| rest.split(',').next().unwrap_or_default().trim().to_owned())
+    });
+    declarations.collect()
+}
+
+/// Differences between the table of all parameters and what is declared, and rows that lack a cell.
+fn wrong_parameters(limits: &str, declared: &BTreeSet<String>) -> Vec<String> {
+    let (_, list) = limits.split_once("## All parameters\n").expect("the list");
+    let (list, _) = list.split_once("\n## ").unwrap_or((list, ""));
+    let mut complaints = Vec::new();
+    let mut listed = BTreeSet::new();
+    for row in list.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let (name, rest) = row.split_once('`').expect("a name in backticks");
+        let cells: Vec<_> = rest.trim_end_matches('|').split('|').skip(1).collect();
+        if cells.len() != 4 || cells.iter().any(|cell| cell.trim().is_empty()) {
+            complaints.push(format!(
+                "{name}: wants unit, default, when it takes effect, meaning"
+            ));
+        }
+        if !listed.insert(name.to_owned()) {
+            complaints.push(format!("{name}: is listed twice"));
+        }
+    }
+    for name in listed.difference(declared) {
+        complaints.push(format!("{name}: is no parameter"));
+    }
+    for name in declared.difference(&listed) {
+        complaints.push(format!("{name}: is not listed"));
+    }
+    complaints
+}
+
+/// The targets of a Makefile.
+fn targets(makefile: &str) -> BTreeSet<&str> {
+    let phony = makefile
+        .lines()
+        .find_map(|line| line.strip_prefix(".PHONY:"));
+    phony.expect(".PHONY").split_whitespace().collect()
+}
+
+/// `make X` where X is no target.
+fn wrong_targets(pages: &[Page], makefile: &str) -> Vec<String> {
+    let targets = targets(makefile);
+    let mut complaints = Vec::new();
+    for (name, text) in pages {
+        for code in code(text) {
+            let command = code.trim_start_matches("$ ");
+            // A row of what `make test` prints, not a command.
+            if command.starts_with("make targets  ") {
+                continue;
+            }
+            let Some(arguments) = command.strip_prefix("make ") else {
+                continue;
+            };
+            for word in arguments.split_whitespace().take(1) {
+                let word = word.trim_end_matches([':', ',', '.']);
+                if !word.contains('=') && !targets.contains(word) {
+                    complaints.push(format!("{name}: make {word}"));
+                }
+            }
+        }
+    }
+    complaints
+}
+
+/// The long options that the command line knows.
+fn options(cli: &str) -> BTreeSet<String> {
+    let (cli, _) = cli.split_once("\nmod tests").unwrap_or((cli, ""));
+    let mut options = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
+    for part in cli.split("#[arg(").skip(1) {
+        let Some((attribute, rest)) = part.split_once(")]") else {
+            continue;
+        };
+        let words: Vec<_> = attribute.split(',').map(str::trim).collect();
+        if let Some(long) = words.iter().find_map(|word| word.strip_prefix("long = ")) {
+            options.insert(format!("--{}", long.trim_matches('"')));
+        } else if words.contains(&"long") {
+            let (_, field) = rest.split_once("pub(crate) ").expect("a field");
+            let (field, _) = field.split_once(':').expect("its type");
+            options.insert(format!("--{}", field.replace('_', "-")));
+        }
+    }
+    options
+}
+
+/// The long options in a piece of text.
+fn long_options(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    text.split(move |c| !is_part(c))
+        .filter(|word| word.len() > 2 && word.starts_with("--"))
+}
+
+/// The arguments of `reevectl` in a line of code, without what follows in the shell.
+fn arguments(code: &str) -> Option<&str> {
+    let rest = match code.split_once("reevectl ") {
+        Some((before, rest)) if before.is_empty() || before.ends_with([' ', '/']) => rest,
+        _ if code.starts_with("bo ") => code,
+        _ => return None,
+    };
+    let end = [" | ", " > ", " >", ";", "&&", " #"]
+        .iter()
+        .filter_map(|shell| rest.find(shell))
+        .min();
+    Some(&rest[..end.unwrap_or(rest.len())])
+}
+
+/// Options that `reevectl` is shown with and does not know.
+fn wrong_options(pages: &[Page], known: &BTreeSet<String>) -> Vec<String> {
+    let mut complaints = Vec::new();
+    for (name, text) in pages {
+        for code in code(text) {
+            let shown = arguments(&code).unwrap_or_default();
+            for option in long_options(shown).filter(|option| !known.contains(*option)) {
+                complaints.push(format!("{name}: reevectl {option}"));
+            }
+        }
+    }
+    complaints
+}
+
+/// Options that a page does not have.
+fn missing_options(page: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let code = code(page);
+    let shown: BTreeSet<_> = code.iter().flat_map(|code| long_options(code)).collect();
+    let missing = known.iter().filter(|option| {
+        let general = matches!(option.as_str(), "--help" | "--version");
+        !general && !shown.contains(option.as_str())
+    });
+    missing.cloned().collect()
+}
+
+/// Versions of the ABI in transcripts that are not the header's.
+fn wrong_versions(pages: &[Page], header: &str) -> Vec<String> {
+    let number = |name: &str| {
+        let define = format!("#define {name}");
+        let line = header.lines().find_map(|line| line.strip_prefix(&define));
+        line.expect(name).trim().trim_end_matches('u').to_owned()
+    };
+    let version = format!(
+        "{}.{}",
+        number("REEVE_ABI_MAJOR"),
+        number("REEVE_ABI_MINOR")
+    );
+    let mut complaints = Vec::new();
+    for (name, text) in pages {
+        for line in code(text).iter().filter(|line| line.starts_with("Reeve ")) {
+            if let Some((_, shown)) = line.split_once(", ABI ") {
+                if shown != version {
+                    complaints.push(format!("{name}: {line} (it is {version})"));
+                }
+            }
+        }
+    }
+    complaints
+}
+
+/// Pages that the index does not have in exactly one row.
+fn wrong_index(index: &str, pages: &[Page]) -> Vec<String> {
+    let names = pages
+        .iter()
+        .filter_map(|(name, _)| name.strip_prefix("Documentation/"));
+    names
+        .filter(|name| *name != "README.md" && index.matches(&format!("]({name})")).count() != 1)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Every C file of the module.
+fn c_files(directory: &Path, texts: &mut Vec<String>) {
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            c_files(&path, texts);
+        } else if path.extension().is_some_and(|ending| ending == "c") {
+            texts.push(fs::read_to_string(&path).expect("text"));
+        }
+    }
+}
+
+fn exists(path: &str) -> bool {
+    root().join(path).exists()
+}
+
+#[track_caller]
+fn none(complaints: &[String]) {
+    assert!(complaints.is_empty(), "{complaints:#?}");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    none(&dead_links(&pages(), exists));
+}
+
+#[test]
+fn dead_links_are_found() {
+    let links = "# One two\n[a](there.md) [b](../up.rs) [c](#one-two) [d](gone.md) [e](#three)\n[f](https://x.y/z)";
+    let there = |path: &str| matches!(path, "Documentation/there.md" | "up.rs");
+    let found = dead_links(&page(links), there);
+    assert_eq!(
+        found,
+        [
+            "Documentation/x.md: link to gone.md",
+            "Documentation/x.md: link to #three"
+        ]
+    );
+}
+
+#[test]
+fn paths_exist() {
+    none(&dead_paths(&pages(), exists));
+}
+
+#[test]
+fn dead_paths_are_found() {
+    let text = "`rust/here.rs`, `rust/pure/` and `ffi/vma.rs`; `drivers/gpu/x.c`\n\n    make ext M=selftests/gone\n\
+                ```\nrust/away/*.rs selftests/built.ko\n```\n";
+    let found = dead_paths(&page(text), |path| path == "rust/here.rs");
+    let expected = ["rust/pure", "ffi/vma.rs", "selftests/gone", "rust/away"];
+    assert_eq!(
+        found,
+        expected.map(|path| format!("Documentation/x.md: {path}"))
+    );
+}
+
+#[test]
+fn all_parameters_are_listed() {
+    let mut texts = Vec::new();
+    c_files(&root().join("rust"), &mut texts);
+    let declared: BTreeSet<_> = texts
+        .iter()
+        .flat_map(|text| declared_parameters(text))
+        .collect();
+    assert!(declared.contains("pages_limit"), "{declared:?}");
+    none(&wrong_parameters(
+        &text_of("Documentation/limits.md"),
+        &declared,
+    ));
+}
+
+#[test]
+fn wrong_parameters_are_found() {
+    let c = "module_param(one, bool, 0644);\nMODULE_PARM_DESC(one, \"x\");\nmodule_param_cb(two, &ops, &two, 0444);\n";
+    let declared = declared_parameters(c);
+    let list = "## All parameters\n| `one` | pages | 0 | now | x |\n| `three` | pages | | now | x |\n\n## More\n| `two` |\n";
+    assert_eq!(
+        wrong_parameters(list, &declared),
+        [
+            "three: wants unit, default, when it takes effect, meaning",
+            "three: is no parameter",
+            "two: is not listed"
+        ]
+    );
+}
+
+#[test]
+fn make_targets_exist() {
+    none(&wrong_targets(&pages(), &text_of("Makefile")));
+}
+
+#[test]
+fn wrong_make_targets_are_found() {
+    let text = "`make`, `make run`, `make STRICT=1` and `make fun`\n\n    make bun X=y\n```\n$ make sun\n```\n";
+    let found = wrong_targets(&page(text), ".PHONY: help run\n");
+    let expected = ["fun", "bun", "sun"];
+    assert_eq!(
+        found,
+        expected.map(|word| format!("Documentation/x.md: make {word}"))
+    );
+}
+
+#[test]
+fn options_of_reevectl_exist_and_are_documented() {
+    let known = options(&text_of("selftests/crates/reevectl/src/cli.rs"));
+    assert!(
+        known.contains("--type") && known.contains("--dma-addresses"),
+        "{known:?}"
+    );
+    none(&wrong_options(&pages(), &known));
+    none(&missing_options(
+        &text_of("Documentation/reevectl.md"),
+        &known,
+    ));
+}
+
+#[test]
+fn wrong_options_of_reevectl_are_found() {
+    let cli = "#[arg(long, value_name = \"N\")]\npub(crate) keep_going: bool,\n#[arg(\n    long = \"type\",\n)]\npub(crate) kind: K,\n\
+               #[arg(value_name = \"PAGES\")]\npub(crate) pages: u64,\n";
+    let known = options(cli);
+    let text = "`reevectl batch [--keep-going\\|--gone]`, `other --option`\n```\n# reevectl --typ32 x | tail --lines 1\nbo create --siz 1\n```\n";
+    let found = wrong_options(&page(text), &known);
+    let expected = ["--gone", "--typ32", "--siz"];
+    assert_eq!(
+        found,
+        expected.map(|word| format!("Documentation/x.md: reevectl {word}"))
+    );
+    assert_eq!(missing_options(text, &known), ["--type"]);
+}
+
+#[test]
+fn transcripts_show_the_abi_of_today() {
+    none(&wrong_versions(&pages(), &text_of("rust/uapi/reeve.h")));
+}
+
+#[test]
+fn wrong_versions_are_found() {
+    let header = "#define REEVE_ABI_MAJOR 1\n#define REEVE_ABI_MINOR\t6\n";
+    let text = "```\nReeve 0.1.0, ABI 1.0\nReeve 0.1.0, ABI 1.6\n```\n";
+    let found = wrong_versions(&page(text), header);
+    assert_eq!(
+        found,
+        ["Documentation/x.md: Reeve 0.1.0, ABI 1.0 (it is 1.6)"]
+    );
+}
+
+#[test]
+fn the_index_has_every_page_once() {
+    none(&wrong_index(&text_of("Documentation/README.md"), &pages()));
+}
+
+#[test]
+fn a_page_that_the_index_lacks_or_has_twice_is_found() {
+    let pages =
+        ["a.md", "b.md", "c.md"].map(|name| (format!("Documentation/{name}"), String::new()));
+    assert_eq!(
+        wrong_index("[a](a.md) [b](b.md) [b](b.md)", &pages),
+        ["b.md", "c.md"]
+    );
+}
