@@ -72,7 +72,7 @@ const SIZES: [u64; 5] = [1, 16, 512, 4096, 16384];
 pub(crate) struct OneTt(Arc<Manager>);
 
 impl OneTt {
-    /// `ENOMEM`. May sleep.
+    /// Makes it. Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(manager: &Arc<Manager>) -> Result<Arc<Self>> {
         Ok(Arc::new(Self(manager.clone()), GFP_KERNEL)?)
     }
@@ -314,7 +314,7 @@ const GROWTH_TRIES: u64 = 100;
 const COUNTS: [usize; 4] = [1, 10, 1000, 100_000];
 
 impl Growth {
-    /// `ENOMEM`. May sleep.
+    /// Makes it. Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(manager: &Arc<Manager>) -> Result<Arc<Self>> {
         Ok(Arc::new(Self(manager.clone()), GFP_KERNEL)?)
     }

@@ -10,7 +10,7 @@ use super::{
 use crate::abstractions::dma::DmaDevice;
 use kernel::sync::Arc;
 
-/// The accounting, the pool and the DMA device behind the TTs of a device.
+/// The accounting, the pool and the DMA device that the TTs of a device use.
 ///
 /// A device owns one and passes it to each operation of a TT that gets or frees pages.
 pub(crate) struct Backing {
@@ -36,24 +36,24 @@ impl Backing {
         }
     }
 
-    /// The number of the device, as tracepoints show it.
+    /// Returns the number of the device, as tracepoints show it.
     pub(super) fn device(&self) -> u32 {
         self.device
     }
 
-    /// The accounting in which pages are counted.
+    /// Returns the accounting in which pages are counted.
     #[inline]
     pub(crate) fn accounting(&self) -> &Arc<Accounting> {
         &self.accounting
     }
 
-    /// The pool from which pages come and to which they return.
+    /// Returns the pool from which pages come and to which they return.
     #[inline]
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
-    /// The device for which pages are mapped.
+    /// Returns the device for which pages are mapped.
     pub(crate) fn dma(&self) -> &Arc<DmaDevice> {
         &self.dma
     }

@@ -49,7 +49,7 @@ impl Event {
         self.0.add(n, Relaxed);
     }
 
-    /// How often it happened.
+    /// Returns how often it happened.
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }

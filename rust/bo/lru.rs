@@ -19,10 +19,10 @@ use kernel::sync::{
 
 /// What an [`Lru`] keeps in its items.
 pub(crate) trait LruItem: Sized {
-    /// The sequence number of the item in the LRU numbered `list`; written with that one's lock held.
+    /// Returns the sequence number of the item in the LRU numbered `list`; written with that one's lock held.
     fn sequence(&self, list: u64) -> &Atomic<u64>;
 
-    /// The number of pages that the item holds.
+    /// Returns the number of pages that the item holds.
     fn resident(&self) -> &Atomic<u64>;
 }
 

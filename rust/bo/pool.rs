@@ -239,7 +239,7 @@ impl Pool {
         trace::pool_shrink(node, want, times, || self.give_back(node, want))
     }
 
-    /// What [`Pool::shrink_node`] does.
+    /// Gives the pages back, without timing it.
     fn give_back(&self, node: usize, want: u64) -> u64 {
         let mut freed = 0;
         let Some(node) = self.nodes.get(node) else {

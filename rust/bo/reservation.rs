@@ -77,7 +77,7 @@ pub(crate) struct Reservation<'a> {
 }
 
 /// What a buffer object is like at one moment.
-pub(crate) struct Facts {
+pub(crate) struct BoInfo {
     /// Pages it has when populated.
     pub(crate) num_pages: u64,
     /// Pages it holds in memory.
@@ -515,14 +515,14 @@ impl<'a> Reservation<'a> {
     }
 
     /// Returns what the object is like now.
-    pub(crate) fn facts(&self) -> Facts {
+    pub(crate) fn info(&self) -> BoInfo {
         let tt = self.guard.tt.as_ref();
         let on_lru = if self.device().is_evictable(self.bo) {
             flags::ON_LRU
         } else {
             0
         };
-        Facts {
+        BoInfo {
             num_pages: tt.map_or(0, Tt::num_pages),
             resident: tt.map_or(0, Tt::resident_pages),
             charged: tt.map_or(0, Tt::charged_pages),

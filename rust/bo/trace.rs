@@ -48,12 +48,12 @@ impl Histogram {
         }
     }
 
-    /// The operations in each of the buckets of [`histogram::bounds`].
+    /// Returns the number of operations in each of the buckets of [`histogram::bounds`].
     pub(crate) fn counts(&self) -> impl Iterator<Item = u64> + '_ {
         self.0.iter().map(|bucket| bucket.load(Relaxed))
     }
 
-    /// All operations.
+    /// Returns the number of all operations.
     #[cfg(reeve_kunit)]
     pub(crate) fn total(&self) -> u64 {
         self.counts().sum()

@@ -68,7 +68,7 @@ impl Mapping {
         let pages = sizes::pages_for(bo.size(), 0, PAGE_SHIFT as u32).map_err(|_| EINVAL)?;
         let reservation = bo.reserve();
         reservation.check_copy(0, 0)?;
-        let protection = reservation.facts().protection;
+        let protection = reservation.info().protection;
         drop(reservation);
         Ok(UniqueArc::new(
             Self {

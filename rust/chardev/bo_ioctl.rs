@@ -329,7 +329,7 @@ fn read_bo(arg: usize, flags: u32) -> Result<Bo> {
 
 /// Fills in all of `info` but the handle.
 fn fill_info(info: &mut BoInfo, bo: &BoRef) {
-    let facts = bo.reserve().facts();
+    let facts = bo.reserve().info();
     info.type_ = match bo.ty() {
         BoType::Device => REEVE_BO_TYPE_DEVICE,
         BoType::Kernel => REEVE_BO_TYPE_KERNEL,

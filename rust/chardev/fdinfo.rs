@@ -36,7 +36,7 @@ pub(super) fn show(handles: &Handles, client: &Client, m: &SeqFile) {
     let mut last = 0;
     while let Ok((handle, bo)) = handles.next(last) {
         last = handle;
-        let facts = bo.reserve().facts();
+        let facts = bo.reserve().info();
         let outside = facts.num_pages - facts.resident;
         sums.objects += 1;
         sums.total += facts.num_pages;

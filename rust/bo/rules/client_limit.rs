@@ -11,7 +11,7 @@ pub const fn in_force(own: u64, module: u64) -> Option<u64> {
     }
 }
 
-/// What a file's pages are, as far as its limit looks at them.
+/// The pages of an open file, as far as its limit is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Use {
     /// Pages charged, with those that are being populated.
@@ -31,7 +31,7 @@ impl Use {
     }
 }
 
-/// What a populate has to do that has charged its pages already.
+/// What a populate that has charged its pages has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Go on.

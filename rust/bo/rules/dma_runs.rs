@@ -55,7 +55,7 @@ fn find(runs: &[Run], index: u64) -> Option<usize> {
         .checked_sub(1)
 }
 
-/// Where the run behind run `at` begins, `pages` being all there are.
+/// Returns where the run behind run `at` begins, `pages` being all there are.
 fn end(runs: &[Run], pages: u64, at: usize) -> u64 {
     runs.get(at + 1).map_or(pages, |next| next.first)
 }
@@ -111,7 +111,8 @@ pub fn locate(runs: &[Run], pages: u64, shift: u32, index: u64) -> Option<Place>
     })
 }
 
-/// Whether a run of `pages` pages can be at `address`: it begins with a page, and ends somewhere.
+/// Returns whether a run of `pages` pages can be at `address`: it is page-aligned and does not
+/// overflow.
 pub fn fits(address: u64, pages: u64, shift: u32) -> bool {
     let size = pages.checked_mul(1 << shift);
     pages != 0

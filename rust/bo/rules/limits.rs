@@ -13,7 +13,7 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// What `pages` pages of one pool count as.
+    /// Returns what `pages` pages of one pool count as.
     pub const fn of(pages: u64, dma32: bool) -> Self {
         Self {
             pages,
@@ -21,7 +21,7 @@ impl Amount {
         }
     }
 
-    /// The sum; `None`: it does not fit.
+    /// Returns the sum; `None`: it does not fit.
     pub const fn plus(self, more: Self) -> Option<Self> {
         match (
             self.pages.checked_add(more.pages),
@@ -32,7 +32,7 @@ impl Amount {
         }
     }
 
-    /// The difference; `None`: it would be negative.
+    /// Returns the difference; `None`: it would be negative.
     pub const fn minus(self, less: Self) -> Option<Self> {
         match (
             self.pages.checked_sub(less.pages),
@@ -95,9 +95,9 @@ pub struct Sample {
 /// What a check of the accounting found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// They balance.
+    /// The counter is the sum.
     Ok,
-    /// They don't.
+    /// The counter is not the sum.
     Drift {
         /// Pages counted.
         counted: u64,

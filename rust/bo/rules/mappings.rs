@@ -18,7 +18,7 @@ pub const AROUND: u64 = 16;
 
 /// Gives out ranges of pages of an open file.
 ///
-/// What became free is not given out again until everything behind it was, so that a stale offset
+/// A free range is not given out again until everything behind it was, so that a stale offset
 /// hits nothing rather than something else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
@@ -69,7 +69,7 @@ impl Default for Offsets {
     }
 }
 
-/// The pages to map when page `index` is touched, of those from `first` up to `end`.
+/// Returns the pages to map when page `index` is touched, of those from `first` up to `end`.
 pub const fn around(index: u64, first: u64, end: u64) -> (u64, u64) {
     let low = index - index % AROUND;
     let high = low.saturating_add(AROUND);

@@ -35,7 +35,7 @@ pub fn order_for(missing: u64, limit: u32) -> u32 {
     }
 }
 
-/// Pages asked for, and the orders of the blocks they come in when all orders are at hand; for the
+/// Pages asked for, and the orders of the blocks they come in when all orders are available; for the
 /// host tests and the module's own tests.
 pub const SHAPES: [(u64, &[u32]); 8] = [
     (1, &[0]),
@@ -166,7 +166,7 @@ impl Layout {
         self.len
     }
 
-    /// Pages altogether.
+    /// Returns the number of pages.
     #[inline]
     pub fn pages(&self) -> u64 {
         self.pages
@@ -178,7 +178,7 @@ impl Layout {
         (self.len != 0).then_some(self.last)
     }
 
-    /// Where the page `index` is; `None`: not in this directory.
+    /// Returns where the page `index` is; `None`: not in this directory.
     pub fn locate(&self, index: u64) -> Option<Place> {
         let mut index = index;
         let mut block = 0usize;

@@ -18,7 +18,7 @@ pub const fn max_pages(page_shift: u32) -> u64 {
     (i64::MAX as u64) >> page_shift
 }
 
-/// Pages of an object of `size` bytes with `extra` pages behind it.
+/// Returns the number of pages of an object of `size` bytes with `extra` pages behind it.
 ///
 /// C original: the `PAGE_ALIGN` in `ttm_tt_init_fields()`, which wraps.
 pub const fn pages_for(size: u64, extra: u64, page_shift: u32) -> Result<u64, SizeError> {
@@ -38,7 +38,7 @@ pub const fn pages_for(size: u64, extra: u64, page_shift: u32) -> Result<u64, Si
     Ok(pages)
 }
 
-/// Whether the bytes `offset .. offset + length` are all inside an object of `size` bytes.
+/// Returns whether the bytes `offset .. offset + length` are all inside an object of `size` bytes.
 pub const fn contains(size: u64, offset: u64, length: u64) -> bool {
     match offset.checked_add(length) {
         Some(end) => end <= size,

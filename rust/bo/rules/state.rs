@@ -33,17 +33,17 @@ impl State {
         Self::PartlyBackedUp,
     ];
 
-    /// Whether the TT can be used without being populated first.
+    /// Returns whether the TT can be used without being populated first.
     pub const fn is_populated(self) -> bool {
         matches!(self, Self::Populated)
     }
 
-    /// Whether content is in a backup, some at least.
+    /// Returns whether content is in a backup, some at least.
     pub const fn is_backed_up(self) -> bool {
         matches!(self, Self::BackedUp | Self::PartlyBackedUp)
     }
 
-    /// Whether the TT holds pages, some at least.
+    /// Returns whether the TT holds pages, some at least.
     pub const fn holds_pages(self) -> bool {
         matches!(self, Self::Populated | Self::PartlyBackedUp)
     }
@@ -222,7 +222,7 @@ pub enum Refusal {
     External,
 }
 
-/// The answer to a request.
+/// What is to be done about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Do it.
@@ -268,7 +268,7 @@ pub const fn decide(bo: Info, request: Request) -> Answer {
     }
 }
 
-/// The answer to a request that is `event`, if nothing but the state matters.
+/// Returns what is to be done about a request that is `event`, if nothing but the state matters.
 const fn effect(state: State, event: Event) -> Answer {
     match step(state, event) {
         Some(_) => Answer::Do,

@@ -54,7 +54,7 @@ mod tests {
                 let mut reservation = bo.reserve();
                 reservation.populate(&*bench.manager)?;
                 let protection = Protection::of(kind.caching, false);
-                expect!(reservation.facts().protection == protection);
+                expect!(reservation.info().protection == protection);
                 let pages = reservation.tt()?.kmap(0);
                 expect!(pages.protection() == protection);
                 for page in pages {
@@ -184,10 +184,10 @@ mod tests {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
             let bo = object(bench, 40, in_confidential_guest())?;
-            expect!(bo.reserve().facts().flags & flags::DECRYPTED != 0);
+            expect!(bo.reserve().info().flags & flags::DECRYPTED != 0);
             let decrypted = Protection::of(Caching::Cached, true);
             // Mappings of users and of the kernel.
-            expect!(bo.reserve().facts().protection == decrypted);
+            expect!(bo.reserve().info().protection == decrypted);
             expect!(bo.reserve().tt()?.kmap(0).protection() == decrypted);
             expect!(decrypted != Protection::PLAIN);
 
@@ -201,10 +201,10 @@ mod tests {
             expect!(is_filled(&bo, 6, reclaim)?);
             expect!(bo.reserve().back_up(BackUp::RELAXED)? == 40);
             expect!(is_filled(&bo, 6, reclaim)?);
-            // What goes to the pool is shared with nobody.
+            // What goes to the pool is not shared any more.
             bo.reserve().unpopulate()?;
             let plain = bench.populated(40)?;
-            expect!(plain.reserve().facts().flags & flags::DECRYPTED == 0);
+            expect!(plain.reserve().info().flags & flags::DECRYPTED == 0);
             Ok(())
         })
     }
@@ -221,9 +221,9 @@ mod tests {
                 ..BackUp::RELAXED
             };
             let moved = bo.reserve().back_up(one)?;
-            let facts = bo.reserve().facts();
+            let info = bo.reserve().info();
             expect!(bo.reserve().state() == State::PartlyBackedUp);
-            expect!(moved != 0 && facts.resident == 72 - moved);
+            expect!(moved != 0 && info.resident == 72 - moved);
             // However the system gave them.
             expect!(moved.is_power_of_two());
             expect!(bench.counted() == 72 - moved);

@@ -75,7 +75,7 @@ mod tests {
                         until: 0,
                     };
                     expect!(bo.reserve().back_up(how)? == pages);
-                    expect!(bo.reserve().facts().flags == flags::BACKED_UP);
+                    expect!(bo.reserve().info().flags == flags::BACKED_UP);
                     expect!(bo.reserve().restore(&*bench.manager)? == pages);
                     expect!(is_filled(&bo, 11, &*bench.manager)?);
                 }
@@ -151,9 +151,9 @@ mod tests {
                 let bo = bench.object(64 + 4)?;
                 fill(&bo, 13, &*bench.manager)?;
                 expect!(bo.reserve().back_up(until(left))? == 68 - left);
-                let facts = bo.reserve().facts();
-                expect!(facts.resident == left && facts.charged == left);
-                expect!(facts.flags == flags::BACKED_UP | flags::ON_LRU);
+                let info = bo.reserve().info();
+                expect!(info.resident == left && info.charged == left);
+                expect!(info.flags == flags::BACKED_UP | flags::ON_LRU);
                 expect!(bench.counted() == left);
                 expect!(bo.reserve().state() == State::PartlyBackedUp);
                 expect!(bo.reserve().populate(&*bench.manager)? == 68 - left);
@@ -211,7 +211,7 @@ mod tests {
             expect!(bo.reserve().populate(&failing) == Err(EIO));
             expect!(bo.reserve().state() == State::PartlyBackedUp);
             expect!(bench.counted() == 9);
-            expect!(bo.reserve().facts().resident == 9);
+            expect!(bo.reserve().info().resident == 9);
             bench.limit(u64::MAX);
             expect!(is_filled(&bo, 15, &*bench.manager)?);
             Ok(())

@@ -84,7 +84,7 @@ mod tests {
             };
             second.reserve().back_up(half)?;
             expect!(second.reserve().state() == State::PartlyBackedUp);
-            expect!(file.charged() == second.reserve().facts().resident);
+            expect!(file.charged() == second.reserve().info().resident);
             second.reserve().populate(&*bench.manager)?;
             expect!(file.charged() == 600);
             second.reserve().purge()?;
@@ -185,7 +185,7 @@ mod tests {
             let first = populated_of(bench, &file, 4)?;
             let large = object_of(bench, &file, 0, 6)?;
             expect!(large.reserve().populate(&*bench.manager) == Err(ENOMEM));
-            // For what can't succeed nobody was swapped out.
+            // Nothing was evicted for what can't succeed.
             expect!(first.reserve().state() == State::Populated);
             first.reserve().pin()?;
             let second = object_of(bench, &file, 0, 5)?;

@@ -60,7 +60,7 @@ fn object(bench: &Bench, pages: u64, ty: BoType, flags: BoFlags) -> Result<BoRef
 /// machine has nothing in between.
 fn addresses_are_right(bo: &BoRef) -> Result<bool> {
     let reservation = bo.reserve();
-    let pages = reservation.facts().num_pages;
+    let pages = reservation.info().num_pages;
     for index in 0..pages {
         let place = reservation.dma_address(index)?;
         let frame = reservation.page_frame(index).ok_or(EINVAL)?;
@@ -95,7 +95,7 @@ mod tests {
             for (ty, flags) in &creations()? {
                 for pages in [1, 2, 3, 700] {
                     let bo = object(bench, pages, *ty, *flags)?;
-                    expect!(bo.reserve().facts().flags & flags::DMA_ADDRESSES != 0);
+                    expect!(bo.reserve().info().flags & flags::DMA_ADDRESSES != 0);
                     expect!(has_none(&bo));
                     bo.reserve().populate(&*bench.manager)?;
                     expect!(addresses_are_right(&bo)?);
@@ -111,7 +111,7 @@ mod tests {
     fn only_who_asks_has_addresses() -> Result {
         Bench::run(1, |bench| {
             let bo = bench.populated(3)?;
-            expect!(bo.reserve().facts().flags & flags::DMA_ADDRESSES == 0);
+            expect!(bo.reserve().info().flags & flags::DMA_ADDRESSES == 0);
             expect!(has_none(&bo));
             Ok(())
         })
@@ -387,7 +387,7 @@ mod tests {
             bo.reserve().unpopulate()?;
             expect!(has_none(&bo));
 
-            // Nobody tells an object about pages of its own.
+            // Addresses of an object's own pages can't be set.
             for (ty, flags) in [
                 (
                     BoType::Device,

@@ -161,7 +161,7 @@ mod tests {
             expect!(second.reserve().state() == State::Empty);
             expect!(bench.counted() == 3);
             first.reserve().unpin()?;
-            // What can never fit has nobody swapped out.
+            // Nothing is evicted for what can never fit.
             let huge = bench.object(5)?;
             expect!(huge.reserve().populate(&*bench.manager) == Err(ENOMEM));
             expect!(first.reserve().state() == State::Populated);
@@ -183,13 +183,13 @@ mod tests {
             other.reserve().populate(&*bench.manager)?;
             expect!(bench.manager.evictable_pages() == 40);
             expect!(bench.manager.shrink(5, false) == 5);
-            expect!(first.reserve().facts().resident == 15);
+            expect!(first.reserve().info().resident == 15);
             // Who is busy is passed over, and pinned ones don't count.
             let busy = first.try_reserve().ok_or(EBUSY)?;
             let freed = bench.manager.shrink(3, false);
             drop(busy);
             expect!(freed == 3);
-            expect!(second.reserve().facts().resident == 7);
+            expect!(second.reserve().info().resident == 7);
             second.reserve().populate(&*bench.manager)?;
             second.reserve().pin()?;
             expect!(bench.manager.evictable_pages() == 25);
@@ -221,7 +221,7 @@ mod tests {
             let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.populates.get() == 1);
             expect!(statistics.overcommits.get() == 0);
-            expect!(other.reserve().facts().flags == flags::POPULATED | flags::ON_LRU);
+            expect!(other.reserve().info().flags == flags::POPULATED | flags::ON_LRU);
             expect!(bench.manager.self_check() == Verdict::Ok);
             Ok(())
         })

@@ -53,10 +53,10 @@ mod tests {
                 (BoType::Sg, true, flags::EXTERNAL),
             ] {
                 let bo = BoRef::new(bench.device(0)?, PAGE, 0, ty, BoFlags::of(ty, zero_alloc))?;
-                let facts = bo.reserve().facts();
-                expect!(facts.flags == expected);
-                expect!(facts.num_pages == 1);
-                expect!(facts.resident == 0 && facts.charged == 0);
+                let info = bo.reserve().info();
+                expect!(info.flags == expected);
+                expect!(info.num_pages == 1);
+                expect!(info.resident == 0 && info.charged == 0);
                 expect!(bo.reserve().state() == State::Empty);
             }
             expect!(bench.counted() == 0);
@@ -70,9 +70,9 @@ mod tests {
             let bo = BoRef::with_tt(bench.device(0)?, PAGE, BoType::Device, None)?;
             bo.reserve().create_tt(2, true)?;
             bo.reserve().create_tt(5, false)?;
-            let facts = bo.reserve().facts();
-            expect!(facts.num_pages == 3);
-            expect!(facts.flags == flags::ZERO_ALLOC);
+            let info = bo.reserve().info();
+            expect!(info.num_pages == 3);
+            expect!(info.flags == flags::ZERO_ALLOC);
             bo.reserve().populate(&*bench.manager)?;
             bo.reserve().create_tt(5, false)?;
             expect!(bo.reserve().state() == State::Populated);
@@ -98,7 +98,7 @@ mod tests {
                 )?;
                 expect!(bo.reserve().populate(&*bench.manager)? == pages);
                 expect!(bench.counted() == pages);
-                expect!(bo.reserve().facts().resident == pages);
+                expect!(bo.reserve().info().resident == pages);
                 expect!(bo.size() == size);
             }
             Ok(())
@@ -164,7 +164,7 @@ mod tests {
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
             expect!(bench.counted() == 5);
             expect!(bench.manager.accounting().statistics.populates.get() == 1);
-            expect!(bo.reserve().facts().flags == flags::POPULATED | flags::ON_LRU);
+            expect!(bo.reserve().info().flags == flags::POPULATED | flags::ON_LRU);
             Ok(())
         })
     }
@@ -181,9 +181,9 @@ mod tests {
                 BoFlags::of(BoType::Sg, false),
             )?;
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
-            let facts = bo.reserve().facts();
-            expect!(facts.flags == flags::POPULATED | flags::EXTERNAL);
-            expect!(facts.num_pages == 9 && facts.resident == 0 && facts.charged == 0);
+            let info = bo.reserve().info();
+            expect!(info.flags == flags::POPULATED | flags::EXTERNAL);
+            expect!(info.num_pages == 9 && info.resident == 0 && info.charged == 0);
             expect!(bench.counted() == 0);
             expect!(bo.reserve().read(0, &mut [0; 1], &*bench.manager) == Err(EINVAL));
             expect!(bo.reserve().unpopulate()? == 0);
@@ -237,7 +237,7 @@ mod tests {
             let bo = bench.populated(7)?;
             expect!(bo.reserve().unpopulate()? == 7);
             expect!(bench.counted() == 0);
-            expect!(bo.reserve().facts().flags == 0);
+            expect!(bo.reserve().info().flags == 0);
             expect!(bo.reserve().unpopulate()? == 0);
             expect!(bench.manager.accounting().statistics.unpopulates.get() == 1);
             Ok(())
@@ -263,13 +263,13 @@ mod tests {
             expect!(bo.reserve().unpin() == Err(EINVAL));
             bo.reserve().pin()?;
             bo.reserve().pin()?;
-            expect!(bo.reserve().facts().pins == 2);
-            expect!(bo.reserve().facts().flags == flags::POPULATED);
+            expect!(bo.reserve().info().pins == 2);
+            expect!(bo.reserve().info().flags == flags::POPULATED);
             expect!(bo.reserve().unpopulate() == Err(EBUSY));
             bo.reserve().unpin()?;
             expect!(bo.reserve().unpopulate() == Err(EBUSY));
             bo.reserve().unpin()?;
-            expect!(bo.reserve().facts().flags == flags::POPULATED | flags::ON_LRU);
+            expect!(bo.reserve().info().flags == flags::POPULATED | flags::ON_LRU);
             expect!(bo.reserve().unpopulate()? == 1);
             Ok(())
         })

@@ -51,9 +51,9 @@ mod tests {
             expect!(bench.counted() == 0);
             expect!(bench.manager.pool().kept() == 0);
             for bo in &objects {
-                expect!(bo.reserve().facts().flags & flags::SWAPPED != 0);
+                expect!(bo.reserve().info().flags & flags::SWAPPED != 0);
             }
-            // Lazily: nobody but who needs it is brought back.
+            // Lazily: only what is needed is brought back.
             for bo in &objects {
                 let pages = bo.size() / PAGE;
                 expect!(is_filled(bo, pages as u8, reclaim)?);

@@ -292,14 +292,14 @@ mod tests {
                 fill(&bo, seed, &*bench.manager)?;
                 let dma32 = if kind.dma32 { 37 } else { 0 };
                 expect!(bench.manager.accounting().counted().dma32 == dma32);
-                expect!(bo.reserve().facts().kind == kind);
+                expect!(bo.reserve().info().kind == kind);
                 expect!(bo.reserve().swap_out()? == 37);
                 expect!(bench.manager.accounting().counted().dma32 == 0);
                 expect!(is_filled(&bo, seed, &*bench.manager)?);
                 bo.reserve().unpopulate()?;
                 expect!(bench.manager.pool().kept() == 37);
                 expect!(bench.evict_one()? == 0);
-                // Even with nobody to swap out, the pool was drained.
+                // Even with no object to evict, the pool was drained.
                 expect!(bench.manager.pool().kept() == 0);
             }
             Ok(())

@@ -116,7 +116,7 @@ mod tests {
         with_kept(1, UNCACHED, |pool| {
             expect!(kept(pool, UNCACHED, 0) == 1);
             let mut taken = allocate(1, UNCACHED, pool)?;
-            // Only the local node's shelf is looked at.
+            // Only the local node's free list is looked at.
             expect!(kept(pool, UNCACHED, 0) == 0 || pool.nodes() > 1);
             alloc::give_back(&mut taken, true, Some(&**pool));
             expect!(kept(pool, UNCACHED, 0) != 0);
@@ -213,7 +213,7 @@ mod tests {
         Bench::run(1, |bench| {
             let flags = BoFlags::of(BoType::Sg, false).with_dma();
             let bo = BoRef::new(bench.device(0)?, MANY * PAGE, 3, BoType::Sg, flags)?;
-            expect!(bo.reserve().facts().num_pages == MANY + 3);
+            expect!(bo.reserve().info().num_pages == MANY + 3);
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
             let told = DmaAddresses::told(&[(PAGE, MANY + 3)])?;
             bo.reserve().set_dma_addresses(told)?;

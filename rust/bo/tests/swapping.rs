@@ -36,9 +36,9 @@ mod tests {
                 for _ in 0..2 {
                     expect!(bo.reserve().swap_out()? == pages);
                     expect!(bench.counted() == 0);
-                    let facts = bo.reserve().facts();
-                    expect!(facts.flags == flags::SWAPPED);
-                    expect!(facts.resident == 0 && facts.charged == 0);
+                    let info = bo.reserve().info();
+                    expect!(info.flags == flags::SWAPPED);
+                    expect!(info.resident == 0 && info.charged == 0);
                     expect!(bo.reserve().populate(&*bench.manager)? == pages);
                     expect!(bench.counted() == pages);
                     expect!(is_filled(&bo, 5, &*bench.manager)?);
@@ -161,7 +161,7 @@ mod tests {
             let populates = bench.manager.accounting().statistics.populates.get();
             expect!(bo.reserve().populate(&*bench.manager).is_err());
             expect!(bo.reserve().state() == State::Swapped);
-            expect!(bo.reserve().facts().flags == flags::SWAPPED);
+            expect!(bo.reserve().info().flags == flags::SWAPPED);
             expect!(bench.counted() == 0);
             let statistics = &bench.manager.accounting().statistics;
             expect!(statistics.populates.get() == populates);

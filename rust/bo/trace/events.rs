@@ -38,7 +38,7 @@ impl Begun {
         Self::with_pages(0)
     }
 
-    /// The nanoseconds since then.
+    /// Returns the nanoseconds since then.
     pub(crate) fn elapsed(&self) -> u64 {
         // SAFETY: The helper takes a number and reads the clock, which may be read in any context.
         unsafe { bindings::reeve_shim_tt_elapsed(self.0.get()) }

@@ -47,7 +47,7 @@ pub(crate) struct KmapMut<'a> {
 }
 
 impl<'a> KmapIter<'a> {
-    /// The pages from `first` on.
+    /// Goes over the pages from `first` on.
     #[inline]
     pub(in crate::bo) fn new(tt: &'a Tt, first: u64) -> Self {
         Self {
@@ -57,7 +57,7 @@ impl<'a> KmapIter<'a> {
         }
     }
 
-    /// How pages are mapped.
+    /// Returns how pages are mapped.
     #[cfg(reeve_kunit)]
     pub(crate) fn protection(&self) -> Protection {
         self.protection
@@ -81,13 +81,13 @@ impl<'a> Iterator for KmapIter<'a> {
 impl Kmap<'_> {
     /// Copies its bytes from `offset` on to `to`; it is mapped meanwhile.
     ///
-    /// `EINVAL`: that is more than the page has.
+    /// Returns `EINVAL` if that is more than the page has.
     #[inline]
     pub(crate) fn read(&self, offset: usize, to: &mut [u8]) -> Result {
         self.page.read_as(self.protection, offset, to)
     }
 
-    /// The page.
+    /// Returns the page.
     #[cfg(reeve_kunit)]
     pub(crate) fn page(&self) -> PageRef<'_> {
         self.page
@@ -95,7 +95,7 @@ impl Kmap<'_> {
 }
 
 impl<'a> KmapIterMut<'a> {
-    /// The pages from `first` on.
+    /// Goes over the pages from `first` on.
     #[inline]
     pub(in crate::bo) fn new(tt: &'a mut Tt, first: u64) -> Self {
         Self {
@@ -105,7 +105,7 @@ impl<'a> KmapIterMut<'a> {
         }
     }
 
-    /// The next page; the one before must not be used any more.
+    /// Returns the next page; the one before can't be used any more.
     #[inline]
     pub(crate) fn advance(&mut self) -> Option<KmapMut<'_>> {
         let page = self.tt.page_mut(self.next)?;
@@ -120,7 +120,7 @@ impl<'a> KmapIterMut<'a> {
 impl KmapMut<'_> {
     /// Copies `from` to its bytes from `offset` on; it is mapped meanwhile.
     ///
-    /// `EINVAL`: that is more than the page has.
+    /// Returns `EINVAL` if that is more than the page has.
     #[inline]
     pub(crate) fn write(&mut self, offset: usize, from: &[u8]) -> Result {
         self.page.write_as(self.protection, offset, from)

@@ -91,7 +91,7 @@ fn read_back(
     Ok(())
 }
 
-/// What a build made to fail does: the tests must notice.
+/// Corrupts content in a build that is made to fail: the tests must notice.
 #[cfg(reeve_break_selftest)]
 fn corrupt_one_byte(pages: &mut PageBlocks) -> Result {
     let mut byte = [0];
