@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+//! A vhost-user back end whose dirty log can be trusted, and a front end that checks any back end.
 //!
 //! | module | subject |
 //! |---|---|
@@ -10,6 +11,7 @@
 //! | [`device`] | net and blk |
 //! | [`backend`] | what each message does |
 //! | [`server`], [`local`] | clients one after the other, in a program or in a thread |
+//! | [`front`], [`check`] | a front end, and what it checks |
 //! | [`trace`] | each message on a line |
 //! | [`broken`] | mistakes on purpose |
 
@@ -17,9 +19,11 @@
 
 pub mod backend;
 pub mod broken;
+pub mod check;
 pub mod device;
 pub mod error;
 pub mod features;
+pub mod front;
 pub mod local;
 pub mod log;
 #[expect(unsafe_code, reason = "mapping files is what it is for")]
