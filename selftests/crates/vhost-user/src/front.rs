@@ -322,15 +322,17 @@ impl Session {
         let (info, file) = &self.files[number];
         let mut body = longs(&[0]);
         body.extend_from_slice(&info.bytes());
-        self.front
-            .set(FrontendReq::ADD_MEM_REG, body, vec![file.try_clone()?])
+        let fds = vec![file.try_clone()?];
+        self.front.set(FrontendReq::ADD_MEM_REG, body, fds)?;
+        self.front.sync()
     }
 
     /// Takes the area with this number away from the back end.
     pub fn remove(&self, number: usize) -> Result<()> {
         let mut body = longs(&[0]);
         body.extend_from_slice(&self.files[number].0.bytes());
-        self.front.set(FrontendReq::REM_MEM_REG, body, Vec::new())
+        self.front.set(FrontendReq::REM_MEM_REG, body, Vec::new())?;
+        self.front.sync()
     }
 
     fn at(ring: usize) -> u64 {

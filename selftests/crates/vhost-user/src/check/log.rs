@@ -235,8 +235,8 @@ fn both_ends(target: &Target) -> Result<Outcome> {
         ));
     }
     let (mut session, log) = or_skip!(logging(target));
-    let at = session.buffers + 8 * LOG_PAGE + 3 * 512;
-    let parts = data_at(&mut session, at, 8192 + 1024)?;
+    let at = session.buffers + 8 * LOG_PAGE + 7 * 512;
+    let parts = data_at(&mut session, at, 4096 + 1024)?;
     marked(&log, &parts)?;
     Ok(Outcome::Pass)
 }
