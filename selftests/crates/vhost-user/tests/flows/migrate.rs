@@ -187,6 +187,11 @@ fn strong(wrong: Wrong) -> Result<(), String> {
         Wrong::MarkFirst => {
             source.mark(A);
             source.taken(&[A]);
+            // What was taken in a round travels in the same or in the next.
+            let round = source.qemu.rounds();
+            within(ROUNDS, "two rounds", || {
+                (source.qemu.rounds() >= round + 2).then_some(())
+            });
             source.write_unmarked(A, 1);
         }
         _ => source.write(A, 1),
