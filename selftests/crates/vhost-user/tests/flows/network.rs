@@ -112,8 +112,9 @@ fn connect_fail() -> Option<String> {
     let socket = dir.join("s");
     let listener = UnixListener::bind(&socket).unwrap();
     listener.set_nonblocking(true).unwrap();
-    let name = socket.clone();
-    let refusing = std::thread::spawn(move || {
+    let (name, again) = (socket.clone(), guest.clone());
+    // QEMU says no word on its monitor until it has a back end, so that is beside.
+    let back = std::thread::spawn(move || {
         let (client, _) = within(BOOT, "QEMU connects", || listener.accept().ok());
         client.set_nonblocking(false).unwrap();
         client.set_read_timeout(Some(LIMIT)).unwrap();
@@ -121,22 +122,14 @@ fn connect_fail() -> Option<String> {
         (&client)
             .read_exact(&mut header)
             .expect("QEMU asks for features");
-        fs::remove_file(name).unwrap();
-        drop(client);
+        fs::remove_file(&name).unwrap();
+        drop((client, listener));
+        again.host(&name, Device::net(false), &[], None)
     });
     let more = card(&socket, true, 1);
-    // QEMU says no word on its monitor until it has a back end, so it is started beside.
-    let host = std::thread::scope(|scope| {
-        let qemu =
-            scope.spawn(|| Qemu::start(&dir, "qemu", "memory-backend-memfd", 16 << 10, &more));
-        refusing.join().unwrap();
-        let host = guest.host(&socket, Device::net(false), &[], None);
-        let qemu = qemu.join().unwrap();
-        becomes(&host, BOOT, "the card is driven", is_driven);
-        drop(qemu);
-        host
-    });
-    drop(host);
+    let _qemu = Qemu::start(&dir, "qemu", "memory-backend-memfd", 16 << 10, &more);
+    let host = back.join().unwrap();
+    becomes(&host, BOOT, "the card is driven", is_driven);
     None
 }
 
