@@ -221,6 +221,7 @@ fn strong(wrong: Wrong) -> Result<(), String> {
     check(target.has(LAST, 4), "the last write did not arrive")?;
     goes_on(&target.back);
     check(target.qemu.errors().is_empty(), "QEMU complained")?;
+    println!("# dirty-sync-count {}", source.qemu.rounds());
     Ok(())
 }
 
