@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Our back end under QEMU: the guest's memory read from outside, reconnections, migration.
 //!
-//! `cargo test --test flows` runs the everyday ones, `-- --all` every size and memory, `-- NAME` what the name matches.
+//! `cargo test --test flows` runs the everyday ones, `-- --all` every size and memory, `-- NAME` the
+//! one of that name, or those whose names have it in them.
 //! Each prints a line: ok or FAILED, its name, seconds.
 
 use std::io::Write;
@@ -40,10 +41,16 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let (mut passed, mut failed) = (0_u32, 0_u32);
-    for (name, everyday, run) in tests() {
+    let tests = tests();
+    let is_name = |part: &str| tests.iter().any(|test| test.0 == part);
+    let exact: Vec<bool> = names.iter().map(|part| is_name(part)).collect();
+    for (name, everyday, run) in tests {
         let wanted = match names.is_empty() {
             true => all || everyday,
-            false => names.iter().any(|part| name.contains(part.as_str())),
+            false => names.iter().zip(&exact).any(|(part, exact)| match exact {
+                true => name == **part,
+                false => name.contains(part.as_str()),
+            }),
         };
         if !wanted {
             continue;
