@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A front end with a driver in it: memory of its own, rings, requests; every wait has a limit.
 
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -42,10 +43,22 @@ pub struct Front {
 }
 
 impl Front {
-    /// Connects to a back end.
+    /// Connects to a back end, which may be one that is started anew for each client.
     pub fn connect(path: &Path) -> Result<Self> {
-        let socket = UnixStream::connect(path)
-            .with_context(|| format!("cannot connect to {}", path.display()))?;
+        let end = Instant::now() + LIMIT;
+        let socket = loop {
+            match UnixStream::connect(path) {
+                Ok(socket) => break socket,
+                Err(error) => {
+                    let again = [ErrorKind::ConnectionRefused, ErrorKind::NotFound];
+                    if !again.contains(&error.kind()) || Instant::now() > end {
+                        let path = path.display();
+                        return Err(error).with_context(|| format!("cannot connect to {path}"));
+                    }
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+        };
         Ok(Self {
             socket,
             acks: false,
@@ -437,6 +450,15 @@ impl Session {
             "GET_VRING_BASE of ring {ring} is answered by {body:02x?}"
         );
         u16::try_from(word(&body, 4)).context("an index of more than 16 bits")
+    }
+
+    /// Stops the rings that requests do not go to.
+    pub fn stop_others(&self) -> Result<()> {
+        for ring in 0..self.kind.ring() {
+            let body = words(&[ring as u32, 0]);
+            self.front.ask(FrontendReq::GET_VRING_BASE, body)?;
+        }
+        Ok(())
     }
 
     /// Returns the parts of a request, with what the device reads in place and what it writes filled.

@@ -7,7 +7,7 @@ use anyhow::{ensure, Result};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use vhost::vhost_user::message::FrontendReq;
 
-use super::Level::{Information, Must};
+use super::Level::{Information, Must, Should};
 use super::{Holdings, Outcome, Requirement, Target};
 use crate::features::LOG_SHMFD;
 use crate::front::{memory_file, Area, Session, MEMORY, QUIET, RING};
@@ -20,7 +20,7 @@ const WRITE: u16 = 2;
 const INDIRECT: u16 = 4;
 
 macro_rules! bad {
-    ($($name:literal, $sentence:literal, $run:expr;)*) => {
+    ($($name:literal, $level:ident, $sentence:literal, $run:expr;)*) => {
         pub(super) const ALL: &[Requirement] = &[
             Requirement {
                 name: "bad/split",
@@ -30,7 +30,7 @@ macro_rules! bad {
             },
             $(Requirement {
             name: concat!("bad/", $name),
-            level: Must,
+            level: $level,
             sentence: $sentence,
             run: |target| survives(target, $run),
         }),*];
@@ -38,31 +38,31 @@ macro_rules! bad {
 }
 
 bad! {
-    "version", "A message of another version is no reason to end.",
+    "version", Must, "A message of another version is no reason to end.",
         |s| raw(s, FrontendReq::GET_FEATURES as u32, 2, &[], 0);
-    "reply-bit", "A request that says it is a reply is no reason to end.",
+    "reply-bit", Must, "A request that says it is a reply is no reason to end.",
         |s| raw(s, FrontendReq::GET_FEATURES as u32, VERSION | REPLY, &[], 0);
-    "short", "A payload that is shorter than its request's is no reason to end.",
+    "short", Must, "A payload that is shorter than its request's is no reason to end.",
         |s| raw(s, FrontendReq::SET_VRING_NUM as u32, VERSION, &[0; 4], 0);
-    "oversized", "A payload that is longer than its request's is no reason to end.",
+    "oversized", Must, "A payload that is longer than its request's is no reason to end.",
         |s| raw(s, FrontendReq::SET_VRING_NUM as u32, VERSION, &[0; 64], 0);
-    "huge", "A header that announces 4 GiB is no reason to end.",
+    "huge", Must, "A header that announces 4 GiB is no reason to end.",
         |s| Ok(send_bytes(s.front.socket(), &words(&[1, VERSION, u32::MAX]), &[])?);
-    "broken-off", "A message that breaks off is no reason to end.",
+    "broken-off", Must, "A message that breaks off is no reason to end.",
         |s| Ok(send_bytes(s.front.socket(), &[1, 0, 0, 0, 1], &[])?);
-    "unknown", "A request that is not known is no reason to end.",
+    "unknown", Must, "A request that is not known is no reason to end.",
         |s| raw(s, 9999, VERSION, &[], 0);
-    "index", "A ring that is not there is no reason to end.",
+    "index", Must, "A ring that is not there is no reason to end.",
         |s| raw(s, FrontendReq::SET_VRING_NUM as u32, VERSION, &words(&[250, 16]), 0);
-    "ring-size-zero", "A ring of size 0 is no reason to end.",
+    "ring-size-zero", Must, "A ring of size 0 is no reason to end.",
         |s| raw(s, FrontendReq::SET_VRING_NUM as u32, VERSION, &words(&[0, 0]), 0);
-    "missing-fd", "A message without the file descriptor that it needs is no reason to end.",
+    "missing-fd", Must, "A message without the file descriptor that it needs is no reason to end.",
         |s| raw(s, FrontendReq::SET_VRING_KICK as u32, VERSION, &longs(&[0]), 0);
-    "surplus-fds", "File descriptors that do not belong to a message are closed.",
+    "surplus-fds", Should, "File descriptors that do not belong to a message are closed.",
         |s| raw(s, FrontendReq::SET_VRING_NUM as u32, VERSION, &words(&[0, 16]), 8);
-    "too-many-regions", "A table of nine regions is no reason to end.",
+    "too-many-regions", Must, "A table of nine regions is no reason to end.",
         |s| raw(s, FrontendReq::SET_MEM_TABLE as u32, VERSION, &words(&[9, 0]), 1);
-    "regions-without-fds", "A table with fewer file descriptors than regions is no reason to end.",
+    "regions-without-fds", Must, "A table with fewer file descriptors than regions is no reason to end.",
         |s| {
             let mut body = words(&[2, 0]);
             for at in [0, 2 * MEMORY] {
@@ -70,7 +70,7 @@ bad! {
             }
             raw(s, FrontendReq::SET_MEM_TABLE as u32, VERSION, &body, 1)
         };
-    "wrong-fd", "A file descriptor of the wrong kind is no reason to end.",
+    "wrong-fd", Must, "A file descriptor of the wrong kind is no reason to end.",
         |s| {
             let (one, _other) = rustix::net::socketpair(
                 AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -78,37 +78,37 @@ bad! {
             body.extend(Area::new(0, MEMORY).info().bytes());
             raw_fds(s, FrontendReq::SET_MEM_TABLE as u32, VERSION, &body, &[one.as_fd()])
         };
-    "ring-index", "A descriptor beyond the ring is no reason to end.",
+    "ring-index", Must, "A descriptor beyond the ring is no reason to end.",
         |s| ring(s, |s| s.available(RING + 100));
-    "ring-loop", "A chain that loops is no reason to end or to hang.",
+    "ring-loop", Must, "A chain that loops is no reason to end or to hang.",
         |s| ring(s, |s| {
             s.descriptor(0, s.buffers, 16, NEXT, 1)?;
             s.descriptor(1, s.buffers, 16, NEXT, 0)?;
             s.available(0)
         });
-    "ring-jump", "An available index that is further than the ring is long is no reason to end.",
+    "ring-jump", Must, "An available index that is further than the ring is long is no reason to end.",
         |s| ring(s, |s| Ok(store16(&s.memory, s.avail_at() + 2, 1000)?));
-    "ring-outside", "A buffer outside all regions is no reason to end.",
+    "ring-outside", Must, "A buffer outside all regions is no reason to end.",
         |s| ring(s, |s| {
             s.descriptor(0, 64 * MEMORY, 4096, WRITE, 0)?;
             s.available(0)
         });
-    "ring-across", "A buffer that ends outside its region is no reason to end.",
+    "ring-across", Must, "A buffer that ends outside its region is no reason to end.",
         |s| ring(s, |s| {
             s.descriptor(0, MEMORY - 256, 4096, WRITE, 0)?;
             s.available(0)
         });
-    "ring-wraps", "A buffer that ends before it begins is no reason to end.",
+    "ring-wraps", Must, "A buffer that ends before it begins is no reason to end.",
         |s| ring(s, |s| {
             s.descriptor(0, u64::MAX - 10, 4096, WRITE, 0)?;
             s.available(0)
         });
-    "ring-indirect", "An indirect descriptor that was not negotiated is no reason to end.",
+    "ring-indirect", Must, "An indirect descriptor that was not negotiated is no reason to end.",
         |s| ring(s, |s| {
             s.descriptor(0, s.buffers, 16, INDIRECT, 0)?;
             s.available(0)
         });
-    "ring-nowhere", "A ring whose addresses are in no region is no reason to end.",
+    "ring-nowhere", Must, "A ring whose addresses are in no region is no reason to end.",
         |s| {
             s.make(&[Area::new(0, MEMORY)])?;
             s.set_up(0, 0)?;
@@ -116,12 +116,12 @@ bad! {
             s.enable(0, true)?;
             s.kick()
         };
-    "log-too-small", "A log that is smaller than the memory takes is no reason to end.",
+    "log-too-small", Must, "A log that is smaller than the memory takes is no reason to end.",
         |s| {
             s.areas(&[Area::new(0, MEMORY)])?;
             s.log(1, 0).map(drop)
         };
-    "log-wraps", "A log whose offset and size wrap is no reason to end.",
+    "log-wraps", Must, "A log whose offset and size wrap is no reason to end.",
         |s| {
             let file = memory_file(4096)?;
             let body = longs(&[4096, u64::MAX - 100]);

@@ -148,7 +148,8 @@ fn reply_ack_without_get(target: &Target) -> Result<Outcome> {
     front.set(FrontendReq::SET_OWNER, Vec::new(), Vec::new())?;
     let body = longs(&[features::REPLY_ACK.mask()]);
     front.set(FrontendReq::SET_PROTOCOL_FEATURES, body, Vec::new())?;
-    let body = longs(&[features::PROTOCOL_FEATURES.mask()]);
+    let bits = features::PROTOCOL_FEATURES.mask() | features::VERSION_1.mask();
+    let body = longs(&[bits & offer.virtio]);
     front.set_acks(true);
     front.set(FrontendReq::SET_FEATURES, body, Vec::new())?;
     Ok(Outcome::Pass)
