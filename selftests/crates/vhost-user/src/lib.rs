@@ -12,6 +12,7 @@
 //! | [`backend`] | what each message does |
 //! | [`server`], [`local`] | clients one after the other, in a program or in a thread |
 //! | [`front`], [`check`] | a front end, and what it checks |
+//! | [`proxy`] | what two others say to each other |
 //! | [`trace`] | each message on a line |
 //! | [`broken`] | mistakes on purpose |
 
@@ -29,6 +30,7 @@ pub mod log;
 #[expect(unsafe_code, reason = "mapping files is what it is for")]
 pub mod map;
 pub mod memory;
+pub mod proxy;
 pub mod ring;
 pub mod server;
 pub mod trace;

@@ -7,6 +7,9 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
@@ -52,6 +55,18 @@ pub struct Control {
     pub actions: Option<(std::sync::mpsc::Receiver<Action>, OwnedFd)>,
 }
 
+/// Returns what becomes readable with SIGTERM or SIGINT, which then end nothing by themselves.
+///
+/// To be called before there are other threads, which would still be ended.
+pub fn terminated() -> anyhow::Result<OwnedFd> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGTERM);
+    signals.add(Signal::SIGINT);
+    signals.thread_block().context("blocking SIGTERM")?;
+    let fd = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("signalfd")?;
+    fd.as_fd().try_clone_to_owned().context("signalfd")
+}
+
 /// A socket that is listened on; its file is removed when dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -93,6 +108,11 @@ impl Server {
         })
     }
 
+    /// Waits for a client; `None` when it is time to stop.
+    pub fn client_or_stop(&self, control: &Control) -> Result<Option<UnixStream>> {
+        accept(self.listener.as_fd(), control, None)
+    }
+
     /// Serves until it is told to stop.
     pub fn run(
         &self,
@@ -102,7 +122,7 @@ impl Server {
     ) -> Result<()> {
         loop {
             let listener = self.listener.as_fd();
-            let Some(client) = accept(listener, control, &mut backend)? else {
+            let Some(client) = accept(listener, control, Some(&mut backend))? else {
                 return Ok(());
             };
             observer.connected();
@@ -230,7 +250,7 @@ fn act(control: &Control, backend: &mut Backend) {
 fn accept(
     listener: BorrowedFd<'_>,
     control: &Control,
-    backend: &mut Backend,
+    mut backend: Option<&mut Backend>,
 ) -> Result<Option<UnixStream>> {
     loop {
         let stop = PollFd::new(&control.stop, PollFlags::IN);
@@ -241,7 +261,8 @@ fn accept(
         if !fds[0].revents().is_empty() {
             return Ok(None);
         }
-        if fds.get(2).is_some_and(|fd| !fd.revents().is_empty()) {
+        let acts = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
+        if let (Some(backend), true) = (backend.as_deref_mut(), acts) {
             act(control, backend);
         }
         match rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC) {

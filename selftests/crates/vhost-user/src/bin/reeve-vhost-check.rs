@@ -13,6 +13,8 @@ use anyhow::{bail, Context, Result};
 use clap::Parser;
 use reeve_vhost_user::check::{self, Level, Outcome, Requirement, Target};
 use reeve_vhost_user::front::Kind;
+use reeve_vhost_user::proxy;
+use reeve_vhost_user::server::{terminated, Control};
 use serde_json::json;
 
 /// Checks a vhost-user back end against the protocol, as its front end. Prints KTAP.
@@ -20,7 +22,7 @@ use serde_json::json;
 #[command(version)]
 struct Cli {
     /// The back end's socket.
-    #[arg(long, required_unless_present = "list")]
+    #[arg(long, required_unless_present_any = ["list", "proxy"])]
     socket: Option<PathBuf>,
     /// What the back end is.
     #[arg(long, value_enum, default_value = "blk")]
@@ -34,6 +36,10 @@ struct Cli {
     /// List the requirements with the sentence that each stands for.
     #[arg(long)]
     list: bool,
+    /// Pass clients of the socket LISTEN through to the back end at CONNECT, print what is said and which rule is broken,
+    /// until SIGTERM.
+    #[arg(long, num_args = 2, value_names = ["LISTEN", "CONNECT"], conflicts_with_all = ["socket", "list", "json"])]
+    proxy: Vec<PathBuf>,
     /// Print JSON instead of KTAP.
     #[arg(long)]
     json: bool,
@@ -54,6 +60,14 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<bool> {
+    if let [listen, connect] = cli.proxy.as_slice() {
+        look(connect)?;
+        let control = Control {
+            stop: terminated()?,
+            actions: None,
+        };
+        return Ok(proxy::run(listen, connect, &control)? == 0);
+    }
     let mut requirements = check::all();
     if !cli.only.is_empty() {
         requirements.retain(|r| cli.only.iter().any(|only| r.name.contains(only.as_str())));

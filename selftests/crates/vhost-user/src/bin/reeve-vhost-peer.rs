@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A vhost-user back end: a network card or a disk, one client after the other, until SIGTERM.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use reeve_vhost_user::backend::Backend;
 use reeve_vhost_user::broken::Broken;
 use reeve_vhost_user::device::{Device, Kind};
 use reeve_vhost_user::features::{Feature, ALL};
-use reeve_vhost_user::server::{Control, Observer, Server, Silent};
+use reeve_vhost_user::server::{terminated, Control, Observer, Server, Silent};
 use reeve_vhost_user::trace::Trace;
 
 /// A vhost-user back end: a network card or a disk, one client after the other, until SIGTERM.
@@ -62,13 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGTERM);
-    signals.add(Signal::SIGINT);
-    signals.thread_block().context("blocking SIGTERM")?;
-    let stop = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("signalfd")?;
-    let stop: OwnedFd = stop.as_fd().try_clone_to_owned().context("signalfd")?;
-
+    let stop = terminated()?;
     let device = match cli.device {
         Kind::Net => Device::net(cli.echo),
         Kind::Blk => Device::blk(image(cli)?),
