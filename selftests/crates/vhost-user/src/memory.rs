@@ -4,10 +4,14 @@
 use std::collections::BTreeSet;
 use std::mem;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use vm_memory::bytes::Bytes;
 use vm_memory::volatile_memory::VolatileSlice;
 
+use crate::broken::Broken;
 use crate::error::{Error, Result};
 use crate::log::{DirtyLog, LOG_PAGE};
 use crate::map::Mapping;
@@ -78,14 +82,14 @@ pub struct Memory {
     logging: bool,
     /// Pages that were written after LOG_ALL was acknowledged and before there was a log.
     early: BTreeSet<u64>,
-    pub(crate) broken: Option<crate::broken::Broken>,
+    pub(crate) broken: Option<Broken>,
     /// How many regions there were when the log came; only a back end that is broken on purpose looks at it.
     logged_regions: usize,
 }
 
 impl Memory {
     /// Returns memory without regions, with a mistake or none.
-    pub fn new(broken: Option<crate::broken::Broken>) -> Self {
+    pub fn new(broken: Option<Broken>) -> Self {
         Self {
             broken,
             ..Self::default()
@@ -106,7 +110,6 @@ impl Memory {
 
     /// Adds a region.
     pub fn add(&mut self, mut info: RegionInfo, fd: &OwnedFd) -> Result<()> {
-        use crate::broken::Broken;
         info.check()?;
         let accepts_overlap = self.broken == Some(Broken::Overlap);
         let clash = self.regions.iter().find(|r| r.info.overlaps(&info));
@@ -186,10 +189,9 @@ impl Memory {
 
     /// Writes to the guest's memory, then marks the pages.
     pub fn write(&mut self, guest: u64, data: &[u8]) -> Result<()> {
-        use crate::broken::Broken;
         if self.broken == Some(Broken::MarkFirst) {
             self.mark(guest, data.len() as u64)?;
-            std::thread::sleep(std::time::Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
             return self.write_unmarked(guest, data);
         }
         self.write_unmarked(guest, data)?;
@@ -201,7 +203,6 @@ impl Memory {
 
     /// Marks pages as written, where marking is on; after the data, always.
     pub fn mark(&mut self, guest: u64, size: u64) -> Result<()> {
-        use crate::broken::Broken;
         if !self.logging && self.broken != Some(Broken::MarkAlways) {
             return Ok(());
         }
@@ -240,7 +241,7 @@ impl Memory {
             log.mark(page * LOG_PAGE, 1)?;
         }
         self.logged_regions = self.regions.len();
-        if self.broken == Some(crate::broken::Broken::OldLog) && self.log.is_some() {
+        if self.broken == Some(Broken::OldLog) && self.log.is_some() {
             return Ok(());
         }
         self.log = Some(log);
@@ -278,7 +279,7 @@ fn log_bytes(info: RegionInfo) -> u64 {
 /// Reads a little-endian 16-bit field of the guest's memory, atomically.
 pub(crate) fn load16(memory: &Memory, guest: u64) -> Result<u16> {
     let slice = memory.need(guest, 2)?;
-    let value = slice.load::<u16>(0, std::sync::atomic::Ordering::Acquire);
+    let value = slice.load::<u16>(0, Ordering::Acquire);
     let value = value.map_err(|e| Error::Memory(e.to_string()))?;
     Ok(u16::from_le(value))
 }
@@ -286,7 +287,7 @@ pub(crate) fn load16(memory: &Memory, guest: u64) -> Result<u16> {
 /// Writes a little-endian 16-bit field of the guest's memory, atomically; the caller marks it.
 pub(crate) fn store16(memory: &Memory, guest: u64, value: u16) -> Result<()> {
     let slice = memory.need(guest, 2)?;
-    let order = std::sync::atomic::Ordering::Release;
+    let order = Ordering::Release;
     let stored = slice.store(value.to_le(), 0, order);
     stored.map_err(|e| Error::Memory(e.to_string()))
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -88,7 +89,6 @@ impl Server {
             "the path {shown} is longer than the {PATH} bytes of a socket's; choose a shorter one"
         );
         if let Ok(meta) = fs::symlink_metadata(path) {
-            use std::os::unix::fs::FileTypeExt;
             anyhow::ensure!(
                 meta.file_type().is_socket(),
                 "{shown} exists and is no socket; remove it or choose another path"

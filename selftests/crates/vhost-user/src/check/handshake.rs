@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Versions, features, replies.
 
+use std::os::fd::AsFd;
+
 use anyhow::{ensure, Context, Result};
 use vhost::vhost_user::message::FrontendReq;
 
@@ -87,7 +89,6 @@ pub(super) const ALL: &[Requirement] = &[
 
 /// Waits a while for replies that nobody asked for.
 fn quiet(front: &Front) -> Result<()> {
-    use std::os::fd::AsFd;
     let more = crate::wire::readable(front.socket().as_fd(), QUIET)?;
     ensure!(!more, "there is something more on the socket");
     Ok(())

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Many clients, and silent ones.
 
+use std::os::fd::AsFd;
+
 use anyhow::Result;
 use vhost::vhost_user::message::FrontendReq;
 
@@ -39,7 +41,6 @@ fn silent_client(target: &Target) -> Result<Outcome> {
     let others = target.connect()?;
     let request = crate::wire::Message::request(FrontendReq::GET_FEATURES, Vec::new());
     crate::wire::send(others.socket(), &request)?;
-    use std::os::fd::AsFd;
     let served = crate::wire::readable(others.socket().as_fd(), crate::front::QUIET)?;
     drop(silent);
     let seen = if served {
