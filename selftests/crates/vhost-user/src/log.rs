@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The dirty log: a bit for each page of the guest's memory, shared with the front end.
+
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::fs::{fstat, FileType};
+use vm_memory::volatile_memory::VolatileMemory;
+
+use crate::error::{Error, Result};
+use crate::map::Mapping;
+
+/// The bytes of guest memory that a bit stands for.
+pub const LOG_PAGE: u64 = 4096;
+
+/// A log that is mapped.
+#[derive(Debug)]
+pub struct DirtyLog {
+    mapping: Mapping,
+    size: u64,
+}
+
+impl DirtyLog {
+    /// Maps a log of `size` bytes at `offset` in a file.
+    pub fn new(fd: impl AsFd, size: u64, offset: u64) -> Result<Self> {
+        let stat = fstat(&fd).map_err(Error::os("fstat"))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(Error::FdKind("a file, as a log is"));
+        }
+        let mapping = Mapping::new(fd, offset, size)?;
+        Ok(Self { mapping, size })
+    }
+
+    /// Refuses if the log has fewer than `bytes` bytes.
+    pub fn check(&self, bytes: u64) -> Result<()> {
+        if self.size < bytes {
+            return Err(Error::Log(format!(
+                "{} bytes where the memory takes {bytes}",
+                self.size
+            )));
+        }
+        Ok(())
+    }
+
+    /// Marks every page of which a byte lies in the range, with atomic ORs: the front end takes bits away meanwhile.
+    pub fn mark(&self, guest: u64, size: u64) -> Result<()> {
+        if size == 0 {
+            return Ok(());
+        }
+        let last = guest.checked_add(size - 1);
+        let last = last.ok_or(Error::Value("an address", guest))? / LOG_PAGE;
+        let slice = self.mapping.slice();
+        let mut page = guest / LOG_PAGE;
+        while page <= last {
+            let end = last.min(page | 7);
+            let bits = (0xff_u8 >> (7 - (end - page))) << (page % 8);
+            let byte = slice.get_atomic_ref::<AtomicU8>((page / 8) as usize);
+            let byte = byte.map_err(|_| Error::Log(format!("page {page:#x} is beyond its end")))?;
+            byte.fetch_or(bits, Ordering::SeqCst);
+            page = end + 1;
+        }
+        Ok(())
+    }
+
+    /// Tells whether the page at a guest-physical address is marked now.
+    pub fn is_marked(&self, guest: u64) -> bool {
+        let page = guest / LOG_PAGE;
+        let slice = self.mapping.slice();
+        let byte = slice.get_atomic_ref::<AtomicU8>((page / 8) as usize);
+        byte.is_ok_and(|byte| byte.load(Ordering::SeqCst) & (1 << (page % 8)) != 0)
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! QEMU as the front end: its command line, its monitor (QMP), its test protocol (qtest).
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{json, Value};
+
+use super::common::{command, until, within, Dir, Running, LIMIT};
+
+/// How long firmware may take until its driver is there, on a machine that is busy.
+pub(crate) const BOOT: Duration = Duration::from_secs(30);
+
+/// A socket on which lines are asked and answered.
+struct Lines {
+    reader: BufReader<UnixStream>,
+    writer: UnixStream,
+}
+
+impl Lines {
+    fn connect(path: &PathBuf) -> Self {
+        let stream = within(BOOT, "QEMU's socket", || UnixStream::connect(path).ok());
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let writer = stream.try_clone().unwrap();
+        let reader = BufReader::new(stream);
+        Self { reader, writer }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reader
+            .read_line(&mut line)
+            .expect("QEMU answers in time");
+        assert!(!line.is_empty(), "QEMU has ended");
+        line
+    }
+
+    fn send(&mut self, line: &str) {
+        writeln!(self.writer, "{line}").unwrap();
+    }
+}
+
+/// A QEMU that is killed when dropped.
+pub(crate) struct Qemu {
+    running: Running,
+    qmp: Lines,
+    events: Vec<String>,
+    qtest: Option<PathBuf>,
+    errors: PathBuf,
+}
+
+/// Whether QEMU is installed.
+pub(crate) fn is_there() -> bool {
+    let mut version = command("qemu-system-x86_64");
+    version
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    version.status().is_ok_and(|status| status.success())
+}
+
+impl Qemu {
+    /// Starts a machine whose memory is shared; `memory` is the backend's object without its size.
+    pub(crate) fn start(dir: &Dir, name: &str, memory: &str, kib: u64, more: &[String]) -> Self {
+        let (qmp, errors) = (
+            dir.join(&format!("{name}.qmp")),
+            dir.join(&format!("{name}.err")),
+        );
+        let mut qemu = command("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-display", "none"]);
+        qemu.args([
+            "-machine",
+            "pc,accel=tcg,memory-backend=mem",
+            "-m",
+            &format!("{kib}k"),
+        ]);
+        qemu.args(["-object", &format!("{memory},id=mem,size={kib}k,share=on")]);
+        qemu.args([
+            "-qmp",
+            &format!("unix:{},server=on,wait=off", qmp.display()),
+        ]);
+        let qtest = more
+            .iter()
+            .any(|m| m == "-qtest")
+            .then(|| dir.join(&format!("{name}.qtest")));
+        for argument in more {
+            qemu.arg(argument);
+            if let (Some(path), "-qtest") = (&qtest, argument.as_str()) {
+                qemu.arg(format!("unix:{},server=on,wait=off", path.display()));
+                qemu.args(["-qtest-log", "/dev/null"]);
+            }
+        }
+        qemu.stdin(Stdio::null()).stdout(Stdio::null());
+        qemu.stderr(fs::File::create(&errors).unwrap());
+        let running = Running(qemu.spawn().unwrap());
+        let mut qemu = Self {
+            running,
+            qmp: Lines::connect(&qmp),
+            events: Vec::new(),
+            qtest,
+            errors,
+        };
+        assert!(qemu.qmp.line().contains("QMP"));
+        qemu.ask("qmp_capabilities", json!({})).unwrap();
+        qemu
+    }
+
+    /// Returns what QEMU said on standard error.
+    pub(crate) fn errors(&self) -> String {
+        fs::read_to_string(&self.errors).unwrap_or_default()
+    }
+
+    /// Executes a command; the error is QEMU's description.
+    pub(crate) fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, String> {
+        let line = json!({ "execute": command, "arguments": arguments });
+        self.qmp.send(&line.to_string());
+        loop {
+            let answer: Value = serde_json::from_str(&self.qmp.line()).unwrap();
+            if let Some(event) = answer["event"].as_str() {
+                self.events.push(event.into());
+            } else if let Some(error) = answer.get("error") {
+                return Err(error["desc"].as_str().unwrap_or_default().into());
+            } else {
+                return Ok(answer["return"].clone());
+            }
+        }
+    }
+
+    /// Waits for an event that came since the start.
+    pub(crate) fn event(&mut self, name: &str, limit: Duration) {
+        within(limit, name, || {
+            self.ask("query-status", json!({})).unwrap();
+            self.events.iter().any(|event| event == name).then_some(())
+        });
+    }
+
+    /// Returns the migration as it is now.
+    pub(crate) fn migration(&mut self) -> Value {
+        self.ask("query-migrate", json!({})).unwrap()
+    }
+
+    /// Waits until the migration has this status.
+    pub(crate) fn migration_is(&mut self, status: &str, limit: Duration) {
+        let end = Instant::now() + limit;
+        loop {
+            let now = self.migration();
+            let is = now["status"].as_str().unwrap_or_default();
+            if is == status {
+                return;
+            }
+            let ended = ["failed", "completed", "cancelled"].contains(&is);
+            assert!(
+                !ended && Instant::now() < end,
+                "the migration is not {status}: {now}"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Returns how often the dirty bitmap was taken.
+    pub(crate) fn rounds(&mut self) -> u64 {
+        self.migration()["ram"]["dirty-sync-count"]
+            .as_u64()
+            .unwrap_or(0)
+    }
+
+    /// Reads words of the guest's memory by qtest.
+    pub(crate) fn words(&self, count: u64) -> Vec<u32> {
+        let mut qtest = Lines::connect(self.qtest.as_ref().expect("with -qtest"));
+        let mut word = |address: u64| {
+            qtest.send(&format!("readl {address:#x}"));
+            let answer = qtest.line();
+            let value = answer.trim().strip_prefix("OK 0x");
+            let value = value.unwrap_or_else(|| panic!("qtest: {answer}"));
+            u64::from_str_radix(value, 16).unwrap() as u32
+        };
+        (0..count).map(|number| word(4 * number)).collect()
+    }
+
+    /// Kills it.
+    pub(crate) fn kill(&mut self) {
+        self.running.0.kill().unwrap();
+        until("QEMU's end", || self.running.0.try_wait().unwrap());
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Flow C: a disk, whose boot sector is the guest.
+
+use std::path::Path;
+
+use reeve_vhost_user::device::Device;
+
+use super::common::{within, Dir};
+use super::qemu::{Qemu, BOOT};
+use super::watch::{becomes, is_driven, read, Guest};
+use super::Test;
+
+/// Where the guest's busy pages begin.
+pub(super) const BUSY: u64 = 0x20_0000;
+/// How many of them there are.
+pub(super) const BUSY_PAGES: u64 = 512;
+/// 64 MiB and 8 KiB: with whole multiples of 256 KiB, QEMU before 9.0 under TCG loses dirty pages.
+pub(super) const KIB: u64 = 65_544;
+
+/// Switches to 32 bits, then adds 1 to the first word of each busy page, round and round:
+///
+/// ```text
+///     cli; xor ax, ax; mov ds, ax
+///     in al, 0x92; or al, 2; out 0x92, al        the 21st address line
+///     lgdt [0x7c58]; mov eax, cr0; or al, 1; mov cr0, eax
+///     ljmp 8:0x7c20
+///     mov ax, 16; mov ds, ax
+/// 1:  mov edi, 0x200000
+/// 2:  inc dword [edi]; add edi, 4096; cmp edi, 0x400000; jne 2b
+///     jmp 1b
+///     the descriptors of code and data, flat, as accessed, so that the processor need not say so
+/// ```
+const BOOT_SECTOR: [u8; 94] = [
+    0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0xe4, 0x92, 0x0c, 0x02, 0xe6, 0x92, 0x0f, 0x01, 0x16, 0x58, 0x7c,
+    0x0f, 0x20, 0xc0, 0x0c, 0x01, 0x0f, 0x22, 0xc0, 0x66, 0xea, 0x20, 0x7c, 0x00, 0x00, 0x08, 0x00,
+    0x66, 0xb8, 0x10, 0x00, 0x8e, 0xd8, 0xbf, 0x00, 0x00, 0x20, 0x00, 0xff, 0x07, 0x81, 0xc7, 0x00,
+    0x10, 0x00, 0x00, 0x81, 0xff, 0x00, 0x00, 0x40, 0x00, 0x75, 0xf0, 0xeb, 0xe9, 0x8d, 0x76, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0x00, 0x00, 0x00, 0x9a, 0xcf, 0x00,
+    0xff, 0xff, 0x00, 0x00, 0x00, 0x93, 0xcf, 0x00, 0x17, 0x00, 0x40, 0x7c, 0x00, 0x00,
+];
+
+/// Returns a disk from which the guest boots.
+pub(super) fn disk() -> Device {
+    let mut image = Device::pattern(1);
+    image[..BOOT_SECTOR.len()].copy_from_slice(&BOOT_SECTOR);
+    image[510..512].copy_from_slice(&[0x55, 0xaa]);
+    Device::blk(image)
+}
+
+/// Returns the arguments for a machine that boots from the disk.
+pub(super) fn drive(socket: &Path) -> Vec<String> {
+    [
+        "-chardev".into(),
+        format!("socket,id=c0,path={},reconnect=1", socket.display()),
+        "-device".into(),
+        "vhost-user-blk-pci,chardev=c0,num-queues=1,bootindex=1".into(),
+    ]
+    .into()
+}
+
+/// Waits until every busy page was written.
+pub(super) fn is_busy(host: &reeve_vhost_user::local::Local) {
+    let last = BUSY + (BUSY_PAGES - 1) * 4096;
+    within(BOOT, "the guest runs", || {
+        (read(host, last, 4) != [0; 4]).then_some(())
+    });
+}
+
+/// Looks whether the guest goes on.
+pub(super) fn goes_on(host: &reeve_vhost_user::local::Local) {
+    let before = read(host, BUSY, 4);
+    within(BOOT, "the guest goes on", || {
+        (read(host, BUSY, 4) != before).then_some(())
+    });
+}
+
+/// The firmware reads the boot sector through the ring, and it runs.
+fn boot() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let socket = dir.join("s");
+    let host = guest.host(&socket, disk(), &[], None);
+    let _qemu = Qemu::start(&dir, "qemu", "memory-backend-memfd", KIB, &drive(&socket));
+    becomes(&host, BOOT, "the firmware drives the disk", is_driven);
+    is_busy(&host);
+    assert_eq!(read(&host, 0x7c00, BOOT_SECTOR.len()), BOOT_SECTOR);
+    goes_on(&host);
+    None
+}
+
+/// The guest is reset: the used index starts at 0 again, and it boots again.
+fn reboot() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let socket = dir.join("s");
+    let host = guest.host(&socket, disk(), &[], None);
+    let mut qemu = Qemu::start(&dir, "qemu", "memory-backend-memfd", KIB, &drive(&socket));
+    is_driven_and_busy(&host);
+    for _ in 0..2 {
+        host.with(|b| b.memory().write(BUSY + (BUSY_PAGES - 1) * 4096, &[0; 4]))
+            .unwrap()
+            .unwrap();
+        let seen = guest.log().len();
+        qemu.ask("system_reset", serde_json::json!({})).unwrap();
+        within(BOOT, "the rings stop and start", || {
+            let log = guest.log();
+            let stop = log[seen..]
+                .iter()
+                .position(|line| line.contains("GET_VRING_BASE"))?;
+            log[seen + stop..]
+                .iter()
+                .any(|line| line.contains("rings started"))
+                .then_some(())
+        });
+        is_driven_and_busy(&host);
+    }
+    None
+}
+
+fn is_driven_and_busy(host: &reeve_vhost_user::local::Local) {
+    becomes(host, BOOT, "the firmware drives the disk", is_driven);
+    is_busy(host);
+}
+
+/// The back end is killed and comes again under a running guest, in the middle of whatever it did.
+fn restart() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let socket = dir.join("s");
+    let host = guest.host(&socket, disk(), &[], None);
+    let mut qemu = Qemu::start(&dir, "qemu", "memory-backend-memfd", KIB, &drive(&socket));
+    is_driven_and_busy(&host);
+    drop(host);
+    let host = guest.host(&socket, disk(), &[], None);
+    becomes(&host, BOOT, "the disk is driven again", is_driven);
+    goes_on(&host);
+    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    goes_on(&host);
+    guest.no_overlap();
+    None
+}
+
+pub(super) fn tests() -> Vec<Test> {
+    vec![
+        ("boot".into(), true, Box::new(boot)),
+        ("reboot".into(), true, Box::new(reboot)),
+        ("restart".into(), true, Box::new(restart)),
+    ]
+}

@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! Live migration of a guest whose memory the back end writes: the log is necessary, and it is enough.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reeve_vhost_user::backend::Backend;
+use reeve_vhost_user::features::{self, Feature};
+use reeve_vhost_user::local::Local;
+use serde_json::json;
+
+use super::common::{within, Dir};
+use super::disk::{disk, drive, goes_on, is_busy, KIB};
+use super::qemu::{Qemu, BOOT};
+use super::watch::{becomes, is_driven, read, Guest, Hook};
+use super::Test;
+
+/// How long a migration may take to go through its rounds.
+const ROUNDS: Duration = Duration::from_secs(60);
+
+/// Written and marked: arrives.
+const A: u64 = 0x300_0000;
+/// Written and not marked: is lost.
+const B: u64 = 0x310_0000;
+/// Not written and marked: stays.
+const C: u64 = 0x320_0000;
+/// Written and marked just before GET_VRING_BASE is answered: arrives.
+const LAST: u64 = 0x330_0000;
+
+/// What is done wrong, to see that the test fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    Nothing,
+    /// B is marked as well.
+    MarkB,
+    /// Nothing is marked.
+    MarkNothing,
+    /// A page is marked, and written when the mark was taken away.
+    MarkFirst,
+    /// The last page is written after GET_VRING_BASE was answered.
+    WriteLate,
+}
+
+/// A machine and its back end.
+struct Host {
+    back: Local,
+    qemu: Qemu,
+    incoming: PathBuf,
+}
+
+impl Host {
+    /// Starts a machine that boots.
+    fn boots(
+        dir: &Dir,
+        guest: &Guest,
+        name: &str,
+        without: &[Feature],
+        hook: Option<Hook>,
+    ) -> Self {
+        let host = Self::start(dir, guest, name, without, hook, false);
+        becomes(&host.back, BOOT, "the firmware drives the disk", is_driven);
+        is_busy(&host.back);
+        host
+    }
+
+    /// Starts a machine that waits for a migration.
+    fn waits(dir: &Dir, guest: &Guest, name: &str) -> Self {
+        Self::start(dir, guest, name, &[], None, true)
+    }
+
+    fn start(
+        dir: &Dir,
+        guest: &Guest,
+        name: &str,
+        without: &[Feature],
+        hook: Option<Hook>,
+        waits: bool,
+    ) -> Self {
+        let socket = dir.join(&format!("{name}.s"));
+        let incoming = dir.join(&format!("{name}.in"));
+        let back = guest.host(&socket, disk(), without, hook);
+        let mut more = drive(&socket);
+        if waits {
+            more.push("-incoming".into());
+            more.push(format!("unix:{}", incoming.display()));
+        }
+        let qemu = Qemu::start(dir, name, "memory-backend-memfd", KIB, &more);
+        Self {
+            back,
+            qemu,
+            incoming,
+        }
+    }
+
+    fn speed(&mut self, bytes: u64, downtime: u64) {
+        let parameters = json!({ "max-bandwidth": bytes, "downtime-limit": downtime });
+        self.qemu.ask("migrate-set-parameters", parameters).unwrap();
+    }
+
+    /// Begins a migration that cannot end, and waits until all of the memory has travelled once.
+    fn begin(&mut self, to: &Host) {
+        self.speed(20 << 20, 1);
+        let uri = format!("unix:{}", to.incoming.display());
+        self.qemu.ask("migrate", json!({ "uri": uri })).unwrap();
+        within(ROUNDS, "the second round", || {
+            (self.qemu.rounds() >= 2).then_some(())
+        });
+    }
+
+    /// Lets the migration end.
+    fn finish(&mut self, to: &mut Host) {
+        self.speed(8 << 30, 2000);
+        self.qemu.migration_is("completed", ROUNDS);
+        to.qemu.event("RESUME", BOOT);
+        becomes(
+            &to.back,
+            BOOT,
+            "the rings start at the destination",
+            is_driven,
+        );
+    }
+
+    fn migrate(&mut self, to: &mut Host) {
+        self.begin(to);
+        self.finish(to);
+    }
+
+    /// Does something to the guest's memory.
+    fn memory<T: Send + 'static>(&self, act: impl FnOnce(&mut Backend) -> T + Send + 'static) -> T {
+        self.back.with(act).unwrap()
+    }
+
+    fn write(&self, guest: u64, byte: u8) {
+        self.memory(move |b| b.memory().write(guest, &[byte; 64]))
+            .unwrap();
+    }
+
+    fn write_unmarked(&self, guest: u64, byte: u8) {
+        self.memory(move |b| b.memory().write_unmarked(guest, &[byte; 64]))
+            .unwrap();
+    }
+
+    fn mark(&self, guest: u64) {
+        self.memory(move |b| b.memory().mark(guest, 1)).unwrap();
+    }
+
+    fn is_marked(&self, guest: u64) -> bool {
+        self.memory(move |b| b.memory().log().is_some_and(|log| log.is_marked(guest)))
+    }
+
+    /// Waits until QEMU has taken the marks.
+    fn taken(&self, pages: &'static [u64]) {
+        within(ROUNDS, "QEMU takes the marks", || {
+            (!pages.iter().any(|page| self.is_marked(*page))).then_some(())
+        });
+    }
+
+    fn has(&self, guest: u64, byte: u8) -> bool {
+        read(&self.back, guest, 64) == [byte; 64]
+    }
+}
+
+/// The strong test. The error says which of its four findings is another one.
+fn strong(wrong: Wrong) -> Result<(), String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let last_written = Arc::new(Mutex::new(0));
+    let count = last_written.clone();
+    let hook: Hook = Box::new(move |backend, name| {
+        // With GET_VRING_BASE the source stops: this is its last chance.
+        if name == "GET_VRING_BASE" && backend.memory().is_logging() {
+            *count.lock().unwrap() += 1;
+            if wrong != Wrong::WriteLate {
+                let _ = backend.memory().write(LAST, &[4; 64]);
+            }
+        }
+    });
+    let mut source = Host::boots(&dir, &guest, "source", &[], Some(hook));
+    let mut target = Host::waits(&dir, &guest, "target");
+    for page in [A, B, C, LAST] {
+        source.write(page, 9);
+    }
+    source.begin(&target);
+    source.memory(|b| assert!(b.memory().is_logging(), "LOG_ALL is on"));
+    match wrong {
+        Wrong::MarkNothing => source.write_unmarked(A, 1),
+        Wrong::MarkFirst => {
+            source.mark(A);
+            source.taken(&[A]);
+            // What was taken in a round travels in the same or in the next.
+            let round = source.qemu.rounds();
+            within(ROUNDS, "two rounds", || {
+                (source.qemu.rounds() >= round + 2).then_some(())
+            });
+            source.write_unmarked(A, 1);
+        }
+        _ => source.write(A, 1),
+    }
+    source.write_unmarked(B, 2);
+    if wrong == Wrong::MarkB {
+        source.mark(B);
+    }
+    source.mark(C);
+    source.taken(&[A, B, C]);
+    source.finish(&mut target);
+    if wrong == Wrong::WriteLate {
+        source
+            .memory(|b| b.memory().write(LAST, &[4; 64]))
+            .map_err(|e| e.to_string())?;
+    }
+    guest.no_overlap();
+    assert_eq!(
+        *last_written.lock().unwrap(),
+        1,
+        "the source is stopped once while it logs"
+    );
+    let check = |good: bool, what: &str| if good { Ok(()) } else { Err(what.to_string()) };
+    check(target.has(A, 1), "A did not arrive")?;
+    check(target.has(B, 9), "B arrived")?;
+    check(target.has(C, 9), "C changed")?;
+    check(target.has(LAST, 4), "the last write did not arrive")?;
+    goes_on(&target.back);
+    check(target.qemu.errors().is_empty(), "QEMU complained")?;
+    println!("# dirty-sync-count {}", source.qemu.rounds());
+    Ok(())
+}
+
+fn migrate() -> Option<String> {
+    strong(Wrong::Nothing).unwrap();
+    None
+}
+
+/// The test of the test: each mistake turns it red, for its own reason.
+fn control(wrong: Wrong, reason: &str) -> Option<String> {
+    assert_eq!(strong(wrong), Err(reason.to_string()), "{wrong:?}");
+    None
+}
+
+/// The test as QEMU has had it since 2015: the first page arrives.
+fn first_page() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let mut source = Host::boots(&dir, &guest, "source", &[], None);
+    let mut target = Host::waits(&dir, &guest, "target");
+    source.begin(&target);
+    let data: Vec<u8> = (0..256_u32)
+        .flat_map(|n| (0x42 + n).to_le_bytes())
+        .collect();
+    let copy = data.clone();
+    source.memory(move |b| b.memory().write(0, &copy)).unwrap();
+    source.finish(&mut target);
+    assert_eq!(read(&target.back, 0, data.len()), data);
+    guest.no_overlap();
+    None
+}
+
+/// Without a feature that it takes, QEMU does not begin, and says which.
+fn refused(feature: Feature) -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let mut source = Host::boots(&dir, &guest, "source", &[feature], None);
+    let uri = format!("unix:{}", dir.join("nowhere").display());
+    let said = source
+        .qemu
+        .ask("migrate", json!({ "uri": uri }))
+        .unwrap_err();
+    assert!(said.contains(feature.name), "{said}");
+    goes_on(&source.back);
+    None
+}
+
+/// A migration that is cancelled leaves no marking behind, and the next one works.
+fn cancel() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let mut source = Host::boots(&dir, &guest, "source", &[], None);
+    let first = Host::waits(&dir, &guest, "first");
+    source.begin(&first);
+    source.qemu.ask("migrate_cancel", json!({})).unwrap();
+    source.qemu.migration_is("cancelled", ROUNDS);
+    becomes(&source.back, BOOT, "LOG_ALL is off", |b| {
+        !b.memory().is_logging()
+    });
+    source.write(A, 7);
+    assert!(!source.is_marked(A), "marked although LOG_ALL is off");
+    goes_on(&source.back);
+    drop(first);
+    let mut second = Host::waits(&dir, &guest, "second");
+    source.migrate(&mut second);
+    assert!(second.has(A, 7));
+    goes_on(&second.back);
+    guest.no_overlap();
+    None
+}
+
+/// A destination that dies leaves the source as it was, and the next migration works.
+fn failing() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let mut source = Host::boots(&dir, &guest, "source", &[], None);
+    let mut first = Host::waits(&dir, &guest, "first");
+    source.begin(&first);
+    first.qemu.kill();
+    source.qemu.migration_is("failed", ROUNDS);
+    becomes(&source.back, BOOT, "LOG_ALL is off", |b| {
+        !b.memory().is_logging()
+    });
+    goes_on(&source.back);
+    drop(first);
+    let mut second = Host::waits(&dir, &guest, "second");
+    source.migrate(&mut second);
+    goes_on(&second.back);
+    guest.no_overlap();
+    None
+}
+
+/// On to a third host, and back to where the first was.
+fn around() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let mut here = Host::boots(&dir, &guest, "first", &[], None);
+    for (hop, name) in ["second", "third", "first-again"].iter().enumerate() {
+        let byte = hop as u8 + 1;
+        let mut there = Host::waits(&dir, &guest, name);
+        here.begin(&there);
+        here.write(A, byte);
+        here.finish(&mut there);
+        assert!(there.has(A, byte), "{name}");
+        goes_on(&there.back);
+        drop(here);
+        here = there;
+    }
+    guest.no_overlap();
+    None
+}
+
+/// The source's back end is killed and comes again while the guest migrates.
+fn restart() -> Option<String> {
+    let (dir, guest) = (Dir::new(), Guest::default());
+    let mut source = Host::boots(&dir, &guest, "source", &[], None);
+    let mut target = Host::waits(&dir, &guest, "target");
+    source.begin(&target);
+    let path = source.back.path().to_path_buf();
+    // The socket is taken away before there is another.
+    let old = std::mem::replace(
+        &mut source.back,
+        guest.host(&dir.join("idle"), disk(), &[], None),
+    );
+    drop(old);
+    source.back = guest.host(&path, disk(), &[], None);
+    becomes(&source.back, BOOT, "the disk is driven again", is_driven);
+    becomes(&source.back, BOOT, "it logs again", |b| {
+        b.memory().is_logging() && b.memory().log().is_some()
+    });
+    source.write(A, 5);
+    source.finish(&mut target);
+    assert!(target.has(A, 5));
+    goes_on(&target.back);
+    guest.no_overlap();
+    None
+}
+
+pub(super) fn tests() -> Vec<Test> {
+    let mut tests: Vec<Test> = vec![
+        ("migrate".into(), true, Box::new(migrate)),
+        ("migrate/first-page".into(), false, Box::new(first_page)),
+        ("migrate/cancel".into(), true, Box::new(cancel)),
+        (
+            "migrate/failing-destination".into(),
+            true,
+            Box::new(failing),
+        ),
+        ("migrate/around".into(), false, Box::new(around)),
+        ("migrate/restart".into(), true, Box::new(restart)),
+    ];
+    for (name, wrong, reason) in [
+        ("mark-b", Wrong::MarkB, "B arrived"),
+        ("mark-nothing", Wrong::MarkNothing, "A did not arrive"),
+        ("mark-first", Wrong::MarkFirst, "A did not arrive"),
+        (
+            "write-late",
+            Wrong::WriteLate,
+            "the last write did not arrive",
+        ),
+    ] {
+        let run = move || control(wrong, reason);
+        tests.push((format!("migrate/control/{name}"), true, Box::new(run)));
+    }
+    for feature in [features::LOG_ALL, features::LOG_SHMFD] {
+        let name = format!("migrate/without/{}", feature.name);
+        tests.push((name, true, Box::new(move || refused(feature))));
+    }
+    tests
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! The back end's program: its clients, its end, its options.
+
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
+
+use reeve_vhost_user::features;
+use reeve_vhost_user::front::{Front, Kind, Session};
+use vhost::vhost_user::message::FrontendReq;
+
+mod common;
+
+use common::{command, peer, until, Dir, Running, LIMIT, PEER};
+
+#[test]
+fn sigterm_ends_it_and_takes_the_socket_along() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let mut idle = peer(&socket, &["--device", "net"]);
+    idle.terminate();
+    assert_eq!(idle.end(), Some(0));
+    assert!(!socket.exists());
+
+    let mut busy = peer(&socket, &["--device", "blk"]);
+    let mut session = Session::new(&socket, Kind::Blk, &[]).unwrap();
+    session.go().unwrap();
+    session.io().unwrap();
+    busy.terminate();
+    assert_eq!(busy.end(), Some(0));
+    assert!(!socket.exists());
+    assert!(session.front.closes(LIMIT).unwrap());
+}
+
+#[test]
+fn a_socket_that_was_left_behind_is_replaced_and_a_live_one_is_not() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let _peer = peer(&socket, &["--device", "net"]);
+    let mut second = command(PEER);
+    second
+        .arg("--socket")
+        .arg(&socket)
+        .args(["--device", "net"]);
+    let output = second.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("listens on"));
+    UnixStream::connect(&socket).unwrap();
+}
+
+#[test]
+fn each_feature_can_be_taken_away() {
+    for feature in features::ALL {
+        let dir = Dir::new();
+        let socket = dir.join("s");
+        let _peer = peer(&socket, &["--device", "net", "--without", feature.name]);
+        let session = Session::new(&socket, Kind::Net, &[]).unwrap();
+        assert!(!session.offer.has(*feature), "{}", feature.name);
+    }
+}
+
+#[test]
+fn the_trace_has_each_message_with_its_fds_and_the_time() {
+    let dir = Dir::new();
+    let (socket, log) = (dir.join("s"), dir.join("log"));
+    let mut program = command(PEER);
+    program
+        .arg("--socket")
+        .arg(&socket)
+        .args(["--device", "blk", "--trace"]);
+    let child = program
+        .stdout(fs::File::create(&log).unwrap())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut running = Running(child.unwrap());
+    until("a listener", || UnixStream::connect(&socket).ok());
+    let mut session = Session::new(&socket, Kind::Blk, &[]).unwrap();
+    session.go().unwrap();
+    drop(session);
+    running.terminate();
+    assert_eq!(running.end(), Some(0));
+    let log = fs::read_to_string(log).unwrap();
+    let line = |part: &str| {
+        log.lines()
+            .find(|line| line.contains(part))
+            .unwrap_or_else(|| panic!("{part}: {log}"))
+    };
+    let table = line("> SET_MEM_TABLE");
+    let fds = table
+        .split("fds=[")
+        .nth(1)
+        .unwrap()
+        .split(']')
+        .next()
+        .unwrap();
+    assert!(fds.parse::<u32>().is_ok(), "one fd: {table}");
+    let seconds: f64 = table.split(' ').next().unwrap().parse().unwrap();
+    assert!(seconds > 0.0);
+    line("< GET_FEATURES");
+    line("closed");
+}
+
+#[test]
+fn out_of_file_descriptors_it_goes_on_when_there_are_some_again() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let mut limited = command("prlimit");
+    limited
+        .args(["--nofile=24", PEER, "--socket"])
+        .arg(&socket)
+        .args(["--device", "blk"]);
+    let _peer = common::listening(
+        {
+            limited.stderr(Stdio::null());
+            limited
+        },
+        &socket,
+    );
+    // One message takes all of them.
+    let session = Session::new(&socket, Kind::Blk, &[]).unwrap();
+    let event = reeve_vhost_user::local::event().unwrap();
+    let fds: Vec<_> = (0..100).map(|_| std::os::fd::AsFd::as_fd(&event)).collect();
+    let body = reeve_vhost_user::wire::words(&[FrontendReq::SET_VRING_NUM as u32, 1, 8, 0, 16]);
+    reeve_vhost_user::wire::send_bytes(session.front.socket(), &body, &fds).unwrap();
+    assert!(session.front.closes(LIMIT).unwrap());
+    drop(session);
+    let mut session = Session::new(&socket, Kind::Blk, &[]).unwrap();
+    session.go().unwrap();
+    session.io().unwrap();
+}
+
+#[test]
+fn a_card_that_echoes_sends_back_what_it_gets() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let _peer = peer(&socket, &["--device", "net", "--echo"]);
+    let mut session = Session::new(&socket, Kind::Net, &[]).unwrap();
+    session.go().unwrap();
+    // The receiving ring has nothing available: the frame waits and the sending ring goes on.
+    session.io().unwrap();
+    session.io().unwrap();
+}
+
+#[test]
+fn a_disk_in_memory_keeps_what_is_written() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let _peer = peer(&socket, &["--device", "blk"]);
+    for byte in [0x11_u8, 0x22] {
+        let mut session = Session::new(&socket, Kind::Blk, &[]).unwrap();
+        session.go().unwrap();
+        let (header, data, status) = (
+            session.buffers,
+            session.buffers + 4096,
+            session.buffers + 8192,
+        );
+        let request = |kind: u32| reeve_vhost_user::wire::words(&[kind, 0, 5, 0]);
+        session.memory.write_unmarked(header, &request(1)).unwrap();
+        session.memory.write_unmarked(data, &[byte; 1024]).unwrap();
+        session
+            .submit(&[(header, 16, false), (data, 1024, false), (status, 1, true)])
+            .unwrap();
+        session.kick().unwrap();
+        session.served().unwrap();
+        session.memory.write_unmarked(header, &request(0)).unwrap();
+        session.memory.write_unmarked(data, &[0; 1024]).unwrap();
+        session
+            .submit(&[(header, 16, false), (data, 1024, true), (status, 1, true)])
+            .unwrap();
+        session.kick().unwrap();
+        session.served().unwrap();
+        let mut read = [0; 1024];
+        session.memory.read(data, &mut read).unwrap();
+        assert_eq!(read, [byte; 1024]);
+    }
+}
+
+#[test]
+fn memory_that_is_mapped_and_untouched_is_not_resident() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let peer = peer(&socket, &["--device", "blk"]);
+    let mut session = Session::new(&socket, Kind::Blk, &[]).unwrap();
+    let area = reeve_vhost_user::front::Area::new(0, 512 << 20);
+    session.areas(&[area]).unwrap();
+    session.start(0).unwrap();
+    session.io().unwrap();
+    let status = fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(kib <= 8 * 1024, "{kib} KiB are resident");
+}
+
+#[test]
+fn a_header_of_another_version_is_hung_up_on() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let _peer = peer(&socket, &["--device", "blk"]);
+    let front = Front::connect(&socket).unwrap();
+    let header = reeve_vhost_user::wire::words(&[1, 3, 0]);
+    reeve_vhost_user::wire::send_bytes(front.socket(), &header, &[]).unwrap();
+    assert!(front.closes(LIMIT).unwrap());
+}
