@@ -5,7 +5,7 @@
 //!
 //! - [`classes`]: the one hierarchy that all locks of this module belong to.
 //! - [`typed`]: `Mutex` and `SpinLock` whose type carries the order; nothing else is used here.
-//! - [`track`]: the operations; their fast paths are in `ffi/lock_order.rs`, their rules in
+//! - [`track`]: the operations; their fast paths are in `api.rs`, their rules in
 //!   [`crate::lock_order::rules::held`].
 //! - [`report`]: what happens to violations; [`records`] keeps the last ones for [`debugfs`], and
 //!   [`trace`] has the tracepoints.

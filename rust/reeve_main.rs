@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reeve: keeps the two books that drivers get wrong, the order in which threads take locks and the
-//! pages that buffer objects hold.
+//! Reeve: tracks the two things that drivers get wrong, the order in which threads take locks and
+//! the pages that buffer objects hold.
 //!
-//! | room | what is in it |
+//! | module | what is in it |
 //! |---|---|
 //! | [`abstractions`] | what the `kernel` crate lacks |
 //! | [`lock_order`] | lock-order tracking and its sanity suite |
 //! | [`bo`] | page accounting: buffer objects, their pages, limits, swapping |
 //! | [`chardev`] | /dev/reeve |
-//! | [`debugfs`] | /sys/kernel/debug/reeve |
 //! | `bench` | what the module's operations cost, in builds that measure |
 
 mod abstractions;
@@ -17,11 +16,11 @@ mod abstractions;
 mod bench;
 mod bo;
 mod chardev;
-mod debugfs;
 mod lock_order;
 
 use crate::{
     abstractions::{
+        debugfs::Dir,
         dmem,
         miscdevice,
         page,
@@ -52,7 +51,7 @@ module! {
     license: "GPL",
 }
 
-/// All state of the loaded module. Fields are dropped in order: the user's doors close first.
+/// All state of the loaded module. Fields are dropped in order: what lets user space in goes first.
 struct Reeve {
     _device: Pin<KBox<miscdevice::Registration<OpenFile>>>,
     _shrinkers: Shrinkers,
@@ -63,7 +62,7 @@ struct Reeve {
     _lock_order_files: lock_order::debugfs::Files,
     #[cfg(reeve_bench)]
     _bench_files: bench::Files,
-    _debugfs: debugfs::Root,
+    _debugfs: Dir,
     _shmem: shmem::Mount,
     _lock_order: lock_order::LockOrder,
 }
@@ -72,7 +71,8 @@ impl kernel::Module for Reeve {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         // SAFETY: This is the only call, no lock exists yet, and the field is dropped last.
         let lock_order = unsafe { lock_order::LockOrder::new() }?;
-        // SAFETY: As above; objects are gone before, for no user's door is open any more then.
+        // SAFETY: This is the only call. The field is dropped after those that user space and the
+        // kernel call into the module by, so no object is left then.
         let shmem = unsafe { shmem::Mount::new() };
         // A build that the tests must not let pass.
         #[cfg(reeve_break_splat)]
@@ -82,14 +82,14 @@ impl kernel::Module for Reeve {
             PoolCap::parameter(),
             params::devices(),
         )?;
-        let debugfs = debugfs::Root::new();
-        let tt_files = bo::debugfs::Files::new(debugfs.dir(), &manager)?;
-        let lock_order_files = lock_order::debugfs::Files::new(debugfs.dir())?;
+        let debugfs = Dir::new(c"reeve");
+        let tt_files = bo::debugfs::Files::new(&debugfs, &manager)?;
+        let lock_order_files = lock_order::debugfs::Files::new(&debugfs)?;
         let shrinkers = Shrinkers::new(&manager)?;
         let limits = params::Watch::new(manager.clone())?;
         let sleep = SleepWatch::new(manager.clone())?;
         #[cfg(reeve_bench)]
-        let bench_files = bench::Files::new(debugfs.dir(), &manager)?;
+        let bench_files = bench::Files::new(&debugfs, &manager)?;
         let dmem = dmem::Region::new(manager.clone(), page::total_ram())?;
         let shared = Shared {
             manager,

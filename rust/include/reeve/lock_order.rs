@@ -107,7 +107,7 @@ pub(crate) struct Hierarchy(*mut sys::Hierarchy);
 
 // SAFETY: The C API may be called from any thread.
 unsafe impl Send for Hierarchy {}
-// SAFETY: As above.
+// SAFETY: The C API may be called from any number of threads at once.
 unsafe impl Sync for Hierarchy {}
 
 #[allow(dead_code)]
@@ -133,7 +133,7 @@ impl Hierarchy {
         mode: u32,
         unless_held: u32,
     ) -> Result {
-        // SAFETY: By the invariant.
+        // SAFETY: The hierarchy is registered, by the type invariant; any numbers are checked.
         kernel::error::to_result(unsafe {
             sys::reeve_hierarchy_add_rule(self.0, order, while_held, mode, unless_held)
         })
@@ -142,55 +142,57 @@ impl Hierarchy {
     /// Lets several locks of `order` be held, by ascending key: the address, or what
     /// [`record_lock_keyed`](Self::record_lock_keyed) is told.
     pub(crate) fn set_nestable(&self, order: u32) -> Result {
-        // SAFETY: By the invariant.
+        // SAFETY: The hierarchy is registered, by the type invariant; any numbers are checked.
         kernel::error::to_result(unsafe { sys::reeve_hierarchy_set_nestable(self.0, order) })
     }
 
-    /// A lock was, or is about to be, taken that is nested by `key`. `false`: that was a violation.
+    /// Records that a lock nested by `key` was, or is about to be, taken. Returns `false` if that was a
+    /// violation.
     #[inline(always)]
     pub(crate) fn record_lock_keyed<T>(&self, lock: &T, order: u32, flags: u32, key: u64) -> bool {
-        // SAFETY: By the invariant; the address is only compared.
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
         unsafe { sys::reeve_record_lock_keyed(self.0, address(lock), order, flags, key) }
     }
 
-    /// A lock was, or is about to be, taken. `false`: that was a violation.
+    /// Records that a lock was, or is about to be, taken. Returns `false` if that was a violation.
     #[inline(always)]
     pub(crate) fn record_lock<T>(&self, lock: &T, order: u32, flags: u32) -> bool {
-        // SAFETY: By the invariant; the address is only compared.
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
         unsafe { sys::reeve_record_lock(self.0, address(lock), order, flags) }
     }
 
-    /// A lock is about to be released. `false`: that is a violation.
+    /// Records that a lock is about to be released. Returns `false` if that is a violation.
     #[inline(always)]
     pub(crate) fn record_unlock<T>(&self, lock: &T, order: u32, flags: u32) -> bool {
-        // SAFETY: As in `record_lock`.
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
         unsafe { sys::reeve_record_unlock(self.0, address(lock), order, flags) }
     }
 
-    /// An exclusive lock became a shared one. `false`: it is not held exclusively.
+    /// Records that an exclusive lock became a shared one. Returns `false` if it is not held
+    /// exclusively.
     #[inline(always)]
     pub(crate) fn record_downgrade<T>(&self, lock: &T, order: u32) -> bool {
-        // SAFETY: As in `record_lock`.
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
         unsafe { sys::reeve_record_downgrade(self.0, address(lock), order) }
     }
 
-    /// Whether the thread holds the lock in this mode.
+    /// Returns whether the thread holds the lock in this mode.
     #[inline(always)]
     pub(crate) fn check_locked<T>(&self, lock: &T, order: u32, flags: u32) -> bool {
-        // SAFETY: As in `record_lock`.
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
         unsafe { sys::reeve_check_locked(self.0, address(lock), order, flags) }
     }
 
-    /// Whether the thread holds nothing of this hierarchy.
+    /// Returns whether the thread holds nothing of this hierarchy.
     pub(crate) fn check_all_unlocked(&self) -> bool {
-        // SAFETY: By the invariant.
+        // SAFETY: The hierarchy is registered, by the type invariant.
         unsafe { sys::reeve_check_all_unlocked(self.0) }
     }
 }
 
 impl Drop for Hierarchy {
     fn drop(&mut self) {
-        // SAFETY: By the invariant. If a thread still holds a lock of it, that is reported and
+        // SAFETY: The hierarchy is registered, by the type invariant. If a thread still holds a lock of it, that is reported and
         // the hierarchy stays registered.
         unsafe { sys::reeve_hierarchy_unregister(self.0) };
     }

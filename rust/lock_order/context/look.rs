@@ -147,7 +147,7 @@ pub(super) const LEVELS: [&str; bindings::REEVE_IRQ_LEVELS as usize] = ["soft", 
 
 /// The contexts of all interrupt levels of all CPUs; they live as long as the module.
 pub(super) fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, NonNull<Context>)> {
-    // SAFETY: No requirements.
+    // SAFETY: The helper reads a variable that is set before modules are loaded.
     let cpus = unsafe { bindings::reeve_shim_nr_cpu_ids() };
     (0..cpus).flat_map(|cpu| {
         (0..).zip(LEVELS).filter_map(move |(level, name)| {

@@ -27,7 +27,6 @@ const ROOMS: &[(&str, u32)] = &[
     ("bo", 3),
     ("chardev", 4),
     ("bench", 5),
-    ("debugfs", 5),
     (ROOT, 6),
 ];
 
