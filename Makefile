@@ -7,7 +7,7 @@
 SETUP := selftests/setup/make.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel run test bench vm ext modules shell lint docs clean
+.PHONY: help deps kernel run test bench vm ext modules shell lint docs migration-test clean
 
 help:
 	@echo 'Reeve: page accounting and checked lock order for kernel drivers, in Rust.'
@@ -28,13 +28,14 @@ help:
 	@echo '  make ext      build your own module in M=directory against the test kernel and Reeve'
 	@echo '  make lint     formatting, clippy, layout, unsafe, warnings, documentation, licences'
 	@echo '  make docs     the documentation of all code, in build/doc and build/cargo; diagrams in Documentation/'
+	@echo '  make migration-test  the vhost-user peer with real QEMU: memory flows and migrations, some minutes'
 	@echo '  make clean    remove build/ (not the cache)'
 	@echo
 	@echo 'Everywhere: KERNEL_SRC=directory (your own kernel source, 7.3 or newer), JOBS=N,'
 	@echo '            REEVE_CACHE=directory (kernels, sources, programs; default ~/.cache/reeve).'
 	@echo 'More in README.md and Documentation/.'
 
-deps run test bench vm ext modules shell lint docs:
+deps run test bench vm ext modules shell lint docs migration-test:
 	@exec $(SETUP) $@
 
 kernel:

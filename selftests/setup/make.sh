@@ -24,8 +24,9 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/verbs.sh"
 
 verb=${1:-}
+verb=${verb//-/_}
 case $verb in
-deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | docs | vm | shell | ext)
+deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | migration_test | docs | vm | shell | ext)
 	shift
 	"verb_$verb" "$@"
 	;;

@@ -66,7 +66,7 @@ leave_dependencies() (
 	mkdir -p "$(dirname "$to")"
 	touch "$BUILD/cargo/.has-$1"
 	cp -a --reflink=auto "$BUILD/cargo" "$to.new"
-	mapfile -t members < <(cd "$REEVE_ROOT/selftests" && sed -n 's/^name = "\(.*\)"/--package=\1/p' crates/*/Cargo.toml)
+	mapfile -t members < <(cd "$REEVE_ROOT/selftests" && sed -n '/^\[package\]/,/^\[[^p]/s/^name = "\(.*\)"/--package=\1/p' crates/*/Cargo.toml)
 	env "CARGO_TARGET_DIR=$to.new" "${CARGO_FLAGS[@]}" "$CARGO" clean --quiet \
 		--manifest-path "$REEVE_ROOT/selftests/Cargo.toml" "${members[@]}" >&2 || exit
 	rm -rf "$to.new"/doc "$to.new"/*/doc "$to.new"/debug/incremental "$to.new"/*/debug/incremental "$to"

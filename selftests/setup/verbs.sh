@@ -174,7 +174,20 @@ verb_cargo() {
 # cargo_test: the tests of this machine's programs; cargo's words go to stdout.
 verb_cargo_test() {
 	ensure_toolchain
-	workspace test --workspace --no-fail-fast 2>&1
+	workspace test --workspace --exclude reeve-vhost-user --no-fail-fast 2>&1
+}
+
+# vhost_test: the vhost-user peer and the check, without QEMU.
+verb_vhost_test() {
+	ensure_toolchain
+	REEVE_FUZZ_SECONDS=${REEVE_FUZZ_SECONDS:-30} workspace test --package reeve-vhost-user --no-fail-fast --lib --bins \
+		--test bare --test conformance --test fuzz --test peer --test proxy 2>&1
+}
+
+# migration-test: real QEMU as the front end: memory read from outside, migrations. A line for each test.
+verb_migration_test() {
+	ensure_toolchain
+	workspace test --package reeve-vhost-user --test flows -- --all
 }
 
 # docs: the documentation of all code, and the parts of Documentation/ that are made from it.

@@ -48,6 +48,7 @@ const ORDER: &[&str] = &[
     "selftests",
     "make ext",
     "host tests",
+    "vhost-user",
     "kunit",
     "make ext debug",
     "lint",
@@ -74,6 +75,7 @@ fn test_jobs() -> Vec<Job> {
         build_kernel("kernel base", "base"),
         guest_programs(),
         host_tests(),
+        vhost_user(),
         // One kernel at a time: each build keeps every processor busy by itself.
         build_kernel("kernel debug", "debug").after(&["kernel base"]),
     ];
@@ -139,6 +141,16 @@ fn host_tests() -> Job {
         let cases = guest::records_of(Tier::Host, "setup: ", &done.stdout);
         records.extend(cases);
         Ok(records)
+    })
+    .after(&["guest programs"])
+}
+
+/// The vhost-user peer and the command that checks back ends; nothing is booted.
+fn vhost_user() -> Job {
+    Job::new("vhost-user", Tier::Host, &[], |ctx| {
+        let mut cargo = ctx.command("selftests/setup/make.sh");
+        let done = ctx.run_merged(cargo.arg("vhost_test"), "log")?;
+        Ok(libtest::records(&done.stdout, done.success))
     })
     .after(&["guest programs"])
 }
