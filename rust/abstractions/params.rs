@@ -35,10 +35,7 @@ static DEFAULT_DMA32: Atomic<u64> = Atomic::new(u64::MAX);
 #[inline]
 pub(crate) fn limits() -> Amount {
     effective_limits(
-        Amount {
-            pages: pages_limit(),
-            dma32: dma32_pages_limit(),
-        },
+        written_limits(),
         Amount {
             pages: DEFAULT_PAGES.load(Relaxed),
             dma32: DEFAULT_DMA32.load(Relaxed),
@@ -78,18 +75,16 @@ const _: unsafe extern "C" fn() = if true {
     bindings::reeve_limits_written
 };
 
-/// Returns `pages_limit` in pages; 0 is the default.
+/// Returns `pages_limit` and `dma32_pages_limit` in pages; 0 is the default.
 #[inline]
-fn pages_limit() -> u64 {
-    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_pages_limit() as u64 }
-}
-
-/// Returns `dma32_pages_limit` in pages; 0 is the default.
-#[inline]
-fn dma32_pages_limit() -> u64 {
-    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_dma32_pages_limit() as u64 }
+fn written_limits() -> Amount {
+    // SAFETY: Each helper reads a variable with `READ_ONCE()`, in any context.
+    unsafe {
+        Amount {
+            pages: bindings::reeve_shim_param_pages_limit() as u64,
+            dma32: bindings::reeve_shim_param_dma32_pages_limit() as u64,
+        }
+    }
 }
 
 /// Returns `file_pages_limit` in pages; 0 is no limit.
@@ -112,13 +107,13 @@ pub(crate) fn set_page_pool_size(pages: u64) {
     unsafe { bindings::reeve_shim_param_set_page_pool_size(saturate(pages)) }
 }
 
-/// Whether the limits are hard.
+/// Returns whether the limits are hard.
 pub(crate) fn hard_limit() -> bool {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_hard_limit() }
 }
 
-/// Whether the ioctls for tests are allowed.
+/// Returns whether the ioctls for tests are allowed.
 pub(crate) fn enable_builtin_tests() -> bool {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_shim_param_enable_builtin_tests() }

@@ -78,7 +78,7 @@ pub(crate) unsafe fn init() {
     // is what `look::init` asks for.
     unsafe { look::init() }
     for (_, _, context) in interrupt_contexts() {
-        // SAFETY: The contexts are static, and by the contract nobody uses them yet.
+        // SAFETY: The contexts are static, and by the contract nothing uses them yet.
         unsafe { (*context.as_ptr()).held.reset(0) };
     }
 }
@@ -260,7 +260,7 @@ pub(crate) fn leave_fast(task: usize, memory: NonNull<bindings::reeve_thread_con
 ///
 /// `to` must be valid for writes and not be the caller's own context.
 pub(crate) unsafe fn save(current: Current, to: NonNull<bindings::reeve_thread_context>) -> bool {
-    // SAFETY: `to` is valid for writes and nobody's context, by this function's contract; the reset
+    // SAFETY: `to` is valid for writes and no task's context, by this function's contract; the reset
     // makes it a valid empty one.
     let to = unsafe { &mut *to.as_ptr().cast::<Context>() };
     to.held.reset(epoch());

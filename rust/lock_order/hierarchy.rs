@@ -274,7 +274,7 @@ impl Hierarchy {
         let names = self.names.xchg(core::ptr::null_mut(), Full);
         rcu::synchronize_rcu();
         if !names.is_null() {
-            // SAFETY: By the invariant of `names` this was a box of ours, and nobody else took it
+            // SAFETY: By the invariant of `names` this was a box of ours, and nothing else took it
             // out: the exchange above is atomic. No reader that saw it is left after the grace
             // period.
             drop(unsafe { KBox::from_raw(names) });

@@ -99,7 +99,7 @@ pub(crate) fn with_context<R>(f: impl FnOnce() -> R) -> R {
 
     let mut memory = MaybeUninit::<bindings::reeve_thread_context>::uninit();
     let leave = Leave(memory.as_mut_ptr());
-    // SAFETY: `memory` stays where it is, and nobody else touches it, until `leave` is dropped,
+    // SAFETY: `memory` stays where it is, and nothing else touches it, until `leave` is dropped,
     // which is before `memory` is: locals are dropped in reverse.
     unsafe { bindings::reeve_thread_context_enter(leave.0) };
     f()

@@ -245,10 +245,10 @@ mod tests {
     #[test]
     fn nobody_is_asked_below_the_limit() -> Result {
         Bench::run(1, |bench| {
-            let nobody = Scripted::new(Err(EIO));
+            let reclaim = Scripted::new(Err(EIO));
             let bo = bench.object(2)?;
-            bo.reserve().populate(&nobody)?;
-            expect!(nobody.asked() == 0);
+            bo.reserve().populate(&reclaim)?;
+            expect!(reclaim.asked() == 0);
             Ok(())
         })
     }
