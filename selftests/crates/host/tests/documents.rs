@@ -314,6 +314,40 @@ fn wrong_index(index: &str, pages: &[Page]) -> Vec<String> {
         .collect()
 }
 
+/// The files that `rooms` lets have `unsafe` and `layout` does not name, and those it names that may not. KUnit tests
+/// are not named one by one.
+fn wrong_unsafe_files(layout: &str, rooms: &str) -> Vec<String> {
+    let (_, list) = rooms.split_once("const UNSAFE_FILES").expect("the list");
+    let (list, _) = list.split_once("];").expect("its end");
+    let allowed: BTreeSet<String> = (list.split('"').skip(1).step_by(2))
+        .filter(|file| !file.contains("/tests"))
+        .map(|file| file.trim_end_matches('/').to_owned())
+        .collect();
+    let (_, named) = layout
+        .split_once("The files that may have `unsafe`:")
+        .expect("the paragraph");
+    let (named, _) = named.split_once("\n\n").expect("its end");
+    let named: BTreeSet<String> = (named.split('`').skip(1).step_by(2))
+        .map(|file| match file.strip_prefix("rust/") {
+            Some(file) => file.trim_end_matches('/').to_owned(),
+            // Those in the room that was named before.
+            None => format!("lock_order/{file}"),
+        })
+        .filter(|file| file != "lock_order")
+        .collect();
+    // A file goes with what is below it.
+    let stem = |file: &String| file.trim_end_matches(".rs").to_owned();
+    let known: BTreeSet<String> = named.iter().map(stem).collect();
+    let may: BTreeSet<String> = allowed.iter().map(stem).collect();
+    let missing = may
+        .difference(&known)
+        .map(|file| format!("{file} is not named"));
+    let surplus = known
+        .difference(&may)
+        .map(|file| format!("{file} may not have it"));
+    missing.chain(surplus).collect()
+}
+
 /// Every C file of the module.
 fn c_files(directory: &Path, texts: &mut Vec<String>) {
     for entry in fs::read_dir(directory).expect("a directory") {
@@ -475,4 +509,26 @@ fn a_page_that_the_index_lacks_or_has_twice_is_found() {
         wrong_index("[a](a.md) [b](b.md) [b](b.md)", &pages),
         ["b.md", "c.md"]
     );
+}
+
+#[test]
+fn files_that_may_have_unsafe_are_named() {
+    none(&wrong_unsafe_files(
+        &text_of("Documentation/layout.md"),
+        &text_of("selftests/crates/harness/src/rooms.rs"),
+    ));
+}
+
+#[test]
+fn a_file_too_many_or_too_few_that_may_have_unsafe_is_found() {
+    let rooms =
+        "const UNSAFE_FILES: &[&str] = &[\n\"a.rs\",\n\"a/\",\n\"b/c.rs\",\n\"b/tests.rs\",\n];";
+    let page = |files: &str| format!("The files that may have `unsafe`: {files}.\n\nMore.");
+    assert!(wrong_unsafe_files(&page("`rust/a.rs` and `rust/b/c.rs`"), rooms).is_empty());
+    assert_eq!(
+        wrong_unsafe_files(&page("`rust/a/`"), rooms),
+        ["b/c is not named"]
+    );
+    let surplus = page("`rust/a.rs`, `rust/b/c.rs`, `rust/d.rs`");
+    assert_eq!(wrong_unsafe_files(&surplus, rooms), ["d may not have it"]);
 }
