@@ -2,7 +2,7 @@
 
 //! /dev/reeve: buffer objects, statistics and the lock sanity suite for user space.
 //!
-//! [`file`] has the file operations and dispatches the ioctls of `uapi/reeve.h` to [`bo_ioctl`] and
+//! [`mod@file`] has the file operations and dispatches the ioctls of `uapi/reeve.h` to [`bo_ioctl`] and
 //! [`ioctl`]. [`open_file`] is the open file that they work on, [`handles`] its buffer objects.
 //!
 //! Each ioctl checks its arguments in the same order: unknown ioctl (`ENOTTY`), struct that can't be

@@ -56,7 +56,7 @@ pub struct LockUse {
     pub instance: usize,
     /// Its order.
     pub order: u32,
-    /// Mode and modifiers, see [`super::lock_flags`].
+    /// Mode and modifiers, see [`super::flags`].
     pub flags: u32,
     /// Where in the code, as the low half of the address.
     pub site: u32,

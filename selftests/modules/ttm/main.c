@@ -85,7 +85,7 @@ static int reference_make_devices(void)
 
 	for (i = 0; i < REFERENCE_DEVICES && !ret; i++)
 		ret = reference_make_device(&reference_devices[i],
-				       i ? TTM_ALLOCATION_POOL_USE_DMA32 : 0);
+					    i ? TTM_ALLOCATION_POOL_USE_DMA32 : 0);
 	if (ret)
 		reference_end_devices();
 	return ret;
@@ -167,7 +167,9 @@ static long reference_ioctl(struct file *file, unsigned int request, unsigned lo
 	if (call.id >= REFERENCE_OBJECTS)
 		return -EINVAL;
 	mutex_lock(&reference_lock);
-	call.result = reference_devices[0] || call.op == REFERENCE_RESET ? reference_run(&call) : -ENODEV;
+	call.result = -ENODEV;
+	if (reference_devices[0] || call.op == REFERENCE_RESET)
+		call.result = reference_run(&call);
 	if (reference_objects[call.id])
 		reference_look(reference_objects[call.id], &call);
 	call.pages_allocated = reference_counter(pages_allocated);

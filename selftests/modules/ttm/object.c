@@ -104,7 +104,7 @@ static void bo_destroy(struct ttm_buffer_object *bo)
 }
 
 struct reference_object *reference_create(struct drm_device *drm, struct ttm_device *dev,
-				const struct reference_call *call)
+					  const struct reference_call *call)
 {
 	const struct ttm_place place = { .mem_type = TTM_PL_SYSTEM };
 	struct ttm_placement placement = { .num_placement = 1, .placement = &place };
@@ -306,7 +306,7 @@ static void copy_pages(struct ttm_tt *tt, u64 offset, u8 *buffer, u64 length,
 }
 
 long reference_copy(struct reference_object *obj, u64 offset, void *buffer, u64 length,
-	       bool write)
+		    bool write)
 {
 	struct ttm_buffer_object *bo = &obj->bo;
 	long ret;

@@ -103,11 +103,11 @@ struct reference_object {
 extern const struct ttm_device_funcs reference_funcs;
 
 struct reference_object *reference_create(struct drm_device *drm, struct ttm_device *dev,
-				const struct reference_call *call);
+					  const struct reference_call *call);
 void reference_destroy(struct reference_object *obj);
 long reference_do(struct reference_object *obj, u32 op);
 long reference_copy(struct reference_object *obj, u64 offset, void *buffer, u64 length,
-	       bool write);
+		    bool write);
 void reference_look(struct reference_object *obj, struct reference_call *call);
 #endif
 
