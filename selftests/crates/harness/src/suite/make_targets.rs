@@ -344,10 +344,11 @@ fn ext_together(ctx: &JobContext, names: &[&str]) -> Result<Together> {
     let mut all = String::from("#!/bin/sh\nexit=0\n");
     for name in names {
         let (module, script) = ext(ctx, name, "debug")?;
-        let own = ctx.dir.join(format!("{name}.sh"));
+        let own_name = name.replace('/', "-");
+        let own = ctx.dir.join(format!("{own_name}.sh"));
         fs::copy(&script, &own)?;
         files.push_str(&format!("{} {} ", module.display(), own.display()));
-        all.push_str(&format!("sh ./{name}.sh || exit=1\n"));
+        all.push_str(&format!("sh ./{own_name}.sh || exit=1\n"));
         all.push_str(&format!(
             "echo \"{name}: ended $exit\"; [ $exit = 0 ] || exit 1\n"
         ));
