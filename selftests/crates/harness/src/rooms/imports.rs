@@ -160,8 +160,8 @@ impl Reader<'_> {
                 _ if !token.is_name() => self.at += 1,
                 _ => {
                     // Who may see something is no import, nor is the middle of a path or a method.
-                    let counts = !matches!(before(1), "::" | ".")
-                        && !(before(1) == "in" && before(2) == "(");
+                    let path = matches!(before(1), "::" | ".");
+                    let counts = !(path || before(1) == "in" && before(2) == "(");
                     self.path(counts);
                 }
             }
