@@ -8,7 +8,7 @@
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
-use super::bindings as shim;
+use super::bindings as helpers;
 use kernel::{
     bindings,
     error::from_err_ptr,
@@ -95,7 +95,7 @@ impl Dir {
     /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn file<T: Show>(&self, name: &CStr, mode: u16, data: Arc<T>) -> Result<File> {
         let content = Content {
-            operations: shim::reeve_debugfs_file {
+            operations: helpers::reeve_debugfs_file {
                 show: Some(show::<T>),
                 data: Arc::as_ptr(&data).cast_mut().cast(),
             },
@@ -114,7 +114,7 @@ impl Dir {
         // calls of `show::<T>`, and a file that was opened but not read before can't be read after
         // it. Only the `Entry` gets the result.
         let entry = unsafe {
-            Entry::new(shim::reeve_shim_debugfs_file(
+            Entry::new(helpers::reeve_helper_debugfs_file(
                 name.as_char_ptr(),
                 mode,
                 self.0 .0,
@@ -139,7 +139,7 @@ trait AnyContent: Send + Sync {}
 
 /// A file's operations, and the data that they point to.
 struct Content<T> {
-    operations: shim::reeve_debugfs_file,
+    operations: helpers::reeve_debugfs_file,
     _data: Arc<T>,
 }
 

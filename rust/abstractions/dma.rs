@@ -7,7 +7,7 @@
 #[cfg(reeve_kunit)]
 use super::page::PageMut;
 use super::{
-    bindings as shim,
+    bindings as helpers,
     task, //
 };
 use crate::bo::rules::dma_runs::{
@@ -59,7 +59,7 @@ impl DmaDevice {
         let dev = raw(&registration);
         // SAFETY: The helper sets the DMA masks of a registered device that nothing is mapped for:
         // it was registered just now and has no driver, so only we know it.
-        to_result(unsafe { shim::reeve_shim_dma_reach_all(dev) })?;
+        to_result(unsafe { helpers::reeve_helper_dma_reach_all(dev) })?;
         // SAFETY: `dma_max_mapping_size()` wants a device that stays registered, which this one
         // does as long as we own the registration.
         let bytes = unsafe { bindings::dma_max_mapping_size(dev) };
@@ -159,7 +159,7 @@ impl DmaAddresses {
             // reference to it, frames that have a `struct page`, which they are by the contract,
             // and a place for the address.
             to_result(unsafe {
-                shim::reeve_shim_dma_map(
+                helpers::reeve_helper_dma_map(
                     device.as_ptr(),
                     pfn as usize,
                     pages as usize,
@@ -226,7 +226,7 @@ impl DmaAddresses {
         self.sync(first, pages, |dev, address, pages| {
             // SAFETY: The helper wants a part of a mapping made for the device, both ways. `parts`
             // gives parts of `runs`, each of which is such a mapping by the type invariant.
-            unsafe { shim::reeve_shim_dma_sync_for_cpu(dev, address, pages) };
+            unsafe { helpers::reeve_helper_dma_sync_for_cpu(dev, address, pages) };
         });
     }
 
@@ -236,7 +236,7 @@ impl DmaAddresses {
         self.sync(first, pages, |dev, address, pages| {
             // SAFETY: The helper wants a part of a mapping made for the device, both ways. `parts`
             // gives parts of `runs`, each of which is such a mapping by the type invariant.
-            unsafe { shim::reeve_shim_dma_sync_for_device(dev, address, pages) };
+            unsafe { helpers::reeve_helper_dma_sync_for_device(dev, address, pages) };
         });
     }
 
@@ -249,7 +249,7 @@ impl DmaAddresses {
         let dev = device.as_ptr();
         // SAFETY: The helper reads fields of a registered device, which this one is as long as we
         // have a reference to it.
-        if unsafe { shim::reeve_shim_dma_need_sync(dev) } {
+        if unsafe { helpers::reeve_helper_dma_need_sync(dev) } {
             for (address, pages) in self.parts(first, pages) {
                 each(dev, address, pages as usize);
             }
@@ -272,7 +272,7 @@ impl DmaAddresses {
         let frame = self.locate(index).ok_or(EINVAL)?.address >> PAGE_SHIFT;
         // SAFETY: The helper wants a frame that has a `struct page`. While the page is mapped, this
         // is its own frame or that of the bounce buffer, which is memory too.
-        let page = unsafe { shim::reeve_shim_pfn_page(frame as usize) };
+        let page = unsafe { helpers::reeve_helper_pfn_page(frame as usize) };
         // SAFETY: The page is valid as long as it is mapped, which it is while we are borrowed; by
         // the contract nothing else accesses it.
         Ok(unsafe { PageMut::new(NonNull::new(page).ok_or(EINVAL)?) })
@@ -304,7 +304,7 @@ impl Drop for DmaAddresses {
                 // still registered. `parts` of all pages gives each run whole, which by the type
                 // invariant is one mapping; our reference keeps the device. No address is used
                 // after this.
-                unsafe { shim::reeve_shim_dma_unmap(dev, address, pages as usize) };
+                unsafe { helpers::reeve_helper_dma_unmap(dev, address, pages as usize) };
             }
         }
     }

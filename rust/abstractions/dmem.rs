@@ -7,7 +7,7 @@
 //!
 //! C header: [`include/linux/cgroup_dmem.h`](srctree/include/linux/cgroup_dmem.h)
 
-use super::bindings as shim;
+use super::bindings as helpers;
 use core::{
     cell::{
         Cell,
@@ -33,7 +33,7 @@ use kernel::{
 };
 
 /// A cgroup's limits and usage of the region.
-type Pool = shim::dmem_cgroup_pool_state;
+type Pool = helpers::dmem_cgroup_pool_state;
 
 /// Holds pages that are charged to cgroups, and can evict them.
 pub(crate) trait Evict: Send + Sync + 'static {
@@ -59,7 +59,7 @@ impl<T: Evict> Region<T> {
         // unregistered. `evict::<T>` wants `data` to point to a valid `T`: `self` has a reference
         // to it, and `drop` unregisters before that reference is dropped.
         to_result(unsafe {
-            shim::reeve_shim_dmem_register(pages << PAGE_SHIFT, Some(evict::<T>), data)
+            helpers::reeve_helper_dmem_register(pages << PAGE_SHIFT, Some(evict::<T>), data)
         })?;
         Ok(Self { _owner: owner })
     }
@@ -69,7 +69,7 @@ impl<T: Evict> Drop for Region<T> {
     fn drop(&mut self) {
         // SAFETY: The helper must be called once, after the region was registered, which `new` has
         // done, and where sleeping is allowed, as it is where a value like this is dropped.
-        unsafe { shim::reeve_shim_dmem_unregister() };
+        unsafe { helpers::reeve_helper_dmem_unregister() };
     }
 }
 
@@ -100,7 +100,7 @@ unsafe extern "C" fn evict<T: Evict>(limit: *mut Pool, bytes: u64, data: *mut c_
 pub(crate) fn charges() -> bool {
     // SAFETY: The helper reads the cgroup of the current task under RCU, which it enters itself; it
     // may be called in any task context.
-    cfg!(CONFIG_CGROUP_DMEM) && unsafe { shim::reeve_shim_dmem_charges() }
+    cfg!(CONFIG_CGROUP_DMEM) && unsafe { helpers::reeve_helper_dmem_charges() }
 }
 
 /// A cgroup's limit that was hit.
@@ -122,7 +122,7 @@ impl Drop for Limit {
     fn drop(&mut self) {
         // SAFETY: The helper drops a reference that the caller owns: by the type invariant we own
         // one, and it is not used again.
-        unsafe { shim::reeve_shim_dmem_put(self.0.as_ptr()) };
+        unsafe { helpers::reeve_helper_dmem_put(self.0.as_ptr()) };
     }
 }
 
@@ -191,7 +191,7 @@ impl Charge {
         let mut limit = core::ptr::null_mut();
         // SAFETY: The helper wants two places for a pointer, which it always fills. It may sleep,
         // as this function may.
-        let ret = unsafe { shim::reeve_shim_dmem_charge(bytes, &mut pool, &mut limit) };
+        let ret = unsafe { helpers::reeve_helper_dmem_charge(bytes, &mut pool, &mut limit) };
         match (to_result(ret), NonNull::new(limit)) {
             // INVARIANT: The charge succeeded, and we alone know it.
             (Ok(()), _) => Ok(NonNull::new(pool).map(|pool| Self { pool, bytes })),
@@ -207,7 +207,7 @@ impl Drop for Charge {
     fn drop(&mut self) {
         // SAFETY: The helper undoes a charge of these bytes to this pool: by the type invariant
         // there is one that only we stand for, so that nothing else undoes it.
-        unsafe { shim::reeve_shim_dmem_uncharge(self.pool.as_ptr(), self.bytes) };
+        unsafe { helpers::reeve_helper_dmem_uncharge(self.pool.as_ptr(), self.bytes) };
     }
 }
 
@@ -243,7 +243,7 @@ impl Slot {
     fn exchange(&self, pool: *mut Pool) -> *mut Pool {
         // SAFETY: The helper wants a pointer that all others access atomically, too: the type
         // invariant says that of `pool`, which is borrowed with us.
-        unsafe { shim::reeve_shim_dmem_exchange(self.pool.get(), pool) }
+        unsafe { helpers::reeve_helper_dmem_exchange(self.pool.get(), pool) }
     }
 
     /// Whether there is no charge in it. The caller must keep other tasks from changing that.
@@ -286,7 +286,7 @@ impl Slot {
         // charge, which keeps its pool, is undone only after that. The limit is valid by its
         // invariant.
         let helps = unsafe {
-            shim::reeve_shim_dmem_may_evict(
+            helpers::reeve_helper_dmem_may_evict(
                 self.pool.get(),
                 search.limit.0.as_ptr(),
                 search.ignore_low.get(),

@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/highmem.h`](srctree/include/linux/highmem.h)
 
-use super::bindings as shim;
+use super::bindings as helpers;
 use crate::bo::rules::page_kind::Caching;
 use core::ptr::NonNull;
 use kernel::bindings;
@@ -37,16 +37,16 @@ impl Protection {
     /// Returns its caching as `REEVE_CACHING_*`.
     pub(crate) fn caching(self) -> u32 {
         match self.caching {
-            Caching::Cached => shim::REEVE_CACHING_CACHED,
-            Caching::WriteCombined => shim::REEVE_CACHING_WRITE_COMBINED,
-            Caching::Uncached => shim::REEVE_CACHING_UNCACHED,
+            Caching::Cached => helpers::REEVE_CACHING_CACHED,
+            Caching::WriteCombined => helpers::REEVE_CACHING_WRITE_COMBINED,
+            Caching::Uncached => helpers::REEVE_CACHING_UNCACHED,
         }
     }
 
     /// Returns the architecture's `pgprot_t` of it, for a mapping of the kernel.
     fn value(self) -> usize {
         // SAFETY: The helper computes with its arguments and constants only, for any caching.
-        unsafe { shim::reeve_shim_kernel_prot(self.caching(), self.decrypted) }
+        unsafe { helpers::reeve_helper_kernel_prot(self.caching(), self.decrypted) }
     }
 
     /// Returns how it has pages cached, in the architecture's own terms, like
@@ -54,7 +54,7 @@ impl Protection {
     #[cfg(reeve_kunit)]
     pub(crate) fn cache_bits(self) -> usize {
         // SAFETY: The helper masks its argument, which may be anything.
-        unsafe { shim::reeve_shim_prot_cache_bits(self.value()) }
+        unsafe { helpers::reeve_helper_prot_cache_bits(self.value()) }
     }
 }
 
@@ -73,7 +73,7 @@ pub(crate) unsafe fn with_mapped(
 ) {
     // SAFETY: `kmap_local_page_prot()` wants a valid page, which it is by the contract, and that
     // mappings are undone in reverse order: those that `f` makes are undone when it has returned.
-    let mapped = unsafe { shim::reeve_shim_kmap(page.as_ptr(), protection.value()) };
+    let mapped = unsafe { helpers::reeve_helper_kmap(page.as_ptr(), protection.value()) };
     f(mapped.cast());
     // SAFETY: `kunmap_local()` undoes the mapping made above, which is the last one that is left:
     // `f` has undone its own by this very function.

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/memcontrol.h`](srctree/include/linux/memcontrol.h)
 
 use super::{
-    bindings as shim,
+    bindings as helpers,
     page::PageRef, //
 };
 use kernel::types::NotThreadSafe;
@@ -24,7 +24,7 @@ impl Memcg {
         }
         // SAFETY: The helper reads the cgroup of the current task under RCU, which it enters
         // itself; it may be called in any task context.
-        Self::from_id(unsafe { shim::reeve_shim_memcg() })
+        Self::from_id(unsafe { helpers::reeve_helper_memcg() })
     }
 
     /// Returns the id as a number, which is not 0.
@@ -54,7 +54,7 @@ pub(crate) fn could_have_room(pages: u64) -> bool {
 fn fits(pages: u64, if_empty: bool) -> bool {
     // SAFETY: The helper reads the counters of the current task's cgroup and of those above it
     // under RCU, which it enters itself; it may be called in any task context.
-    unsafe { shim::reeve_shim_memcg_has_room(pages as usize, if_empty) }
+    unsafe { helpers::reeve_helper_memcg_has_room(pages as usize, if_empty) }
 }
 
 /// While it exists, what the current task allocates is charged to the cgroup that some page is
@@ -66,7 +66,7 @@ fn fits(pages: u64, if_empty: bool) -> bool {
 /// `scope` was entered by the current task and not left yet. Scopes are kept in locals, so that
 /// those which were entered later are left before.
 pub(crate) struct Scope {
-    scope: shim::reeve_memcg_scope,
+    scope: helpers::reeve_memcg_scope,
     _not_sent: NotThreadSafe,
 }
 
@@ -76,11 +76,11 @@ impl Scope {
     /// were entered.
     pub(crate) fn of(page: Option<PageRef<'_>>) -> Self {
         let page = page.map_or(core::ptr::null_mut(), |page| page.as_ptr());
-        let mut scope = shim::reeve_memcg_scope::default();
+        let mut scope = helpers::reeve_memcg_scope::default();
         if cfg!(CONFIG_MEMCG) {
             // SAFETY: The helper wants null or a valid page, which a `PageRef` is by its invariant,
             // and a place for what it has to remember.
-            unsafe { shim::reeve_shim_memcg_enter(page, &mut scope) };
+            unsafe { helpers::reeve_helper_memcg_enter(page, &mut scope) };
         }
         // INVARIANT: The scope was entered just now, and `NotThreadSafe` keeps it with this task.
         Self {
@@ -95,7 +95,7 @@ impl Drop for Scope {
         if cfg!(CONFIG_MEMCG) {
             // SAFETY: The helper wants a scope that the current task has entered and not left, and
             // that those entered later were left: the type invariant says so.
-            unsafe { shim::reeve_shim_memcg_leave(&mut self.scope) };
+            unsafe { helpers::reeve_helper_memcg_leave(&mut self.scope) };
         }
     }
 }

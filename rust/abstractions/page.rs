@@ -11,7 +11,7 @@
 //! C header: [`include/linux/mm.h`](srctree/include/linux/mm.h)
 
 use super::{
-    bindings as shim,
+    bindings as helpers,
     kmap::{
         with_mapped,
         Protection, //
@@ -66,7 +66,7 @@ impl PageRef<'_> {
     pub(crate) fn cache_bits(&self) -> usize {
         // SAFETY: The helper looks up the page's entry in the kernel's page table; the page is
         // valid by the type invariant.
-        unsafe { shim::reeve_shim_page_cache_bits(self.0.as_ptr()) }
+        unsafe { helpers::reeve_helper_page_cache_bits(self.0.as_ptr()) }
     }
 
     /// Copies its bytes from `offset` on to `to`, for a page that is cached like any other.
@@ -256,25 +256,25 @@ impl RunMut<'_> {
 pub(crate) unsafe fn frame(page: NonNull<bindings::page>) -> u64 {
     // SAFETY: `page_to_pfn()` computes with the address of the `struct page`, and on some memory
     // models reads its flags; the page is valid by the contract.
-    unsafe { shim::reeve_shim_page_pfn(page.as_ptr()) as u64 }
+    unsafe { helpers::reeve_helper_page_pfn(page.as_ptr()) as u64 }
 }
 
 /// Returns the size of the machine's memory, in pages.
 pub(crate) fn total_ram() -> u64 {
     // SAFETY: `totalram_pages()` reads an atomic counter; it may be called in any context.
-    unsafe { shim::reeve_shim_total_ram() as u64 }
+    unsafe { helpers::reeve_helper_total_ram() as u64 }
 }
 
 /// Returns the size of the memory that the kernel always has mapped, in pages.
 pub(crate) fn low_ram() -> u64 {
     // SAFETY: The helper reads two atomic counters; it may be called in any context.
-    unsafe { shim::reeve_shim_low_ram() as u64 }
+    unsafe { helpers::reeve_helper_low_ram() as u64 }
 }
 
 /// Returns how many memory nodes there may be; nodes are numbered from 0.
 pub(crate) fn nodes() -> usize {
     // SAFETY: `nr_node_ids` is a constant, or a variable that does not change after boot.
-    unsafe { shim::reeve_shim_nr_nodes() as usize }
+    unsafe { helpers::reeve_helper_nr_nodes() as usize }
 }
 
 /// Returns the memory node nearest to the CPU that runs this; the task may move to another CPU at
@@ -283,5 +283,5 @@ pub(crate) fn nodes() -> usize {
 pub(crate) fn local_node() -> usize {
     // SAFETY: `numa_mem_id()` reads a per-CPU variable with `raw_cpu_read()`, which is right in any
     // context if, as here, the node of any CPU will do.
-    usize::try_from(unsafe { shim::reeve_shim_local_node() }).unwrap_or(0)
+    usize::try_from(unsafe { helpers::reeve_helper_local_node() }).unwrap_or(0)
 }

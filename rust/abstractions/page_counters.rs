@@ -4,7 +4,7 @@
 //!
 //! Each step is one call of C, because each atomic operation of the kernel crate would be one.
 
-use super::bindings as shim;
+use super::bindings as helpers;
 use core::mem::offset_of;
 use kernel::sync::atomic::Atomic;
 
@@ -25,13 +25,13 @@ pub(crate) struct PageCounters {
 
 // The struct has the same fields as that of C.
 const _: () = {
-    assert!(size_of::<PageCounters>() == size_of::<shim::reeve_counters>());
-    assert!(align_of::<PageCounters>() == align_of::<shim::reeve_counters>());
-    assert!(offset_of!(PageCounters, pages) == offset_of!(shim::reeve_counters, pages));
-    assert!(offset_of!(PageCounters, dma32) == offset_of!(shim::reeve_counters, dma32));
-    assert!(offset_of!(PageCounters, listed) == offset_of!(shim::reeve_counters, listed));
-    assert!(offset_of!(PageCounters, begun) == offset_of!(shim::reeve_counters, begun));
-    assert!(offset_of!(PageCounters, finished) == offset_of!(shim::reeve_counters, finished));
+    assert!(size_of::<PageCounters>() == size_of::<helpers::reeve_counters>());
+    assert!(align_of::<PageCounters>() == align_of::<helpers::reeve_counters>());
+    assert!(offset_of!(PageCounters, pages) == offset_of!(helpers::reeve_counters, pages));
+    assert!(offset_of!(PageCounters, dma32) == offset_of!(helpers::reeve_counters, dma32));
+    assert!(offset_of!(PageCounters, listed) == offset_of!(helpers::reeve_counters, listed));
+    assert!(offset_of!(PageCounters, begun) == offset_of!(helpers::reeve_counters, begun));
+    assert!(offset_of!(PageCounters, finished) == offset_of!(helpers::reeve_counters, finished));
 };
 
 impl PageCounters {
@@ -46,7 +46,7 @@ impl PageCounters {
         }
     }
 
-    fn as_ptr(&self) -> *mut shim::reeve_counters {
+    fn as_ptr(&self) -> *mut helpers::reeve_counters {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
@@ -58,9 +58,9 @@ impl PageCounters {
         // is laid out like the C struct, as asserted above, and is made of atomics.
         unsafe {
             if dma32 {
-                shim::reeve_shim_charge_dma32(self.as_ptr(), pages)
+                helpers::reeve_helper_charge_dma32(self.as_ptr(), pages)
             } else {
-                shim::reeve_shim_charge(self.as_ptr(), pages)
+                helpers::reeve_helper_charge(self.as_ptr(), pages)
             }
         }
     }
@@ -72,9 +72,9 @@ impl PageCounters {
         // is laid out like the C struct, as asserted above, and is made of atomics.
         unsafe {
             if dma32 {
-                shim::reeve_shim_uncharge_dma32(self.as_ptr(), pages)
+                helpers::reeve_helper_uncharge_dma32(self.as_ptr(), pages)
             } else {
-                shim::reeve_shim_uncharge(self.as_ptr(), pages)
+                helpers::reeve_helper_uncharge(self.as_ptr(), pages)
             }
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn set_default_limits(default: Amount) {
     // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
     // allowed, as this function says, and without that lock, which only sysfs writes hold.
     unsafe {
-        bindings::reeve_shim_params_set_unset_limits(
+        bindings::reeve_helper_params_set_unset_limits(
             saturate(default.pages),
             saturate(default.dma32),
         )
@@ -66,7 +66,7 @@ pub(crate) extern "C" fn reeve_limits_written() {
     // More than the machine has is looked at more closely, for it may be wrong.
     let pages = limits.pages.min(page::total_ram());
     // SAFETY: The helper writes two variables with `WRITE_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_params_set_bounds(pages, limits.dma32) }
+    unsafe { bindings::reeve_helper_params_set_bounds(pages, limits.dma32) }
 }
 
 const _: unsafe extern "C" fn() = if true {
@@ -81,8 +81,8 @@ fn written_limits() -> Amount {
     // SAFETY: Each helper reads a variable with `READ_ONCE()`, in any context.
     unsafe {
         Amount {
-            pages: bindings::reeve_shim_param_pages_limit() as u64,
-            dma32: bindings::reeve_shim_param_dma32_pages_limit() as u64,
+            pages: bindings::reeve_helper_param_pages_limit() as u64,
+            dma32: bindings::reeve_helper_param_dma32_pages_limit() as u64,
         }
     }
 }
@@ -91,38 +91,38 @@ fn written_limits() -> Amount {
 #[inline]
 pub(crate) fn file_pages_limit() -> u64 {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_file_pages_limit() as u64 }
+    unsafe { bindings::reeve_helper_param_file_pages_limit() as u64 }
 }
 
 /// Returns `page_pool_size` in pages; 0 is the default.
 #[inline]
 pub(crate) fn page_pool_size() -> u64 {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_page_pool_size() as u64 }
+    unsafe { bindings::reeve_helper_param_page_pool_size() as u64 }
 }
 
 /// Sets `page_pool_size`, without telling the [`Watcher`].
 pub(crate) fn set_page_pool_size(pages: u64) {
     // SAFETY: The helper writes a variable with `WRITE_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_set_page_pool_size(saturate(pages)) }
+    unsafe { bindings::reeve_helper_param_set_page_pool_size(saturate(pages)) }
 }
 
 /// Returns whether the limits are hard.
 pub(crate) fn hard_limit() -> bool {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_hard_limit() }
+    unsafe { bindings::reeve_helper_param_hard_limit() }
 }
 
 /// Returns whether the ioctls for tests are allowed.
 pub(crate) fn enable_builtin_tests() -> bool {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_enable_builtin_tests() }
+    unsafe { bindings::reeve_helper_param_enable_builtin_tests() }
 }
 
 /// Returns the number of devices that was asked for when the module was loaded.
 pub(crate) fn devices() -> usize {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
-    unsafe { bindings::reeve_shim_param_devices() as usize }
+    unsafe { bindings::reeve_helper_param_devices() as usize }
 }
 
 /// Converts to C's `unsigned long`.
@@ -142,7 +142,7 @@ pub(crate) trait Watcher: Send + Sync + 'static {
 pub(crate) fn limit_changed() {
     // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
     // allowed, as this function says, and without that lock, which only sysfs writes hold.
-    unsafe { bindings::reeve_shim_params_queue_watcher() };
+    unsafe { bindings::reeve_helper_params_queue_watcher() };
 }
 
 /// A registered [`Watcher`]; dropping it unregisters it and waits for a call in progress.
@@ -159,7 +159,7 @@ impl<T: Watcher> Watch<T> {
         // SAFETY: The helper wants a function that may be called with `data` until it is
         // unregistered. `written::<T>` wants `data` to point to a valid `T`: `self` has a reference
         // to it, and `drop` unregisters before that reference is dropped.
-        to_result(unsafe { bindings::reeve_shim_params_watch(Some(written::<T>), data) })?;
+        to_result(unsafe { bindings::reeve_helper_params_watch(Some(written::<T>), data) })?;
         Ok(Self { _watcher: watcher })
     }
 }
@@ -169,7 +169,7 @@ impl<T: Watcher> Drop for Watch<T> {
         // SAFETY: The helper waits for the work item, so it must be called where sleeping is
         // allowed, as it is where a value like this is dropped, and not by the watcher, which does
         // not own it.
-        unsafe { bindings::reeve_shim_params_unwatch() };
+        unsafe { bindings::reeve_helper_params_unwatch() };
     }
 }
 

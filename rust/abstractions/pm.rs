@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/suspend.h`](srctree/include/linux/suspend.h)
 
-use super::bindings as shim;
+use super::bindings as helpers;
 use core::ptr::NonNull;
 use kernel::{
     ffi::c_void,
@@ -27,7 +27,7 @@ pub(crate) trait Sleeper: Send + Sync + 'static {
 ///
 /// `watch` is registered with a pointer to what `sleeper` holds.
 pub(crate) struct SleepWatch<T: Sleeper> {
-    watch: NonNull<shim::reeve_pm_watch>,
+    watch: NonNull<helpers::reeve_pm_watch>,
     _sleeper: Arc<T>,
 }
 
@@ -45,7 +45,7 @@ impl<T: Sleeper> SleepWatch<T> {
         // SAFETY: The helper wants a function that may be called with `data` until it is
         // unregistered. `prepare::<T>` wants `data` to point to a valid `T`: `self` has a reference
         // to it, and `drop` unregisters before that reference is dropped.
-        let watch = unsafe { shim::reeve_shim_pm_watch(Some(prepare::<T>), data) };
+        let watch = unsafe { helpers::reeve_helper_pm_watch(Some(prepare::<T>), data) };
         Ok(Self {
             // INVARIANT: The helper has registered it just now, with that pointer.
             watch: NonNull::new(watch).ok_or(ENOMEM)?,
@@ -58,7 +58,7 @@ impl<T: Sleeper> Drop for SleepWatch<T> {
     fn drop(&mut self) {
         // SAFETY: The helper wants what registering returned, once: by the type invariant `watch`
         // is registered, and it is not used after this. It waits for a call in progress.
-        unsafe { shim::reeve_shim_pm_unwatch(self.watch.as_ptr()) };
+        unsafe { helpers::reeve_helper_pm_unwatch(self.watch.as_ptr()) };
     }
 }
 

@@ -5,7 +5,7 @@
 //! C header: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h)
 
 use super::{
-    bindings as shim,
+    bindings as helpers,
     page::{
         Run,
         RunMut, //
@@ -41,7 +41,7 @@ impl Mount {
         // SAFETY: The helper sets a variable that making a file reads: by the contract no file is
         // made meanwhile, and the variable is not set yet, for there is no other mount.
         // INVARIANT: By the contract it is the only one.
-        unsafe { shim::reeve_shim_shmem_mount() };
+        unsafe { helpers::reeve_helper_shmem_mount() };
         Self(())
     }
 }
@@ -50,7 +50,7 @@ impl Drop for Mount {
     fn drop(&mut self) {
         // SAFETY: The helper clears the variable that making a file reads: by the contract of `new`
         // no file is made any more.
-        unsafe { shim::reeve_shim_shmem_unmount() };
+        unsafe { helpers::reeve_helper_shmem_unmount() };
     }
 }
 
@@ -98,7 +98,7 @@ impl ShmemFile {
         // SAFETY: The helper wants a string and a size that is not negative, which `bytes` is not
         // as it comes from a `u64` without overflow. By the invariant of `Mount` its variable is
         // not written to.
-        let file = unsafe { shim::reeve_shim_shmem_create(name.as_char_ptr(), bytes, large) };
+        let file = unsafe { helpers::reeve_helper_shmem_create(name.as_char_ptr(), bytes, large) };
         let file = from_err_ptr(file).map_err(no_room_is_no_memory)?;
         // INVARIANT: `shmem_file_setup()` succeeded, so it returned the only reference to a new
         // file of that size.
@@ -120,7 +120,7 @@ impl ShmemFile {
             .ok_or(EINVAL)?;
         // SAFETY: The helper wants a string and a size that is not negative, which `bytes` is not
         // as it comes from a `u64` without overflow.
-        let file = unsafe { shim::reeve_shim_shmem_create_sparse(name.as_char_ptr(), bytes) };
+        let file = unsafe { helpers::reeve_helper_shmem_create_sparse(name.as_char_ptr(), bytes) };
         // INVARIANT: `shmem_file_setup()` succeeded, so it returned the only reference to a new
         // file of that size.
         let file = NonNull::new(from_err_ptr(file)?).ok_or(ENOMEM)?;
@@ -159,7 +159,7 @@ impl ShmemFile {
         // `check` say, whose content nothing else accesses, for only we know the file; and so many
         // valid pages side by side to read, which `from` is by its invariant.
         to_result(unsafe {
-            shim::reeve_shim_shmem_write(
+            helpers::reeve_helper_shmem_write(
                 self.file.as_ptr(),
                 index as usize,
                 from.as_ptr(),
@@ -181,7 +181,7 @@ impl ShmemFile {
         // `check` say, and so many valid pages side by side that only it writes to, which `to` is
         // by its invariant.
         to_result(unsafe {
-            shim::reeve_shim_shmem_read(
+            helpers::reeve_helper_shmem_read(
                 self.file.as_ptr(),
                 index as usize,
                 to.as_ptr(),
@@ -198,7 +198,11 @@ impl ShmemFile {
             // SAFETY: The helper wants a shmem file and a range inside it: the type invariant and
             // `check` say so.
             unsafe {
-                shim::reeve_shim_shmem_forget(self.file.as_ptr(), index as usize, pages as usize)
+                helpers::reeve_helper_shmem_forget(
+                    self.file.as_ptr(),
+                    index as usize,
+                    pages as usize,
+                )
             };
         }
     }

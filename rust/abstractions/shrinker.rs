@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/shrinker.h`](srctree/include/linux/shrinker.h)
 
-use super::bindings as shim;
+use super::bindings as helpers;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -57,7 +57,7 @@ pub(crate) trait Shrink: Send + Sync + 'static {
 /// `shrinker` is registered with a pointer to `_operations`, which point to the `T` of `_data`.
 pub(crate) struct Shrinker<T: Shrink> {
     shrinker: NonNull<bindings::shrinker>,
-    _operations: KBox<shim::reeve_shrinker_ops>,
+    _operations: KBox<helpers::reeve_shrinker_ops>,
     _data: Arc<T>,
 }
 
@@ -72,7 +72,7 @@ impl<T: Shrink> Shrinker<T> {
     /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(data: Arc<T>) -> Result<Self> {
         let operations = KBox::new(
-            shim::reeve_shrinker_ops {
+            helpers::reeve_shrinker_ops {
                 count: Some(count::<T>),
                 scan: Some(scan::<T>),
                 data: Arc::as_ptr(&data).cast_mut().cast(),
@@ -86,7 +86,7 @@ impl<T: Shrink> Shrinker<T> {
         // the shrinker is freed: they are on the heap, and they and the `T` that their functions
         // are called with are fields, which are dropped after `drop` has freed the shrinker.
         let shrinker =
-            unsafe { shim::reeve_shim_shrinker_new(T::NAME.as_char_ptr(), &*operations) };
+            unsafe { helpers::reeve_helper_shrinker_new(T::NAME.as_char_ptr(), &*operations) };
         Ok(Self {
             // INVARIANT: The helper has registered it just now, with these operations.
             shrinker: NonNull::new(shrinker).ok_or(ENOMEM)?,
@@ -131,8 +131,8 @@ unsafe extern "C" fn scan<T: Shrink>(
     // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let this = unsafe { &*data.cast::<T>() };
     let allowed = Allowed {
-        fs: gfp & shim::REEVE_GFP_FS != 0,
-        io: gfp & shim::REEVE_GFP_IO != 0,
+        fs: gfp & helpers::REEVE_GFP_FS != 0,
+        io: gfp & helpers::REEVE_GFP_IO != 0,
     };
     let node = usize::try_from(node).unwrap_or(0);
     let freed = this.scan(node, pages as u64, allowed);
@@ -144,22 +144,22 @@ unsafe extern "C" fn scan<T: Shrink>(
 pub(crate) fn as_reclaim<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: The helper enters lockdep's map of reclaim and sets a flag of the current task; it
     // may be called in any task context, and what it does is undone below, in the same function.
-    let before = unsafe { shim::reeve_shim_reclaim_enter() };
+    let before = unsafe { helpers::reeve_helper_reclaim_enter() };
     let result = f();
     // SAFETY: The helper undoes the one above, whose result `before` is, on the same task; `f` has
     // undone all nested calls.
-    unsafe { shim::reeve_shim_reclaim_leave(before) };
+    unsafe { helpers::reeve_helper_reclaim_leave(before) };
     result
 }
 
 /// Returns the number of free pages of swap.
 pub(crate) fn free_swap() -> u64 {
     // SAFETY: `get_nr_swap_pages()` reads an atomic counter, in any context.
-    u64::try_from(unsafe { shim::reeve_shim_free_swap() }).unwrap_or(0)
+    u64::try_from(unsafe { helpers::reeve_helper_free_swap() }).unwrap_or(0)
 }
 
 /// Whether the current task is a kswapd, which reclaims in the background.
 pub(crate) fn is_kswapd() -> bool {
     // SAFETY: `current_is_kswapd()` reads a flag of the current task, in any context.
-    unsafe { shim::reeve_shim_is_kswapd() }
+    unsafe { helpers::reeve_helper_is_kswapd() }
 }

@@ -13,7 +13,7 @@ pub(crate) fn cond_resched_killable() -> Result {
     cond_resched();
     // SAFETY: `fatal_signal_pending()` reads fields of the current task, which is valid and needs
     // no lock for this.
-    if unsafe { bindings::reeve_shim_fatal_signal_pending() } {
+    if unsafe { bindings::reeve_helper_fatal_signal_pending() } {
         Err(EINTR)
     } else {
         Ok(())
@@ -25,5 +25,5 @@ pub(crate) fn cond_resched_killable() -> Result {
 pub(crate) fn cond_resched() {
     // SAFETY: `cond_resched()` must be called where sleeping is allowed, which this function asks
     // of its callers.
-    unsafe { bindings::reeve_shim_cond_resched() };
+    unsafe { bindings::reeve_helper_cond_resched() };
 }

@@ -5,7 +5,7 @@
 //! Those of the `kernel` crate fail if not all bytes were copied; calls that report partial copies
 //! need the number.
 
-use super::bindings as shim;
+use super::bindings as helpers;
 use kernel::{
     prelude::*,
     uaccess::UserPtr, //
@@ -48,12 +48,12 @@ pub(crate) fn user_ptr(base: u64, offset: u64) -> Result<UserPtr> {
 pub(crate) fn with_memory_locked<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: The helper takes `mmap_lock`, so it must be called where sleeping is allowed, as this
     // function says. What it takes is released below, in the same function.
-    let locked = unsafe { shim::reeve_shim_lock_user_memory() };
+    let locked = unsafe { helpers::reeve_helper_lock_user_memory() };
     let result = f();
     if locked {
         // SAFETY: The helper releases the `mmap_lock` of the current task's memory, which was taken
         // above by the same task; `f` can't have changed the memory that the task has.
-        unsafe { shim::reeve_shim_unlock_user_memory() };
+        unsafe { helpers::reeve_helper_unlock_user_memory() };
     }
     result
 }

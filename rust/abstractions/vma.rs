@@ -18,7 +18,7 @@
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
 use super::{
-    bindings as shim,
+    bindings as helpers,
     kmap::Protection, //
 };
 use crate::bo::rules::{
@@ -79,7 +79,7 @@ impl MapSpace {
                 // SAFETY: The helper wants a place to write to that stays where it is, as `slot`
                 // does for it is pinned, and a valid file, which a `File` is.
                 inner <- Opaque::ffi_init(|slot| unsafe {
-                    shim::reeve_shim_space_init(slot, file.as_ptr())
+                    helpers::reeve_helper_space_init(slot, file.as_ptr())
                 }),
             }),
             GFP_KERNEL,
@@ -105,7 +105,7 @@ impl MapSpace {
     pub(crate) unsafe fn leave(file: &File) {
         // SAFETY: The helper writes a field of a file that nothing else accesses: by the contract
         // it is being released, after its last reference is gone.
-        unsafe { shim::reeve_shim_space_leave(file.as_ptr()) };
+        unsafe { helpers::reeve_helper_space_leave(file.as_ptr()) };
     }
 }
 
@@ -260,7 +260,10 @@ pub(crate) struct FaultResult(bindings::vm_fault_t);
 impl FaultResult {
     /// Whether the page is mapped now.
     pub(crate) fn is_mapped(&self) -> bool {
-        self.0 & (shim::REEVE_FAULT_ERROR | shim::REEVE_FAULT_FALLBACK | shim::REEVE_FAULT_RETRY)
+        self.0
+            & (helpers::REEVE_FAULT_ERROR
+                | helpers::REEVE_FAULT_FALLBACK
+                | helpers::REEVE_FAULT_RETRY)
             == 0
     }
 }
@@ -273,7 +276,7 @@ impl FaultResult {
 /// from it.
 pub(crate) struct Fault<'a> {
     vmf: NonNull<bindings::vm_fault>,
-    info: shim::reeve_fault,
+    info: helpers::reeve_fault,
     huge: bool,
     _vmf: PhantomData<&'a mut bindings::vm_fault>,
 }
@@ -284,7 +287,7 @@ pub(crate) struct Unlocked(());
 impl Unlocked {
     /// Makes the kernel retry the fault.
     pub(crate) fn retry(self) -> FaultResult {
-        FaultResult(shim::REEVE_FAULT_RETRY)
+        FaultResult(helpers::REEVE_FAULT_RETRY)
     }
 }
 
@@ -296,10 +299,10 @@ impl Fault<'_> {
     /// `vmf` must be valid and of a mapping made by [`map`] for the lifetime of the result, and its
     /// lock held until [`Fault::unlock`].
     unsafe fn new(vmf: NonNull<bindings::vm_fault>, huge: bool) -> Self {
-        let mut info = shim::reeve_fault::default();
+        let mut info = helpers::reeve_fault::default();
         // SAFETY: The helper reads a valid fault and its mapping, which does not change while the
         // fault's lock is held: both are so by the contract.
-        unsafe { shim::reeve_shim_fault_info(vmf.as_ptr(), &mut info) };
+        unsafe { helpers::reeve_helper_fault_info(vmf.as_ptr(), &mut info) };
         // INVARIANT: By the contract `vmf` is as the invariant wants it, and `info` was just read.
         Self {
             vmf,
@@ -336,7 +339,7 @@ impl Fault<'_> {
             // SAFETY: `release_fault_lock()` wants a fault whose lock is held, which it is by the
             // type invariant, and that it is not released again. `self` ends here, and the kernel
             // is told that the lock was released, as `Unlocked` only becomes a retry.
-            unsafe { shim::reeve_shim_fault_unlock(self.vmf.as_ptr()) };
+            unsafe { helpers::reeve_helper_fault_unlock(self.vmf.as_ptr()) };
         }
         Unlocked(())
     }
@@ -344,7 +347,7 @@ impl Fault<'_> {
     /// Makes the kernel retry the fault, if it has [`Fault::retry_nowait`]; else sends SIGBUS.
     pub(crate) fn retry_later(self) -> FaultResult {
         if self.retry_nowait() {
-            FaultResult(shim::REEVE_FAULT_RETRY)
+            FaultResult(helpers::REEVE_FAULT_RETRY)
         } else {
             self.sigbus()
         }
@@ -352,19 +355,19 @@ impl Fault<'_> {
 
     /// Sends SIGBUS: there is no such page, or no memory for it.
     pub(crate) fn sigbus(self) -> FaultResult {
-        FaultResult(shim::REEVE_FAULT_SIGBUS)
+        FaultResult(helpers::REEVE_FAULT_SIGBUS)
     }
 
     /// Makes the kernel fall back to a fault for the single page: it can't be mapped with one
     /// entry.
     pub(crate) fn fall_back(self) -> FaultResult {
-        FaultResult(shim::REEVE_FAULT_FALLBACK)
+        FaultResult(helpers::REEVE_FAULT_FALLBACK)
     }
 
     /// Returns the number of the page that was accessed inside the aligned piece that a huge entry
     /// would map, or `None` if the mapping does not have all of that piece.
     fn place_in_huge(&self) -> Option<usize> {
-        let size = PAGE_SIZE << shim::REEVE_HUGE_ORDER;
+        let size = PAGE_SIZE << helpers::REEVE_HUGE_ORDER;
         let start = self.info.address & !(size - 1);
         let fits = start >= self.info.start && start.checked_add(size)? <= self.info.end;
         fits.then_some((self.info.address - start) >> PAGE_SHIFT)
@@ -378,7 +381,7 @@ impl Fault<'_> {
     /// Whether the block of the page that was accessed, which is at `place` of it, is exactly what
     /// a huge entry would map.
     fn fits(&self, place: Place) -> bool {
-        place.order == shim::REEVE_HUGE_ORDER && self.place_in_huge() == Some(place.page)
+        place.order == helpers::REEVE_HUGE_ORDER && self.place_in_huge() == Some(place.page)
     }
 
     /// Maps page `index` of `pages`, which are to be at `range` of the file, and some pages around
@@ -403,7 +406,7 @@ impl Fault<'_> {
                     // says. By the contract of `Pages` its pages stay owned until the mappings are
                     // removed, among which this one was noted above.
                     FaultResult(unsafe {
-                        shim::reeve_shim_insert_huge(self.vmf.as_ptr(), block.as_ptr())
+                        helpers::reeve_helper_insert_huge(self.vmf.as_ptr(), block.as_ptr())
                     })
                 }
                 _ => self.fall_back(),
@@ -421,7 +424,7 @@ impl Fault<'_> {
         // The address of page `first`, which is in the mapping.
         let start = (self.info.address & !(PAGE_SIZE - 1)) - (index - first) as usize * PAGE_SIZE;
         let insert = |at: u64| match pages.page(at) {
-            None => FaultResult(shim::REEVE_FAULT_SIGBUS),
+            None => FaultResult(helpers::REEVE_FAULT_SIGBUS),
             Some(page) => {
                 let address = start + (at - first) as usize * PAGE_SIZE;
                 // SAFETY: The helper wants a valid fault with its lock held, which this is by the
@@ -429,7 +432,7 @@ impl Fault<'_> {
                 // `end` were limited to that. By the contract of `Pages` the page stays owned until
                 // the mappings are removed, among which this one was noted above.
                 FaultResult(unsafe {
-                    shim::reeve_shim_insert_page(self.vmf.as_ptr(), address, page.as_ptr())
+                    helpers::reeve_helper_insert_page(self.vmf.as_ptr(), address, page.as_ptr())
                 })
             }
         };
@@ -466,7 +469,7 @@ pub(crate) fn map<T: Mapped>(
     // Nothing is mapped yet and it is not private, so it may become `VM_PFNMAP`, as the helper
     // makes it. The operations are those for private data that is an `Arc<T>`.
     unsafe {
-        shim::reeve_shim_vma_prepare(
+        helpers::reeve_helper_vma_prepare(
             vma.as_ptr(),
             protection.caching(),
             protection.is_decrypted(),
@@ -540,7 +543,7 @@ impl<T: Mapped> Operations<T> {
     /// operations.
     unsafe fn handle(vmf: *mut bindings::vm_fault, huge: bool) -> bindings::vm_fault_t {
         let Some(vmf) = NonNull::new(vmf) else {
-            return shim::REEVE_FAULT_SIGBUS;
+            return helpers::REEVE_FAULT_SIGBUS;
         };
         // A reference of our own, because the mapping may go away when the lock is released.
         // SAFETY: By the contract the fault is valid and its mapping has these operations; it is
@@ -570,8 +573,8 @@ impl<T: Mapped> Operations<T> {
         vmf: *mut bindings::vm_fault,
         order: kernel::ffi::c_uint,
     ) -> bindings::vm_fault_t {
-        if order != shim::REEVE_HUGE_ORDER {
-            return shim::REEVE_FAULT_FALLBACK;
+        if order != helpers::REEVE_HUGE_ORDER {
+            return helpers::REEVE_FAULT_FALLBACK;
         }
         // SAFETY: The contract of this function is that of `handle`.
         unsafe { Self::handle(vmf, true) }

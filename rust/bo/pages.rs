@@ -25,7 +25,7 @@ use super::rules::{
     }, //
 };
 use crate::abstractions::{
-    bindings as shim,
+    bindings as helpers,
     dma::{
         DmaAddresses,
         DmaDevice, //
@@ -155,7 +155,7 @@ impl PageBlocks {
             // SAFETY: The helper wants the valid first page of a block that stays allocated. By the
             // type invariant an entry is that, and we own the block while we are borrowed.
             Some(first) if cfg!(CONFIG_MEMCG) => unsafe {
-                shim::reeve_shim_page_is_charged(first.as_ptr())
+                helpers::reeve_helper_page_is_charged(first.as_ptr())
             },
             _ => false,
         }
@@ -350,7 +350,7 @@ impl PageBlocks {
         for (_, first, pages) in self.raw_runs() {
             // SAFETY: The helper wants `pages` valid pages of one block that nothing else accesses:
             // by the type invariant they are ours, and we are borrowed exclusively.
-            unsafe { shim::reeve_shim_clear_pages(first.as_ptr(), pages as usize) };
+            unsafe { helpers::reeve_helper_clear_pages(first.as_ptr(), pages as usize) };
             task::cond_resched();
         }
     }

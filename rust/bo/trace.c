@@ -34,7 +34,7 @@ void reeve_tt_untraced(void)
 	static_branch_dec(&reeve_traced);
 }
 
-u64 reeve_shim_tt_begin(u64 pages)
+u64 reeve_helper_tt_begin(u64 pages)
 {
 	unsigned long from = READ_ONCE(timed_pages);
 
@@ -43,7 +43,7 @@ u64 reeve_shim_tt_begin(u64 pages)
 	return 0;
 }
 
-u64 reeve_shim_tt_elapsed(u64 begun)
+u64 reeve_helper_tt_elapsed(u64 begun)
 {
 	u64 now = ktime_get_mono_fast_ns();
 
@@ -51,7 +51,7 @@ u64 reeve_shim_tt_elapsed(u64 begun)
 	return now > begun ? now - begun : 0;
 }
 
-void reeve_shim_trace_tt(unsigned int event, const struct reeve_tt_operation *o)
+void reeve_helper_trace_tt(unsigned int event, const struct reeve_tt_operation *o)
 {
 	switch (event) {
 	case REEVE_TT_POPULATE:
@@ -75,12 +75,12 @@ void reeve_shim_trace_tt(unsigned int event, const struct reeve_tt_operation *o)
 	}
 }
 
-void reeve_shim_trace_tt_overcommit(const struct reeve_tt_overcommit *o)
+void reeve_helper_trace_tt_overcommit(const struct reeve_tt_overcommit *o)
 {
 	trace_tt_overcommit(o);
 }
 
-void reeve_shim_trace_pool_shrink(u32 node, u64 wanted, u64 pages, u64 duration)
+void reeve_helper_trace_pool_shrink(u32 node, u64 wanted, u64 pages, u64 duration)
 {
 	trace_pool_shrink(node, wanted, pages, duration);
 }

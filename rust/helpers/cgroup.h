@@ -16,33 +16,33 @@ struct page;
  * called in process context when a limit is set below what is charged. Returns
  * 0 also in a kernel without the dmem controller.
  */
-int reeve_shim_dmem_register(u64 bytes,
-			     int (*evict)(struct dmem_cgroup_pool_state *limit,
-					  u64 bytes, void *data),
+int reeve_helper_dmem_register(u64 bytes,
+			       int (*evict)(struct dmem_cgroup_pool_state *limit,
+					    u64 bytes, void *data),
 			     void *data);
 /* Waits for calls of @evict. All charges must have been undone. */
-void reeve_shim_dmem_unregister(void);
+void reeve_helper_dmem_unregister(void);
 /* Whether current's allocations are charged: its cgroup is not the root. */
-bool reeve_shim_dmem_charges(void);
+bool reeve_helper_dmem_charges(void);
 /*
  * Charges current's cgroup and sets *@pool to what was charged, which the
  * charge keeps. Returns -EAGAIN if that is above a limit, with *@limit set to a
  * reference to the pool of that limit.
  */
-int reeve_shim_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
-			   struct dmem_cgroup_pool_state **limit);
-void reeve_shim_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 bytes);
-void reeve_shim_dmem_put(struct dmem_cgroup_pool_state *limit);
+int reeve_helper_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
+			     struct dmem_cgroup_pool_state **limit);
+void reeve_helper_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 bytes);
+void reeve_helper_dmem_put(struct dmem_cgroup_pool_state *limit);
 /*
  * Whether evicting what is charged to *@pool, if it is not NULL, helps with
  * @limit. *@pool must be cleared before the charge is undone.
  */
-bool reeve_shim_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
-			       struct dmem_cgroup_pool_state *limit,
+bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
+				 struct dmem_cgroup_pool_state *limit,
 			       bool ignore_low, bool *hit_low);
 struct dmem_cgroup_pool_state *
-reeve_shim_dmem_exchange(struct dmem_cgroup_pool_state **slot,
-			 struct dmem_cgroup_pool_state *pool);
+reeve_helper_dmem_exchange(struct dmem_cgroup_pool_state **slot,
+			   struct dmem_cgroup_pool_state *pool);
 
 /*
  * memcg.c
@@ -50,14 +50,14 @@ reeve_shim_dmem_exchange(struct dmem_cgroup_pool_state **slot,
  * Returns the id of the memory cgroup that current's pages are charged to, which
  * is never reused, or 0 if they are not charged.
  */
-u64 reeve_shim_memcg(void);
+u64 reeve_helper_memcg(void);
 /*
  * Whether @pages more fit into the limits of current's memory cgroup and of
  * those above it, now or, with @if_empty, if nothing else was charged.
  */
-bool reeve_shim_memcg_has_room(unsigned long pages, bool if_empty);
+bool reeve_helper_memcg_has_room(unsigned long pages, bool if_empty);
 /* Whether the block that begins with @page is charged. */
-bool reeve_shim_page_is_charged(struct page *page);
+bool reeve_helper_page_is_charged(struct page *page);
 
 struct reeve_memcg_scope {
 	struct mem_cgroup *before;
@@ -70,7 +70,7 @@ struct reeve_memcg_scope {
  * block that begins with @page is charged to; to the root if there is none or
  * @page is NULL. Leaving undoes it, in reverse order.
  */
-void reeve_shim_memcg_enter(struct page *page, struct reeve_memcg_scope *scope);
-void reeve_shim_memcg_leave(struct reeve_memcg_scope *scope);
+void reeve_helper_memcg_enter(struct page *page, struct reeve_memcg_scope *scope);
+void reeve_helper_memcg_leave(struct reeve_memcg_scope *scope);
 
 #endif /* _REEVE_HELPERS_CGROUP_H */

@@ -25,8 +25,8 @@ static const struct file_operations reeve_debugfs_fops = {
 	.release = single_release,
 };
 
-struct dentry *reeve_shim_debugfs_file(const char *name, umode_t mode,
-				       struct dentry *parent,
+struct dentry *reeve_helper_debugfs_file(const char *name, umode_t mode,
+					 struct dentry *parent,
 				       const struct reeve_debugfs_file *file)
 {
 	return debugfs_create_file(name, mode, parent, (void *)file,

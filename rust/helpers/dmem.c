@@ -27,9 +27,9 @@ static const struct dmem_cgroup_ops reeve_dmem_ops = {
 	.reclaim = reeve_dmem_reclaim,
 };
 
-int reeve_shim_dmem_register(u64 bytes,
-			     int (*evict)(struct dmem_cgroup_pool_state *limit,
-					  u64 bytes, void *data),
+int reeve_helper_dmem_register(u64 bytes,
+			       int (*evict)(struct dmem_cgroup_pool_state *limit,
+					    u64 bytes, void *data),
 			     void *data)
 {
 	const struct dmem_cgroup_init init = {
@@ -49,7 +49,7 @@ int reeve_shim_dmem_register(u64 bytes,
 	return 0;
 }
 
-void reeve_shim_dmem_unregister(void)
+void reeve_helper_dmem_unregister(void)
 {
 	struct dmem_cgroup_region *region = READ_ONCE(reeve_region);
 
@@ -57,7 +57,7 @@ void reeve_shim_dmem_unregister(void)
 	dmem_cgroup_unregister_region(region);
 }
 
-bool reeve_shim_dmem_charges(void)
+bool reeve_helper_dmem_charges(void)
 {
 	bool below_root;
 
@@ -69,8 +69,8 @@ bool reeve_shim_dmem_charges(void)
 	return below_root;
 }
 
-int reeve_shim_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
-			   struct dmem_cgroup_pool_state **limit)
+int reeve_helper_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
+			     struct dmem_cgroup_pool_state **limit)
 {
 	struct dmem_cgroup_region *region = READ_ONCE(reeve_region);
 
@@ -79,18 +79,18 @@ int reeve_shim_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
 	return region ? dmem_cgroup_try_charge(region, bytes, pool, limit) : 0;
 }
 
-void reeve_shim_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 bytes)
+void reeve_helper_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 bytes)
 {
 	dmem_cgroup_uncharge(pool, bytes);
 }
 
-void reeve_shim_dmem_put(struct dmem_cgroup_pool_state *limit)
+void reeve_helper_dmem_put(struct dmem_cgroup_pool_state *limit)
 {
 	dmem_cgroup_pool_state_put(limit);
 }
 
-bool reeve_shim_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
-			       struct dmem_cgroup_pool_state *limit,
+bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
+				 struct dmem_cgroup_pool_state *limit,
 			       bool ignore_low, bool *hit_low)
 {
 	struct dmem_cgroup_pool_state *test;
@@ -107,41 +107,41 @@ bool reeve_shim_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
 
 #else
 
-int reeve_shim_dmem_register(u64 bytes,
-			     int (*evict)(struct dmem_cgroup_pool_state *limit,
-					  u64 bytes, void *data),
+int reeve_helper_dmem_register(u64 bytes,
+			       int (*evict)(struct dmem_cgroup_pool_state *limit,
+					    u64 bytes, void *data),
 			     void *data)
 {
 	return 0;
 }
 
-void reeve_shim_dmem_unregister(void)
+void reeve_helper_dmem_unregister(void)
 {
 }
 
-bool reeve_shim_dmem_charges(void)
+bool reeve_helper_dmem_charges(void)
 {
 	return false;
 }
 
-int reeve_shim_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
-			   struct dmem_cgroup_pool_state **limit)
+int reeve_helper_dmem_charge(u64 bytes, struct dmem_cgroup_pool_state **pool,
+			     struct dmem_cgroup_pool_state **limit)
 {
 	*pool = NULL;
 	*limit = NULL;
 	return 0;
 }
 
-void reeve_shim_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 bytes)
+void reeve_helper_dmem_uncharge(struct dmem_cgroup_pool_state *pool, u64 bytes)
 {
 }
 
-void reeve_shim_dmem_put(struct dmem_cgroup_pool_state *limit)
+void reeve_helper_dmem_put(struct dmem_cgroup_pool_state *limit)
 {
 }
 
-bool reeve_shim_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
-			       struct dmem_cgroup_pool_state *limit,
+bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
+				 struct dmem_cgroup_pool_state *limit,
 			       bool ignore_low, bool *hit_low)
 {
 	return false;
@@ -150,8 +150,8 @@ bool reeve_shim_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
 #endif
 
 struct dmem_cgroup_pool_state *
-reeve_shim_dmem_exchange(struct dmem_cgroup_pool_state **slot,
-			 struct dmem_cgroup_pool_state *pool)
+reeve_helper_dmem_exchange(struct dmem_cgroup_pool_state **slot,
+			   struct dmem_cgroup_pool_state *pool)
 {
 	return xchg(slot, pool);
 }

@@ -38,25 +38,25 @@ static const gfp_t __maybe_unused REEVE_GFP_CLEAR = __GFP_ZERO;
 /* Charges pages to the memory cgroup of current until they are freed. */
 static const gfp_t __maybe_unused REEVE_GFP_CHARGED = __GFP_ACCOUNT;
 
-void reeve_shim_copy_pages(struct page *to, struct page *from,
-			   unsigned long count);
-void reeve_shim_clear_pages(struct page *first, unsigned long count);
-int reeve_shim_page_node(struct page *page);
-unsigned long reeve_shim_page_private(struct page *page);
-void reeve_shim_set_page_private(struct page *page, unsigned long value);
-int reeve_shim_local_node(void);
-unsigned int reeve_shim_nr_nodes(void);
+void reeve_helper_copy_pages(struct page *to, struct page *from,
+			     unsigned long count);
+void reeve_helper_clear_pages(struct page *first, unsigned long count);
+int reeve_helper_page_node(struct page *page);
+unsigned long reeve_helper_page_private(struct page *page);
+void reeve_helper_set_page_private(struct page *page, unsigned long value);
+int reeve_helper_local_node(void);
+unsigned int reeve_helper_nr_nodes(void);
 /*
  * @caching: REEVE_CACHING_*. Does nothing on architectures on which mappings
  * need not agree.
  */
-int reeve_shim_set_pages_array(struct page **pages, int count,
-			       unsigned int caching);
-void reeve_shim_set_pages_wb(struct page *first, int count);
+int reeve_helper_set_pages_array(struct page **pages, int count,
+				 unsigned int caching);
+void reeve_helper_set_pages_wb(struct page *first, int count);
 /* The caching bits of the kernel's mapping; 0 is the default. For tests. */
-unsigned long reeve_shim_page_cache_bits(struct page *page);
-unsigned long reeve_shim_total_ram(void);
-unsigned long reeve_shim_low_ram(void);
+unsigned long reeve_helper_page_cache_bits(struct page *page);
+unsigned long reeve_helper_total_ram(void);
+unsigned long reeve_helper_low_ram(void);
 
 /* page_counters.c; rust/abstractions/page_counters.rs has the same fields. */
 struct reeve_counters {
@@ -78,37 +78,37 @@ struct reeve_bounds {
 };
 
 /* Charging returns whether a counter is above its bound now. */
-bool reeve_shim_charge(struct reeve_counters *c, u64 pages);
-void reeve_shim_uncharge(struct reeve_counters *c, u64 pages);
-bool reeve_shim_charge_dma32(struct reeve_counters *c, u64 pages);
-void reeve_shim_uncharge_dma32(struct reeve_counters *c, u64 pages);
+bool reeve_helper_charge(struct reeve_counters *c, u64 pages);
+void reeve_helper_uncharge(struct reeve_counters *c, u64 pages);
+bool reeve_helper_charge_dma32(struct reeve_counters *c, u64 pages);
+void reeve_helper_uncharge_dma32(struct reeve_counters *c, u64 pages);
 
 /*
  * shmem.c
  *
  * No file may be created while the mount is made or removed.
  */
-void reeve_shim_shmem_mount(void);
-void reeve_shim_shmem_unmount(void);
+void reeve_helper_shmem_mount(void);
+void reeve_helper_shmem_unmount(void);
 /* @large: with large folios, if the kernel has them. */
-struct file *reeve_shim_shmem_create(const char *name, loff_t size, bool large);
+struct file *reeve_helper_shmem_create(const char *name, loff_t size, bool large);
 /* With small folios and without reserving memory. For tests. */
-struct file *reeve_shim_shmem_create_sparse(const char *name, loff_t size);
+struct file *reeve_helper_shmem_create_sparse(const char *name, loff_t size);
 /*
  * Copies from and to @count pages that lie side by side. @writeback: starts to
  * write each folio to swap that was filled down to its start.
  */
-int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
-			   unsigned long count, bool writeback);
-int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
-			  unsigned long count);
-void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
-			     unsigned long count);
+int reeve_helper_shmem_write(struct file *file, pgoff_t index, struct page *from,
+			     unsigned long count, bool writeback);
+int reeve_helper_shmem_read(struct file *file, pgoff_t index, struct page *to,
+			    unsigned long count);
+void reeve_helper_shmem_forget(struct file *file, pgoff_t index,
+			       unsigned long count);
 
 /* shmem_pages.c: takes and drops references to all folios of @pages pages. */
-int reeve_shim_shmem_hold(struct file *file, unsigned long pages);
-void reeve_shim_shmem_release(struct file *file, unsigned long pages);
-struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index);
+int reeve_helper_shmem_hold(struct file *file, unsigned long pages);
+void reeve_helper_shmem_release(struct file *file, unsigned long pages);
+struct page *reeve_helper_shmem_held_page(struct file *file, pgoff_t index);
 
 /* shrinker.c */
 struct shrinker;
@@ -124,43 +124,43 @@ struct reeve_shrinker_ops {
 };
 
 /* Allocates and registers it; @ops must stay valid until shrinker_free(). */
-struct shrinker *reeve_shim_shrinker_new(const char *name,
-					 const struct reeve_shrinker_ops *ops);
+struct shrinker *reeve_helper_shrinker_new(const char *name,
+					   const struct reeve_shrinker_ops *ops);
 /* What an allocation lets a shrinker do. */
 static const gfp_t __maybe_unused REEVE_GFP_FS = __GFP_FS;
 static const gfp_t __maybe_unused REEVE_GFP_IO = __GFP_IO;
 
 /* As reclaim does, for lockdep and for allocations; leaving undoes it. */
-unsigned int reeve_shim_reclaim_enter(void);
-void reeve_shim_reclaim_leave(unsigned int before);
-long reeve_shim_free_swap(void);
-bool reeve_shim_is_kswapd(void);
+unsigned int reeve_helper_reclaim_enter(void);
+void reeve_helper_reclaim_leave(unsigned int before);
+long reeve_helper_free_swap(void);
+bool reeve_helper_is_kswapd(void);
 
 /* params.c */
 extern struct reeve_bounds reeve_bounds;
-void reeve_shim_params_set_bounds(u64 pages, u64 dma32);
+void reeve_helper_params_set_bounds(u64 pages, u64 dma32);
 /* Sets the limits that are 0. May sleep. */
-void reeve_shim_params_set_unset_limits(unsigned long pages,
-					unsigned long dma32);
+void reeve_helper_params_set_unset_limits(unsigned long pages,
+					  unsigned long dma32);
 /* ../abstractions/params.rs: sets the bounds. */
 void reeve_limits_written(void);
-unsigned long reeve_shim_param_page_pool_size(void);
-void reeve_shim_param_set_page_pool_size(unsigned long pages);
+unsigned long reeve_helper_param_page_pool_size(void);
+void reeve_helper_param_set_page_pool_size(unsigned long pages);
 /*
  * Registers @fn(@data), which is called by a work item after a limit was written
  * in sysfs. Returns -EBUSY if one is or was registered. Unwatching waits for a
  * call in progress.
  */
-int reeve_shim_params_watch(void (*fn)(void *data), void *data);
-void reeve_shim_params_unwatch(void);
+int reeve_helper_params_watch(void (*fn)(void *data), void *data);
+void reeve_helper_params_unwatch(void);
 /* Queues the call as if a limit had been written. May sleep. */
-void reeve_shim_params_queue_watcher(void);
-unsigned long reeve_shim_param_file_pages_limit(void);
-unsigned long reeve_shim_param_pages_limit(void);
-unsigned long reeve_shim_param_dma32_pages_limit(void);
-bool reeve_shim_param_hard_limit(void);
-bool reeve_shim_param_enable_builtin_tests(void);
-unsigned int reeve_shim_param_devices(void);
+void reeve_helper_params_queue_watcher(void);
+unsigned long reeve_helper_param_file_pages_limit(void);
+unsigned long reeve_helper_param_pages_limit(void);
+unsigned long reeve_helper_param_dma32_pages_limit(void);
+bool reeve_helper_param_hard_limit(void);
+bool reeve_helper_param_enable_builtin_tests(void);
+unsigned int reeve_helper_param_devices(void);
 
 /*
  * ../bo/trace.c
@@ -196,15 +196,15 @@ struct reeve_tt_overcommit {
  * The time now, in ns, if an operation on @pages pages is to be timed or one of
  * the tracepoints that show a duration is enabled; else 0.
  */
-u64 reeve_shim_tt_begin(u64 pages);
-/* The time that has passed since reeve_shim_tt_begin() returned @begun. */
-u64 reeve_shim_tt_elapsed(u64 begun);
+u64 reeve_helper_tt_begin(u64 pages);
+/* The time that has passed since reeve_helper_tt_begin() returned @begun. */
+u64 reeve_helper_tt_elapsed(u64 begun);
 /* @event: REEVE_TT_* */
-void reeve_shim_trace_tt(unsigned int event,
-			 const struct reeve_tt_operation *o);
-void reeve_shim_trace_tt_overcommit(const struct reeve_tt_overcommit *o);
-void reeve_shim_trace_pool_shrink(u32 node, u64 wanted, u64 pages,
-				  u64 duration);
+void reeve_helper_trace_tt(unsigned int event,
+			   const struct reeve_tt_operation *o);
+void reeve_helper_trace_tt_overcommit(const struct reeve_tt_overcommit *o);
+void reeve_helper_trace_pool_shrink(u32 node, u64 wanted, u64 pages,
+				    u64 duration);
 /* A tracepoint that shows a duration was enabled, or disabled. */
 int reeve_tt_traced(void);
 void reeve_tt_untraced(void);
@@ -217,9 +217,9 @@ void reeve_tt_untraced(void);
  */
 struct reeve_pm_watch;
 
-struct reeve_pm_watch *reeve_shim_pm_watch(void (*prepare)(void *data),
-					   void *data);
-void reeve_shim_pm_unwatch(struct reeve_pm_watch *watch);
+struct reeve_pm_watch *reeve_helper_pm_watch(void (*prepare)(void *data),
+					     void *data);
+void reeve_helper_pm_unwatch(struct reeve_pm_watch *watch);
 
 /*
  * kmap.c
@@ -227,30 +227,30 @@ void reeve_shim_pm_unwatch(struct reeve_pm_watch *watch);
  * @caching: REEVE_CACHING_*; @decrypted: the page is shared with the host.
  */
 pgprot_t reeve_prot(pgprot_t prot, unsigned int caching, bool decrypted);
-unsigned long reeve_shim_kernel_prot(unsigned int caching, bool decrypted);
-void *reeve_shim_kmap(struct page *page, unsigned long prot);
-unsigned long reeve_shim_prot_cache_bits(unsigned long prot);
-bool reeve_shim_guest_memory_is_encrypted(void);
-int reeve_shim_set_decrypted(struct page *first, int pages);
-int reeve_shim_set_encrypted(struct page *first, int pages);
+unsigned long reeve_helper_kernel_prot(unsigned int caching, bool decrypted);
+void *reeve_helper_kmap(struct page *page, unsigned long prot);
+unsigned long reeve_helper_prot_cache_bits(unsigned long prot);
+bool reeve_helper_guest_memory_is_encrypted(void);
+int reeve_helper_set_decrypted(struct page *first, int pages);
+int reeve_helper_set_encrypted(struct page *first, int pages);
 
 /* dma.c: pages that lie side by side, mapped DMA_BIDIRECTIONAL. */
-int reeve_shim_dma_reach_all(struct device *dev);
-int reeve_shim_dma_map(struct device *dev, unsigned long pfn,
-		       unsigned long pages, u64 *address);
-void reeve_shim_dma_unmap(struct device *dev, u64 address, unsigned long pages);
-void reeve_shim_dma_sync_for_cpu(struct device *dev, u64 address,
-				 unsigned long pages);
-void reeve_shim_dma_sync_for_device(struct device *dev, u64 address,
-				    unsigned long pages);
+int reeve_helper_dma_reach_all(struct device *dev);
+int reeve_helper_dma_map(struct device *dev, unsigned long pfn,
+			 unsigned long pages, u64 *address);
+void reeve_helper_dma_unmap(struct device *dev, u64 address, unsigned long pages);
+void reeve_helper_dma_sync_for_cpu(struct device *dev, u64 address,
+				   unsigned long pages);
+void reeve_helper_dma_sync_for_device(struct device *dev, u64 address,
+				      unsigned long pages);
 /* Whether the two above have anything to do. */
-bool reeve_shim_dma_need_sync(struct device *dev);
-unsigned long reeve_shim_page_pfn(struct page *page);
-struct page *reeve_shim_pfn_page(unsigned long pfn);
+bool reeve_helper_dma_need_sync(struct device *dev);
+unsigned long reeve_helper_page_pfn(struct page *page);
+struct page *reeve_helper_pfn_page(unsigned long pfn);
 
 /* task.c */
-bool reeve_shim_fatal_signal_pending(void);
-void reeve_shim_cond_resched(void);
+bool reeve_helper_fatal_signal_pending(void);
+void reeve_helper_cond_resched(void);
 
 /* vma.c */
 struct reeve_fault {
@@ -276,22 +276,22 @@ static const unsigned int __maybe_unused REEVE_HUGE_ORDER =
 	PMD_SHIFT - PAGE_SHIFT;
 
 /* Initialises an address space without pages, for mappings of @file. */
-void reeve_shim_space_init(struct address_space *space, struct file *file);
+void reeve_helper_space_init(struct address_space *space, struct file *file);
 /* Makes @file use its inode's address space again. */
-void reeve_shim_space_leave(struct file *file);
+void reeve_helper_space_leave(struct file *file);
 /* @caching: REEVE_CACHING_* */
-void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
-			    bool decrypted);
-void reeve_shim_fault_info(const struct vm_fault *vmf,
-			   struct reeve_fault *info);
-void reeve_shim_fault_unlock(struct vm_fault *vmf);
-unsigned int reeve_shim_insert_page(struct vm_fault *vmf, unsigned long address,
-				    struct page *page);
+void reeve_helper_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
+			      bool decrypted);
+void reeve_helper_fault_info(const struct vm_fault *vmf,
+			     struct reeve_fault *info);
+void reeve_helper_fault_unlock(struct vm_fault *vmf);
+unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long address,
+				      struct page *page);
 /* Returns REEVE_FAULT_FALLBACK if the kernel can't map pfns by huge entries. */
-unsigned int reeve_shim_insert_huge(struct vm_fault *vmf, struct page *first);
+unsigned int reeve_helper_insert_huge(struct vm_fault *vmf, struct page *first);
 /* Takes current's mmap_lock for reading. Returns false if it has no mm. */
-bool reeve_shim_lock_user_memory(void);
-void reeve_shim_unlock_user_memory(void);
+bool reeve_helper_lock_user_memory(void);
+void reeve_helper_unlock_user_memory(void);
 
 /* debugfs.c */
 struct reeve_debugfs_file {
@@ -299,8 +299,8 @@ struct reeve_debugfs_file {
 	void *data;
 };
 
-struct dentry *reeve_shim_debugfs_file(const char *name, umode_t mode,
-				       struct dentry *parent,
+struct dentry *reeve_helper_debugfs_file(const char *name, umode_t mode,
+					 struct dentry *parent,
 				       const struct reeve_debugfs_file *file);
 
 #endif /* _REEVE_HELPERS_H */

@@ -23,17 +23,17 @@ pgprot_t reeve_prot(pgprot_t prot, unsigned int caching, bool decrypted)
 	}
 }
 
-unsigned long reeve_shim_kernel_prot(unsigned int caching, bool decrypted)
+unsigned long reeve_helper_kernel_prot(unsigned int caching, bool decrypted)
 {
 	return pgprot_val(reeve_prot(PAGE_KERNEL, caching, decrypted));
 }
 
-void *reeve_shim_kmap(struct page *page, unsigned long prot)
+void *reeve_helper_kmap(struct page *page, unsigned long prot)
 {
 	return kmap_local_page_prot(page, __pgprot(prot));
 }
 
-unsigned long reeve_shim_prot_cache_bits(unsigned long prot)
+unsigned long reeve_helper_prot_cache_bits(unsigned long prot)
 {
 #ifdef CONFIG_X86
 	return prot & _PAGE_CACHE_MASK;
@@ -42,7 +42,7 @@ unsigned long reeve_shim_prot_cache_bits(unsigned long prot)
 #endif
 }
 
-bool reeve_shim_guest_memory_is_encrypted(void)
+bool reeve_helper_guest_memory_is_encrypted(void)
 {
 	if (!cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT))
 		return false;
@@ -50,12 +50,12 @@ bool reeve_shim_guest_memory_is_encrypted(void)
 	return true;
 }
 
-int reeve_shim_set_decrypted(struct page *first, int pages)
+int reeve_helper_set_decrypted(struct page *first, int pages)
 {
 	return set_memory_decrypted((unsigned long)page_address(first), pages);
 }
 
-int reeve_shim_set_encrypted(struct page *first, int pages)
+int reeve_helper_set_encrypted(struct page *first, int pages)
 {
 	return set_memory_encrypted((unsigned long)page_address(first), pages);
 }

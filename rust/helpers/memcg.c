@@ -29,7 +29,7 @@ static struct mem_cgroup *reeve_own_memcg(void)
 	return memcg && memcg->css.parent ? memcg : NULL;
 }
 
-u64 reeve_shim_memcg(void)
+u64 reeve_helper_memcg(void)
 {
 	struct mem_cgroup *memcg;
 	u64 id = 0;
@@ -44,7 +44,7 @@ u64 reeve_shim_memcg(void)
 	return id;
 }
 
-bool reeve_shim_memcg_has_room(unsigned long pages, bool if_empty)
+bool reeve_helper_memcg_has_room(unsigned long pages, bool if_empty)
 {
 	struct mem_cgroup *memcg;
 	bool fits = true;
@@ -62,12 +62,12 @@ bool reeve_shim_memcg_has_room(unsigned long pages, bool if_empty)
 	return fits;
 }
 
-bool reeve_shim_page_is_charged(struct page *page)
+bool reeve_helper_page_is_charged(struct page *page)
 {
 	return memcg_kmem_online() && PageMemcgKmem(page);
 }
 
-void reeve_shim_memcg_enter(struct page *page, struct reeve_memcg_scope *scope)
+void reeve_helper_memcg_enter(struct page *page, struct reeve_memcg_scope *scope)
 {
 	struct mem_cgroup *memcg = NULL;
 
@@ -86,7 +86,7 @@ void reeve_shim_memcg_enter(struct page *page, struct reeve_memcg_scope *scope)
 	scope->before = set_active_memcg(memcg ?: root_mem_cgroup);
 }
 
-void reeve_shim_memcg_leave(struct reeve_memcg_scope *scope)
+void reeve_helper_memcg_leave(struct reeve_memcg_scope *scope)
 {
 	if (!scope->entered)
 		return;
@@ -97,26 +97,26 @@ void reeve_shim_memcg_leave(struct reeve_memcg_scope *scope)
 
 #else
 
-u64 reeve_shim_memcg(void)
+u64 reeve_helper_memcg(void)
 {
 	return 0;
 }
 
-bool reeve_shim_memcg_has_room(unsigned long pages, bool if_empty)
+bool reeve_helper_memcg_has_room(unsigned long pages, bool if_empty)
 {
 	return true;
 }
 
-bool reeve_shim_page_is_charged(struct page *page)
+bool reeve_helper_page_is_charged(struct page *page)
 {
 	return false;
 }
 
-void reeve_shim_memcg_enter(struct page *page, struct reeve_memcg_scope *scope)
+void reeve_helper_memcg_enter(struct page *page, struct reeve_memcg_scope *scope)
 {
 }
 
-void reeve_shim_memcg_leave(struct reeve_memcg_scope *scope)
+void reeve_helper_memcg_leave(struct reeve_memcg_scope *scope)
 {
 }
 

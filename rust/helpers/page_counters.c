@@ -4,7 +4,7 @@
 
 #include "helpers.h"
 
-bool reeve_shim_charge(struct reeve_counters *c, u64 pages)
+bool reeve_helper_charge(struct reeve_counters *c, u64 pages)
 {
 	atomic64_add(pages, &c->pages);
 	/* Other CPUs add, too; the last one to add reads the sum. */
@@ -12,19 +12,19 @@ bool reeve_shim_charge(struct reeve_counters *c, u64 pages)
 	       (u64)atomic64_read(&c->dma32) > READ_ONCE(reeve_bounds.dma32);
 }
 
-void reeve_shim_uncharge(struct reeve_counters *c, u64 pages)
+void reeve_helper_uncharge(struct reeve_counters *c, u64 pages)
 {
 	atomic64_sub(pages, &c->pages);
 }
 
-bool reeve_shim_charge_dma32(struct reeve_counters *c, u64 pages)
+bool reeve_helper_charge_dma32(struct reeve_counters *c, u64 pages)
 {
 	atomic64_add(pages, &c->dma32);
-	return reeve_shim_charge(c, pages);
+	return reeve_helper_charge(c, pages);
 }
 
-void reeve_shim_uncharge_dma32(struct reeve_counters *c, u64 pages)
+void reeve_helper_uncharge_dma32(struct reeve_counters *c, u64 pages)
 {
-	reeve_shim_uncharge(c, pages);
+	reeve_helper_uncharge(c, pages);
 	atomic64_sub(pages, &c->dma32);
 }

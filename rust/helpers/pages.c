@@ -10,46 +10,46 @@
 #include "../uapi/reeve.h"
 #include "helpers.h"
 
-void reeve_shim_copy_pages(struct page *to, struct page *from,
-			   unsigned long count)
+void reeve_helper_copy_pages(struct page *to, struct page *from,
+			     unsigned long count)
 {
 	while (count--)
 		copy_highpage(to++, from++);
 }
 
-void reeve_shim_clear_pages(struct page *first, unsigned long count)
+void reeve_helper_clear_pages(struct page *first, unsigned long count)
 {
 	while (count--)
 		clear_highpage(first++);
 }
 
-int reeve_shim_page_node(struct page *page)
+int reeve_helper_page_node(struct page *page)
 {
 	return page_to_nid(page);
 }
 
-unsigned long reeve_shim_page_private(struct page *page)
+unsigned long reeve_helper_page_private(struct page *page)
 {
 	return page_private(page);
 }
 
-void reeve_shim_set_page_private(struct page *page, unsigned long value)
+void reeve_helper_set_page_private(struct page *page, unsigned long value)
 {
 	set_page_private(page, value);
 }
 
-int reeve_shim_local_node(void)
+int reeve_helper_local_node(void)
 {
 	return numa_mem_id();
 }
 
-unsigned int reeve_shim_nr_nodes(void)
+unsigned int reeve_helper_nr_nodes(void)
 {
 	return nr_node_ids;
 }
 
-int reeve_shim_set_pages_array(struct page **pages, int count,
-			       unsigned int caching)
+int reeve_helper_set_pages_array(struct page **pages, int count,
+				 unsigned int caching)
 {
 #ifdef CONFIG_X86
 	switch (caching) {
@@ -65,7 +65,7 @@ int reeve_shim_set_pages_array(struct page **pages, int count,
 #endif
 }
 
-void reeve_shim_set_pages_wb(struct page *first, int count)
+void reeve_helper_set_pages_wb(struct page *first, int count)
 {
 #ifdef CONFIG_X86
 	if (!PageHighMem(first))
@@ -73,7 +73,7 @@ void reeve_shim_set_pages_wb(struct page *first, int count)
 #endif
 }
 
-unsigned long reeve_shim_page_cache_bits(struct page *page)
+unsigned long reeve_helper_page_cache_bits(struct page *page)
 {
 #ifdef CONFIG_X86
 	unsigned int level;
@@ -90,12 +90,12 @@ unsigned long reeve_shim_page_cache_bits(struct page *page)
 #endif
 }
 
-unsigned long reeve_shim_total_ram(void)
+unsigned long reeve_helper_total_ram(void)
 {
 	return totalram_pages();
 }
 
-unsigned long reeve_shim_low_ram(void)
+unsigned long reeve_helper_low_ram(void)
 {
 	return totalram_pages() - totalhigh_pages();
 }

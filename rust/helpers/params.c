@@ -19,7 +19,7 @@ static void reeve_params_work_fn(struct work_struct *work)
 
 static DECLARE_WORK(reeve_params_work, reeve_params_work_fn);
 
-int reeve_shim_params_watch(void (*fn)(void *data), void *data)
+int reeve_helper_params_watch(void (*fn)(void *data), void *data)
 {
 	int ret = -EBUSY;
 
@@ -35,7 +35,7 @@ int reeve_shim_params_watch(void (*fn)(void *data), void *data)
 
 static bool reeve_unwatching;
 
-void reeve_shim_params_unwatch(void)
+void reeve_helper_params_unwatch(void)
 {
 	kernel_param_lock(THIS_MODULE);
 	reeve_unwatching = true;
@@ -43,7 +43,7 @@ void reeve_shim_params_unwatch(void)
 	cancel_work_sync(&reeve_params_work);
 }
 
-void reeve_shim_params_queue_watcher(void)
+void reeve_helper_params_queue_watcher(void)
 {
 	kernel_param_lock(THIS_MODULE);
 	if (reeve_watcher && !reeve_unwatching)
@@ -104,26 +104,26 @@ static unsigned int devices = 1;
 module_param(devices, uint, 0444);
 MODULE_PARM_DESC(devices, "Number of devices, 1 to 8 (default 1)");
 
-unsigned long reeve_shim_param_page_pool_size(void)
+unsigned long reeve_helper_param_page_pool_size(void)
 {
 	return READ_ONCE(page_pool_size);
 }
 
-void reeve_shim_param_set_page_pool_size(unsigned long pages)
+void reeve_helper_param_set_page_pool_size(unsigned long pages)
 {
 	WRITE_ONCE(page_pool_size, pages);
 }
 
 struct reeve_bounds reeve_bounds = { U64_MAX, U64_MAX };
 
-void reeve_shim_params_set_bounds(u64 pages, u64 dma32)
+void reeve_helper_params_set_bounds(u64 pages, u64 dma32)
 {
 	WRITE_ONCE(reeve_bounds.pages, pages);
 	WRITE_ONCE(reeve_bounds.dma32, dma32);
 }
 
-void reeve_shim_params_set_unset_limits(unsigned long pages,
-					unsigned long dma32)
+void reeve_helper_params_set_unset_limits(unsigned long pages,
+					  unsigned long dma32)
 {
 	kernel_param_lock(THIS_MODULE);
 	if (!pages_limit)
@@ -134,32 +134,32 @@ void reeve_shim_params_set_unset_limits(unsigned long pages,
 	kernel_param_unlock(THIS_MODULE);
 }
 
-unsigned long reeve_shim_param_pages_limit(void)
+unsigned long reeve_helper_param_pages_limit(void)
 {
 	return READ_ONCE(pages_limit);
 }
 
-unsigned long reeve_shim_param_dma32_pages_limit(void)
+unsigned long reeve_helper_param_dma32_pages_limit(void)
 {
 	return READ_ONCE(dma32_pages_limit);
 }
 
-unsigned long reeve_shim_param_file_pages_limit(void)
+unsigned long reeve_helper_param_file_pages_limit(void)
 {
 	return READ_ONCE(file_pages_limit);
 }
 
-bool reeve_shim_param_hard_limit(void)
+bool reeve_helper_param_hard_limit(void)
 {
 	return READ_ONCE(hard_limit);
 }
 
-bool reeve_shim_param_enable_builtin_tests(void)
+bool reeve_helper_param_enable_builtin_tests(void)
 {
 	return READ_ONCE(enable_builtin_tests);
 }
 
-unsigned int reeve_shim_param_devices(void)
+unsigned int reeve_helper_param_devices(void)
 {
 	return READ_ONCE(devices);
 }

@@ -27,8 +27,8 @@ static int reeve_pm_notify(struct notifier_block *nb, unsigned long event,
 	return NOTIFY_DONE;
 }
 
-struct reeve_pm_watch *reeve_shim_pm_watch(void (*prepare)(void *data),
-					   void *data)
+struct reeve_pm_watch *reeve_helper_pm_watch(void (*prepare)(void *data),
+					     void *data)
 {
 	struct reeve_pm_watch *watch = kzalloc_obj(*watch);
 
@@ -45,7 +45,7 @@ struct reeve_pm_watch *reeve_shim_pm_watch(void (*prepare)(void *data),
 	return watch;
 }
 
-void reeve_shim_pm_unwatch(struct reeve_pm_watch *watch)
+void reeve_helper_pm_unwatch(struct reeve_pm_watch *watch)
 {
 	unregister_pm_notifier(&watch->nb);
 	kfree(watch);

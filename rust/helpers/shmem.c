@@ -18,7 +18,7 @@
  */
 static struct vfsmount *reeve_mount;
 
-void reeve_shim_shmem_mount(void)
+void reeve_helper_shmem_mount(void)
 {
 #if IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && IS_ENABLED(CONFIG_TMPFS)
 	struct file_system_type *type = get_fs_type("tmpfs");
@@ -40,7 +40,7 @@ void reeve_shim_shmem_mount(void)
 #endif
 }
 
-void reeve_shim_shmem_unmount(void)
+void reeve_helper_shmem_unmount(void)
 {
 	/* Files whose last fput() is still pending keep what they need. */
 	if (reeve_mount)
@@ -48,7 +48,7 @@ void reeve_shim_shmem_unmount(void)
 	reeve_mount = NULL;
 }
 
-struct file *reeve_shim_shmem_create(const char *name, loff_t size, bool large)
+struct file *reeve_helper_shmem_create(const char *name, loff_t size, bool large)
 {
 	struct file *file =
 		large && reeve_mount ?
@@ -63,7 +63,7 @@ struct file *reeve_shim_shmem_create(const char *name, loff_t size, bool large)
 	return file;
 }
 
-struct file *reeve_shim_shmem_create_sparse(const char *name, loff_t size)
+struct file *reeve_helper_shmem_create_sparse(const char *name, loff_t size)
 {
 	return shmem_file_setup(name, size, mk_vma_flags(VMA_NORESERVE_BIT));
 }
@@ -83,8 +83,8 @@ static void reeve_write_back(struct folio *folio)
 		folio_clear_reclaim(folio);
 }
 
-int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
-			   unsigned long count, bool writeback)
+int reeve_helper_shmem_write(struct file *file, pgoff_t index, struct page *from,
+			     unsigned long count, bool writeback)
 {
 	while (count) {
 		loff_t end = (loff_t)(index + count) << PAGE_SHIFT;
@@ -125,8 +125,8 @@ int reeve_shim_shmem_write(struct file *file, pgoff_t index, struct page *from,
 	return 0;
 }
 
-int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
-			  unsigned long count)
+int reeve_helper_shmem_read(struct file *file, pgoff_t index, struct page *to,
+			    unsigned long count)
 {
 	struct address_space *mapping = file->f_mapping;
 
@@ -153,8 +153,8 @@ int reeve_shim_shmem_read(struct file *file, pgoff_t index, struct page *to,
 	return 0;
 }
 
-void reeve_shim_shmem_forget(struct file *file, pgoff_t index,
-			     unsigned long count)
+void reeve_helper_shmem_forget(struct file *file, pgoff_t index,
+			       unsigned long count)
 {
 	loff_t start = (loff_t)index << PAGE_SHIFT;
 

@@ -45,7 +45,7 @@ static void reeve_release_until(struct address_space *mapping, pgoff_t end)
 			folio_mark_dirty(folio);
 			if (unlikely(folio_test_unevictable(folio)))
 				folio_batch_add(&stuck, folio);
-			/* The reference that reeve_shim_shmem_hold() took. */
+			/* The reference that reeve_helper_shmem_hold() took. */
 			folio_put(folio);
 		}
 		if (folio_batch_count(&stuck)) {
@@ -57,7 +57,7 @@ static void reeve_release_until(struct address_space *mapping, pgoff_t end)
 	}
 }
 
-int reeve_shim_shmem_hold(struct file *file, unsigned long pages)
+int reeve_helper_shmem_hold(struct file *file, unsigned long pages)
 {
 	struct address_space *mapping = file->f_mapping;
 	struct folio_batch batch;
@@ -115,13 +115,13 @@ int reeve_shim_shmem_hold(struct file *file, unsigned long pages)
 	return ret;
 }
 
-void reeve_shim_shmem_release(struct file *file, unsigned long pages)
+void reeve_helper_shmem_release(struct file *file, unsigned long pages)
 {
 	mapping_clear_unevictable(file->f_mapping);
 	reeve_release_until(file->f_mapping, pages);
 }
 
-struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index)
+struct page *reeve_helper_shmem_held_page(struct file *file, pgoff_t index)
 {
 	struct folio *folio = filemap_get_folio(file->f_mapping, index);
 	struct page *page;
@@ -129,7 +129,7 @@ struct page *reeve_shim_shmem_held_page(struct file *file, pgoff_t index)
 	if (IS_ERR(folio))
 		return NULL;
 	page = folio_file_page(folio, index);
-	/* The reference of reeve_shim_shmem_hold() remains. */
+	/* The reference of reeve_helper_shmem_hold() remains. */
 	folio_put(folio);
 	return page;
 }

@@ -26,8 +26,8 @@ static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
 	return freed ?: SHRINK_STOP;
 }
 
-struct shrinker *reeve_shim_shrinker_new(const char *name,
-					 const struct reeve_shrinker_ops *ops)
+struct shrinker *reeve_helper_shrinker_new(const char *name,
+					   const struct reeve_shrinker_ops *ops)
 {
 	struct shrinker *shrinker =
 		shrinker_alloc(ops->by_node ? SHRINKER_NUMA_AWARE : 0, "%s",
@@ -44,24 +44,24 @@ struct shrinker *reeve_shim_shrinker_new(const char *name,
 	return shrinker;
 }
 
-unsigned int reeve_shim_reclaim_enter(void)
+unsigned int reeve_helper_reclaim_enter(void)
 {
 	fs_reclaim_acquire(GFP_KERNEL);
 	return memalloc_noreclaim_save();
 }
 
-void reeve_shim_reclaim_leave(unsigned int before)
+void reeve_helper_reclaim_leave(unsigned int before)
 {
 	memalloc_noreclaim_restore(before);
 	fs_reclaim_release(GFP_KERNEL);
 }
 
-long reeve_shim_free_swap(void)
+long reeve_helper_free_swap(void)
 {
 	return get_nr_swap_pages();
 }
 
-bool reeve_shim_is_kswapd(void)
+bool reeve_helper_is_kswapd(void)
 {
 	return current_is_kswapd();
 }

@@ -4,12 +4,12 @@
 
 #include "helpers.h"
 
-bool reeve_shim_fatal_signal_pending(void)
+bool reeve_helper_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);
 }
 
-void reeve_shim_cond_resched(void)
+void reeve_helper_cond_resched(void)
 {
 	cond_resched();
 }

@@ -5,7 +5,7 @@
 
 #include "helpers.h"
 
-void reeve_shim_space_init(struct address_space *space, struct file *file)
+void reeve_helper_space_init(struct address_space *space, struct file *file)
 {
 	address_space_init_once(space);
 	space->a_ops = &empty_aops;
@@ -14,20 +14,20 @@ void reeve_shim_space_init(struct address_space *space, struct file *file)
 	init_rwsem(&space->invalidate_lock);
 }
 
-void reeve_shim_space_leave(struct file *file)
+void reeve_helper_space_leave(struct file *file)
 {
 	file->f_mapping = file_inode(file)->i_mapping;
 }
 
-void reeve_shim_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
-			    bool decrypted)
+void reeve_helper_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
+			      bool decrypted)
 {
 	vm_flags_set(vma, VM_PFNMAP | VM_IO | VM_DONTEXPAND | VM_DONTDUMP);
 	vma->vm_page_prot = reeve_prot(vma->vm_page_prot, caching, decrypted);
 }
 
-void reeve_shim_fault_info(const struct vm_fault *vmf,
-			   struct reeve_fault *info)
+void reeve_helper_fault_info(const struct vm_fault *vmf,
+			     struct reeve_fault *info)
 {
 	info->space = vmf->vma->vm_file->f_mapping;
 	info->page = vmf->pgoff;
@@ -38,19 +38,19 @@ void reeve_shim_fault_info(const struct vm_fault *vmf,
 	info->nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
 }
 
-void reeve_shim_fault_unlock(struct vm_fault *vmf)
+void reeve_helper_fault_unlock(struct vm_fault *vmf)
 {
 	release_fault_lock(vmf);
 }
 
-unsigned int reeve_shim_insert_page(struct vm_fault *vmf, unsigned long address,
-				    struct page *page)
+unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long address,
+				      struct page *page)
 {
 	return (__force unsigned int)vmf_insert_pfn(vmf->vma, address,
 						    page_to_pfn(page));
 }
 
-unsigned int reeve_shim_insert_huge(struct vm_fault *vmf, struct page *first)
+unsigned int reeve_helper_insert_huge(struct vm_fault *vmf, struct page *first)
 {
 #ifdef CONFIG_ARCH_SUPPORTS_PMD_PFNMAP
 	bool write = vmf->vma->vm_flags & VM_WRITE;
@@ -62,7 +62,7 @@ unsigned int reeve_shim_insert_huge(struct vm_fault *vmf, struct page *first)
 #endif
 }
 
-bool reeve_shim_lock_user_memory(void)
+bool reeve_helper_lock_user_memory(void)
 {
 	if (!current->mm)
 		return false;
@@ -70,7 +70,7 @@ bool reeve_shim_lock_user_memory(void)
 	return true;
 }
 
-void reeve_shim_unlock_user_memory(void)
+void reeve_helper_unlock_user_memory(void)
 {
 	mmap_read_unlock(current->mm);
 }

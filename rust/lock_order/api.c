@@ -25,13 +25,13 @@ enum reeve_irq_level {
 static DEFINE_PER_CPU(struct reeve_thread_context[REEVE_IRQ_LEVELS],
 		      reeve_irq_contexts);
 
-struct reeve_thread_context *reeve_shim_irq_context(unsigned int cpu,
-						    unsigned int level)
+struct reeve_thread_context *reeve_helper_irq_context(unsigned int cpu,
+						      unsigned int level)
 {
 	return &(*per_cpu_ptr(&reeve_irq_contexts, cpu))[level];
 }
 
-unsigned int reeve_shim_nr_cpu_ids(void)
+unsigned int reeve_helper_nr_cpu_ids(void)
 {
 	return nr_cpu_ids;
 }
@@ -44,7 +44,7 @@ unsigned int reeve_shim_nr_cpu_ids(void)
 static struct reeve_slot reeve_no_slot;
 static DEFINE_PER_CPU(struct reeve_slot *, reeve_hint) = &reeve_no_slot;
 
-void reeve_shim_set_hint(struct reeve_slot *slot)
+void reeve_helper_set_hint(struct reeve_slot *slot)
 {
 	raw_cpu_write(reeve_hint, slot);
 }
@@ -64,7 +64,7 @@ static noinline struct reeve_thread_context *reeve_find_context(void)
 
 	if (likely(in_task())) {
 		slot = reeve_rs_find_slot((unsigned long)current);
-		reeve_shim_set_hint(slot);
+		reeve_helper_set_hint(slot);
 		return slot->ctx;
 	}
 	level = in_nmi()     ? REEVE_IRQ_NMI :

@@ -225,7 +225,7 @@ unsafe fn init_context(context: *mut Context) {
 #[inline(always)]
 fn set_hint(slot: &'static Slot<Kernel>) {
     // SAFETY: The table is static.
-    unsafe { bindings::reeve_shim_set_hint(as_c(slot)) };
+    unsafe { bindings::reeve_helper_set_hint(as_c(slot)) };
 }
 
 /// Ends the context of `task`, the current one, at `memory`; `last` sees what it holds before, unless

@@ -2,7 +2,7 @@
 /*
  * What Rust and C call of each other inside the module.
  *
- * reeve_shim_*: C for Rust, each one a macro or an inline that Rust can't call.
+ * reeve_helper_*: C for Rust, each one a macro or an inline that Rust can't call.
  * reeve_rs_*: Rust for C; rust/lock_order/api.rs checks that the types agree.
  */
 #ifndef _REEVE_LOCK_ORDER_INTERNAL_H
@@ -89,11 +89,11 @@ int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 				    unsigned int order);
 
 /* api.c */
-struct reeve_thread_context *reeve_shim_irq_context(unsigned int cpu,
-						    unsigned int level);
+struct reeve_thread_context *reeve_helper_irq_context(unsigned int cpu,
+						      unsigned int level);
 #define REEVE_IRQ_LEVELS 3
-unsigned int reeve_shim_nr_cpu_ids(void);
-void reeve_shim_set_hint(struct reeve_slot *slot);
+unsigned int reeve_helper_nr_cpu_ids(void);
+void reeve_helper_set_hint(struct reeve_slot *slot);
 
 /* How the code that records is patched. */
 struct reeve_switch {
@@ -152,20 +152,20 @@ struct reeve_record {
 #define REEVE_SITE_TEXT 256
 
 unsigned long reeve_site_address(u32 site);
-void reeve_shim_who(struct reeve_who *who);
-bool reeve_shim_task_who(unsigned long task, struct reeve_who *who);
-bool reeve_shim_copy_context(void *to, const void *from, size_t size);
-bool reeve_shim_report_allowed(void);
-void reeve_shim_report_head(const struct reeve_violation *v);
-void reeve_shim_report_held(struct reeve_text name, unsigned int order,
-			    unsigned long lock, bool exclusive, bool conflicts,
+void reeve_helper_who(struct reeve_who *who);
+bool reeve_helper_task_who(unsigned long task, struct reeve_who *who);
+bool reeve_helper_copy_context(void *to, const void *from, size_t size);
+bool reeve_helper_report_allowed(void);
+void reeve_helper_report_head(const struct reeve_violation *v);
+void reeve_helper_report_held(struct reeve_text name, unsigned int order,
+			      unsigned long lock, bool exclusive, bool conflicts,
 			    u32 site);
-void reeve_shim_report_more(unsigned int locks);
-unsigned int reeve_shim_site_text(u8 *buffer, size_t size, u32 site);
-unsigned int reeve_shim_lock_text(u8 *buffer, size_t size, unsigned long lock);
+void reeve_helper_report_more(unsigned int locks);
+unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site);
+unsigned int reeve_helper_lock_text(u8 *buffer, size_t size, unsigned long lock);
 
 /* trace.c */
-void reeve_shim_trace_violation(const struct reeve_violation *v);
-void reeve_shim_trace_record(const struct reeve_record *r, bool unlock);
+void reeve_helper_trace_violation(const struct reeve_violation *v);
+void reeve_helper_trace_record(const struct reeve_record *r, bool unlock);
 
 #endif /* _REEVE_LOCK_ORDER_INTERNAL_H */

@@ -20,7 +20,7 @@ unsigned long reeve_site_address(u32 site)
 	return site ? near + (s32)(site - (u32)near) : 0;
 }
 
-void reeve_shim_who(struct reeve_who *who)
+void reeve_helper_who(struct reeve_who *who)
 {
 	who->time = local_clock();
 	who->pid = current->pid;
@@ -29,7 +29,7 @@ void reeve_shim_who(struct reeve_who *who)
 	strscpy_pad(who->comm, current->comm);
 }
 
-bool reeve_shim_task_who(unsigned long task, struct reeve_who *who)
+bool reeve_helper_task_who(unsigned long task, struct reeve_who *who)
 {
 	const struct task_struct *t = (const struct task_struct *)task;
 	pid_t pid;
@@ -42,19 +42,19 @@ bool reeve_shim_task_who(unsigned long task, struct reeve_who *who)
 	return true;
 }
 
-bool reeve_shim_copy_context(void *to, const void *from, size_t size)
+bool reeve_helper_copy_context(void *to, const void *from, size_t size)
 {
 	return !copy_from_kernel_nofault(to, from, size);
 }
 
-bool reeve_shim_report_allowed(void)
+bool reeve_helper_report_allowed(void)
 {
 	static DEFINE_RATELIMIT_STATE(reeve_report_limit, 5 * HZ, 20);
 
 	return __ratelimit(&reeve_report_limit);
 }
 
-void reeve_shim_report_head(const struct reeve_violation *v)
+void reeve_helper_report_head(const struct reeve_violation *v)
 {
 	const struct reeve_text *h = &v->hierarchy;
 	bool named = h->len != 1 || *h->start != '-';
@@ -74,8 +74,8 @@ void reeve_shim_report_head(const struct reeve_violation *v)
 			h->start, v->fault.len, v->fault.start);
 }
 
-void reeve_shim_report_held(struct reeve_text name, unsigned int order,
-			    unsigned long lock, bool exclusive, bool conflicts,
+void reeve_helper_report_held(struct reeve_text name, unsigned int order,
+			      unsigned long lock, bool exclusive, bool conflicts,
 			    u32 site)
 {
 	pr_warn("  %s %.*s (order %u, lock %p) %s, taken at %pS\n",
@@ -84,17 +84,17 @@ void reeve_shim_report_held(struct reeve_text name, unsigned int order,
 		(void *)reeve_site_address(site));
 }
 
-void reeve_shim_report_more(unsigned int locks)
+void reeve_helper_report_more(unsigned int locks)
 {
 	pr_warn("  holds %u more of the hierarchy\n", locks);
 }
 
-unsigned int reeve_shim_site_text(u8 *buffer, size_t size, u32 site)
+unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site)
 {
 	return scnprintf(buffer, size, "%pS", (void *)reeve_site_address(site));
 }
 
-unsigned int reeve_shim_lock_text(u8 *buffer, size_t size, unsigned long lock)
+unsigned int reeve_helper_lock_text(u8 *buffer, size_t size, unsigned long lock)
 {
 	return scnprintf(buffer, size, "%p", (void *)lock);
 }

@@ -23,7 +23,7 @@ use kernel::fmt;
 pub(crate) fn who() -> Who {
     let mut raw = bindings::reeve_who::default();
     // SAFETY: The pointer is valid for writes.
-    unsafe { bindings::reeve_shim_who(&mut raw) };
+    unsafe { bindings::reeve_helper_who(&mut raw) };
     from_c(&raw)
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn who() -> Who {
 pub(crate) fn task(address: usize) -> Option<Who> {
     let mut raw = bindings::reeve_who::default();
     // SAFETY: The pointer is valid for writes; the task is read in a way that may fault.
-    unsafe { bindings::reeve_shim_task_who(address, &mut raw) }.then(|| from_c(&raw))
+    unsafe { bindings::reeve_helper_task_who(address, &mut raw) }.then(|| from_c(&raw))
 }
 
 fn from_c(raw: &bindings::reeve_who) -> Who {
@@ -86,18 +86,18 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
         against_site,
     };
     // SAFETY: The texts are valid for the call, and the tracepoint copies them.
-    unsafe { bindings::reeve_shim_trace_violation(&told) };
+    unsafe { bindings::reeve_helper_trace_violation(&told) };
     // SAFETY: The helper takes a rate limit that is static, in any context; one `true` is one report.
-    if !unsafe { bindings::reeve_shim_report_allowed() } {
+    if !unsafe { bindings::reeve_helper_report_allowed() } {
         return;
     }
     // SAFETY: The texts are valid for the call.
-    unsafe { bindings::reeve_shim_report_head(&told) };
+    unsafe { bindings::reeve_helper_report_head(&told) };
     for held in record.held() {
         let name = text(order_name(names, held.order.into()));
         // SAFETY: The text is valid for the call.
         unsafe {
-            bindings::reeve_shim_report_held(
+            bindings::reeve_helper_report_held(
                 name,
                 held.order.into(),
                 held.instance,
@@ -109,7 +109,7 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
     }
     if record.left_out != 0 {
         // SAFETY: The helper prints a number; it may be called in any context.
-        unsafe { bindings::reeve_shim_report_more(record.left_out.into()) };
+        unsafe { bindings::reeve_helper_report_more(record.left_out.into()) };
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn recorded(names: Option<&Names>, u: LockUse, unlock: bool) {
         site: u.site,
     };
     // SAFETY: The texts are valid for the call, and the tracepoint copies them.
-    unsafe { bindings::reeve_shim_trace_record(&event, unlock) };
+    unsafe { bindings::reeve_helper_trace_record(&event, unlock) };
 }
 
 /// A call site, shown as symbol+offset.
@@ -138,7 +138,7 @@ impl fmt::Display for Site {
         let mut buffer = [0u8; bindings::REEVE_SITE_TEXT as usize];
         // SAFETY: The buffer is as large as the function is told.
         let len = unsafe {
-            bindings::reeve_shim_site_text(buffer.as_mut_ptr(), buffer.len(), self.0) as usize
+            bindings::reeve_helper_site_text(buffer.as_mut_ptr(), buffer.len(), self.0) as usize
         };
         show(f, buffer.get(..len))
     }
@@ -149,7 +149,7 @@ impl fmt::Display for Hashed {
         let mut buffer = [0u8; 24];
         // SAFETY: The buffer is as large as the function is told.
         let len = unsafe {
-            bindings::reeve_shim_lock_text(buffer.as_mut_ptr(), buffer.len(), self.0) as usize
+            bindings::reeve_helper_lock_text(buffer.as_mut_ptr(), buffer.len(), self.0) as usize
         };
         show(f, buffer.get(..len))
     }

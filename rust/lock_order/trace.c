@@ -3,12 +3,12 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-void reeve_shim_trace_violation(const struct reeve_violation *v)
+void reeve_helper_trace_violation(const struct reeve_violation *v)
 {
 	trace_lock_violation(v);
 }
 
-void reeve_shim_trace_record(const struct reeve_record *r, bool unlock)
+void reeve_helper_trace_record(const struct reeve_record *r, bool unlock)
 {
 	if (unlock)
 		trace_lock_unrecord(r);

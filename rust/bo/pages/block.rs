@@ -5,7 +5,7 @@
 use super::caching;
 use crate::{
     abstractions::{
-        bindings as shim,
+        bindings as helpers,
         page::RunMut, //
     },
     bo::rules::page_kind::{
@@ -55,13 +55,17 @@ impl Block {
         charged: bool,
     ) -> Option<Self> {
         let flags = match (order, dma32) {
-            (0, false) => shim::REEVE_GFP_PAGE,
-            (0, true) => shim::REEVE_GFP_PAGE_DMA32,
-            (_, false) => shim::REEVE_GFP_BLOCK,
-            (_, true) => shim::REEVE_GFP_BLOCK_DMA32,
+            (0, false) => helpers::REEVE_GFP_PAGE,
+            (0, true) => helpers::REEVE_GFP_PAGE_DMA32,
+            (_, false) => helpers::REEVE_GFP_BLOCK,
+            (_, true) => helpers::REEVE_GFP_BLOCK_DMA32,
         };
-        let clear = if clear { shim::REEVE_GFP_CLEAR } else { 0 };
-        let charged = if charged { shim::REEVE_GFP_CHARGED } else { 0 };
+        let clear = if clear { helpers::REEVE_GFP_CLEAR } else { 0 };
+        let charged = if charged {
+            helpers::REEVE_GFP_CHARGED
+        } else {
+            0
+        };
         // SAFETY: `alloc_pages()` with flags that allow it to sleep must be called where that is
         // allowed, which callers guarantee: this may sleep. Any order may be asked for.
         let first = unsafe { bindings::alloc_pages(flags | clear | charged, order) };
@@ -136,7 +140,7 @@ impl Block {
     pub(crate) fn is_charged(&self) -> bool {
         // SAFETY: The helper reads fields of a valid page, the first of its block; by the type
         // invariant `first` is that, and it is not freed while we are borrowed.
-        cfg!(CONFIG_MEMCG) && unsafe { shim::reeve_shim_page_is_charged(self.first.as_ptr()) }
+        cfg!(CONFIG_MEMCG) && unsafe { helpers::reeve_helper_page_is_charged(self.first.as_ptr()) }
     }
 
     /// Returns the memory node that the pages are from.
@@ -144,7 +148,7 @@ impl Block {
     pub(crate) fn node(&self) -> usize {
         // SAFETY: `page_to_nid()` reads the flags of a valid page; by the type invariant `first` is
         // one.
-        let node = unsafe { shim::reeve_shim_page_node(self.first.as_ptr()) };
+        let node = unsafe { helpers::reeve_helper_page_node(self.first.as_ptr()) };
         usize::try_from(node).unwrap_or(0)
     }
 
@@ -161,7 +165,7 @@ impl Block {
     pub(crate) fn clear(&mut self) {
         // SAFETY: The helper wants that many valid pages side by side that nothing else accesses:
         // by the type invariant they are ours alone, and we are borrowed exclusively.
-        unsafe { shim::reeve_shim_clear_pages(self.first.as_ptr(), 1 << self.order) };
+        unsafe { helpers::reeve_helper_clear_pages(self.first.as_ptr(), 1 << self.order) };
     }
 }
 
@@ -238,7 +242,7 @@ impl Partial {
         // side by side; by its own, `to` has exclusive access to its pages, so these are others.
         unsafe {
             let from = self.first.add(offset as usize);
-            shim::reeve_shim_copy_pages(to.as_ptr(), from.as_ptr(), to.len() as usize)
+            helpers::reeve_helper_copy_pages(to.as_ptr(), from.as_ptr(), to.len() as usize)
         };
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! C header: [`include/asm-generic/set_memory.h`](srctree/include/asm-generic/set_memory.h)
 
 use crate::{
-    abstractions::bindings as shim,
+    abstractions::bindings as helpers,
     bo::rules::page_kind::Caching, //
 };
 use core::ptr::NonNull;
@@ -53,8 +53,8 @@ impl Batch {
     ) -> Result {
         let number = match caching {
             Caching::Cached => return Ok(()),
-            Caching::WriteCombined => shim::REEVE_CACHING_WRITE_COMBINED,
-            Caching::Uncached => shim::REEVE_CACHING_UNCACHED,
+            Caching::WriteCombined => helpers::REEVE_CACHING_WRITE_COMBINED,
+            Caching::Uncached => helpers::REEVE_CACHING_UNCACHED,
         };
         for (first, order) in blocks.clone() {
             for i in 0..1usize << order {
@@ -84,7 +84,7 @@ impl Batch {
         // in it were all put there by `change` since the last call, so its contract says that of
         // them.
         let result = to_result(unsafe {
-            shim::reeve_shim_set_pages_array(self.pages.as_mut_ptr(), count, number)
+            helpers::reeve_helper_set_pages_array(self.pages.as_mut_ptr(), count, number)
         });
         self.pages.clear();
         // The architecture fails only for lack of memory, for page tables or to note the memory
@@ -118,5 +118,5 @@ pub(super) fn make_all_cached(first: NonNull<bindings::page>, count: i32) {
     // SAFETY: The helper wants `count` valid pages side by side, which callers, all of them in this
     // folder, own. Cached is how the kernel has any page mapped by default, so no other use of the
     // pages can break by it.
-    unsafe { shim::reeve_shim_set_pages_wb(first.as_ptr(), count) };
+    unsafe { helpers::reeve_helper_set_pages_wb(first.as_ptr(), count) };
 }

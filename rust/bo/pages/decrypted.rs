@@ -6,7 +6,7 @@
 //! C headers: [`include/linux/cc_platform.h`](srctree/include/linux/cc_platform.h),
 //! [`include/linux/set_memory.h`](srctree/include/linux/set_memory.h)
 
-use crate::abstractions::bindings as shim;
+use crate::abstractions::bindings as helpers;
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -19,7 +19,7 @@ use kernel::{
 pub(crate) fn guest_memory_is_encrypted() -> bool {
     // SAFETY: `cc_platform_has()` reads what was found out at boot; it and the logging may be
     // called in any context.
-    unsafe { shim::reeve_shim_guest_memory_is_encrypted() }
+    unsafe { helpers::reeve_helper_guest_memory_is_encrypted() }
 }
 
 /// Shares the `2^order` pages of a block with the host; in any other guest, does nothing. Their
@@ -35,7 +35,7 @@ pub(super) unsafe fn decrypt(first: NonNull<bindings::page>, order: u32) -> Resu
     // SAFETY: `set_memory_decrypted()` wants that many pages from an address of the kernel's own
     // mapping on. By the contract the pages have such addresses, side by side as the pages of a
     // block are, and nothing sees that their content changes.
-    to_result(unsafe { shim::reeve_shim_set_decrypted(first.as_ptr(), 1 << order) })
+    to_result(unsafe { helpers::reeve_helper_set_decrypted(first.as_ptr(), 1 << order) })
 }
 
 /// Ends the sharing of a block with the host. The content of the pages is lost.
@@ -49,5 +49,5 @@ pub(super) unsafe fn encrypt(first: NonNull<bindings::page>, order: u32) -> Resu
     // SAFETY: `set_memory_encrypted()` wants that many pages from an address of the kernel's own
     // mapping on. By the contract the pages have such addresses, side by side as the pages of a
     // block are, and nothing sees that their content changes.
-    to_result(unsafe { shim::reeve_shim_set_encrypted(first.as_ptr(), 1 << order) })
+    to_result(unsafe { helpers::reeve_helper_set_encrypted(first.as_ptr(), 1 << order) })
 }

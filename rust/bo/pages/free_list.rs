@@ -5,7 +5,7 @@
 
 use super::block::Block;
 use crate::{
-    abstractions::bindings as shim,
+    abstractions::bindings as helpers,
     bo::rules::page_kind::PageKind, //
 };
 use core::ptr::NonNull;
@@ -47,7 +47,7 @@ impl BlockStack {
         let first = block.into_raw().as_ptr();
         // SAFETY: The helper writes the private field of a valid page that the caller owns, which
         // is for the owner to use; ownership came to us by `into_raw`.
-        unsafe { shim::reeve_shim_set_page_private(first, self.top as usize) };
+        unsafe { helpers::reeve_helper_set_page_private(first, self.top as usize) };
         // INVARIANT: The block is ours now, of this order and kind, and its private field leads to
         // what was the list.
         self.top = first;
@@ -62,8 +62,8 @@ impl BlockStack {
         // owns: by the type invariant `top` is the first page of a block of ours.
         unsafe {
             // INVARIANT: By the type invariant the field holds the rest of the list.
-            self.top = shim::reeve_shim_page_private(first.as_ptr()) as *mut bindings::page;
-            shim::reeve_shim_set_page_private(first.as_ptr(), 0);
+            self.top = helpers::reeve_helper_page_private(first.as_ptr()) as *mut bindings::page;
+            helpers::reeve_helper_set_page_private(first.as_ptr(), 0);
         }
         // SAFETY: By the type invariant it came from `Block::into_raw` of a block of this order and
         // kind that only the list owned, and the list has just lost it.

@@ -4,7 +4,7 @@
 
 use super::block::Block;
 use crate::{
-    abstractions::bindings as shim,
+    abstractions::bindings as helpers,
     bo::rules::page_kind::Caching, //
 };
 use kernel::bindings;
@@ -75,10 +75,10 @@ impl Freer {
         // first `pages_len` entries are pages of blocks that we own, so nothing accesses them by a
         // mapping that is cached otherwise.
         unsafe {
-            shim::reeve_shim_set_pages_array(
+            helpers::reeve_helper_set_pages_array(
                 self.pages.as_mut_ptr(),
                 self.pages_len as i32,
-                shim::REEVE_CACHING_CACHED,
+                helpers::REEVE_CACHING_CACHED,
             )
         };
         let mut at = 0;

@@ -8,7 +8,7 @@
 
 use crate::{
     abstractions::{
-        bindings as shim,
+        bindings as helpers,
         dma::{
             DmaAddresses,
             DmaDevice, //
@@ -83,7 +83,7 @@ impl ShmemPages {
         // SAFETY: The helper wants a shmem file and a number of pages that it has, both of which
         // `ShmemFile` guarantees. When it fails it has dropped the references that it took.
         to_result(unsafe {
-            shim::reeve_shim_shmem_hold(self.file.as_ptr(), self.file.pages() as usize)
+            helpers::reeve_helper_shmem_hold(self.file.as_ptr(), self.file.pages() as usize)
         })
         .map_err(no_room_is_no_memory)?;
         // INVARIANT: The helper succeeded, so it took a reference to every folio.
@@ -101,7 +101,7 @@ impl ShmemPages {
             // used again, for `held` is clear and all mappings were removed.
             // INVARIANT: Nothing is held or mapped.
             unsafe {
-                shim::reeve_shim_shmem_release(self.file.as_ptr(), self.file.pages() as usize)
+                helpers::reeve_helper_shmem_release(self.file.as_ptr(), self.file.pages() as usize)
             };
         }
     }
@@ -155,7 +155,7 @@ impl ShmemPages {
         // that the page stays valid when the helper has dropped its own. The index is inside the
         // file, and by the type invariant, as `held` is set, we have that reference.
         NonNull::new(unsafe {
-            shim::reeve_shim_shmem_held_page(self.file.as_ptr(), index as usize)
+            helpers::reeve_helper_shmem_held_page(self.file.as_ptr(), index as usize)
         })
     }
 }

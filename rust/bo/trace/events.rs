@@ -29,7 +29,7 @@ impl Begun {
     pub(crate) fn with_pages(pages: u64) -> Option<Self> {
         // SAFETY: The helper takes a number, and reads a parameter, static keys and the clock, all of
         // which may be read at any time and in any context.
-        NonZero::new(unsafe { bindings::reeve_shim_tt_begin(pages) }).map(Self)
+        NonZero::new(unsafe { bindings::reeve_helper_tt_begin(pages) }).map(Self)
     }
 
     /// Begins an operation that is traced, but not timed. Returns `None` if it is not traced.
@@ -41,7 +41,7 @@ impl Begun {
     /// Returns the nanoseconds since then.
     pub(crate) fn elapsed(&self) -> u64 {
         // SAFETY: The helper takes a number and reads the clock, which may be read in any context.
-        unsafe { bindings::reeve_shim_tt_elapsed(self.0.get()) }
+        unsafe { bindings::reeve_helper_tt_elapsed(self.0.get()) }
     }
 }
 
@@ -89,7 +89,7 @@ impl Event {
         };
         // SAFETY: The pointer is to a local that is alive and initialised during the call, and the
         // tracepoint copies it. The number is that of a tracepoint, by the type of `self`.
-        unsafe { bindings::reeve_shim_trace_tt(self as u32, &operation) };
+        unsafe { bindings::reeve_helper_trace_tt(self as u32, &operation) };
     }
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn overcommit(overcommit: Overcommit) {
     };
     // SAFETY: The pointer is to a local that is alive and initialised during the call, and the
     // tracepoint copies it.
-    unsafe { bindings::reeve_shim_trace_tt_overcommit(&overcommit) };
+    unsafe { bindings::reeve_helper_trace_tt_overcommit(&overcommit) };
 }
 
 /// Fires `reeve:pool_shrink`, if it is enabled: `pages` of the `wanted` pages of a memory node were
@@ -130,5 +130,5 @@ pub(crate) fn overcommit(overcommit: Overcommit) {
 pub(crate) fn pool_shrink(node: usize, wanted: u64, pages: u64, duration: u64) {
     let node = u32::try_from(node).unwrap_or(u32::MAX);
     // SAFETY: The helper takes numbers only, and tracepoints may fire in any context.
-    unsafe { bindings::reeve_shim_trace_pool_shrink(node, wanted, pages, duration) };
+    unsafe { bindings::reeve_helper_trace_pool_shrink(node, wanted, pages, duration) };
 }

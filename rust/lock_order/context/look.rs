@@ -120,7 +120,7 @@ impl Copied {
         // SAFETY: The destination is valid for writes of a context, any bytes are one, and the
         // source is read in a way that may fault.
         let copied = unsafe {
-            bindings::reeve_shim_copy_context(
+            bindings::reeve_helper_copy_context(
                 addr_of_mut!(self.0).cast(),
                 context.as_ptr().cast(),
                 core::mem::size_of::<Context>(),
@@ -148,11 +148,11 @@ pub(super) const LEVELS: [&str; bindings::REEVE_IRQ_LEVELS as usize] = ["soft", 
 /// The contexts of all interrupt levels of all CPUs; they live as long as the module.
 pub(super) fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, NonNull<Context>)> {
     // SAFETY: The helper reads a variable that is set before modules are loaded.
-    let cpus = unsafe { bindings::reeve_shim_nr_cpu_ids() };
+    let cpus = unsafe { bindings::reeve_helper_nr_cpu_ids() };
     (0..cpus).flat_map(|cpu| {
         (0..).zip(LEVELS).filter_map(move |(level, name)| {
             // SAFETY: `cpu` and `level` are in range.
-            let context = unsafe { bindings::reeve_shim_irq_context(cpu, level) };
+            let context = unsafe { bindings::reeve_helper_irq_context(cpu, level) };
             Some((cpu, name, NonNull::new(context.cast())?))
         })
     })
