@@ -2,9 +2,10 @@
 
 //! Reeve's selftests: run as root in the guest, on a kernel that has the module, and speak KTAP.
 //!
-//! `reeve-guest-tests [--list] [--suite=SUITE]... [NAME...]` runs the cases whose name contains one of
-//! the words, each in a process of its own with a time limit. The standard suite needs nothing but
-//! the module; `cases.rs` says what the others need. Exit codes: 0 all passed, 1 some failed, 2
+//! `reeve-guest-tests [--list] [--suite=SUITE]... [--part=K/N] [NAME...]` runs the cases whose name
+//! contains one of the words, each in a process of its own with a time limit. The standard suite needs nothing but
+//! the module; `cases.rs` says what the others need. Of N parts, which together have every case once,
+//! `--part=K/N` runs one. Exit codes: 0 all passed, 1 some failed, 2
 //! wrong usage, 4 all were skipped.
 //!
 //! `REEVE_KO` says where reeve.ko is (for the cases that insert it anew), `REEVE_TIME_SCALE`
@@ -32,7 +33,7 @@ use std::process::ExitCode;
 
 use test::Test;
 
-const USAGE: &str = "usage: reeve-guest-tests [--list] [--suite=SUITE]... [NAME...]";
+const USAGE: &str = "usage: reeve-guest-tests [--list] [--suite=SUITE]... [--part=K/N] [NAME...]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -43,14 +44,17 @@ fn main() -> ExitCode {
         args.into_iter().partition(|arg| arg.starts_with('-'));
     let mut suites = Vec::new();
     let mut list = false;
+    let mut part = Part::WHOLE;
     for option in &options {
-        match option.strip_prefix("--suite=") {
-            Some(name) => suites.push(name),
-            None if option == "--list" => list = true,
-            None => {
-                eprintln!("{USAGE}");
-                return ExitCode::from(2);
-            }
+        if let Some(name) = option.strip_prefix("--suite=") {
+            suites.push(name);
+        } else if let Some(parsed) = option.strip_prefix("--part=").and_then(Part::parse) {
+            part = parsed;
+        } else if option == "--list" {
+            list = true;
+        } else {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
         }
     }
     if suites.is_empty() {
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         };
         chosen.extend(choose(cases, &names));
     }
+    let chosen = part.of(chosen);
     if chosen.is_empty() {
         eprintln!("no case has a name like {}; see --list", names.join(" or "));
         return ExitCode::from(2);
@@ -75,6 +80,40 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     ktap::run(&chosen, runner::run)
+}
+
+/// One of several parts of the cases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Part {
+    number: usize,
+    parts: usize,
+}
+
+impl Part {
+    const WHOLE: Self = Self {
+        number: 1,
+        parts: 1,
+    };
+
+    /// `K/N`, from 1 to N.
+    fn parse(text: &str) -> Option<Self> {
+        let (number, parts) = text.split_once('/')?;
+        let (number, parts) = (number.parse().ok()?, parts.parse().ok()?);
+        (1..=parts)
+            .contains(&number)
+            .then_some(Self { number, parts })
+    }
+
+    /// Every so many-th of `all`: neighbours take equally long, so the parts do.
+    fn of<T>(self, all: Vec<T>) -> Vec<T> {
+        let mut index = 0;
+        let mut all = all;
+        all.retain(|_| {
+            index += 1;
+            (index - 1) % self.parts == self.number - 1
+        });
+        all
+    }
 }
 
 /// The cases whose name contains one of `names`; all when there are none.
@@ -100,6 +139,22 @@ mod tests {
             assert_eq!(test.name.matches('.').count(), 1, "{}", test.name);
         }
         assert!(names.len() >= 60, "only {} cases", names.len());
+    }
+
+    #[test]
+    fn the_parts_together_have_every_case_once() {
+        for parts in 1..5 {
+            let mut all: Vec<usize> = Vec::new();
+            for number in 1..=parts {
+                let part = Part::parse(&format!("{number}/{parts}")).unwrap();
+                all.extend(part.of((0..11).collect()));
+            }
+            all.sort_unstable();
+            assert_eq!(all, (0..11).collect::<Vec<_>>());
+        }
+        for wrong in ["", "1", "0/2", "3/2", "1/0", "a/2", "1/2/3", "-1/2"] {
+            assert_eq!(Part::parse(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use clap::Args;
 use crate::machine::{Accel, Job, Machine};
 use crate::paths::near;
 use crate::suite::job_context::tail;
-use crate::vm::{self, Listener};
+use crate::vm::{self, Limit, Listener};
 
 pub mod rows;
 pub mod samples;
@@ -127,7 +127,7 @@ fn boot_once(options: &Options, kernel: Kernel, boot: usize) -> Result<Vec<Strin
         capture: true,
     };
     let limit = Duration::from_secs(options.timeout);
-    let outcome = vm::run(&machine, job, limit, &mut Quiet)?;
+    let outcome = vm::run(&machine, job, Limit::total(limit), &mut Quiet)?;
     if !outcome.end.is_success() {
         let console = std::fs::read(&outcome.console).unwrap_or_default();
         bail!(

@@ -132,3 +132,12 @@ fn a_disk_is_there_while_it_is_used() {
     assert!(!machine.disk_image().exists());
     fs::remove_dir_all(dir).unwrap();
 }
+
+#[test]
+fn the_delay_loop_is_told_to_a_kernel_with_several_cpus() {
+    let text = "processor\t: 0\nbogomips\t: 4890.86\n\nprocessor\t: 1\nbogomips\t: 1.00\n";
+    assert_eq!(loops_per_jiffy(text), Some(9_781_720));
+    assert_eq!(loops_per_jiffy("BogoMIPS : 50.0\n"), None);
+    assert_eq!(loops_per_jiffy("bogomips : 0.00\n"), None);
+    assert_eq!(loops_per_jiffy(""), None);
+}

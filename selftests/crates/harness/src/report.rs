@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::machine::{Job, Machine};
 use crate::paths::near;
-use crate::vm::{self, Listener, Outcome};
+use crate::vm::{self, Limit, Listener, Outcome};
 
 /// What `make run` was asked for.
 #[derive(Debug, Args)]
@@ -57,7 +57,7 @@ pub fn run(options: &Options) -> Result<bool> {
     let mut frame = Frame::default();
     println!("booting the test kernel ...");
     let limit = Duration::from_secs(options.timeout);
-    let outcome = vm::run(&options.machine, job, limit, &mut frame)?;
+    let outcome = vm::run(&options.machine, job, Limit::total(limit), &mut frame)?;
     let parsed = machine_form(&outcome);
     let passed = outcome.end.is_success() && parsed.is_ok();
 

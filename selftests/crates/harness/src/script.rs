@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::machine::{Job, Machine};
 use crate::paths::near;
-use crate::vm::{self, Listener};
+use crate::vm::{self, Limit, Listener};
 
 /// What `make vm` was asked for.
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ pub fn run(options: &Options) -> Result<bool> {
         capture: false,
     };
     let limit = Duration::from_secs(options.timeout);
-    let outcome = vm::run(&options.machine, job, limit, &mut Console)?;
+    let outcome = vm::run(&options.machine, job, Limit::total(limit), &mut Console)?;
     for note in &outcome.facts.notes {
         println!("vm: note: {note}");
     }

@@ -77,19 +77,41 @@ pub trait Listener {
     fn output(&mut self, _line: &str) {}
 }
 
+/// How long a kernel may be silent before it runs init. On the slowest machine it says something every few seconds.
+const SILENT_BOOT: Duration = Duration::from_secs(120);
+
+/// How long a run may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// In all.
+    pub total: Duration,
+    /// Without a word from the guest: neither a line on its console nor one of the script's output.
+    pub silent: Duration,
+}
+
+impl Limit {
+    /// A limit for the whole, silent or not.
+    pub fn total(total: Duration) -> Self {
+        Self {
+            total,
+            silent: total,
+        }
+    }
+}
+
 /// How often a machine is booted again whose kernel failed before it ran anything of ours.
 const REBOOTS: usize = 2;
 
-/// Boots the machine, waits for its end but no longer than `limit`.
+/// Boots the machine, waits for its end but no longer than `limit` allows.
 ///
-/// A kernel that complains or ends before it runs init has run neither the module nor the script. Emulated machines
+/// A kernel that complains, ends or stops before it runs init has run neither the module nor the script. Emulated machines
 /// do that now and then, and with KASAN and lockdep off after their first report the rest of the boot would prove
 /// less. So it is booted again, which the listener is told and the outcome counts; one that fails each time is a
 /// failure.
 pub fn run(
     machine: &Machine,
     job: Job<'_>,
-    limit: Duration,
+    limit: Limit,
     listener: &mut dyn Listener,
 ) -> Result<Outcome> {
     let dir = &machine.dir;
@@ -126,7 +148,7 @@ fn keep_console(console: &Path, number: usize) -> Result<()> {
 fn boot(
     machine: &Machine,
     initramfs: &Path,
-    limit: Duration,
+    limit: Limit,
     listener: &mut dyn Listener,
 ) -> Result<(Outcome, Option<String>)> {
     let dir = &machine.dir;
@@ -140,6 +162,7 @@ fn boot(
     let complaints = dir.join("qemu.log");
 
     let begin = Instant::now();
+    let mut heard = begin;
     let mut qemu = Qemu(
         machine
             .command(initramfs, &ports)
@@ -153,28 +176,32 @@ fn boot(
     let mut watch = Watch::default();
     let stopped = loop {
         let status = qemu.0.try_wait().context("waiting for QEMU")?;
-        let last = status.is_some() || begin.elapsed() >= limit;
+        let over = watch.over(begin.elapsed(), heard.elapsed(), limit);
+        let last = status.is_some() || over.is_some();
         let read = if last {
             Follower::last_lines
         } else {
             Follower::new_lines
         };
         for line in read(&mut console)? {
+            heard = Instant::now();
             listener.console(&line);
             watch.console(&line);
         }
         for line in read(&mut control)? {
+            heard = Instant::now();
             watch.control(&line);
         }
         for line in read(&mut output)? {
+            heard = Instant::now();
             listener.output(&line);
             watch.output.push(line);
         }
-        match status {
-            Some(status) => break Stop::Exited(status),
-            None if watch.early.is_some() => break Stop::Early,
-            None if last => break Stop::TimedOut(limit),
-            None => std::thread::sleep(TICK),
+        match (status, over) {
+            (Some(status), _) => break Stop::Exited(status),
+            (None, _) if watch.early.is_some() => break Stop::Early,
+            (None, Some(over)) => break over,
+            (None, None) => std::thread::sleep(TICK),
         }
     };
     drop(qemu);
@@ -229,23 +256,28 @@ pub fn shell(machine: &Machine) -> Result<bool> {
             .spawn()
             .context("starting QEMU (is qemu-system-x86 installed? see make deps)")?;
         let mut watch = Watch::default();
-        while reboots < REBOOTS && !watch.init_runs && watch.early.is_none() {
+        let mut heard = Instant::now();
+        let mut why = None;
+        while reboots < REBOOTS && !watch.init_runs && why.is_none() {
             if qemu.try_wait().context("waiting for QEMU")?.is_some() {
                 break;
             }
             for line in lines.new_lines()? {
+                heard = Instant::now();
                 watch.console(&line);
             }
+            let over = (heard.elapsed() >= SILENT_BOOT).then_some(Stop::SilentBoot);
+            why = watch.failed_early(&over.unwrap_or(Stop::Early), "");
             std::thread::sleep(TICK);
         }
-        if let Some(splat) = watch.early {
+        if let Some(why) = why {
             // Asked to end, it leaves the terminal as it found it.
             let pid = qemu.id().to_string();
             Command::new("kill").arg(&pid).status()?;
             qemu.wait().context("waiting for QEMU")?;
             reboots += 1;
             keep_console(&console, reboots)?;
-            println!("\r\n{AGAIN}{}", splat.headline);
+            println!("\r\n{AGAIN}{why}");
             continue;
         }
         let status = qemu.wait().context("waiting for QEMU")?;
@@ -265,9 +297,14 @@ impl Drop for Qemu {
 }
 
 /// Why we stopped watching.
+#[derive(Debug, PartialEq, Eq)]
 enum Stop {
     Exited(ExitStatus),
     TimedOut(Duration),
+    /// The guest said nothing for so long.
+    Silent(Duration),
+    /// Nor did the kernel, before it ran anything of ours.
+    SilentBoot,
     /// The kernel complained before it ran anything of ours.
     Early,
 }
@@ -289,9 +326,26 @@ impl Watch {
         self.init_runs |= splat::begins_init(line);
         if self.splat.is_none() {
             self.splat = splat::find(line);
-            if !self.init_runs && self.facts.kernel.is_none() {
+            if !self.runs() {
                 self.early = self.splat.clone();
             }
+        }
+    }
+
+    fn runs(&self) -> bool {
+        self.init_runs || self.facts.kernel.is_some()
+    }
+
+    /// Which limit is over, when the machine has run for `took` and the last word of it was `ago`.
+    fn over(&self, took: Duration, ago: Duration, limit: Limit) -> Option<Stop> {
+        if !self.runs() && ago >= SILENT_BOOT {
+            Some(Stop::SilentBoot)
+        } else if took >= limit.total {
+            Some(Stop::TimedOut(limit.total))
+        } else if ago >= limit.silent {
+            Some(Stop::Silent(limit.silent))
+        } else {
+            None
         }
     }
 
@@ -300,9 +354,11 @@ impl Watch {
         if let Some(splat) = &self.early {
             return Some(splat.headline.clone());
         }
+        if *stopped == Stop::SilentBoot {
+            return Some("the kernel stopped before it ran init".to_owned());
+        }
         let ended = matches!(stopped, Stop::Exited(_)) && qemu_said.trim().is_empty();
-        let silent = !self.init_runs && self.facts.kernel.is_none();
-        (ended && silent).then(|| "the kernel did not come up".to_owned())
+        (ended && !self.runs()).then(|| "the kernel did not come up".to_owned())
     }
 
     /// What the kernel remembers counts like what it printed.
@@ -320,6 +376,10 @@ impl Watch {
             format!("kernel splat: {}", splat.headline)
         } else if let Stop::TimedOut(limit) = stopped {
             format!("timeout after {} s", limit.as_secs())
+        } else if let Stop::Silent(limit) = stopped {
+            format!("nothing was heard of the guest for {} s", limit.as_secs())
+        } else if stopped == Stop::SilentBoot {
+            "the kernel stopped before it ran init".to_owned()
         } else if let Some(words) = &facts.load_failed {
             format!("the module could not be inserted: {words}")
         } else if let Some(leak) = facts.leaks.first() {
