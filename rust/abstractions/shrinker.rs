@@ -140,7 +140,7 @@ unsafe extern "C" fn scan<T: Shrink>(
 }
 
 /// Calls `f` as reclaim would: lockdep checks the locks that it takes, and its allocations do not
-/// reclaim in turn.
+/// reclaim.
 pub(crate) fn as_reclaim<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: The helper enters lockdep's map of reclaim and sets a flag of the current task; it
     // may be called in any task context, and what it does is undone below, in the same function.

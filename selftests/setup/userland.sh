@@ -80,7 +80,7 @@ programs_id() {
 		printf '%s\n' "${CARGO_FLAGS[@]}"
 		cd "$REEVE_ROOT"
 		# What another crate's file includes from outside the workspace is in these.
-		find selftests/Cargo.toml selftests/Cargo.lock selftests/crates rust/uapi rust/*/rules -type f -print0 |
+		find selftests/Cargo.toml selftests/Cargo.lock selftests/crates rust/uapi rust/*/rules README.md Documentation -type f -print0 |
 			sort -z | xargs -0 sha256sum
 	} | hash_of
 }

@@ -3,7 +3,7 @@
 //! The arithmetic of a compact page directory.
 //!
 //! Pages come from the buddy allocator in blocks of `2^order`, the largest order first; when an
-//! order is not to be had, the rest comes from lower ones. So orders never go up along the
+//! order cannot be allocated, the rest comes from lower ones. So orders never go up along the
 //! directory, and how many blocks there are of each order says which block a page is in: a
 //! directory needs one pointer per block and this table.
 #![deny(unsafe_code)]

@@ -8,7 +8,6 @@ use super::support::*;
 use crate::{
     abstractions::kmap::Protection,
     bo::{
-        object::BoRef,
         rules::{
             object::{
                 flags,
@@ -29,12 +28,6 @@ use kernel::{
     prelude::*, //
 };
 
-const PAGE: u64 = PAGE_SIZE as u64;
-
-fn object(bench: &Bench, pages: u64, flags: BoFlags) -> Result<BoRef> {
-    BoRef::new(bench.device(0)?, pages * PAGE, 0, BoType::Device, flags)
-}
-
 /// As it would be made where the guest's memory is encrypted.
 fn in_confidential_guest() -> BoFlags {
     BoFlags::of(BoType::Device, false).with_dma().in_guest(true)
@@ -50,7 +43,7 @@ mod tests {
         Bench::run(1, |bench| {
             for kind in PageKind::ALL {
                 let flags = BoFlags::of(BoType::Device, false).of_kind(kind);
-                let bo = object(bench, 5, flags.ok_or(EINVAL)?)?;
+                let bo = bench.object_with(BoType::Device, 5, flags.ok_or(EINVAL)?)?;
                 let mut reservation = bo.reserve();
                 reservation.populate(&*bench.manager)?;
                 let protection = Protection::of(kind.caching, false);
@@ -82,7 +75,7 @@ mod tests {
         Bench::run(1, |bench| {
             let plain = BoFlags::of(BoType::Device, false);
             for flags in [plain, plain.on_shmem().ok_or(EINVAL)?] {
-                let bo = object(bench, 77, flags)?;
+                let bo = bench.object_with(BoType::Device, 77, flags)?;
                 bo.reserve().populate(&*bench.manager)?;
                 for first in [0, 1, 63, 64, 76, 77, 78, u64::MAX] {
                     let mut reservation = bo.reserve();
@@ -140,7 +133,7 @@ mod tests {
                 ..PageKind::CACHED
             };
             let flags = BoFlags::of(BoType::Device, false).of_kind(wc);
-            let to = object(bench, 20, flags.ok_or(EINVAL)?)?;
+            let to = bench.object_with(BoType::Device, 20, flags.ok_or(EINVAL)?)?;
             let from = bench.object(20)?;
             fill(&from, 5, &*bench.manager)?;
             to.reserve().populate(&*bench.manager)?;
@@ -183,7 +176,7 @@ mod tests {
     fn pages_for_devices_are_decrypted_where_memory_is_encrypted() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            let bo = object(bench, 40, in_confidential_guest())?;
+            let bo = bench.object_with(BoType::Device, 40, in_confidential_guest())?;
             expect!(bo.reserve().info().flags & flags::DECRYPTED != 0);
             let decrypted = Protection::of(Caching::Cached, true);
             // Mappings of users and of the kernel.
@@ -213,7 +206,7 @@ mod tests {
     #[test]
     fn decrypted_blocks_go_as_a_whole() -> Result {
         Bench::run(1, |bench| {
-            let bo = object(bench, 64 + 8, in_confidential_guest())?;
+            let bo = bench.object_with(BoType::Device, 64 + 8, in_confidential_guest())?;
             fill(&bo, 7, &*bench.manager)?;
             let one = BackUp {
                 until: 64 + 7,
@@ -237,8 +230,8 @@ mod tests {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
             let device = bench.device(0)?.backing().dma();
-            let fresh = object(bench, 40, in_confidential_guest())?;
-            let swapped = object(bench, 40, in_confidential_guest())?;
+            let fresh = bench.object_with(BoType::Device, 40, in_confidential_guest())?;
+            let swapped = bench.object_with(BoType::Device, 40, in_confidential_guest())?;
             fill(&swapped, 8, reclaim)?;
             swapped.reserve().swap_out()?;
             device.fail_after(0);

@@ -23,10 +23,7 @@ use crate::bo::{
     },
     tt::swapout::BackUp, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// Page by page, as when memory is short.
 const SPARING: BackUp = BackUp {
@@ -87,17 +84,15 @@ mod tests {
     #[test]
     fn setting_up_is_for_those_that_have_pages() -> Result {
         Bench::run(1, |bench| {
-            let size = 3 * PAGE_SIZE as u64;
-            let device = bench.device(0)?;
             let external = BoFlags::of(BoType::Sg, false);
-            let bo = BoRef::new(device, size, 0, BoType::Sg, external)?;
+            let bo = bench.object_with(BoType::Sg, 3, external)?;
             expect!(bo.reserve().set_up_backup() == Err(EINVAL));
             bo.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().set_up_backup() == Err(EINVAL));
             expect!(bo.reserve().back_up(BackUp::RELAXED) == Err(EINVAL));
 
             let mappable = external.mappable().ok_or(EINVAL)?;
-            let bo = BoRef::new(device, size, 0, BoType::Sg, mappable)?;
+            let bo = bench.object_with(BoType::Sg, 3, mappable)?;
             bo.reserve().set_up_backup()?;
             bo.reserve().set_up_backup()?;
             expect!(bo.reserve().populate(&*bench.manager)? == 3);

@@ -30,17 +30,14 @@ use crate::{
         tt::swapout::BackUp, //
     }, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// An object of `pages` pages on device `index`, of an open file.
 fn object_of(bench: &Bench, file: &ClientRef, index: usize, pages: u64) -> Result<BoRef> {
     BoRef::of_file(
         file,
         bench.device(index)?,
-        pages * PAGE_SIZE as u64,
+        pages * PAGE,
         0,
         BoType::Device,
         BoFlags::of(BoType::Device, false),
@@ -73,7 +70,7 @@ mod tests {
             let first = populated_of(bench, &file, 4)?;
             let second = populated_of(bench, &file, 600)?;
             let third = populated_of(bench, &other, 3)?;
-            let nobodys = bench.populated(2)?;
+            let unowned = bench.populated(2)?;
             expect!(file.charged() == 604 && other.charged() == 3);
             expect!(first.reserve().swap_out()? == 4);
             expect!(file.charged() == 600);
@@ -95,7 +92,7 @@ mod tests {
             first.reserve().populate(&*bench.manager)?;
             drop(first);
             expect!(file.charged() == 0 && other.charged() == 3);
-            drop((third, nobodys));
+            drop((third, unowned));
             expect!(other.charged() == 0);
             Ok(())
         })
@@ -200,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_populate_that_fails_charges_nobody() -> Result {
+    fn a_populate_that_fails_charges_no_client() -> Result {
         Bench::run(1, |bench| {
             let file = bench.manager.open_file()?;
             file.set_limit(100);

@@ -28,12 +28,7 @@ use crate::{
     },
     lock_order::with_context, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
-
-const PAGE: u64 = PAGE_SIZE as u64;
+use kernel::prelude::*;
 
 /// What an object with addresses can be made as.
 fn creations() -> Result<KVec<(BoType, BoFlags)>> {
@@ -50,10 +45,6 @@ fn creations() -> Result<KVec<(BoType, BoFlags)>> {
         GFP_KERNEL,
     )?;
     Ok(all)
-}
-
-fn object(bench: &Bench, pages: u64, ty: BoType, flags: BoFlags) -> Result<BoRef> {
-    BoRef::new(bench.device(0)?, pages * PAGE, 0, ty, flags)
 }
 
 /// Whether each page of an object has its own address: the device is directly on the bus, and the
@@ -94,7 +85,7 @@ mod tests {
         Bench::run(1, |bench| {
             for (ty, flags) in &creations()? {
                 for pages in [1, 2, 3, 700] {
-                    let bo = object(bench, pages, *ty, *flags)?;
+                    let bo = bench.object_with(*ty, pages, *flags)?;
                     expect!(bo.reserve().info().flags & flags::DMA_ADDRESSES != 0);
                     expect!(has_none(&bo));
                     bo.reserve().populate(&*bench.manager)?;
@@ -134,7 +125,7 @@ mod tests {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
             for (ty, flags) in &creations()? {
-                let bo = object(bench, 40, *ty, *flags)?;
+                let bo = bench.object_with(*ty, 40, *flags)?;
                 fill(&bo, 3, reclaim)?;
                 if !flags.external {
                     expect!(bo.reserve().swap_out()? == 40);
@@ -168,9 +159,9 @@ mod tests {
             let reclaim = &*bench.manager;
             let device = bench.device(0)?.backing().dma();
             for (ty, flags) in &creations()? {
-                let fresh = object(bench, 5, *ty, *flags)?;
-                let swapped = object(bench, 5, *ty, *flags)?;
-                let partly = object(bench, 5, *ty, *flags)?;
+                let fresh = bench.object_with(*ty, 5, *flags)?;
+                let swapped = bench.object_with(*ty, 5, *flags)?;
+                let partly = bench.object_with(*ty, 5, *flags)?;
                 fill(&swapped, 1, reclaim)?;
                 fill(&partly, 2, reclaim)?;
                 if !flags.external {
@@ -262,7 +253,7 @@ mod tests {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
             for (ty, flags) in &creations()? {
-                let bo = object(bench, 130, *ty, *flags)?;
+                let bo = bench.object_with(*ty, 130, *flags)?;
                 fill(&bo, 4, reclaim)?;
                 let device_sees = |index: u64, offset: usize| -> Result<[u8; 6]> {
                     let mut found = [0; 6];
@@ -309,7 +300,7 @@ mod tests {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
             let flags = BoFlags::of(BoType::Device, false).with_dma();
-            let bo = object(bench, 96, BoType::Device, flags)?;
+            let bo = bench.object_with(BoType::Device, 96, flags)?;
             bo.reserve().populate(reclaim)?;
             // Not by a call that shows it to the device, but as a user's mapping would.
             {
@@ -342,7 +333,7 @@ mod tests {
             };
             let flags = BoFlags::of(BoType::Device, false).with_dma();
             let flags = flags.of_kind(kind).ok_or(EINVAL)?;
-            let bo = object(bench, 300, BoType::Device, flags)?;
+            let bo = bench.object_with(BoType::Device, 300, flags)?;
             bo.reserve().populate(&*bench.manager)?;
             for index in 0..300 {
                 expect!(bo.reserve().dma_address(index)?.address < 1 << 32);
@@ -353,10 +344,10 @@ mod tests {
 
     /// Nothing of an external TT is mapped here: it only keeps what the importer says.
     #[test]
-    fn somebody_elses_pages_have_the_addresses_that_were_told() -> Result {
+    fn imported_pages_have_the_addresses_that_were_given() -> Result {
         Bench::run(1, |bench| {
             let flags = BoFlags::of(BoType::Sg, false).with_dma();
-            let bo = object(bench, 9, BoType::Sg, flags)?;
+            let bo = bench.object_with(BoType::Sg, 9, flags)?;
             let told = || DmaAddresses::told(&[(0x10_0000, 4), (1 << 40, 5)]);
             // Its pages are not there yet.
             expect!(bo.reserve().set_dma_addresses(told()?) == Err(EINVAL));
@@ -395,7 +386,7 @@ mod tests {
                 ),
                 (BoType::Sg, BoFlags::of(BoType::Sg, false)),
             ] {
-                let bo = object(bench, 9, ty, flags)?;
+                let bo = bench.object_with(ty, 9, flags)?;
                 bo.reserve().populate(&*bench.manager)?;
                 expect!(bo.reserve().set_dma_addresses(told()?) == Err(EINVAL));
             }

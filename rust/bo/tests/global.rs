@@ -12,20 +12,14 @@ use crate::bo::{
     },
     lru::LruItem,
     manager::Manager,
-    object::BoRef,
     rules::{
         limits::Verdict,
-        object::{
-            flags,
-            BoFlags, //
-            BoType,
-        },
+        object::{flags, BoType},
         sequence::MAX_DEVICES,
         state::State, //
     }, //
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*,
     sync::atomic::Relaxed, //
 };
@@ -113,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn using_an_object_puts_off_its_turn() -> Result {
+    fn using_an_object_moves_it_to_the_end_of_the_lru() -> Result {
         Bench::run(1, |bench| {
             let first = bench.populated(1)?;
             let second = bench.populated(1)?;
@@ -130,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nobody_left_the_limit_is_soft_and_that_is_counted() -> Result {
+    fn with_no_object_left_the_limit_is_soft_and_that_is_counted() -> Result {
         Bench::run(1, |bench| {
             bench.limit(3);
             let pinned = bench.populated(2)?;
@@ -243,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_below_the_limit() -> Result {
+    fn nothing_is_evicted_below_the_limit() -> Result {
         Bench::run(1, |bench| {
             let reclaim = Scripted::new(Err(EIO));
             let bo = bench.object(2)?;
@@ -269,14 +263,7 @@ mod tests {
         Bench::run(1, |bench| {
             let pinned = bench.populated(1)?;
             pinned.reserve().pin()?;
-            let size = PAGE_SIZE as u64;
-            let external = BoRef::new(
-                bench.device(0)?,
-                size,
-                0,
-                BoType::Sg,
-                BoFlags::of(BoType::Sg, false),
-            )?;
+            let external = bench.object_of(BoType::Sg, PAGE, 0)?;
             external.reserve().populate(&*bench.manager)?;
             let swapped = bench.populated(2)?;
             swapped.reserve().swap_out()?;
@@ -300,10 +287,10 @@ mod tests {
             let first = bench.populated(1)?;
             let second = bench.populated(2)?;
             let busy = first.try_reserve().ok_or(EBUSY)?;
-            let answer = bench.evict_one();
+            let evicted = bench.evict_one();
             let left = bench.evict_one();
             drop(busy);
-            expect!(answer == Ok(2));
+            expect!(evicted == Ok(2));
             expect!(left == Ok(0));
             expect!(second.reserve().state() == State::Swapped);
             let third = bench.populated(4)?;
@@ -328,26 +315,26 @@ mod tests {
     }
 
     #[test]
-    fn devices_take_turns() -> Result {
+    fn devices_are_evicted_from_alternately() -> Result {
         Bench::run(3, |bench| {
             let mut objects = KVec::new();
             for device in 0..3usize {
                 for _ in 0..2 {
-                    // The answer tells the device.
+                    // The number of pages tells the device.
                     let bo = bench.object_on(device, 1 << device)?;
                     bo.reserve().populate(&*bench.manager)?;
                     objects.push(bo, GFP_KERNEL)?;
                 }
             }
-            for answer in [1, 2, 4, 1, 2, 4, 0] {
-                expect!(bench.evict_one()? == answer);
+            for pages in [1, 2, 4, 1, 2, 4, 0] {
+                expect!(bench.evict_one()? == pages);
             }
             Ok(())
         })
     }
 
     #[test]
-    fn a_device_with_nothing_to_give_keeps_its_turn() -> Result {
+    fn a_device_with_nothing_to_give_keeps_its_place() -> Result {
         Bench::run(2, |bench| {
             let second = bench.object_on(1, 2)?;
             second.reserve().populate(&*bench.manager)?;
@@ -391,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn the_self_check_notices_a_page_that_nobody_counted() -> Result {
+    fn the_self_check_notices_a_page_that_was_not_counted() -> Result {
         Bench::run(1, |bench| {
             let bo = bench.populated(3)?;
             expect!(bench.manager.self_check() == Verdict::Ok);

@@ -19,12 +19,7 @@ use crate::bo::{
         }, //
     }, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
-
-const PAGE: u64 = PAGE_SIZE as u64;
+use kernel::prelude::*;
 
 #[kunit_tests(reeve_tt)]
 mod tests {
@@ -35,8 +30,8 @@ mod tests {
         for (state, event, after) in state::TRANSITIONS {
             expect!(state::step(state, event) == after);
         }
-        for (view, request, answer) in state::CASES {
-            expect!(state::decide(view, request) == answer);
+        for (view, request, decision) in state::CASES {
+            expect!(state::decide(view, request) == decision);
         }
         Ok(())
     }
@@ -89,13 +84,7 @@ mod tests {
                 (PAGE + 1, 0, 2),
                 (2 * PAGE, 3, 5),
             ] {
-                let bo = BoRef::new(
-                    bench.device(0)?,
-                    size,
-                    extra,
-                    BoType::Kernel,
-                    BoFlags::of(BoType::Kernel, false),
-                )?;
+                let bo = bench.object_of(BoType::Kernel, size, extra)?;
                 expect!(bo.reserve().populate(&*bench.manager)? == pages);
                 expect!(bench.counted() == pages);
                 expect!(bo.reserve().info().resident == pages);
@@ -116,13 +105,7 @@ mod tests {
                 (1 << 63, 0),
                 (PAGE, u64::MAX),
             ] {
-                let made = BoRef::new(
-                    bench.device(0)?,
-                    size,
-                    extra,
-                    BoType::Device,
-                    BoFlags::of(BoType::Device, false),
-                );
+                let made = bench.object_of(BoType::Device, size, extra);
                 expect!(made.err() == Some(EINVAL));
             }
             expect!(bench.manager.accounting().objects() == 0);
@@ -173,13 +156,7 @@ mod tests {
     fn external_objects_count_nothing() -> Result {
         Bench::run(1, |bench| {
             bench.limit(0);
-            let bo = BoRef::new(
-                bench.device(0)?,
-                9 * PAGE,
-                0,
-                BoType::Sg,
-                BoFlags::of(BoType::Sg, false),
-            )?;
+            let bo = bench.object_of(BoType::Sg, 9 * PAGE, 0)?;
             expect!(bo.reserve().populate(&*bench.manager)? == 0);
             let info = bo.reserve().info();
             expect!(info.flags == flags::POPULATED | flags::EXTERNAL);
@@ -217,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_all_memory_is_refused_before_anybody_is_swapped_out() -> Result {
+    fn more_than_all_memory_is_refused_before_any_object_is_swapped_out() -> Result {
         Bench::run(1, |bench| {
             let small = bench.populated(2)?;
             bench.limit(2);
@@ -297,13 +274,7 @@ mod tests {
             swapped.reserve().swap_out()?;
             drop(swapped);
 
-            let external = BoRef::new(
-                bench.device(0)?,
-                PAGE,
-                0,
-                BoType::Sg,
-                BoFlags::of(BoType::Sg, false),
-            )?;
+            let external = bench.object_of(BoType::Sg, PAGE, 0)?;
             external.reserve().populate(&*bench.manager)?;
             drop(external);
             Ok(())
@@ -336,13 +307,7 @@ mod tests {
     #[test]
     fn bytes_outside_are_refused_and_populate_nothing() -> Result {
         Bench::run(1, |bench| {
-            let bo = BoRef::new(
-                bench.device(0)?,
-                PAGE + 5,
-                1,
-                BoType::Device,
-                BoFlags::of(BoType::Device, false),
-            )?;
+            let bo = bench.object_of(BoType::Device, PAGE + 5, 1)?;
             for (offset, length) in [(PAGE + 5, 1), (PAGE, 6), (u64::MAX, 1), (u64::MAX, 2)] {
                 let mut buffer = [0u8; 6];
                 let part = buffer.get_mut(..length).ok_or(EINVAL)?;

@@ -17,12 +17,7 @@ use crate::bo::{
     },
     tt::swapout::BackUp, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
-
-const PAGE: u64 = PAGE_SIZE as u64;
+use kernel::prelude::*;
 
 #[kunit_tests(reeve_tt_hibernation)]
 mod tests {
@@ -69,7 +64,7 @@ mod tests {
             let pinned = bench.populated(4)?;
             pinned.reserve().pin()?;
             let mappable = BoFlags::of(BoType::Sg, false).mappable().ok_or(EINVAL)?;
-            let external = BoRef::new(bench.device(0)?, 3 * PAGE, 0, BoType::Sg, mappable)?;
+            let external = bench.object_with(BoType::Sg, 3, mappable)?;
             external.reserve().populate(&*bench.manager)?;
             let goes = bench.populated(2)?;
             expect!(bench.manager.prepare_hibernation()? == 2);

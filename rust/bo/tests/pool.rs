@@ -15,7 +15,6 @@ use crate::{
     },
     bo::{
         limits::PoolCap,
-        object::BoRef,
         pages::{
             block::Block,
             free_list::BlockStack,
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_pages_that_nobody_had_cleared_are_not_kept() -> Result {
+    fn plain_pages_that_were_not_cleared_are_not_kept() -> Result {
         with_pool(u64::MAX, |pool| {
             let mut plain = directory(5, PageKind::CACHED, Some(pool))?;
             alloc::give_back(&mut plain, false, Some(pool));
@@ -268,8 +267,7 @@ mod tests {
             let flags = BoFlags::of(BoType::Device, false)
                 .of_kind(WC)
                 .ok_or(EINVAL)?;
-            let size = 37 * PAGE_SIZE as u64;
-            let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Device, flags)?;
+            let bo = bench.object_with(BoType::Device, 37, flags)?;
             bo.reserve().populate(&*bench.manager)?;
             bo.reserve().unpopulate()?;
             expect!(scan(false) == 0);
@@ -287,8 +285,7 @@ mod tests {
                 let flags = BoFlags::of(BoType::Device, false)
                     .of_kind(kind)
                     .ok_or(EINVAL)?;
-                let size = 37 * PAGE_SIZE as u64;
-                let bo = BoRef::new(bench.device(0)?, size, 0, BoType::Device, flags)?;
+                let bo = bench.object_with(BoType::Device, 37, flags)?;
                 fill(&bo, seed, &*bench.manager)?;
                 let dma32 = if kind.dma32 { 37 } else { 0 };
                 expect!(bench.manager.accounting().counted().dma32 == dma32);

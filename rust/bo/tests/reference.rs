@@ -37,12 +37,9 @@ use crate::{
     lock_order::with_context, //
 };
 use kernel::{
-    page::PAGE_SIZE,
     prelude::*,
     sync::Arc, //
 };
-
-const PAGE: u64 = PAGE_SIZE as u64;
 
 const UNCACHED: PageKind = PageKind {
     caching: Caching::Uncached,
@@ -197,7 +194,7 @@ mod tests {
     fn addresses_that_were_told_end_with_the_object() -> Result {
         Bench::run(1, |bench| {
             let flags = BoFlags::of(BoType::Sg, false).with_dma();
-            let bo = BoRef::new(bench.device(0)?, PAGE, 0, BoType::Sg, flags)?;
+            let bo = bench.object_with(BoType::Sg, 1, flags)?;
             bo.reserve().populate(&*bench.manager)?;
             let told = DmaAddresses::told(&[(PAGE, 1)])?;
             bo.reserve().set_dma_addresses(told)?;

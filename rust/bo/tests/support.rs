@@ -41,6 +41,9 @@ use kernel::{
     }, //
 };
 
+/// Bytes of a page.
+pub(super) const PAGE: u64 = PAGE_SIZE as u64;
+
 /// Devices of a test's own, without limits unless it sets one.
 pub(super) struct Bench {
     pub(super) manager: Arc<Manager>,
@@ -82,14 +85,23 @@ impl Bench {
 
     /// An object of `pages` pages on device `index`.
     pub(super) fn object_on(&self, index: usize, pages: u64) -> Result<BoRef> {
-        let size = pages * PAGE_SIZE as u64;
         BoRef::new(
             self.device(index)?,
-            size,
+            pages * PAGE,
             0,
             BoType::Device,
             BoFlags::of(BoType::Device, false),
         )
+    }
+
+    /// An object of `size` bytes and `extra` pages behind them, of type `ty`, on device 0.
+    pub(super) fn object_of(&self, ty: BoType, size: u64, extra: u64) -> Result<BoRef> {
+        BoRef::new(self.device(0)?, size, extra, ty, BoFlags::of(ty, false))
+    }
+
+    /// An object of `pages` pages, of type `ty` and with `flags`, on device 0.
+    pub(super) fn object_with(&self, ty: BoType, pages: u64, flags: BoFlags) -> Result<BoRef> {
+        BoRef::new(self.device(0)?, pages * PAGE, 0, ty, flags)
     }
 
     /// A populated object of `pages` pages on device 0.
@@ -151,14 +163,14 @@ fn pattern(page: &mut [u8], seed: u8, offset: u64) {
 
 /// Returns what it is told to, and counts how often it is called.
 pub(super) struct Scripted {
-    answer: Result<u64>,
+    result: Result<u64>,
     asked: Atomic<u64>,
 }
 
 impl Scripted {
-    pub(super) fn new(answer: Result<u64>) -> Self {
+    pub(super) fn new(result: Result<u64>) -> Self {
         Self {
-            answer,
+            result,
             asked: Atomic::new(0),
         }
     }
@@ -171,6 +183,6 @@ impl Scripted {
 impl Reclaim for Scripted {
     fn evict_one(&self, _: EvictScope<'_>) -> Result<u64> {
         self.asked.add(1u64, Relaxed);
-        self.answer
+        self.result
     }
 }

@@ -6,21 +6,13 @@
 
 use super::support::*;
 use crate::bo::{
-    object::BoRef,
     rules::{
         limits::Verdict,
-        object::{
-            flags,
-            BoFlags, //
-            BoType,
-        },
+        object::{flags, BoType},
         state::State, //
     }, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 #[kunit_tests(reeve_tt_swap)]
 mod tests {
@@ -54,14 +46,7 @@ mod tests {
     #[test]
     fn pages_behind_the_object_are_swapped_too() -> Result {
         Bench::run(1, |bench| {
-            let size = PAGE_SIZE as u64;
-            let bo = BoRef::new(
-                bench.device(0)?,
-                size,
-                2,
-                BoType::Kernel,
-                BoFlags::of(BoType::Kernel, false),
-            )?;
+            let bo = bench.object_of(BoType::Kernel, PAGE, 2)?;
             bo.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().swap_out()? == 3);
             expect!(bo.reserve().populate(&*bench.manager)? == 3);
@@ -106,14 +91,7 @@ mod tests {
     #[test]
     fn an_external_object_is_not_swapped_out() -> Result {
         Bench::run(1, |bench| {
-            let size = PAGE_SIZE as u64;
-            let bo = BoRef::new(
-                bench.device(0)?,
-                size,
-                0,
-                BoType::Sg,
-                BoFlags::of(BoType::Sg, false),
-            )?;
+            let bo = bench.object_of(BoType::Sg, PAGE, 0)?;
             expect!(bo.reserve().swap_out() == Err(EINVAL));
             bo.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().swap_out() == Err(EINVAL));

@@ -6,20 +6,13 @@
 
 use super::support::*;
 use crate::bo::{
-    object::BoRef,
     rules::{
         histogram::BUCKETS,
-        object::{
-            BoFlags, //
-            BoType,
-        }, //
+        object::BoType, //
     },
     tt::swapout::BackUp, //
 };
-use kernel::{
-    page::PAGE_SIZE,
-    prelude::*, //
-};
+use kernel::prelude::*;
 
 /// More than the parameter `timed_pages` is by default.
 const MANY: u64 = 100;
@@ -75,13 +68,7 @@ mod tests {
             bo.reserve().read(0, &mut [0; 1], &*bench.manager)?;
             bo.reserve().unpopulate()?;
             bo.reserve().swap_out()?;
-            let sg = BoRef::new(
-                bench.device(0)?,
-                MANY * PAGE_SIZE as u64,
-                0,
-                BoType::Sg,
-                BoFlags::of(BoType::Sg, false),
-            )?;
+            let sg = bench.object_of(BoType::Sg, MANY * PAGE, 0)?;
             sg.reserve().populate(&*bench.manager)?;
             expect!(bo.reserve().back_up(BackUp::RELAXED)? == 0);
             expect!(counted(bench)[..5] == [1, 0, 0, 0, 0]);

@@ -27,7 +27,7 @@ static unsigned int started;
 /*
  * Of the middle order two, the one with the higher address first: their keys
  * say otherwise. An unlock may find nothing held, if tracking was switched on
- * after the lock was taken, so its answer is true as well.
+ * after the lock was taken, so its result is true as well.
  */
 static noinline void held_take(struct held_thread *t)
 {

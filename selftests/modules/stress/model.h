@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a thread holds and what each call has to answer, written from the rules
+ * What a thread holds and what each call has to return, written from the rules
  * in Documentation/lock-order.md and sharing nothing with the tracker: a flag
  * per lock that could be held, no fast paths, no bookkeeping.
  */

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Runs in the guest: a million calls by 64 threads, and those of interrupts, each
-# answer compared with a model.
+# result compared with a model.
 # ARGS has the module's parameters, if others are wanted.
 set -eu
 dmesg -c >/dev/null

@@ -25,17 +25,17 @@ static const void *address_of(unsigned int lock)
 }
 
 static void compare(struct walk *walk, const char *call,
-		    const struct model_use *u, bool answer, bool expected)
+		    const struct model_use *u, bool result, bool expected)
 {
 	walk->operations++;
-	if (answer == expected)
+	if (result == expected)
 		return;
 	walk->disagreed = true;
 	if (atomic_long_inc_return(&disagreements) > 10)
 		return;
-	pr_err("%s %u, call %u: %s(hierarchy %u, lock %u, order %u, flags %#x) answered %d; held %u, disabled %u\n",
+	pr_err("%s %u, call %u: %s(hierarchy %u, lock %u, order %u, flags %#x) returned %d; held %u, disabled %u\n",
 	       walk->who, walk->number, walk->operations, call, u->h, u->lock,
-	       u->order, u->flags, answer, walk->model.now.count,
+	       u->order, u->flags, result, walk->model.now.count,
 	       walk->model.now.disabled);
 }
 
@@ -46,39 +46,39 @@ static unsigned int below(struct walk *walk, unsigned int limit)
 
 static void record_lock(struct walk *walk, const struct model_use *u)
 {
-	bool answer = reeve_record_lock(stress_handles[u->h],
+	bool result = reeve_record_lock(stress_handles[u->h],
 					address_of(u->lock), u->order, u->flags);
 
-	compare(walk, "record_lock", u, answer,
+	compare(walk, "record_lock", u, result,
 		model_record_lock(&walk->model, u));
 }
 
 static void record_unlock(struct walk *walk, const struct model_use *u)
 {
-	bool answer = reeve_record_unlock(stress_handles[u->h],
+	bool result = reeve_record_unlock(stress_handles[u->h],
 					  address_of(u->lock), u->order,
 					  u->flags);
 
-	compare(walk, "record_unlock", u, answer,
+	compare(walk, "record_unlock", u, result,
 		model_record_unlock(&walk->model, u));
 }
 
 static void record_downgrade(struct walk *walk, const struct model_use *u)
 {
-	bool answer = reeve_record_downgrade(stress_handles[u->h],
+	bool result = reeve_record_downgrade(stress_handles[u->h],
 					     address_of(u->lock), u->order);
 
-	compare(walk, "record_downgrade", u, answer,
+	compare(walk, "record_downgrade", u, result,
 		model_record_downgrade(&walk->model, u));
 }
 
 static void check_locked(struct walk *walk, const struct model_use *u)
 {
-	bool answer = reeve_check_locked(stress_handles[u->h],
+	bool result = reeve_check_locked(stress_handles[u->h],
 					 address_of(u->lock), u->order,
 					 u->flags);
 
-	compare(walk, "check_locked", u, answer,
+	compare(walk, "check_locked", u, result,
 		model_check_locked(&walk->model, u));
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A C driver that has its locks tracked by Reeve: a sample to copy from, and a
- * test of the C API. It loads only if every call answered as documented.
+ * test of the C API. It loads only if every call returned as documented.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -290,7 +290,7 @@ static int __init sample_init(void)
 		reeve_hierarchy_unregister(hierarchy);
 		return -EINVAL;
 	}
-	pr_info("all calls answered as documented\n");
+	pr_info("all calls returned as documented\n");
 	return 0;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A Rust driver that has its locks tracked by Reeve: a sample to copy from. It loads only if every
-//! call answers as documented.
+//! call returns as documented.
 
 use kernel::{
     new_mutex,
@@ -29,7 +29,7 @@ struct Sample {
     _hierarchy: reeve::Hierarchy,
 }
 
-/// Answers with an error, and says where, unless the condition holds.
+/// Returns an error, and logs where, unless the condition holds.
 macro_rules! expect {
     ($condition:expr) => {
         if !$condition {
@@ -74,7 +74,7 @@ impl kernel::Module for Sample {
             right_order(&h, &device, &queue)?;
             wrong_order(&h, &device, &queue)
         })?;
-        pr_info!("all calls answered as documented\n");
+        pr_info!("all calls returned as documented\n");
         Ok(Self { _hierarchy: h })
     }
 }

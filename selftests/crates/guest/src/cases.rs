@@ -48,6 +48,7 @@ mod stress;
 mod swap;
 mod sweeps;
 mod tracepoints;
+mod transcripts;
 mod version;
 
 use crate::test::Test;
@@ -112,6 +113,7 @@ const CASES: &[&[Test]] = &[
     reevectl::TESTS,
     reevectl_locks::TESTS,
     reevectl_top::TESTS,
+    transcripts::TESTS,
     parameters::TESTS,
     devices::TESTS,
     reload::TESTS,

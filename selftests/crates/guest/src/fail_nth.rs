@@ -5,7 +5,6 @@
 //! `/proc/thread-self/fail-nth` makes the n-th allocation of this thread fail. A sweep counts n up
 //! until the operation succeeds without having met the failure, so that every one was hit.
 
-use std::fmt::Debug;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -14,9 +13,6 @@ use std::path::Path;
 
 use nix::errno::Errno;
 
-use reeve_uapi::Device;
-
-use crate::seen::Seen;
 use crate::test::check;
 use crate::test::errno;
 use crate::test::Outcome;
@@ -27,7 +23,7 @@ const MAKE_IT_FAIL: &str = "/proc/thread-self/make-it-fail";
 const DEBUG: &str = "/sys/kernel/debug";
 
 /// Failures in a row after which a sweep is taken for endless.
-pub(crate) const ENDLESS: u32 = 2000;
+const ENDLESS: u32 = 2000;
 
 /// Makes allocations of this thread fail.
 pub(crate) struct Faults {
@@ -106,58 +102,24 @@ impl Faults {
         Ok(text[..len].trim_ascii() == b"0")
     }
 
-    /// Fails every allocation of `f` once, then lets it succeed; returns how many there were.
+    /// Fails every allocation of `f` once, then lets it succeed. Before each time `prepare` brings about the state to
+    /// begin with; after it, `judge` gets what `prepare` and `f` returned and whether the failure was reached.
     ///
-    /// After every failure, nothing that can be seen through `watcher` may have changed, and then
-    /// `after` is called. `again` brings the state back when the operation found a way around the
-    /// failed allocation.
-    pub(crate) fn sweep<T: Debug>(
+    /// The last time is the one in which it was not reached.
+    pub(crate) fn each<P, T>(
         &mut self,
-        watcher: &Device,
-        mut f: impl FnMut() -> io::Result<T>,
-        mut after: impl FnMut() -> Outcome,
-        mut again: impl FnMut(T) -> Outcome,
-    ) -> Outcome<u32> {
-        let mut failures = 0;
-        for n in 1..ENDLESS {
-            let before = Seen::of(watcher)?;
-            let during = |stop: Stop| stop.during(format!("n = {n}"));
-            let (result, reached) = self.nth(n, &mut f)?;
-            match result {
-                Ok(_) if !reached => return Ok(failures),
-                Ok(value) => again(value).map_err(during)?,
-                Err(err) => {
-                    expected(&err, reached).map_err(during)?;
-                    failures += 1;
-                    before
-                        .still(watcher)
-                        .and_then(|()| after())
-                        .map_err(during)?;
-                }
-            }
-        }
-        Err(Stop::failed("the operation never gets through"))
-    }
-
-    /// The same for operations that may have done a part of their work: `after` judges.
-    pub(crate) fn sweep_loosely<T: Debug>(
-        &mut self,
-        mut f: impl FnMut() -> io::Result<T>,
-        mut after: impl FnMut() -> Outcome,
-    ) -> Outcome<u32> {
-        let mut failures = 0;
+        mut prepare: impl FnMut() -> Outcome<P>,
+        mut f: impl FnMut() -> T,
+        mut judge: impl FnMut(P, T, bool) -> Outcome,
+    ) -> Outcome {
         for n in 1..ENDLESS {
             let during = |stop: Stop| stop.during(format!("n = {n}"));
-            let (result, reached) = self.nth(n, &mut f)?;
-            match result {
-                Ok(_) if !reached => return Ok(failures),
-                Ok(_) => {}
-                Err(err) => {
-                    expected(&err, reached).map_err(during)?;
-                    failures += 1;
-                }
+            let prepared = prepare().map_err(during)?;
+            let (value, reached) = self.nth(n, &mut f)?;
+            judge(prepared, value, reached).map_err(during)?;
+            if !reached {
+                return Ok(());
             }
-            after().map_err(during)?;
         }
         Err(Stop::failed("the operation never gets through"))
     }

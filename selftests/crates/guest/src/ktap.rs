@@ -15,7 +15,7 @@ pub(crate) fn run(tests: &[&Test], run: impl Fn(&Test) -> Outcome) -> ExitCode {
     let mut out = io::stdout();
     match report(tests, run, &mut out) {
         Ok(code) => ExitCode::from(code),
-        // Nobody is listening.
+        // The reader is gone.
         Err(_) => ExitCode::FAILURE,
     }
 }

@@ -28,6 +28,7 @@ mod seen;
 mod shortage;
 mod test;
 mod tracing;
+mod transcript;
 
 use std::process::ExitCode;
 

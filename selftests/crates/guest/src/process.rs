@@ -54,7 +54,7 @@ impl Line {
         match self.0.read_exact(&mut byte) {
             Ok(()) => Ok(byte[0]),
             Err(err) => Err(Stop::failed(format!(
-                "the other process does not answer: {err}"
+                "the other process says nothing: {err}"
             ))),
         }
     }

@@ -95,7 +95,7 @@ impl Hog {
     }
 }
 
-/// Memory that can be had without swapping, in bytes.
+/// Memory that can be allocated without swapping, in bytes.
 pub(crate) fn available() -> Outcome<u64> {
     meminfo("MemAvailable:")
 }

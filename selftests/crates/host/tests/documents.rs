@@ -1,68 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! README.md and Documentation/ name files, parameters, make targets and options, and all of them exist.
+//! README.md and Documentation/ name files, parameters and make targets, and all of them exist.
+//!
+//! The command lines that they show are checked in `crates/reevectl/src/cli/documents.rs`, their C examples in
+//! `crates/uapi/tests/c_examples.rs`, transcripts by the guest's tests `transcripts.*`.
 //!
 //! Each check takes texts and returns complaints. A test runs it on what is there, another one on a planted mistake.
+
+#[path = "pages/mod.rs"]
+mod pages;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::path::PathBuf;
 
-/// A page: its path from the root of the repository, and its text.
-type Page = (String, String);
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
-}
-
-fn text_of(path: &str) -> String {
-    fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
-}
-
-/// All pages.
-fn pages() -> Vec<Page> {
-    let directory = fs::read_dir(root().join("Documentation")).expect("Documentation");
-    let mut names: Vec<String> = directory
-        .map(|entry| {
-            entry
-                .expect("an entry")
-                .file_name()
-                .into_string()
-                .expect("a name")
-        })
-        .filter(|name| name.ends_with(".md"))
-        .map(|name| format!("Documentation/{name}"))
-        .collect();
-    names.sort();
-    names.insert(0, "README.md".to_owned());
-    names
-        .into_iter()
-        .map(|name| (name.clone(), text_of(&name)))
-        .collect()
-}
-
-fn page(text: &str) -> Vec<Page> {
-    vec![("Documentation/x.md".to_owned(), text.to_owned())]
-}
-
-/// Code in a page: what is between backticks in prose, and the lines of code blocks.
-fn code(text: &str) -> Vec<String> {
-    let mut code = Vec::new();
-    let mut fenced = false;
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            fenced = !fenced;
-        } else if fenced || line.starts_with("    ") {
-            code.push(line.trim().to_owned());
-        } else {
-            // In a table `|` is written `\|`.
-            let spans = line.split('`').skip(1).step_by(2);
-            code.extend(spans.map(|span| span.replace("\\|", "|")));
-        }
-    }
-    code
-}
+use pages::code;
+use pages::page;
+use pages::pages;
+use pages::root;
+use pages::text_of;
+use pages::Page;
 
 /// The anchors of a page's headings.
 fn anchors(text: &str) -> BTreeSet<String> {
@@ -194,10 +151,6 @@ fn wrong_targets(pages: &[Page], makefile: &str) -> Vec<String> {
     for (name, text) in pages {
         for code in code(text) {
             let command = code.trim_start_matches("$ ");
-            // A row of what `make test` prints, not a command.
-            if command.starts_with("make targets  ") {
-                continue;
-            }
             let Some(arguments) = command.strip_prefix("make ") else {
                 continue;
             };
@@ -210,72 +163,6 @@ fn wrong_targets(pages: &[Page], makefile: &str) -> Vec<String> {
         }
     }
     complaints
-}
-
-/// The long options that the command line knows.
-fn options(cli: &str) -> BTreeSet<String> {
-    let (cli, _) = cli.split_once("\nmod tests").unwrap_or((cli, ""));
-    let mut options = BTreeSet::from(["--help".to_owned(), "--version".to_owned()]);
-    for part in cli.split("#[arg(").skip(1) {
-        let Some((attribute, rest)) = part.split_once(")]") else {
-            continue;
-        };
-        let words: Vec<_> = attribute.split(',').map(str::trim).collect();
-        if let Some(long) = words.iter().find_map(|word| word.strip_prefix("long = ")) {
-            options.insert(format!("--{}", long.trim_matches('"')));
-        } else if words.contains(&"long") {
-            let (_, field) = rest.split_once("pub(crate) ").expect("a field");
-            let (field, _) = field.split_once(':').expect("its type");
-            options.insert(format!("--{}", field.replace('_', "-")));
-        }
-    }
-    options
-}
-
-/// The long options in a piece of text.
-fn long_options(text: &str) -> impl Iterator<Item = &str> {
-    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    text.split(move |c| !is_part(c))
-        .filter(|word| word.len() > 2 && word.starts_with("--"))
-}
-
-/// The arguments of `reevectl` in a line of code, without what follows in the shell.
-fn arguments(code: &str) -> Option<&str> {
-    let rest = match code.split_once("reevectl ") {
-        Some((before, rest)) if before.is_empty() || before.ends_with([' ', '/']) => rest,
-        _ if code.starts_with("bo ") => code,
-        _ => return None,
-    };
-    let end = [" | ", " > ", " >", ";", "&&", " #"]
-        .iter()
-        .filter_map(|shell| rest.find(shell))
-        .min();
-    Some(&rest[..end.unwrap_or(rest.len())])
-}
-
-/// Options that `reevectl` is shown with and does not know.
-fn wrong_options(pages: &[Page], known: &BTreeSet<String>) -> Vec<String> {
-    let mut complaints = Vec::new();
-    for (name, text) in pages {
-        for code in code(text) {
-            let shown = arguments(&code).unwrap_or_default();
-            for option in long_options(shown).filter(|option| !known.contains(*option)) {
-                complaints.push(format!("{name}: reevectl {option}"));
-            }
-        }
-    }
-    complaints
-}
-
-/// Options that a page does not have.
-fn missing_options(page: &str, known: &BTreeSet<String>) -> Vec<String> {
-    let code = code(page);
-    let shown: BTreeSet<_> = code.iter().flat_map(|code| long_options(code)).collect();
-    let missing = known.iter().filter(|option| {
-        let general = matches!(option.as_str(), "--help" | "--version");
-        !general && !shown.contains(option.as_str())
-    });
-    missing.cloned().collect()
 }
 
 /// Versions of the ABI in transcripts that are not the header's.
@@ -301,6 +188,22 @@ fn wrong_versions(pages: &[Page], header: &str) -> Vec<String> {
         }
     }
     complaints
+}
+
+/// The lines that `make run` is shown to print after the report, and that `source` does not print.
+fn unprinted_lines(readme: &str, source: &str) -> Vec<String> {
+    let (_, rest) = readme.split_once("\nverdict: ").expect("the report");
+    let (rest, _) = rest.split_once("```").expect("its end");
+    let lines = rest.lines().skip(1).filter(|line| !line.is_empty());
+    let label = |line: &str| {
+        line.split_once(':')
+            .map_or(line, |(label, _)| label)
+            .to_owned()
+    };
+    lines
+        .map(label)
+        .filter(|label| !source.contains(&format!("\"{label}: ")))
+        .collect()
 }
 
 /// Pages that the index does not have in exactly one row.
@@ -452,35 +355,6 @@ fn wrong_make_targets_are_found() {
 }
 
 #[test]
-fn options_of_reevectl_exist_and_are_documented() {
-    let known = options(&text_of("selftests/crates/reevectl/src/cli.rs"));
-    assert!(
-        known.contains("--type") && known.contains("--dma-addresses"),
-        "{known:?}"
-    );
-    none(&wrong_options(&pages(), &known));
-    none(&missing_options(
-        &text_of("Documentation/reevectl.md"),
-        &known,
-    ));
-}
-
-#[test]
-fn wrong_options_of_reevectl_are_found() {
-    let cli = "#[arg(long, value_name = \"N\")]\npub(crate) keep_going: bool,\n#[arg(\n    long = \"type\",\n)]\npub(crate) kind: K,\n\
-               #[arg(value_name = \"PAGES\")]\npub(crate) pages: u64,\n";
-    let known = options(cli);
-    let text = "`reevectl batch [--keep-going\\|--gone]`, `other --option`\n```\n# reevectl --typ32 x | tail --lines 1\nbo create --siz 1\n```\n";
-    let found = wrong_options(&page(text), &known);
-    let expected = ["--gone", "--typ32", "--siz"];
-    assert_eq!(
-        found,
-        expected.map(|word| format!("Documentation/x.md: reevectl {word}"))
-    );
-    assert_eq!(missing_options(text, &known), ["--type"]);
-}
-
-#[test]
 fn transcripts_show_the_abi_of_today() {
     none(&wrong_versions(&pages(), &text_of("rust/uapi/reeve.h")));
 }
@@ -494,6 +368,19 @@ fn wrong_versions_are_found() {
         found,
         ["Documentation/x.md: Reeve 0.1.0, ABI 1.0 (it is 1.6)"]
     );
+}
+
+#[test]
+fn the_end_of_make_run_is_what_it_prints() {
+    let source = text_of("selftests/crates/harness/src/report.rs");
+    none(&unprinted_lines(&text_of("README.md"), &source));
+}
+
+#[test]
+fn lines_that_make_run_does_not_print_are_found() {
+    let readme = "```\nx\nverdict: PASS\n\ntook: 1 s\nmade up: 2\nmake run: PASS\n```\n";
+    let source = "println!(\"took: {}\"); println!(\"make run: PASS\");";
+    assert_eq!(unprinted_lines(readme, source), ["made up"]);
 }
 
 #[test]

@@ -365,7 +365,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_answer_and_the_held_locks_agree_with_the_model(
+    fn every_result_and_the_held_locks_agree_with_the_model(
         steps in prop::collection::vec(step(), 1..120),
         fast: bool,
     ) {

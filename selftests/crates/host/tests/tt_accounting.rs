@@ -77,7 +77,7 @@ fn quiet(counted: u64, in_flight: u64) -> Sample {
 }
 
 #[test]
-fn books_that_balance_balance_with_charges_in_flight() {
+fn counters_that_agree_agree_with_charges_in_flight() {
     assert_eq!(verdict(quiet(0, 0), 0, quiet(0, 0)), Verdict::Ok);
     assert_eq!(verdict(quiet(12, 4), 8, quiet(12, 4)), Verdict::Ok);
 }
@@ -175,8 +175,8 @@ proptest! {
         prop_assert_eq!(counted, Amount::default());
     }
 
-    /// Three threads' TTs live while a fourth checks: it never says that correct books drift, and
-    /// when it finds a page that nobody counted, it says so.
+    /// Three threads' TTs live while a fourth checks: it never says that correct counters are wrong, and
+    /// when it finds a page that was not counted, it says so.
     #[test]
     fn the_self_check_is_exact_under_interleavings(
         schedule in prop::collection::vec(0usize..4, 0..120),
@@ -185,8 +185,8 @@ proptest! {
         let mut lives = [life(3), life(3), life(5)].map(VecDeque::from);
         let (mut begun, mut finished, mut counted, mut flying, mut listed) = (0, 0, 0i64, 0i64, 0i64);
         let mut seen = None;
-        for turn in schedule {
-            if let Some(life) = lives.get_mut(turn) {
+        for thread in schedule {
+            if let Some(life) = lives.get_mut(thread) {
                 match life.pop_front() {
                     Some(Step::Begin) => begun += 1,
                     Some(Step::Count(n)) => counted += n,
@@ -219,7 +219,7 @@ proptest! {
     }
 
     #[test]
-    fn devices_wait_for_their_turn(
+    fn devices_are_evicted_from_alternately(
         devices in 0usize..=MAX_DEVICES,
         moves in prop::collection::vec(0usize..MAX_DEVICES + 2, 0..50),
     ) {

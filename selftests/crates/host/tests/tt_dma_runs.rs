@@ -121,7 +121,7 @@ fn pages_are_found() {
         assert_eq!(locate(&RUNS, 9, SHIFT, index), None);
     }
     assert_eq!(locate(&[], 0, SHIFT, 0), None);
-    // Pages that nobody gave an address.
+    // Pages that were given no address.
     assert_eq!(locate(&[], 9, SHIFT, 0), None);
 }
 

@@ -5,7 +5,7 @@
 use proptest::prelude::*;
 use reeve_host::bo::rules::page_runs::*;
 
-/// Fills a directory like the module does: `fails[i]` says how many orders are not to be had at
+/// Fills a directory like the module does: `fails[i]` says how many orders cannot be allocated at
 /// the `i`-th block.
 fn fill(pages: u64, fails: &[u32]) -> (Layout, Vec<u32>) {
     let mut layout = Layout::new();

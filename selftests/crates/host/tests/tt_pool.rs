@@ -51,9 +51,9 @@ fn an_empty_pool_gives_nothing() {
 }
 
 #[test]
-fn shelves_that_are_none_are_empty() {
-    let mut stock = FreeCounts::new();
-    for shelf in [
+fn free_lists_that_are_none_are_empty() {
+    let mut counts = FreeCounts::new();
+    for list in [
         FreeListId {
             kind: KINDS,
             order: 0,
@@ -63,11 +63,11 @@ fn shelves_that_are_none_are_empty() {
             order: ORDERS,
         },
     ] {
-        stock.add(shelf);
-        stock.remove(shelf);
-        assert_eq!(stock.blocks(shelf), 0);
+        counts.add(list);
+        counts.remove(list);
+        assert_eq!(counts.blocks(list), 0);
     }
-    assert_eq!(stock, FreeCounts::new());
+    assert_eq!(counts, FreeCounts::new());
 }
 
 proptest! {
@@ -76,25 +76,25 @@ proptest! {
         ops in prop::collection::vec((any::<bool>(), 0..KINDS, 0..ORDERS), 0..200),
         want in 0u64..2000,
     ) {
-        let mut stock = FreeCounts::new();
+        let mut counts = FreeCounts::new();
         let mut model: Vec<FreeListId> = Vec::new();
         for (put, kind, order) in ops {
-            let shelf = FreeListId { kind, order };
+            let list = FreeListId { kind, order };
             if put {
-                stock.add(shelf);
-                model.push(shelf);
+                counts.add(list);
+                model.push(list);
             } else {
-                stock.remove(shelf);
-                if let Some(at) = model.iter().position(|s| *s == shelf) {
+                counts.remove(list);
+                if let Some(at) = model.iter().position(|s| *s == list) {
                     model.swap_remove(at);
                 }
             }
-            prop_assert_eq!(stock.blocks(shelf), model.iter().filter(|s| **s == shelf).count() as u64);
+            prop_assert_eq!(counts.blocks(list), model.iter().filter(|s| **s == list).count() as u64);
         }
-        prop_assert_eq!(stock.pages(), model.iter().map(|s| 1u64 << s.order).sum::<u64>());
+        prop_assert_eq!(counts.pages(), model.iter().map(|s| 1u64 << s.order).sum::<u64>());
 
         // What is given back first.
-        match stock.victim(want) {
+        match counts.victim(want) {
             None => prop_assert!(model.is_empty()),
             Some(victim) => {
                 prop_assert!(model.contains(&victim));
@@ -110,11 +110,11 @@ proptest! {
         let mut left = want;
         let mut freed = 0;
         while left != 0 {
-            let Some(victim) = stock.victim(left) else { break };
-            stock.remove(victim);
+            let Some(victim) = counts.victim(left) else { break };
+            counts.remove(victim);
             freed += 1 << victim.order;
             left = left.saturating_sub(1 << victim.order);
         }
-        prop_assert!(freed >= want || stock.pages() == 0);
+        prop_assert!(freed >= want || counts.pages() == 0);
     }
 }

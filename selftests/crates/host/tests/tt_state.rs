@@ -75,8 +75,8 @@ fn pages_are_held_in_two_states() {
 
 #[test]
 fn the_shared_cases_hold() {
-    for (view, request, answer) in CASES {
-        assert_eq!(decide(view, request), answer, "{view:?} {request:?}");
+    for (view, request, decision) in CASES {
+        assert_eq!(decide(view, request), decision, "{view:?} {request:?}");
     }
 }
 
@@ -247,7 +247,7 @@ fn pages_for_a_device_are_decrypted_in_an_encrypted_guest_only() {
         let dma = plain.with_dma();
         assert_eq!(dma.in_guest(false), dma);
         let there = dma.in_guest(true);
-        // Somebody else's pages are as somebody else made them.
+        // Imported pages are as their exporter made them.
         assert_eq!(there.decrypted, ty != BoType::Sg);
         let flags = flags_of(there, State::Swapped);
         assert_eq!(flags & flags::DECRYPTED != 0, there.decrypted);
@@ -332,8 +332,8 @@ fn for_every_view(f: impl Fn(Info)) {
 }
 
 #[test]
-fn every_request_has_an_answer_in_every_state() {
-    let mut answers = 0;
+fn every_request_is_decided_in_every_state() {
+    let mut decided = 0;
     for state in State::ALL {
         for request in Request::ALL {
             let view = Info {
@@ -342,15 +342,15 @@ fn every_request_has_an_answer_in_every_state() {
                 owns_pages: true,
                 pins: 0,
             };
-            // An object nobody pinned is refused only pins it can't have and unpins.
+            // Of an object that is not pinned, only pins of what is not populated and unpins are refused.
             if let Answer::Refuse(why) = decide(view, request) {
                 assert!(matches!(
                     (request, why),
                     (Request::Pin, Refusal::NotPopulated) | (Request::Unpin, Refusal::NotPinned)
                 ));
             }
-            answers += 1;
+            decided += 1;
         }
     }
-    assert_eq!(answers, State::ALL.len() * Request::ALL.len());
+    assert_eq!(decided, State::ALL.len() * Request::ALL.len());
 }

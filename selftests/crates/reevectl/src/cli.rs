@@ -2,6 +2,9 @@
 
 //! The command line, and the help texts.
 
+#[cfg(test)]
+mod documents;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -163,7 +166,7 @@ pub(crate) struct LocksArgs {
     /// Only the registered hierarchies, with their rules.
     #[arg(long, group = "view")]
     pub(crate) hierarchies: bool,
-    /// Only the locks held now, and their holders.
+    /// Only the locks held now, and the tasks and interrupts that hold them.
     #[arg(long, group = "view")]
     pub(crate) held: bool,
     /// Only the violations, with the locks that were held.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The lines of a file, word by word.
+//! A parser of the module's files: lines, taken word by word.
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,13 +31,13 @@ impl fmt::Display for Malformed {
     }
 }
 
-/// The most of a wrong line that is shown, in characters.
+/// The number of characters of a malformed line that an error shows.
 const SHOWN: usize = 160;
 
-/// What the lines that belong to another one begin with.
+/// The indentation of lines that continue the one above.
 const INDENT: &str = "  ";
 
-/// One line; its words are taken from the left. One blank is between two, so a word may be empty.
+/// A line of which words are taken from the left. Words are separated by single blanks, so a word may be empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Line<'t> {
     number: usize,
@@ -47,7 +47,7 @@ pub(crate) struct Line<'t> {
 }
 
 impl<'t> Line<'t> {
-    /// Every line of `text`.
+    /// Returns the lines of `text`.
     pub(crate) fn all(text: &'t str) -> impl Iterator<Item = Self> {
         text.lines().enumerate().map(|(index, text)| Self {
             number: index + 1,
@@ -57,13 +57,13 @@ impl<'t> Line<'t> {
         })
     }
 
-    /// Says what the line has to look like, from its first word on; errors name it.
+    /// Sets the format, from the first word on, that errors name as expected.
     pub(crate) fn like(mut self, expected: &'static str) -> Self {
         self.expected = expected;
         self
     }
 
-    /// The line as an error.
+    /// Returns the error that this line is malformed.
     pub(crate) fn malformed(&self) -> Malformed {
         Malformed {
             line: self.number,
@@ -72,32 +72,32 @@ impl<'t> Line<'t> {
         }
     }
 
-    /// True for the lines that belong to the last one that is not indented.
+    /// Returns whether the line continues the last one that is not indented.
     pub(crate) fn is_indented(&self) -> bool {
         self.text.starts_with(INDENT)
     }
 
-    /// The whole line.
+    /// Returns the whole line.
     pub(crate) fn text(&self) -> &'t str {
         self.text
     }
 
-    /// How many words are left.
+    /// Returns the number of words left.
     pub(crate) fn left(&self) -> usize {
         self.words.clone().count()
     }
 
-    /// The next word, which stays.
+    /// Returns the next word without taking it.
     pub(crate) fn peek(&self) -> Option<&'t str> {
         self.words.clone().next()
     }
 
-    /// The next word, whatever it is.
+    /// Takes the next word. Fails if there is none.
     pub(crate) fn word(&mut self) -> Parsed<&'t str> {
         self.words.next().ok_or_else(|| self.malformed())
     }
 
-    /// The next words, which have to be these.
+    /// Takes the next words, which have to be these.
     pub(crate) fn literal(&mut self, words: &str) -> Parsed<()> {
         for word in words.split(' ') {
             if self.word()? != word {
@@ -107,7 +107,7 @@ impl<'t> Line<'t> {
         Ok(())
     }
 
-    /// Takes the next word if it is this one.
+    /// Takes the next word if it is this one, and returns whether it was.
     pub(crate) fn accept(&mut self, word: &str) -> bool {
         let found = self.peek() == Some(word);
         if found {
@@ -116,7 +116,7 @@ impl<'t> Line<'t> {
         found
     }
 
-    /// The next word as a decimal number.
+    /// Takes the next word, which has to be a decimal number.
     pub(crate) fn number<T: FromStr>(&mut self) -> Parsed<T> {
         let word = self.word()?;
         // Without a sign, which from_str would take.
@@ -125,12 +125,12 @@ impl<'t> Line<'t> {
         number.ok_or_else(|| self.malformed())
     }
 
-    /// The next word as a name.
+    /// Takes the next word as a name.
     pub(crate) fn name(&mut self) -> Parsed<Name> {
         Ok(Name::new(self.word()?))
     }
 
-    /// Nothing may be left.
+    /// Fails if words are left.
     pub(crate) fn end(&self) -> Parsed<()> {
         match self.peek() {
             None => Ok(()),
@@ -139,7 +139,7 @@ impl<'t> Line<'t> {
     }
 }
 
-/// The error of a file that ends where more has to come.
+/// Returns the error that a file ends before it is complete.
 pub(crate) fn ended(text: &str, expected: &'static str) -> Malformed {
     Malformed {
         line: text.lines().count() + 1,
@@ -159,7 +159,7 @@ impl Name {
         Self((word != "-" && !word.is_empty()).then(|| word.to_owned()))
     }
 
-    /// The name, if there is one.
+    /// Returns the name, if there is one.
     pub(crate) fn get(&self) -> Option<&str> {
         self.0.as_deref()
     }

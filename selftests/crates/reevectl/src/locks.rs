@@ -2,8 +2,8 @@
 
 //! `reevectl locks`: declared hierarchies, held locks and violations of the lock-order tracker.
 //!
-//! Reads the module's files in debugfs and nothing else: each has a parser of its own, [`facts`]
-//! puts together what they say, [`tables`] shows it.
+//! Reads only the module's files in debugfs. Each has a parser of its own; [`facts`] joins what they say, and
+//! [`tables`] prints it.
 
 #[cfg(test)]
 mod damage;
@@ -28,10 +28,10 @@ use crate::watch;
 use facts::Facts;
 use facts::Source;
 
-/// What to show.
+/// The part to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum View {
-    /// The first three, briefly.
+    /// Hierarchies, held locks and violations, in brief.
     All,
     Hierarchies,
     Held,
@@ -51,7 +51,7 @@ impl View {
     }
 }
 
-/// Shows it once, or repeatedly.
+/// Shows the chosen part once, or repeatedly.
 pub(crate) fn run(args: &LocksArgs, out: &mut dyn Write) -> Result<()> {
     let source = Source::debugfs();
     if args.dot {

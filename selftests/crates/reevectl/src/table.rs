@@ -1,42 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Aligned columns.
+//! Tables of aligned columns.
 
 use std::io;
 use std::io::Write;
 
-/// Which side of its column a cell sticks to.
+/// The side of its column at which a cell is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
     Right,
 }
 
-/// Rows of cells, printed with columns as wide as they need to be.
+/// A table whose columns are as wide as their widest cell.
 #[derive(Debug)]
 pub(crate) struct Table {
     align: Vec<Align>,
     rows: Vec<Row>,
 }
 
-/// A line of cells, and lines of text below it.
+/// A row of cells, and lines of text below it.
 #[derive(Debug)]
 struct Row {
     cells: Vec<String>,
     notes: Vec<String>,
 }
 
-/// What a note stands further to the right.
+/// The indentation of a row's notes.
 const NOTE: &str = "      ";
 
-/// The narrowest that a column is made.
+/// The width in characters below which no column is shortened.
 const NARROWEST: usize = 8;
 
-/// Between two columns.
+/// The number of blanks between two columns.
 const GAP: usize = 2;
 
 impl Table {
-    /// A table with these titles.
+    /// Makes a table with these titles.
     pub(crate) fn new(columns: &[(&str, Align)]) -> Self {
         Self {
             align: columns.iter().map(|(_, align)| *align).collect(),
@@ -65,13 +65,12 @@ impl Table {
         }
     }
 
-    /// Prints it, each line after `indent`.
+    /// Prints the table, each line after `indent`.
     pub(crate) fn print(&self, indent: &str, out: &mut dyn Write) -> io::Result<()> {
         self.print_within(indent, usize::MAX, out)
     }
 
-    /// The same in lines of `width` characters at the most: columns of text give way, the widest first,
-    /// and show less of what is long in them.
+    /// Prints the table in lines of at most `width` characters: columns of text are shortened, the widest first.
     pub(crate) fn print_within(
         &self,
         indent: &str,
@@ -103,7 +102,7 @@ impl Table {
         Ok(())
     }
 
-    /// True when its rows need no more than `width` characters as they are.
+    /// Returns whether the rows fit into `width` characters as they are.
     pub(crate) fn fits(&self, indent: &str, width: usize) -> bool {
         total(&self.widths()) <= width.saturating_sub(indent.chars().count())
     }
@@ -123,8 +122,7 @@ fn total(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
-/// A text in `width` characters at the most: its beginning and its end, where they say more than
-/// what is between.
+/// Returns a text shortened to at most `width` characters: its beginning and its end, which say more than its middle.
 pub(crate) fn clip(text: &str, width: usize) -> String {
     const CUT: &str = "...";
     let length = text.chars().count();
@@ -141,7 +139,7 @@ pub(crate) fn clip(text: &str, width: usize) -> String {
     clipped
 }
 
-/// One line of cells, two spaces apart, in columns of these widths.
+/// Returns a line of cells in columns of these widths, two blanks apart.
 pub(crate) fn line(cells: &[String], align: &[Align], widths: &[usize]) -> String {
     let padded: Vec<String> = cells
         .iter()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Showing a text repeatedly.
+//! Shows a text repeatedly, for `--watch` and `top`.
 
 use std::fmt::Write as _;
 use std::io;
@@ -22,10 +22,10 @@ use nix::sys::signalfd::SignalFd;
 use crate::error::Error;
 use crate::error::Result;
 
-/// The longest pause.
+/// The longest time between two texts.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A pause as it is typed: seconds, with a fraction if need be.
+/// Parses a pause as it is typed: seconds, with an optional fraction.
 pub(crate) fn parse_pause(text: &str) -> std::result::Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds")?;
     let pause = Duration::try_from_secs_f64(seconds).map_err(|err| err.to_string())?;
@@ -35,23 +35,23 @@ pub(crate) fn parse_pause(text: &str) -> std::result::Result<Duration, String> {
     Ok(pause)
 }
 
-/// Shows what `draw` gives, `count` times or until interrupted.
+/// Shows what `draw` returns, `count` times or until SIGINT.
 ///
-/// On a terminal each text takes the place of the last; elsewhere an empty line is between them.
+/// On a terminal each text replaces the last; elsewhere an empty line is between them.
 pub(crate) fn run(
     pause: Duration,
     count: Option<u64>,
     out: &mut dyn Write,
     draw: impl FnMut() -> Result<String>,
 ) -> Result<()> {
-    let look = match io::stdout().is_terminal() {
+    let frame = match io::stdout().is_terminal() {
         true => screen_of_its_size,
         false => block,
     };
-    repeat(pause, count, out, look, draw)
+    repeat(pause, count, out, frame, draw)
 }
 
-/// Shows the text that `draw` gives, `count` times or until interrupted, as it is: for programs.
+/// Shows what `draw` returns unchanged, `count` times or until SIGINT: for programs.
 pub(crate) fn run_plain(
     pause: Duration,
     count: Option<u64>,
@@ -65,15 +65,15 @@ fn repeat(
     pause: Duration,
     count: Option<u64>,
     out: &mut dyn Write,
-    look: fn(&str, bool) -> String,
+    frame: fn(&str, bool) -> String,
     mut draw: impl FnMut() -> Result<String>,
 ) -> Result<()> {
     let interrupt = Interrupt::new()?;
     let mut shown = 0;
     loop {
-        let frame = look(&draw()?, shown == 0);
+        let text = frame(&draw()?, shown == 0);
         // In one write, so that no half-drawn screen is visible.
-        out.write_all(frame.as_bytes())?;
+        out.write_all(text.as_bytes())?;
         out.flush()?;
         shown += 1;
         if count.is_some_and(|count| shown >= count) || interrupt.within(pause)? {
@@ -95,7 +95,7 @@ const HOME: &str = "\x1b[H";
 const CLEAR_LINE: &str = "\x1b[K";
 const CLEAR_BELOW: &str = "\x1b[J";
 
-/// Draws over what is there, from the top: clearing first would flicker.
+/// Returns the text with the control sequences that draw it over the last one. Clearing first would flicker.
 fn screen(text: &str, first: bool, size: Option<(usize, usize)>) -> String {
     let (rows, columns) = size.unwrap_or((usize::MAX, usize::MAX));
     // The cursor ends on a line of its own. What does not fit would make the screen scroll.
@@ -127,7 +127,7 @@ fn size() -> Option<(usize, usize)> {
     known.then_some((size.ws_row.into(), size.ws_col.into()))
 }
 
-/// SIGINT as something to wait for, so that it ends the program between two redraws and with success.
+/// SIGINT as a file descriptor, so that it ends the program between two redraws and with success.
 struct Interrupt(SignalFd);
 
 impl Interrupt {
@@ -140,7 +140,7 @@ impl Interrupt {
             .map_err(cannot_wait)
     }
 
-    /// Waits; true when interrupted meanwhile.
+    /// Waits for `pause`. Returns whether SIGINT came meanwhile.
     fn within(&self, pause: Duration) -> Result<bool> {
         let timeout = PollTimeout::try_from(pause).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];

@@ -27,12 +27,38 @@ pub const DEFAULT_PATH: &str = "/dev/reeve";
 ///
 /// Methods take `&self`: the module serializes what needs it, so several threads may call at once.
 /// Dropping the last descriptor of the open file destroys its objects.
+///
+/// A call that fails has changed nothing, and its errno says why:
+///
+/// ```no_run
+/// use reeve_uapi::{Create, Device, DEFAULT_PATH};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let device = Device::open(DEFAULT_PATH)?;
+/// let handle = device.create(Create::new(4096))?;
+/// device.populate(handle)?;
+/// device.pin(handle)?;
+/// let refused = device.swapout(handle).unwrap_err();
+/// assert_eq!(refused.kind(), std::io::ErrorKind::ResourceBusy); // EBUSY: it is pinned
+/// device.unpin(handle)?;
+/// assert_eq!(device.swapout(handle)?, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Device {
     fd: OwnedFd,
 }
 
 /// The arguments of [`Device::create`].
+///
+/// ```
+/// use reeve_uapi::{Caching, Create};
+///
+/// let create = Create::new(10 << 20).caching(Caching::WriteCombined).dma32();
+/// assert_eq!((create.size, create.dma32, create.zero), (10 << 20, true, false));
+/// assert_eq!(create.to_raw().size, 10 << 20);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Create {
     /// Bytes; the module rounds up to whole pages.

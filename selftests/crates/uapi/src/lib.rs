@@ -10,7 +10,22 @@
 //! - [`statistics`]: the table of the module's statistics.
 //! - [`pattern`]: content that is easy to make and to recognise, for filling and checking objects.
 //!
-//! Errors are [`std::io::Error`] with the kernel's errno kept (`raw_os_error`).
+//! ```no_run
+//! use reeve_uapi::{Create, Device, DEFAULT_PATH};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! let device = Device::open(DEFAULT_PATH)?;
+//! let handle = device.create(Create::new(1 << 20))?;
+//! device.write(handle, 0, b"hello")?; // gives it its pages, too
+//! assert_eq!(device.swapout(handle)?, 256);
+//! let mut found = [0; 5];
+//! device.read(handle, 0, &mut found)?; // brings them back
+//! assert_eq!(&found, b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The same in C is in `Documentation/abi.md`. Errors are [`std::io::Error`] with the kernel's errno kept (`raw_os_error`).
 
 mod device;
 pub mod knobs;

@@ -48,6 +48,22 @@ impl Protection {
 ///
 /// Others may change them at any time, so there are no slices of them: they are read and written a
 /// word at a time. Touching them is SIGBUS when the object has ended or can't have its pages.
+///
+/// ```no_run
+/// use reeve_uapi::{Create, Device, DEFAULT_PATH};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let device = Device::open(DEFAULT_PATH)?;
+/// let handle = device.create(Create::new(4096))?;
+/// let mapping = device.map(handle)?; // no pages yet
+/// mapping.write(100, b"hello"); // populates the object
+/// device.swapout(handle)?;
+/// let mut found = [0; 5];
+/// mapping.read(100, &mut found); // brings the content back
+/// assert_eq!(&found, b"hello");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Mapping {
     start: NonNull<c_void>,

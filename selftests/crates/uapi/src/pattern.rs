@@ -3,6 +3,17 @@
 //! Content that is easy to make and to recognise.
 
 /// An endless stream of bytes that depends on a seed; any part of it can be made on its own.
+///
+/// ```
+/// use reeve_uapi::pattern::Pattern;
+///
+/// let pattern = Pattern::new(7);
+/// let mut bytes = pattern.bytes(100);
+/// assert_eq!(pattern.mismatch(0, &bytes), None);
+/// assert_eq!(pattern.mismatch(40, &bytes[40..]), None);
+/// bytes[50] ^= 1;
+/// assert_eq!(pattern.mismatch(0, &bytes), Some(50));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pattern {
     seed: u64,

@@ -391,8 +391,8 @@ fn writeback_keeps_the_content() -> Outcome {
     holds(&device, handle, 1)
 }
 
-/// While it is there, shmem gives single pages only, also to who asks for large folios: one that is not to be had is
-/// no failure, for there are smaller ones.
+/// While it is there, shmem gives single pages only, also where large folios are wanted: that a large one
+/// cannot be allocated is no failure, for there are smaller ones.
 struct SinglePages(Option<String>);
 
 impl SinglePages {

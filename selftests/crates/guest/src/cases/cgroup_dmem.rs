@@ -4,7 +4,6 @@
 
 use nix::errno::Errno;
 
-use reeve_uapi::knobs;
 use reeve_uapi::pattern::Pattern;
 use reeve_uapi::sys::REEVE_BO_SWAPPED;
 use reeve_uapi::BoType;
@@ -13,7 +12,6 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::cgroup::Group;
-use crate::fail_nth::Faults;
 use crate::process::Child;
 use crate::random::Random;
 use crate::seen::open;
@@ -31,12 +29,11 @@ cases!("cgroup_dmem";
     who_populates_is_charged,
     the_root_is_not_charged,
     own_objects_go_first_and_neighbours_stay,
-    with_nobody_left_it_is_refused,
+    with_no_object_left_it_is_refused,
     lowering_swaps_out_at_once,
     lowering_with_all_pinned_returns,
     protected_siblings_go_last,
     outlives_the_cgroup,
-    allocations_that_fail_change_nothing,
     groups_at_their_limits_at_the_same_time,
 );
 
@@ -122,7 +119,7 @@ fn own_objects_go_first_and_neighbours_stay() -> Outcome {
     let inside = neighbour.enter()?;
     other.write(foreign, 0, &content)?;
     drop(inside);
-    let nobodys = populated(&other, 10)?;
+    let outside = populated(&other, 10)?;
 
     limited.set_dmem("dmem.max", 50)?;
     let inside = limited.enter()?;
@@ -140,7 +137,7 @@ fn own_objects_go_first_and_neighbours_stay() -> Outcome {
     check!(swapped(&device, second)?);
     drop(inside);
 
-    check!(!swapped(&other, foreign)? && !swapped(&other, nobodys)?);
+    check!(!swapped(&other, foreign)? && !swapped(&other, outside)?);
     check_eq!(neighbour.dmem_pages()?, 30);
     let mut found = vec![0; content.len()];
     other.read(foreign, 0, &mut found)?;
@@ -150,7 +147,7 @@ fn own_objects_go_first_and_neighbours_stay() -> Outcome {
     Ok(())
 }
 
-fn with_nobody_left_it_is_refused() -> Outcome {
+fn with_no_object_left_it_is_refused() -> Outcome {
     let group = Group::new(DMEM)?;
     let (device, other) = (open()?, open()?);
     let foreign = populated(&other, 40)?;
@@ -235,32 +232,6 @@ fn outlives_the_cgroup() -> Outcome {
     check_eq!(device.swapout(handle)?, 20);
     check_eq!(parent.dmem_pages()?, 0);
     check_eq!(device.populate(handle)?, 20);
-    Ok(())
-}
-
-fn allocations_that_fail_change_nothing() -> Outcome {
-    let mut faults = Faults::new()?;
-    let (group, device) = (Group::new(DMEM)?, open()?);
-    let handle = device.create(Create::new(5 * PAGE))?;
-    // What the group is known by is made when it is charged first.
-    let inside = group.enter()?;
-    let failures = faults.sweep(
-        &device,
-        || device.populate(handle),
-        || {
-            check_eq!(group.dmem_pages()?, 0);
-            Ok(())
-        },
-        |_| {
-            check_eq!(group.dmem_pages()?, 5);
-            device.unpopulate(handle)?;
-            check_eq!(group.dmem_pages()?, 0);
-            Ok(knobs::drain_pool()?)
-        },
-    )?;
-    drop(inside);
-    check!(failures > 0);
-    check_eq!(group.dmem_pages()?, 5);
     Ok(())
 }
 

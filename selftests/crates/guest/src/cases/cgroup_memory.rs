@@ -29,13 +29,13 @@ use crate::test::Outcome;
 
 cases!("cgroup_memory";
     follows_what_its_tasks_populate,
-    the_pool_is_nobodys,
+    pages_of_the_pool_are_charged_to_no_cgroup,
     can_be_switched_off,
     over_the_limit_it_is_refused,
     own_objects_go_and_neighbours_stay,
     a_limit_above_counts_too,
     content_stays_with_its_cgroup,
-    a_full_cgroup_keeps_nobody_from_memory,
+    a_full_cgroup_keeps_no_other_from_memory,
 );
 
 const MEMORY: &str = "memory";
@@ -95,7 +95,7 @@ fn follows_what_its_tasks_populate() -> Outcome {
     charged(&group, before, 0)
 }
 
-fn the_pool_is_nobodys() -> Outcome {
+fn pages_of_the_pool_are_charged_to_no_cgroup() -> Outcome {
     const PAGES: u64 = 2000;
     let group = Group::new(MEMORY)?;
     let device = open()?;
@@ -203,11 +203,11 @@ fn own_objects_go_and_neighbours_stay() -> Outcome {
     let (group, other) = (Group::new(MEMORY)?, Group::new_named(MEMORY, "other")?);
     let (device, neighbour) = (open()?, open()?);
     let mut foreign = Filled::new(&neighbour, 3 * MIB, 1)?;
-    let mut nobodys = Filled::new(&neighbour, 3 * MIB, 2)?;
+    let mut outside = Filled::new(&neighbour, 3 * MIB, 2)?;
     // Together more than the limit, and less than a small swap.
     let mut first = Filled::new(&device, 384 * PAGE, 3)?;
     let mut second = Filled::new(&device, 448 * PAGE, 4)?;
-    nobodys.write(&neighbour)?;
+    outside.write(&neighbour)?;
     let inside = other.enter()?;
     foreign.write(&neighbour)?;
     drop(inside);
@@ -226,9 +226,9 @@ fn own_objects_go_and_neighbours_stay() -> Outcome {
     check_eq!(group.memory_event("oom_kill")?, 0);
 
     // They were used before any of the group's, and were not asked.
-    check!(resident(&neighbour, foreign.handle)? && resident(&neighbour, nobodys.handle)?);
+    check!(resident(&neighbour, foreign.handle)? && resident(&neighbour, outside.handle)?);
     foreign.check(&neighbour)?;
-    nobodys.check(&neighbour)
+    outside.check(&neighbour)
 }
 
 fn a_limit_above_counts_too() -> Outcome {
@@ -288,7 +288,7 @@ fn content_stays_with_its_cgroup() -> Outcome {
 
 /// A cgroup that is full has no room for the content of its objects either; another client's populate
 /// has them swapped out all the same.
-fn a_full_cgroup_keeps_nobody_from_memory() -> Outcome {
+fn a_full_cgroup_keeps_no_other_from_memory() -> Outcome {
     let group = Group::new(MEMORY)?;
     let (device, other) = (open()?, open()?);
     let mut full = Filled::new(&device, 6 * MIB, 5)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The books, checked against a model in user space.
+//! The counters, checked against a model in user space.
 
 use nix::errno::Errno;
 
@@ -251,7 +251,7 @@ impl Pair {
             ..self.expected
         };
         let found = self.device.stats()?;
-        // What the pool keeps is nobody's; how much that is depends on what was there before.
+        // What the pool keeps belongs to no object; how much that is depends on what was there before.
         let expected = reeve_stats {
             pool_pages: found.pool_pages,
             ..expected

@@ -35,7 +35,7 @@ cases!("debugfs";
     shrink_takes_the_oldest,
     shrink_acts_once_per_reading,
     shrink_acts_again_from_the_start,
-    shrink_answers_zero_in_the_end,
+    shrink_returns_zero_in_the_end,
     shrink_skips_what_cannot_go,
     shrink_adds_up,
     buffer_objects_is_a_count,
@@ -58,7 +58,7 @@ fn files_have_their_modes() -> Outcome {
         let file = fs::metadata(knobs::debugfs_path(name))?;
         check!(file.is_file(), "{name}");
         let found = file.mode() & 0o7777;
-        // Fewer may read than said here, nobody more.
+        // Fewer users may read than said here, no others.
         check!(
             found & 0o400 != 0 && found & !mode == 0,
             "{name}: {found:o}"
@@ -125,7 +125,7 @@ fn shrink_acts_again_from_the_start() -> Outcome {
     Ok(())
 }
 
-fn shrink_answers_zero_in_the_end() -> Outcome {
+fn shrink_returns_zero_in_the_end() -> Outcome {
     let device = open()?;
     unchanged(&device, || {
         check_eq!(knobs::tt_shrink()?, 0);

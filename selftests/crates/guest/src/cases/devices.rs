@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Several devices: each has its objects, and they take turns in giving pages.
+//! Several devices: each has its objects, and objects are evicted from each in turn.
 
 use nix::errno::Errno;
 
@@ -11,7 +11,6 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::fail_nth::Faults;
-use crate::fail_nth::ENDLESS;
 use crate::seen::open;
 use crate::seen::Limit;
 use crate::seen::PAGE;
@@ -26,7 +25,7 @@ use crate::test::Stop;
 cases!("devices", Setup { devices: 3 };
     objects_know_theirs,
     others_do_not_exist,
-    take_turns,
+    are_evicted_from_alternately,
     without_objects_are_passed_over,
     share_one_limit,
     failing_ones_do_not_hide_others,
@@ -73,7 +72,7 @@ fn others_do_not_exist() -> Outcome {
     Ok(())
 }
 
-fn take_turns() -> Outcome {
+fn are_evicted_from_alternately() -> Outcome {
     let device = open()?;
     // Two objects each; handles[2 * i] and handles[2 * i + 1] are on device i.
     let mut handles = Vec::new();
@@ -87,7 +86,7 @@ fn take_turns() -> Outcome {
         order.extend(shrunk(&device, &handles)?);
     }
     check_eq!(order.len(), 6, "{order:?}");
-    // Whoever begins: the first round takes the older one of each, the second the other.
+    // Whichever device is first: the first round takes the older one of each, the second the other.
     let devices: Vec<usize> = order.iter().map(|object| object / 2).collect();
     check_eq!(devices[..3], devices[3..], "{order:?}");
     let mut round = devices[..3].to_vec();
@@ -127,38 +126,42 @@ fn failing_ones_do_not_hide_others() -> Outcome {
     let mut faults = Faults::new()?;
     let device = open()?;
     let handles = [populated_on(&device, 0, 4)?, populated_on(&device, 1, 4)?];
-    // Who gave is asked last.
+    // The one that was evicted from is asked last.
     let mut last = match shrunk(&device, &handles)?[..] {
         [one] => one,
         ref other => return Err(Stop::failed(format!("{other:?} went"))),
     };
     let mut passed_over = 0;
-    for n in 1..ENDLESS {
+    let prepare = || {
         for handle in handles {
             device.populate(handle)?;
         }
-        let (result, reached) = faults.nth(n, || knobs::debugfs("tt_shrink"))?;
-        let mut gone = Vec::new();
-        for (index, handle) in handles.into_iter().enumerate() {
-            if device.info(handle)?.is(REEVE_BO_SWAPPED) {
-                gone.push(index);
+        Ok(())
+    };
+    faults.each(
+        prepare,
+        || knobs::debugfs("tt_shrink"),
+        |(), result, _| {
+            let mut gone = Vec::new();
+            for (index, handle) in handles.into_iter().enumerate() {
+                if device.info(handle)?.is(REEVE_BO_SWAPPED) {
+                    gone.push(index);
+                }
             }
-        }
-        match (&result, &gone[..]) {
-            (Ok(text), &[one]) => {
-                check_eq!(text, "4\n", "n = {n}");
-                passed_over += u32::from(one == last);
-                last = one;
+            match (&result, &gone[..]) {
+                (Ok(text), &[one]) => {
+                    check_eq!(text, "4\n");
+                    passed_over += u32::from(one == last);
+                    last = one;
+                }
+                // The file could not be read, before it acted or after.
+                (Err(_), []) => {}
+                (Err(_), &[one]) => last = one,
+                _ => return Err(Stop::failed(format!("{result:?}, {gone:?} went"))),
             }
-            // The file could not be read, before it acted or after.
-            (Err(_), []) => {}
-            (Err(_), &[one]) => last = one,
-            _ => return Err(Stop::failed(format!("n = {n}: {result:?}, {gone:?} went"))),
-        }
-        if !reached {
-            check!(passed_over > 0, "none of them ever failed");
-            return Ok(());
-        }
-    }
-    Err(Stop::failed("it never gets through"))
+            Ok(())
+        },
+    )?;
+    check!(passed_over > 0, "none of them ever failed");
+    Ok(())
 }

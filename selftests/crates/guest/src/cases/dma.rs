@@ -195,7 +195,7 @@ fn who_did_not_ask_has_none() -> Outcome {
     check!(!device.info(plain)?.is(REEVE_BO_DMA_ADDRESSES));
     device.populate(plain)?;
     none(&device, plain)?;
-    // Nobody tells this one where its pages are.
+    // The addresses of imported pages are not known.
     let sg = Create::new(3 * PAGE).kind(BoType::Sg);
     for create in [sg, sg.dma_addresses()] {
         let handle = device.create(create)?;

@@ -12,8 +12,8 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::fail_nth::expected;
 use crate::fail_nth::Faults;
-use crate::fail_nth::ENDLESS;
 use crate::seen::open;
 use crate::seen::Limit;
 use crate::seen::PAGE;
@@ -22,23 +22,14 @@ use crate::test::check;
 use crate::test::check_eq;
 use crate::test::errno;
 use crate::test::Outcome;
-use crate::test::Stop;
 
 cases!("faults";
-    open_file,
     populate_over_the_limit,
     shrink_file,
     destroy_and_close_never_fail,
 );
 
-/// The outcome of a call whose pages do not matter.
-#[track_caller]
-fn done(result: io::Result<u64>) -> Outcome {
-    result?;
-    Ok(())
-}
-
-/// Pages that the pool keeps would be had without an allocation.
+/// Pages that the pool keeps are given without an allocation.
 fn empty_pool() -> Outcome {
     Ok(knobs::drain_pool()?)
 }
@@ -81,34 +72,27 @@ impl Scene {
     }
 }
 
-fn nothing_more() -> Outcome {
-    Ok(())
-}
-
-fn open_file() -> Outcome {
-    let mut faults = Faults::new()?;
-    let watcher = open()?;
-    let open_node = || Device::open(reeve_uapi::DEFAULT_PATH);
-    faults.sweep(&watcher, open_node, nothing_more, |device| {
-        drop(device);
-        Ok(())
-    })?;
-    Ok(())
-}
-
 /// Here a failure may come after another object went out; the counters still have to fit.
 fn populate_over_the_limit() -> Outcome {
     let mut faults = Faults::new()?;
     let Scene { device, handle } = Scene::new()?;
     let victim = device.list()?[0].handle();
     let _limit = Limit::pages(5)?;
-    let failures = faults.sweep_loosely(
-        || device.populate(handle),
+    let mut failures = 0;
+    faults.each(
         || {
+            device.unpopulate(handle)?; // when a way around was found
+            Ok(device.populate(victim)?)
+        },
+        || device.populate(handle),
+        |_, result, reached| {
+            if let Err(err) = result {
+                expected(&err, reached)?;
+                failures += 1;
+            }
             let charged: u64 = device.list()?.iter().map(|info| info.pages_charged).sum();
             check_eq!(device.stats()?.pages_allocated, charged);
-            device.unpopulate(handle)?; // when a way around was found
-            done(device.populate(victim))
+            Ok(())
         },
     )?;
     check!(failures > 0);
@@ -124,21 +108,16 @@ fn shrink_file() -> Outcome {
     let scene = Scene::filled()?;
     let Scene { device, handle } = &scene;
     device.pin(device.list()?[0].handle())?;
-    for n in 1..ENDLESS {
-        let (result, reached) = faults.nth(n, knobs::tt_shrink)?;
-        scene
-            .content_is_there()
-            .map_err(|stop| stop.during(format!("n = {n}: {result:?}")))?;
-        if !reached {
-            check_eq!(result?, 5);
-            return Ok(());
-        }
-        if let Err(err) = result {
-            check!(err.raw_os_error().is_some(), "n = {n}: {err}");
+    let nothing = || Ok(());
+    faults.each(nothing, knobs::tt_shrink, |(), result, reached| {
+        scene.content_is_there()?;
+        match result {
+            Ok(pages) => check!(reached || pages == 5, "{pages}"),
+            Err(err) => check!(reached && err.raw_os_error().is_some(), "{err}"),
         }
         check_eq!(device.info(*handle)?.pages_charged, 5);
-    }
-    Err(Stop::failed("the operation never gets through"))
+        Ok(())
+    })
 }
 
 /// Giving back needs no memory.

@@ -38,7 +38,7 @@ cases!("file_limit";
     content_survives,
     the_parameter_is_for_every_file,
     own_limit_goes_before_the_parameter,
-    with_nobody_left_it_goes_on,
+    with_no_object_left_it_goes_on,
     hard_refuses_and_changes_nothing,
     external_pages_do_not_count,
     mapped_objects_make_room_too,
@@ -51,7 +51,7 @@ cases!("file_limit";
     older_objects_of_others_stay,
     threads_stay_within_it,
     bad_arguments,
-    an_answer_that_cannot_be_written_sets_nothing,
+    a_result_that_cannot_be_written_sets_nothing,
 );
 
 const SOON: Duration = Duration::from_secs(20);
@@ -159,7 +159,7 @@ fn own_limit_goes_before_the_parameter() -> Outcome {
     Ok(())
 }
 
-fn with_nobody_left_it_goes_on() -> Outcome {
+fn with_no_object_left_it_goes_on() -> Outcome {
     let device = open()?;
     let before = device.stats()?;
     device.set_file_limit(10)?;
@@ -268,7 +268,7 @@ fn lowering_with_all_pinned_returns() -> Outcome {
     device.pin(pinned)?;
     populated(&other, 10)?;
     check_eq!(device.set_file_limit(1)?.limit, 1);
-    // Nobody hangs behind it, and others' limits are looked after.
+    // No other client waits for it, and their limits are enforced.
     check_eq!(other.set_file_limit(1)?.limit, 1);
     let gone = until(SOON, || Ok(other.file_limit()?.pages_charged == 0))?;
     check!(gone);
@@ -434,7 +434,7 @@ fn bad_arguments() -> Outcome {
     Ok(())
 }
 
-fn an_answer_that_cannot_be_written_sets_nothing() -> Outcome {
+fn a_result_that_cannot_be_written_sets_nothing() -> Outcome {
     // What ioctl() calls it, as published in rust/uapi/layout.rs.
     const FILE_LIMIT: u32 = 0xc030_e71e;
     let device = open()?;

@@ -21,8 +21,8 @@ use crate::test::Outcome;
 
 cases!("hard";
     others_go_first,
-    with_nobody_left_it_is_refused,
-    what_can_never_fit_bothers_nobody,
+    with_no_object_left_it_is_refused,
+    what_can_never_fit_evicts_nothing,
     swapped_out_objects_stay_so,
     dma32_is_as_hard,
     soft_again,
@@ -43,7 +43,7 @@ fn others_go_first() -> Outcome {
     Ok(())
 }
 
-fn with_nobody_left_it_is_refused() -> Outcome {
+fn with_no_object_left_it_is_refused() -> Outcome {
     let device = open()?;
     harden()?;
     let before = device.stats()?.overcommits;
@@ -61,7 +61,7 @@ fn with_nobody_left_it_is_refused() -> Outcome {
     Ok(())
 }
 
-fn what_can_never_fit_bothers_nobody() -> Outcome {
+fn what_can_never_fit_evicts_nothing() -> Outcome {
     let device = open()?;
     harden()?;
     let _limit = Limit::pages(30)?;

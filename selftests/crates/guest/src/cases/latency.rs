@@ -260,7 +260,7 @@ fn times_are_microseconds() -> Outcome {
     check_eq!(grown.len(), 1);
     let (_, (from, until, _)) = grown[0];
     check!(*from <= took, "from {from} us, took {took}");
-    // Nobody copies 16 MiB in that time.
+    // No machine copies 16 MiB in that time.
     check!(until.is_none_or(|until| until > 64), "{until:?}");
     Ok(())
 }

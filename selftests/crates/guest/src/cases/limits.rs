@@ -35,7 +35,7 @@ cases!("limits";
     larger_than_the_limit,
     unpinned_objects_go_again,
     lowering_starts_reclaim,
-    lowering_ends_with_nobody_left,
+    lowering_ends_with_no_object_left,
     objects_of_others_go_too,
     content_survives_being_pushed_out,
     reading_back_pushes_others_out,
@@ -234,7 +234,7 @@ fn lowering_starts_reclaim() -> Outcome {
 }
 
 /// What is pinned can't go, and no call waits for it.
-fn lowering_ends_with_nobody_left() -> Outcome {
+fn lowering_ends_with_no_object_left() -> Outcome {
     let device = open()?;
     let handles = fill(&device, 2)?;
     device.pin(handles[1])?;

@@ -24,8 +24,8 @@ use reeve_uapi::Protection;
 use super::mmap::filled;
 use super::mmap::shows;
 use crate::content::holds;
+use crate::fail_nth::expected;
 use crate::fail_nth::Faults;
-use crate::fail_nth::ENDLESS;
 use crate::process::Child;
 use crate::seen::open;
 use crate::seen::populated;
@@ -56,7 +56,6 @@ cases!("mmap_pages";
     more_than_a_hard_limit,
     huge_entries,
     huge_entries_are_cut,
-    place_with_failing_allocations,
     faults_with_failing_allocations,
 );
 
@@ -448,33 +447,6 @@ fn huge_entries_are_cut() -> Outcome {
     Ok(())
 }
 
-fn place_with_failing_allocations() -> Outcome {
-    let mut faults = Faults::new()?;
-    let device = open()?;
-    let mut handle = device.create(Create::new(SIZE as u64))?;
-    for n in 1..ENDLESS {
-        let before = Seen::of(&device)?;
-        let (result, reached) = faults.nth(n, || device.map_place(handle))?;
-        before.still(&device)?;
-        match result {
-            Ok(_) if !reached => {
-                check!(n > 1);
-                return Ok(());
-            }
-            Ok(_) => {
-                device.destroy(handle)?;
-                handle = device.create(Create::new(SIZE as u64))?;
-            }
-            Err(err) => {
-                let errno = errno(&err);
-                check!(matches!(errno, Errno::ENOMEM | Errno::EFAULT), "{errno:?}");
-                check!(reached);
-            }
-        }
-    }
-    Err(Stop::failed("the operation never gets through"))
-}
-
 /// A fault that fails once is tried again; however it ends, the counters are right.
 fn faults_with_failing_allocations() -> Outcome {
     let mut faults = Faults::new()?;
@@ -483,25 +455,25 @@ fn faults_with_failing_allocations() -> Outcome {
     let target = device.create(Create::new(SIZE as u64))?;
     device.populate(target)?;
     let mapping = device.map(handle)?;
-    for n in 1..ENDLESS {
+    let mut rounds = 0;
+    let prepare = || {
         device.swapout(handle)?;
-        knobs::drain_pool()?;
-        let send = || mapping.send(0, SIZE, &device, target, 0);
-        let ((result, _), reached) = faults.nth(n, send)?;
-        let charged: u64 = device.list()?.iter().map(|info| info.pages_charged).sum();
-        check_eq!(device.stats()?.pages_allocated, charged);
-        match result {
-            Ok(()) => holds(&device, target, 1)?,
-            Err(err) => {
-                let errno = errno(&err);
-                check!(matches!(errno, Errno::ENOMEM | Errno::EFAULT), "{errno:?}");
+        Ok(knobs::drain_pool()?)
+    };
+    faults.each(
+        prepare,
+        || mapping.send(0, SIZE, &device, target, 0),
+        |(), (result, _), reached| {
+            rounds += 1;
+            let charged: u64 = device.list()?.iter().map(|info| info.pages_charged).sum();
+            check_eq!(device.stats()?.pages_allocated, charged);
+            match result {
+                Ok(()) => holds(&device, target, 1)?,
+                Err(err) => expected(&err, reached)?,
             }
-        }
-        shows(&mapping, 1, 0)?;
-        if !reached {
-            check!(n > 5);
-            return Ok(());
-        }
-    }
-    Err(Stop::failed("the operation never gets through"))
+            shows(&mapping, 1, 0)
+        },
+    )?;
+    check!(rounds > 5);
+    Ok(())
 }

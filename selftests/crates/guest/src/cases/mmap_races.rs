@@ -114,7 +114,7 @@ fn mapped(device: &Device) -> Outcome<(Handle, Mapping)> {
     Ok((handle, device.map(handle)?))
 }
 
-fn books_agree() -> Outcome {
+fn counters_agree() -> Outcome {
     let accounting = knobs::accounting()?;
     let check = accounting.iter().find(|(name, _)| name == "self_check");
     let said = check.map(|(_, said)| said.as_str());
@@ -141,7 +141,7 @@ fn writers_against(device: &Device, handle: Handle) -> Outcome {
     };
     let shrink = || -> Outcome {
         check!(knobs::tt_shrink()? >= 0);
-        books_agree()
+        counters_agree()
     };
     let back_up = || -> Outcome {
         device.backup(handle)?;
@@ -180,7 +180,7 @@ fn writers_against_the_limit() -> Outcome {
         })
     })?;
     check!(device.stats()?.swapouts > 3);
-    books_agree()
+    counters_agree()
 }
 
 fn processes_against_swapout() -> Outcome {
@@ -199,7 +199,7 @@ fn processes_against_swapout() -> Outcome {
     while taken_away(&device)? < before + 20 {
         device.swapout(handle)?;
         knobs::tt_shrink()?;
-        books_agree()?;
+        counters_agree()?;
     }
     for mut child in children {
         child.line.say(0)?;

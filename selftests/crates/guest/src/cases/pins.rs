@@ -27,7 +27,7 @@ cases!("pins";
     take_off_the_lru,
     leave_content_usable,
     swapped_objects_cannot_be_pinned,
-    answer_no_pages,
+    return_no_pages,
 );
 
 fn need_pages() -> Outcome {
@@ -118,7 +118,7 @@ fn swapped_objects_cannot_be_pinned() -> Outcome {
     Ok(device.pin(handle)?)
 }
 
-fn answer_no_pages() -> Outcome {
+fn return_no_pages() -> Outcome {
     let device = open()?;
     let handle = populated(&device, 2)?;
     for call in [BoCall::Pin, BoCall::Unpin, BoCall::Destroy] {

@@ -30,7 +30,7 @@ cases!("pool";
     a_smaller_size_takes_effect_at_once,
     shrinks_on_request,
     shrinking_ends_at_nothing,
-    is_drained_before_anybody_is_swapped_out,
+    is_drained_before_any_object_is_swapped_out,
     table_adds_up,
     is_gone_with_the_module,
 );
@@ -175,7 +175,7 @@ fn shrinking_ends_at_nothing() -> Outcome {
     Ok(())
 }
 
-fn is_drained_before_anybody_is_swapped_out() -> Outcome {
+fn is_drained_before_any_object_is_swapped_out() -> Outcome {
     let device = open_empty()?;
     device.destroy(wc(&device, PAGES)?)?;
     let first = device.create(Create::new(8 * PAGE))?;

@@ -155,7 +155,7 @@ fn in_the_background_takes_objects() -> Outcome {
     stay_in_memory()?;
     let mut hog = Hog::new();
     let start = Instant::now();
-    // A little at a time: the background gets its turn before memory is out.
+    // A little at a time: kswapd runs before memory is out.
     while counter("background_scans")? == scans {
         check!(start.elapsed() < patience(), "{} bytes wanted", hog.bytes());
         hog.take(512 << 10);
@@ -173,7 +173,7 @@ fn in_the_background_takes_objects() -> Outcome {
     objects.check()
 }
 
-/// Somebody wants much at once: the background is not asked long.
+/// A task allocates much at once and reclaims by itself before kswapd is done.
 fn direct_takes_objects() -> Outcome {
     let _swap = Swap::on_disk()?;
     let objects = Objects::filling(15)?;
@@ -187,7 +187,7 @@ fn direct_takes_objects() -> Outcome {
         hog.take(4 << 20);
     }
     let (_, others) = taken(&tracing)?;
-    check!(others > 0, "{} bytes were to be had", hog.bytes());
+    check!(others > 0, "{} bytes were allocated", hog.bytes());
     check!(counter("direct_scans")? > scans);
     check!(counter("shrunk_pages")? > 0);
     check!(objects.resident()? <= resident - others);

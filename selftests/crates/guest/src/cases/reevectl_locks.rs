@@ -41,7 +41,7 @@ cases!("reevectl_locks";
     wrong_usage,
 );
 
-const NOBODY: &str = "Nothing: no thread and no interrupt holds";
+const NOTHING_HELD: &str = "Nothing: no thread and no interrupt holds";
 const NO_VIOLATION: &str = "None: every recorded use of a lock was in order.";
 
 /// Nothing has been done with the module yet.
@@ -96,11 +96,11 @@ fn fresh_module() -> Outcome {
         };
         rest = after;
     }
-    for words in ["Held now\n", NOBODY, "Violations\n", NO_VIOLATION] {
+    for words in ["Held now\n", NOTHING_HELD, "Violations\n", NO_VIOLATION] {
         check!(rest.contains(words), "{words}: {whole}");
     }
     for (args, words) in [
-        ("locks --held", NOBODY),
+        ("locks --held", NOTHING_HELD),
         ("locks --violations", NO_VIOLATION),
     ] {
         let text = succeeds(args)?;
@@ -301,9 +301,9 @@ fn switched_off_is_said() -> Outcome {
 }
 
 fn errors_are_explained() -> Outcome {
-    let nobody = Command::new("reevectl").arg("locks").uid(65534).output()?;
-    check_eq!(nobody.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&nobody.stderr);
+    let unprivileged = Command::new("reevectl").arg("locks").uid(65534).output()?;
+    check_eq!(unprivileged.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&unprivileged.stderr);
     check!(said.contains("(EACCES)\n  Run as root."), "{said}");
 
     module::need_file()?;

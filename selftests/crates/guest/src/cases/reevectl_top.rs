@@ -29,7 +29,7 @@ use crate::test::Stop;
 
 cases!("reevectl_top";
     shows_it_all,
-    looks_as_often_as_asked,
+    samples_as_often_as_asked,
     json_agrees_with_the_module,
     rates_add_up,
     ends_by_interrupt,
@@ -69,7 +69,7 @@ fn shows_it_all() -> Outcome {
     let text = succeeds("top --count 1")?;
     for words in [
         ": buffer objects 2, ",
-        "the first look",
+        "the first sample",
         "\npages [#",
         " 200 of ",
         "\ndma32 [ ",
@@ -91,10 +91,10 @@ fn shows_it_all() -> Outcome {
     Ok(())
 }
 
-fn looks_as_often_as_asked() -> Outcome {
+fn samples_as_often_as_asked() -> Outcome {
     let text = succeeds("top --count 3 --interval 0.01")?;
     check_eq!(text.matches("Reeve ").count(), 3, "{text}");
-    check_eq!(text.matches("the first look").count(), 1, "{text}");
+    check_eq!(text.matches("the first sample").count(), 1, "{text}");
     check_eq!(text.matches("the last 0.").count(), 2, "{text}");
     let text = succeeds("top --json --count 3 --interval 0.01")?;
     check_eq!(text.lines().count(), 3, "{text}");

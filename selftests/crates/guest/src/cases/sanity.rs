@@ -29,7 +29,7 @@ cases!("sanity";
     says_how_long_it_took,
     needs_the_parameter,
     input_must_be_zero,
-    old_answers_are_overwritten,
+    old_results_are_overwritten,
     fifty_times,
     eight_threads,
     two_processes,
@@ -113,7 +113,7 @@ fn input_must_be_zero() -> Outcome {
     })
 }
 
-fn old_answers_are_overwritten() -> Outcome {
+fn old_results_are_overwritten() -> Outcome {
     let device = open()?;
     let mut arg = reeve_lock_sanity {
         count: 9,

@@ -7,6 +7,7 @@
 //! what goes in by other ways.
 
 use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -23,9 +24,10 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 use reeve_uapi::Mapping;
 
+use crate::cgroup::Group;
+use crate::cgroup::Inside;
 use crate::fail_nth::expected;
 use crate::fail_nth::Faults;
-use crate::fail_nth::ENDLESS;
 use crate::memory;
 use crate::seen::open;
 use crate::seen::Seen;
@@ -44,8 +46,12 @@ cases!("sweep";
     dma32_objects,
     external_objects,
     objects_with_addresses,
+    objects_charged_to_a_cgroup,
     what_names_no_object,
 );
+
+/// The controller that objects are charged to.
+const DMEM: &str = "dmem";
 
 const PAGES: u64 = 5;
 const SIZE: usize = (PAGES * PAGE) as usize;
@@ -198,7 +204,11 @@ const OBJECT_ROWS: &[Row] = &[
         calls: &[sys::REEVE_NR_BO_MMAP],
         from: &[Empty],
         leaves: Leaves::All,
-        call: |scene| scene.device.map_place(scene.handle()).map(drop),
+        call: |scene| {
+            scene.device.map_place(scene.handle())?;
+            // Only the first call finds a place, so the next one is to be for a new object.
+            scene.device.destroy(scene.handle())
+        },
     },
     Row {
         name: "mmap and munmap",
@@ -262,6 +272,13 @@ const OTHER_ROWS: &[Row] = &[
         from: &[Full],
         leaves: Leaves::All,
         call: |scene| scene.device.stats().map(drop),
+    },
+    Row {
+        name: "open and close",
+        calls: &[],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |_| Device::open(reeve_uapi::DEFAULT_PATH).map(drop),
     },
     Row {
         name: "create",
@@ -349,6 +366,10 @@ struct Scene {
     handle: Cell<Handle>,
     state: Cell<State>,
     file: File,
+    /// The group that this process is in, below the next one: it has to end first.
+    inside: RefCell<Option<(Inside, Group)>>,
+    /// The group that the object is charged to, if any.
+    group: Option<Group>,
 }
 
 impl Scene {
@@ -370,7 +391,40 @@ impl Scene {
             create,
             state: Cell::new(Empty),
             file,
+            inside: RefCell::new(None),
+            group: None,
         })
+    }
+
+    /// The same with an object that is charged to a group.
+    fn in_group(create: Create, group: Group) -> Outcome<Self> {
+        let mut scene = Self::new(create)?;
+        scene.group = Some(group);
+        scene.enter_new_group()?;
+        Ok(scene)
+    }
+
+    /// Puts this process into a new group below the scene's, so that what the module makes when a group is charged for
+    /// the first time has to be made.
+    fn enter_new_group(&self) -> Outcome {
+        if let Some(group) = &self.group {
+            // In this order: out of the old one, its end, the new one.
+            self.inside.take();
+            let child = group.child(DMEM, "sweep")?;
+            self.inside.replace(Some((child.enter()?, child)));
+        }
+        Ok(())
+    }
+
+    /// The group is charged for what the object has, and nothing else.
+    fn check_charge(&self) -> Outcome {
+        let Some(group) = &self.group else {
+            return Ok(());
+        };
+        let info = self.device.info(self.handle());
+        let charged = info.map_or(0, |info| info.pages_charged);
+        check_eq!(group.dmem_pages()?, charged);
+        Ok(())
     }
 
     fn handle(&self) -> Handle {
@@ -409,6 +463,7 @@ impl Scene {
         // What writers to mappings put there.
         memory::fill(&self.file, &Pattern::new(NEW).bytes(SIZE))?;
         self.state.set(state);
+        self.enter_new_group()?;
         Ok(knobs::drain_pool()?)
     }
 
@@ -446,41 +501,43 @@ impl Scene {
     }
 }
 
-/// Fails every allocation of the call once; answers how often it failed.
+/// Fails every allocation of the call once; returns how often it failed.
 fn sweep(faults: &mut Faults, scene: &Scene, row: &Row, state: State) -> Outcome<u32> {
     let mut failures = 0;
-    for n in 1..ENDLESS {
-        let during = |stop: Stop| stop.during(format!("{} from {state:?}, n = {n}", row.name));
-        scene.prepare(state).map_err(during)?;
-        let addresses = scene.addresses();
-        let before = Seen::of(&scene.device)?;
-        let (result, reached) = faults.nth(n, || (row.call)(scene))?;
-        match result {
-            Ok(()) if !reached => return Ok(failures),
-            // It found a way around.
-            Ok(()) => {}
-            Err(err) => {
-                expected(&err, reached).map_err(during)?;
-                failures += 1;
-                let still = match row.leaves {
-                    Leaves::All => before.still(&scene.device),
-                    _ => scene.check_counters(),
-                };
-                still.map_err(during)?;
-                if KEEPS_ADDRESSES.iter().any(|call| row.calls.contains(call)) {
-                    let same = scene.addresses() == addresses;
-                    check!(same, "{} from {state:?}, n = {n}", row.name);
-                }
-                scene.check_content(row.leaves).map_err(during)?;
-            }
+    let prepare = || {
+        scene.prepare(state)?;
+        Ok((scene.addresses(), Seen::of(&scene.device)?))
+    };
+    let judge = |(addresses, before): (Vec<(u64, u64)>, Seen), result: io::Result<()>, reached| {
+        scene.check_charge()?;
+        // Without an error that it found a way around, or that none was left to fail.
+        let Err(err) = result else {
+            return Ok(());
+        };
+        expected(&err, reached)?;
+        failures += 1;
+        match row.leaves {
+            Leaves::All => before.still(&scene.device)?,
+            _ => scene.check_counters()?,
         }
-    }
-    Err(Stop::failed(format!("{} never gets through", row.name)))
+        if KEEPS_ADDRESSES.iter().any(|call| row.calls.contains(call)) {
+            check_eq!(scene.addresses(), addresses);
+        }
+        scene.check_content(row.leaves)
+    };
+    faults
+        .each(prepare, || (row.call)(scene), judge)
+        .map_err(|stop| stop.during(format!("{} from {state:?}", row.name)))?;
+    Ok(failures)
 }
 
 fn sweep_rows<'a>(rows: impl IntoIterator<Item = &'a Row>, create: Create) -> Outcome {
+    sweep_scene(rows, &Scene::new(create)?)
+}
+
+fn sweep_scene<'a>(rows: impl IntoIterator<Item = &'a Row>, scene: &Scene) -> Outcome {
     let mut faults = Faults::new()?;
-    let scene = Scene::new(create)?;
+    let create = scene.create;
     let mut failures = 0;
     for row in rows {
         let external = create.kind == BoType::Sg;
@@ -489,7 +546,7 @@ fn sweep_rows<'a>(rows: impl IntoIterator<Item = &'a Row>, create: Create) -> Ou
             if external && (*state == Swapped || row.calls == [sys::REEVE_NR_BO_SWAPOUT]) {
                 continue;
             }
-            let failed = sweep(&mut faults, &scene, row, *state)?;
+            let failed = sweep(&mut faults, scene, row, *state)?;
             // The argument cannot be copied, to say the least.
             if matches!(
                 (row.name, *state),
@@ -533,9 +590,9 @@ fn external_objects() -> Outcome {
     sweep_rows(OBJECT_ROWS, plain().kind(BoType::Sg).mappable())
 }
 
-fn objects_with_addresses() -> Outcome {
-    // The calls that map and unmap; the others do what they do for any object.
-    const MAPPING: [u32; 6] = [
+/// The calls that give and take pages, and so map, unmap and charge; the others do what they do for any object.
+fn rows_that_move_pages() -> impl Iterator<Item = &'static Row> {
+    const MOVING: [u32; 6] = [
         sys::REEVE_NR_BO_DESTROY,
         sys::REEVE_NR_BO_POPULATE,
         sys::REEVE_NR_BO_UNPOPULATE,
@@ -543,7 +600,16 @@ fn objects_with_addresses() -> Outcome {
         sys::REEVE_NR_BO_BACKUP,
         sys::REEVE_NR_BO_RESTORE,
     ];
-    let maps = |row: &&Row| row.calls.iter().any(|call| MAPPING.contains(call));
+    let moves = |row: &&Row| row.calls.iter().any(|call| MOVING.contains(call));
+    OBJECT_ROWS.iter().filter(moves)
+}
+
+fn objects_charged_to_a_cgroup() -> Outcome {
+    let scene = Scene::in_group(plain(), Group::new(DMEM)?)?;
+    sweep_scene(rows_that_move_pages(), &scene)
+}
+
+fn objects_with_addresses() -> Outcome {
     let create = plain().dma_addresses();
     for create in [
         create,
@@ -551,7 +617,7 @@ fn objects_with_addresses() -> Outcome {
         create.shmem(),
     ] {
         let during = |stop: Stop| stop.during(format!("{create:?}"));
-        sweep_rows(OBJECT_ROWS.iter().filter(maps), create).map_err(during)?;
+        sweep_rows(rows_that_move_pages(), create).map_err(during)?;
         sweep_rows(ADDRESS_ROWS, create).map_err(during)?;
     }
     Ok(())

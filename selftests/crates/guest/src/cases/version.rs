@@ -32,7 +32,7 @@ cases!("version";
     says_abi_and_page_size,
     says_a_release,
     features_follow_the_parameter,
-    answers_can_be_sent_back,
+    results_can_be_sent_back,
     reserved_must_be_zero,
     stats_reserved_must_be_zero,
     node_is_for_root,
@@ -83,7 +83,7 @@ fn features_follow_the_parameter() -> Outcome {
     Ok(())
 }
 
-fn answers_can_be_sent_back() -> Outcome {
+fn results_can_be_sent_back() -> Outcome {
     let device = open()?;
     let mut version = device.version()?;
     let first = version;

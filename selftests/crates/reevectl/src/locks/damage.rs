@@ -14,7 +14,7 @@ use super::samples::VIOLATIONS;
 use super::violations;
 use crate::line::Malformed;
 
-/// What each parser says to the text of its file.
+/// Returns each parser's result for the text of its file.
 fn complaints(texts: &[String; 4]) -> [Option<Malformed>; 4] {
     [
         hierarchies::parse(&texts[0]).err(),
@@ -42,7 +42,7 @@ fn check(texts: &[String; 4]) {
     }
 }
 
-/// A damage that fits every text: where is per mille of the length.
+/// A damage that can be done to any text; its place is in per mille of the length.
 #[derive(Clone, Debug)]
 enum Damage {
     Cut(usize),

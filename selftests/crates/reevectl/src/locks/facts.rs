@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the files say together, as it appears in JSON.
+//! The content of all files joined, as JSON shows it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -30,7 +30,7 @@ use crate::line::Parsed;
 /// Version of the JSON; grows when a key changes its meaning.
 const SCHEMA: u32 = 1;
 
-/// What a view shows; the rest stays out.
+/// The parts that a view shows; the others are left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Facts {
     schema: u32,
@@ -46,7 +46,7 @@ pub(super) struct Facts {
     pub(super) graph: Option<Graph>,
 }
 
-/// A hierarchy, and what the other files know about it.
+/// A hierarchy, with what the other files say of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Overview {
     pub(super) name: Name,
@@ -66,21 +66,21 @@ pub(super) struct OrderOverview {
     pub(super) taken: Option<bool>,
 }
 
-/// Where the files are.
+/// The directory of the files.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     dir: PathBuf,
 }
 
 impl Source {
-    /// The module's.
+    /// Returns the module's directory in debugfs.
     pub(super) fn debugfs() -> Self {
         Self {
             dir: knobs::debugfs_path("lock_order"),
         }
     }
 
-    /// The text of the file `graph`.
+    /// Reads the file `graph`.
     pub(super) fn graph(&self) -> Result<String> {
         self.text("graph")
     }
@@ -99,7 +99,7 @@ impl Source {
 }
 
 impl Facts {
-    /// Reads what `view` needs.
+    /// Reads the files that `view` needs.
     pub(super) fn read(source: &Source, view: View) -> Result<Self> {
         let all = view == View::All;
         let overview = all || view == View::Hierarchies;
@@ -184,7 +184,7 @@ pub(super) mod tests {
     use std::sync::atomic::AtomicU32;
     use std::sync::atomic::Ordering;
 
-    /// Files of a test, in a directory of its own.
+    /// Writes files for a test into a directory of its own.
     pub(in super::super) struct Files(PathBuf);
 
     impl Files {

@@ -16,7 +16,7 @@ use crate::line::Parsed;
 use token::tokens;
 use token::Token;
 
-/// What was seen, per hierarchy.
+/// The graph, by hierarchy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Graph {
     pub(super) hierarchies: Vec<Cluster>,
@@ -35,7 +35,7 @@ pub(super) struct Cluster {
 pub(super) struct Node {
     pub(super) order: u32,
     pub(super) name: Name,
-    /// Whether it ever was since the module was loaded.
+    /// Whether it was ever taken since the module was loaded.
     pub(super) taken: bool,
     #[serde(skip)]
     id: String,
@@ -55,14 +55,14 @@ pub(super) struct Edge {
 pub(super) enum Kind {
     /// The declaration allows it; it was not recorded yet.
     Declared,
-    /// It was done.
+    /// It was recorded.
     Observed,
-    /// It was done, and the declaration does not allow it.
+    /// It was recorded, and the declaration does not allow it.
     Against,
 }
 
 impl Cluster {
-    /// The node of an order.
+    /// Returns the node of an order.
     pub(super) fn node(&self, order: u32) -> Option<&Node> {
         self.orders.iter().find(|node| node.order == order)
     }
@@ -70,7 +70,7 @@ impl Cluster {
 
 const LINE: &str = "a node, an edge, a label or } of the graph";
 
-/// Reads the file.
+/// Parses the file.
 pub(super) fn parse(text: &str) -> Parsed<Graph> {
     let mut graph = Graph::default();
     let mut reader = Reader::Before;
@@ -84,7 +84,7 @@ pub(super) fn parse(text: &str) -> Parsed<Graph> {
     }
 }
 
-/// How far the reading is.
+/// The state of the parser.
 enum Reader {
     Before,
     Top,
@@ -124,7 +124,7 @@ impl Reader {
     }
 }
 
-/// `rankdir=TB;` or `node [shape=box];`: how it looks, not what it says.
+/// Returns whether a line is of layout only, such as `rankdir=TB;` or `node [shape=box];`.
 fn is_setting(tokens: &[Token<'_>]) -> bool {
     match tokens {
         [Token::Word("label"), ..] => false,
@@ -135,7 +135,7 @@ fn is_setting(tokens: &[Token<'_>]) -> bool {
 }
 
 impl Cluster {
-    /// Adds what a line says; nothing when it cannot be said here.
+    /// Adds what a line says. Returns `None` if it cannot be at this place.
     fn take(&mut self, tokens: &[Token<'_>]) -> Option<()> {
         match tokens {
             [Token::Word("label"), Token::Mark('='), Token::Quoted(name), Token::Mark(';')] => {
@@ -156,7 +156,7 @@ impl Cluster {
     }
 }
 
-/// A node's label is its number, its name, and perhaps more; it is dashed until it was taken.
+/// Parses a node: its label is its number, its name, and perhaps more; it is dashed until it was taken.
 fn node(id: &str, attributes: &[(&str, &str)]) -> Option<Node> {
     let mut label = value(attributes, "label")?.split(' ');
     let order = label.next()?.parse().ok()?;
@@ -182,7 +182,7 @@ fn value<'t>(attributes: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
     found.map(|(_, value)| *value)
 }
 
-/// `[a=b, c="d"];`, or `;` alone.
+/// Parses attributes: `[a=b, c="d"];`, or `;` alone.
 fn attributes<'t>(tokens: &[Token<'t>]) -> Option<Vec<(&'t str, &'t str)>> {
     let inner = match tokens {
         [Token::Mark(';')] => &[],

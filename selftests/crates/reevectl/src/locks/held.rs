@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The file `held`: the locks held now, by holder.
+//! The file `held`: the locks held now, by task or interrupt.
 
 use serde::Serialize;
 
@@ -10,15 +10,15 @@ use crate::line::Line;
 use crate::line::Name;
 use crate::line::Parsed;
 
-/// Everything that is held.
+/// All locks that are held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Held {
     pub(super) holders: Vec<Holder>,
-    /// How many more threads hold something.
+    /// The number of further threads that hold locks.
     pub(super) more: u64,
 }
 
-/// A thread or an interrupt, and what it holds.
+/// A thread or an interrupt, and the locks that it holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Holder {
     #[serde(flatten)]
@@ -34,7 +34,7 @@ pub(super) struct HeldIn {
     pub(super) lock: HeldLock,
 }
 
-/// Reads the file.
+/// Parses the file.
 pub(super) fn parse(text: &str) -> Parsed<Held> {
     let mut held = Held::default();
     let mut ended = false;

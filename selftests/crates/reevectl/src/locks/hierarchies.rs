@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The file `hierarchies`: what is declared.
+//! The file `hierarchies`: the declared hierarchies.
 
 use serde::Serialize;
 
@@ -35,7 +35,7 @@ pub(super) struct Rule {
     pub(super) unless_held: Option<Name>,
 }
 
-/// Reads the file.
+/// Parses the file.
 pub(super) fn parse(text: &str) -> Parsed<Vec<Hierarchy>> {
     let mut hierarchies: Vec<Hierarchy> = Vec::new();
     for line in Line::all(text) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The parts that several files have in common: who, which order, which lock, where.
+//! The parts that several files have in common: contexts, orders, locks and call sites.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::line::Line;
 use crate::line::Name;
 use crate::line::Parsed;
 
-/// Who holds or takes a lock.
+/// The context that holds or takes a lock.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "context", rename_all = "snake_case")]
 pub(super) enum Who {
@@ -18,7 +18,7 @@ pub(super) enum Who {
     Irq { cpu: u32, level: Level },
 }
 
-/// What kind of interrupt.
+/// The kind of an interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Level {
@@ -28,7 +28,7 @@ pub(super) enum Level {
 }
 
 impl Who {
-    /// `task PID COMM` or `irq CPU LEVEL`.
+    /// Parses `task PID COMM` or `irq CPU LEVEL`.
     pub(super) fn parse(line: &mut Line<'_>) -> Parsed<Self> {
         if line.accept("task") {
             return Ok(Self::Task {
@@ -57,7 +57,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// `NAME order N`.
+    /// Parses `NAME order N`.
     pub(super) fn parse(line: &mut Line<'_>) -> Parsed<Self> {
         let name = line.name()?;
         line.literal("order")?;
@@ -74,12 +74,12 @@ impl Order {
 pub(super) enum Mode {
     Exclusive,
     Shared,
-    /// Of rules and checks only: in one or the other.
+    /// Either, in rules and checks only.
     Any,
 }
 
 impl Mode {
-    /// `exclusive`, `shared`, `in any mode`, or `-` for none.
+    /// Parses `exclusive`, `shared`, `in any mode`, or `-` for none.
     pub(super) fn parse(line: &mut Line<'_>) -> Parsed<Option<Self>> {
         Ok(match line.word()? {
             "exclusive" => Some(Self::Exclusive),
@@ -111,12 +111,12 @@ pub(super) struct HeldLock {
     pub(super) mode: Option<Mode>,
     pub(super) lock: String,
     pub(super) taken_at: String,
-    /// What the caller orders locks of this order by.
+    /// The key by which the caller orders locks of this order.
     pub(super) key: Option<u64>,
 }
 
 impl HeldLock {
-    /// `NAME order N MODE lock ADDRESS taken at PLACE [key K]`, to the end of the line.
+    /// Parses `NAME order N MODE lock ADDRESS taken at PLACE [key K]`, to the end of the line.
     pub(super) fn parse(line: &mut Line<'_>) -> Parsed<Self> {
         let order = Order::parse(line)?;
         let mode = Mode::parse(line)?;
@@ -135,7 +135,7 @@ impl HeldLock {
     }
 }
 
-/// `lock ADDRESS`: hexadecimal, hashed, or what printk shows before it can hash.
+/// Parses `lock ADDRESS`: hexadecimal, hashed, or what printk shows before it can hash.
 pub(super) fn address(line: &mut Line<'_>) -> Parsed<String> {
     line.literal("lock")?;
     let word = line.word()?;
@@ -146,7 +146,7 @@ pub(super) fn address(line: &mut Line<'_>) -> Parsed<String> {
     Err(line.malformed())
 }
 
-/// `SYMBOL+OFFSET/SIZE` or an address, and perhaps ` [MODULE]`.
+/// Parses `SYMBOL+OFFSET/SIZE` or an address, and perhaps ` [MODULE]`.
 pub(super) fn place(line: &mut Line<'_>) -> Parsed<String> {
     let mut place = line.word()?.to_owned();
     let is_module = |word: &&str| word.starts_with('[') && word.ends_with(']');
@@ -158,7 +158,7 @@ pub(super) fn place(line: &mut Line<'_>) -> Parsed<String> {
     Ok(place)
 }
 
-/// ` key K`, where there is one.
+/// Parses ` key K`, where there is one.
 pub(super) fn key(line: &mut Line<'_>) -> Parsed<Option<u64>> {
     match line.accept("key") {
         true => line.number().map(Some),

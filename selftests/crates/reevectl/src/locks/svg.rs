@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Drawing the graph with graphviz, where it is installed.
+//! Draws the graph with graphviz, where it is installed.
 
 use std::io;
 use std::io::Write;
@@ -10,14 +10,14 @@ use std::process::Stdio;
 use crate::error::Error;
 use crate::error::Result;
 
-/// The picture of a graph in graphviz's language.
+/// Returns the SVG of a graph in graphviz's language.
 pub(super) fn draw(graph: &str) -> Result<Vec<u8>> {
     let mut dot = Command::new("dot");
     dot.arg("-Tsvg");
     through(dot, graph)
 }
 
-/// What a program makes of a text.
+/// Returns the output of a program for an input.
 fn through(mut program: Command, text: &str) -> Result<Vec<u8>> {
     program
         .stdin(Stdio::piped())

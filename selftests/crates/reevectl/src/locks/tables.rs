@@ -29,7 +29,7 @@ use crate::line::Name;
 const WIDTH: usize = 100;
 const INDENT: &str = "  ";
 
-/// Prints what `view` shows. A view of its own is more detailed than its part of the whole.
+/// Prints what `view` shows. A single view is more detailed than its part of the whole.
 pub(super) fn print(facts: &Facts, view: View, out: &mut dyn Write) -> io::Result<()> {
     let alone = view != View::All;
     let mut out = Sections { out, first: true };
@@ -51,7 +51,7 @@ pub(super) fn print(facts: &Facts, view: View, out: &mut dyn Write) -> io::Resul
     Ok(())
 }
 
-/// Titles with an empty line between.
+/// Sections with a title each and an empty line between.
 struct Sections<'out> {
     out: &'out mut dyn Write,
     first: bool,
@@ -280,7 +280,7 @@ fn violations(found: &Violations, alone: bool, out: &mut dyn Write) -> io::Resul
     Ok(())
 }
 
-/// Where it happened, and what was held.
+/// Returns where it happened, and what was held.
 fn details(pair: &Pair, alone: bool, table: &mut Table) {
     if let Some(doing) = &pair.doing {
         let mode = doing
@@ -359,7 +359,7 @@ fn short_who(who: &Who) -> String {
     }
 }
 
-/// An order's name, or its number when it has none.
+/// Returns an order's name, or its number when it has none.
 fn name(order: &Order) -> String {
     match (order.name.get(), order.order) {
         (Some(name), _) => name.to_owned(),

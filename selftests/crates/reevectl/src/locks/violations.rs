@@ -17,7 +17,7 @@ use crate::line::Malformed;
 use crate::line::Name;
 use crate::line::Parsed;
 
-/// All that were found.
+/// All violations that were found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Violations {
     pub(super) total: u64,
@@ -27,14 +27,14 @@ pub(super) struct Violations {
     pub(super) more: u64,
 }
 
-/// How many a hierarchy has.
+/// The number of a hierarchy's violations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Count {
     pub(super) name: Name,
     pub(super) violations: u64,
 }
 
-/// A pair of orders that was used wrongly, and the last time.
+/// A pair of orders that was used out of order, with the last violation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Pair {
     pub(super) hierarchy: Name,
@@ -53,7 +53,7 @@ pub(super) struct Pair {
     pub(super) more_held: u64,
 }
 
-/// When and by whom.
+/// The time and the context of a violation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Last {
     /// Since boot, as in the kernel log.
@@ -70,7 +70,7 @@ pub(super) struct Doing {
     pub(super) mode: Option<Mode>,
     pub(super) lock: String,
     pub(super) at: String,
-    /// What the caller orders locks of this order by.
+    /// The key by which the caller orders locks of this order.
     pub(super) key: Option<u64>,
 }
 
@@ -79,7 +79,7 @@ const COUNT: &str = "HIERARCHY N, violation ... or more N";
 const RECORD: &str = "violation HIERARCHY NAME order N against NAME order N count N";
 const DETAIL: &str = "  kind, last, doing, conflicts, holds or more";
 
-/// Reads the file.
+/// Parses the file.
 pub(super) fn parse(text: &str) -> Parsed<Violations> {
     let mut lines = Line::all(text).peekable();
     let total = lines.next().ok_or_else(|| ended(text, TOTAL))?;
@@ -124,12 +124,12 @@ fn count(mut line: Line<'_>) -> Parsed<Count> {
     Ok(Count { name, violations })
 }
 
-/// A record of which not everything has been read.
+/// A record that is being parsed.
 struct Record {
     pair: Pair,
     has_kind: bool,
     has_more: bool,
-    /// The head as an error, for a record that lacks something.
+    /// Returns the error that the record of this head is incomplete.
     incomplete: Malformed,
 }
 

@@ -297,7 +297,7 @@ fn every_fault_fails_its_check() {
         (Fault::WrongCount, "shrink_adds_up"),
         (Fault::Violation, "no_lock_violations"),
         (Fault::StuckLimit, "limit_restored"),
-        (Fault::FailedSelfCheck, "books_agree"),
+        (Fault::FailedSelfCheck, "counters_agree"),
     ] {
         let (facts, text, _) = report(fault);
         let facts = facts.unwrap();

@@ -27,7 +27,7 @@ const COLUMNS: [(&str, Align, usize); 9] = [
     ("swapins", Align::Right, 7),
     ("pages swapped", Align::Right, 13),
     ("overcommits", Align::Right, 11),
-    ("answer", Align::Right, 6),
+    ("freed", Align::Right, 6),
     ("ms", Align::Right, 7),
 ];
 

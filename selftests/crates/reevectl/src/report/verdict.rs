@@ -111,7 +111,7 @@ fn shrink_adds_up(shrink: &Shrink) -> Check {
         freed.is_none() || gone != freed || swapped != freed
     });
     let detail = match wrong {
-        None => "every answer of tt_shrink is what the counters moved by".to_owned(),
+        None => "tt_shrink freed as many pages each time as the counters say".to_owned(),
         Some(step) => format!(
             "tt_shrink said {}, pages went from {} to {}, swapped pages from {} to {}",
             step.tt_shrink
@@ -176,7 +176,7 @@ fn counters_returned(shrink: &Shrink) -> Check {
 fn counters_agree(shrink: &Shrink) -> Check {
     let said = shrink.self_check.as_deref();
     check(
-        "books_agree",
+        "counters_agree",
         said == Some("ok"),
         format!("accounting self_check says {}", said.unwrap_or("nothing")),
     )

@@ -32,7 +32,7 @@ fn draw(pair: &Pair<'_>, version: &reeve_version, out: &mut dyn Write) -> Result
     let stats = &pair.now.stats;
     let since = match pair.interval() {
         Some(interval) => format!("the last {:.1} s", interval.as_secs_f64()),
-        None => "the first look".to_owned(),
+        None => "the first sample".to_owned(),
     };
     writeln!(
         out,
@@ -186,7 +186,7 @@ swapin        0      -      -      -    0      -      -      -
             now: &first,
             last: None,
         });
-        assert!(text.contains("the first look"), "{text}");
+        assert!(text.contains("the first sample"), "{text}");
         assert!(
             text.contains("populates           99           -"),
             "{text}"

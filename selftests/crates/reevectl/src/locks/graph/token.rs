@@ -2,7 +2,7 @@
 
 //! The words of a line in graphviz's language.
 
-/// A word.
+/// A token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token<'t> {
     /// `"..."`, without the quotes.
@@ -15,7 +15,7 @@ pub(super) enum Token<'t> {
     Mark(char),
 }
 
-/// The words of a line up to a comment; nothing when it is not in the language.
+/// Returns the tokens of a line up to a comment, or `None` if it is not in the language.
 pub(super) fn tokens(line: &str) -> Option<Vec<Token<'_>>> {
     let mut tokens = Vec::new();
     let mut rest = line.trim_start();
@@ -51,7 +51,7 @@ fn is_plain(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '.'
 }
 
-/// What stands before the closing quote, and what follows it. A backslash keeps the next character
+/// Returns the text before the closing quote, and the rest after it. A backslash keeps the next character
 /// from its meaning; both stay, as they do in names elsewhere.
 fn quoted(text: &str) -> Option<(&str, &str)> {
     let mut chars = text.char_indices();
