@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::samples::Samples;
 
 /// A kernel that is measured on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Kernel {
     /// The kernel without debugging: Reeve and all references but lockdep are measured on it.
     Bench,
     /// The same kernel with lockdep, which is the only thing measured on it.
+    #[value(name = "bench-lockdep")]
     Lockdep,
 }
 
@@ -61,9 +63,19 @@ pub struct Spec {
     name: &'static str,
     unit: &'static str,
     ours: Measured,
-    reference: Reference,
-    reference_name: &'static str,
+    reference: Option<(Reference, &'static str)>,
     target: Option<Target>,
+}
+
+impl Spec {
+    /// Whether all kernels that the row needs were measured on.
+    pub fn is_measured(&self, all: &BTreeMap<Kernel, Samples>) -> bool {
+        let reference = match self.reference {
+            Some((Reference::Now(Measured(kernel, ..)), _)) => Some(kernel),
+            _ => None,
+        };
+        all.contains_key(&self.ours.0) && reference.is_none_or(|kernel| all.contains_key(&kernel))
+    }
 }
 
 /// The target of a row.
@@ -151,8 +163,7 @@ const fn uvm(
         name,
         unit: INSTRUCTIONS,
         ours,
-        reference: Reference::Constant(figure),
-        reference_name: build,
+        reference: Some((Reference::Constant(figure), build)),
         target: Some(Target::AtMost(target)),
     }
 }
@@ -168,8 +179,7 @@ const fn versus(
         name,
         unit: INSTRUCTIONS,
         ours,
-        reference,
-        reference_name,
+        reference: Some((reference, reference_name)),
         target: None,
     }
 }
@@ -180,9 +190,32 @@ const fn tt(name: &'static str, reference: &'static str, target: Option<Target>)
         name,
         unit: PER_PAGE,
         ours: on(name),
-        reference: Reference::Now(on(reference)),
-        reference_name: TTM,
+        reference: Some((Reference::Now(on(reference)), TTM)),
         target,
+    }
+}
+
+/// A row of the shmem backing, which C TTM does not have.
+const fn shmem(name: &'static str, reference: &'static str) -> Spec {
+    Spec {
+        reference: Some((Reference::Now(on(reference)), TTM_CACHED)),
+        ..tt(name, reference, None)
+    }
+}
+
+/// A row of lock tracking with a target and, where it has one, a reference that is measured now.
+const fn lock(
+    name: &'static str,
+    ours: &'static str,
+    reference: Option<(Reference, &'static str)>,
+    target: f64,
+) -> Spec {
+    Spec {
+        name,
+        unit: INSTRUCTIONS,
+        ours: on(ours),
+        reference,
+        target: Some(Target::AtMost(target)),
     }
 }
 
@@ -351,26 +384,11 @@ const PAGE_ACCOUNTING: [Spec; 44] = [
     tt("tt.life.wc_cold.512", "ttm.life.wc_cold.512", None),
     tt("tt.life.wc_cold.4096", "ttm.life.wc_cold.4096", None),
     tt("tt.life.wc_cold.16384", "ttm.life.wc_cold.16384", None),
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.1", "ttm.life.cached.1", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.16", "ttm.life.cached.16", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.512", "ttm.life.cached.512", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.4096", "ttm.life.cached.4096", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.16384", "ttm.life.cached.16384", None)
-    },
+    shmem("tt.life.shmem.1", "ttm.life.cached.1"),
+    shmem("tt.life.shmem.16", "ttm.life.cached.16"),
+    shmem("tt.life.shmem.512", "ttm.life.cached.512"),
+    shmem("tt.life.shmem.4096", "ttm.life.cached.4096"),
+    shmem("tt.life.shmem.16384", "ttm.life.cached.16384"),
     Spec {
         unit: INSTRUCTIONS,
         ..tt("tt.accounting", "ttm.accounting", of_reference(0.75))
@@ -419,9 +437,79 @@ const PAGE_ACCOUNTING: [Spec; 44] = [
     ),
 ];
 
+/// Lock tracking where its fast path used to end.
+const LOCK_ORDER_CASES: [Spec; 15] = [
+    lock("lock.fresh", "lock.fresh", None, 170.0),
+    lock("lock.trylock", "lock.trylock", None, 90.0),
+    lock(
+        "lock.rule",
+        "lock.rule",
+        Some((Reference::Now(on("lock.pair")), "without a rule")),
+        120.0,
+    ),
+    lock("lock.two_orders_out", "lock.two_orders_out", None, 150.0),
+    lock("lock.other", "lock.other", None, 90.0),
+    lock("lock.nested32", "lock.nested32", None, 90.0),
+    lock(
+        "lock.after_switch",
+        "lock.after_switch",
+        Some((Reference::Now(on("lock.pair")), "without a switch")),
+        90.0,
+    ),
+    lock(
+        "lock.context.2000",
+        "worst.lock.context.2000",
+        Some((Reference::Now(on("lock.context")), "one context")),
+        300.0,
+    ),
+    lock(
+        "lock.unregister.2000",
+        "worst.lock.unregister.2000",
+        None,
+        20_000.0,
+    ),
+    Spec {
+        unit: "bytes",
+        ..lock("lock.stack", "lock.stack", None, 256.0)
+    },
+    versus(
+        "lock.fresh/lockdep",
+        on("lock.fresh"),
+        lockdep("lockdep.pair"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.trylock/lockdep",
+        on("lock.trylock"),
+        lockdep("lockdep.trylock"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.two_orders_out/lockdep",
+        on("lock.two_orders_out"),
+        lockdep("lockdep.two_orders_out"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.other/lockdep",
+        on("lock.other"),
+        lockdep("lockdep.other"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.nested32/lockdep",
+        on("lock.nested32"),
+        lockdep("lockdep.nested32"),
+        LOCKDEP,
+    ),
+];
+
 /// Returns all rows, in the order they are shown.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
-    LOCK_ORDER.iter().chain(&PAGE_ACCOUNTING)
+    LOCK_ORDER
+        .iter()
+        .chain(&LOCK_ORDER_CASES)
+        .chain(&PAGE_ACCOUNTING)
 }
 
 /// A row of the result; its serialised form is for programs.
@@ -433,12 +521,12 @@ pub struct Row {
     pub unit: &'static str,
     /// Reeve's figure.
     pub ours: f64,
-    /// The reference's figure.
-    pub reference: f64,
+    /// The reference's figure, if there is a reference.
+    pub reference: Option<f64>,
     /// What the reference is.
-    pub reference_name: &'static str,
+    pub reference_name: Option<&'static str>,
     /// Reeve's figure divided by the reference's.
-    pub ratio: f64,
+    pub ratio: Option<f64>,
     /// The target, if it has one.
     pub target: Option<Bound>,
     /// Whether the target was met, if it has one.
@@ -450,16 +538,17 @@ impl Row {
     pub fn of(spec: &Spec, all: &BTreeMap<Kernel, Samples>) -> Result<Self> {
         let ours = spec.ours.figure(all)?;
         let reference = match spec.reference {
-            Reference::Now(measured) => measured.figure(all)?,
-            Reference::Constant(figure) => figure,
+            Some((Reference::Now(measured), _)) => Some(measured.figure(all)?),
+            Some((Reference::Constant(figure), _)) => Some(figure),
+            None => None,
         };
-        let ratio = (ours / reference * 1000.0).round() / 1000.0;
+        let ratio = reference.map(|reference| (ours / reference * 1000.0).round() / 1000.0);
         let ours = hundredths(ours);
         let target = spec.target.map(|target| target.bound(all)).transpose()?;
         let verdict = target.map(|target| {
             let met = match target {
                 Bound::Ours(most) => ours <= most,
-                Bound::Ratio(most) => ratio <= most,
+                Bound::Ratio(most) => ratio.is_some_and(|ratio| ratio <= most),
             };
             if met {
                 Verdict::Met
@@ -471,8 +560,8 @@ impl Row {
             name: spec.name,
             unit: spec.unit,
             ours,
-            reference: hundredths(reference),
-            reference_name: spec.reference_name,
+            reference: reference.map(hundredths),
+            reference_name: spec.reference.map(|(_, name)| name),
             ratio,
             target,
             verdict,
@@ -499,7 +588,8 @@ mod tests {
     fn the_ratio_is_to_the_reference() {
         let all = measured("section on\nbench lock.pair 14300 250\nend\n");
         let row = Row::of(&LOCK_ORDER[0], &all).unwrap();
-        assert_eq!((row.ours, row.reference, row.ratio), (57.2, 286.0, 0.2));
+        assert_eq!(row.ours, 57.2);
+        assert_eq!((row.reference, row.ratio), (Some(286.0), Some(0.2)));
         assert_eq!(row.verdict, Some(Verdict::Met));
     }
 
@@ -560,8 +650,21 @@ mod tests {
         reference.read(text.lines()).unwrap();
         all.insert(Kernel::Lockdep, reference);
         let row = Row::of(spec, &all).unwrap();
-        assert_eq!((row.reference, row.ratio), (1000.0, 0.05));
+        assert_eq!((row.reference, row.ratio), (Some(1000.0), Some(0.05)));
         assert_eq!((row.target, row.verdict), (None, None));
+    }
+
+    #[test]
+    fn rows_of_a_kernel_that_was_left_out_are_left_out() {
+        let all = measured("end\n");
+        let left_out = super::all().filter(|spec| !spec.is_measured(&all));
+        for spec in left_out {
+            assert_eq!(spec.reference.unwrap().1, LOCKDEP, "{}", spec.name);
+        }
+        assert!(spec("lock.pair").is_measured(&all));
+        assert!(spec("lock.stack").is_measured(&all));
+        assert!(!spec("lock.pair/lockdep").is_measured(&all));
+        assert!(!spec("lock.pair").is_measured(&BTreeMap::new()));
     }
 
     #[test]
@@ -601,6 +704,22 @@ mod tests {
                 "target": null, "verdict": null,
             })
         );
+    }
+
+    #[test]
+    fn a_row_without_a_reference_has_a_verdict_all_the_same() {
+        for (bytes, verdict) in [(256, "met"), (257, "missed")] {
+            let all = measured(&format!("section on\nbench lock.stack {bytes} 1\nend\n"));
+            let row = Row::of(spec("lock.stack"), &all).unwrap();
+            assert_eq!(
+                serde_json::to_value(&row).unwrap(),
+                serde_json::json!({
+                    "name": "lock.stack", "unit": "bytes", "ours": f64::from(bytes),
+                    "reference": null, "reference_name": null, "ratio": null,
+                    "target": {"ours": 256.0}, "verdict": verdict,
+                })
+            );
+        }
     }
 
     fn spec(name: &str) -> &'static Spec {

@@ -64,9 +64,11 @@ fn cells(row: &Row) -> [String; 8] {
         row.name.to_owned(),
         row.unit.to_owned(),
         format!("{:.2}", row.ours),
-        format!("{:.2}", row.reference),
-        row.reference_name.to_owned(),
-        format!("{:.3}", row.ratio),
+        row.reference
+            .map_or_else(String::new, |reference| format!("{reference:.2}")),
+        row.reference_name.unwrap_or_default().to_owned(),
+        row.ratio
+            .map_or_else(String::new, |ratio| format!("{ratio:.3}")),
         target.unwrap_or_default(),
         verdict.to_owned(),
     ]
@@ -104,7 +106,7 @@ pub fn missed(rows: &[Row]) -> String {
                 ),
                 Bound::Ratio(most) => format!(
                     "  {}: {:.3} of {}, at most {most} is allowed\n",
-                    row.name, row.ratio, row.reference_name
+                    row.name, row.ratio?, row.reference_name?
                 ),
             };
             Some(line)
@@ -128,9 +130,9 @@ mod tests {
             name: "lock.pair",
             unit: "instructions",
             ours: 50.0,
-            reference: 286.0,
-            reference_name: "UVM (constant)",
-            ratio: 0.175,
+            reference: Some(286.0),
+            reference_name: Some("UVM (constant)"),
+            ratio: Some(0.175),
             target: Some(Bound::Ours(60.0)),
             verdict: Some(Verdict::Met),
         };
@@ -143,13 +145,16 @@ mod tests {
         };
         let part = Row {
             name: "tt.accounting",
-            reference_name: "C TTM",
-            ratio: 0.752,
+            reference_name: Some("C TTM"),
+            ratio: Some(0.752),
             target: Some(Bound::Ratio(0.75)),
             ..missed.clone()
         };
         let free = Row {
             name: "x",
+            reference: None,
+            reference_name: None,
+            ratio: None,
             target: None,
             verdict: None,
             ..row.clone()
@@ -168,7 +173,7 @@ mod tests {
                 "lock.pair      instructions    50.00     286.00  UVM (constant)  0.175          <= 60  met",
                 "lock.context   instructions  1234.50     286.00  UVM (constant)  0.175          <= 90  MISSED",
                 "tt.accounting  instructions  1234.50     286.00  C TTM           0.752  ratio <= 0.75  MISSED",
-                "x              instructions    50.00     286.00  UVM (constant)  0.175",
+                "x              instructions    50.00",
             ]
         );
     }
