@@ -16,6 +16,7 @@ help:
 	@echo '  make run      boot a test kernel in QEMU, insert the module, show what it does'
 	@echo '  make test     every test; the last line is "N passed, N failed"'
 	@echo '  make bench    what it costs, next to the references; figures in build/bench.json [STRICT=1]'
+	@echo '                [KERNEL=bench: without lockdep, which needs a kernel of its own]'
 	@echo
 	@echo 'Pieces:'
 	@echo '  make deps     install packages, find a toolchain, get the kernel source'

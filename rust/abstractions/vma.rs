@@ -189,12 +189,6 @@ impl Mappings {
         true
     }
 
-    /// Whether pages may be mapped.
-    #[inline]
-    pub(crate) fn any(&self) -> bool {
-        self.0.is_some()
-    }
-
     /// Removes all mappings. May sleep.
     #[inline]
     pub(crate) fn remove(&mut self) {

@@ -67,6 +67,8 @@ const MOVED: u64 = 512;
 const BESIDE_TRIES: usize = 1024;
 /// Pages of the TTs of which whole lifetimes are measured.
 const SIZES: [u64; 5] = [1, 16, 512, 4096, 16384];
+/// Pages of the TTs of which only the populate is measured.
+const POPULATED: [u64; 3] = [1, 16, 512];
 
 /// `tt`: a TT by itself.
 pub(crate) struct OneTt(Arc<Manager>);
@@ -151,6 +153,28 @@ impl OneTt {
                 },
             )?;
             row(m, fmt!("tt.step.pages.{pages}"), ticks, turns * pages);
+        }
+        Ok(())
+    }
+
+    /// Measures populating with pages of the system, cleared.
+    fn populating(&self, m: &SeqFile) -> Result {
+        let (device, manager) = (self.device()?, &*self.0);
+        let nothing = ticks_of_nothing();
+        self.0.pool().drain();
+        for pages in POPULATED {
+            let _beside = beside(pages)?;
+            let mut tt = Tt::new(pages * PAGE_SIZE as u64, 0, plain())?;
+            let mut least = u64::MAX;
+            for _ in 0..TRIES {
+                let begin = ticks();
+                tt.populate(device.backing(), manager, true)?;
+                least = least.min(ticks() - begin - nothing);
+                tt.unpopulate(device.backing());
+                // Cleared pages are kept there.
+                self.0.pool().drain();
+            }
+            row(m, fmt!("tt.populate.{pages}"), least, pages);
         }
         Ok(())
     }
@@ -243,6 +267,7 @@ impl Show for OneTt {
             self.life(m, "wc_warm", combined, false)?;
             self.life(m, "wc_cold", combined, true)?;
             self.life(m, "shmem", shmem, false)?;
+            self.populating(m)?;
             self.steps(m)?;
             self.accounting(m)?;
             self.swapping(m, "", shmem)?;

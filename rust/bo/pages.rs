@@ -231,51 +231,6 @@ impl PageBlocks {
         Some(unsafe { Block::from_raw(first, order, kind) })
     }
 
-    /// Appends a block like [`PageBlocks::push`]; cheaper if it is the first one.
-    #[inline]
-    pub(crate) fn push_only(&mut self, block: Block) -> Result {
-        let first = First(block.first().as_ptr());
-        if block.kind() != self.kind || !self.blocks.put_only(first) {
-            return self.push_another(block);
-        }
-        if !self.layout.push_only(block.order()) {
-            self.blocks.pop();
-            return Err(EINVAL);
-        }
-        // INVARIANT: One entry in both; the block was owned by our caller, is of this order and of
-        // our kind.
-        block.into_raw();
-        self.caching_applied = 1;
-        Ok(())
-    }
-
-    #[inline(never)]
-    fn push_another(&mut self, block: Block) -> Result {
-        self.push(block)
-    }
-
-    /// Removes the only block and returns it, if its caching is applied, it is not mapped or
-    /// decrypted, and there is no partial block.
-    #[inline]
-    fn pop_only(&mut self) -> Option<Block> {
-        if self.caching_applied != 1
-            || self.partial.is_some()
-            || self.mapped.any()
-            || self.dma.is_some()
-            || self.decrypted != 0
-        {
-            return None;
-        }
-        let first = NonNull::new(self.blocks.take_only()?.0)?;
-        let order = self.layout.pop_only()?;
-        self.caching_applied = 0;
-        // SAFETY: By the type invariant the only entry came from `Block::into_raw` of a block of
-        // this order, which nothing but the entry owned, and which is of our kind because
-        // `caching_applied` was 1.
-        // INVARIANT: No entry in both.
-        Some(unsafe { Block::from_raw(first, order, self.kind) })
-    }
-
     /// Takes out what is left of a partial block, so that blocks can be pushed in its place.
     pub(crate) fn take_partial(&mut self) -> Option<Partial> {
         self.partial.take()
@@ -515,9 +470,7 @@ impl PageBlocks {
     /// Frees all pages. May sleep.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if let Some(block) = self.pop_only() {
-            drop(block);
-        } else if !self.is_vacant() {
+        if !self.is_vacant() {
             self.release_all();
         }
     }
@@ -536,9 +489,6 @@ impl PageBlocks {
     /// Passes all blocks to `to`, the last one first. May sleep.
     #[inline]
     pub(crate) fn release_to(&mut self, mut to: impl FnMut(Block)) {
-        if let Some(block) = self.pop_only() {
-            return to(block);
-        }
         let mut given = 0;
         while self.layout.blocks() != 0 {
             let Some(block) = self.pop() else {

@@ -88,12 +88,6 @@ impl Block {
         Self::allocate_for(order, dma32, clear, false)
     }
 
-    /// Returns the first page.
-    #[inline]
-    pub(crate) fn first(&self) -> NonNull<bindings::page> {
-        self.first
-    }
-
     /// Gives up ownership and returns the first page; [`Block::from_raw`] takes it back.
     #[inline]
     pub(crate) fn into_raw(self) -> NonNull<bindings::page> {

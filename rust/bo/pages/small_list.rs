@@ -67,30 +67,6 @@ impl<T: Copy> SmallList<T> {
         Ok(Slot(self))
     }
 
-    /// Adds the first entry to a list that has none and keeps its entries in place. Returns whether
-    /// it is such a list; if not, nothing has changed.
-    #[must_use]
-    #[inline]
-    pub(crate) fn put_only(&mut self, entry: T) -> bool {
-        if self.len != 0 || self.heap.is_some() {
-            return false;
-        }
-        self.inline[0] = entry;
-        // INVARIANT: There is no heap.
-        self.len = 1;
-        true
-    }
-
-    /// Removes the entry and returns it, if it is the only one and kept in place.
-    #[inline]
-    pub(crate) fn take_only(&mut self) -> Option<T> {
-        if self.len != 1 {
-            return None;
-        }
-        self.len = 0;
-        Some(self.inline[0])
-    }
-
     /// Removes the last entry and returns it. Memory on the heap stays until the list is dropped.
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {

@@ -44,10 +44,11 @@ pub(crate) fn fill(
     clear: bool,
     pool: Option<&Pool>,
 ) -> Result {
-    // Most TTs are one block.
+    // A second path, because `make bench` shows that the loop over blocks makes a populate of one
+    // cleared page (`tt.populate.1`) 9 % more expensive: 1266 instructions instead of 1158.
     if let Some(order) = order_of_whole(pages, missing, pool) {
         match Block::allocate_for(order, pages.kind().dma32, clear, false) {
-            Some(block) => return pages.push_only(block),
+            Some(block) => return pages.push(block),
             None if order == 0 => return Err(ENOMEM),
             None => {}
         }
@@ -152,6 +153,7 @@ pub(crate) fn give_back(pages: &mut PageBlocks, cleared: bool, pool: Option<&Poo
     }
 }
 
+/// Gives all blocks to the pool. Not inlined, to save no registers where nothing is kept.
 #[inline(never)]
 fn keep(pages: &mut PageBlocks, pool: &Pool) {
     pages.release_to(|block| pool.keep(block));

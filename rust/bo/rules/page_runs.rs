@@ -108,39 +108,6 @@ impl Layout {
         true
     }
 
-    /// Counts the first block of a directory without blocks. `false`, and nothing changed: it has
-    /// some, or the order is too large.
-    #[must_use]
-    #[inline]
-    pub fn push_only(&mut self, order: u32) -> bool {
-        if self.len != 0 {
-            return false;
-        }
-        let Some(slot) = self.blocks.get_mut(order as usize) else {
-            return false;
-        };
-        // INVARIANT: No order had blocks.
-        *slot = 1;
-        self.pages = 1 << order;
-        self.len = 1;
-        self.last = order;
-        true
-    }
-
-    /// Takes the only block off the directory and returns its order; `None`: there is none, or more.
-    #[inline]
-    pub fn pop_only(&mut self) -> Option<u32> {
-        if self.len != 1 {
-            return None;
-        }
-        let order = self.last;
-        // INVARIANT: It was the only one, so no order has blocks.
-        *self.blocks.get_mut(order as usize)? = 0;
-        self.pages = 0;
-        self.len = 0;
-        Some(order)
-    }
-
     /// Takes the last block off the directory and returns its order; `None`: there is none.
     #[inline]
     pub fn pop(&mut self) -> Option<u32> {

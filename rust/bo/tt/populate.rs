@@ -223,6 +223,8 @@ impl Tt {
 /// Evicts objects until the counters are within their limits. `true`: there is none left, and they
 /// still are over a limit. Returns `ENOMEM` in that case if the limits are hard, or if `wanted` by
 /// itself is over them; `EINTR` if a fatal signal arrived.
+#[cold]
+#[inline(never)]
 fn make_room(accounting: &Accounting, wanted: Amount, reclaim: &impl Reclaim) -> Result<bool> {
     while accounting.over_limit() {
         if accounting.limits.are_hard() && limits::over_limit(wanted, accounting.limits.get()) {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Runs in the guest: measures twice, with tracking on and off. A line `section NAME` says what the lines after it are.
-# Page accounting is measured where its reference, C TTM, is there.
+# Runs in the guest: measures twice, with tracking on and off. The lines after `section NAME` belong to that section.
+# Page accounting is measured where its reference, C TTM, is available.
 set -eu
 switch=/sys/module/reeve/parameters/lock_tracking
 debugfs=/sys/kernel/debug
@@ -32,8 +32,15 @@ measure() {
 }
 
 insmod reeve_bench.ko
+# One of its threads is in a context meanwhile.
+echo 0 >$switch
+echo 1 >$switch
 for _ in 1 2; do
 	measure on
+	# The bench kernel alone: lockdep has no such rows.
+	if [ -n "$accounting" ]; then
+		cat $debugfs/reeve_bench_threads
+	fi
 	for file in $accounting; do
 		cat "$debugfs/$file"
 	done

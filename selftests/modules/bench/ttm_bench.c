@@ -36,6 +36,7 @@
 #define MOVED 512
 
 static const unsigned long sizes[] = { 1, 16, 512, 4096, 16384 };
+static const unsigned long populated[] = { 1, 16, 512 };
 
 struct bench {
 	struct ttm_device bdev;
@@ -319,6 +320,39 @@ static int measure_floor(struct seq_file *m, unsigned long pages)
 	return ret;
 }
 
+/* Cleared pages; without a pool, for cached ones are not kept. */
+static int measure_populate(struct seq_file *m, unsigned long pages)
+{
+	u64 nothing = ticks_of_nothing(), least = U64_MAX, begin;
+	struct bench *b = bench_begin(&plain_funcs);
+	struct ttm_operation_ctx ctx = {};
+	struct page *held;
+	unsigned int i;
+	int ret;
+
+	if (IS_ERR(b))
+		return PTR_ERR(b);
+	b->sized.base.size = pages << PAGE_SHIFT;
+	ret = beside(pages, &held);
+	for (i = 0; i < TRIES && !ret; i++) {
+		ret = ttm_tt_init(&b->tt, &b->sized, TTM_TT_FLAG_ZERO_ALLOC,
+				  ttm_cached, 0);
+		if (ret)
+			break;
+		begin = rdtsc();
+		ret = ttm_tt_populate(&b->bdev, &b->tt, &ctx);
+		least = min(least, rdtsc() - begin);
+		ttm_tt_unpopulate(&b->bdev, &b->tt);
+		ttm_tt_fini(&b->tt);
+	}
+	if (held)
+		__free_pages(held, ilog2(pages));
+	seq_printf(m, "bench ttm.populate.%lu %lld %lu\n", pages,
+		   (s64)(least - nothing), pages);
+	bench_end(b);
+	return ret;
+}
+
 static noinline int counting_loop(struct bench *b, u64 *ticks)
 {
 	struct ttm_operation_ctx ctx = {};
@@ -490,6 +524,8 @@ static int ttm_bench_show(struct seq_file *m, void *unused)
 				   true);
 	for (i = 0; i < ARRAY_SIZE(sizes) && !ret; i++)
 		ret = measure_floor(m, sizes[i]);
+	for (i = 0; i < ARRAY_SIZE(populated) && !ret; i++)
+		ret = measure_populate(m, populated[i]);
 	if (!ret)
 		ret = counting(m);
 	if (!ret)

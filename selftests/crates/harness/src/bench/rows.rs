@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The rows of the result: what is compared with what, and what it is to reach.
+//! The rows of the result: what is measured, what it is compared with, and its target.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 use serde::Serialize;
 
 use super::samples::Samples;
 
 /// A kernel that is measured on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub enum Kernel {
-    /// No debugging: where everything of ours is measured, and the references.
+    /// The kernel without debugging: Reeve and all references but lockdep are measured on it.
     Bench,
-    /// The same with lockdep, where only lockdep is measured.
+    /// The same kernel with lockdep, which is the only thing measured on it.
+    #[value(name = "bench-lockdep")]
     Lockdep,
 }
 
 impl Kernel {
-    /// All of them.
+    /// All kernels, in the order they are measured in.
     pub const ALL: [Self; 2] = [Self::Bench, Self::Lockdep];
 
-    /// What `KERNEL=` calls it.
+    /// Returns the name that `KERNEL=` takes.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bench => "bench",
@@ -30,7 +33,7 @@ impl Kernel {
     }
 }
 
-/// Something measured: on which kernel, in which section, its name there.
+/// A measurement: the kernel, the section, and the name in that section.
 #[derive(Debug, Clone, Copy)]
 pub struct Measured(Kernel, &'static str, &'static str);
 
@@ -45,45 +48,89 @@ impl Measured {
     }
 }
 
-/// What is compared with.
+/// The figure that a row is compared with.
 #[derive(Debug, Clone, Copy)]
 pub enum Reference {
-    /// Measured now.
+    /// Measured in the same run.
     Now(Measured),
-    /// Measured once.
+    /// Measured once, with the same method.
     Constant(f64),
 }
 
-/// A row before it is measured.
+/// The declaration of a row.
 #[derive(Debug, Clone, Copy)]
 pub struct Spec {
     name: &'static str,
     unit: &'static str,
     ours: Measured,
-    reference: Reference,
-    reference_name: &'static str,
+    reference: Option<(Reference, &'static str)>,
     target: Option<Target>,
 }
 
-/// The most that a figure may be.
+impl Spec {
+    /// Whether all kernels that the row needs were measured on.
+    pub fn is_measured(&self, all: &BTreeMap<Kernel, Samples>) -> bool {
+        let reference = match self.reference {
+            Some((Reference::Now(Measured(kernel, ..)), _)) => Some(kernel),
+            _ => None,
+        };
+        all.contains_key(&self.ours.0) && reference.is_none_or(|kernel| all.contains_key(&kernel))
+    }
+}
+
+/// The target of a row.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
-    /// So much.
+    /// At most this figure.
     AtMost(f64),
-    /// As much as another of ours, and `GROWTH` more.
+    /// At most this part of the reference.
+    OfReference(f64),
+    /// At most another figure of Reeve's, and `GROWTH` more.
     NoMoreThan(Measured),
 }
 
-/// How much more something may cost with many objects alive than with one. What grows with their number would be
-/// thousands of times as much; the rest is which of the kernel's lists happens to be empty.
+/// The largest value that meets a target; its serialised form is `{"ours": 60.0}` or `{"ratio": 0.85}`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Bound {
+    /// The largest figure.
+    Ours(f64),
+    /// The largest ratio to the reference.
+    Ratio(f64),
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(most) => write!(f, "<= {most}"),
+            Self::Ratio(most) => write!(f, "ratio <= {most}"),
+        }
+    }
+}
+
+/// Whether a row met its target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// It did.
+    Met,
+    /// It did not.
+    Missed,
+}
+
+/// How much more an operation may cost with many objects alive than with one. A cost in proportion to their number
+/// would be thousands of times as much; the rest depends on which lists of the kernel are empty.
 const GROWTH: f64 = 0.1;
 
 impl Target {
-    fn figure(self, all: &BTreeMap<Kernel, Samples>) -> Result<f64> {
-        match self {
-            Self::AtMost(figure) => Ok(figure),
-            Self::NoMoreThan(measured) => Ok(hundredths(measured.figure(all)? * (1.0 + GROWTH))),
-        }
+    fn bound(self, all: &BTreeMap<Kernel, Samples>) -> Result<Bound> {
+        Ok(match self {
+            Self::AtMost(figure) => Bound::Ours(figure),
+            Self::OfReference(ratio) => Bound::Ratio(ratio),
+            Self::NoMoreThan(measured) => {
+                Bound::Ours(hundredths(measured.figure(all)? * (1.0 + GROWTH)))
+            }
+        })
     }
 }
 
@@ -98,13 +145,13 @@ const fn off(name: &'static str) -> Measured {
     Measured(Kernel::Bench, "off", name)
 }
 
-/// Reeve's tracking is off there, so that the figures are lockdep's alone.
+/// A measurement of lockdep, made with Reeve's tracking switched off.
 const fn lockdep(name: &'static str) -> Reference {
     Reference::Now(Measured(Kernel::Lockdep, "off", name))
 }
 
-/// A row whose reference is NVIDIA UVM's lock tracking. Its figures were measured once, with the same method, on a release
-/// build of UVM; they are constants here.
+/// A row whose reference is the lock tracking of NVIDIA's UVM driver: a figure that was measured once, with the same
+/// method, on a release build.
 const fn uvm(
     name: &'static str,
     ours: Measured,
@@ -116,12 +163,12 @@ const fn uvm(
         name,
         unit: INSTRUCTIONS,
         ours,
-        reference: Reference::Constant(figure),
-        reference_name: build,
+        reference: Some((Reference::Constant(figure), build)),
         target: Some(Target::AtMost(target)),
     }
 }
 
+/// A row without a target.
 const fn versus(
     name: &'static str,
     ours: Measured,
@@ -132,8 +179,7 @@ const fn versus(
         name,
         unit: INSTRUCTIONS,
         ours,
-        reference,
-        reference_name,
+        reference: Some((reference, reference_name)),
         target: None,
     }
 }
@@ -144,9 +190,32 @@ const fn tt(name: &'static str, reference: &'static str, target: Option<Target>)
         name,
         unit: PER_PAGE,
         ours: on(name),
-        reference: Reference::Now(on(reference)),
-        reference_name: TTM,
+        reference: Some((Reference::Now(on(reference)), TTM)),
         target,
+    }
+}
+
+/// A row of the shmem backing, which C TTM does not have.
+const fn shmem(name: &'static str, reference: &'static str) -> Spec {
+    Spec {
+        reference: Some((Reference::Now(on(reference)), TTM_CACHED)),
+        ..tt(name, reference, None)
+    }
+}
+
+/// A row of lock tracking with a target and, where it has one, a reference that is measured now.
+const fn lock(
+    name: &'static str,
+    ours: &'static str,
+    reference: Option<(Reference, &'static str)>,
+    target: f64,
+) -> Spec {
+    Spec {
+        name,
+        unit: INSTRUCTIONS,
+        ours: on(ours),
+        reference,
+        target: Some(Target::AtMost(target)),
     }
 }
 
@@ -154,7 +223,11 @@ const fn at_most(figure: f64) -> Option<Target> {
     Some(Target::AtMost(figure))
 }
 
-/// The target of a row that may not grow.
+const fn of_reference(ratio: f64) -> Option<Target> {
+    Some(Target::OfReference(ratio))
+}
+
+/// The target of a row that may not grow with the number of objects.
 const fn as_with_one(name: &'static str) -> Option<Target> {
     Some(Target::NoMoreThan(on(name)))
 }
@@ -250,15 +323,19 @@ const LOCK_ORDER: [Spec; 17] = [
     ),
 ];
 
-const PAGE_ACCOUNTING: [Spec; 41] = [
-    tt("tt.life.cached.1", "ttm.life.cached.1", at_most(1000.0)),
-    tt("tt.life.cached.16", "ttm.life.cached.16", at_most(90.0)),
-    tt("tt.life.cached.512", "ttm.life.cached.512", at_most(16.0)),
+const PAGE_ACCOUNTING: [Spec; 44] = [
+    tt("tt.life.cached.1", "ttm.life.cached.1", of_reference(0.85)),
+    tt("tt.life.cached.16", "ttm.life.cached.16", of_reference(0.8)),
+    tt(
+        "tt.life.cached.512",
+        "ttm.life.cached.512",
+        of_reference(0.65),
+    ),
     tt("tt.life.cached.4096", "ttm.life.cached.4096", None),
     tt(
         "tt.life.cached.16384",
         "ttm.life.cached.16384",
-        at_most(14.5),
+        of_reference(0.65),
     ),
     versus(
         "tt.life.cached.1/floor",
@@ -290,6 +367,9 @@ const PAGE_ACCOUNTING: [Spec; 41] = [
         Reference::Now(on("floor.life.16384")),
         FLOOR,
     ),
+    tt("tt.populate.1", "ttm.populate.1", None),
+    tt("tt.populate.16", "ttm.populate.16", None),
+    tt("tt.populate.512", "ttm.populate.512", None),
     tt("tt.life.wc_warm.1", "ttm.life.wc_warm.1", None),
     tt("tt.life.wc_warm.16", "ttm.life.wc_warm.16", None),
     tt(
@@ -304,29 +384,14 @@ const PAGE_ACCOUNTING: [Spec; 41] = [
     tt("tt.life.wc_cold.512", "ttm.life.wc_cold.512", None),
     tt("tt.life.wc_cold.4096", "ttm.life.wc_cold.4096", None),
     tt("tt.life.wc_cold.16384", "ttm.life.wc_cold.16384", None),
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.1", "ttm.life.cached.1", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.16", "ttm.life.cached.16", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.512", "ttm.life.cached.512", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.4096", "ttm.life.cached.4096", None)
-    },
-    Spec {
-        reference_name: TTM_CACHED,
-        ..tt("tt.life.shmem.16384", "ttm.life.cached.16384", None)
-    },
+    shmem("tt.life.shmem.1", "ttm.life.cached.1"),
+    shmem("tt.life.shmem.16", "ttm.life.cached.16"),
+    shmem("tt.life.shmem.512", "ttm.life.cached.512"),
+    shmem("tt.life.shmem.4096", "ttm.life.cached.4096"),
+    shmem("tt.life.shmem.16384", "ttm.life.cached.16384"),
     Spec {
         unit: INSTRUCTIONS,
-        ..tt("tt.accounting", "ttm.accounting", at_most(60.0))
+        ..tt("tt.accounting", "ttm.accounting", of_reference(0.75))
     },
     tt("tt.swapout", "ttm.swapout", at_most(250.0)),
     tt("tt.swapin", "ttm.swapin", at_most(250.0)),
@@ -372,53 +437,135 @@ const PAGE_ACCOUNTING: [Spec; 41] = [
     ),
 ];
 
-/// All rows, in the order they are shown.
+/// Lock tracking where its fast path used to end.
+const LOCK_ORDER_CASES: [Spec; 15] = [
+    lock("lock.fresh", "lock.fresh", None, 170.0),
+    lock("lock.trylock", "lock.trylock", None, 90.0),
+    lock(
+        "lock.rule",
+        "lock.rule",
+        Some((Reference::Now(on("lock.pair")), "without a rule")),
+        120.0,
+    ),
+    lock("lock.two_orders_out", "lock.two_orders_out", None, 150.0),
+    lock("lock.other", "lock.other", None, 90.0),
+    lock("lock.nested32", "lock.nested32", None, 90.0),
+    lock(
+        "lock.after_switch",
+        "lock.after_switch",
+        Some((Reference::Now(on("lock.pair")), "without a switch")),
+        90.0,
+    ),
+    lock(
+        "lock.context.2000",
+        "worst.lock.context.2000",
+        Some((Reference::Now(on("lock.context")), "one context")),
+        300.0,
+    ),
+    lock(
+        "lock.unregister.2000",
+        "worst.lock.unregister.2000",
+        None,
+        20_000.0,
+    ),
+    Spec {
+        unit: "bytes",
+        ..lock("lock.stack", "lock.stack", None, 256.0)
+    },
+    versus(
+        "lock.fresh/lockdep",
+        on("lock.fresh"),
+        lockdep("lockdep.pair"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.trylock/lockdep",
+        on("lock.trylock"),
+        lockdep("lockdep.trylock"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.two_orders_out/lockdep",
+        on("lock.two_orders_out"),
+        lockdep("lockdep.two_orders_out"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.other/lockdep",
+        on("lock.other"),
+        lockdep("lockdep.other"),
+        LOCKDEP,
+    ),
+    versus(
+        "lock.nested32/lockdep",
+        on("lock.nested32"),
+        lockdep("lockdep.nested32"),
+        LOCKDEP,
+    ),
+];
+
+/// Returns all rows, in the order they are shown.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
-    LOCK_ORDER.iter().chain(&PAGE_ACCOUNTING)
+    LOCK_ORDER
+        .iter()
+        .chain(&LOCK_ORDER_CASES)
+        .chain(&PAGE_ACCOUNTING)
 }
 
-/// A row of the result; its serialised form is what programs read.
+/// A row of the result; its serialised form is for programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// What was measured.
+    /// The name, which no other row has.
     pub name: &'static str,
     /// What is counted, per operation.
     pub unit: &'static str,
-    /// Our figure.
+    /// Reeve's figure.
     pub ours: f64,
-    /// The reference's.
-    pub reference: f64,
-    /// Who that is.
-    pub reference_name: &'static str,
-    /// Ours divided by the reference's.
-    pub ratio: f64,
-    /// The most that ours may be.
-    #[serde(skip)]
-    pub target: Option<f64>,
+    /// The reference's figure, if there is a reference.
+    pub reference: Option<f64>,
+    /// What the reference is.
+    pub reference_name: Option<&'static str>,
+    /// Reeve's figure divided by the reference's.
+    pub ratio: Option<f64>,
+    /// The target, if it has one.
+    pub target: Option<Bound>,
+    /// Whether the target was met, if it has one.
+    pub verdict: Option<Verdict>,
 }
 
 impl Row {
-    /// Fills in the figures.
+    /// Fills in the figures. The verdict is on figures as they are shown, to hundredths, and ratios to thousandths.
     pub fn of(spec: &Spec, all: &BTreeMap<Kernel, Samples>) -> Result<Self> {
         let ours = spec.ours.figure(all)?;
         let reference = match spec.reference {
-            Reference::Now(measured) => measured.figure(all)?,
-            Reference::Constant(figure) => figure,
+            Some((Reference::Now(measured), _)) => Some(measured.figure(all)?),
+            Some((Reference::Constant(figure), _)) => Some(figure),
+            None => None,
         };
+        let ratio = reference.map(|reference| (ours / reference * 1000.0).round() / 1000.0);
+        let ours = hundredths(ours);
+        let target = spec.target.map(|target| target.bound(all)).transpose()?;
+        let verdict = target.map(|target| {
+            let met = match target {
+                Bound::Ours(most) => ours <= most,
+                Bound::Ratio(most) => ratio.is_some_and(|ratio| ratio <= most),
+            };
+            if met {
+                Verdict::Met
+            } else {
+                Verdict::Missed
+            }
+        });
         Ok(Self {
             name: spec.name,
             unit: spec.unit,
-            ours: hundredths(ours),
-            reference: hundredths(reference),
-            reference_name: spec.reference_name,
-            ratio: (ours / reference * 1000.0).round() / 1000.0,
-            target: spec.target.map(|target| target.figure(all)).transpose()?,
+            ours,
+            reference: reference.map(hundredths),
+            reference_name: spec.reference.map(|(_, name)| name),
+            ratio,
+            target,
+            verdict,
         })
-    }
-
-    /// Was the target reached, if there is one?
-    pub fn met(&self) -> Option<bool> {
-        self.target.map(|target| self.ours <= target)
     }
 }
 
@@ -438,67 +585,144 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_is_ours_to_the_peers() {
+    fn the_ratio_is_to_the_reference() {
         let all = measured("section on\nbench lock.pair 14300 250\nend\n");
         let row = Row::of(&LOCK_ORDER[0], &all).unwrap();
-        assert_eq!((row.ours, row.reference, row.ratio), (57.2, 286.0, 0.2));
-        assert_eq!(row.met(), Some(true));
+        assert_eq!(row.ours, 57.2);
+        assert_eq!((row.reference, row.ratio), (Some(286.0), Some(0.2)));
+        assert_eq!(row.verdict, Some(Verdict::Met));
     }
 
     #[test]
     fn a_target_is_the_most_that_is_allowed() {
-        for (ticks, met) in [(6000, true), (6001, false)] {
+        for (ticks, verdict) in [(6000, Verdict::Met), (6001, Verdict::Missed)] {
             let all = measured(&format!("section on\nbench lock.pair {ticks} 100\nend\n"));
-            assert_eq!(Row::of(&LOCK_ORDER[0], &all).unwrap().met(), Some(met));
+            let row = Row::of(&LOCK_ORDER[0], &all).unwrap();
+            assert_eq!(row.verdict, Some(verdict));
+        }
+    }
+
+    #[test]
+    fn a_target_of_page_accounting_is_a_part_of_the_reference() {
+        let targets = [
+            ("tt.life.cached.1", "ttm.life.cached.1", 0.85),
+            ("tt.life.cached.16", "ttm.life.cached.16", 0.8),
+            ("tt.life.cached.512", "ttm.life.cached.512", 0.65),
+            ("tt.life.cached.16384", "ttm.life.cached.16384", 0.65),
+            ("tt.accounting", "ttm.accounting", 0.75),
+        ];
+        for (name, reference, most) in targets {
+            // However much that is: only the ratio counts.
+            for scale in [1.0, 20.0] {
+                for (over, verdict) in [(0.0, Verdict::Met), (0.002, Verdict::Missed)] {
+                    let (ours, theirs) = ((most + over) * 1000.0 * scale, 1000.0 * scale);
+                    let all = measured(&format!(
+                        "section on\nbench {name} {ours:.0} 1\nbench {reference} {theirs:.0} 1\nend\n"
+                    ));
+                    let row = Row::of(spec(name), &all).unwrap();
+                    assert_eq!(row.target, Some(Bound::Ratio(most)), "{name}");
+                    assert_eq!(row.verdict, Some(verdict), "{name} {ours}");
+                }
+            }
         }
     }
 
     #[test]
     fn a_cost_that_grows_misses_its_target() {
-        let spec = all_named("tt.growth.swapout.1000");
-        for (ticks, met) in [(4400, true), (4401, false)] {
+        for (ticks, verdict) in [(4400, Verdict::Met), (4401, Verdict::Missed)] {
             let all = measured(&format!(
                 "section on\nbench tt.growth.swapout.1 4000 1\nbench tt.growth.swapout.1000 {ticks} 1\n\
                  bench ttm.growth.swapout.1000 9000 1\nend\n"
             ));
-            let row = Row::of(spec, &all).unwrap();
-            assert_eq!((row.target, row.met()), (Some(4400.0), Some(met)));
+            let row = Row::of(spec("tt.growth.swapout.1000"), &all).unwrap();
+            assert_eq!(row.target, Some(Bound::Ours(4400.0)));
+            assert_eq!(row.verdict, Some(verdict));
         }
     }
 
     #[test]
-    fn a_peer_that_is_measured_is_of_its_own_kernel() {
+    fn a_reference_is_measured_on_its_own_kernel() {
         let mut all = measured("section on\nbench lock.pair 50 1\nend\n");
-        let spec = all_named("lock.pair/lockdep");
+        let spec = spec("lock.pair/lockdep");
         assert!(Row::of(spec, &all).is_err());
         let mut reference = Samples::default();
         let text = "section off\nbench lockdep.pair 1000 1\nend\n";
         reference.read(text.lines()).unwrap();
         all.insert(Kernel::Lockdep, reference);
         let row = Row::of(spec, &all).unwrap();
-        assert_eq!((row.reference, row.ratio, row.met()), (1000.0, 0.05, None));
+        assert_eq!((row.reference, row.ratio), (Some(1000.0), Some(0.05)));
+        assert_eq!((row.target, row.verdict), (None, None));
     }
 
     #[test]
-    fn no_name_is_there_twice() {
+    fn rows_of_a_kernel_that_was_left_out_are_left_out() {
+        let all = measured("end\n");
+        let left_out = super::all().filter(|spec| !spec.is_measured(&all));
+        for spec in left_out {
+            assert_eq!(spec.reference.unwrap().1, LOCKDEP, "{}", spec.name);
+        }
+        assert!(spec("lock.pair").is_measured(&all));
+        assert!(spec("lock.stack").is_measured(&all));
+        assert!(!spec("lock.pair/lockdep").is_measured(&all));
+        assert!(!spec("lock.pair").is_measured(&BTreeMap::new()));
+    }
+
+    #[test]
+    fn names_are_unique() {
         let names: BTreeSet<_> = all().map(|spec| spec.name).collect();
         assert_eq!(names.len(), all().count());
     }
 
     #[test]
-    fn programs_read_six_fields() {
-        let all = measured("section on\nbench lock.pair 50 1\nend\n");
-        let row = Row::of(&LOCK_ORDER[0], &all).unwrap();
+    fn programs_read_eight_fields() {
+        let all = measured(
+            "section on\nbench lock.pair 50 1\nbench tt.accounting 80 1\nbench ttm.accounting 100 1\n\
+             bench mutex.recorded 20 1\nbench mutex.pair 10 1\nend\n",
+        );
+        let json = |name| serde_json::to_value(Row::of(spec(name), &all).unwrap()).unwrap();
         assert_eq!(
-            serde_json::to_value(&row).unwrap(),
+            json("lock.pair"),
             serde_json::json!({
                 "name": "lock.pair", "unit": "instructions", "ours": 50.0,
                 "reference": 286.0, "reference_name": "UVM (constant)", "ratio": 0.175,
+                "target": {"ours": 60.0}, "verdict": "met",
+            })
+        );
+        assert_eq!(
+            json("tt.accounting"),
+            serde_json::json!({
+                "name": "tt.accounting", "unit": "instructions", "ours": 80.0,
+                "reference": 100.0, "reference_name": "C TTM", "ratio": 0.8,
+                "target": {"ratio": 0.75}, "verdict": "missed",
+            })
+        );
+        assert_eq!(
+            json("lock.c_mutex/bare"),
+            serde_json::json!({
+                "name": "lock.c_mutex/bare", "unit": "instructions", "ours": 20.0,
+                "reference": 10.0, "reference_name": "bare lock", "ratio": 2.0,
+                "target": null, "verdict": null,
             })
         );
     }
 
-    fn all_named(name: &str) -> &'static Spec {
+    #[test]
+    fn a_row_without_a_reference_has_a_verdict_all_the_same() {
+        for (bytes, verdict) in [(256, "met"), (257, "missed")] {
+            let all = measured(&format!("section on\nbench lock.stack {bytes} 1\nend\n"));
+            let row = Row::of(spec("lock.stack"), &all).unwrap();
+            assert_eq!(
+                serde_json::to_value(&row).unwrap(),
+                serde_json::json!({
+                    "name": "lock.stack", "unit": "bytes", "ours": f64::from(bytes),
+                    "reference": null, "reference_name": null, "ratio": null,
+                    "target": {"ours": 256.0}, "verdict": verdict,
+                })
+            );
+        }
+    }
+
+    fn spec(name: &str) -> &'static Spec {
         all().find(|spec| spec.name == name).unwrap()
     }
 }
