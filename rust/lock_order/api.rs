@@ -9,7 +9,8 @@
 use super::{
     context::{
         self,
-        Current, //
+        Current,
+        Entered, //
     },
     hierarchy::Hierarchy,
     rules::{
@@ -50,7 +51,8 @@ use register::{
 
 mod register;
 
-type ContextPtr = *mut bindings::reeve_thread_context;
+type ContextPtr = *mut bindings::reeve_context;
+type CookiePtr = *mut bindings::reeve_thread_context;
 
 const _: () = {
     assert!(flags::EXCLUSIVE == bindings::REEVE_LOCK_EXCLUSIVE);
@@ -151,8 +153,8 @@ entry_points! {
     /// # Safety
     ///
     /// None: any arguments are accepted.
-    fn reeve_rs_find_slot(task: c_ulong) -> *mut bindings::reeve_slot {
-        context::slot_of(task)
+    fn reeve_rs_find_context(task: c_ulong) -> ContextPtr {
+        context::context_of(task)
     }
 
     /// # Safety
@@ -303,56 +305,93 @@ entry_points! {
 
     /// # Safety
     ///
-    /// As [`context::enter`] wants it; a null `memory` is refused.
-    fn reeve_rs_thread_context_enter(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-        match NonNull::new(memory) {
-            // SAFETY: `memory` is as `context::enter` asks for, by this entry point's contract, and
-            // `enter_fast` asks for no more.
-            Some(context) if unsafe { context::enter_fast(task, context) } => true,
-            // SAFETY: `memory` is null or as `context::enter` asks for, by this entry point's
-            // contract.
-            _ => unsafe { enter_complete(memory, task, site) },
+    /// As [`context::enter`] wants it; a null `cookie` is refused. `task` must be the current one, or
+    /// 0 in an interrupt.
+    fn reeve_rs_thread_context_enter(cookie: CookiePtr, task: c_ulong, site: u32) -> bool {
+        let Some(cookie) = NonNull::new(cookie) else {
+            return track::bad_context(site, Operation::Entering);
+        };
+        // SAFETY: `cookie` is as `context::enter` asks for, by this entry point's contract.
+        match unsafe { context::enter(task, cookie, site, track::forgotten) } {
+            Entered::Outer => true,
+            other => track::entered(site, other),
         }
     }
 
     /// # Safety
     ///
-    /// `task` must be the current one, or 0 in an interrupt. Null is refused.
-    fn reeve_rs_thread_context_leave(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-        match NonNull::new(memory) {
-            Some(context) if context::leave_fast(task, context) => true,
-            _ => leave_complete(memory, task, site),
+    /// `task` must be the current one, or 0 in an interrupt, `cookie` valid for reads and writes; null
+    /// is refused. `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_thread_context_leave(
+        cookie: CookiePtr, task: c_ulong, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
+        let current = unsafe { Current::new(ctx) };
+        match NonNull::new(cookie) {
+            Some(cookie) if context::leave_fast(task, cookie, current) => true,
+            // SAFETY: As this entry point.
+            _ => unsafe { leave_complete(cookie, task, ctx, site) },
         }
     }
 
     /// # Safety
     ///
-    /// `memory` must be valid for writes and not be the thread's own; null is refused. `ctx` must
-    /// come from `reeve_context()`, in this very call.
-    fn reeve_rs_thread_context_save(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
-        match NonNull::new(memory) {
-            // SAFETY: `to` is valid for writes and not the thread's own context, by this entry
-            // point's contract, and C took `ctx` from `reeve_context()` in this very call.
-            Some(to) => unsafe { context::save(Current::new(ctx), to) },
+    /// `cookie` must be valid for reads and writes; null is refused. `task` must be the current one,
+    /// or 0 in an interrupt, and `ctx` come from `reeve_context()`, in this very call.
+    fn reeve_rs_thread_context_save(
+        cookie: CookiePtr, task: c_ulong, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        match NonNull::new(cookie) {
+            // SAFETY: `cookie` and `task` are as asked for by this entry point's contract, and C
+            // took `ctx` from `reeve_context()` in this very call.
+            Some(cookie) => unsafe { context::save(Current::new(ctx), task, cookie) },
             None => track::bad_context(site, Operation::Saving),
         }
     }
 
     /// # Safety
     ///
-    /// `memory` must have been filled by a save; null is refused. `ctx` must come from
+    /// `cookie` must be valid for reads and writes; null is refused. `ctx` must come from
     /// `reeve_context()`, in this very call.
-    fn reeve_rs_thread_context_restore(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
-        let Some(from) = NonNull::new(memory) else {
+    fn reeve_rs_thread_context_restore(cookie: CookiePtr, ctx: ContextPtr, site: u32) -> bool {
+        let Some(cookie) = NonNull::new(cookie) else {
             return track::bad_context(site, Operation::Restoring);
         };
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
         // contract says.
         let current = unsafe { Current::new(ctx) };
-        let clean = track::nothing_held(site, current, Operation::Restoring);
-        // SAFETY: A save filled `from`, by this entry point's contract, so it is no task's own
-        // context.
-        unsafe { context::restore(current, from) }.is_some() && clean
+        let mut clean = true;
+        // SAFETY: `cookie` is valid for reads and writes, by this entry point's contract.
+        let restored = unsafe {
+            context::restore(current, cookie, |current| {
+                clean = track::nothing_held(site, current, Operation::Restoring);
+            })
+        };
+        track::restored(site, restored, clean)
+    }
+
+    /// # Safety
+    ///
+    /// A task, not atomic.
+    fn reeve_rs_sweep() {
+        track::sweep()
+    }
+
+    /// # Safety
+    ///
+    /// `task` must be the current one.
+    fn reeve_rs_task_ends(task: c_ulong) {
+        track::task_ends(task)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_forget_all(ctx: ContextPtr) {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
+        unsafe { Current::new(ctx) }.forget_all()
     }
 
     /// # Safety
@@ -465,22 +504,25 @@ complete! {
 
 /// # Safety
 ///
-/// As [`context::enter`] wants it; a null `memory` is refused.
+/// As `reeve_rs_thread_context_leave`.
 #[cold]
 #[inline(never)]
-unsafe extern "C" fn enter_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-    match NonNull::new(memory) {
-        // SAFETY: `memory` is as `context::enter` asks for, by this function's contract.
-        Some(memory) => track::entered(site, unsafe { context::enter(task, memory) }),
-        None => track::bad_context(site, Operation::Entering),
-    }
-}
-
-#[cold]
-#[inline(never)]
-extern "C" fn leave_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-    match NonNull::new(memory) {
-        Some(memory) => track::leave(site, task, memory),
-        None => track::bad_context(site, Operation::Leaving),
-    }
+unsafe extern "C" fn leave_complete(
+    cookie: CookiePtr,
+    task: c_ulong,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    let Some(cookie) = NonNull::new(cookie) else {
+        return track::bad_context(site, Operation::Leaving);
+    };
+    let mut clean = true;
+    // SAFETY: C took `ctx` from `reeve_context()` in this very call, and `cookie` is valid for reads
+    // and writes, by this function's contract.
+    let left = unsafe {
+        context::leave(task, cookie, Current::new(ctx), |current| {
+            clean = track::nothing_held(site, current, Operation::Leaving);
+        })
+    };
+    track::left(site, left, clean)
 }

@@ -43,13 +43,14 @@ struct reeve_hierarchy; /* opaque */
 #define REEVE_MAX_HELD		64
 
 /**
- * struct reeve_thread_context - what a thread holds, allocated by the caller
+ * struct reeve_thread_context - what pairs an enter with its leave
  * @opaque: not to be touched; need not be initialised
  *
- * Meant for the stack. It has to stay where it is from enter to leave.
+ * Meant for the stack. What a thread holds is kept elsewhere: this is only
+ * written by the calls it is passed to.
  */
 struct reeve_thread_context {
-	u64 opaque[128];
+	u64 opaque[4];
 };
 
 /**

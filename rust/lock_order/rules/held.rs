@@ -110,7 +110,7 @@ pub struct Entry {
 /// - Without `MIXED`, all entries are of the hierarchy that `home` and `home_id` name, and
 ///   `hierarchy` is not filled in.
 ///
-/// The layout is part of the C API's `struct reeve_thread_context`; only a prefix of each array is
+/// Only a prefix of each array is
 /// ever initialised, which is why making one costs next to nothing. Any flag in `word`
 /// makes it too large for the fast paths.
 #[repr(C)]
@@ -287,9 +287,14 @@ impl HeldLocks {
         }
         if self.epoch != epoch {
             self.epoch = epoch;
-            self.word = self.word & !(LEN | IRREGULAR | MIXED) | TOLERANT;
+            self.forget();
         }
         true
+    }
+
+    /// Forgets what is held: from now on locks may be held that are not recorded.
+    pub fn forget(&mut self) {
+        self.word = self.word & !(LEN | IRREGULAR | MIXED) | TOLERANT;
     }
 
     /// Whether locks may be held that were not recorded.
