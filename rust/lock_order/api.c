@@ -5,8 +5,10 @@
  */
 #include <linux/cpu.h>
 #include <linux/export.h>
+#include <linux/hardirq.h>
 #include <linux/irqflags.h>
 #include <linux/jump_label.h>
+#include <linux/kernel_stat.h>
 #include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
@@ -69,6 +71,64 @@ static __always_inline bool reeve_is_ours(const struct reeve_context *ctx)
 	       likely(data_race(ctx->owner) == (unsigned long)current);
 }
 
+/*
+ * Which interrupt of this level it is that this CPU handles: its kernel counts
+ * them before it runs their handlers.
+ */
+static u32 reeve_irq_serial(enum reeve_irq_level level)
+{
+	u32 serial = 0;
+	int i;
+
+	if (level == REEVE_IRQ_SOFT) {
+		for (i = 0; i < NR_SOFTIRQS; i++)
+			serial += __this_cpu_read(kstat.softirqs[i]);
+		return serial;
+	}
+	serial = __this_cpu_read(kstat.irqs_sum);
+#ifdef CONFIG_X86
+	for (i = 0; i < IRQ_COUNT_MAX; i++) {
+		/* These may come while another interrupt is handled. */
+		if (i == IRQ_COUNT_NMI)
+			continue;
+#ifdef CONFIG_X86_MCE
+		if (i == IRQ_COUNT_MCE_EXCEPTION)
+			continue;
+#endif
+#ifdef CONFIG_X86_LOCAL_APIC
+		if (i == IRQ_COUNT_APIC_PERF)
+			continue;
+#endif
+		serial += __this_cpu_read(irq_stat.counts[i]);
+	}
+#endif
+	return serial;
+}
+
+/*
+ * What an earlier handler left is no longer held. NMIs may come within what acts
+ * like one, so theirs is left as it is.
+ */
+static struct reeve_context *reeve_irq_context(enum reeve_irq_level level)
+{
+	struct reeve_context *ctx = &(*this_cpu_ptr(&reeve_irq_contexts))[level];
+	u32 serial;
+
+	if (level == REEVE_IRQ_NMI)
+		return ctx;
+	serial = reeve_irq_serial(level);
+	if (ctx->serial != serial) {
+		reeve_rs_level_anew(ctx);
+		ctx->serial = serial;
+	}
+	return ctx;
+}
+
+bool reeve_helper_is_kernel_thread(void)
+{
+	return current->flags & PF_KTHREAD;
+}
+
 static noinline struct reeve_context *reeve_find_context(void)
 {
 	struct reeve_context *ctx;
@@ -82,7 +142,7 @@ static noinline struct reeve_context *reeve_find_context(void)
 	level = in_nmi()     ? REEVE_IRQ_NMI :
 		in_hardirq() ? REEVE_IRQ_HARD :
 			       REEVE_IRQ_SOFT;
-	return &(*this_cpu_ptr(&reeve_irq_contexts))[level];
+	return reeve_irq_context(level);
 }
 
 static struct reeve_context *reeve_context(void)
@@ -327,15 +387,29 @@ struct reeve_hierarchy *
 reeve_hierarchy_register(const char *name, const char *const *order_names,
 			 unsigned int count)
 {
-	return reeve_rs_hierarchy_register(name, order_names, count);
+	return reeve_rs_hierarchy_register(name, order_names, count, 0);
 }
 EXPORT_SYMBOL_GPL(reeve_hierarchy_register);
 
+struct reeve_hierarchy *
+reeve_hierarchy_register_flags(const char *name, const char *const *order_names,
+			       unsigned int count, unsigned int flags)
+{
+	return reeve_rs_hierarchy_register(name, order_names, count, flags);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_register_flags);
+
 int reeve_hierarchy_unregister(struct reeve_hierarchy *h)
 {
-	return reeve_rs_hierarchy_unregister(h, REEVE_SITE());
+	return reeve_rs_hierarchy_unregister(h, false, REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_hierarchy_unregister);
+
+int reeve_hierarchy_forget(struct reeve_hierarchy *h)
+{
+	return reeve_rs_hierarchy_unregister(h, true, REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_forget);
 
 int reeve_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 			     unsigned int while_held, unsigned int mode_flags,

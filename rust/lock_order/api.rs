@@ -233,6 +233,10 @@ entry_points! {
         site: u32,
     ) -> bool {
         let u = LockUse { key, ..LockUse::new(lock as usize, order, flags, site) };
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call.
+        if unsafe { lock_usual(h, ctx, u) } {
+            return true;
+        }
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::record_lock(unsafe { call(h, ctx, site) }, u)
     }
@@ -419,6 +423,14 @@ entry_points! {
 
     /// # Safety
     ///
+    /// `ctx` must be that of the interrupt level that runs.
+    fn reeve_rs_level_anew(ctx: ContextPtr) {
+        // SAFETY: As this entry point.
+        unsafe { context::level_anew(ctx, track::left_by_handler) }
+    }
+
+    /// # Safety
+    ///
     /// `contexts` must be those of the interrupts of the CPU that runs this, with interrupts off, in
     /// a task.
     fn reeve_rs_reset_interrupts(contexts: ContextPtr) {
@@ -431,12 +443,12 @@ entry_points! {
     ///
     /// `name` must be null or a string, `order_names` null or an array of `count` such.
     fn reeve_rs_hierarchy_register(
-        name: *const c_char, order_names: *const *const c_char, count: c_uint,
+        name: *const c_char, order_names: *const *const c_char, count: c_uint, flags: c_uint,
     ) -> Handle {
         // SAFETY: `name` is null or a string and `order_names` null or an array of `count` such, by
         // this entry point's contract.
-        match unsafe { register(name, order_names, count) } {
-            Ok(slot) => core::ptr::from_ref(slot).cast::<bindings::reeve_hierarchy>().cast_mut(),
+        match unsafe { register(name, order_names, count, flags) } {
+            Ok(slot) => core::ptr::with_exposed_provenance_mut(slot.handle()),
             Err(error) => error.to_ptr(),
         }
     }
@@ -444,11 +456,11 @@ entry_points! {
     /// # Safety
     ///
     /// Must be called from process context.
-    fn reeve_rs_hierarchy_unregister(h: Handle, site: u32) -> c_int {
+    fn reeve_rs_hierarchy_unregister(h: Handle, forget: bool, site: u32) -> c_int {
         if h.is_null() {
             return 0;
         }
-        status(track::unregister(h as usize, site))
+        status(track::unregister(h as usize, site, forget))
     }
 
     /// # Safety
@@ -471,12 +483,11 @@ entry_points! {
 /// Defines the complete operation behind a fast path, out of line and with the same arguments, so
 /// that it is reached by a jump and the fast path needs no stack frame.
 macro_rules! complete {
-    ($($name:ident($($arg:ident),*) => $operation:path, $order:expr, $flags:expr;)*) => {
+    ($($name:ident($($arg:ident),*) => $usual:path, $operation:path, $order:expr, $flags:expr;)*) => {
         $(
             /// # Safety
             ///
             /// `ctx` must be as [`Current::new`] wants it.
-            #[cold]
             #[inline(never)]
             unsafe extern "C" fn $name(
                 h: Handle,
@@ -486,6 +497,10 @@ macro_rules! complete {
                 site: u32,
             ) -> bool {
                 let u = LockUse::new(lock as usize, $order, $flags, site);
+                // SAFETY: C took `ctx` from `reeve_context()` in this very call.
+                if unsafe { $usual(h, ctx, u) } {
+                    return true;
+                }
                 // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks
                 // for.
                 $operation(unsafe { call(h, ctx, site) }, u)
@@ -495,11 +510,65 @@ macro_rules! complete {
 }
 
 complete! {
-    record_lock_complete(order, flags) => track::record_lock, order, flags;
-    record_unlock_complete(order, flags) => track::record_unlock, order, flags;
-    check_locked_complete(order, flags) => track::check_locked, order, flags;
-    record_lock_plain_complete(packed) => track::record_lock, packed & 0xff, packed >> 8;
-    record_unlock_plain_complete(packed) => track::record_unlock, packed & 0xff, packed >> 8;
+    record_lock_complete(order, flags) => lock_usual, track::record_lock, order, flags;
+    record_unlock_complete(order, flags) => unlock_usual, track::record_unlock, order, flags;
+    check_locked_complete(order, flags) => declined, track::check_locked, order, flags;
+    record_lock_plain_complete(packed) =>
+        lock_usual, track::record_lock, packed & 0xff, packed >> 8;
+    record_unlock_plain_complete(packed) =>
+        unlock_usual, track::record_unlock, packed & 0xff, packed >> 8;
+}
+
+/// # Safety
+///
+/// As [`lock_usual`].
+#[inline(always)]
+unsafe fn declined(_: Handle, _: ContextPtr, _: LockUse) -> bool {
+    false
+}
+
+/// A lock that is correct, as far as that is told with little ado.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline]
+unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
+    let Some((slot, id)) = Hierarchy::at(h as usize) else {
+        return false;
+    };
+    if u.order.wrapping_sub(1) >= slot.count() || !flags::is_one_mode(u.flags) {
+        return false;
+    }
+    let obeys = slot
+        .is_ruled(u.order)
+        .then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
+    let (this, nests) = ((id, h as usize), slot.is_nestable(u.order));
+    let is_known = |previous| slot.was_taken(previous, u.order);
+    // SAFETY: `ctx` is as asked for, by this function's contract; with an absent context it declines
+    // and writes nothing.
+    unsafe {
+        Current::new(ctx)
+            .with_held_usual(|held, epoch| held.lock_usual(epoch, this, u, nests, is_known, obeys))
+    }
+}
+
+/// An unlock that is correct, as far as that is told with little ado.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline]
+unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
+    let Some((_, id)) = Hierarchy::at(h as usize) else {
+        return false;
+    };
+    // SAFETY: `ctx` is as asked for, by this function's contract; with an absent context it declines
+    // and writes nothing.
+    flags::is_one_mode(u.flags)
+        && unsafe {
+            Current::new(ctx).with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u))
+        }
 }
 
 /// # Safety

@@ -16,12 +16,15 @@ mod saved;
 mod table;
 mod words;
 
-use super::rules::{
-    context_table::{
-        Found,
-        Owner, //
+use super::{
+    hierarchy::Hierarchy,
+    rules::{
+        context_table::{
+            Found,
+            Owner, //
+        },
+        held::HeldLocks, //
     },
-    held::HeldLocks, //
 };
 use crate::abstractions::bindings;
 use core::ptr::NonNull;
@@ -144,7 +147,7 @@ impl Current {
         Self(unsafe { &*raw.cast::<Context>() })
     }
 
-    fn is_absent(self) -> bool {
+    pub(crate) fn is_absent(self) -> bool {
         core::ptr::eq(self.0, &raw const ABSENT)
     }
 
@@ -173,11 +176,25 @@ impl Current {
     ) -> Option<R> {
         self.with_held(|held| {
             if held.catch_up(epoch()) {
+                held.drop_gone(|id| Hierarchy::by_id(id).is_some());
                 f(held)
             } else {
                 unknown
             }
         })
+    }
+
+    /// Runs `f` on the held locks and the epoch of tracking. As for
+    /// [`with_held_fast`](Self::with_held_fast).
+    ///
+    /// # Safety
+    ///
+    /// As for [`with_held_fast`](Self::with_held_fast).
+    #[inline(always)]
+    pub(crate) unsafe fn with_held_usual<R>(self, f: impl FnOnce(&mut HeldLocks, u32) -> R) -> R {
+        let epoch = epoch();
+        // SAFETY: As this function.
+        unsafe { self.with_held_fast(|held| f(held, epoch)) }
     }
 
     /// Forgets what is held, if there is a context.
@@ -296,6 +313,46 @@ fn enter_again(
     };
     set_token(cookie, context.token());
     Entered::Outer
+}
+
+/// A context for the current task, which has none: a record gives it one, which it keeps until it
+/// leaves one that it enters, or ends. `None`: no memory.
+#[cold]
+pub(crate) fn give() -> Option<Current> {
+    // SAFETY: `get_current()` reads a per-CPU variable that is always valid for the running task.
+    let task = unsafe { kernel::bindings::get_current() } as usize;
+    let context = match TABLE.find_or_claim(task) {
+        // It has one after all.
+        Found::Own(context) => return Some(Current(context)),
+        Found::Claimed(context) => context,
+        Found::Full => take(task)?,
+    };
+    begin(context, 0, 0);
+    // INVARIANT: It is the context of the current task.
+    Some(Current(context))
+}
+
+/// Whether the current task is one of the kernel's own, which runs handlers, too.
+pub(crate) fn is_kernel_thread() -> bool {
+    // SAFETY: Reads the flags of the current task.
+    unsafe { bindings::reeve_helper_is_kernel_thread() }
+}
+
+/// An interrupt's level is entered anew, in this context of its CPU's: what an earlier handler left
+/// there, `left` is told.
+///
+/// # Safety
+///
+/// `raw` must be the context of the level that runs.
+pub(crate) unsafe fn level_anew(raw: *mut bindings::reeve_context, left: impl FnOnce(Current)) {
+    // SAFETY: It is a context, by this function's contract.
+    let context = unsafe { &*raw.cast::<Context>() };
+    // INVARIANT: It is the one of the level that runs, by this function's contract.
+    let current = Current(context);
+    if current.with_known(false, |held| !held.is_empty()) == Some(true) {
+        left(current);
+    }
+    current.forget_all();
 }
 
 /// Whether the task, which enters with `cookie` now, is still inside of its `context`; `None`: it is

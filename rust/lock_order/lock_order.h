@@ -16,7 +16,7 @@
 #include <reeve/lock_order.h>
 
 /* Enough for what Rust keeps in a context; it asserts so. */
-#define REEVE_CONTEXT_WORDS 127
+#define REEVE_CONTEXT_WORDS 205
 
 /*
  * What a task, or an interrupt level of a CPU, holds: memory of the tracker's
@@ -24,6 +24,8 @@
  */
 struct reeve_context {
 	unsigned long owner; /* the task; odd: put aside; 0: free */
+	struct reeve_context *next; /* in its chain, or in the stock */
+	u32 serial; /* how often it was claimed; which interrupt it is of */
 	u64 opaque[REEVE_CONTEXT_WORDS];
 } __aligned(64);
 
@@ -83,14 +85,17 @@ void reeve_rs_task_ends(unsigned long task);
 void reeve_rs_tracking_epoch(void);
 /* Makes the contexts of one CPU's interrupts empty ones, of this epoch. */
 void reeve_rs_reset_interrupts(struct reeve_context *contexts);
+/* The level of an interrupt is entered anew. */
+void reeve_rs_level_anew(struct reeve_context *ctx);
 /* Traces what is about to be recorded. */
 void reeve_rs_trace(struct reeve_hierarchy *h, const void *lock,
 		    unsigned int order, unsigned int flags, bool unlock,
 		    u32 site);
 struct reeve_hierarchy *
 reeve_rs_hierarchy_register(const char *name, const char *const *order_names,
-			    unsigned int count);
-int reeve_rs_hierarchy_unregister(struct reeve_hierarchy *h, u32 site);
+			    unsigned int count, unsigned int flags);
+int reeve_rs_hierarchy_unregister(struct reeve_hierarchy *h, bool forget,
+				  u32 site);
 int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int while_held, unsigned int mode_flags,
 				unsigned int unless_held);
@@ -105,6 +110,7 @@ unsigned int reeve_helper_nr_cpu_ids(void);
 void reeve_forget_all(void);
 void reeve_helper_begun(struct reeve_context *ctx);
 void reeve_helper_ended(unsigned long task);
+bool reeve_helper_is_kernel_thread(void);
 
 /* stock.c */
 int reeve_helper_stock_init(void);

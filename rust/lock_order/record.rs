@@ -16,9 +16,7 @@ use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
 fn handle(hierarchy: &'static Hierarchy) -> *mut bindings::reeve_hierarchy {
-    core::ptr::from_ref(hierarchy)
-        .cast::<bindings::reeve_hierarchy>()
-        .cast_mut()
+    core::ptr::with_exposed_provenance_mut(hierarchy.handle())
 }
 
 /// Whether tracking is switched on: a jump that is patched, not a load.

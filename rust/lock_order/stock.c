@@ -36,7 +36,6 @@ struct reeve_chunk {
 /* A leaf: nothing is taken under it. */
 static DEFINE_RAW_SPINLOCK(reeve_stock_lock);
 static struct reeve_chunk *reeve_chunks;
-/* Linked through the first word that is opaque. */
 static struct reeve_context *reeve_stock;
 static unsigned int reeve_stock_left;
 static bool reeve_is_loaded;
@@ -49,7 +48,7 @@ static void reeve_stock_add(struct reeve_chunk *chunk, unsigned int count)
 	chunk->next = reeve_chunks;
 	reeve_chunks = chunk;
 	for (i = 0; i < count; i++) {
-		chunk->contexts[i].opaque[0] = (unsigned long)reeve_stock;
+		chunk->contexts[i].next = reeve_stock;
 		reeve_stock = &chunk->contexts[i];
 	}
 	reeve_stock_left += count;
@@ -118,9 +117,9 @@ struct reeve_context *reeve_helper_stock_take(void)
 		reeve_stock_add(chunk, REEVE_PER_PAGE);
 	ctx = reeve_stock;
 	if (ctx) {
-		reeve_stock = (struct reeve_context *)ctx->opaque[0];
+		reeve_stock = ctx->next;
 		reeve_stock_left--;
-		ctx->opaque[0] = 0;
+		ctx->next = NULL;
 	}
 	low = reeve_stock_left < REEVE_LOW;
 	raw_spin_unlock_irqrestore(&reeve_stock_lock, flags);

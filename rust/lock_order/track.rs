@@ -66,9 +66,15 @@ fn run(
         let mut report = |held: &HeldLocks, violation: Violation| {
             report::violation(slot, rules, doing, u, held, violation);
         };
-        let result = call
-            .current
-            .with_known(true, |held| operation(held, rules, &mut report));
+        let mut current = call.current;
+        if !without && current.is_absent() && slot.gives_contexts(context::is_kernel_thread) {
+            match context::give() {
+                Some(given) => current = given,
+                // Nothing is known of a thread for which there is no memory.
+                None => return true,
+            }
+        }
+        let result = current.with_known(true, |held| operation(held, rules, &mut report));
         result.unwrap_or_else(|| {
             // Which threads were refused is not known, and they are to be left in peace.
             if without || context::are_some_refused() {
@@ -293,18 +299,26 @@ fn nesting_changed(call: Call, doing: Operation, result: Option<bool>) -> bool {
     false
 }
 
-/// See `reeve_hierarchy_unregister()`. Process context, may sleep.
-pub(crate) fn unregister(address: usize, site: u32) -> Result {
+/// An interrupt handler, run before the one that runs now, left what is held in `current`.
+#[cold]
+pub(crate) fn left_by_handler(current: Current) {
+    report_held(report::caller(), 0, current, Operation::Leaving);
+}
+
+/// See `reeve_hierarchy_unregister()`; `forget`: and `reeve_hierarchy_forget()`. Process context, may
+/// sleep.
+pub(crate) fn unregister(address: usize, site: u32, forget: bool) -> Result {
     let (slot, _) = Hierarchy::at(address).ok_or(EINVAL)?;
     sweep();
     slot.unregister(|id| {
         let held = reading(|| context::any_held(|entry| entry.hierarchy == id));
         if held {
             report::unregistered_while_held(slot, site);
-        } else {
-            records::forget(id);
         }
-        held
+        if !held || forget {
+            records::forget(slot.id());
+        }
+        held && !forget
     })
 }
 

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     abstractions::bindings,
     lock_order::{
+        hierarchy::Hierarchy,
         print,
         rules::{
             held::{
@@ -154,7 +155,9 @@ impl Copied {
         };
         barrier::smp_mb(barrier::Full);
         // What was recorded before a switch is not known to be held any more.
-        (copied && of() == before && self.0.catch_up(epoch())).then_some(&self.0)
+        let known = copied && of() == before && self.0.catch_up(epoch());
+        self.0.drop_gone(|id| Hierarchy::by_id(id).is_some());
+        known.then_some(&self.0)
     }
 }
 

@@ -35,14 +35,14 @@ use kernel::sync::atomic::{
 pub(crate) struct Context {
     pub(super) owner: Atomic<usize>,
     next: Atomic<*mut Context>,
+    /// How often it was claimed, or which interrupt it is of.
+    pub(super) serial: Atomic<u32>,
+    /// Where it was entered.
+    pub(super) site: Atomic<u32>,
     /// Where the enter's cookie was; only compared. 0: nothing was entered.
     pub(super) cookie: Atomic<usize>,
     /// The task that put it aside, if it is put aside.
     pub(super) saver: Atomic<usize>,
-    /// How often it was claimed.
-    pub(super) serial: Atomic<u32>,
-    /// Where it was entered.
-    pub(super) site: Atomic<u32>,
     pub(super) held: UnsafeCell<HeldLocks>,
 }
 
@@ -61,7 +61,8 @@ const _: () = {
     );
     assert!(align_of::<Context>() == align_of::<bindings::reeve_context>());
     assert!(offset_of!(Context, owner) == offset_of!(bindings::reeve_context, owner));
-    assert!(offset_of!(Context, next) == offset_of!(bindings::reeve_context, opaque));
+    assert!(offset_of!(Context, next) == offset_of!(bindings::reeve_context, next));
+    assert!(offset_of!(Context, serial) == offset_of!(bindings::reeve_context, serial));
 };
 
 impl Context {

@@ -73,5 +73,29 @@ echo 1 >$parameters/misuse
 no_failures "misused"
 nothing_held "all of it"
 
+echo "== a handler forgets an unlock"
+echo 1 >$parameters/leak
+no_failures "a handler forgot an unlock"
+
+echo "== a hierarchy is gone"
+echo 1 >$parameters/stale
+no_failures "a stale handle"
+expect invalid_hierarchy 128 "a stale handle"
+
+echo "== without entering"
+before=$(of no_context)
+echo 1 >$parameters/automatic
+no_failures "automatic contexts"
+expect no_context $((before + 1)) "a thread that has to enter"
+echo 1 >$parameters/idle
+no_failures "cross-calls and a kernel thread"
+expect no_context $((before + 1)) "cross-calls and a kernel thread"
+
+echo "== hundreds at once"
+echo 1 >$parameters/many
+no_failures "hundreds of threads"
+expect table_full 0 "hundreds of threads"
+nothing_held "hundreds of threads"
+
 rmmod reeve_life
 echo "life: ok"

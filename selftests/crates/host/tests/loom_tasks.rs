@@ -5,7 +5,7 @@
 mod loom_model;
 
 use loom::thread;
-use loom_model::{caught, check, check_bounded, Fault, Scene};
+use loom_model::{caught, check_bounded, Fault, Scene};
 use reeve_host::lock_order::rules::context_table::Found;
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn two_of_one_chain(fault: Fault) {
 
 #[test]
 fn each_task_finds_its_own_context() {
-    check(|| two_of_one_chain(Fault::None));
+    check_bounded(3, || two_of_one_chain(Fault::None));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn two_of_an_empty_chain(fault: Fault) {
 
 #[test]
 fn two_tasks_add_to_one_chain() {
-    check(|| two_of_an_empty_chain(Fault::None));
+    check_bounded(3, || two_of_an_empty_chain(Fault::None));
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn three_tasks_share_what_is_there_and_make_no_more_than_they_need() {
 
 #[test]
 fn a_task_that_enters_again_finds_its_own() {
-    check(|| {
+    check_bounded(3, || {
         let scene = Arc::new(Scene::new(Fault::None));
         let other = scene.clone();
         let thread = thread::spawn(move || other.live(Scene::task(0)));

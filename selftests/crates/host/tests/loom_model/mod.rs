@@ -5,6 +5,7 @@
 //!
 //! The orderings are no stronger than the kernel's. Each kind of word can be made faulty, to show
 //! that the models notice.
+#![allow(unreachable_pub, reason = "a module of a test, which exports nothing")]
 
 use loom::{
     cell::Cell,
@@ -199,11 +200,6 @@ impl Scene {
     pub fn made(&self) -> usize {
         self.table.all::<Context>().count()
     }
-}
-
-/// Tries every interleaving of `model`.
-pub fn check(model: impl Fn() + Sync + Send + 'static) {
-    Builder::new().check(model);
 }
 
 /// Tries every interleaving of `model` in which threads are interrupted at most so many times
