@@ -3,12 +3,12 @@
 //! Looking at what other threads, and interrupts, hold.
 
 use super::{
+    life::TAKEN,
     table::{
         epoch,
         TABLE, //
     },
-    words::Context,
-    TAKEN, //
+    words::Context, //
 };
 use crate::{
     abstractions::bindings,

@@ -3,18 +3,20 @@
 //! What threads have put aside: contexts that no task has, until they are restored.
 
 use super::{
-    end,
-    set_token,
+    life::{
+        end,
+        set_token,
+        take,
+        token,
+        Cookie,
+        Current,
+        TAKEN, //
+    },
     table::{
         epoch,
         TABLE, //
     },
-    take,
-    token,
-    Context,
-    Cookie,
-    Current,
-    TAKEN, //
+    words::Context, //
 };
 use crate::{
     abstractions::bindings,

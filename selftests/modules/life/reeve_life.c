@@ -23,6 +23,7 @@
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/smp.h>
+#include <linux/string.h>
 
 #include <reeve/lock_order.h>
 
@@ -76,21 +77,16 @@ static noinline void life_correct(void)
 /* Its frame is a pattern that only it writes. */
 static noinline void life_follow(unsigned int depth)
 {
-	volatile u8 frame[512];
-	unsigned int i;
+	u8 frame[512];
 
-	for (i = 0; i < sizeof(frame); i++)
-		frame[i] = PATTERN;
+	memset(frame, PATTERN, sizeof(frame));
+	barrier_data(frame);
 	if (depth)
 		life_follow(depth - 1);
 	else
 		life_correct();
-	for (i = 0; i < sizeof(frame); i++) {
-		if (frame[i] == PATTERN)
-			continue;
-		EXPECT(!"a local variable was overwritten");
-		break;
-	}
+	barrier_data(frame);
+	EXPECT(!memchr_inv(frame, PATTERN, sizeof(frame)));
 }
 
 static DECLARE_COMPLETION(life_done);
