@@ -53,8 +53,9 @@ use kernel::prelude::*;
 /// The tracker's own part of the module's state: dropping it unregisters what it registered.
 pub(crate) struct LockOrder {
     sanity: Registered,
-    /// Dropped last: the module's locks are of this hierarchy.
+    /// Dropped after all others: the module's locks are of this hierarchy.
     _own: Registered,
+    _stock: context::Stock,
 }
 
 impl LockOrder {
@@ -67,13 +68,17 @@ impl LockOrder {
     pub(crate) unsafe fn new() -> Result<Self> {
         // SAFETY: Called once per load and before any lock is used, by this function's contract, so
         // also before anything records.
-        unsafe { context::init() };
+        let stock = unsafe { context::init() }?;
         let own = classes::register()?;
         let sanity = sanity::register()?;
         lockdep::prime()?;
         // The graph is to show what drivers did, not this.
         own.hierarchy().forget_taken();
-        Ok(Self { sanity, _own: own })
+        Ok(Self {
+            sanity,
+            _own: own,
+            _stock: stock,
+        })
     }
 
     /// The hierarchy that the sanity suite runs on.

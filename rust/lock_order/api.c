@@ -5,12 +5,15 @@
  */
 #include <linux/cpu.h>
 #include <linux/export.h>
+#include <linux/hardirq.h>
 #include <linux/irqflags.h>
 #include <linux/jump_label.h>
+#include <linux/kernel_stat.h>
 #include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
+#include <linux/sched/task.h>
 #include <linux/smp.h>
 
 #include "lock_order.h"
@@ -22,12 +25,14 @@ enum reeve_irq_level {
 };
 
 /* Made empty contexts at load: interrupts need not enter theirs. */
-static DEFINE_PER_CPU(struct reeve_thread_context[REEVE_IRQ_LEVELS],
+static DEFINE_PER_CPU(struct reeve_context[REEVE_IRQ_LEVELS],
 		      reeve_irq_contexts);
 
-struct reeve_thread_context *reeve_helper_irq_context(unsigned int cpu,
-						      unsigned int level)
+struct reeve_context *reeve_helper_irq_context(unsigned int cpu,
+					       unsigned int level)
 {
+	if (cpu >= nr_cpu_ids || !cpu_possible(cpu))
+		return NULL;
 	return &(*per_cpu_ptr(&reeve_irq_contexts, cpu))[level];
 }
 
@@ -37,47 +42,114 @@ unsigned int reeve_helper_nr_cpu_ids(void)
 }
 
 /*
- * The slot of the task that recorded last on this CPU. Only a hint: whatever it
- * points to, a slot that carries the current task's address was claimed by it.
+ * The context of the task that recorded last on this CPU. Only a hint: whatever
+ * it points to, a context that carries the current task's address is its own.
  * So it does not matter if the task moves to another CPU half-way.
  */
-static struct reeve_slot reeve_no_slot;
-static DEFINE_PER_CPU(struct reeve_slot *, reeve_hint) = &reeve_no_slot;
+static struct reeve_context reeve_no_context;
+static DEFINE_PER_CPU(struct reeve_context *, reeve_hint) = &reeve_no_context;
 
-void reeve_helper_set_hint(struct reeve_slot *slot)
+/* The current task has this context from now on. */
+void reeve_helper_begun(struct reeve_context *ctx)
 {
-	raw_cpu_write(reeve_hint, slot);
+	/* Its address is no other task's as long as a context carries it. */
+	get_task_struct(current);
+	raw_cpu_write(reeve_hint, ctx);
 }
 
-/* Whether the slot is the current task's, and it is the task that runs. */
-static __always_inline bool reeve_slot_is_ours(const struct reeve_slot *slot)
+/* A context of @task is free. */
+void reeve_helper_ended(unsigned long task)
+{
+	put_task_struct((struct task_struct *)task);
+}
+
+/* Whether it is the current task's, and it is the task that runs. */
+static __always_inline bool reeve_is_ours(const struct reeve_context *ctx)
 {
 	return likely(in_task()) &&
 	       /* Only we could make it ours; READ_ONCE() would cost a load. */
-	       likely(data_race(slot->task) == (unsigned long)current);
+	       likely(data_race(ctx->owner) == (unsigned long)current);
 }
 
-static noinline struct reeve_thread_context *reeve_find_context(void)
+/*
+ * Which interrupt of this level it is that this CPU handles: its kernel counts
+ * them before it runs their handlers.
+ */
+static u32 reeve_irq_serial(enum reeve_irq_level level)
 {
-	struct reeve_slot *slot;
+	u32 serial = 0;
+	int i;
+
+	if (level == REEVE_IRQ_SOFT) {
+		for (i = 0; i < NR_SOFTIRQS; i++)
+			serial += __this_cpu_read(kstat.softirqs[i]);
+		return serial;
+	}
+	serial = __this_cpu_read(kstat.irqs_sum);
+#ifdef CONFIG_X86
+	for (i = 0; i < IRQ_COUNT_MAX; i++) {
+		/* These may come while another interrupt is handled. */
+		if (i == IRQ_COUNT_NMI)
+			continue;
+#ifdef CONFIG_X86_MCE
+		if (i == IRQ_COUNT_MCE_EXCEPTION)
+			continue;
+#endif
+#ifdef CONFIG_X86_LOCAL_APIC
+		if (i == IRQ_COUNT_APIC_PERF)
+			continue;
+#endif
+		serial += __this_cpu_read(irq_stat.counts[i]);
+	}
+#endif
+	return serial;
+}
+
+/*
+ * What an earlier handler left is no longer held. NMIs may come within what acts
+ * like one, so theirs is left as it is.
+ */
+static struct reeve_context *reeve_irq_context(enum reeve_irq_level level)
+{
+	struct reeve_context *ctx = &(*this_cpu_ptr(&reeve_irq_contexts))[level];
+	u32 serial;
+
+	if (level == REEVE_IRQ_NMI)
+		return ctx;
+	serial = reeve_irq_serial(level);
+	if (ctx->serial != serial) {
+		reeve_rs_level_anew(ctx);
+		ctx->serial = serial;
+	}
+	return ctx;
+}
+
+bool reeve_helper_is_kernel_thread(void)
+{
+	return current->flags & PF_KTHREAD;
+}
+
+static noinline struct reeve_context *reeve_find_context(void)
+{
+	struct reeve_context *ctx;
 	enum reeve_irq_level level;
 
 	if (likely(in_task())) {
-		slot = reeve_rs_find_slot((unsigned long)current);
-		reeve_helper_set_hint(slot);
-		return slot->ctx;
+		ctx = reeve_rs_find_context((unsigned long)current);
+		raw_cpu_write(reeve_hint, ctx);
+		return ctx;
 	}
 	level = in_nmi()     ? REEVE_IRQ_NMI :
 		in_hardirq() ? REEVE_IRQ_HARD :
 			       REEVE_IRQ_SOFT;
-	return &(*this_cpu_ptr(&reeve_irq_contexts))[level];
+	return reeve_irq_context(level);
 }
 
-static struct reeve_thread_context *reeve_context(void)
+static struct reeve_context *reeve_context(void)
 {
-	struct reeve_slot *slot = raw_cpu_read(reeve_hint);
+	struct reeve_context *ctx = raw_cpu_read(reeve_hint);
 
-	return reeve_slot_is_ours(slot) ? slot->ctx : reeve_find_context();
+	return reeve_is_ours(ctx) ? ctx : reeve_find_context();
 }
 
 static unsigned long reeve_task(void)
@@ -189,14 +261,14 @@ static __always_inline bool reeve_is_off(void)
 	\
 	bool reeve_##name(PARAMS params)                                       \
 	{                                                                      \
-		struct reeve_slot *slot;                                       \
+		struct reeve_context *ctx;                                     \
 	\
 		if (static_branch_unlikely(&reeve_switch.diverted))            \
 			return name##_diverted(ARGS args, REEVE_SITE());       \
-		slot = raw_cpu_read(reeve_hint);                               \
-		if (unlikely(!reeve_slot_is_ours(slot)))                       \
+		ctx = raw_cpu_read(reeve_hint);                                \
+		if (unlikely(!reeve_is_ours(ctx)))                             \
 			return name##_found(ARGS args, REEVE_SITE());          \
-		return reeve_rs_##name(ARGS args, slot->ctx, REEVE_SITE());    \
+		return reeve_rs_##name(ARGS args, ctx, REEVE_SITE());          \
 	}                                                                      \
 	EXPORT_SYMBOL_GPL(reeve_##name)
 
@@ -274,13 +346,15 @@ EXPORT_SYMBOL_GPL(reeve_thread_context_enter);
 
 bool reeve_thread_context_leave(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_leave(ctx, reeve_task(), REEVE_SITE());
+	return reeve_rs_thread_context_leave(ctx, reeve_task(), reeve_context(),
+					     REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_leave);
 
 bool reeve_thread_context_save(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_save(ctx, reeve_context(), REEVE_SITE());
+	return reeve_rs_thread_context_save(ctx, reeve_task(), reeve_context(),
+					    REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_save);
 
@@ -290,6 +364,12 @@ bool reeve_thread_context_restore(struct reeve_thread_context *ctx)
 					       REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_restore);
+
+/* For the sanity suite, which has to start from nothing. */
+void reeve_forget_all(void)
+{
+	reeve_rs_forget_all(reeve_context());
+}
 
 bool reeve_tracking_disable(void)
 {
@@ -307,15 +387,29 @@ struct reeve_hierarchy *
 reeve_hierarchy_register(const char *name, const char *const *order_names,
 			 unsigned int count)
 {
-	return reeve_rs_hierarchy_register(name, order_names, count);
+	return reeve_rs_hierarchy_register(name, order_names, count, 0);
 }
 EXPORT_SYMBOL_GPL(reeve_hierarchy_register);
 
+struct reeve_hierarchy *
+reeve_hierarchy_register_flags(const char *name, const char *const *order_names,
+			       unsigned int count, unsigned int flags)
+{
+	return reeve_rs_hierarchy_register(name, order_names, count, flags);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_register_flags);
+
 int reeve_hierarchy_unregister(struct reeve_hierarchy *h)
 {
-	return reeve_rs_hierarchy_unregister(h, REEVE_SITE());
+	return reeve_rs_hierarchy_unregister(h, false, REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_hierarchy_unregister);
+
+int reeve_hierarchy_forget(struct reeve_hierarchy *h)
+{
+	return reeve_rs_hierarchy_unregister(h, true, REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_forget);
 
 int reeve_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 			     unsigned int while_held, unsigned int mode_flags,

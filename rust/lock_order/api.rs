@@ -9,7 +9,8 @@
 use super::{
     context::{
         self,
-        Current, //
+        Current,
+        Entered, //
     },
     hierarchy::Hierarchy,
     rules::{
@@ -50,7 +51,8 @@ use register::{
 
 mod register;
 
-type ContextPtr = *mut bindings::reeve_thread_context;
+type ContextPtr = *mut bindings::reeve_context;
+type CookiePtr = *mut bindings::reeve_thread_context;
 
 const _: () = {
     assert!(flags::EXCLUSIVE == bindings::REEVE_LOCK_EXCLUSIVE);
@@ -151,8 +153,8 @@ entry_points! {
     /// # Safety
     ///
     /// None: any arguments are accepted.
-    fn reeve_rs_find_slot(task: c_ulong) -> *mut bindings::reeve_slot {
-        context::slot_of(task)
+    fn reeve_rs_find_context(task: c_ulong) -> ContextPtr {
+        context::context_of(task)
     }
 
     /// # Safety
@@ -231,6 +233,10 @@ entry_points! {
         site: u32,
     ) -> bool {
         let u = LockUse { key, ..LockUse::new(lock as usize, order, flags, site) };
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call.
+        if unsafe { lock_usual(h, ctx, u) } {
+            return true;
+        }
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::record_lock(unsafe { call(h, ctx, site) }, u)
     }
@@ -303,56 +309,93 @@ entry_points! {
 
     /// # Safety
     ///
-    /// As [`context::enter`] wants it; a null `memory` is refused.
-    fn reeve_rs_thread_context_enter(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-        match NonNull::new(memory) {
-            // SAFETY: `memory` is as `context::enter` asks for, by this entry point's contract, and
-            // `enter_fast` asks for no more.
-            Some(context) if unsafe { context::enter_fast(task, context) } => true,
-            // SAFETY: `memory` is null or as `context::enter` asks for, by this entry point's
-            // contract.
-            _ => unsafe { enter_complete(memory, task, site) },
+    /// As [`context::enter`] wants it; a null `cookie` is refused. `task` must be the current one, or
+    /// 0 in an interrupt.
+    fn reeve_rs_thread_context_enter(cookie: CookiePtr, task: c_ulong, site: u32) -> bool {
+        let Some(cookie) = NonNull::new(cookie) else {
+            return track::bad_context(site, Operation::Entering);
+        };
+        // SAFETY: `cookie` is as `context::enter` asks for, by this entry point's contract.
+        match unsafe { context::enter(task, cookie, site, track::forgotten) } {
+            Entered::Outer => true,
+            other => track::entered(site, other),
         }
     }
 
     /// # Safety
     ///
-    /// `task` must be the current one, or 0 in an interrupt. Null is refused.
-    fn reeve_rs_thread_context_leave(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-        match NonNull::new(memory) {
-            Some(context) if context::leave_fast(task, context) => true,
-            _ => leave_complete(memory, task, site),
+    /// `task` must be the current one, or 0 in an interrupt, `cookie` valid for reads and writes; null
+    /// is refused. `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_thread_context_leave(
+        cookie: CookiePtr, task: c_ulong, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
+        let current = unsafe { Current::new(ctx) };
+        match NonNull::new(cookie) {
+            Some(cookie) if context::leave_fast(task, cookie, current) => true,
+            // SAFETY: As this entry point.
+            _ => unsafe { leave_complete(cookie, task, ctx, site) },
         }
     }
 
     /// # Safety
     ///
-    /// `memory` must be valid for writes and not be the thread's own; null is refused. `ctx` must
-    /// come from `reeve_context()`, in this very call.
-    fn reeve_rs_thread_context_save(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
-        match NonNull::new(memory) {
-            // SAFETY: `to` is valid for writes and not the thread's own context, by this entry
-            // point's contract, and C took `ctx` from `reeve_context()` in this very call.
-            Some(to) => unsafe { context::save(Current::new(ctx), to) },
+    /// `cookie` must be valid for reads and writes; null is refused. `task` must be the current one,
+    /// or 0 in an interrupt, and `ctx` come from `reeve_context()`, in this very call.
+    fn reeve_rs_thread_context_save(
+        cookie: CookiePtr, task: c_ulong, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        match NonNull::new(cookie) {
+            // SAFETY: `cookie` and `task` are as asked for by this entry point's contract, and C
+            // took `ctx` from `reeve_context()` in this very call.
+            Some(cookie) => unsafe { context::save(Current::new(ctx), task, cookie) },
             None => track::bad_context(site, Operation::Saving),
         }
     }
 
     /// # Safety
     ///
-    /// `memory` must have been filled by a save; null is refused. `ctx` must come from
+    /// `cookie` must be valid for reads and writes; null is refused. `ctx` must come from
     /// `reeve_context()`, in this very call.
-    fn reeve_rs_thread_context_restore(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
-        let Some(from) = NonNull::new(memory) else {
+    fn reeve_rs_thread_context_restore(cookie: CookiePtr, ctx: ContextPtr, site: u32) -> bool {
+        let Some(cookie) = NonNull::new(cookie) else {
             return track::bad_context(site, Operation::Restoring);
         };
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
         // contract says.
         let current = unsafe { Current::new(ctx) };
-        let clean = track::nothing_held(site, current, Operation::Restoring);
-        // SAFETY: A save filled `from`, by this entry point's contract, so it is no task's own
-        // context.
-        unsafe { context::restore(current, from) }.is_some() && clean
+        let mut clean = true;
+        // SAFETY: `cookie` is valid for reads and writes, by this entry point's contract.
+        let restored = unsafe {
+            context::restore(current, cookie, |current| {
+                clean = track::nothing_held(site, current, Operation::Restoring);
+            })
+        };
+        track::restored(site, restored, clean)
+    }
+
+    /// # Safety
+    ///
+    /// A task, not atomic.
+    fn reeve_rs_sweep() {
+        track::sweep()
+    }
+
+    /// # Safety
+    ///
+    /// `task` must be the current one.
+    fn reeve_rs_task_ends(task: c_ulong) {
+        track::task_ends(task)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_forget_all(ctx: ContextPtr) {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
+        unsafe { Current::new(ctx) }.forget_all()
     }
 
     /// # Safety
@@ -380,6 +423,14 @@ entry_points! {
 
     /// # Safety
     ///
+    /// `ctx` must be that of the interrupt level that runs.
+    fn reeve_rs_level_anew(ctx: ContextPtr) {
+        // SAFETY: As this entry point.
+        unsafe { context::level_anew(ctx, track::left_by_handler) }
+    }
+
+    /// # Safety
+    ///
     /// `contexts` must be those of the interrupts of the CPU that runs this, with interrupts off, in
     /// a task.
     fn reeve_rs_reset_interrupts(contexts: ContextPtr) {
@@ -392,12 +443,12 @@ entry_points! {
     ///
     /// `name` must be null or a string, `order_names` null or an array of `count` such.
     fn reeve_rs_hierarchy_register(
-        name: *const c_char, order_names: *const *const c_char, count: c_uint,
+        name: *const c_char, order_names: *const *const c_char, count: c_uint, flags: c_uint,
     ) -> Handle {
         // SAFETY: `name` is null or a string and `order_names` null or an array of `count` such, by
         // this entry point's contract.
-        match unsafe { register(name, order_names, count) } {
-            Ok(slot) => core::ptr::from_ref(slot).cast::<bindings::reeve_hierarchy>().cast_mut(),
+        match unsafe { register(name, order_names, count, flags) } {
+            Ok(slot) => core::ptr::with_exposed_provenance_mut(slot.handle()),
             Err(error) => error.to_ptr(),
         }
     }
@@ -405,11 +456,11 @@ entry_points! {
     /// # Safety
     ///
     /// Must be called from process context.
-    fn reeve_rs_hierarchy_unregister(h: Handle, site: u32) -> c_int {
+    fn reeve_rs_hierarchy_unregister(h: Handle, forget: bool, site: u32) -> c_int {
         if h.is_null() {
             return 0;
         }
-        status(track::unregister(h as usize, site))
+        status(track::unregister(h as usize, site, forget))
     }
 
     /// # Safety
@@ -432,12 +483,11 @@ entry_points! {
 /// Defines the complete operation behind a fast path, out of line and with the same arguments, so
 /// that it is reached by a jump and the fast path needs no stack frame.
 macro_rules! complete {
-    ($($name:ident($($arg:ident),*) => $operation:path, $order:expr, $flags:expr;)*) => {
+    ($($name:ident($($arg:ident),*) => $usual:path, $operation:path, $order:expr, $flags:expr;)*) => {
         $(
             /// # Safety
             ///
             /// `ctx` must be as [`Current::new`] wants it.
-            #[cold]
             #[inline(never)]
             unsafe extern "C" fn $name(
                 h: Handle,
@@ -447,6 +497,10 @@ macro_rules! complete {
                 site: u32,
             ) -> bool {
                 let u = LockUse::new(lock as usize, $order, $flags, site);
+                // SAFETY: C took `ctx` from `reeve_context()` in this very call.
+                if unsafe { $usual(h, ctx, u) } {
+                    return true;
+                }
                 // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks
                 // for.
                 $operation(unsafe { call(h, ctx, site) }, u)
@@ -456,31 +510,88 @@ macro_rules! complete {
 }
 
 complete! {
-    record_lock_complete(order, flags) => track::record_lock, order, flags;
-    record_unlock_complete(order, flags) => track::record_unlock, order, flags;
-    check_locked_complete(order, flags) => track::check_locked, order, flags;
-    record_lock_plain_complete(packed) => track::record_lock, packed & 0xff, packed >> 8;
-    record_unlock_plain_complete(packed) => track::record_unlock, packed & 0xff, packed >> 8;
+    record_lock_complete(order, flags) => lock_usual, track::record_lock, order, flags;
+    record_unlock_complete(order, flags) => unlock_usual, track::record_unlock, order, flags;
+    check_locked_complete(order, flags) => declined, track::check_locked, order, flags;
+    record_lock_plain_complete(packed) =>
+        lock_usual, track::record_lock, packed & 0xff, packed >> 8;
+    record_unlock_plain_complete(packed) =>
+        unlock_usual, track::record_unlock, packed & 0xff, packed >> 8;
 }
 
 /// # Safety
 ///
-/// As [`context::enter`] wants it; a null `memory` is refused.
-#[cold]
-#[inline(never)]
-unsafe extern "C" fn enter_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-    match NonNull::new(memory) {
-        // SAFETY: `memory` is as `context::enter` asks for, by this function's contract.
-        Some(memory) => track::entered(site, unsafe { context::enter(task, memory) }),
-        None => track::bad_context(site, Operation::Entering),
+/// As [`lock_usual`].
+#[inline(always)]
+unsafe fn declined(_: Handle, _: ContextPtr, _: LockUse) -> bool {
+    false
+}
+
+/// A lock that is correct, as far as that is told with little ado.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline]
+unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
+    let Some((slot, id)) = Hierarchy::at(h as usize) else {
+        return false;
+    };
+    if u.order.wrapping_sub(1) >= slot.count() || !flags::is_one_mode(u.flags) {
+        return false;
+    }
+    let obeys = slot
+        .is_ruled(u.order)
+        .then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
+    let (this, nests) = ((id, h as usize), slot.is_nestable(u.order));
+    let is_known = |previous| slot.was_taken(previous, u.order);
+    // SAFETY: `ctx` is as asked for, by this function's contract; with an absent context it declines
+    // and writes nothing.
+    unsafe {
+        Current::new(ctx)
+            .with_held_usual(|held, epoch| held.lock_usual(epoch, this, u, nests, is_known, obeys))
     }
 }
 
+/// An unlock that is correct, as far as that is told with little ado.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline]
+unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
+    let Some((_, id)) = Hierarchy::at(h as usize) else {
+        return false;
+    };
+    // SAFETY: `ctx` is as asked for, by this function's contract; with an absent context it declines
+    // and writes nothing.
+    flags::is_one_mode(u.flags)
+        && unsafe {
+            Current::new(ctx).with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u))
+        }
+}
+
+/// # Safety
+///
+/// As `reeve_rs_thread_context_leave`.
 #[cold]
 #[inline(never)]
-extern "C" fn leave_complete(memory: ContextPtr, task: c_ulong, site: u32) -> bool {
-    match NonNull::new(memory) {
-        Some(memory) => track::leave(site, task, memory),
-        None => track::bad_context(site, Operation::Leaving),
-    }
+unsafe extern "C" fn leave_complete(
+    cookie: CookiePtr,
+    task: c_ulong,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    let Some(cookie) = NonNull::new(cookie) else {
+        return track::bad_context(site, Operation::Leaving);
+    };
+    let mut clean = true;
+    // SAFETY: C took `ctx` from `reeve_context()` in this very call, and `cookie` is valid for reads
+    // and writes, by this function's contract.
+    let left = unsafe {
+        context::leave(task, cookie, Current::new(ctx), |current| {
+            clean = track::nothing_held(site, current, Operation::Leaving);
+        })
+    };
+    track::left(site, left, clean)
 }

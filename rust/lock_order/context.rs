@@ -2,57 +2,73 @@
 
 //! Thread contexts: where a thread's held locks are kept and how they are found.
 //!
-//! Contexts lie on their threads' stacks. A table of slots, hashed by task address, leads from a
-//! task to its context; a per-CPU hint in lock_order/api.c spares most look-ups. The algorithm is in
-//! [`super::rules::context_table`]; here are the kernel's
-//! atomics for it, and every access to a context.
+//! Contexts are memory of the tracker's own, which stays what it is while the module is loaded; a
+//! caller's `struct reeve_thread_context` only pairs an enter with its leave. A table, hashed by
+//! task address, leads from a task to its context; a per-CPU hint in lock_order/api.c spares most
+//! look-ups. The algorithm is in [`super::rules::context_table`]; here are the kernel's atomics for
+//! it, and every access to a context.
+//!
+//! While a task has a context the tracker holds a reference to it, so that no other task gets its
+//! address: who ended without leaving is found by [`sweep`], or at once where there are tracepoints.
 
+mod life;
 mod look;
+mod saved;
 mod table;
 mod words;
 
-pub(crate) use super::rules::context_table::{
-    EnterError,
-    Left, //
-};
-use super::rules::{
-    context_table::{
-        self,
-        Slot, //
-    },
-    held::HeldLocks, //
-};
+use super::rules::context_table::Found;
 use crate::abstractions::bindings;
-use core::ptr::{
-    addr_of,
-    NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     prelude::*,
-    sync::atomic::Full, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        rcu, //
+    },
+};
+pub(crate) use life::Current;
+use life::{
+    as_c,
+    begin,
+    end,
+    forget_task,
+    set_token,
+    start,
+    take,
+    token,
+    Cookie,
+    TAKEN, //
 };
 pub(crate) use look::{
     any_held,
-    is_occupied,
+    holders,
     look_at,
-    places,
     Holder, //
 };
 use look::{
     interrupt_contexts,
     LEVELS, //
 };
+pub(crate) use saved::{
+    restore,
+    save,
+    Restored, //
+};
 use table::{
     epoch,
     ABSENT,
     EPOCH,
-    NO_SLOT,
     TABLE, //
 };
-use words::{
-    Context,
-    Kernel, //
-};
+use words::Context;
+
+/// How many threads go on without a context, because there was no memory for one.
+static REFUSED: Atomic<u32> = Atomic::new(0);
 
 /// Makes the contexts of one CPU's interrupts empty ones, of this epoch.
 ///
@@ -60,237 +76,317 @@ use words::{
 ///
 /// `contexts` must be those of the CPU that runs this, with interrupts off, in a task: so that none
 /// of them is in use. (An NMI uses its own for a moment and leaves it empty.)
-pub(crate) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_thread_context) {
+pub(crate) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_context) {
     for level in 0..LEVELS.len() {
         // SAFETY: By this function's contract `contexts` is one CPU's array, which has a context for
         // each level, and none of them is in use, so `level` is in bounds and nothing else accesses it.
-        unsafe { init_context(contexts.add(level).cast()) };
+        unsafe { (*(*contexts.add(level).cast::<Context>()).held.get()).reset(epoch()) };
     }
 }
 
-/// Prepares the table.
+/// Prepares the table. ENOMEM. May sleep.
 ///
 /// # Safety
 ///
 /// Must be called once, before any other function of this file and before any interrupt records.
-pub(crate) unsafe fn init() {
+pub(crate) unsafe fn init() -> Result<Stock> {
     // SAFETY: This function is called once and before any other of this file, by its contract; that
     // is what `look::init` asks for.
     unsafe { look::init() }
     for (_, _, context) in interrupt_contexts() {
         // SAFETY: The contexts are static, and by the contract nothing uses them yet.
-        unsafe { (*context.as_ptr()).held.reset(0) };
+        unsafe { (*context.held.get()).reset(0) };
     }
+    // SAFETY: Called once and before anything enters, by this function's contract.
+    kernel::error::to_result(unsafe { bindings::reeve_helper_stock_init() })?;
+    Ok(Stock(()))
 }
 
-/// The caller's context, as the C entry points found it.
-///
-/// # Invariants
-///
-/// It is [`ABSENT`], or the context of the task or interrupt level that is running; nothing else
-/// writes to it.
-#[derive(Clone, Copy)]
-pub(crate) struct Current(NonNull<Context>);
+/// The memory of all contexts; dropping it frees it.
+pub(crate) struct Stock(());
 
-impl Current {
-    /// Wraps what `reeve_context()` in lock_order/api.c found.
-    ///
-    /// # Safety
-    ///
-    /// `raw` must be the result of `reeve_context()` in this very call from C, and the value must
-    /// not outlive that call.
-    #[inline(always)]
-    pub(crate) unsafe fn new(raw: *mut bindings::reeve_thread_context) -> Self {
-        // SAFETY: Never null: `reeve_context()`, whose result `raw` is by the contract, follows a
-        // slot that carries the task, which leads to its context whenever the task itself looks, or
-        // returns an interrupt's, which is static.
-        // INVARIANT: `reeve_context()` returns the context of the task or level that runs, or the
-        // absent one, and the value does not outlive the call, by the contract.
-        Self(unsafe { NonNull::new_unchecked(raw.cast()) })
-    }
-
-    fn is_absent(self) -> bool {
-        core::ptr::eq(self.0.as_ptr(), addr_of!(ABSENT.0))
-    }
-
-    /// Runs `f`, a fast path, on the held locks.
-    ///
-    /// # Safety
-    ///
-    /// `f` must not write to an absent context's held locks, which have a flag set that makes the
-    /// fast paths of [`HeldLocks`] decline. It must not call back into lock-order tracking.
-    #[inline(always)]
-    pub(crate) unsafe fn with_held_fast<R>(mut self, f: impl FnOnce(&mut HeldLocks) -> R) -> R {
-        // SAFETY: The context is valid, initialised and the caller's own, by the invariant of
-        // `Current`; an absent one is only read, for `f` does not write to it by this function's
-        // contract.
-        f(unsafe { &mut self.0.as_mut().held })
-    }
-
-    /// Runs `f` on the held locks as far as they are known; `None` when there is no context, and
-    /// `unknown` while tracking is being switched.
-    ///
-    /// `f` must not call back into lock-order tracking.
-    pub(crate) fn with_known<R>(
-        self,
-        unknown: R,
-        f: impl FnOnce(&mut HeldLocks) -> R,
-    ) -> Option<R> {
-        self.with_held(|held| {
-            if held.catch_up(epoch()) {
-                f(held)
-            } else {
-                unknown
-            }
-        })
-    }
-
-    /// Runs `f` on the held locks; `None` when there is no context.
-    ///
-    /// `f` must not call back into lock-order tracking.
-    pub(crate) fn with_held<R>(self, f: impl FnOnce(&mut HeldLocks) -> R) -> Option<R> {
-        if self.is_absent() {
-            return None;
+impl Drop for Stock {
+    fn drop(&mut self) {
+        for context in TABLE.all() {
+            let task = match context.owner.load(Relaxed) {
+                owner if owner & 1 == 0 => owner,
+                _ => context.saver.load(Relaxed),
+            };
+            forget_task(task);
         }
-        // SAFETY: It is not absent; see there.
-        Some(unsafe { self.with_held_fast(f) })
+        // SAFETY: The module is about to go: what could enter a context, or has left one, uses its
+        // functions, and so keeps it from going.
+        unsafe { bindings::reeve_helper_stock_exit() };
     }
 }
 
 /// What an enter did.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Entered {
     /// The task has a context now.
     Outer,
     /// It had one already, or is an interrupt: nothing was done.
     Inner,
+    /// It has one that was entered with this very cookie, which is in use.
+    InUse,
+    /// There is no memory for another context.
+    Refused,
 }
 
-/// Starts a context for `task`, the current one, at `memory`. `task` 0: an interrupt.
+/// Marks a cookie whose enter was refused.
+fn refused_token(cookie: Cookie) -> u64 {
+    cookie.as_ptr() as u64 + 6
+}
+
+/// Starts a context for `task`, the current one, entered with `cookie` at `site`. `task` 0: an
+/// interrupt. `forgotten` is told a context of the task's whose leave is known never to come.
 ///
 /// # Safety
 ///
-/// `memory` must be valid for writes of a `reeve_thread_context`, and must stay so, untouched by
-/// anyone else, until [`leave`] is called with it by the same task.
+/// `cookie` must be valid for reads and writes during the call.
+#[inline]
 pub(crate) unsafe fn enter(
     task: usize,
-    memory: NonNull<bindings::reeve_thread_context>,
-) -> Result<Entered, EnterError> {
-    let context = memory.as_ptr().cast();
-    // INVARIANT: The table leads to the context after `init`, and only until `leave`.
-    // SAFETY: `memory` is valid for writes of a context until `leave`, by this function's contract.
-    match TABLE.enter(task, context, || unsafe { init_context(context) })? {
-        context_table::Entered::Outer(slot) => {
-            set_hint(slot);
-            Ok(Entered::Outer)
+    cookie: Cookie,
+    site: u32,
+    forgotten: impl FnOnce(Current, u32),
+) -> Entered {
+    if task == 0 {
+        set_token(cookie, 0);
+        return Entered::Inner;
+    }
+    match TABLE.find_or_claim(task) {
+        Found::Claimed(context) => {
+            begin(context, cookie.as_ptr() as usize, site);
+            set_token(cookie, context.token());
+            Entered::Outer
         }
-        context_table::Entered::Inner => Ok(Entered::Inner),
+        found => enter_again(found, task, cookie, site, forgotten),
     }
 }
 
-/// The usual [`enter`]; `false`: it is not that, nothing was done.
+#[cold]
+fn enter_again(
+    found: Found<Context>,
+    task: usize,
+    cookie: Cookie,
+    site: u32,
+    forgotten: impl FnOnce(Current, u32),
+) -> Entered {
+    let context = match found {
+        Found::Own(context) => {
+            match is_entered(context, cookie, site) {
+                Some(inner) => {
+                    if inner == Entered::Inner {
+                        set_token(cookie, 0);
+                    }
+                    return inner;
+                }
+                None if context.cookie.load(Relaxed) != 0 => {
+                    let entered_at = context.site.load(Relaxed);
+                    // INVARIANT: It is the context of the current task.
+                    forgotten(Current(context), entered_at);
+                }
+                // One that it was given by a record, which it goes on with.
+                None => (),
+            }
+            start(context, cookie.as_ptr() as usize, site);
+            context
+        }
+        _ => match take(task) {
+            Some(context) => {
+                begin(context, cookie.as_ptr() as usize, site);
+                context
+            }
+            None => {
+                REFUSED.fetch_add(1, Relaxed);
+                set_token(cookie, refused_token(cookie));
+                return Entered::Refused;
+            }
+        },
+    };
+    set_token(cookie, context.token());
+    Entered::Outer
+}
+
+/// A context for the current task, which has none: a record gives it one, which it keeps until it
+/// leaves one that it enters, or ends. `None`: no memory.
+#[cold]
+pub(crate) fn give() -> Option<Current> {
+    // SAFETY: `get_current()` reads a per-CPU variable that is always valid for the running task.
+    let task = unsafe { kernel::bindings::get_current() } as usize;
+    let context = match TABLE.find_or_claim(task) {
+        // It has one after all.
+        Found::Own(context) => return Some(Current(context)),
+        Found::Claimed(context) => context,
+        Found::Full => take(task)?,
+    };
+    begin(context, 0, 0);
+    // INVARIANT: It is the context of the current task.
+    Some(Current(context))
+}
+
+/// Whether the current task is one of the kernel's own, which runs handlers, too.
+pub(crate) fn is_kernel_thread() -> bool {
+    // SAFETY: Reads the flags of the current task.
+    unsafe { bindings::reeve_helper_is_kernel_thread() }
+}
+
+/// An interrupt's level is entered anew, in this context of its CPU's: what an earlier handler left
+/// there, `left` is told.
 ///
 /// # Safety
 ///
-/// As for [`enter`].
-#[inline(always)]
-pub(crate) unsafe fn enter_fast(
-    task: usize,
-    memory: NonNull<bindings::reeve_thread_context>,
-) -> bool {
-    let context = memory.as_ptr().cast();
-    // INVARIANT: The table leads to the context after `init_context`, and only until `leave`.
-    // SAFETY: `memory` is valid for writes of a context until `leave`, by this function's contract,
-    // which is that of `enter`.
-    match TABLE.enter_home(task, context, || unsafe { init_context(context) }) {
-        Some(slot) => {
-            set_hint(slot);
-            true
-        }
-        None => false,
+/// `raw` must be the context of the level that runs.
+pub(crate) unsafe fn level_anew(raw: *mut bindings::reeve_context, left: impl FnOnce(Current)) {
+    // SAFETY: It is a context, by this function's contract.
+    let context = unsafe { &*raw.cast::<Context>() };
+    // INVARIANT: It is the one of the level that runs, by this function's contract.
+    let current = Current(context);
+    if current.with_known(false, |held| !held.is_empty()) == Some(true) {
+        left(current);
+    }
+    current.forget_all();
+}
+
+/// Whether the task, which enters with `cookie` now, is still inside of its `context`; `None`: it is
+/// not, the leave was forgotten or the context was not entered at all.
+fn is_entered(context: &Context, cookie: Cookie, site: u32) -> Option<Entered> {
+    let old = context.cookie.load(Relaxed);
+    let Some(entered) = NonNull::new(core::ptr::with_exposed_provenance_mut(old)) else {
+        // SAFETY: It is the current task's.
+        let is_empty = unsafe { (*context.held.get()).is_empty() };
+        return (!is_empty).then_some(Entered::Inner);
+    };
+    // SAFETY: `cookie` is valid for reads, and the helper reads another one only if it lies on the
+    // stack of the current task.
+    let is_over = unsafe {
+        bindings::reeve_helper_is_over(entered.as_ptr(), cookie.as_ptr(), context.token())
+    };
+    match is_over {
+        true => None,
+        false if entered != cookie => Some(Entered::Inner),
+        // The same call again: its frame is another one, although it looks the same.
+        false if context.site.load(Relaxed) == site => None,
+        false => Some(Entered::InUse),
     }
 }
 
+/// What a leave did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// The task has no context any more.
+    Outer,
+    /// The context was an inner one, or refused: nothing was done.
+    Inner,
+    /// The task has not entered a context.
+    NotEntered,
+}
+
+/// Ends the context that `task`, the current one, entered with `cookie`; `last` sees what it holds
+/// before, unless that is nothing. `task` 0: an interrupt.
+///
 /// # Safety
 ///
-/// `context` must be valid for writes, and large enough (asserted above).
-#[inline(always)]
-unsafe fn init_context(context: *mut Context) {
-    // SAFETY: `context` is valid for writes and large enough, by this function's contract. `reset`
-    // only writes the header; the arrays behind it are plain integers, never read beyond what is in
-    // use.
-    unsafe { (*context).held.reset(epoch()) }
-}
-
-#[inline(always)]
-fn set_hint(slot: &'static Slot<Kernel>) {
-    // SAFETY: The table is static.
-    unsafe { bindings::reeve_helper_set_hint(as_c(slot)) };
-}
-
-/// Ends the context of `task`, the current one, at `memory`; `last` sees what it holds before, unless
-/// that is nothing.
-pub(crate) fn leave(
+/// `cookie` must be valid for reads and writes during the call, and `current` be the caller's.
+pub(crate) unsafe fn leave(
     task: usize,
-    memory: NonNull<bindings::reeve_thread_context>,
+    cookie: Cookie,
+    current: Current,
     last: impl FnOnce(Current),
 ) -> Left {
-    let context = memory.cast::<Context>();
-    TABLE.leave(task, context.as_ptr(), || {
-        // SAFETY: The table runs this only for the context that the task, the current one, has.
-        let held = unsafe { &mut (*context.as_ptr()).held };
-        if !held.is_empty() && held.catch_up(epoch()) && !held.is_empty() {
-            // INVARIANT: It is the context of the current task, by what the table promises here.
-            last(Current(context));
+    if task == 0 {
+        return Left::Inner;
+    }
+    let context = current.0;
+    if current.is_absent() || context.cookie.load(Relaxed) == 0 {
+        if token(cookie) != refused_token(cookie) {
+            return Left::NotEntered;
         }
-    })
+        set_token(cookie, 0);
+        REFUSED.fetch_sub(1, Relaxed);
+        return Left::Inner;
+    }
+    if context.cookie.load(Relaxed) != cookie.as_ptr() as usize {
+        return Left::Inner;
+    }
+    let holds = current.with_known(false, |held| !held.is_empty());
+    if holds == Some(true) {
+        last(current);
+    }
+    end(context, task);
+    Left::Outer
 }
 
 /// The usual [`leave`], with nothing held; `false`: it is not that, nothing was done.
 #[inline(always)]
-pub(crate) fn leave_fast(task: usize, memory: NonNull<bindings::reeve_thread_context>) -> bool {
-    let context = memory.as_ptr().cast::<Context>();
-    // SAFETY: The table runs this only for the context that the task, the current one, has.
-    TABLE.leave_home(task, context, || unsafe { (*context).held.is_empty() })
+pub(crate) fn leave_fast(task: usize, cookie: Cookie, current: Current) -> bool {
+    let context = current.0;
+    // An interrupt's, and the absent one, were entered with no cookie.
+    if context.cookie.load(Relaxed) != cookie.as_ptr() as usize {
+        return false;
+    }
+    // SAFETY: The context is the caller's own, by the invariant of `Current`.
+    if !unsafe { (*context.held.get()).is_empty() } {
+        return false;
+    }
+    end(context, task);
+    true
 }
 
-/// Moves what the caller holds into `to`; `false`: it has no context, and `to` holds nothing.
-///
-/// # Safety
-///
-/// `to` must be valid for writes and not be the caller's own context.
-pub(crate) unsafe fn save(current: Current, to: NonNull<bindings::reeve_thread_context>) -> bool {
-    // SAFETY: `to` is valid for writes and no task's context, by this function's contract; the reset
-    // makes it a valid empty one.
-    let to = unsafe { &mut *to.as_ptr().cast::<Context>() };
-    to.held.reset(epoch());
-    current
-        .with_held(|held| held.save_into(&mut to.held))
-        .is_some()
+/// Whether some thread goes on without the context that it asked for.
+pub(crate) fn are_some_refused() -> bool {
+    REFUSED.load(Relaxed) != 0
 }
 
-/// Moves what `from` holds back to the caller, in place of what it holds now; `None`: no context.
-///
-/// # Safety
-///
-/// `from` must have been filled by [`save`] and not be the caller's own context.
-pub(crate) unsafe fn restore(
-    current: Current,
-    from: NonNull<bindings::reeve_thread_context>,
-) -> Option<()> {
-    // SAFETY: `save` filled it, by this function's contract, so it is an initialised context, and one
-    // that no slot leads to: nothing else accesses it.
-    let from = unsafe { &mut *from.as_ptr().cast::<Context>() };
-    current.with_held(|held| from.held.save_into(held))
+/// Frees the contexts of tasks that have ended. `ended` is told each, with the task's address, which
+/// is valid, and where it was entered. A task; `ended` must not sleep.
+pub(crate) fn sweep(mut ended: impl FnMut(Current, usize, u32)) {
+    for context in TABLE.all() {
+        if context.owner.load(Relaxed) == 0 {
+            continue;
+        }
+        let Some(task) = take_from_ended(context) else {
+            continue;
+        };
+        // INVARIANT: It was claimed in the place of the task, which runs no more.
+        ended(Current(context), task, context.site.load(Relaxed));
+        context.saver.store(0, Relaxed);
+        end(context, task);
+    }
 }
 
-fn as_c(slot: &'static Slot<Kernel>) -> *mut bindings::reeve_slot {
-    core::ptr::from_ref(slot).cast_mut().cast()
+/// Claims a context of a task that has ended; gives the task.
+fn take_from_ended(context: &Context) -> Option<usize> {
+    let _guard = rcu::read_lock();
+    let owner = context.owner.load(kernel::sync::atomic::Acquire);
+    let task = match owner {
+        0 | TAKEN => return None,
+        aside if aside & 1 != 0 => context.saver.load(Relaxed),
+        task => task,
+    };
+    // SAFETY: The context led to the task in this read-side section, so there was a reference to it
+    // then, see `Context`. If the task was alive, its last reference outlives the section; if it
+    // was not, only what takes the context from it drops the reference, which fails below for all
+    // but one.
+    if task == 0 || !unsafe { bindings::reeve_helper_task_has_ended(task) } {
+        return None;
+    }
+    context.owner.cmpxchg(owner, TAKEN, Full).ok().map(|_| task)
 }
 
-/// Returns what `reeve_rs_find_slot` gives to C; see lock_order.h.
-pub(crate) fn slot_of(task: usize) -> *mut bindings::reeve_slot {
-    as_c(TABLE.find(task).unwrap_or(&NO_SLOT))
+/// The current task, `task`, is about to end: frees its context. `ended` as for [`sweep`].
+pub(crate) fn task_ends(task: usize, ended: impl FnOnce(Current, usize, u32)) {
+    if let Some(context) = TABLE.find::<Context>(task) {
+        // INVARIANT: It is the context of the current task.
+        ended(Current(context), task, context.site.load(Relaxed));
+        end(context, task);
+    }
+}
+
+/// Returns what `reeve_rs_find_context` gives to C; see lock_order.h.
+pub(crate) fn context_of(task: usize) -> *mut bindings::reeve_context {
+    as_c(TABLE.find(task).unwrap_or(&ABSENT))
 }
 
 /// Tracking starts, or ends, being switched. The caller has taken care that it is the only one.

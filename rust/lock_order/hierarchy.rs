@@ -14,6 +14,10 @@ use super::rules::{
         MAX_ORDERS,
         MAX_RULES, //
     },
+    flags::{
+        EXCLUSIVE,
+        SHARED, //
+    },
     plain::{
         is_plain,
         order_mark, //
@@ -47,7 +51,14 @@ const CHANGING: u32 = 1;
 const LIVE: u32 = 2;
 
 /// Violations of a quiet hierarchy are counted by it alone and not logged.
-const QUIET: u32 = 1 << 0;
+pub(crate) const QUIET: u32 = 1 << 0;
+/// A thread's first record gives it a context.
+pub(crate) const AUTOMATIC: u32 = 1 << 1;
+/// Not even a kernel thread's record does.
+pub(crate) const STRICT: u32 = 1 << 2;
+
+/// How many generations of a slot are told apart: what the low bits of a handle can say.
+const GENERATIONS: u32 = 1 << 10;
 
 /// The names of a hierarchy and of its orders.
 pub(crate) struct Names {
@@ -111,6 +122,10 @@ pub(crate) struct Hierarchy {
     taken_after: OrderSets,
     count: Atomic<u32>,
     state: Atomic<u32>,
+    /// How often the slot was freed, below [`GENERATIONS`]: part of handles and ids.
+    generation: Atomic<u32>,
+    /// The orders that rules speak of.
+    ruled: Atomic<u64>,
     nestable: Atomic<u64>,
     options: Atomic<u32>,
     violations: Atomic<u64>,
@@ -121,13 +136,25 @@ pub(crate) struct Hierarchy {
 const SLOT: usize = core::mem::size_of::<Hierarchy>();
 const _: () = {
     assert!(SLOT == 2048, "a slot has a place for any byte as an index");
+    assert!(GENERATIONS as usize <= SLOT);
+    assert!(
+        GENERATIONS as usize * MAX_HIERARCHIES == 1 << 16,
+        "an id has both"
+    );
     assert!(core::mem::offset_of!(Hierarchy, plain_after) == 0);
 };
 
 static TABLE: [Hierarchy; MAX_HIERARCHIES] = [const { Hierarchy::new() }; MAX_HIERARCHIES];
 
+/// Where the next one is looked for.
+static NEXT: Atomic<u32> = Atomic::new(0);
+
 /// Violations by kind, over all hierarchies that are not quiet.
 static BY_KIND: [Atomic<u64>; KINDS] = [const { Atomic::new(0) }; KINDS];
+
+fn id_of(slot: usize, generation: usize) -> u16 {
+    (slot + generation * MAX_HIERARCHIES) as u16
+}
 
 impl Hierarchy {
     const fn new() -> Self {
@@ -136,6 +163,8 @@ impl Hierarchy {
             taken_after: [const { Atomic::new(0) }; _],
             count: Atomic::new(0),
             state: Atomic::new(FREE),
+            generation: Atomic::new(0),
+            ruled: Atomic::new(0),
             nestable: Atomic::new(0),
             options: Atomic::new(0),
             violations: Atomic::new(0),
@@ -144,19 +173,37 @@ impl Hierarchy {
         }
     }
 
-    /// The slot that `address` names, with its id; `None` when it is not the address of a slot.
+    /// The hierarchy that `handle` names, with its id; `None`: it names none, or one that was
+    /// unregistered.
     #[inline(always)]
-    pub(crate) fn at(address: usize) -> Option<(&'static Self, u8)> {
-        let offset = address.wrapping_sub(&raw const TABLE as usize);
-        if offset % SLOT != 0 {
+    pub(crate) fn at(handle: usize) -> Option<(&'static Self, u16)> {
+        let offset = handle.wrapping_sub(&raw const TABLE as usize);
+        let slot = TABLE.get(offset / SLOT)?;
+        if (offset % SLOT) as u32 != slot.generation.load(Relaxed) {
             return None;
         }
-        Some((TABLE.get(offset / SLOT)?, (offset / SLOT) as u8))
+        Some((slot, id_of(offset / SLOT, offset % SLOT)))
     }
 
-    /// The slot with this id.
-    pub(crate) fn by_id(id: u8) -> Option<&'static Self> {
-        TABLE.get(id as usize)
+    /// What callers name it by: where it is, and its generation.
+    pub(crate) fn handle(&self) -> usize {
+        core::ptr::from_ref(self) as usize + self.generation.load(Relaxed) as usize
+    }
+
+    /// The hierarchy with the id that its locks are known by; `None`: it was unregistered.
+    pub(crate) fn by_id(id: u16) -> Option<&'static Self> {
+        let slot = TABLE.get(usize::from(id) % MAX_HIERARCHIES)?;
+        (slot.count() != 0 && slot.held_id() == id).then_some(slot)
+    }
+
+    /// The slot with this index.
+    pub(crate) fn in_slot(index: u8) -> Option<&'static Self> {
+        TABLE.get(usize::from(index))
+    }
+
+    /// The id that its locks are known by.
+    pub(crate) fn held_id(&self) -> u16 {
+        id_of(self.id().into(), self.generation.load(Relaxed) as usize)
     }
 
     /// The slot with id 0, which is the module's own.
@@ -172,7 +219,7 @@ impl Hierarchy {
             .filter(|(_, slot)| slot.state.load(Acquire) == LIVE)
     }
 
-    /// The slot's id.
+    /// The slot's index.
     pub(crate) fn id(&self) -> u8 {
         ((core::ptr::from_ref(self) as usize).wrapping_sub(&raw const TABLE as usize) / SLOT) as u8
     }
@@ -183,23 +230,60 @@ impl Hierarchy {
         self.count.load(Relaxed)
     }
 
-    /// The orders that may follow `previous` on the fast path, in the hierarchy at `address`: see
+    /// The orders that may follow `previous` on the fast path, in the hierarchy with this handle: see
     /// [`HeldLocks::lock_fast`](crate::lock_order::rules::held::HeldLocks::lock_fast). None of a hierarchy that
     /// is not registered any more.
     ///
-    /// An `Atomic`'s own loads are calls of a C helper, too many on this path.
-    ///
     /// # Safety
     ///
-    /// `address` must be that of a slot.
+    /// `handle` must be one that named a slot once.
     #[inline(always)]
-    pub(crate) unsafe fn plain_after(address: usize, previous: u8) -> u64 {
-        let row = core::ptr::with_exposed_provenance::<u64>(address).wrapping_add(previous.into());
-        // SAFETY: `address` is a slot of the table, by this function's contract, which is static. It starts with
-        // `plain_after`, whose words are only changed by atomic operations, which the LKMM lets
-        // race with a volatile read; and any byte is an index inside of the slot: no order is
-        // above MAX_ORDERS, but if one were, the result would be wrong, and no more.
-        unsafe { row.read_volatile() }
+    pub(crate) unsafe fn plain_after(handle: usize, previous: u8) -> u64 {
+        let row = core::ptr::with_exposed_provenance::<Atomic<u64>>(handle & !(SLOT - 1));
+        // SAFETY: The handle is a slot of the table and a generation, by this function's contract,
+        // so the row lies in the slot, which is static: it starts with `plain_after`, and any byte is
+        // an index inside of the slot, whose words are all atomics. No order is above MAX_ORDERS, but
+        // if one were, the result would be wrong, and no more.
+        let row = unsafe { &*row.wrapping_add(previous.into()) };
+        row.load(Relaxed)
+    }
+
+    /// Whether `order` was taken right after `previous` before.
+    #[inline]
+    pub(crate) fn was_taken(&self, previous: u8, order: u32) -> bool {
+        let row = self.taken_after.get(usize::from(previous));
+        row.is_some_and(|row| row.load(Relaxed) & order_mark(order as u8) != 0)
+    }
+
+    /// Whether rules speak of taking `order`.
+    #[inline]
+    pub(crate) fn is_ruled(&self, order: u32) -> bool {
+        self.ruled.load(Relaxed) & order_bit(order) != 0
+    }
+
+    /// Whether no rule is about taking `order` while `held` is held so, whatever else is.
+    #[inline]
+    pub(crate) fn obeys(&self, order: u32, held: u8, exclusive: bool) -> bool {
+        let mode = if exclusive { EXCLUSIVE } else { SHARED };
+        !self.rules().any(|rule| {
+            u32::from(rule.order) == order
+                && rule.while_held == held
+                && u32::from(rule.mode) & mode != 0
+        })
+    }
+
+    /// Whether several locks of `order` may be held.
+    #[inline]
+    pub(crate) fn is_nestable(&self, order: u32) -> bool {
+        self.nestable.load(Relaxed) & order_bit(order) != 0
+    }
+
+    /// Whether a record gives a context to a thread that has none, which `is_kernel` thread or not.
+    pub(crate) fn gives_contexts(&self, is_kernel: impl FnOnce() -> bool) -> bool {
+        match self.options.load(Relaxed) {
+            options if options & AUTOMATIC != 0 => true,
+            options => options & STRICT == 0 && is_kernel(),
+        }
     }
 
     /// Notes that `order` was taken right after `previous`.
@@ -230,21 +314,28 @@ impl Hierarchy {
         (1..=MAX_ORDERS).filter(move |&order| set & order_mark(order as u8) != 0)
     }
 
-    /// Registers a hierarchy in any free slot. ENOSPC: there is none.
+    /// Registers a hierarchy in a free slot: the one that was free longest, or nearly. ENOSPC: there
+    /// is none.
     ///
     /// May sleep only in so far as `names` was allocated before.
-    pub(crate) fn register(names: KBox<Names>, quiet: bool) -> Result<&'static Self> {
+    pub(crate) fn register(names: KBox<Names>, options: u32) -> Result<&'static Self> {
         let count = names.orders.len() as u32;
         if count == 0 || count > MAX_ORDERS {
             return Err(EINVAL);
         }
-        for slot in &TABLE {
+        // One after the other, so that a stale handle is not soon another's slot.
+        let from = NEXT.load(Relaxed) as usize;
+        for n in 0..MAX_HIERARCHIES {
+            let at = (from + n) % MAX_HIERARCHIES;
+            let Some(slot) = TABLE.get(at) else { continue };
             if slot.state.cmpxchg(FREE, CHANGING, Full).is_err() {
                 continue;
             }
-            slot.options.store(if quiet { QUIET } else { 0 }, Relaxed);
+            NEXT.store((at as u32 + 1) % MAX_HIERARCHIES as u32, Relaxed);
+            slot.options.store(options, Relaxed);
             slot.violations.store(0, Relaxed);
             slot.nestable.store(0, Relaxed);
+            slot.ruled.store(0, Relaxed);
             slot.forget_taken();
             for rule in &slot.rules {
                 rule.store(0, Relaxed);
@@ -261,16 +352,19 @@ impl Hierarchy {
     /// Frees the slot, unless `is_held` says that a thread holds one of its locks.
     ///
     /// EINVAL: it is not registered. EBUSY: held. May sleep (waits for an RCU grace period).
-    pub(crate) fn unregister(&self, is_held: impl FnOnce(u8) -> bool) -> Result {
+    pub(crate) fn unregister(&self, is_held: impl FnOnce(u16) -> bool) -> Result {
         if self.state.cmpxchg(LIVE, CHANGING, Full).is_err() {
             return Err(EINVAL);
         }
-        if is_held(self.id()) {
+        if is_held(self.held_id()) {
             self.state.store(LIVE, Release);
             return Err(EBUSY);
         }
         self.count.store(0, Relaxed);
         self.forget_taken();
+        // From now on what is recorded of it is of no hierarchy, and its handle a stale one.
+        let next = (self.generation.load(Relaxed) + 1) % GENERATIONS;
+        self.generation.store(next, Relaxed);
         let names = self.names.xchg(core::ptr::null_mut(), Full);
         rcu::synchronize_rcu();
         if !names.is_null() {
@@ -301,6 +395,7 @@ impl Hierarchy {
         }
         for word in &self.rules {
             if word.cmpxchg(0, rule.pack(), Full).is_ok() {
+                set(&self.ruled, order_bit(rule.order.into()));
                 for row in &self.plain_after {
                     clear(row, order_mark(rule.order));
                 }
@@ -340,8 +435,8 @@ impl Hierarchy {
             n += 1;
         }
         f(&Rules {
-            id: self.id(),
-            token: core::ptr::from_ref(self) as usize,
+            id: self.held_id(),
+            token: self.handle(),
             count: self.count(),
             nestable: self.nestable.load(Relaxed),
             conflicts: conflicts.get(..n).unwrap_or(&[]),
@@ -400,10 +495,12 @@ pub(crate) struct Registered(&'static Hierarchy);
 impl Registered {
     /// Registers a hierarchy with these orders, outermost first. May sleep.
     ///
-    /// A quiet one's violations are not logged and count for it alone.
+    /// A quiet one's violations are not logged and count for it alone; every thread has to enter a
+    /// context.
     pub(super) fn new(name: &str, orders: &[&str], quiet: bool) -> Result<Self> {
         let names = Names::new(name.as_bytes(), orders.iter().map(|order| order.as_bytes()))?;
-        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, quiet).map(Self)
+        let options = if quiet { QUIET | STRICT } else { 0 };
+        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options).map(Self)
     }
 
     /// Returns the hierarchy.

@@ -15,73 +15,87 @@
 #define REEVE_LOCK_ORDER_FUNCTIONS
 #include <reeve/lock_order.h>
 
-/*
- * Where a task's context is found. Only the task that claimed a slot writes it,
- * except for @displaced.
- */
-struct reeve_slot {
-	unsigned long task; /* 0: free */
-	struct reeve_thread_context *ctx;
-	/* tasks that hash here and had to claim another slot */
-	u32 displaced;
-} __aligned(32);
+/* Enough for what Rust keeps in a context; it asserts so. */
+#define REEVE_CONTEXT_WORDS 205
 
-/* The slot of @task, or one that leads to an absent context. */
-struct reeve_slot *reeve_rs_find_slot(unsigned long task);
+/*
+ * What a task, or an interrupt level of a CPU, holds: memory of the tracker's
+ * own. rust/lock_order/context/words.rs knows the rest of it.
+ */
+struct reeve_context {
+	unsigned long owner; /* the task; odd: put aside; 0: free */
+	struct reeve_context *next; /* in its chain, or in the stock */
+	u32 serial; /* how often it was claimed; which interrupt it is of */
+	u64 opaque[REEVE_CONTEXT_WORDS];
+} __aligned(64);
+
+/* The context of @task, or one that stands for none. */
+struct reeve_context *reeve_rs_find_context(unsigned long task);
 
 bool reeve_rs_record_lock(struct reeve_hierarchy *h, const void *lock,
 			  unsigned int order, unsigned int flags,
-			  struct reeve_thread_context *ctx, u32 site);
+			  struct reeve_context *ctx, u32 site);
 bool reeve_rs_record_unlock(struct reeve_hierarchy *h, const void *lock,
 			    unsigned int order, unsigned int flags,
-			    struct reeve_thread_context *ctx, u32 site);
+			    struct reeve_context *ctx, u32 site);
 /* @packed: order | mode << 8, known to be good. */
 bool reeve_rs_record_lock_plain(struct reeve_hierarchy *h, const void *lock,
 				unsigned int packed,
-				struct reeve_thread_context *ctx, u32 site);
+				struct reeve_context *ctx, u32 site);
 bool reeve_rs_record_unlock_plain(struct reeve_hierarchy *h, const void *lock,
 				  unsigned int packed,
-				  struct reeve_thread_context *ctx, u32 site);
+				  struct reeve_context *ctx, u32 site);
 bool reeve_rs_record_lock_keyed(struct reeve_hierarchy *h, const void *lock,
 				unsigned int order, unsigned int flags, u64 key,
-				struct reeve_thread_context *ctx, u32 site);
+				struct reeve_context *ctx, u32 site);
 bool reeve_rs_record_downgrade(struct reeve_hierarchy *h, const void *lock,
 			       unsigned int order,
-			       struct reeve_thread_context *ctx, u32 site);
+			       struct reeve_context *ctx, u32 site);
 bool reeve_rs_check_locked(struct reeve_hierarchy *h, const void *lock,
 			   unsigned int order, unsigned int flags,
-			   struct reeve_thread_context *ctx, u32 site);
+			   struct reeve_context *ctx, u32 site);
 bool reeve_rs_check_lockable_order(struct reeve_hierarchy *h,
 				   unsigned int order, unsigned int flags,
-				   struct reeve_thread_context *ctx, u32 site);
+				   struct reeve_context *ctx, u32 site);
 bool reeve_rs_check_unlocked_order(struct reeve_hierarchy *h,
 				   unsigned int order,
-				   struct reeve_thread_context *ctx, u32 site);
+				   struct reeve_context *ctx, u32 site);
 bool reeve_rs_check_all_unlocked(struct reeve_hierarchy *h,
-				 struct reeve_thread_context *ctx, u32 site);
+				 struct reeve_context *ctx, u32 site);
 /* @task: the current one, or 0 in an interrupt. */
-bool reeve_rs_thread_context_enter(struct reeve_thread_context *memory,
+bool reeve_rs_thread_context_enter(struct reeve_thread_context *cookie,
 				   unsigned long task, u32 site);
-bool reeve_rs_thread_context_leave(struct reeve_thread_context *memory,
-				   unsigned long task, u32 site);
-bool reeve_rs_thread_context_save(struct reeve_thread_context *memory,
-				  struct reeve_thread_context *ctx, u32 site);
-bool reeve_rs_thread_context_restore(struct reeve_thread_context *memory,
-				     struct reeve_thread_context *ctx, u32 site);
-bool reeve_rs_tracking_disable(struct reeve_thread_context *ctx, u32 site);
-bool reeve_rs_tracking_enable(struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_thread_context_leave(struct reeve_thread_context *cookie,
+				   unsigned long task,
+				   struct reeve_context *ctx, u32 site);
+bool reeve_rs_thread_context_save(struct reeve_thread_context *cookie,
+				  unsigned long task,
+				  struct reeve_context *ctx, u32 site);
+bool reeve_rs_thread_context_restore(struct reeve_thread_context *cookie,
+				     struct reeve_context *ctx, u32 site);
+/* Nothing is held any more, with tracking enabled. */
+void reeve_rs_forget_all(struct reeve_context *ctx);
+bool reeve_rs_tracking_disable(struct reeve_context *ctx, u32 site);
+bool reeve_rs_tracking_enable(struct reeve_context *ctx, u32 site);
+/* Finds contexts of tasks that have ended. A task, may not be atomic. */
+void reeve_rs_sweep(void);
+/* The current task is about to end. */
+void reeve_rs_task_ends(unsigned long task);
 /* Before tracking is switched anywhere, and after it was everywhere. */
 void reeve_rs_tracking_epoch(void);
 /* Makes the contexts of one CPU's interrupts empty ones, of this epoch. */
-void reeve_rs_reset_interrupts(struct reeve_thread_context *contexts);
+void reeve_rs_reset_interrupts(struct reeve_context *contexts);
+/* The level of an interrupt is entered anew. */
+void reeve_rs_level_anew(struct reeve_context *ctx);
 /* Traces what is about to be recorded. */
 void reeve_rs_trace(struct reeve_hierarchy *h, const void *lock,
 		    unsigned int order, unsigned int flags, bool unlock,
 		    u32 site);
 struct reeve_hierarchy *
 reeve_rs_hierarchy_register(const char *name, const char *const *order_names,
-			    unsigned int count);
-int reeve_rs_hierarchy_unregister(struct reeve_hierarchy *h, u32 site);
+			    unsigned int count, unsigned int flags);
+int reeve_rs_hierarchy_unregister(struct reeve_hierarchy *h, bool forget,
+				  u32 site);
 int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int while_held, unsigned int mode_flags,
 				unsigned int unless_held);
@@ -89,11 +103,23 @@ int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 				    unsigned int order);
 
 /* api.c */
-struct reeve_thread_context *reeve_helper_irq_context(unsigned int cpu,
-						      unsigned int level);
+struct reeve_context *reeve_helper_irq_context(unsigned int cpu,
+					       unsigned int level);
 #define REEVE_IRQ_LEVELS 3
 unsigned int reeve_helper_nr_cpu_ids(void);
-void reeve_helper_set_hint(struct reeve_slot *slot);
+void reeve_forget_all(void);
+void reeve_helper_begun(struct reeve_context *ctx);
+void reeve_helper_ended(unsigned long task);
+bool reeve_helper_is_kernel_thread(void);
+
+/* stock.c */
+int reeve_helper_stock_init(void);
+void reeve_helper_stock_exit(void);
+struct reeve_context *reeve_helper_stock_take(void);
+void reeve_helper_hold_task(unsigned long task);
+bool reeve_helper_task_has_ended(unsigned long task);
+bool reeve_helper_is_over(const struct reeve_thread_context *cookie,
+			  const struct reeve_thread_context *passed, u64 token);
 
 /* How the code that records is patched. */
 struct reeve_switch {

@@ -16,9 +16,7 @@ use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
 fn handle(hierarchy: &'static Hierarchy) -> *mut bindings::reeve_hierarchy {
-    core::ptr::from_ref(hierarchy)
-        .cast::<bindings::reeve_hierarchy>()
-        .cast_mut()
+    core::ptr::with_exposed_provenance_mut(hierarchy.handle())
 }
 
 /// Whether tracking is switched on: a jump that is patched, not a load.
@@ -113,8 +111,7 @@ impl SavedContext {
     /// same thread.
     pub(crate) fn save() -> Result<Self> {
         let mut memory = KBox::<bindings::reeve_thread_context>::new_uninit(GFP_KERNEL)?;
-        // SAFETY: The memory is valid for writes and is not the thread's own context. Without a
-        // context it becomes an empty one.
+        // SAFETY: The memory is valid for reads and writes. Without a context nothing is put aside.
         unsafe { bindings::reeve_thread_context_save(memory.as_mut_ptr()) };
         Ok(Self(memory))
     }
@@ -129,8 +126,6 @@ impl Drop for SavedContext {
 
 /// Forgets everything the calling thread holds, of whichever hierarchy.
 pub(crate) fn forget_all() {
-    let mut scratch = MaybeUninit::<bindings::reeve_thread_context>::uninit();
-    // SAFETY: `scratch` is valid for writes and not the thread's own context. It is never restored,
-    // which `reeve_thread_context_save()` does not ask for.
-    unsafe { bindings::reeve_thread_context_save(scratch.as_mut_ptr()) };
+    // SAFETY: Accepts any state of the calling thread.
+    unsafe { bindings::reeve_forget_all() };
 }

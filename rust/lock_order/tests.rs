@@ -21,9 +21,13 @@ use super::{
         FileHandles, //
     },
     hierarchy::{
+        self,
         total_violations,
         Hierarchy,
-        MAX_HIERARCHIES, //
+        AUTOMATIC,
+        MAX_HIERARCHIES,
+        QUIET,
+        STRICT, //
     },
     record::{
         self,
@@ -43,6 +47,7 @@ use super::{
         }, //
     },
     sanity,
+    track,
     typed::{
         Mutex,
         SpinLock, //
@@ -295,12 +300,53 @@ mod cases {
         let h = registered.hierarchy();
         with_context(|| {
             expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
-            let address = core::ptr::from_ref(h) as usize;
-            let refused = crate::lock_order::track::unregister(address, 0);
+            let refused = track::unregister(h.handle(), 0, false);
             expect!(record::record_unlock(h, null(), 1, EXCLUSIVE));
             expect!(refused == Err(EBUSY));
             Ok(())
         })
+    }
+
+    #[test]
+    fn what_is_held_of_a_forgotten_hierarchy_is_forgotten() -> Result {
+        let names = hierarchy::Names::new(b"kunit", ["outer"].map(str::as_bytes).into_iter())?;
+        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, QUIET | STRICT)?;
+        let other = three_orders()?;
+        with_context(|| {
+            let stale = h.handle();
+            expect!(record::record_lock(h, null(), 1, EXCLUSIVE));
+            track::unregister(stale, 0, true)?;
+            expect!(Hierarchy::at(stale).is_none());
+            expect!(h.handle() != stale);
+            expect!(track::unregister(stale, 0, true) == Err(EINVAL));
+            // Nothing is left that another hierarchy, or the leave, would see.
+            expect!(record::check_all_unlocked(other.hierarchy()));
+            expect!(record::record_lock(other.hierarchy(), null(), 2, EXCLUSIVE));
+            expect!(record::record_unlock(
+                other.hierarchy(),
+                null(),
+                2,
+                EXCLUSIVE
+            ));
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_thread_is_given_a_context_where_that_is_asked_for() -> Result {
+        let names = hierarchy::Names::new(b"kunit", ["outer"].map(str::as_bytes).into_iter())?;
+        let options = QUIET | AUTOMATIC;
+        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options)?;
+        let correct = record::record_lock(h, null(), 1, EXCLUSIVE)
+            && !record::record_lock(h, null(), 1, EXCLUSIVE)
+            && record::check_locked(h, null(), 1, EXCLUSIVE)
+            && record::record_unlock(h, null(), 1, EXCLUSIVE)
+            && !record::record_unlock(h, null(), 1, EXCLUSIVE);
+        // It goes with the context that is entered next.
+        with_context(|| ());
+        track::unregister(h.handle(), 0, true)?;
+        expect!(correct);
+        Ok(())
     }
 
     #[test]

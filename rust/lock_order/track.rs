@@ -10,10 +10,10 @@ use super::{
     context::{
         self,
         Current,
-        EnterError,
         Entered,
         Holder,
-        Left, //
+        Left,
+        Restored, //
     },
     hierarchy::Hierarchy,
     record,
@@ -27,12 +27,13 @@ use super::{
             LockUse, //
         },
         operation::Operation,
-        violation::Violation, //
+        violation::{
+            record::Who,
+            Violation, //
+        }, //
     },
     typed, //
 };
-use crate::abstractions::bindings;
-use core::ptr::NonNull;
 use kernel::prelude::*;
 
 /// What every operation is told: on which hierarchy, by whom, from where.
@@ -65,14 +66,22 @@ fn run(
         let mut report = |held: &HeldLocks, violation: Violation| {
             report::violation(slot, rules, doing, u, held, violation);
         };
-        let result = call
-            .current
-            .with_known(true, |held| operation(held, rules, &mut report));
-        result.unwrap_or_else(|| {
-            if !without {
-                report(&HeldLocks::new(), Violation::NoContext);
+        let mut current = call.current;
+        if !without && current.is_absent() && slot.gives_contexts(context::is_kernel_thread) {
+            match context::give() {
+                Some(given) => current = given,
+                // Nothing is known of a thread for which there is no memory.
+                None => return true,
             }
-            without
+        }
+        let result = current.with_known(true, |held| operation(held, rules, &mut report));
+        result.unwrap_or_else(|| {
+            // Which threads were refused is not known, and they are to be left in peace.
+            if without || context::are_some_refused() {
+                return true;
+            }
+            report(&HeldLocks::new(), Violation::NoContext);
+            false
         })
     })
 }
@@ -173,29 +182,58 @@ fn no_lock(call: Call, order: u32) -> LockUse {
 }
 
 /// See `reeve_thread_context_enter()`: reports what the enter came to.
-pub(crate) fn entered(site: u32, result: Result<Entered, EnterError>) -> bool {
+pub(crate) fn entered(site: u32, result: Entered) -> bool {
     let violation = match result {
-        Ok(Entered::Outer | Entered::Inner) => return true,
-        Err(EnterError::InUse) => Violation::BadContext,
-        Err(EnterError::TableFull) => Violation::TableFull,
+        Entered::Outer | Entered::Inner => return true,
+        Entered::InUse => Violation::BadContext,
+        Entered::Refused => Violation::TableFull,
     };
     report::without_hierarchy(site, Operation::Entering, violation);
     false
 }
 
+/// Reports that the context that was entered at `site` was not left, and what is held in it.
+#[cold]
+pub(crate) fn forgotten(current: Current, site: u32) {
+    report::without_hierarchy(site, Operation::Leaving, Violation::LeaveForgotten);
+    nothing_held(site, current, Operation::Leaving);
+}
+
+/// Reports that the task at this address ended in the context that was entered at `site`; 0: it was
+/// given one by a record, which is worth no word if it holds nothing.
+#[cold]
+fn ended(current: Current, task: usize, site: u32) {
+    let who = report::task(task);
+    if site != 0 {
+        report::without_hierarchy_by(who, site, Operation::Leaving, Violation::EndedInside);
+    }
+    report_held(who, site, current, Operation::Leaving);
+}
+
+/// Reports tasks that ended inside of a context, and frees it. A task, may not be atomic.
+pub(crate) fn sweep() {
+    context::sweep(ended);
+}
+
+/// See [`sweep`]: the current task is about to end.
+pub(crate) fn task_ends(task: usize) {
+    context::task_ends(task, ended);
+}
+
 /// See `reeve_thread_context_leave()`.
-pub(crate) fn leave(
-    site: u32,
-    task: usize,
-    memory: NonNull<bindings::reeve_thread_context>,
-) -> bool {
-    let mut clean = true;
-    let left = context::leave(task, memory, |current| {
-        clean = report_held(site, current, Operation::Leaving);
-    });
-    match left {
+pub(crate) fn left(site: u32, result: Left, clean: bool) -> bool {
+    match result {
         Left::Outer | Left::Inner => clean,
         Left::NotEntered => bad_context(site, Operation::Leaving),
+    }
+}
+
+/// See `reeve_thread_context_restore()`.
+pub(crate) fn restored(site: u32, result: Restored, clean: bool) -> bool {
+    match result {
+        Restored::Done => clean,
+        Restored::NoContext => false,
+        Restored::NotSaved => bad_context(site, Operation::Restoring),
     }
 }
 
@@ -203,11 +241,11 @@ pub(crate) fn leave(
 #[inline]
 pub(crate) fn nothing_held(site: u32, current: Current, doing: Operation) -> bool {
     let empty = current.with_known(true, |held| held.is_empty());
-    empty.unwrap_or(true) || report_held(site, current, doing)
+    empty.unwrap_or(true) || report_held(report::caller(), site, current, doing)
 }
 
 #[cold]
-fn report_held(site: u32, current: Current, doing: Operation) -> bool {
+fn report_held(who: Who, site: u32, current: Current, doing: Operation) -> bool {
     let call = Call {
         hierarchy: 0,
         current,
@@ -219,7 +257,9 @@ fn report_held(site: u32, current: Current, doing: Operation) -> bool {
             let is_first = before.all(|(_, earlier)| earlier.hierarchy != entry.hierarchy);
             if let (true, Some(slot)) = (is_first, Hierarchy::by_id(entry.hierarchy)) {
                 let (u, fault) = (no_lock(call, 0), Violation::StillHeld(index as u8));
-                slot.with_rules(|rules| report::violation(slot, rules, doing, u, held, fault));
+                slot.with_rules(|rules| {
+                    report::violation_by(who, slot, rules, doing, u, held, fault);
+                });
             }
         }
     });
@@ -259,26 +299,34 @@ fn nesting_changed(call: Call, doing: Operation, result: Option<bool>) -> bool {
     false
 }
 
-/// See `reeve_hierarchy_unregister()`. Process context, may sleep.
-pub(crate) fn unregister(address: usize, site: u32) -> Result {
+/// An interrupt handler, run before the one that runs now, left what is held in `current`.
+#[cold]
+pub(crate) fn left_by_handler(current: Current) {
+    report_held(report::caller(), 0, current, Operation::Leaving);
+}
+
+/// See `reeve_hierarchy_unregister()`; `forget`: and `reeve_hierarchy_forget()`. Process context, may
+/// sleep.
+pub(crate) fn unregister(address: usize, site: u32, forget: bool) -> Result {
     let (slot, _) = Hierarchy::at(address).ok_or(EINVAL)?;
+    sweep();
     slot.unregister(|id| {
         let held = reading(|| context::any_held(|entry| entry.hierarchy == id));
         if held {
             report::unregistered_while_held(slot, site);
-        } else {
-            records::forget(id);
         }
-        held
+        if !held || forget {
+            records::forget(slot.id());
+        }
+        held && !forget
     })
 }
 
 /// Lets `f` look at what each task and each interrupt but the caller holds now, one at a time. May
 /// sleep in between; `f` must not.
 pub(super) fn for_each_holder(mut f: impl FnMut(Holder, &HeldLocks)) {
-    for place in 0..context::places() {
-        if context::is_occupied(place) {
-            reading(|| context::look_at(place, &mut f));
-        }
+    sweep();
+    for place in context::holders() {
+        reading(|| context::look_at(place, &mut f));
     }
 }

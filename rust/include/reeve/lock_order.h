@@ -12,8 +12,9 @@
  * allocates or panics unless it says so. Unless said otherwise a function may
  * be called from any context, with any locks held, interrupts on or off.
  *
- * Tasks have to enter a context first; interrupt handlers need not: each CPU
- * has contexts of its own for hard irq, soft irq and NMI.
+ * Users' threads have to enter a context first, unless the hierarchy was
+ * registered with REEVE_HIERARCHY_AUTOMATIC. Kernel threads and interrupt
+ * handlers need not: whatever runs a handler has a context, or is given one.
  */
 #ifndef _REEVE_LOCK_ORDER_H
 #define _REEVE_LOCK_ORDER_H
@@ -43,13 +44,14 @@ struct reeve_hierarchy; /* opaque */
 #define REEVE_MAX_HELD		64
 
 /**
- * struct reeve_thread_context - what a thread holds, allocated by the caller
+ * struct reeve_thread_context - what pairs an enter with its leave
  * @opaque: not to be touched; need not be initialised
  *
- * Meant for the stack. It has to stay where it is from enter to leave.
+ * Meant for the stack. What a thread holds is kept elsewhere: this is only
+ * written by the calls it is passed to.
  */
 struct reeve_thread_context {
-	u64 opaque[128];
+	u64 opaque[4];
 };
 
 /**
@@ -67,6 +69,30 @@ struct reeve_hierarchy *
 reeve_hierarchy_register(const char *name, const char *const *order_names,
 			 unsigned int count);
 
+/* A thread's first record gives it a context, which it need not enter. */
+#define REEVE_HIERARCHY_AUTOMATIC	(1U << 0)
+/* Not even a kernel thread's first record does. */
+#define REEVE_HIERARCHY_STRICT		(1U << 1)
+
+/**
+ * reeve_hierarchy_register_flags() - declare a hierarchy, and who has to enter
+ * @name: as for reeve_hierarchy_register()
+ * @order_names: likewise
+ * @count: likewise
+ * @flags: 0 as there: a record of a user's thread that has no context is
+ *         incorrect, and a kernel thread, which may be what runs a handler,
+ *         is given one; or one of REEVE_HIERARCHY_AUTOMATIC and _STRICT
+ *
+ * A thread keeps a context that it was given until it leaves one that it
+ * enters, or ends.
+ *
+ * Context: process, may sleep.
+ * Return: as reeve_hierarchy_register(); -EINVAL: unknown or both flags.
+ */
+struct reeve_hierarchy *
+reeve_hierarchy_register_flags(const char *name, const char *const *order_names,
+			       unsigned int count, unsigned int flags);
+
 /**
  * reeve_hierarchy_unregister() - the end of a hierarchy
  * @h: from reeve_hierarchy_register(); null is ignored
@@ -78,6 +104,18 @@ reeve_hierarchy_register(const char *name, const char *const *order_names,
  * registered); -EINVAL: it is not registered.
  */
 int reeve_hierarchy_unregister(struct reeve_hierarchy *h);
+
+/**
+ * reeve_hierarchy_forget() - the end of a hierarchy, whatever is held
+ * @h: from reeve_hierarchy_register(); null is ignored
+ *
+ * For a module's exit, which cannot fail: what is held of it is reported and
+ * forgotten. No thread may use @h during or after the call.
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EINVAL: it is not registered.
+ */
+int reeve_hierarchy_forget(struct reeve_hierarchy *h);
 
 /**
  * reeve_hierarchy_add_rule() - forbid an order while another one is held
@@ -129,8 +167,7 @@ bool reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
  * @flags: as for reeve_record_lock()
  * @key: what it is nested by, in place of its address
  *
- * Unlocks and checks name the lock, not the key. A lock with a key takes two
- * of the REEVE_MAX_HELD places.
+ * Unlocks and checks name the lock, not the key.
  *
  * Return: as reeve_record_lock(), locks of the same order with lower keys being
  * allowed.

@@ -45,7 +45,7 @@ pub(crate) mod sys {
 
     /// `struct reeve_thread_context`.
     #[repr(C)]
-    pub(crate) struct ThreadContext([u64; 128]);
+    pub(crate) struct ThreadContext([u64; 4]);
 
     extern "C" {
         pub(crate) fn reeve_hierarchy_register(

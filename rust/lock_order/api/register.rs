@@ -7,7 +7,9 @@ use crate::{
     lock_order::{
         hierarchy::{
             Hierarchy,
-            Names, //
+            Names,
+            AUTOMATIC,
+            STRICT, //
         },
         rules::conflict::Rule, //
     }, //
@@ -45,7 +47,14 @@ pub(super) unsafe fn register(
     name: *const c_char,
     order_names: *const *const c_char,
     count: c_uint,
+    flags: c_uint,
 ) -> Result<&'static Hierarchy> {
+    let options = match flags {
+        0 => 0,
+        bindings::REEVE_HIERARCHY_AUTOMATIC => AUTOMATIC,
+        bindings::REEVE_HIERARCHY_STRICT => STRICT,
+        _ => return Err(EINVAL),
+    };
     if name.is_null() || order_names.is_null() || count == 0 || count > bindings::REEVE_MAX_ORDERS {
         return Err(EINVAL);
     }
@@ -61,7 +70,7 @@ pub(super) unsafe fn register(
     });
     // SAFETY: `name` was found not to be null above, so it is a string, by this function's contract.
     let name = unsafe { CStr::from_char_ptr(name) }.to_bytes();
-    Hierarchy::register(KBox::new(Names::new(name, orders)?, GFP_KERNEL)?, false)
+    Hierarchy::register(KBox::new(Names::new(name, orders)?, GFP_KERNEL)?, options)
 }
 
 pub(super) fn add_rule(h: Handle, fields: [c_uint; 4]) -> Result {

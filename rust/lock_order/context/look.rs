@@ -3,9 +3,9 @@
 //! Looking at what other threads, and interrupts, hold.
 
 use super::{
+    life::TAKEN,
     table::{
         epoch,
-        SLOTS,
         TABLE, //
     },
     words::Context, //
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     abstractions::bindings,
     lock_order::{
+        hierarchy::Hierarchy,
         print,
         rules::{
             held::{
@@ -23,20 +24,24 @@ use crate::{
         }, //
     }, //
 };
-use core::ptr::{
-    addr_of_mut,
-    NonNull, //
+use core::ptr::addr_of_mut;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Relaxed, //
+        },
+        barrier, //
+    },
 };
-use kernel::prelude::*;
 
-/// A copy of a context, to look at while its owner goes on.
-struct Copied(Context);
+/// A copy of what is held, to look at while its owner goes on.
+struct Copied(HeldLocks);
 
 kernel::sync::global_lock! {
     // SAFETY: `init`, which module init calls before anything else, initialises it once.
-    unsafe(uninit) static READER: SpinLock<Copied> = Copied(Context {
-        held: HeldLocks::new(),
-    });
+    unsafe(uninit) static READER: SpinLock<Copied> = Copied(HeldLocks::new());
 }
 
 /// Prepares the turns of readers.
@@ -49,20 +54,17 @@ pub(super) unsafe fn init() {
     unsafe { READER.init() }
 }
 
-/// Returns whether a held lock of any task or interrupt satisfies `wanted`.
+/// Returns whether a held lock of any task or interrupt, or one that was put aside, satisfies
+/// `wanted`.
 ///
-/// Other threads go on meanwhile; the result is exact for locks held throughout. Readers take
-/// turns, with preemption off, because leaving threads spin while their context is looked at.
-/// `wanted` must not sleep.
+/// Other threads go on meanwhile; the result is exact for locks held throughout. `wanted` must not
+/// sleep. May be preempted between one context and the next.
 pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
-    let mut copy = READER.lock();
-    let mut found = false;
-    let mut look = |context| {
-        found |= copy.take(context).iter().any(|entry| wanted(&entry));
-    };
-    look_at_all(&mut look);
-    interrupt_contexts().for_each(|(_, _, context)| look(context));
-    found
+    places().any(|place| {
+        let mut copy = READER.lock();
+        let held = copy.take(place.context());
+        held.is_some_and(|held| held.iter().any(|entry| wanted(&entry)))
+    })
 }
 
 /// Whose held locks they are.
@@ -74,35 +76,55 @@ pub(crate) enum Holder {
     Interrupt(u32, &'static str),
 }
 
-/// How many places there are to look at with [`look_at`].
-pub(crate) fn places() -> usize {
-    SLOTS + interrupt_contexts().count()
+/// Where something may be held.
+#[derive(Clone, Copy)]
+pub(crate) enum Place {
+    /// A context of a task, or one that was put aside.
+    Task(&'static Context),
+    /// The context of this CPU's level.
+    Interrupt(u32, &'static str, &'static Context),
 }
 
-/// Whether it may be worth it to look at `place`; cheap.
-pub(crate) fn is_occupied(place: usize) -> bool {
-    place >= SLOTS || TABLE.is_claimed(place)
+impl Place {
+    fn context(self) -> &'static Context {
+        match self {
+            Self::Task(context) | Self::Interrupt(_, _, context) => context,
+        }
+    }
 }
 
-/// Lets `f` look at a copy of what is held at `place`, if anything is, by other threads than the
-/// calling one. As for [`any_held`]; `f` must not sleep.
-pub(crate) fn look_at(place: usize, f: impl FnOnce(Holder, &HeldLocks)) {
+/// The places where it may be worth it to look.
+fn places() -> impl Iterator<Item = Place> {
+    let interrupts = interrupt_contexts().map(|(cpu, level, at)| Place::Interrupt(cpu, level, at));
+    let claimed = |context: &&'static Context| context.owner.load(Relaxed) != 0;
+    let tasks = TABLE.all().filter(claimed).map(Place::Task);
+    Iterator::chain(tasks, interrupts)
+}
+
+/// The places where another thread than the caller, or an interrupt, may hold something.
+pub(crate) fn holders() -> impl Iterator<Item = Place> {
+    places().filter(|place| !is_current(place.context().owner.load(Relaxed)))
+}
+
+/// Lets `f` look at a copy of what is held at `place`, if anything is. `f` must not sleep.
+pub(crate) fn look_at(place: Place, f: impl FnOnce(Holder, &HeldLocks)) {
     let mut copy = READER.lock();
-    if place < SLOTS {
-        let mut holder = None;
-        TABLE.look_at(place, |task, context| {
-            if let (Some(context), false) = (NonNull::new(context), is_current(task)) {
-                copy.take(context);
-                holder = print::task(task);
+    let Some(held) = copy.take(place.context()).filter(|held| !held.is_empty()) else {
+        return;
+    };
+    let holder = match place {
+        Place::Interrupt(cpu, level, _) => Some(Holder::Interrupt(cpu, level)),
+        Place::Task(context) => match context.owner.load(Relaxed) {
+            // What an interrupt put aside is no task's.
+            aside if aside & 1 != 0 => {
+                print::task(context.saver.load(Relaxed)).or(Some(Who::default()))
             }
-        });
-        if let Some(who) = holder.filter(|_| !copy.0.held.is_empty()) {
-            f(Holder::Task(who), &copy.0.held);
+            task => print::task(task),
         }
-    } else if let Some((cpu, level, context)) = interrupt_contexts().nth(place - SLOTS) {
-        if !copy.take(context).is_empty() {
-            f(Holder::Interrupt(cpu, level), &copy.0.held);
-        }
+        .map(Holder::Task),
+    };
+    if let Some(holder) = holder {
+        f(holder, held);
     }
 }
 
@@ -112,48 +134,46 @@ fn is_current(task: usize) -> bool {
 }
 
 impl Copied {
-    /// Copies what is held in `context`; nothing, if it has gone away without a leave.
+    /// Copies what is held in `context`; `None`, if it changes hands meanwhile.
     ///
     /// The owner may record meanwhile: the copy is of integers only, none of which is used as an
     /// address or an unchecked index, and torn at worst for locks that come and go.
-    fn take(&mut self, context: NonNull<Context>) -> &HeldLocks {
-        // SAFETY: The destination is valid for writes of a context, any bytes are one, and the
-        // source is read in a way that may fault.
+    fn take(&mut self, context: &'static Context) -> Option<&HeldLocks> {
+        let of = || (context.owner.load(Acquire), context.serial.load(Relaxed));
+        let before = of();
+        if before.0 == TAKEN {
+            return None;
+        }
+        // SAFETY: The destination is valid for writes of held locks, any bytes are some, and the
+        // source stays a context while the module is loaded.
         let copied = unsafe {
             bindings::reeve_helper_copy_context(
                 addr_of_mut!(self.0).cast(),
-                context.as_ptr().cast(),
-                core::mem::size_of::<Context>(),
+                context.held.get().cast(),
+                core::mem::size_of::<HeldLocks>(),
             )
         };
+        barrier::smp_mb(barrier::Full);
         // What was recorded before a switch is not known to be held any more.
-        if !copied || !self.0.held.catch_up(epoch()) {
-            self.0.held.reset(epoch());
-        }
-        &self.0.held
+        let known = copied && of() == before && self.0.catch_up(epoch());
+        self.0.drop_gone(|id| Hierarchy::by_id(id).is_some());
+        known.then_some(&self.0)
     }
-}
-
-/// Lets `f` look at the contexts of all tasks. The caller has taken its turn as reader.
-fn look_at_all(mut f: impl FnMut(NonNull<Context>)) {
-    TABLE.look_at_all(|context| {
-        if let Some(context) = NonNull::new(context) {
-            f(context);
-        }
-    });
 }
 
 pub(super) const LEVELS: [&str; bindings::REEVE_IRQ_LEVELS as usize] = ["soft", "hard", "nmi"];
 
-/// The contexts of all interrupt levels of all CPUs; they live as long as the module.
-pub(super) fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, NonNull<Context>)> {
+/// The contexts of all interrupt levels of all possible CPUs; they live as long as the module.
+pub(super) fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, &'static Context)> {
     // SAFETY: The helper reads a variable that is set before modules are loaded.
     let cpus = unsafe { bindings::reeve_helper_nr_cpu_ids() };
     (0..cpus).flat_map(|cpu| {
         (0..).zip(LEVELS).filter_map(move |(level, name)| {
-            // SAFETY: `cpu` and `level` are in range.
+            // SAFETY: `level` is in range, and the helper checks `cpu`.
             let context = unsafe { bindings::reeve_helper_irq_context(cpu, level) };
-            Some((cpu, name, NonNull::new(context.cast())?))
+            // SAFETY: Null or a static context.
+            let context = unsafe { context.cast::<Context>().as_ref() }?;
+            Some((cpu, name, context))
         })
     })
 }

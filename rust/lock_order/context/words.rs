@@ -1,133 +1,163 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The words of the context table as the kernel has them, and the contexts they lead to.
+//! Contexts, and the words by which the table leads to them, as the kernel has them.
 
-use crate::lock_order::rules::{
-    context_table::{
-        Counter,
-        Owner,
-        Word,
-        World, //
-    },
-    held::HeldLocks, //
-};
-use core::sync::atomic::{
-    compiler_fence,
-    Ordering, //
-};
-use kernel::{
-    processor::cpu_relax,
-    sync::{
-        atomic::{
-            Acquire,
-            Atomic,
-            Full,
-            Relaxed,
-            Release, //
+use crate::{
+    abstractions::bindings,
+    lock_order::rules::{
+        context_table::{
+            self,
+            Owner,
+            Slot, //
         },
-        barrier, //
+        held::HeldLocks, //
     }, //
 };
+use core::cell::UnsafeCell;
+use kernel::sync::atomic::{
+    Acquire,
+    Atomic,
+    Full,
+    Relaxed,
+    Release, //
+};
 
-/// What `struct reeve_thread_context` really is.
+/// What `struct reeve_context` of lock_order.h really is.
 ///
 /// # Invariants
 ///
-/// While a slot of the table leads to a context, the context is initialised and only the slot's
-/// task accesses it, or a reader that the task waits for in
-/// [`Table::leave`](crate::lock_order::rules::context_table::Table::leave).
-#[repr(C)]
+/// - It lies in memory of the tracker's that stays a context while the module is loaded.
+/// - `next` is null or leads to another such context, and does not change once it is in a chain.
+/// - Whoever claimed it accesses `held`, and nothing else does, but for readers that copy it as
+///   integers. With an interrupt level's, which nothing claims, that is the interrupt.
+/// - While `owner` is a task, or `saver` is not 0, the tracker holds a reference to that task.
+#[repr(C, align(64))]
 pub(crate) struct Context {
-    pub(super) held: HeldLocks,
+    pub(super) owner: Atomic<usize>,
+    next: Atomic<*mut Context>,
+    /// How often it was claimed, or which interrupt it is of.
+    pub(super) serial: Atomic<u32>,
+    /// Where it was entered.
+    pub(super) site: Atomic<u32>,
+    /// Where the enter's cookie was; only compared. 0: nothing was entered.
+    pub(super) cookie: Atomic<usize>,
+    /// The task that put it aside, if it is put aside.
+    pub(super) saver: Atomic<usize>,
+    pub(super) held: UnsafeCell<HeldLocks>,
 }
 
-/// The table's words as the kernel has them.
-pub(crate) struct Kernel;
+// SAFETY: All but `held` are atomics; `held` has one accessor at a time by the type's invariants.
+unsafe impl Sync for Context {}
 
-impl World for Kernel {
-    type Context = *mut Context;
-    const NONE: *mut Context = core::ptr::null_mut();
-    type Owner = Atomic<usize>;
-    type Link = Atomic<*mut Context>;
-    type Counter = Atomic<u32>;
+const _: () = {
+    use core::mem::{
+        align_of,
+        offset_of,
+        size_of, //
+    };
+    assert!(
+        size_of::<Context>() == size_of::<bindings::reeve_context>(),
+        "REEVE_CONTEXT_WORDS in lock_order.h"
+    );
+    assert!(align_of::<Context>() == align_of::<bindings::reeve_context>());
+    assert!(offset_of!(Context, owner) == offset_of!(bindings::reeve_context, owner));
+    assert!(offset_of!(Context, next) == offset_of!(bindings::reeve_context, next));
+    assert!(offset_of!(Context, serial) == offset_of!(bindings::reeve_context, serial));
+};
 
-    #[inline]
-    fn barrier() {
-        barrier::smp_mb(barrier::Full);
-    }
-
-    #[inline]
-    fn relax() {
-        cpu_relax();
-    }
-}
-
-/// The kernel's READ_ONCE and WRITE_ONCE: an `Atomic`'s own loads and stores are calls of C helpers,
-/// which is most of what an enter or a leave would cost.
-macro_rules! impl_word {
-    ($($ty:ty),*) => {$(
-        impl Word<$ty> for Atomic<$ty> {
-            #[inline(always)]
-            fn load(&self) -> $ty {
-                // SAFETY: Valid and aligned; the LKMM lets volatile accesses of a machine word
-                // race with atomic ones.
-                unsafe { self.as_ptr().read_volatile() }
-            }
-
-            #[inline(always)]
-            fn load_acquire(&self) -> $ty {
-                if !cfg!(CONFIG_X86_64) {
-                    return self.load(Acquire);
-                }
-                let value = Word::load(self);
-                compiler_fence(Ordering::Acquire);
-                value
-            }
-
-            #[inline(always)]
-            fn store(&self, value: $ty) {
-                // SAFETY: `as_ptr` is valid and aligned; the LKMM lets volatile accesses of a machine
-                // word race with atomic ones.
-                unsafe { self.as_ptr().write_volatile(value) }
-            }
-
-            #[inline(always)]
-            fn store_release(&self, value: $ty) {
-                if !cfg!(CONFIG_X86_64) {
-                    return self.store(value, Release);
-                }
-                // All stores of this processor are releases, and its loads acquires.
-                compiler_fence(Ordering::Release);
-                Word::store(self, value);
-            }
+impl Context {
+    /// One that stands for that of a task without any.
+    pub(super) const fn absent() -> Self {
+        Self {
+            owner: Atomic::new(0),
+            next: Atomic::new(core::ptr::null_mut()),
+            cookie: Atomic::new(0),
+            saver: Atomic::new(0),
+            serial: Atomic::new(0),
+            site: Atomic::new(0),
+            held: UnsafeCell::new(HeldLocks::absent()),
         }
-    )*};
+    }
+
+    /// What its enter wrote to the cookie: no other enter has written it for long.
+    pub(super) fn token(&self) -> u64 {
+        (core::ptr::from_ref(self) as u64).rotate_left(20) ^ u64::from(self.serial.load(Relaxed))
+    }
 }
 
-impl_word!(usize, *mut Context);
+fn as_ref(context: *mut Context) -> Option<&'static Context> {
+    // SAFETY: Null, or a context by the invariant of `next` and of `Head`, which stays one.
+    unsafe { context.as_ref() }
+}
+
+fn as_ptr(context: Option<&'static Context>) -> *mut Context {
+    context.map_or(core::ptr::null_mut(), |context| {
+        core::ptr::from_ref(context).cast_mut()
+    })
+}
 
 impl Owner for Atomic<usize> {
-    #[inline]
-    fn claim(&self, task: usize) -> bool {
-        self.cmpxchg(0, task, Full).is_ok()
+    #[inline(always)]
+    fn load(&self) -> usize {
+        self.load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn claim(&self, key: usize) -> bool {
+        self.cmpxchg(0, key, Full).is_ok()
+    }
+
+    fn set(&self, key: usize) {
+        self.store(key, Relaxed);
+    }
+
+    #[inline(always)]
+    fn free(&self) {
+        self.store(0, Release);
     }
 }
 
-impl Counter for Atomic<u32> {
-    #[inline]
-    fn get(&self) -> u32 {
-        // SAFETY: `as_ptr` is valid and aligned; the LKMM lets volatile accesses of a machine word
-        // race with atomic ones.
-        unsafe { self.as_ptr().read_volatile() }
+impl Slot for Context {
+    type Owner = Atomic<usize>;
+
+    #[inline(always)]
+    fn owner(&self) -> &Atomic<usize> {
+        &self.owner
     }
 
-    #[inline]
-    fn raise(&self) {
-        self.fetch_add(1, Full);
+    #[inline(always)]
+    fn next(&self) -> Option<&'static Self> {
+        as_ref(self.next.load(Relaxed))
     }
 
-    #[inline]
-    fn lower(&self) {
-        self.fetch_sub(1, Relaxed);
+    fn set_next(&self, next: Option<&'static Self>) {
+        // INVARIANT: `next` is a context.
+        self.next.store(as_ptr(next), Relaxed);
+    }
+}
+
+/// The start of a chain.
+///
+/// # Invariants
+///
+/// It is null or leads to a context.
+pub(super) struct Head(Atomic<*mut Context>);
+
+impl Head {
+    pub(super) const fn new() -> Self {
+        // INVARIANT: Null.
+        Self(Atomic::new(core::ptr::null_mut()))
+    }
+}
+
+impl context_table::Head<Context> for Head {
+    #[inline(always)]
+    fn first(&self) -> Option<&'static Context> {
+        as_ref(self.0.load(Acquire))
+    }
+
+    fn replace(&self, old: Option<&'static Context>, new: &'static Context) -> bool {
+        // INVARIANT: `new` is a context.
+        self.0.cmpxchg(as_ptr(old), as_ptr(Some(new)), Full).is_ok()
     }
 }

@@ -53,7 +53,7 @@ impl Show for Violations {
             seq_print!(m, "{} {}\n", Shown(names.name()), slot.violations());
         });
         for (pair, count, record) in records::all() {
-            match pair.hierarchy.and_then(Hierarchy::by_id) {
+            match pair.hierarchy.and_then(Hierarchy::in_slot) {
                 Some(slot) => slot.with_names(|names| show_pair(m, names, pair, count, record)),
                 None => show_pair(m, None, pair, count, record),
             }

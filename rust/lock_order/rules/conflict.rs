@@ -68,8 +68,8 @@ impl Rule {
 /// What an operation needs to know of its hierarchy.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
-    /// Which hierarchy it is; held locks are told apart by it.
-    pub id: u8,
+    /// Which hierarchy it is, of all that were ever registered, nearly; held locks are told apart by it.
+    pub id: u16,
     /// The same as an address, not 0 or 1, which the fast paths compare.
     pub token: usize,
     /// How many orders it has; at most [`MAX_ORDERS`].

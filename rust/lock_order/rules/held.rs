@@ -19,30 +19,27 @@ use super::{
 mod checks;
 mod complete;
 mod fast;
+mod usual;
 
 /// How many locks of all hierarchies together one thread can hold.
 pub const MAX_HELD: usize = 64;
 
 /// Set in an entry's flags when a trylock took it out of order.
 const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
-/// Set in the flags of an entry that is no lock but the key of the lock after it.
-const IS_KEY: u8 = 1 << 6;
-/// Set in the flags of a lock whose key is the entry before it.
-const HAS_KEY: u8 = 1 << 5;
+/// Set in the flags of a lock that is nested by a key of the caller's.
+const HAS_KEY: u8 = 1 << 6;
 
 /// Keeps an index in range without a branch; indexes below [`MAX_HELD`] are unchanged.
 const MASK: usize = MAX_HELD - 1;
 
 /// The part of the word that counts entries; the rest are flags.
 const LEN: u32 = 0xff;
-/// Entries of some hierarchy do not ascend.
+/// Entries of some hierarchy may not ascend.
 const IRREGULAR: u32 = 1 << 8;
 /// Entries of more than one hierarchy are held.
 const MIXED: u32 = 1 << 9;
 /// Tracking is disabled.
 const DISABLED: u32 = 1 << 10;
-/// Locks may be held that were not recorded.
-const TOLERANT: u32 = 1 << 11;
 /// There is no context: the fast paths decline.
 const ABSENT: u32 = 1 << 12;
 
@@ -82,7 +79,7 @@ impl LockUse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The hierarchy's id.
-    pub hierarchy: u8,
+    pub hierarchy: u16,
     /// The lock's order there.
     pub order: u8,
     /// Whether it is held exclusively.
@@ -101,8 +98,8 @@ pub struct Entry {
 ///
 /// # Invariants
 ///
-/// - The first `len` entries of each array are the held locks, in the order they were taken. A lock
-///   nested by a key of the caller's takes two entries: first its key, in the place of an instance.
+/// - The first `len` entries of each array are the held locks, in the order they were taken; of
+///   `key` only those that have one.
 /// - `lock` is shifted by one, behind a 0 that stands for no lock. Its low byte is the order, its
 ///   high byte the mode and the marks.
 /// - Without `IRREGULAR`, locks ascend along the array within each hierarchy, by order and (for
@@ -110,9 +107,8 @@ pub struct Entry {
 /// - Without `MIXED`, all entries are of the hierarchy that `home` and `home_id` name, and
 ///   `hierarchy` is not filled in.
 ///
-/// The layout is part of the C API's `struct reeve_thread_context`; only a prefix of each array is
-/// ever initialised, which is why making one costs next to nothing. Any flag in `word`
-/// makes it too large for the fast paths.
+/// Only a prefix of each array is ever initialised, which is why making one costs next to nothing.
+/// Any flag in `word` makes it too large for the fast paths.
 #[repr(C)]
 pub struct HeldLocks {
     /// How many entries are in use, in the low byte, and flags.
@@ -120,12 +116,31 @@ pub struct HeldLocks {
     /// The epoch of tracking that the records are of, see [`catch_up`](Self::catch_up).
     epoch: u32,
     home: usize,
+    home_id: u16,
+    disabled: u16,
+    /// How many locks are held that there was no room for.
+    lost: u16,
+    /// Whether locks may be held that were not recorded.
+    is_unsure: bool,
+    /// The hierarchy of which that is known not to be so, if it is `is_sure_of_one`.
+    sure_of: u16,
+    is_sure_of_one: bool,
+    lock: [u16; MAX_HELD + 1],
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
-    lock: [u16; MAX_HELD + 1],
-    hierarchy: [u8; MAX_HELD],
-    home_id: u8,
-    disabled: u16,
+    hierarchy: [u16; MAX_HELD],
+    key: [u64; MAX_HELD],
+}
+
+/// Whether something is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// It is: this entry.
+    Yes(usize),
+    /// It is not; this is the last entry of the same order, if there is one.
+    No(Option<usize>),
+    /// It may be, or not: locks may be held that are not recorded.
+    Unknown,
 }
 
 impl Default for HeldLocks {
@@ -141,12 +156,17 @@ impl HeldLocks {
             word: 0,
             epoch: 0,
             home: NO_HOME,
-            instance: [0; MAX_HELD],
-            site: [0; MAX_HELD],
-            lock: [0; MAX_HELD + 1],
-            hierarchy: [0; MAX_HELD],
             home_id: 0,
             disabled: 0,
+            lost: 0,
+            is_unsure: false,
+            sure_of: 0,
+            is_sure_of_one: false,
+            lock: [0; MAX_HELD + 1],
+            instance: [0; MAX_HELD],
+            site: [0; MAX_HELD],
+            hierarchy: [0; MAX_HELD],
+            key: [0; MAX_HELD],
         }
     }
 
@@ -165,11 +185,14 @@ impl HeldLocks {
         self.word = 0;
         self.epoch = epoch;
         self.disabled = 0;
+        self.lost = 0;
+        self.is_unsure = false;
+        self.is_sure_of_one = false;
         self.home = NO_HOME;
         self.lock[0] = 0;
     }
 
-    /// How many entries are in use: locks, and keys of locks.
+    /// How many locks are held.
     pub fn len(&self) -> usize {
         ((self.word & LEN) as usize).min(MAX_HELD)
     }
@@ -185,7 +208,7 @@ impl HeldLocks {
 
     /// The held lock at `index`; `None` where there is none.
     pub fn get(&self, index: usize) -> Option<Entry> {
-        if index >= self.len() || self.how(index) & IS_KEY != 0 {
+        if index >= self.len() {
             return None;
         }
         let i = index & MASK;
@@ -226,14 +249,15 @@ impl HeldLocks {
     }
 
     fn key(&self, i: usize) -> u64 {
-        match i.checked_sub(1) {
-            Some(before) if self.how(i) & HAS_KEY != 0 => self.instance[before & MASK] as u64,
-            _ => self.instance[i & MASK] as u64,
+        if self.how(i) & HAS_KEY != 0 {
+            self.key[i & MASK]
+        } else {
+            self.instance[i & MASK] as u64
         }
     }
 
     #[inline(always)]
-    fn hierarchy_of(&self, i: usize) -> u8 {
+    fn hierarchy_of(&self, i: usize) -> u16 {
         if self.word & MIXED != 0 {
             self.hierarchy[i & MASK]
         } else {
@@ -287,14 +311,62 @@ impl HeldLocks {
         }
         if self.epoch != epoch {
             self.epoch = epoch;
-            self.word = self.word & !(LEN | IRREGULAR | MIXED) | TOLERANT;
+            self.forget();
         }
         true
     }
 
-    /// Whether locks may be held that were not recorded.
-    pub(super) fn is_tolerant(&self) -> bool {
-        self.word & TOLERANT != 0
+    /// Forgets what is held: from now on locks may be held that are not recorded.
+    pub fn forget(&mut self) {
+        self.word &= !(LEN | IRREGULAR | MIXED);
+        self.lost = 0;
+        self.is_unsure = true;
+        self.is_sure_of_one = false;
+    }
+
+    /// Whether locks of this hierarchy may be held that are not recorded.
+    pub(super) fn is_tolerant(&self, rules: &Rules<'_>) -> bool {
+        (self.is_unsure || self.lost != 0) && !(self.is_sure_of_one && self.sure_of == rules.id)
+    }
+
+    /// None of this hierarchy is held: what is not recorded is not held, from now on.
+    fn becomes_sure(&mut self, rules: &Rules<'_>) {
+        if self.is_unsure || self.lost != 0 {
+            self.is_sure_of_one = true;
+            self.sure_of = rules.id;
+        }
+    }
+
+    /// A lock is held that there is no room for; whether it is the first.
+    fn lose(&mut self) -> bool {
+        let is_first = !self.is_unsure && self.lost == 0;
+        match self.lost.checked_add(1) {
+            Some(lost) => self.lost = lost,
+            // They are not counted any more.
+            None => self.is_unsure = true,
+        }
+        self.is_sure_of_one = false;
+        is_first
+    }
+
+    /// A lock was released that is not recorded: it may be one of those that there was no room for.
+    fn find_lost(&mut self) {
+        self.lost = self.lost.saturating_sub(1);
+    }
+
+    /// Forgets the locks of hierarchies that are not `live` any more.
+    pub fn drop_gone(&mut self, live: impl Fn(u16) -> bool) {
+        if self.word & MIXED == 0 {
+            if !self.is_empty() && !live(self.home_id) {
+                self.word &= !(LEN | IRREGULAR);
+            }
+            return;
+        }
+        for i in (0..self.len()).rev() {
+            if !live(self.hierarchy_of(i)) {
+                self.remove(i);
+            }
+        }
     }
 
     /// Moves the whole state into `to` and leaves nothing held and tracking enabled.
@@ -304,12 +376,17 @@ impl HeldLocks {
         to.epoch = self.epoch;
         to.home_id = self.home_id;
         to.disabled = self.disabled;
+        to.lost = self.lost;
+        to.is_unsure = self.is_unsure;
+        to.sure_of = self.sure_of;
+        to.is_sure_of_one = self.is_sure_of_one;
         to.home = self.home;
         for i in 0..n {
             to.instance[i] = self.instance[i];
             to.site[i] = self.site[i];
             to.lock[i + 1] = self.lock[i + 1];
             to.hierarchy[i] = self.hierarchy[i];
+            to.key[i] = self.key[i];
         }
         to.lock[0] = 0;
         self.reset(self.epoch);
@@ -334,68 +411,92 @@ impl HeldLocks {
         }
     }
 
-    fn put(&mut self, index: usize, id: u8, u: LockUse, extra: u8) {
-        let i = index & MASK;
+    /// Adds a lock, of the hierarchy `id`; `false`: no room.
+    #[inline]
+    fn push(&mut self, id: u16, u: LockUse, extra: u8) -> bool {
+        let n = self.len();
+        if n >= MAX_HELD {
+            return false;
+        }
+        let i = n & MASK;
+        let mut how = (u.flags & MODE_MASK) as u8 | extra;
+        if u.key != u.instance as u64 {
+            self.key[i] = u.key;
+            how |= HAS_KEY;
+        }
         self.instance[i] = u.instance;
         self.site[i] = u.site;
         self.hierarchy[i] = id;
-        self.lock[i + 1] = pack(u.order as u8, (u.flags & MODE_MASK) as u8 | extra);
-    }
-
-    /// Adds a lock, after its key if it has one; `false`: no room.
-    fn push(&mut self, id: u8, u: LockUse, extra: u8, keyed: bool) -> bool {
-        let n = self.len();
-        if n + usize::from(keyed) >= MAX_HELD {
-            return false;
-        }
-        if keyed {
-            self.put(n, id, u, 0);
-            self.instance[n] = u.key as usize;
-            self.lock[n + 1] = pack(u.order as u8, IS_KEY);
-            self.put(n + 1, id, u, extra | HAS_KEY);
-            self.set_len(n + 2);
-        } else {
-            self.put(n, id, u, extra);
-            self.set_len(n + 1);
-        }
+        self.lock[i + 1] = pack(u.order as u8, how);
+        self.set_len(n + 1);
         true
     }
 
-    /// The entry of this order that the operation speaks of: for a nestable order the instance's
-    /// own if it is held, else the last one.
-    pub(super) fn find(&self, rules: &Rules<'_>, order: u32, instance: usize) -> Option<usize> {
+    /// Whether this lock is held, as far as it is known: every verdict asks here. Of several records
+    /// of it, the last one counts.
+    pub fn holds(&self, rules: &Rules<'_>, order: u32, instance: usize) -> Known {
         let mut last = None;
-        for (i, entry) in self.indexed() {
+        for (i, entry) in self.indexed().rev() {
             if entry.hierarchy == rules.id && u32::from(entry.order) == order {
                 if entry.instance == instance {
-                    return Some(i);
+                    return Known::Yes(i);
                 }
-                last = Some(i);
+                last = last.or(Some(i));
             }
         }
-        last
+        if self.is_tolerant(rules) {
+            Known::Unknown
+        } else {
+            Known::No(last)
+        }
     }
 
-    /// The entry that a newly taken lock replaces: the order's only one, or for a nestable order
-    /// the same instance's.
+    /// The record of this very lock that a new one stands for as well: nothing can hold it twice.
     fn find_replaced(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
-        self.find(rules, u.order, u.instance)
-            .filter(|&i| !rules.is_nestable(u.order) || self.instance[i & MASK] == u.instance)
+        let exclusive = u.flags & EXCLUSIVE != 0;
+        let is_it = |held: &Entry| {
+            held.hierarchy == rules.id
+                && u32::from(held.order) == u.order
+                && held.instance == u.instance
+                && (exclusive || held.exclusive)
+        };
+        self.indexed().find(|(_, held)| is_it(held)).map(|(i, _)| i)
     }
 
-    /// Forgets a lock, and its key.
+    /// Whether a lock of this order is held, as far as it is known.
+    pub(super) fn holds_order(&self, rules: &Rules<'_>, order: u32) -> Known {
+        let mut held = self.indexed();
+        let found =
+            held.find(|(_, held)| held.hierarchy == rules.id && u32::from(held.order) == order);
+        match found {
+            Some((i, _)) => Known::Yes(i),
+            None if self.is_tolerant(rules) => Known::Unknown,
+            None => Known::No(None),
+        }
+    }
+
+    /// Forgets a lock.
     fn remove(&mut self, index: usize) {
+        self.take_out(index);
+        self.note_regularity();
+    }
+
+    /// Forgets a lock, which leaves those that ascend ascending.
+    #[inline]
+    fn take_out(&mut self, index: usize) {
         let n = self.len();
         if index >= n {
             return;
         }
-        let from = index - usize::from(self.how(index) & HAS_KEY != 0 && index > 0);
-        self.instance.copy_within(index + 1..n, from);
-        self.site.copy_within(index + 1..n, from);
-        self.lock.copy_within(index + 2..n + 1, from + 1);
-        self.hierarchy.copy_within(index + 1..n, from);
-        self.set_len(n - (index + 1 - from));
-        self.note_regularity();
+        for i in index..n - 1 {
+            let (to, from) = (i & MASK, (i + 1) & MASK);
+            self.instance[to] = self.instance[from];
+            self.site[to] = self.site[from];
+            self.hierarchy[to] = self.hierarchy[from];
+            self.key[to] = self.key[from];
+            self.lock[to + 1] = self.lock[from + 1];
+        }
+        self.set_len(n - 1);
     }
 
     /// Restores the invariant of `IRREGULAR`.

@@ -47,12 +47,16 @@ pub enum Violation {
     NoContext,
     /// A context was entered while it is in use, or left by a thread that did not enter it.
     BadContext,
-    /// More threads have entered contexts than the table has room for.
+    /// There was no memory for the context of a thread.
     TableFull,
+    /// A context was entered again by a thread whose call that entered it before is over.
+    LeaveForgotten,
+    /// A task ended inside of a context.
+    EndedInside,
 }
 
 /// How many kinds [`Violation::kind`] tells apart.
-pub const KINDS: usize = 16;
+pub const KINDS: usize = 18;
 
 impl Violation {
     /// A small number per kind, for counters.
@@ -74,6 +78,8 @@ impl Violation {
             Self::NoContext => 13,
             Self::BadContext => 14,
             Self::TableFull => 15,
+            Self::LeaveForgotten => 16,
+            Self::EndedInside => 17,
         }
     }
 
@@ -109,7 +115,9 @@ const NAMES: [(&str, &str); KINDS] = [
     ("not_disabled", "tracking was not disabled"),
     ("no_context", "the thread has no context"),
     ("bad_context", "the context is in use, or not this thread's"),
-    ("table_full", "too many threads have a context"),
+    ("table_full", "there is no memory for a context"),
+    ("leave_forgotten", "the leave was forgotten"),
+    ("ended_inside", "the task ended without it"),
 ];
 
 /// The name of a kind, see [`Violation::kind`].

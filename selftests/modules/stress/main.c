@@ -124,7 +124,8 @@ static int watch(void *unused)
 
 	reeve_thread_context_enter(&context);
 	while (!kthread_should_stop()) {
-		h = reeve_hierarchy_register("watched", names, 1);
+		h = reeve_hierarchy_register_flags("watched", names, 1,
+						   REEVE_HIERARCHY_STRICT);
 		if (IS_ERR(h)) {
 			wrong++;
 			break;
@@ -264,7 +265,9 @@ static int register_hierarchy(unsigned int i)
 	int ret = 0;
 
 	snprintf(name, sizeof(name), "stress%u", i);
-	stress_handles[i] = reeve_hierarchy_register(name, names, h->count);
+	stress_handles[i] =
+		reeve_hierarchy_register_flags(name, names, h->count,
+					       REEVE_HIERARCHY_STRICT);
 	if (IS_ERR(stress_handles[i]))
 		return PTR_ERR(stress_handles[i]);
 	for (j = 0; j < h->nr_rules && !ret; j++)

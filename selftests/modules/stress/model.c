@@ -42,14 +42,21 @@ static bool is_one_mode(unsigned int flags)
 	       (mode == REEVE_LOCK_EXCLUSIVE || mode == REEVE_LOCK_SHARED);
 }
 
+static bool is_of(const struct model_lock *held, unsigned int h,
+		  unsigned int order)
+{
+	return held->h == h && held->order == order;
+}
+
 /* The modes in which locks of the order are held; 0: none is. */
 static unsigned int modes_held(const struct model *m, unsigned int h,
 			       unsigned int order)
 {
 	unsigned int i, modes = 0;
 
-	for (i = 0; i < STRESS_LOCKS; i++)
-		modes |= m->now.held[h][order][i].mode;
+	for (i = 0; i < m->now.count; i++)
+		if (is_of(&m->now.held[i], h, order))
+			modes |= m->now.held[i].mode;
 	return modes;
 }
 
@@ -62,23 +69,44 @@ unsigned int model_deepest(const struct model *m, unsigned int h)
 	return order;
 }
 
-/* A lock of the same order with the same or a higher address. */
-static bool same_order_from(const struct model *m, const struct model_use *u,
-			    unsigned int first)
+/* The last record of this lock; null: it is not held. */
+static const struct model_lock *find(const struct model *m, unsigned int h,
+				     unsigned int order, unsigned int lock)
 {
-	unsigned int i;
+	unsigned int i = m->now.count;
 
-	for (i = first; i < STRESS_LOCKS; i++)
-		if (m->now.held[u->h][u->order][i].mode)
-			return true;
-	return false;
+	while (i--)
+		if (is_of(&m->now.held[i], h, order) &&
+		    m->now.held[i].lock == lock)
+			return &m->now.held[i];
+	return NULL;
+}
+
+unsigned int model_mode(const struct model *m, unsigned int h,
+			unsigned int order, unsigned int lock)
+{
+	const struct model_lock *held = find(m, h, order, lock);
+
+	return held ? held->mode : 0;
+}
+
+/* Whether locks of the hierarchy may be held that are not in the list. */
+static bool is_unsure(const struct model *m, unsigned int h)
+{
+	return m->now.lost && m->now.sure_of != h + 1;
 }
 
 static bool in_order(const struct model *m, const struct model_use *u)
 {
+	unsigned int i;
+
 	if (model_deepest(m, u->h) > u->order)
 		return false;
-	return !same_order_from(m, u, model_is_nestable(u) ? u->lock : 0);
+	for (i = 0; i < m->now.count; i++)
+		if (is_of(&m->now.held[i], u->h, u->order) &&
+		    (!model_is_nestable(u) || m->now.held[i].lock >= u->lock))
+			return false;
+	return true;
 }
 
 static bool rules_kept(const struct model *m, const struct model_use *u)
@@ -92,31 +120,43 @@ static bool rules_kept(const struct model *m, const struct model_use *u)
 		if (rule->order != u->order ||
 		    !(modes_held(m, u->h, rule->while_held) & rule->mode))
 			continue;
-		if (!rule->unless_held || !modes_held(m, u->h, rule->unless_held))
+		if (!rule->unless_held ||
+		    !(modes_held(m, u->h, rule->unless_held) ||
+		      is_unsure(m, u->h)))
 			return false;
 	}
 	return true;
 }
 
-/* The lock itself if its order is nestable, otherwise all of the order. */
+static void remove_at(struct model *m, unsigned int i)
+{
+	m->now.count--;
+	memmove(&m->now.held[i], &m->now.held[i + 1],
+		(m->now.count - i) * sizeof(m->now.held[0]));
+}
+
+/* The lock itself, or the last of its order if that is not nestable. */
 static void forget(struct model *m, const struct model_use *u)
 {
-	unsigned int i;
+	const struct model_lock *held = find(m, u->h, u->order, u->lock);
+	unsigned int i = m->now.count;
 
-	for (i = 0; i < STRESS_LOCKS; i++) {
-		struct model_lock *lock = &m->now.held[u->h][u->order][i];
-
-		if (lock->mode && (i == u->lock || !model_is_nestable(u))) {
-			lock->mode = 0;
-			m->now.count--;
-		}
-	}
+	if (!held && !model_is_nestable(u))
+		while (i--)
+			if (is_of(&m->now.held[i], u->h, u->order)) {
+				held = &m->now.held[i];
+				break;
+			}
+	if (!held)
+		return;
+	remove_at(m, held - m->now.held);
 }
 
 bool model_record_lock(struct model *m, const struct model_use *u)
 {
 	bool tried = u->flags & REEVE_LOCK_TRYLOCK;
 	bool ordered, correct;
+	unsigned int i;
 
 	if (!m->entered)
 		return false;
@@ -126,13 +166,27 @@ bool model_record_lock(struct model *m, const struct model_use *u)
 		return false;
 	ordered = in_order(m, u);
 	correct = (ordered || tried) && rules_kept(m, u);
-	forget(m, u);
-	if (m->now.count == REEVE_MAX_HELD)
-		return false;
-	m->now.count++;
-	m->now.held[u->h][u->order][u->lock] = (struct model_lock){
+	for (i = 0; i < m->now.count; i++) {
+		const struct model_lock *held = &m->now.held[i];
+
+		/* Only a shared lock can be held twice. */
+		if (is_of(held, u->h, u->order) && held->lock == u->lock &&
+		    ((held->mode | u->flags) & REEVE_LOCK_EXCLUSIVE)) {
+			remove_at(m, i);
+			break;
+		}
+	}
+	if (m->now.count == REEVE_MAX_HELD) {
+		m->now.sure_of = 0;
+		/* The first one is told. */
+		return m->now.lost++ && correct;
+	}
+	m->now.held[m->now.count++] = (struct model_lock){
+		.h = u->h,
+		.order = u->order,
+		.lock = u->lock,
 		.mode = u->flags & REEVE_LOCK_ANY,
-		.out_of_order = tried && !ordered,
+		.out_of_order = tried && (!ordered || is_unsure(m, u->h)),
 	};
 	return correct;
 }
@@ -148,10 +202,13 @@ bool model_record_unlock(struct model *m, const struct model_use *u)
 		return true;
 	if (!has_order(u) || !is_one_mode(u->flags))
 		return false;
-	lock = &m->now.held[u->h][u->order][u->lock];
-	deeper = model_deepest(m, u->h) > u->order ||
-		 (model_is_nestable(u) && same_order_from(m, u, u->lock + 1));
-	correct = lock->mode == (u->flags & REEVE_LOCK_ANY) &&
+	lock = find(m, u->h, u->order, u->lock);
+	if (!lock && is_unsure(m, u->h)) {
+		m->now.lost--;
+		return true;
+	}
+	deeper = model_deepest(m, u->h) > u->order;
+	correct = lock && lock->mode == (u->flags & REEVE_LOCK_ANY) &&
 		  (!deeper || lock->out_of_order ||
 		   (u->flags & REEVE_LOCK_OUT_OF_ORDER));
 	forget(m, u);
@@ -160,7 +217,7 @@ bool model_record_unlock(struct model *m, const struct model_use *u)
 
 bool model_record_downgrade(struct model *m, const struct model_use *u)
 {
-	struct model_lock *lock;
+	const struct model_lock *lock;
 
 	if (!m->entered)
 		return false;
@@ -168,10 +225,12 @@ bool model_record_downgrade(struct model *m, const struct model_use *u)
 		return true;
 	if (!has_order(u))
 		return false;
-	lock = &m->now.held[u->h][u->order][u->lock];
+	lock = find(m, u->h, u->order, u->lock);
+	if (!lock)
+		return is_unsure(m, u->h);
 	if (lock->mode != REEVE_LOCK_EXCLUSIVE)
 		return false;
-	lock->mode = REEVE_LOCK_SHARED;
+	m->now.held[lock - m->now.held].mode = REEVE_LOCK_SHARED;
 	return true;
 }
 
@@ -181,8 +240,12 @@ bool model_check_locked(const struct model *m, const struct model_use *u)
 		return false;
 	if (m->now.disabled)
 		return true;
-	return has_order(u) && known_flags(u->flags) &&
-	       (m->now.held[u->h][u->order][u->lock].mode & u->flags);
+	if (!has_order(u) || !known_flags(u->flags) ||
+	    !(u->flags & REEVE_LOCK_ANY))
+		return false;
+	if (!find(m, u->h, u->order, u->lock))
+		return is_unsure(m, u->h);
+	return model_mode(m, u->h, u->order, u->lock) & u->flags;
 }
 
 bool model_check_lockable(const struct model *m, const struct model_use *u)
@@ -207,9 +270,15 @@ bool model_check_unlocked(const struct model *m, const struct model_use *u)
 	return has_order(u) && !modes_held(m, u->h, u->order);
 }
 
-bool model_check_all_unlocked(const struct model *m, unsigned int h)
+bool model_check_all_unlocked(struct model *m, unsigned int h)
 {
-	return !m->entered || m->now.disabled || !model_deepest(m, h);
+	if (!m->entered || m->now.disabled)
+		return true;
+	if (model_deepest(m, h))
+		return false;
+	if (m->now.lost)
+		m->now.sure_of = h + 1;
+	return true;
 }
 
 bool model_disable(struct model *m)

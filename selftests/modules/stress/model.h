@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What a thread holds and what each call has to return, written from the rules
- * in Documentation/lock-order.md and sharing nothing with the tracker: a flag
- * per lock that could be held, no fast paths, no bookkeeping.
+ * in Documentation/lock-order.md and sharing nothing with the tracker: a list,
+ * no fast paths, no bookkeeping.
  */
 #ifndef _STRESS_MODEL_H
 #define _STRESS_MODEL_H
 
 #include <linux/types.h>
+
+#include <reeve/lock_order.h>
 
 #define STRESS_HIERARCHIES	3
 #define STRESS_NESTED		2 /* the one with nestable orders */
@@ -30,16 +32,24 @@ struct stress_hierarchy {
 
 extern const struct stress_hierarchy stress_hierarchies[STRESS_HIERARCHIES];
 
+/* A lock that is held. */
 struct model_lock {
-	u8 mode; /* 0: not held */
+	u8 h;
+	u8 order;
+	u8 lock;
+	u8 mode;
 	bool out_of_order; /* a trylock took it so */
 };
 
-/* What is held, and how often tracking is disabled. */
+/* What is held, in the order of taking, and how often tracking is disabled. */
 struct model_state {
-	struct model_lock held[STRESS_HIERARCHIES][STRESS_ORDERS + 1][STRESS_LOCKS];
+	struct model_lock held[REEVE_MAX_HELD];
 	unsigned int count;
 	unsigned int disabled;
+	/* Held, but there was no room for them. */
+	unsigned int lost;
+	/* One more than the hierarchy of which none of them can be. */
+	unsigned int sure_of;
 };
 
 struct model {
@@ -62,11 +72,15 @@ bool model_record_downgrade(struct model *m, const struct model_use *u);
 bool model_check_locked(const struct model *m, const struct model_use *u);
 bool model_check_lockable(const struct model *m, const struct model_use *u);
 bool model_check_unlocked(const struct model *m, const struct model_use *u);
-bool model_check_all_unlocked(const struct model *m, unsigned int h);
+bool model_check_all_unlocked(struct model *m, unsigned int h);
 bool model_disable(struct model *m);
 bool model_enable(struct model *m);
 bool model_save(struct model *m, struct model_state *to);
 bool model_restore(struct model *m, struct model_state *from);
+
+/* In which mode this lock was taken last; 0: it is not held. */
+unsigned int model_mode(const struct model *m, unsigned int h,
+			unsigned int order, unsigned int lock);
 
 /* The deepest order held, 0: none. */
 unsigned int model_deepest(const struct model *m, unsigned int h);

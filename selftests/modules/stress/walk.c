@@ -133,7 +133,7 @@ static void aim_at_held(struct walk *walk, struct model_use *u)
 	for (i = 0; i < places; i++, at = (at + 1) % places) {
 		unsigned int order = 1 + at / STRESS_LOCKS;
 		unsigned int lock = at % STRESS_LOCKS;
-		unsigned int mode = walk->model.now.held[u->h][order][lock].mode;
+		unsigned int mode = model_mode(&walk->model, u->h, order, lock);
 
 		if (!mode)
 			continue;
@@ -155,13 +155,13 @@ static bool deepest_use(struct walk *walk, struct model_use *u)
 
 	if (!order)
 		return false;
-	while (!m->now.held[h][order][i - 1].mode)
+	while (!model_mode(m, h, order, i - 1))
 		i--;
 	*u = (struct model_use){
 		.h = h,
 		.order = order,
 		.lock = i - 1,
-		.flags = m->now.held[h][order][i - 1].mode,
+		.flags = model_mode(m, h, order, i - 1),
 	};
 	return true;
 }

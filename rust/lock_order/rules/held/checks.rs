@@ -7,6 +7,7 @@
 use super::{
     Entry,
     HeldLocks,
+    Known,
     LockUse, //
 };
 use crate::lock_order::rules::{
@@ -35,11 +36,11 @@ impl HeldLocks {
         } else if !flags::is_mode_or_any(u.flags) {
             Violation::InvalidFlags
         } else {
-            match self.find(rules, u.order, u.instance) {
-                None if self.is_tolerant() => return true,
-                None => Violation::NotHeld,
-                Some(i) => match self.get(i) {
-                    Some(held) if held.instance != u.instance => Violation::WrongInstance(i as u8),
+            match self.holds(rules, u.order, u.instance) {
+                Known::Unknown => return true,
+                Known::No(Some(i)) => Violation::WrongInstance(i as u8),
+                Known::No(None) => Violation::NotHeld,
+                Known::Yes(i) => match self.get(i) {
                     Some(held) if mode_bit(held.exclusive) & u.flags & MODE_MASK == 0 => {
                         Violation::WrongMode(i as u8)
                     }
@@ -117,7 +118,10 @@ impl HeldLocks {
                 report(self, Violation::StillHeld(i as u8));
                 false
             }
-            None => true,
+            None => {
+                self.becomes_sure(rules);
+                true
+            }
         }
     }
 
@@ -135,17 +139,7 @@ impl HeldLocks {
 
     /// The held lock that makes releasing `u` a release out of order, if any.
     pub(super) fn deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
-        let u = self.keyed_as_held(rules, u);
-        self.first(rules, |held| forbids_unlock(rules, u, held))
-    }
-
-    /// `u` with the key that the lock was taken with: a release does not name it.
-    fn keyed_as_held(&self, rules: &Rules<'_>, u: LockUse) -> LockUse {
-        let own = self.find(rules, u.order, u.instance);
-        match own.and_then(|i| self.get(i)) {
-            Some(own) if own.instance == u.instance => LockUse { key: own.key, ..u },
-            _ => u,
-        }
+        self.first(rules, |held| forbids_unlock(u, held))
     }
 
     /// Whether the held lock at `index` is one of those that `violation`, found in the use `u`, is
@@ -162,7 +156,7 @@ impl HeldLocks {
         };
         match violation {
             Violation::OrderHeld(_) => forbids_lock(rules, u, &held),
-            Violation::DeeperHeld(_) => forbids_unlock(rules, self.keyed_as_held(rules, u), &held),
+            Violation::DeeperHeld(_) => forbids_unlock(u, &held),
             Violation::UnexpectedlyHeld(_) => u32::from(held.order) == u.order,
             Violation::StillHeld(_) => true,
             _ => violation.conflict() == Some(index as u8),
@@ -180,9 +174,10 @@ impl HeldLocks {
                     && mode_bit(held.exclusive) & u32::from(rule.mode) != 0
             })?;
             let excused = rule.unless_held != 0
-                && self
-                    .first(rules, |held| held.order == rule.unless_held)
-                    .is_some();
+                && !matches!(
+                    self.holds_order(rules, rule.unless_held.into()),
+                    Known::No(_)
+                );
             (!excused).then_some(Violation::RuleBroken {
                 rule: n as u8,
                 held: held as u8,
@@ -193,16 +188,16 @@ impl HeldLocks {
 
 /// Whether `u` must not be waited for while `held` is; both are of one hierarchy.
 ///
-/// For a nestable order, an equal one conflicts unless its key is lower.
+/// For a nestable order, an equal one conflicts unless it is another lock, with a lower key.
 fn forbids_lock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
     let order = u32::from(held.order);
-    order > u.order || order == u.order && !(rules.is_nestable(u.order) && held.key < u.key)
+    let nests = || rules.is_nestable(u.order) && held.key < u.key && held.instance != u.instance;
+    order > u.order || order == u.order && !nests()
 }
 
-/// Whether `u` is released out of order while `held` is.
-fn forbids_unlock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
-    let order = u32::from(held.order);
-    order > u.order || order == u.order && rules.is_nestable(u.order) && held.key > u.key
+/// Whether `u` is released out of order while `held` is. Locks of one order may be released in any.
+fn forbids_unlock(u: LockUse, held: &Entry) -> bool {
+    u32::from(held.order) > u.order
 }
 
 fn mode_bit(exclusive: bool) -> u32 {

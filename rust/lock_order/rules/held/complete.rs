@@ -7,6 +7,7 @@
 use super::{
     pack,
     HeldLocks,
+    Known,
     LockUse,
     MASK,
     TAKEN_OUT_OF_ORDER, //
@@ -28,8 +29,9 @@ impl HeldLocks {
     ///
     /// Correct when the order exists, no held order of the hierarchy is equal or deeper (a trylock
     /// is exempt and remembers that it was out of order; a nestable order may repeat with ascending
-    /// keys) and no conflict rule forbids it. The order is held afterwards in any
-    /// case; an order that is not nestable forgets the instance it was held by before.
+    /// keys) and no conflict rule forbids it. It is held afterwards in any case, beside what was
+    /// held before; only the very same lock is not held twice, unless it is shared both times. Where there is no room for it, that is reported once, and no verdict is given
+    /// that depends on it until as many locks were released that are not recorded.
     pub fn record_lock(
         &mut self,
         rules: &Rules<'_>,
@@ -55,6 +57,10 @@ impl HeldLocks {
         }
 
         let mut extra = 0;
+        if u.flags & TRYLOCK != 0 && self.is_tolerant(rules) {
+            // It may have been: then it may be released in any order.
+            extra = TAKEN_OUT_OF_ORDER;
+        }
         if let Some(i) = self.equal_or_deeper(rules, u) {
             if u.flags & TRYLOCK != 0 {
                 extra = TAKEN_OUT_OF_ORDER;
@@ -64,12 +70,19 @@ impl HeldLocks {
             }
         }
 
-        let keyed = rules.is_nestable(u.order) && u.key != u.instance as u64;
+        let key = if rules.is_nestable(u.order) {
+            u.key
+        } else {
+            u.instance as u64
+        };
         if let Some(i) = self.find_replaced(rules, u) {
             self.remove(i);
         }
         self.settle(rules);
-        if !self.push(rules.id, u, extra, keyed) {
+        if !self.push(rules.id, LockUse { key, ..u }, extra) {
+            if !self.lose() {
+                return correct;
+            }
             report(self, Violation::TooDeep);
             return false;
         }
@@ -100,7 +113,14 @@ impl HeldLocks {
             return false;
         }
 
-        let found = self.find(rules, u.order, u.instance);
+        let found = match self.holds(rules, u.order, u.instance) {
+            Known::Yes(i) => Some(i),
+            Known::No(other) => other,
+            Known::Unknown => {
+                self.find_lost();
+                return true;
+            }
+        };
         let mut correct = true;
 
         let exempt = u.flags & flags::OUT_OF_ORDER != 0
@@ -113,9 +133,6 @@ impl HeldLocks {
         }
 
         let Some(i) = found else {
-            if self.is_tolerant() {
-                return correct;
-            }
             report(self, Violation::NotHeld);
             return false;
         };
@@ -152,7 +169,7 @@ impl HeldLocks {
         if !self.check_locked(rules, exclusive, report) {
             return false;
         }
-        if let Some(i) = self.find(rules, u.order, u.instance) {
+        if let Known::Yes(i) = self.holds(rules, u.order, u.instance) {
             let how = self.how(i) & !(EXCLUSIVE as u8) | SHARED as u8;
             self.lock[(i & MASK) + 1] = pack(self.order(i), how);
         }

@@ -16,8 +16,8 @@ use reeve_host::lock_order::rules::{
     held::{HeldLocks, MAX_HELD},
     plain::{order_mark, pack_plain},
     sanity::Tracker,
+    violation::Violation,
 };
-use std::collections::BTreeMap;
 
 const ORDERS: u32 = 7;
 
@@ -68,12 +68,12 @@ struct Lock {
 }
 
 /// Hierarchy, order, instance, exclusive, out of order, key.
-type Held = (u8, u8, usize, bool, bool, u64);
+type Held = (u16, u8, usize, bool, bool, u64);
 
-/// (hierarchy, order) -> instance -> how it is held.
+/// Hierarchy, order and instance of each lock, in the order of taking, and how it is held.
 #[derive(Clone, Default, Debug, PartialEq)]
 struct Model {
-    held: BTreeMap<(usize, u32), BTreeMap<usize, Lock>>,
+    held: Vec<((usize, u32, usize), Lock)>,
     disabled: u32,
 }
 
@@ -82,16 +82,32 @@ impl Model {
         HIERARCHIES[h].nestable & order_bit(order) != 0
     }
 
+    fn of(&self, h: usize, order: u32) -> impl DoubleEndedIterator<Item = (usize, Lock)> + '_ {
+        let of = move |&&((in_h, of_order, _), _): &&((usize, u32, usize), Lock)| {
+            (in_h, of_order) == (h, order)
+        };
+        self.held
+            .iter()
+            .filter(of)
+            .map(|&((_, _, instance), lock)| (instance, lock))
+    }
+
     fn is_held(&self, h: usize, order: u32) -> bool {
-        self.held.get(&(h, order)).is_some_and(|i| !i.is_empty())
+        self.of(h, order).next().is_some()
     }
 
     fn deeper_held(&self, h: usize, order: u32) -> bool {
         (order + 1..=ORDERS).any(|deeper| self.is_held(h, deeper))
     }
 
-    fn instances(&self, h: usize, order: u32) -> BTreeMap<usize, Lock> {
-        self.held.get(&(h, order)).cloned().unwrap_or_default()
+    /// The last record of this lock.
+    fn find(&mut self, h: usize, order: u32, instance: usize) -> Option<&mut Lock> {
+        let is_it = |held: &&mut ((usize, u32, usize), Lock)| held.0 == (h, order, instance);
+        self.held
+            .iter_mut()
+            .rev()
+            .find(is_it)
+            .map(|held| &mut held.1)
     }
 
     fn lock(&mut self, h: usize, instance: usize, order: u32, flags: u32, key: u64) -> bool {
@@ -104,32 +120,30 @@ impl Model {
         let nestable = Self::nestable(h, order);
         let in_order = !self.deeper_held(h, order)
             && self
-                .instances(h, order)
-                .values()
-                .all(|other| nestable && other.key < key);
+                .of(h, order)
+                .all(|(other, lock)| nestable && other != instance && lock.key < key);
+        let mode_of = |lock: Lock| if lock.exclusive { EXCLUSIVE } else { SHARED };
         let obeys_rules = HIERARCHIES[h].conflicts.iter().all(|rule| {
             u32::from(rule.order) != order
                 || !self
-                    .instances(h, rule.while_held.into())
-                    .values()
-                    .any(|lock| {
-                        u32::from(rule.mode) & if lock.exclusive { EXCLUSIVE } else { SHARED } != 0
-                    })
+                    .of(h, rule.while_held.into())
+                    .any(|(_, lock)| u32::from(rule.mode) & mode_of(lock) != 0)
                 || self.is_held(h, rule.unless_held.into())
         });
         let trylock = flags & TRYLOCK != 0;
-        let instances = self.held.entry((h, order)).or_default();
-        if !nestable {
-            instances.clear();
+        let lock = Lock {
+            exclusive: flags & EXCLUSIVE != 0,
+            out_of_order: trylock && !in_order,
+            key: if nestable { key } else { instance as u64 },
+        };
+        // Only a shared lock can be held twice.
+        let replaced = self.held.iter().position(|&(which, held)| {
+            which == (h, order, instance) && (held.exclusive || lock.exclusive)
+        });
+        if let Some(n) = replaced {
+            self.held.remove(n);
         }
-        instances.insert(
-            instance,
-            Lock {
-                exclusive: flags & EXCLUSIVE != 0,
-                out_of_order: trylock && !in_order,
-                key: if nestable { key } else { instance as u64 },
-            },
-        );
+        self.held.push(((h, order, instance), lock));
         (in_order || trylock) && obeys_rules
     }
 
@@ -140,24 +154,22 @@ impl Model {
         if order == 0 || order > ORDERS {
             return false;
         }
-        let nestable = Self::nestable(h, order);
-        let instances = self.instances(h, order);
-        let named = instances.get(&instance).copied();
-        // What a wrong instance stands for is the order's only, or last taken, lock; whether that
-        // one was out of order only matters for an unlock that is incorrect anyway.
-        let exempt = flags & OUT_OF_ORDER != 0 || named.is_some_and(|lock| lock.out_of_order);
-        let deeper = self.deeper_held(h, order)
-            || nestable
-                && instances
-                    .values()
-                    .any(|other| other.key > named.map_or(instance as u64, |own| own.key));
-        let right = named.is_some_and(|lock| lock.exclusive == (flags & EXCLUSIVE != 0));
-        let held = self.held.entry((h, order)).or_default();
-        if nestable {
-            held.remove(&instance);
-        } else {
-            held.clear();
+        let deeper = self.deeper_held(h, order);
+        let named = self.find(h, order, instance).copied();
+        // A wrong instance stands for the order's last one, unless several may be held.
+        let at = match named {
+            Some(_) => Some(instance),
+            None if Self::nestable(h, order) => None,
+            None => self.of(h, order).next_back().map(|(last, _)| last),
+        };
+        if let Some(at) = at {
+            let is_it = |held: &((usize, u32, usize), Lock)| held.0 == (h, order, at);
+            let n = self.held.iter().rposition(is_it).expect("it is held");
+            self.held.remove(n);
         }
+        // Whether a wrong one was out of order only matters for an unlock that is incorrect anyway.
+        let exempt = flags & OUT_OF_ORDER != 0 || named.is_some_and(|lock| lock.out_of_order);
+        let right = named.is_some_and(|lock| lock.exclusive == (flags & EXCLUSIVE != 0));
         right && (exempt || !deeper)
     }
 
@@ -165,11 +177,7 @@ impl Model {
         if self.disabled > 0 {
             return true;
         }
-        match self
-            .held
-            .get_mut(&(h, order))
-            .and_then(|i| i.get_mut(&instance))
-        {
+        match self.find(h, order, instance) {
             Some(lock) if lock.exclusive => {
                 lock.exclusive = false;
                 true
@@ -178,11 +186,10 @@ impl Model {
         }
     }
 
-    fn check_locked(&self, h: usize, instance: usize, order: u32, flags: u32) -> bool {
+    fn check_locked(&mut self, h: usize, instance: usize, order: u32, flags: u32) -> bool {
         self.disabled > 0
             || self
-                .instances(h, order)
-                .get(&instance)
+                .find(h, order, instance)
                 .is_some_and(|lock| flags & if lock.exclusive { EXCLUSIVE } else { SHARED } != 0)
     }
 
@@ -206,17 +213,15 @@ impl Model {
         let mut all: Vec<_> = self
             .held
             .iter()
-            .flat_map(|(&(h, order), instances)| {
-                instances.iter().map(move |(&instance, lock)| {
-                    (
-                        HIERARCHIES[h].id,
-                        order as u8,
-                        instance,
-                        lock.exclusive,
-                        lock.out_of_order,
-                        lock.key,
-                    )
-                })
+            .map(|&((h, order, instance), lock)| {
+                (
+                    HIERARCHIES[h].id,
+                    order as u8,
+                    instance,
+                    lock.exclusive,
+                    lock.out_of_order,
+                    lock.key,
+                )
             })
             .collect();
         all.sort_unstable();
@@ -224,7 +229,7 @@ impl Model {
     }
 
     fn len(&self) -> usize {
-        self.held.values().map(BTreeMap::len).sum()
+        self.held.len()
     }
 }
 
@@ -373,6 +378,10 @@ proptest! {
         thread.fast = fast;
         let mut model = Model::default();
         for (n, &step) in steps.iter().enumerate() {
+            // What there is no room for is a test of its own.
+            if model.len() == MAX_HELD && matches!(step, Step::Lock(..) | Step::LockKeyed(..)) {
+                continue;
+            }
             let reported = thread.reported.len();
             let (got, expected) = apply(step, &mut thread, &mut model);
             prop_assert_eq!(got, expected, "step {}: {:?}", n, step);
@@ -407,5 +416,165 @@ proptest! {
                 prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before);
             }
         }
+    }
+
+    /// Tracking is switched, locks are lost or what is held is forgotten, at any point of what is
+    /// correct: nothing of what follows is reported.
+    #[test]
+    fn a_correct_history_is_not_accused_wherever_it_is_cut(
+        steps in prop::collection::vec(correct(), 1..80),
+        cut in 0usize..80,
+        how in 0u8..3,
+        fast: bool,
+    ) {
+        let mut thread = Thread::new(HIERARCHIES[0]);
+        thread.fast = fast;
+        let mut model = Model::default();
+        for (n, &step) in steps.iter().enumerate() {
+            if n == cut {
+                match how {
+                    0 => {
+                        thread.epoch += 2;
+                        prop_assert!(thread.held.catch_up(thread.epoch));
+                    }
+                    1 => thread.held.forget(),
+                    // What is taken now is refused, because there is no room.
+                    _ => fill(&mut thread),
+                }
+            }
+            if how == 2 && n >= cut && model.len() > 8 {
+                break;
+            }
+            let Some(step) = make_correct(step, &model) else { continue };
+            let reported = thread.reported.len();
+            let (got, expected) = apply(step, &mut thread, &mut model);
+            prop_assert!(expected, "the history is a correct one: {:?}", step);
+            let new = &thread.reported[reported..];
+            let is_first_refusal = new == [Violation::TooDeep];
+            prop_assert!(new.is_empty() || is_first_refusal, "step {}: {:?}: {:?}", n, step, new);
+            prop_assert!(got || is_first_refusal, "step {}: {:?}", n, step);
+        }
+    }
+
+    /// One wrong order between two locks that are recorded after a cut is seen.
+    #[test]
+    fn a_fault_after_a_cut_is_seen(
+        steps in prop::collection::vec(correct(), 0..40),
+        switched: bool,
+        (outer, inner) in (1..ORDERS).prop_flat_map(|outer| (Just(outer), outer + 1..=ORDERS)),
+        fast: bool,
+    ) {
+        let mut thread = Thread::new(HIERARCHIES[0]);
+        thread.fast = fast;
+        let mut model = Model::default();
+        for &step in &steps {
+            if let Some(step) = make_correct(step, &model) {
+                prop_assert!(model.len() < MAX_HELD);
+                apply(step, &mut thread, &mut model);
+            }
+        }
+        if switched {
+            thread.epoch += 2;
+            prop_assert!(thread.held.catch_up(thread.epoch));
+        } else {
+            thread.held.forget();
+        }
+        let h = &HIERARCHIES[0];
+        prop_assert!(thread.lock_in(h, 77, inner, EXCLUSIVE));
+        prop_assert!(!thread.lock_in(h, 78, outer, EXCLUSIVE));
+        prop_assert!(matches!(thread.reported[..], [.., Violation::OrderHeld(_)]));
+        // What was recorded since is known, also in what way it is held.
+        prop_assert!(!thread.unlock_in(h, 77, inner, SHARED));
+        prop_assert!(matches!(thread.reported[..], [.., Violation::WrongMode(_)]));
+        // Ignorance ends where nothing is held.
+        prop_assert!(thread.unlock_in(h, 78, outer, EXCLUSIVE));
+        thread.rules = HIERARCHIES[0];
+        prop_assert!(thread.check_all_unlocked());
+        prop_assert!(!thread.check_locked(99, outer, ANY));
+        prop_assert!(matches!(thread.reported[..], [.., Violation::NotHeld]));
+    }
+}
+
+/// As many locks of a hierarchy of its own as there is room for.
+fn fill(thread: &mut Thread) {
+    let other = Rules {
+        id: 77,
+        token: 0x7700,
+        nestable: u64::MAX,
+        ..HIERARCHIES[0]
+    };
+    for n in thread.held.len()..MAX_HELD {
+        assert!(thread.lock_in(&other, 1 + n, 1, SHARED));
+    }
+}
+
+/// Steps of which correct ones are made.
+fn correct() -> impl Strategy<Value = Step> {
+    let h = 0..HIERARCHIES.len();
+    let mode = prop_oneof![Just(EXCLUSIVE), Just(SHARED)];
+    let extra = prop_oneof![3 => Just(0), 1 => Just(TRYLOCK)];
+    let flags = (mode, extra).prop_map(|(mode, extra)| mode | extra);
+    prop_oneof![
+        6 => (h.clone(), 0usize..4, 1..=ORDERS, flags).prop_map(|(h, i, o, f)| Step::Lock(h, i, o, f)),
+        3 => Just(Step::UnlockLast),
+        2 => (0usize..64).prop_map(|n| Step::Unlock(n, 0, 0, 0)),
+        2 => (0usize..64, Just(0u32)).prop_map(|(n, _)| Step::Downgrade(n, 0, 0)),
+        2 => (0usize..64, Just(0u32)).prop_map(|(n, _)| Step::CheckLocked(n, 0, 0, 0)),
+    ]
+}
+
+/// What the release of a lock says: a trylock that was out of order need not say more.
+fn in_any_order(model: &Model, h: usize, order: u32, lock: Lock) -> u32 {
+    if model.deeper_held(h, order) && !lock.out_of_order {
+        OUT_OF_ORDER
+    } else {
+        0
+    }
+}
+
+/// What a correct thread would do, which knows what it holds: the numbers of locks to unlock,
+/// downgrade or check are places in what is held.
+fn make_correct(step: Step, model: &Model) -> Option<Step> {
+    let at = |n: usize| model.held.get(n % model.held.len().max(1)).copied();
+    match step {
+        Step::Lock(h, i, o, f) => {
+            // A lock that is held cannot be taken once more, not even by a trylock.
+            if model.of(h, o).any(|(held, _)| held == i) {
+                return None;
+            }
+            let correct = model.clone().lock(h, i, o, f, i as u64);
+            correct.then_some(step)
+        }
+        Step::Unlock(n, ..) => {
+            let ((h, o, i), lock) = at(n)?;
+            let mode = if lock.exclusive { EXCLUSIVE } else { SHARED };
+            Some(Step::Unlock(
+                h,
+                i,
+                o,
+                mode | in_any_order(model, h, o, lock),
+            ))
+        }
+        Step::UnlockLast => {
+            let ((h, o, i), lock) = model.held.last().copied()?;
+            let mode = if lock.exclusive { EXCLUSIVE } else { SHARED };
+            // Deeper ones may have been taken before a trylock out of order.
+            let flags = if model.deeper_held(h, o) {
+                OUT_OF_ORDER
+            } else {
+                0
+            };
+            Some(Step::Unlock(h, i, o, mode | flags))
+        }
+        Step::Downgrade(n, ..) => {
+            let ((h, o, i), lock) = at(n)?;
+            lock.exclusive.then_some(Step::Downgrade(h, i, o))
+        }
+        Step::CheckLocked(n, ..) => {
+            let ((h, o, i), lock) = at(n)?;
+            let mode = if lock.exclusive { EXCLUSIVE } else { SHARED };
+            Some(Step::CheckLocked(h, i, o, mode))
+        }
+        _ => None,
     }
 }

@@ -52,6 +52,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     "make ext and vm: a Rust driver records its locks",
                     ext_sample(ctx, "samples/rust"),
                 ),
+                test(
+                    "forgotten leaves and ended tasks harm nothing",
+                    ext_sample(ctx, "modules/life"),
+                ),
                 test("make ext and vm: what make bench runs", ext_bench(ctx)),
             ])
         }),
@@ -60,7 +64,13 @@ pub(super) fn jobs() -> Vec<Job> {
             TIER,
             &["kernel debug", "guest programs"],
             |ctx| {
-                let names = ["samples/c", "modules/held", "modules/stress", "modules/ttm"];
+                let names = [
+                    "samples/c",
+                    "modules/held",
+                    "modules/life",
+                    "modules/stress",
+                    "modules/ttm",
+                ];
                 let ended = ext_together(ctx, &names);
                 Ok(vec![
                     test(
@@ -70,6 +80,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     test(
                         "held locks, violations, the graph and tracepoints are seen from outside",
                         ended_well(&ended, "modules/held"),
+                    ),
+                    test(
+                        "forgotten leaves and ended tasks harm nothing (debug kernel)",
+                        ended_well(&ended, "modules/life"),
                     ),
                     test(
                         "a million lock-order calls by 64 threads agree with a model",

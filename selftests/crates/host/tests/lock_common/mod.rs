@@ -4,6 +4,7 @@
 
 use reeve_host::lock_order::rules::{
     conflict::{Rules, MAX_ORDERS},
+    flags::{is_one_mode, EXCLUSIVE, SHARED},
     held::{HeldLocks, LockUse},
     plain::{is_plain, order_mark, pack_plain},
     sanity::{Tracker, ORDER_NAMES, RULES},
@@ -27,6 +28,8 @@ pub(crate) struct Thread {
     pub(crate) reported: Vec<Violation>,
     /// Use the fast paths first, as the kernel does.
     pub(crate) fast: bool,
+    /// The epoch of tracking.
+    pub(crate) epoch: u32,
 }
 
 impl Thread {
@@ -36,6 +39,7 @@ impl Thread {
             rules,
             reported: Vec::new(),
             fast: true,
+            epoch: 0,
         }
     }
 
@@ -83,6 +87,32 @@ impl Thread {
     }
 
     fn lock_complete(&mut self, rules: &Rules<'_>, u: LockUse) -> bool {
+        let is_ruled = rules
+            .conflicts
+            .iter()
+            .any(|rule| u32::from(rule.order) == u.order);
+        let obeys = is_ruled.then_some(|held: u8, exclusive: bool| {
+            let mode = if exclusive { EXCLUSIVE } else { SHARED };
+            !rules.conflicts.iter().any(|rule| {
+                u32::from(rule.order) == u.order
+                    && rule.while_held == held
+                    && u32::from(rule.mode) & mode != 0
+            })
+        });
+        if self.fast
+            && rules.has(u.order)
+            && is_one_mode(u.flags)
+            && self.held.lock_usual(
+                self.epoch,
+                (rules.id, rules.token),
+                u,
+                rules.is_nestable(u.order),
+                |_| true,
+                obeys,
+            )
+        {
+            return true;
+        }
         let reported = &mut self.reported;
         self.held
             .record_lock(rules, u, &mut |_, v| reported.push(v))
@@ -100,6 +130,9 @@ impl Thread {
             return true;
         }
         let u = Self::lock_use(instance, order, flags);
+        if self.fast && is_one_mode(flags) && self.held.unlock_usual(self.epoch, rules.id, u) {
+            return true;
+        }
         let reported = &mut self.reported;
         self.held
             .record_unlock(rules, u, &mut |_, v| reported.push(v))

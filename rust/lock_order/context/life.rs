@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a context begins and ends, and what its owner may do with it meanwhile.
+
+use super::{
+    table::{
+        epoch,
+        ABSENT,
+        TABLE, //
+    },
+    words::Context, //
+};
+use crate::{
+    abstractions::bindings,
+    lock_order::{
+        hierarchy::Hierarchy,
+        rules::{
+            context_table::Owner,
+            held::HeldLocks, //
+        }, //
+    }, //
+};
+use core::ptr::NonNull;
+use kernel::sync::atomic::Relaxed;
+
+/// What a caller passes to pair calls.
+pub(super) type Cookie = NonNull<bindings::reeve_thread_context>;
+
+/// The owner of a context that is being taken from a task that has ended; no task's address.
+pub(super) const TAKEN: usize = 1;
+
+/// The caller's context, as the C entry points found it.
+///
+/// # Invariants
+///
+/// It is [`ABSENT`], or the context of the task or interrupt level that is running; nothing else
+/// writes to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Current(pub(super) &'static Context);
+
+impl Current {
+    /// Wraps what `reeve_context()` in lock_order/api.c found.
+    ///
+    /// # Safety
+    ///
+    /// `raw` must be the result of `reeve_context()` in this very call from C, and the value must
+    /// not outlive that call.
+    #[inline(always)]
+    pub(crate) unsafe fn new(raw: *mut bindings::reeve_context) -> Self {
+        // SAFETY: `reeve_context()`, whose result `raw` is by the contract, returns a context that
+        // carries the task, the absent one, or an interrupt's: none is null, and all stay contexts
+        // while the module is loaded.
+        // INVARIANT: `reeve_context()` returns the context of the task or level that runs, or the
+        // absent one, and the value does not outlive the call, by the contract.
+        Self(unsafe { &*raw.cast::<Context>() })
+    }
+
+    pub(crate) fn is_absent(self) -> bool {
+        core::ptr::eq(self.0, &raw const ABSENT)
+    }
+
+    /// Runs `f`, a fast path, on the held locks.
+    ///
+    /// # Safety
+    ///
+    /// `f` must not write to an absent context's held locks, which have a flag set that makes the
+    /// fast paths of [`HeldLocks`] decline. It must not call back into lock-order tracking.
+    #[inline(always)]
+    pub(crate) unsafe fn with_held_fast<R>(self, f: impl FnOnce(&mut HeldLocks) -> R) -> R {
+        // SAFETY: The context is valid, initialised and the caller's own, by the invariant of
+        // `Current`; an absent one is only read, for `f` does not write to it by this function's
+        // contract.
+        f(unsafe { &mut *self.0.held.get() })
+    }
+
+    /// Runs `f` on the held locks as far as they are known; `None` when there is no context, and
+    /// `unknown` while tracking is being switched.
+    ///
+    /// `f` must not call back into lock-order tracking.
+    pub(crate) fn with_known<R>(
+        self,
+        unknown: R,
+        f: impl FnOnce(&mut HeldLocks) -> R,
+    ) -> Option<R> {
+        self.with_held(|held| {
+            if held.catch_up(epoch()) {
+                held.drop_gone(|id| Hierarchy::by_id(id).is_some());
+                f(held)
+            } else {
+                unknown
+            }
+        })
+    }
+
+    /// Runs `f` on the held locks and the epoch of tracking. As for
+    /// [`with_held_fast`](Self::with_held_fast).
+    ///
+    /// # Safety
+    ///
+    /// As for [`with_held_fast`](Self::with_held_fast).
+    #[inline(always)]
+    pub(crate) unsafe fn with_held_usual<R>(self, f: impl FnOnce(&mut HeldLocks, u32) -> R) -> R {
+        let epoch = epoch();
+        // SAFETY: As this function.
+        unsafe { self.with_held_fast(|held| f(held, epoch)) }
+    }
+
+    /// Forgets what is held, if there is a context.
+    pub(crate) fn forget_all(self) {
+        self.with_held(|held| held.reset(epoch()));
+    }
+
+    /// Runs `f` on the held locks; `None` when there is no context.
+    ///
+    /// `f` must not call back into lock-order tracking.
+    pub(crate) fn with_held<R>(self, f: impl FnOnce(&mut HeldLocks) -> R) -> Option<R> {
+        if self.is_absent() {
+            return None;
+        }
+        // SAFETY: It is not absent; see there.
+        Some(unsafe { self.with_held_fast(f) })
+    }
+}
+
+pub(super) fn set_token(cookie: Cookie, token: u64) {
+    // SAFETY: A cookie is valid for writes by the contract of what it is passed to, and starts with a
+    // word.
+    unsafe { cookie.cast::<u64>().as_ptr().write(token) };
+}
+
+pub(super) fn token(cookie: Cookie) -> u64 {
+    // SAFETY: A cookie is valid for reads by the contract of what it is passed to, and starts with a
+    // word; any bits are one.
+    unsafe { cookie.cast::<u64>().as_ptr().read_volatile() }
+}
+
+/// Another context, claimed with `key`; `None`: no memory.
+#[cold]
+pub(super) fn take(key: usize) -> Option<&'static Context> {
+    // SAFETY: Any context but an NMI, where nothing is entered, may take one.
+    let raw = unsafe { bindings::reeve_helper_stock_take() };
+    // SAFETY: Null or all 0, of the size of a context, and it stays one; bits of 0 are a valid one.
+    let context = unsafe { raw.cast::<Context>().as_ref() }?;
+    TABLE.add(key, context);
+    Some(context)
+}
+
+/// Makes `context`, which the current task has claimed, its own, entered with `cookie` at `site`.
+#[inline(always)]
+pub(super) fn begin(context: &'static Context, cookie: usize, site: u32) {
+    start(context, cookie, site);
+    // SAFETY: The context carries the current task; the helper takes the reference that goes with it.
+    unsafe { bindings::reeve_helper_begun(as_c(context)) };
+}
+
+#[inline(always)]
+pub(super) fn start(context: &'static Context, cookie: usize, site: u32) {
+    let serial = context.serial.load(Relaxed).wrapping_add(1);
+    context.serial.store(serial, Relaxed);
+    context.cookie.store(cookie, Relaxed);
+    context.site.store(site, Relaxed);
+    // SAFETY: The current task has claimed it, so nothing else accesses it, see `Context`.
+    unsafe { (*context.held.get()).reset(epoch()) };
+}
+
+/// Gives `context`, which the caller has claimed and which `task` had, back.
+#[inline(always)]
+pub(super) fn end(context: &'static Context, task: usize) {
+    context.owner.free();
+    forget_task(task);
+}
+
+/// Gives the reference to `task` back; 0: none.
+#[inline(always)]
+pub(super) fn forget_task(task: usize) {
+    if task != 0 {
+        // SAFETY: The context that carried the task is free now, so the reference that went with
+        // it is to be dropped.
+        unsafe { bindings::reeve_helper_ended(task) };
+    }
+}
+
+pub(super) fn as_c(context: &'static Context) -> *mut bindings::reeve_context {
+    core::ptr::from_ref(context).cast_mut().cast()
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Locks and unlocks that are not the fastest but usual: the first one of a hierarchy, trylocks,
+//! orders that a rule speaks of, nested ones, releases out of order. Whatever is or may be a fault
+//! is declined.
+
+#![deny(unsafe_code)]
+
+use super::{
+    HeldLocks,
+    LockUse,
+    ABSENT,
+    DISABLED,
+    IRREGULAR,
+    MASK,
+    MAX_HELD,
+    MIXED,
+    TAKEN_OUT_OF_ORDER, //
+};
+use crate::lock_order::rules::flags::{
+    EXCLUSIVE,
+    MODE_MASK,
+    OUT_OF_ORDER,
+    SHARED,
+    TRYLOCK, //
+};
+
+impl HeldLocks {
+    /// Whether nothing is to be known but what is recorded here, of the epoch of tracking.
+    #[inline]
+    fn is_usual(&self, epoch: u32) -> bool {
+        self.word & (ABSENT | DISABLED) == 0 && self.epoch == epoch && epoch & 1 == 0
+    }
+
+    /// Records a lock of the hierarchy `id`, whose token is `token`, that is taken after all others
+    /// of it. `nests`: the order is nestable. `is_known(previous)`: whether it was taken right after
+    /// that order before, and `obeys(order, exclusive)` whether no rule forbids it while that one is
+    /// held. `false`: declined, nothing changed.
+    #[inline]
+    pub fn lock_usual(
+        &mut self,
+        epoch: u32,
+        (id, token): (u16, usize),
+        u: LockUse,
+        nests: bool,
+        is_known: impl FnOnce(u8) -> bool,
+        obeys: Option<impl Fn(u8, bool) -> bool>,
+    ) -> bool {
+        let n = self.len();
+        if !self.is_usual(epoch) || n >= MAX_HELD || u.key != u.instance as u64 && !nests {
+            return false;
+        }
+        if u.flags & TRYLOCK != 0 && (self.is_unsure || self.lost != 0) {
+            return false;
+        }
+        let mut previous = 0;
+        for i in (0..n).rev() {
+            if self.hierarchy_of(i) != id {
+                continue;
+            }
+            let order = self.order(i);
+            if previous == 0 {
+                previous = order;
+            }
+            let comes_before = u32::from(order) < u.order
+                || nests
+                    && u32::from(order) == u.order
+                    && self.key(i) < u.key
+                    && self.instance[i & MASK] != u.instance;
+            if !comes_before {
+                return false;
+            }
+            match &obeys {
+                Some(obeys) if !obeys(order, u32::from(self.how(i)) & EXCLUSIVE != 0) => {
+                    return false;
+                }
+                // Those before it come before it.
+                None if self.word & IRREGULAR == 0 => break,
+                _ => (),
+            }
+        }
+        if !is_known(previous) {
+            return false;
+        }
+        if n == 0 {
+            self.word &= !(MIXED | IRREGULAR);
+            self.home = token;
+            self.home_id = id;
+        } else if self.home != token && self.word & MIXED == 0 {
+            for place in self.hierarchy.iter_mut().take(n) {
+                *place = self.home_id;
+            }
+            self.word |= MIXED;
+        }
+        self.push(id, u, 0)
+    }
+
+    /// Records the release of a lock that is held, in that mode, and in order or allowed to be out
+    /// of it. `false`: declined, nothing changed.
+    #[inline]
+    pub fn unlock_usual(&mut self, epoch: u32, id: u16, u: LockUse) -> bool {
+        if !self.is_usual(epoch) {
+            return false;
+        }
+        let mut deeper = false;
+        for i in (0..self.len()).rev() {
+            if self.hierarchy_of(i) != id {
+                continue;
+            }
+            let order = u32::from(self.order(i));
+            if order != u.order || self.instance[i & MASK] != u.instance {
+                deeper |= order > u.order;
+                continue;
+            }
+            let how = self.how(i);
+            let allowed = u.flags & OUT_OF_ORDER != 0 || how & TAKEN_OUT_OF_ORDER != 0;
+            // What lies below it may be deeper, too.
+            let may_be_deeper = deeper || self.word & IRREGULAR != 0;
+            if may_be_deeper && !allowed || (how ^ u.flags as u8) & MODE_MASK as u8 != 0 {
+                return false;
+            }
+            self.take_out(i);
+            return true;
+        }
+        false
+    }
+}
+
+const _: () = assert!(EXCLUSIVE | SHARED == MODE_MASK);

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Threads that end or go on without leaving their context: what the tracker
+ * makes of it, and that it writes to no memory but its own.
+ *
+ * Parameters, each of which runs one scene when it is written: `forget` enters
+ * and does not leave, with N locks held; `correct` takes and releases two locks
+ * between an enter and its leave; `end` N starts a kernel thread that ends inside
+ * of its context with N locks held, and then N threads one after the other, with
+ * a pattern in their frames; `aside` puts a lock aside and takes it back;
+ * `misuse` does what nobody should. `leak` takes a lock in an interrupt and does
+ * not release it; `stale` uses a hierarchy that is gone; `automatic` uses one
+ * without entering; `many` has hundreds of threads inside at once; `idle` runs
+ * cross-calls, of which some hit the idle task. `failures` counts wrong results.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
+#include <linux/delay.h>
+#include <linux/err.h>
+#include <linux/hrtimer.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+
+#include <reeve/lock_order.h>
+
+#define EXCLUSIVE REEVE_LOCK_EXCLUSIVE
+/* Threads that are made after one that ended inside. */
+#define FOLLOWERS 64
+#define PATTERN 0xa5
+
+#define EXPECT(condition)                                                 \
+	do {                                                              \
+		if (!(condition)) {                                       \
+			atomic_inc(&failures);                            \
+			pr_err("line %d: %s\n", __LINE__, #condition);    \
+		}                                                         \
+	} while (0)
+
+static const char *const order_names[] = { "outer", "inner" };
+static struct reeve_hierarchy *hierarchy;
+static atomic_t failures;
+static int locks[2];
+
+static noinline void life_take(unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		EXPECT(reeve_record_lock(hierarchy, &locks[i], i + 1,
+					 EXCLUSIVE));
+}
+
+static noinline void life_forget(unsigned int count)
+{
+	struct reeve_thread_context ctx;
+
+	reeve_thread_context_enter(&ctx);
+	life_take(count);
+}
+
+static noinline void life_correct(void)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_check_all_unlocked(hierarchy));
+	life_take(2);
+	EXPECT(reeve_record_unlock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+}
+
+/* Its frame is a pattern that only it writes. */
+static noinline void life_follow(unsigned int depth)
+{
+	u8 frame[512];
+
+	memset(frame, PATTERN, sizeof(frame));
+	barrier_data(frame);
+	if (depth)
+		life_follow(depth - 1);
+	else
+		life_correct();
+	barrier_data(frame);
+	EXPECT(!memchr_inv(frame, PATTERN, sizeof(frame)));
+}
+
+static DECLARE_COMPLETION(life_done);
+
+static int life_follower(void *unused)
+{
+	life_follow(8);
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+static int life_ends_inside(void *count)
+{
+	life_forget((unsigned long)count);
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+static int life_run(int (*f)(void *data), void *data)
+{
+	struct task_struct *task = kthread_run(f, data, "reeve_life");
+
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	wait_for_completion(&life_done);
+	return 0;
+}
+
+static int life_end(unsigned int count)
+{
+	int ret = life_run(life_ends_inside, (void *)(unsigned long)count);
+	unsigned int i;
+
+	for (i = 0; !ret && i < FOLLOWERS; i++)
+		ret = life_run(life_follower, NULL);
+	return ret;
+}
+
+static int life_aside(unsigned int unused)
+{
+	struct reeve_thread_context ctx, aside;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	life_take(1);
+	EXPECT(reeve_thread_context_save(&aside));
+	EXPECT(reeve_check_all_unlocked(hierarchy));
+	EXPECT(reeve_hierarchy_unregister(hierarchy) == -EBUSY);
+	EXPECT(reeve_thread_context_restore(&aside));
+	EXPECT(reeve_check_locked(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(!reeve_thread_context_restore(&aside));
+	EXPECT(reeve_check_locked(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	return 0;
+}
+
+/* Each misuse, in an order in which none is to be believed. */
+static int life_misuse(unsigned int unused)
+{
+	struct reeve_thread_context ctx, other;
+
+	memset(&ctx, 0xff, sizeof(ctx));
+	memset(&other, 0xff, sizeof(other));
+	EXPECT(!reeve_thread_context_leave(&ctx));
+	EXPECT(!reeve_thread_context_restore(&ctx));
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(!reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_thread_context_enter(&other));
+	memset(&ctx, 0xff, sizeof(ctx));
+	memset(&other, 0xff, sizeof(other));
+	EXPECT(reeve_thread_context_leave(&other));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	EXPECT(!reeve_thread_context_leave(&ctx));
+	EXPECT(!reeve_thread_context_restore(&other));
+	return 0;
+}
+
+static struct hrtimer life_timer;
+static bool life_leaks;
+static int life_leaked, life_clean;
+
+static noinline void life_handler(void)
+{
+	if (life_leaks) {
+		EXPECT(reeve_record_lock(hierarchy, &life_leaked, 2,
+					 EXCLUSIVE));
+		return;
+	}
+	EXPECT(reeve_check_all_unlocked(hierarchy));
+	EXPECT(reeve_record_lock(hierarchy, &life_clean, 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &life_clean, 1, EXCLUSIVE));
+}
+
+static enum hrtimer_restart life_expired(struct hrtimer *timer)
+{
+	EXPECT(in_hardirq());
+	life_handler();
+	complete(&life_done);
+	return HRTIMER_NORESTART;
+}
+
+static void life_interrupt(bool leaks)
+{
+	life_leaks = leaks;
+	hrtimer_start(&life_timer, ms_to_ktime(1),
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	wait_for_completion(&life_done);
+	hrtimer_cancel(&life_timer);
+}
+
+/* A handler forgets its unlock; those after it on the same CPU have no fault. */
+static int life_leak(unsigned int unused)
+{
+	struct reeve_hierarchy *own = hierarchy, *h;
+
+	h = reeve_hierarchy_register("reeve_life_leak", order_names, 2);
+	if (IS_ERR(h))
+		return PTR_ERR(h);
+	hrtimer_setup(&life_timer, life_expired, CLOCK_MONOTONIC,
+		      HRTIMER_MODE_REL_PINNED_HARD);
+	hierarchy = h;
+	migrate_disable();
+	life_interrupt(true);
+	life_interrupt(false);
+	life_interrupt(false);
+	life_interrupt(true);
+	migrate_enable();
+	hierarchy = own;
+	EXPECT(reeve_hierarchy_unregister(h) == -EBUSY);
+	EXPECT(!reeve_hierarchy_forget(h));
+	EXPECT(reeve_hierarchy_forget(h) == -EINVAL);
+	return 0;
+}
+
+/* More often than hierarchies can be registered at once. */
+static int life_stale(unsigned int unused)
+{
+	struct reeve_hierarchy *gone, *h;
+	struct reeve_thread_context ctx;
+	unsigned int i;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	for (i = 0; i < 2 * REEVE_MAX_HIERARCHIES; i++) {
+		gone = reeve_hierarchy_register("reeve_life_gone", order_names,
+						2);
+		if (IS_ERR(gone)) {
+			EXPECT(!"every one is free again");
+			break;
+		}
+		EXPECT(reeve_record_lock(gone, &locks[0], 1, EXCLUSIVE));
+		EXPECT(!reeve_hierarchy_forget(gone));
+		h = reeve_hierarchy_register("reeve_life_next", order_names, 2);
+		if (IS_ERR(h)) {
+			EXPECT(!"every one is free again");
+			break;
+		}
+		EXPECT(h != gone);
+		EXPECT(reeve_check_all_unlocked(h));
+		EXPECT(!reeve_record_lock(gone, &locks[1], 2, EXCLUSIVE));
+		EXPECT(reeve_check_all_unlocked(h));
+		EXPECT(!reeve_hierarchy_unregister(h));
+	}
+	EXPECT(reeve_thread_context_leave(&ctx));
+	return 0;
+}
+
+static int life_automatic(unsigned int unused)
+{
+	struct reeve_hierarchy *h;
+	struct reeve_thread_context ctx;
+
+	h = reeve_hierarchy_register_flags("reeve_life_auto", order_names, 2,
+					   REEVE_HIERARCHY_AUTOMATIC);
+	if (IS_ERR(h))
+		return PTR_ERR(h);
+	/* Here the caller is no kernel thread. */
+	EXPECT(!reeve_record_lock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1,
+				   EXCLUSIVE | REEVE_LOCK_OUT_OF_ORDER));
+	EXPECT(reeve_record_unlock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_check_all_unlocked(h));
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	EXPECT(!reeve_hierarchy_unregister(h));
+	EXPECT(IS_ERR(reeve_hierarchy_register_flags("reeve_life_auto",
+						     order_names, 2, 1U << 2)));
+	return 0;
+}
+
+/* As a driver's handlers do that were made threads, or that the idle task runs. */
+static int life_without_entering(void *unused)
+{
+	EXPECT(reeve_record_lock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_lock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	return 0;
+}
+
+static int life_thread_without_entering(void *unused)
+{
+	life_without_entering(NULL);
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+static void life_call(void *unused)
+{
+	life_without_entering(NULL);
+}
+
+static int life_idle(unsigned int unused)
+{
+	unsigned int i;
+
+	for (i = 0; i < 500; i++) {
+		if (i % 8 == 0)
+			usleep_range(50, 100); /* so that the others are idle */
+		/* The others: here the function would be called as by the task. */
+		preempt_disable();
+		smp_call_function(life_call, NULL, true);
+		preempt_enable();
+	}
+	return life_run(life_thread_without_entering, NULL);
+}
+
+#define LIFE_MANY 600
+static atomic_t life_inside;
+static DECLARE_COMPLETION(life_all_inside);
+
+static int life_one_of_many(void *unused)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(hierarchy, &ctx, 1, EXCLUSIVE));
+	atomic_inc(&life_inside);
+	wait_for_completion(&life_all_inside);
+	EXPECT(reeve_check_locked(hierarchy, &ctx, 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &ctx, 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	if (!atomic_dec_return(&life_inside))
+		complete(&life_done);
+	return 0;
+}
+
+static int life_many(unsigned int unused)
+{
+	unsigned int i, made = 0;
+
+	atomic_set(&life_inside, 1);
+	for (i = 0; i < LIFE_MANY; i++)
+		made += !IS_ERR(kthread_run(life_one_of_many, NULL,
+					    "reeve_life/%u", i));
+	EXPECT(made == LIFE_MANY);
+	while (atomic_read(&life_inside) != 1 + made)
+		schedule_timeout_idle(1);
+	complete_all(&life_all_inside);
+	if (atomic_dec_return(&life_inside))
+		wait_for_completion(&life_done);
+	reinit_completion(&life_all_inside);
+	return 0;
+}
+
+static int life_forget_here(unsigned int count)
+{
+	life_forget(count);
+	return 0;
+}
+
+static int life_correct_here(unsigned int unused)
+{
+	life_follow(0);
+	return 0;
+}
+
+static int set_scene(const char *value, const struct kernel_param *kp)
+{
+	int (*scene)(unsigned int n) = kp->arg;
+	unsigned int n;
+	int ret;
+
+	if (!hierarchy)
+		return -EAGAIN;
+	ret = kstrtouint(value, 0, &n);
+	if (ret)
+		return ret;
+	return n > ARRAY_SIZE(locks) ? -EINVAL : scene(n);
+}
+
+static const struct kernel_param_ops scene_ops = { .set = set_scene };
+module_param_cb(forget, &scene_ops, life_forget_here, 0200);
+module_param_cb(correct, &scene_ops, life_correct_here, 0200);
+module_param_cb(end, &scene_ops, life_end, 0200);
+module_param_cb(aside, &scene_ops, life_aside, 0200);
+module_param_cb(misuse, &scene_ops, life_misuse, 0200);
+module_param_cb(leak, &scene_ops, life_leak, 0200);
+module_param_cb(stale, &scene_ops, life_stale, 0200);
+module_param_cb(automatic, &scene_ops, life_automatic, 0200);
+module_param_cb(idle, &scene_ops, life_idle, 0200);
+module_param_cb(many, &scene_ops, life_many, 0200);
+
+static int get_failures(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%d\n", atomic_read(&failures));
+}
+
+static const struct kernel_param_ops failures_ops = { .get = get_failures };
+module_param_cb(failures, &failures_ops, NULL, 0444);
+
+static int __init life_init(void)
+{
+	struct reeve_hierarchy *h = reeve_hierarchy_register("reeve_life",
+							     order_names, 2);
+
+	if (IS_ERR(h))
+		return PTR_ERR(h);
+	hierarchy = h;
+	return 0;
+}
+
+static void __exit life_exit(void)
+{
+	EXPECT(!reeve_hierarchy_unregister(hierarchy));
+}
+
+module_init(life_init);
+module_exit(life_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Threads that go without a leave");

@@ -1,0 +1,101 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Runs in the guest: leaves that are forgotten and tasks that end inside are
+# reported, and nothing comes of them. Not with a sanitizer alone: its quarantine
+# hides what the allocator hands out again.
+set -eu
+
+files=/sys/kernel/debug/reeve/lock_order
+parameters=/sys/module/reeve_life/parameters
+
+fail() { echo "$*" >&2; cat $files/violations >&2; exit 1; }
+no_failures() {
+	[ "$(cat $parameters/failures)" = 0 ] || fail "$1: wrong results, see the log"
+}
+# of KIND: how many violations of it without a hierarchy there were.
+of() {
+	awk -v kind="$1" '/^violation/ { n = $NF } $1 == "kind" && $2 == kind { all += n }
+		END { print all + 0 }' $files/violations
+}
+# expect KIND N WHERE
+expect() { [ "$(of "$1")" = "$2" ] || fail "$3: $(of "$1") $1, not $2"; }
+nothing_held() {
+	! grep reeve_life $files/held || fail "$1: still held"
+}
+
+insmod reeve_life.ko
+
+echo "== a leave is forgotten, nothing held"
+echo 0 >$parameters/forget
+echo 1 >$parameters/correct
+echo 1 >$parameters/correct
+no_failures "after a forgotten leave"
+expect leave_forgotten 1 "a forgotten leave"
+grep -q ' at life_forget+0x' $files/violations || fail "not where it was entered"
+
+echo "== a leave is forgotten, with locks held"
+echo 2 >$parameters/forget
+echo 1 >$parameters/correct
+no_failures "after a forgotten leave with locks"
+expect leave_forgotten 2 "a forgotten leave with locks"
+expect still_held 1 "a forgotten leave with locks"
+grep -q 'taken at life_take+0x' $files/violations || fail "not where they were taken"
+nothing_held "a forgotten leave"
+
+echo "== forgotten again and again"
+echo 1 >$parameters/forget
+echo 1 >$parameters/forget
+echo 1 >$parameters/forget
+echo 1 >$parameters/correct
+no_failures "after three"
+expect leave_forgotten 5 "three in a row"
+
+echo "== a thread ends inside"
+echo 0 >$parameters/end
+no_failures "threads made after one that ended"
+nothing_held "a thread that ended"
+expect ended_inside 1 "a thread that ended"
+echo 2 >$parameters/end
+no_failures "threads made after one that ended with locks"
+nothing_held "a thread that ended with locks"
+expect ended_inside 2 "a thread that ended with locks"
+grep -q 'task [0-9]* reeve_life' $files/violations || fail "not by name"
+
+echo "== a process ends inside"
+sh -c "echo 1 >$parameters/forget"
+nothing_held "a process that ended"
+expect ended_inside 3 "a process that ended"
+
+echo "== put aside, and misused"
+echo 1 >$parameters/aside
+no_failures "put aside"
+echo 1 >$parameters/misuse
+no_failures "misused"
+nothing_held "all of it"
+
+echo "== a handler forgets an unlock"
+echo 1 >$parameters/leak
+no_failures "a handler forgot an unlock"
+
+echo "== a hierarchy is gone"
+echo 1 >$parameters/stale
+no_failures "a stale handle"
+expect invalid_hierarchy 128 "a stale handle"
+
+echo "== without entering"
+before=$(of no_context)
+echo 1 >$parameters/automatic
+no_failures "automatic contexts"
+expect no_context $((before + 1)) "a thread that has to enter"
+echo 1 >$parameters/idle
+no_failures "cross-calls and a kernel thread"
+expect no_context $((before + 1)) "cross-calls and a kernel thread"
+
+echo "== hundreds at once"
+echo 1 >$parameters/many
+no_failures "hundreds of threads"
+expect table_full 0 "hundreds of threads"
+nothing_held "hundreds of threads"
+
+rmmod reeve_life
+echo "life: ok"
