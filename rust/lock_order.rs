@@ -55,6 +55,16 @@ pub(crate) struct LockOrder {
     sanity: Registered,
     /// Dropped last: the module's locks are of this hierarchy.
     _own: Registered,
+    _others: Others,
+}
+
+/// The hierarchies of drivers that bind at run time: they are dropped with the module.
+struct Others;
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        hierarchy::unregister_all();
+    }
 }
 
 impl LockOrder {
@@ -73,7 +83,11 @@ impl LockOrder {
         lockdep::prime()?;
         // The graph is to show what drivers did, not this.
         own.hierarchy().forget_taken();
-        Ok(Self { sanity, _own: own })
+        Ok(Self {
+            sanity,
+            _own: own,
+            _others: Others,
+        })
     }
 
     /// The hierarchy that the sanity suite runs on.

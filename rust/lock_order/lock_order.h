@@ -88,6 +88,11 @@ int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 				    unsigned int order);
 
+bool reeve_rs_record_acquired(struct reeve_hierarchy *h, const void *lock,
+			      unsigned int order,
+			      struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_thread_has_context(struct reeve_thread_context *ctx);
+
 /* api.c */
 struct reeve_thread_context *reeve_helper_irq_context(unsigned int cpu,
 						      unsigned int level);

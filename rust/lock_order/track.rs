@@ -120,6 +120,22 @@ pub(crate) fn record_downgrade(call: Call, u: LockUse) -> bool {
     )
 }
 
+/// See `reeve_record_acquired()`.
+pub(crate) fn record_acquired(call: Call, u: LockUse) -> bool {
+    run(
+        call,
+        Operation::Acquiring,
+        u,
+        false,
+        |held, rules, mut report| held.record_acquired(rules, u, &mut report),
+    )
+}
+
+/// See `reeve_thread_has_context()`.
+pub(crate) fn has_context(call: Call) -> bool {
+    call.current.with_held(|_| ()).is_some()
+}
+
 /// See `reeve_check_locked()`.
 #[cold]
 pub(crate) fn check_locked(call: Call, u: LockUse) -> bool {

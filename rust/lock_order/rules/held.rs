@@ -12,7 +12,8 @@ use super::{
     conflict::Rules,
     flags::{
         EXCLUSIVE,
-        MODE_MASK, //
+        MODE_MASK,
+        WAITING, //
     }, //
 };
 
@@ -89,6 +90,8 @@ pub struct Entry {
     pub exclusive: bool,
     /// Whether a trylock took it out of order.
     pub out_of_order: bool,
+    /// Whether it is waited for still.
+    pub waiting: bool,
     /// Where it was taken.
     pub site: u32,
     /// The lock object's address.
@@ -194,6 +197,7 @@ impl HeldLocks {
             order: self.order(i),
             exclusive: self.how(i) & EXCLUSIVE as u8 != 0,
             out_of_order: self.how(i) & TAKEN_OUT_OF_ORDER != 0,
+            waiting: self.how(i) & WAITING as u8 != 0,
             site: self.site[i],
             instance: self.instance[i],
             key: self.key(i),
@@ -339,7 +343,10 @@ impl HeldLocks {
         self.instance[i] = u.instance;
         self.site[i] = u.site;
         self.hierarchy[i] = id;
-        self.lock[i + 1] = pack(u.order as u8, (u.flags & MODE_MASK) as u8 | extra);
+        self.lock[i + 1] = pack(
+            u.order as u8,
+            (u.flags & (MODE_MASK | WAITING)) as u8 | extra,
+        );
     }
 
     /// Adds a lock, after its key if it has one; `false`: no room.

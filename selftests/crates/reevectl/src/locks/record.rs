@@ -111,17 +111,20 @@ pub(super) struct HeldLock {
     pub(super) mode: Option<Mode>,
     pub(super) lock: String,
     pub(super) taken_at: String,
+    /// It is not held yet: the thread waits for it, there.
+    pub(super) waiting: bool,
     /// What the caller orders locks of this order by.
     pub(super) key: Option<u64>,
 }
 
 impl HeldLock {
-    /// `NAME order N MODE lock ADDRESS taken at PLACE [key K]`, to the end of the line.
+    /// `NAME order N MODE lock ADDRESS taken at PLACE [key K]`, to the end of the line; or `waited for at`.
     pub(super) fn parse(line: &mut Line<'_>) -> Parsed<Self> {
         let order = Order::parse(line)?;
         let mode = Mode::parse(line)?;
         let lock = address(line)?;
-        line.literal("taken at")?;
+        let waiting = line.accept("waited");
+        line.literal(if waiting { "for at" } else { "taken at" })?;
         let taken_at = place(line)?;
         let key = key(line)?;
         line.end()?;
@@ -130,6 +133,7 @@ impl HeldLock {
             mode,
             lock,
             taken_at,
+            waiting,
             key,
         })
     }
@@ -217,7 +221,17 @@ mod tests {
                 mode: Some(Mode::Shared),
                 lock: "00e6".to_owned(),
                 taken_at: "f+0x1/0x2 [m]".to_owned(),
+                waiting: false,
                 key: Some(17),
+            }
+        );
+        let waited =
+            held("queue order 2 shared lock 00e6 waited for at f+0x1/0x2 [m] key 17").unwrap();
+        assert_eq!(
+            waited,
+            HeldLock {
+                waiting: true,
+                ..full
             }
         );
         let bare = held("- order 2 - lock (____ptrval____) taken at 0xffffffff81000000").unwrap();
@@ -231,6 +245,8 @@ mod tests {
             "queue order 2 shard lock 00e6 taken at f",
             "queue order 2 shared lock e6x taken at f",
             "queue order 2 shared lock 00e6 taken at",
+            "queue order 2 shared lock 00e6 waited at f",
+            "queue order 2 shared lock 00e6 waited taken at f",
             "queue order 2 shared lock 00e6 taken at f key",
             "queue order 2 shared lock 00e6 taken at f key 1 2",
             "queue order 2 shared lock 00e6 taken at f [m] [m]",
