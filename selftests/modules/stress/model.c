@@ -149,8 +149,7 @@ bool model_record_unlock(struct model *m, const struct model_use *u)
 	if (!has_order(u) || !is_one_mode(u->flags))
 		return false;
 	lock = &m->now.held[u->h][u->order][u->lock];
-	deeper = model_deepest(m, u->h) > u->order ||
-		 (model_is_nestable(u) && same_order_from(m, u, u->lock + 1));
+	deeper = model_deepest(m, u->h) > u->order;
 	correct = lock->mode == (u->flags & REEVE_LOCK_ANY) &&
 		  (!deeper || lock->out_of_order ||
 		   (u->flags & REEVE_LOCK_OUT_OF_ORDER));

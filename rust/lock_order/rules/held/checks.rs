@@ -135,17 +135,7 @@ impl HeldLocks {
 
     /// The held lock that makes releasing `u` a release out of order, if any.
     pub(super) fn deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
-        let u = self.keyed_as_held(rules, u);
-        self.first(rules, |held| forbids_unlock(rules, u, held))
-    }
-
-    /// `u` with the key that the lock was taken with: a release does not name it.
-    fn keyed_as_held(&self, rules: &Rules<'_>, u: LockUse) -> LockUse {
-        let own = self.find(rules, u.order, u.instance);
-        match own.and_then(|i| self.get(i)) {
-            Some(own) if own.instance == u.instance => LockUse { key: own.key, ..u },
-            _ => u,
-        }
+        self.first(rules, |held| forbids_unlock(u, held))
     }
 
     /// Whether the held lock at `index` is one of those that `violation`, found in the use `u`, is
@@ -162,7 +152,7 @@ impl HeldLocks {
         };
         match violation {
             Violation::OrderHeld(_) => forbids_lock(rules, u, &held),
-            Violation::DeeperHeld(_) => forbids_unlock(rules, self.keyed_as_held(rules, u), &held),
+            Violation::DeeperHeld(_) => forbids_unlock(u, &held),
             Violation::UnexpectedlyHeld(_) => u32::from(held.order) == u.order,
             Violation::StillHeld(_) => true,
             _ => violation.conflict() == Some(index as u8),
@@ -199,10 +189,9 @@ fn forbids_lock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
     order > u.order || order == u.order && !(rules.is_nestable(u.order) && held.key < u.key)
 }
 
-/// Whether `u` is released out of order while `held` is.
-fn forbids_unlock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
-    let order = u32::from(held.order);
-    order > u.order || order == u.order && rules.is_nestable(u.order) && held.key > u.key
+/// Whether `u` is released out of order while `held` is. Locks of one order may go in any order.
+fn forbids_unlock(u: LockUse, held: &Entry) -> bool {
+    u32::from(held.order) > u.order
 }
 
 fn mode_bit(exclusive: bool) -> u32 {

@@ -146,11 +146,7 @@ impl Model {
         // What a wrong instance stands for is the order's only, or last taken, lock; whether that
         // one was out of order only matters for an unlock that is incorrect anyway.
         let exempt = flags & OUT_OF_ORDER != 0 || named.is_some_and(|lock| lock.out_of_order);
-        let deeper = self.deeper_held(h, order)
-            || nestable
-                && instances
-                    .values()
-                    .any(|other| other.key > named.map_or(instance as u64, |own| own.key));
+        let deeper = self.deeper_held(h, order);
         let right = named.is_some_and(|lock| lock.exclusive == (flags & EXCLUSIVE != 0));
         let held = self.held.entry((h, order)).or_default();
         if nestable {

@@ -345,7 +345,7 @@ fn nestable_orders_nest_by_ascending_address_only() {
     );
     assert_eq!(t.held.len(), 4);
     assert!(t.record_unlock(5, 4, EXCLUSIVE));
-    assert!(!t.record_unlock(10, 4, EXCLUSIVE), "20 is deeper");
+    assert!(t.record_unlock(10, 4, EXCLUSIVE), "20 is of the same order");
     assert!(t.record_unlock(20, 4, EXCLUSIVE));
     assert!(t.record_unlock(15, 4, EXCLUSIVE));
     assert!(t.check_all_unlocked());
