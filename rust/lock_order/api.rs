@@ -331,12 +331,13 @@ entry_points! {
     /// `memory` must be valid for writes and not be the thread's own; null is refused. `ctx` must
     /// come from `reeve_context()`, in this very call.
     fn reeve_rs_thread_context_save(memory: ContextPtr, ctx: ContextPtr, site: u32) -> bool {
-        match NonNull::new(memory) {
-            // SAFETY: `to` is valid for writes and not the thread's own context, by this entry
-            // point's contract, and C took `ctx` from `reeve_context()` in this very call.
-            Some(to) => unsafe { context::save(Current::new(ctx), to) },
-            None => track::bad_context(site, Operation::Saving),
-        }
+        let Some(to) = NonNull::new(memory) else {
+            return track::bad_context(site, Operation::Saving);
+        };
+        // SAFETY: `to` is valid for writes and not the thread's own context, by this entry point's
+        // contract, and C took `ctx` from `reeve_context()` in this very call.
+        let saved = unsafe { context::save(Current::new(ctx), to) };
+        saved || track::no_context(site, Operation::Saving)
     }
 
     /// # Safety
@@ -353,7 +354,8 @@ entry_points! {
         let clean = track::nothing_held(site, current, Operation::Restoring);
         // SAFETY: A save filled `from`, by this entry point's contract, so it is no task's own
         // context.
-        unsafe { context::restore(current, from) }.is_some() && clean
+        let restored = unsafe { context::restore(current, from) }.is_some();
+        (restored || track::no_context(site, Operation::Restoring)) && clean
     }
 
     /// # Safety

@@ -142,6 +142,7 @@ struct reeve_violation {
 	u32 flags;
 	u32 site;
 	u32 against_site;
+	bool has_lock; /* otherwise @lock means nothing */
 };
 
 struct reeve_record {
@@ -166,6 +167,9 @@ void reeve_helper_report_held(struct reeve_text name, unsigned int order,
 			      unsigned long lock, bool exclusive, bool conflicts,
 			    u32 site);
 void reeve_helper_report_more(unsigned int locks);
+void reeve_helper_report_stack(u32 site);
+unsigned long reeve_helper_irq_save(void);
+void reeve_helper_irq_restore(unsigned long flags);
 unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site);
 unsigned int reeve_helper_lock_text(u8 *buffer, size_t size, unsigned long lock);
 

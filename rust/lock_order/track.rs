@@ -131,6 +131,18 @@ pub(crate) fn record_acquired(call: Call, u: LockUse) -> bool {
     )
 }
 
+/// Which epoch of tracking it is; odd while it is being switched.
+pub(crate) fn epoch() -> u32 {
+    context::current_epoch()
+}
+
+/// A context was to be saved or restored by a thread that has none: reported; always `false`.
+#[cold]
+pub(crate) fn no_context(site: u32, doing: Operation) -> bool {
+    report::without_hierarchy(site, doing, Violation::NoContext);
+    false
+}
+
 /// See `reeve_thread_has_context()`.
 pub(crate) fn has_context(call: Call) -> bool {
     call.current.with_held(|_| ()).is_some()

@@ -104,6 +104,18 @@ const _: () = {
 };
 
 impl Operation {
+    /// Whether the operation with this number is about a lock, and not about an order or a context.
+    pub fn has_lock(number: u8) -> bool {
+        let with = [
+            Self::Locking,
+            Self::Unlocking,
+            Self::Downgrading,
+            Self::ExpectingLocked,
+            Self::Acquiring,
+        ];
+        with.iter().any(|&operation| operation as u8 == number)
+    }
+
     /// The name of the operation with this number; it does not change between versions.
     pub fn name_of(number: u8) -> &'static str {
         ALL.get(usize::from(number))

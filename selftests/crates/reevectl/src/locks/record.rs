@@ -139,12 +139,12 @@ impl HeldLock {
     }
 }
 
-/// `lock ADDRESS`: hexadecimal, hashed, or what printk shows before it can hash.
+/// `lock ADDRESS`: hexadecimal, hashed, or what printk shows before it can hash; `-`: no lock.
 pub(super) fn address(line: &mut Line<'_>) -> Parsed<String> {
     line.literal("lock")?;
     let word = line.word()?;
     let hex = word.len() <= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if hex || word == "(____ptrval____)" {
+    if hex || word == "(____ptrval____)" || word == "-" {
         return Ok(word.to_owned());
     }
     Err(line.malformed())
