@@ -230,7 +230,7 @@ static void guards_fail(void)
 static noinline void guards_wrong_order(void)
 {
 	guard(reeve_mutex)(&inner, hierarchy, GUARDS_INNER);
-	EXPECT_FALSE(reeve_check_lockable_order(hierarchy, GUARDS_MUTEX, 0));
+	EXPECT_FALSE(reeve_check_lockable_order(hierarchy, GUARDS_RWSEM, 0));
 	guard(reeve_mutex)(&mutex, hierarchy, GUARDS_MUTEX);
 }
 
@@ -260,7 +260,7 @@ static noinline void guards_by_wrapper(void)
 	EXPECT_FALSE(reeve_record_acquired(hierarchy, &mutex, GUARDS_MUTEX));
 }
 
-static void guards_run(void)
+static noinline void guards_run(void)
 {
 	struct reeve_thread_context ctx;
 

@@ -77,6 +77,29 @@ insmod reeve_guards.ko
 run reeve_guards Y
 [ "$(violations guards)" = 4 ] || fail "$(cat $files/violations)"
 
+echo "== reports"
+dmesg -c >/dev/null
+echo 30 >/sys/module/reeve_guards/parameters/run
+insmod guards_bound.ko
+run guards_bound Y
+dmesg >/tmp/log
+in_log() { grep -q -- "$1" /tmp/log || fail "not in the log: $1"; }
+# The only ones of a driver are not hidden by 120 of another.
+in_log 'at guards_wrong_order+.*\[guards_bound\]: taking guards.mutex '
+[ "$(grep -c 'at guards_wrong_order+.*\[reeve_guards\]: taking guards.mutex ' /tmp/log)" -le 10 ] ||
+	fail "repeats are not limited"
+in_log 'called from guards_run+.*\[guards_bound\]$'
+# A check that concerns no lock.
+in_log 'expecting to be able to take guards.rwsem (order 2): '
+grep -q '  doing check_lockable_order - lock - at guards_wrong_order+' $files/violations ||
+	fail "$(cat $files/violations)"
+reevectl locks --violations >/dev/null
+# Pairs of a driver that is gone are forgotten, those of the other stay.
+unload guards_bound
+run reeve_guards Y
+[ "$(grep -c '^violation guards mutex order 1 against inner order 4 count ' $files/violations)" = 2 ] ||
+	fail "$(cat $files/violations)"
+
 echo "== waited for and held"
 echo 1 >/sys/module/reeve_guards/parameters/hold
 n=0
