@@ -55,7 +55,18 @@ pub(crate) struct LockOrder {
     sanity: Registered,
     /// Dropped after all others: the module's locks are of this hierarchy.
     _own: Registered,
+    _others: Others,
+    /// Dropped last: everything above gives its contexts back.
     _stock: context::Stock,
+}
+
+/// The hierarchies of drivers that bind at run time: they are dropped with the module.
+struct Others;
+
+impl Drop for Others {
+    fn drop(&mut self) {
+        hierarchy::unregister_all();
+    }
 }
 
 impl LockOrder {
@@ -77,6 +88,7 @@ impl LockOrder {
         Ok(Self {
             sanity,
             _own: own,
+            _others: Others,
             _stock: stock,
         })
     }

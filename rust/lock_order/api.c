@@ -9,12 +9,15 @@
 #include <linux/irqflags.h>
 #include <linux/jump_label.h>
 #include <linux/kernel_stat.h>
+#include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/smp.h>
+
+#include <reeve/lock_order_ops.h>
 
 #include "lock_order.h"
 
@@ -425,3 +428,103 @@ int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h, unsigned int order)
 	return reeve_rs_hierarchy_set_nestable(h, order);
 }
 EXPORT_SYMBOL_GPL(reeve_hierarchy_set_nestable);
+
+bool reeve_record_acquired(struct reeve_hierarchy *h, const void *lock,
+			   unsigned int order)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_acquired(h, lock, order, reeve_context(),
+					REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_record_acquired);
+
+bool reeve_thread_has_context(void)
+{
+	return reeve_rs_thread_has_context(reeve_context());
+}
+EXPORT_SYMBOL_GPL(reeve_thread_has_context);
+
+/* The call site is the caller's to say: for wrappers of locks. */
+bool reeve_record_lock_ip(struct reeve_hierarchy *h, const void *lock,
+			  unsigned int order, unsigned int flags,
+			  unsigned long ip)
+{
+	if (static_branch_unlikely(&reeve_switch.diverted))
+		return record_lock_diverted(h, lock, order, flags, (u32)ip);
+	return reeve_rs_record_lock(h, lock, order, flags, reeve_context(),
+				    (u32)ip);
+}
+EXPORT_SYMBOL_GPL(reeve_record_lock_ip);
+
+bool reeve_record_unlock_ip(struct reeve_hierarchy *h, const void *lock,
+			    unsigned int order, unsigned int flags,
+			    unsigned long ip)
+{
+	if (static_branch_unlikely(&reeve_switch.diverted))
+		return record_unlock_diverted(h, lock, order, flags, (u32)ip);
+	return reeve_rs_record_unlock(h, lock, order, flags, reeve_context(),
+				      (u32)ip);
+}
+EXPORT_SYMBOL_GPL(reeve_record_unlock_ip);
+
+bool reeve_record_lock_keyed_ip(struct reeve_hierarchy *h, const void *lock,
+				unsigned int order, unsigned int flags, u64 key,
+				unsigned long ip)
+{
+	if (static_branch_unlikely(&reeve_switch.diverted))
+		return record_lock_keyed_diverted(h, lock, order, flags, key,
+						  (u32)ip);
+	return reeve_rs_record_lock_keyed(h, lock, order, flags, key,
+					  reeve_context(), (u32)ip);
+}
+EXPORT_SYMBOL_GPL(reeve_record_lock_keyed_ip);
+
+bool reeve_record_downgrade_ip(struct reeve_hierarchy *h, const void *lock,
+			       unsigned int order, unsigned long ip)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_downgrade(h, lock, order, reeve_context(),
+					 (u32)ip);
+}
+EXPORT_SYMBOL_GPL(reeve_record_downgrade_ip);
+
+bool reeve_check_locked_ip(struct reeve_hierarchy *h, const void *lock,
+			   unsigned int order, unsigned int flags,
+			   unsigned long ip)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_check_locked(h, lock, order, flags, reeve_context(),
+				     (u32)ip);
+}
+EXPORT_SYMBOL_GPL(reeve_check_locked_ip);
+
+/* What a driver binds to at run time, see reeve/lock_order_bind.h. */
+const struct reeve_lock_order_ops reeve_lock_order_ops = {
+	.size = sizeof(reeve_lock_order_ops),
+	.owner = THIS_MODULE,
+	.hierarchy_register_flags = reeve_hierarchy_register_flags,
+	.hierarchy_unregister = reeve_hierarchy_unregister,
+	.hierarchy_forget = reeve_hierarchy_forget,
+	.hierarchy_add_rule = reeve_hierarchy_add_rule,
+	.hierarchy_set_nestable = reeve_hierarchy_set_nestable,
+	.record_lock_ip = reeve_record_lock_ip,
+	.record_lock_keyed_ip = reeve_record_lock_keyed_ip,
+	.record_unlock_ip = reeve_record_unlock_ip,
+	.record_downgrade_ip = reeve_record_downgrade_ip,
+	.record_acquired = reeve_record_acquired,
+	.check_locked_ip = reeve_check_locked_ip,
+	.check_lockable_order = reeve_check_lockable_order,
+	.check_unlocked_order = reeve_check_unlocked_order,
+	.check_all_unlocked = reeve_check_all_unlocked,
+	.thread_context_enter = reeve_thread_context_enter,
+	.thread_context_leave = reeve_thread_context_leave,
+	.thread_context_save = reeve_thread_context_save,
+	.thread_context_restore = reeve_thread_context_restore,
+	.thread_has_context = reeve_thread_has_context,
+	.tracking_disable = reeve_tracking_disable,
+	.tracking_enable = reeve_tracking_enable,
+};
+EXPORT_SYMBOL_GPL(reeve_lock_order_ops);

@@ -60,6 +60,7 @@ const _: () = {
     assert!(flags::ANY == bindings::REEVE_LOCK_ANY);
     assert!(flags::TRYLOCK == bindings::REEVE_LOCK_TRYLOCK);
     assert!(flags::OUT_OF_ORDER == bindings::REEVE_LOCK_OUT_OF_ORDER);
+    assert!(flags::WAITING == bindings::REEVE_LOCK_WAITING);
     assert!(crate::lock_order::rules::conflict::MAX_ORDERS == bindings::REEVE_MAX_ORDERS);
     assert!(crate::lock_order::rules::conflict::MAX_RULES == bindings::REEVE_MAX_RULES as usize);
     assert!(super::hierarchy::MAX_HIERARCHIES == bindings::REEVE_MAX_HIERARCHIES as usize);
@@ -347,9 +348,12 @@ entry_points! {
         cookie: CookiePtr, task: c_ulong, ctx: ContextPtr, site: u32,
     ) -> bool {
         match NonNull::new(cookie) {
-            // SAFETY: `cookie` and `task` are as asked for by this entry point's contract, and C
-            // took `ctx` from `reeve_context()` in this very call.
-            Some(cookie) => unsafe { context::save(Current::new(ctx), task, cookie) },
+            Some(cookie) => {
+                // SAFETY: `cookie` and `task` are as asked for by this entry point's contract, and C
+                // took `ctx` from `reeve_context()` in this very call.
+                let saved = unsafe { context::save(Current::new(ctx), task, cookie) };
+                saved || track::no_context(site, Operation::Saving)
+            }
             None => track::bad_context(site, Operation::Saving),
         }
     }
@@ -477,6 +481,25 @@ entry_points! {
     /// None: any arguments are accepted.
     fn reeve_rs_hierarchy_set_nestable(h: Handle, order: c_uint) -> c_int {
         status(slot(h).and_then(|slot| slot.set_nestable(order)))
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_acquired(
+        h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        let u = LockUse::new(lock as usize, order, 0, site);
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::record_acquired(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_thread_has_context(ctx: ContextPtr) -> bool {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::has_context(unsafe { call(core::ptr::null_mut(), ctx, 0) })
     }
 }
 

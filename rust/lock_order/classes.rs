@@ -9,11 +9,7 @@ use super::{
         Hierarchy,
         Registered, //
     },
-    rules::order::{
-        Before,
-        Nothing,
-        Order, //
-    }, //
+    rules::order::Order, //
 };
 use kernel::{
     prelude::*,

@@ -393,3 +393,8 @@ pub(crate) fn context_of(task: usize) -> *mut bindings::reeve_context {
 pub(crate) fn next_epoch() {
     EPOCH.fetch_add(1, Full);
 }
+
+/// Which epoch of tracking it is; odd while it is being switched.
+pub(crate) fn current_epoch() -> u32 {
+    epoch()
+}

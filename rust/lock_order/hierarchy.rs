@@ -459,6 +459,15 @@ impl Hierarchy {
     }
 }
 
+/// Frees the slots of all hierarchies that are registered still: at the end of the module, of drivers
+/// that bind at run time and hold no reference.
+pub(super) fn unregister_all() {
+    for slot in &TABLE {
+        // Fails only if it is not registered.
+        let _ = slot.unregister(|_| false);
+    }
+}
+
 fn change(word: &Atomic<u64>, to: impl Fn(u64) -> u64) {
     let mut old = word.load(Relaxed);
     while to(old) != old {

@@ -102,6 +102,11 @@ int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 				    unsigned int order);
 
+bool reeve_rs_record_acquired(struct reeve_hierarchy *h, const void *lock,
+			      unsigned int order,
+			      struct reeve_thread_context *ctx, u32 site);
+bool reeve_rs_thread_has_context(struct reeve_thread_context *ctx);
+
 /* api.c */
 struct reeve_context *reeve_helper_irq_context(unsigned int cpu,
 					       unsigned int level);
@@ -163,6 +168,7 @@ struct reeve_violation {
 	u32 flags;
 	u32 site;
 	u32 against_site;
+	bool has_lock; /* otherwise @lock means nothing */
 };
 
 struct reeve_record {
@@ -187,6 +193,9 @@ void reeve_helper_report_held(struct reeve_text name, unsigned int order,
 			      unsigned long lock, bool exclusive, bool conflicts,
 			    u32 site);
 void reeve_helper_report_more(unsigned int locks);
+void reeve_helper_report_stack(u32 site);
+unsigned long reeve_helper_irq_save(void);
+void reeve_helper_irq_restore(unsigned long flags);
 unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site);
 unsigned int reeve_helper_lock_text(u8 *buffer, size_t size, unsigned long lock);
 

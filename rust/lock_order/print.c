@@ -2,13 +2,20 @@
 /* Reports in the kernel log: %pS and rate limits are printk's own. */
 #define pr_fmt(fmt) "reeve: " fmt
 
+#include <linux/irqflags.h>
+#include <linux/module.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
+#include <linux/stacktrace.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+
+#if !defined(CONFIG_STACKTRACE) && defined(CONFIG_X86)
+#include <asm/unwind.h>
+#endif
 
 #include "lock_order.h"
 
@@ -59,7 +66,13 @@ void reeve_helper_report_head(const struct reeve_violation *v)
 	const struct reeve_text *h = &v->hierarchy;
 	bool named = h->len != 1 || *h->start != '-';
 
-	if (v->order)
+	if (v->order && !v->has_lock)
+		pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u): %.*s\n",
+			current->comm, current->pid,
+			(void *)reeve_site_address(v->site), v->doing.len,
+			v->doing.start, h->len, h->start, v->name.len,
+			v->name.start, v->order, v->fault.len, v->fault.start);
+	else if (v->order)
 		pr_warn("lock order violation in %s[%d] at %pS: %.*s %.*s.%.*s (order %u, lock %p): %.*s\n",
 			current->comm, current->pid,
 			(void *)reeve_site_address(v->site), v->doing.len,
@@ -87,6 +100,71 @@ void reeve_helper_report_held(struct reeve_text name, unsigned int order,
 void reeve_helper_report_more(unsigned int locks)
 {
 	pr_warn("  holds %u more of the hierarchy\n", locks);
+}
+
+/* Frames that a report shows, and how many are looked at to find the caller. */
+#define REEVE_FRAMES 8
+#define REEVE_DEPTH 32
+
+#if defined(CONFIG_STACKTRACE)
+static unsigned int reeve_stack(unsigned long *entries, unsigned int max)
+{
+	return stack_trace_save(entries, max, 1);
+}
+#elif defined(CONFIG_X86)
+static unsigned int reeve_stack(unsigned long *entries, unsigned int max)
+{
+	struct unwind_state state;
+	unsigned int count = 0;
+
+	for (unwind_start(&state, current, NULL, NULL);
+	     !unwind_done(&state) && count < max; unwind_next_frame(&state)) {
+		unsigned long address = unwind_get_return_address(&state);
+
+		if (address)
+			entries[count++] = address;
+	}
+	return count;
+}
+#else
+static unsigned int reeve_stack(unsigned long *entries, unsigned int max)
+{
+	return 0;
+}
+#endif
+
+void reeve_helper_report_stack(u32 site)
+{
+	unsigned long entries[REEVE_DEPTH];
+	unsigned int count = reeve_stack(entries, REEVE_DEPTH);
+	unsigned int from = 0, i;
+
+	/* From the caller on, whose place is in the report already. */
+	for (i = 0; i < count; i++) {
+		if ((u32)entries[i] == site) {
+			from = i + 1;
+			break;
+		}
+	}
+	/* A wrapper gave another place: then from the first that is not ours. */
+	while (!from && i-- > 0)
+		if (within_module(entries[i], THIS_MODULE))
+			from = i + 1;
+	for (i = from; i < count && i < from + REEVE_FRAMES; i++)
+		pr_warn("    called from %pS\n", (void *)entries[i]);
+}
+
+unsigned long reeve_helper_irq_save(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	return flags;
+}
+
+void reeve_helper_irq_restore(unsigned long flags)
+{
+	local_irq_restore(flags);
 }
 
 unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site)

@@ -62,9 +62,25 @@ fn order_name(names: Option<&Names>, order: u32) -> &[u8] {
     }
 }
 
-/// Fires `reeve:lock_violation`, and logs the violation as long as the log is not flooded. Any
-/// context.
-pub(crate) fn violation(names: Option<&Names>, record: &Record) {
+/// Whether one more report of a pair without a place of its own may be logged. Any context.
+pub(crate) fn report_allowed() -> bool {
+    // SAFETY: The helper takes a rate limit that is static, in any context; one `true` is one report.
+    unsafe { bindings::reeve_helper_report_allowed() }
+}
+
+/// Runs `f` with interrupts of this CPU off. Any context.
+pub(crate) fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: The helper may be called anywhere; what it returns goes to its counterpart below, on the
+    // same CPU, for nothing can move this there meanwhile.
+    let flags = unsafe { bindings::reeve_helper_irq_save() };
+    let result = f();
+    // SAFETY: `flags` is what the call above returned.
+    unsafe { bindings::reeve_helper_irq_restore(flags) };
+    result
+}
+
+/// Fires `reeve:lock_violation`, and logs the violation if it is to be. Any context.
+pub(crate) fn violation(names: Option<&Names>, record: &Record, logged: bool) {
     let against = record.held().first().filter(|held| held.conflicts);
     let (against, against_lock, against_site) = against.map_or((0, 0, 0), |held| {
         (held.order.into(), held.instance, held.site)
@@ -78,6 +94,7 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
         kind: text(violation::kind_name(record.kind).as_bytes()),
         fault: text(violation::kind_text(record.kind).as_bytes()),
         lock: record.lock,
+        has_lock: Operation::has_lock(record.doing),
         against_lock,
         order: record.order.into(),
         against,
@@ -87,8 +104,7 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
     };
     // SAFETY: The texts are valid for the call, and the tracepoint copies them.
     unsafe { bindings::reeve_helper_trace_violation(&told) };
-    // SAFETY: The helper takes a rate limit that is static, in any context; one `true` is one report.
-    if !unsafe { bindings::reeve_helper_report_allowed() } {
+    if !logged {
         return;
     }
     // SAFETY: The texts are valid for the call.
@@ -111,6 +127,8 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record) {
         // SAFETY: The helper prints a number; it may be called in any context.
         unsafe { bindings::reeve_helper_report_more(record.left_out.into()) };
     }
+    // SAFETY: The helper looks at the stack of the thread that runs; it may be called in any context.
+    unsafe { bindings::reeve_helper_report_stack(record.site) };
 }
 
 /// Fires `reeve:lock_record`, or `reeve:lock_unrecord`. Any context.

@@ -62,6 +62,8 @@ safe! {
     record_unlock_plain = reeve_record_unlock_plain(lock: Lock, packed: u32);
     /// See `reeve_record_downgrade()`.
     record_downgrade = reeve_record_downgrade(lock: Lock, order: u32);
+    /// See `reeve_record_acquired()`.
+    record_acquired = reeve_record_acquired(lock: Lock, order: u32);
     /// See `reeve_check_locked()`.
     check_locked = reeve_check_locked(lock: Lock, order: u32, flags: u32);
     /// See `reeve_check_lockable_order()`.

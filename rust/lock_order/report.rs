@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Reports: every violation is counted and becomes a record, which is kept for debugfs, traced, and
-//! logged as long as the log is not flooded.
+//! logged: the first of its pair of orders always, later ones as long as they do not flood the log.
 //!
 //! Any context, any locks held: nothing here allocates, sleeps or takes a tracked lock.
 #![deny(unsafe_code)]
@@ -114,6 +114,6 @@ fn tell(hierarchy: Option<u8>, names: Option<&Names>, record: &Record) {
         against: record.against(),
         kind: record.kind,
     };
-    records::note(pair, record);
-    log::violation(names, record);
+    let logged = records::note(pair, record);
+    log::violation(names, record, logged);
 }

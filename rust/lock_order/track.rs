@@ -129,6 +129,34 @@ pub(crate) fn record_downgrade(call: Call, u: LockUse) -> bool {
     )
 }
 
+/// See `reeve_record_acquired()`.
+pub(crate) fn record_acquired(call: Call, u: LockUse) -> bool {
+    run(
+        call,
+        Operation::Acquiring,
+        u,
+        false,
+        |held, rules, mut report| held.record_acquired(rules, u, &mut report),
+    )
+}
+
+/// Which epoch of tracking it is; odd while it is being switched.
+pub(crate) fn epoch() -> u32 {
+    context::current_epoch()
+}
+
+/// A context was to be saved or restored by a thread that has none: reported; always `false`.
+#[cold]
+pub(crate) fn no_context(site: u32, doing: Operation) -> bool {
+    report::without_hierarchy(site, doing, Violation::NoContext);
+    false
+}
+
+/// See `reeve_thread_has_context()`.
+pub(crate) fn has_context(call: Call) -> bool {
+    call.current.with_held(|_| ()).is_some()
+}
+
 /// See `reeve_check_locked()`.
 #[cold]
 pub(crate) fn check_locked(call: Call, u: LockUse) -> bool {
@@ -232,7 +260,7 @@ pub(crate) fn left(site: u32, result: Left, clean: bool) -> bool {
 pub(crate) fn restored(site: u32, result: Restored, clean: bool) -> bool {
     match result {
         Restored::Done => clean,
-        Restored::NoContext => false,
+        Restored::NoContext => no_context(site, Operation::Restoring),
         Restored::NotSaved => bad_context(site, Operation::Restoring),
     }
 }

@@ -2,9 +2,9 @@
 
 //! Locks whose type carries their order; each lock, trylock and unlock is recorded.
 //!
-//! They wrap the `kernel` crate's locks. A lock is recorded before it is waited for, so a wrong
-//! order is in the log even if the thread never comes back; an unlock is recorded before the lock
-//! is let go. All locks of one order are one class to lockdep.
+//! They wrap the `kernel` crate's locks. A lock that is free is taken and recorded; one that is not
+//! is recorded as waited for first, so a wrong order is in the log even if the thread never comes
+//! back. An unlock is recorded before the lock is let go. All locks of one order are one class to lockdep.
 #![deny(unsafe_code)]
 
 use super::{
@@ -15,7 +15,8 @@ use super::{
     record,
     rules::flags::{
         EXCLUSIVE,
-        TRYLOCK, //
+        TRYLOCK,
+        WAITING, //
     }, //
 };
 use core::{
@@ -64,13 +65,33 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
     /// Takes the lock, waiting for it. The thread must have a context.
     #[inline(always)]
     pub(crate) fn lock(&self) -> Guard<'_, T, B, O> {
-        if record::is_tracking() {
-            record::record_lock_plain(classes::hierarchy(), self.address(), Self::USE);
+        let inner = if record::is_tracking() {
+            self.lock_recorded()
+        } else {
+            self.inner.lock()
+        };
+        Guard { inner, lock: self }
+    }
+
+    #[inline(always)]
+    fn lock_recorded(&self) -> lock::Guard<'_, T, B> {
+        // Lockdep learns no order from a trylock.
+        if !cfg!(CONFIG_LOCKDEP) {
+            if let Some(inner) = self.inner.try_lock() {
+                record::record_lock_plain(classes::hierarchy(), self.address(), Self::USE);
+                return inner;
+            }
         }
-        Guard {
-            inner: self.inner.lock(),
-            lock: self,
-        }
+        self.wait()
+    }
+
+    #[cold]
+    fn wait(&self) -> lock::Guard<'_, T, B> {
+        let (hierarchy, address) = (classes::hierarchy(), self.address());
+        record::record_lock(hierarchy, address, O::ORDER, EXCLUSIVE | WAITING);
+        let inner = self.inner.lock();
+        record::record_acquired(hierarchy, address, O::ORDER);
+        inner
     }
 
     /// Takes the lock if that needs no waiting; may be out of order.

@@ -364,7 +364,9 @@ struct reeve_lock_sanity_case {
  * @cases: out: a result per case, in the order they ran
  *
  * EPERM: the module parameter enable_builtin_tests is not set. The call
- * succeeds also when a case fails.
+ * succeeds also when a case fails. EOPNOTSUPP: tracking is switched off, by the
+ * module parameter lock_tracking. A run during which it is switched is repeated;
+ * EAGAIN: it is switched all the time.
  */
 struct reeve_lock_sanity {
 	__u32 flags;

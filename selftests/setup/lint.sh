@@ -68,12 +68,15 @@ check_format() {
 }
 
 check_checkpatch() {
-	local files traces
-	mapfile -t files < <(tracked '*.c' '*.h' | grep -v 'trace\.h$')
+	local files traces guards ignored=BIT_MACRO,CAMELCASE,INCLUDE_LINUX,MACRO_ARG_REUSE
+	mapfile -t files < <(tracked '*.c' '*.h' | grep -v -e 'trace\.h$' -e 'lock_guard\.h$')
+	mapfile -t guards < <(tracked '*lock_guard.h')
 	mapfile -t traces < <(tracked '*trace.h')
 	# It leaves a file where it stands.
 	cd "$BUILD" || return
-	checkpatch --strict --ignore BIT_MACRO,CAMELCASE,INCLUDE_LINUX,MACRO_ARG_REUSE -f "${files[@]/#/$REEVE_ROOT/}" || return
+	checkpatch --strict --ignore "$ignored" -f "${files[@]/#/$REEVE_ROOT/}" || return
+	# Classes of cleanup.h are types that macros make, as in the kernel's own header.
+	checkpatch --strict --ignore "$ignored,NEW_TYPEDEFS,SPACING" -f "${guards[@]/#/$REEVE_ROOT/}" || return
 	# The kernel formats its tracepoints in a way of their own.
 	checkpatch -f "${traces[@]/#/$REEVE_ROOT/}"
 }

@@ -21,6 +21,18 @@
 
 #include <linux/types.h>
 
+/*
+ * REEVE_OFF, defined before this is included: every function is an empty inline
+ * that answers that all is correct; nothing of Reeve is needed to load.
+ * REEVE_BIND: the functions look for Reeve at run time, see
+ * reeve/lock_order_bind.h.
+ */
+#if defined(REEVE_OFF) || defined(REEVE_BIND)
+#define REEVE_API static
+#else
+#define REEVE_API
+#endif
+
 struct reeve_hierarchy; /* opaque */
 
 /* The lock is, or must be, held exclusively. */
@@ -33,6 +45,8 @@ struct reeve_hierarchy; /* opaque */
 #define REEVE_LOCK_TRYLOCK	(1U << 2)
 /* Unlock: deeper locks may still be held. Elsewhere without effect. */
 #define REEVE_LOCK_OUT_OF_ORDER	(1U << 3)
+/* Lock: it is about to be waited for, see reeve_record_acquired(). */
+#define REEVE_LOCK_WAITING	(1U << 4)
 
 /* The most orders a hierarchy may have. */
 #define REEVE_MAX_ORDERS	64
@@ -51,7 +65,12 @@ struct reeve_hierarchy; /* opaque */
  * written by the calls it is passed to.
  */
 struct reeve_thread_context {
+#ifndef REEVE_OFF
 	u64 opaque[4];
+#endif
+#ifdef REEVE_BIND
+	u64 generation;
+#endif
 };
 
 /**
@@ -65,7 +84,7 @@ struct reeve_thread_context {
  * Return: the hierarchy, or ERR_PTR: -EINVAL (a null name, @count out of
  * range), -ENOSPC (REEVE_MAX_HIERARCHIES are registered), -ENOMEM.
  */
-struct reeve_hierarchy *
+REEVE_API struct reeve_hierarchy *
 reeve_hierarchy_register(const char *name, const char *const *order_names,
 			 unsigned int count);
 
@@ -89,7 +108,7 @@ reeve_hierarchy_register(const char *name, const char *const *order_names,
  * Context: process, may sleep.
  * Return: as reeve_hierarchy_register(); -EINVAL: unknown or both flags.
  */
-struct reeve_hierarchy *
+REEVE_API struct reeve_hierarchy *
 reeve_hierarchy_register_flags(const char *name, const char *const *order_names,
 			       unsigned int count, unsigned int flags);
 
@@ -103,7 +122,7 @@ reeve_hierarchy_register_flags(const char *name, const char *const *order_names,
  * Return: 0; -EBUSY: a thread holds a lock of it (reported; it stays
  * registered); -EINVAL: it is not registered.
  */
-int reeve_hierarchy_unregister(struct reeve_hierarchy *h);
+REEVE_API int reeve_hierarchy_unregister(struct reeve_hierarchy *h);
 
 /**
  * reeve_hierarchy_forget() - the end of a hierarchy, whatever is held
@@ -115,7 +134,7 @@ int reeve_hierarchy_unregister(struct reeve_hierarchy *h);
  * Context: process, may sleep.
  * Return: 0; -EINVAL: it is not registered.
  */
-int reeve_hierarchy_forget(struct reeve_hierarchy *h);
+REEVE_API int reeve_hierarchy_forget(struct reeve_hierarchy *h);
 
 /**
  * reeve_hierarchy_add_rule() - forbid an order while another one is held
@@ -130,9 +149,11 @@ int reeve_hierarchy_forget(struct reeve_hierarchy *h);
  * Return: 0; -EINVAL: no such order, @order equals @while_held, or a bad mode;
  * -ENOSPC: REEVE_MAX_RULES are there already.
  */
-int reeve_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
-			     unsigned int while_held, unsigned int mode_flags,
-			     unsigned int unless_held);
+REEVE_API int reeve_hierarchy_add_rule(struct reeve_hierarchy *h,
+				       unsigned int order,
+				       unsigned int while_held,
+				       unsigned int mode_flags,
+				       unsigned int unless_held);
 
 /**
  * reeve_hierarchy_set_nestable() - let an order be held several times
@@ -142,7 +163,8 @@ int reeve_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
  *
  * Return: 0; -EINVAL: no such order.
  */
-int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h, unsigned int order);
+REEVE_API int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h,
+					   unsigned int order);
 
 /**
  * reeve_record_lock() - a lock was taken
@@ -156,8 +178,8 @@ int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h, unsigned int order);
  * Return: true when no equal or deeper order is held (a trylock is exempt) and
  * no conflict rule forbids it; false without a context.
  */
-bool reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
-		       unsigned int order, unsigned int flags);
+REEVE_API bool reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
+				 unsigned int order, unsigned int flags);
 
 /**
  * reeve_record_lock_keyed() - a lock was taken that is nested by a key
@@ -172,8 +194,9 @@ bool reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
  * Return: as reeve_record_lock(), locks of the same order with lower keys being
  * allowed.
  */
-bool reeve_record_lock_keyed(struct reeve_hierarchy *h, const void *lock,
-			     unsigned int order, unsigned int flags, u64 key);
+REEVE_API bool reeve_record_lock_keyed(struct reeve_hierarchy *h,
+				       const void *lock, unsigned int order,
+				       unsigned int flags, u64 key);
 
 /**
  * reeve_record_unlock() - a lock is about to be released
@@ -188,8 +211,8 @@ bool reeve_record_lock_keyed(struct reeve_hierarchy *h, const void *lock,
  * (unless @flags say so, or a trylock took it out of order); false without a
  * context.
  */
-bool reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
-			 unsigned int order, unsigned int flags);
+REEVE_API bool reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
+				   unsigned int order, unsigned int flags);
 
 /**
  * reeve_record_downgrade() - an exclusive lock became a shared one
@@ -200,8 +223,8 @@ bool reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
  * Return: true when this lock is held exclusively; otherwise false, and nothing
  * changes.
  */
-bool reeve_record_downgrade(struct reeve_hierarchy *h, const void *lock,
-			    unsigned int order);
+REEVE_API bool reeve_record_downgrade(struct reeve_hierarchy *h,
+				      const void *lock, unsigned int order);
 
 /**
  * reeve_check_locked() - is this lock held by the thread?
@@ -212,8 +235,8 @@ bool reeve_record_downgrade(struct reeve_hierarchy *h, const void *lock,
  *
  * Return: true when it is; false without a context.
  */
-bool reeve_check_locked(struct reeve_hierarchy *h, const void *lock,
-			unsigned int order, unsigned int flags);
+REEVE_API bool reeve_check_locked(struct reeve_hierarchy *h, const void *lock,
+				  unsigned int order, unsigned int flags);
 
 /**
  * reeve_check_lockable_order() - could a lock of this order be taken now?
@@ -224,8 +247,9 @@ bool reeve_check_locked(struct reeve_hierarchy *h, const void *lock,
  * Return: true when no equal or deeper order is held, for a trylock, and
  * without a context.
  */
-bool reeve_check_lockable_order(struct reeve_hierarchy *h, unsigned int order,
-				unsigned int flags);
+REEVE_API bool reeve_check_lockable_order(struct reeve_hierarchy *h,
+					  unsigned int order,
+					  unsigned int flags);
 
 /**
  * reeve_check_unlocked_order() - is no lock of this order held?
@@ -234,7 +258,8 @@ bool reeve_check_lockable_order(struct reeve_hierarchy *h, unsigned int order,
  *
  * Return: true when none is, and without a context.
  */
-bool reeve_check_unlocked_order(struct reeve_hierarchy *h, unsigned int order);
+REEVE_API bool reeve_check_unlocked_order(struct reeve_hierarchy *h,
+					  unsigned int order);
 
 /**
  * reeve_check_all_unlocked() - is no lock of this hierarchy held?
@@ -243,7 +268,7 @@ bool reeve_check_unlocked_order(struct reeve_hierarchy *h, unsigned int order);
  * Return: true when none is, and without a context; otherwise what is held is
  * listed in the report.
  */
-bool reeve_check_all_unlocked(struct reeve_hierarchy *h);
+REEVE_API bool reeve_check_all_unlocked(struct reeve_hierarchy *h);
 
 /**
  * reeve_thread_context_enter() - start tracking the calling thread
@@ -255,7 +280,7 @@ bool reeve_check_all_unlocked(struct reeve_hierarchy *h);
  * Return: true; false: @ctx is the one in use already, or far too many threads
  * have contexts (reported; the thread goes on without one).
  */
-bool reeve_thread_context_enter(struct reeve_thread_context *ctx);
+REEVE_API bool reeve_thread_context_enter(struct reeve_thread_context *ctx);
 
 /**
  * reeve_thread_context_leave() - stop tracking the calling thread
@@ -264,7 +289,7 @@ bool reeve_thread_context_enter(struct reeve_thread_context *ctx);
  * Return: true when nothing was held any more; false: something was, or this
  * thread has no context (reported; the context ends all the same).
  */
-bool reeve_thread_context_leave(struct reeve_thread_context *ctx);
+REEVE_API bool reeve_thread_context_leave(struct reeve_thread_context *ctx);
 
 /**
  * reeve_thread_context_save() - put aside what the thread holds
@@ -274,7 +299,7 @@ bool reeve_thread_context_leave(struct reeve_thread_context *ctx);
  *
  * Return: true; false: the thread has no context, and @ctx holds nothing.
  */
-bool reeve_thread_context_save(struct reeve_thread_context *ctx);
+REEVE_API bool reeve_thread_context_save(struct reeve_thread_context *ctx);
 
 /**
  * reeve_thread_context_restore() - take back what save put aside
@@ -283,7 +308,7 @@ bool reeve_thread_context_save(struct reeve_thread_context *ctx);
  * Return: true; false: the thread has no context, or it held locks, which are
  * reported and forgotten.
  */
-bool reeve_thread_context_restore(struct reeve_thread_context *ctx);
+REEVE_API bool reeve_thread_context_restore(struct reeve_thread_context *ctx);
 
 /**
  * reeve_tracking_disable() - stop tracking in this thread's context; nests
@@ -293,14 +318,62 @@ bool reeve_thread_context_restore(struct reeve_thread_context *ctx);
  *
  * Return: true; false without a context, or nested more than 65535 deep.
  */
-bool reeve_tracking_disable(void);
+REEVE_API bool reeve_tracking_disable(void);
 
 /**
  * reeve_tracking_enable() - undo one reeve_tracking_disable()
  *
  * Return: true; false: there was none, or no context (reported).
  */
-bool reeve_tracking_enable(void);
+REEVE_API bool reeve_tracking_enable(void);
+
+/**
+ * reeve_record_acquired() - the wait for a lock ended, and it is held
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ *
+ * For a lock that was recorded with REEVE_LOCK_WAITING. A wait that ended
+ * without the lock is taken back by reeve_record_unlock().
+ *
+ * Return: true when this lock is recorded; false without a context.
+ */
+REEVE_API bool reeve_record_acquired(struct reeve_hierarchy *h,
+				     const void *lock, unsigned int order);
+
+/*
+ * The same for wrappers of locks, which say where they were called from: the
+ * last argument is _RET_IP_, or what the caller of the caller gave.
+ */
+REEVE_API bool reeve_record_lock_ip(struct reeve_hierarchy *h, const void *lock,
+				    unsigned int order, unsigned int flags,
+				    unsigned long ip);
+REEVE_API bool reeve_record_lock_keyed_ip(struct reeve_hierarchy *h,
+					  const void *lock, unsigned int order,
+					  unsigned int flags, u64 key,
+					  unsigned long ip);
+REEVE_API bool reeve_record_unlock_ip(struct reeve_hierarchy *h,
+				      const void *lock, unsigned int order,
+				      unsigned int flags, unsigned long ip);
+REEVE_API bool reeve_record_downgrade_ip(struct reeve_hierarchy *h,
+					 const void *lock, unsigned int order,
+					 unsigned long ip);
+REEVE_API bool reeve_check_locked_ip(struct reeve_hierarchy *h,
+				     const void *lock, unsigned int order,
+				     unsigned int flags, unsigned long ip);
+
+/**
+ * reeve_thread_has_context() - is what this thread does recorded?
+ *
+ * Return: true when the thread entered a context, and in interrupts.
+ */
+REEVE_API bool reeve_thread_has_context(void);
+
+#ifdef REEVE_OFF
+#include <reeve/lock_order_off.h>
+#elif defined(REEVE_BIND)
+#include <reeve/lock_order_bind.h>
+#else
 
 /*
  * Order and mode are mostly constants. Then these, which leave their checks to
@@ -343,5 +416,25 @@ __reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
 	__reeve_record_unlock(h, lock, order, flags)
 
 #endif /* REEVE_LOCK_ORDER_FUNCTIONS */
+
+/* Stands where a driver that binds at run time defines its binding. */
+#define REEVE_DEFINE_BINDING() struct reeve_hierarchy
+
+#endif /* !REEVE_OFF && !REEVE_BIND */
+
+/**
+ * reeve_assert_held() - report it unless this lock is held, in either mode
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ *
+ * As lockdep_assert_held(), but the report is reeve_check_locked()'s.
+ */
+#define reeve_assert_held(h, lock, order) \
+	((void)reeve_check_locked(h, lock, order, REEVE_LOCK_ANY))
+
+/* The same, held exclusively. */
+#define reeve_assert_held_exclusive(h, lock, order) \
+	((void)reeve_check_locked(h, lock, order, REEVE_LOCK_EXCLUSIVE))
 
 #endif /* _REEVE_LOCK_ORDER_H */

@@ -8,7 +8,13 @@
 //     }
 //
 // `make ext` sets REEVE_INCLUDE and links with Reeve's exported symbols.
+//
+// A `Tracked` lock records itself; the functions of `Hierarchy` are for locks of other types.
 
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
 use kernel::{
     error::from_err_ptr,
     ffi::{
@@ -18,7 +24,15 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    str::CStr, //
+    str::CStr,
+    sync::{
+        lock::{
+            self,
+            Backend,
+            Lock, //
+        },
+        Arc, //
+    }, //
 };
 
 /// The lock is, or must be, held exclusively.
@@ -34,6 +48,9 @@ pub(crate) const TRYLOCK: u32 = 1 << 2;
 /// Unlock: deeper locks may still be held.
 #[allow(dead_code)]
 pub(crate) const OUT_OF_ORDER: u32 = 1 << 3;
+/// Lock: it is about to be waited for, see [`Hierarchy::record_acquired`].
+#[allow(dead_code)]
+pub(crate) const WAITING: u32 = 1 << 4;
 
 /// The C side, as reeve/lock_order.h declares it.
 pub(crate) mod sys {
@@ -92,7 +109,22 @@ pub(crate) mod sys {
             order: c_uint,
             flags: c_uint,
         ) -> bool;
+        pub(crate) fn reeve_record_acquired(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_check_lockable_order(
+            h: *mut Hierarchy,
+            order: c_uint,
+            flags: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_check_unlocked_order(h: *mut Hierarchy, order: c_uint) -> bool;
         pub(crate) fn reeve_check_all_unlocked(h: *mut Hierarchy) -> bool;
+        pub(crate) fn reeve_thread_context_save(ctx: *mut ThreadContext) -> bool;
+        pub(crate) fn reeve_thread_context_restore(ctx: *mut ThreadContext) -> bool;
+        pub(crate) fn reeve_tracking_disable() -> bool;
+        pub(crate) fn reeve_tracking_enable() -> bool;
         pub(crate) fn reeve_thread_context_enter(ctx: *mut ThreadContext) -> bool;
         pub(crate) fn reeve_thread_context_leave(ctx: *mut ThreadContext) -> bool;
     }
@@ -183,6 +215,32 @@ impl Hierarchy {
         unsafe { sys::reeve_check_locked(self.0, address(lock), order, flags) }
     }
 
+    /// Records that a lock that was recorded as [`WAITING`] is held now. Returns `false` if it was not
+    /// recorded.
+    #[inline(always)]
+    pub(crate) fn record_acquired<T>(&self, lock: &T, order: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
+        unsafe { sys::reeve_record_acquired(self.0, address(lock), order) }
+    }
+
+    /// Reports it unless the thread holds the lock, in either mode. See `reeve_assert_held()`.
+    #[inline(always)]
+    pub(crate) fn assert_held<T>(&self, lock: &T, order: u32) {
+        self.check_locked(lock, order, ANY);
+    }
+
+    /// Returns whether a lock of this order could be taken now; [`TRYLOCK`]: by a trylock.
+    pub(crate) fn check_lockable_order(&self, order: u32, flags: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant.
+        unsafe { sys::reeve_check_lockable_order(self.0, order, flags) }
+    }
+
+    /// Returns whether the thread holds no lock of this order.
+    pub(crate) fn check_unlocked_order(&self, order: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant.
+        unsafe { sys::reeve_check_unlocked_order(self.0, order) }
+    }
+
     /// Returns whether the thread holds nothing of this hierarchy.
     pub(crate) fn check_all_unlocked(&self) -> bool {
         // SAFETY: The hierarchy is registered, by the type invariant.
@@ -217,4 +275,134 @@ pub(crate) fn with_context<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: `memory` stays in place until `leave` is dropped, before it.
     unsafe { sys::reeve_thread_context_enter(leave.0) };
     f()
+}
+
+/// Runs `f` with what the thread holds put aside, as for a call that may take any lock; then the
+/// thread holds it again. Returns `None`, and does not run `f`, without a context.
+#[allow(dead_code)]
+#[inline(never)]
+pub(crate) fn with_saved_context<R>(f: impl FnOnce() -> R) -> Option<R> {
+    struct Restore(*mut sys::ThreadContext);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: Filled by the save below, by this thread.
+            unsafe { sys::reeve_thread_context_restore(self.0) };
+        }
+    }
+
+    let mut memory = core::mem::MaybeUninit::<sys::ThreadContext>::uninit();
+    // SAFETY: `memory` is valid for writes and no thread's context.
+    if !unsafe { sys::reeve_thread_context_save(memory.as_mut_ptr()) } {
+        return None;
+    }
+    let _restore = Restore(memory.as_mut_ptr());
+    Some(f())
+}
+
+/// Runs `f` without recording or checking anything in this thread; nests.
+#[allow(dead_code)]
+pub(crate) fn without_tracking<R>(f: impl FnOnce() -> R) -> R {
+    struct Enable(bool);
+    impl Drop for Enable {
+        fn drop(&mut self) {
+            if self.0 {
+                // SAFETY: The function may be called by any thread.
+                unsafe { sys::reeve_tracking_enable() };
+            }
+        }
+    }
+
+    // SAFETY: The function may be called by any thread.
+    let _enable = Enable(unsafe { sys::reeve_tracking_disable() });
+    f()
+}
+
+/// A lock of the `kernel` crate that records itself: `Tracked<Mutex<T>, ORDER>`,
+/// `Tracked<SpinLock<T>, ORDER>`.
+///
+/// A lock that is free is taken and recorded. One that is not is recorded as waited for first, so a
+/// wrong order is reported even if the thread never comes back.
+#[pin_data]
+pub(crate) struct Tracked<L, const ORDER: u32> {
+    hierarchy: Arc<Hierarchy>,
+    #[pin]
+    lock: L,
+}
+
+#[allow(dead_code)]
+impl<T, B: Backend, const ORDER: u32> Tracked<Lock<T, B>, ORDER> {
+    /// Makes a tracked lock of what `new_mutex!` and the like give. The hierarchy stays registered
+    /// as long as there is such a lock.
+    pub(crate) fn new(
+        hierarchy: Arc<Hierarchy>,
+        lock: impl PinInit<Lock<T, B>>,
+    ) -> impl PinInit<Self> {
+        pin_init!(Self {
+            hierarchy,
+            lock <- lock,
+        })
+    }
+
+    /// Takes the lock, waiting for it.
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> TrackedGuard<'_, T, B, ORDER> {
+        // Lockdep learns no order from a trylock.
+        if !cfg!(CONFIG_LOCKDEP) {
+            if let Some(inner) = self.lock.try_lock() {
+                self.hierarchy.record_lock(self, ORDER, EXCLUSIVE);
+                return TrackedGuard { inner, lock: self };
+            }
+        }
+        self.hierarchy.record_lock(self, ORDER, EXCLUSIVE | WAITING);
+        let inner = self.lock.lock();
+        self.hierarchy.record_acquired(self, ORDER);
+        TrackedGuard { inner, lock: self }
+    }
+
+    /// Takes the lock if that needs no waiting; otherwise nothing is recorded.
+    #[inline(always)]
+    #[must_use = "if unused, the lock will be immediately unlocked"]
+    pub(crate) fn try_lock(&self) -> Option<TrackedGuard<'_, T, B, ORDER>> {
+        let inner = self.lock.try_lock()?;
+        self.hierarchy.record_lock(self, ORDER, EXCLUSIVE | TRYLOCK);
+        Some(TrackedGuard { inner, lock: self })
+    }
+
+    /// Reports it unless the thread holds the lock.
+    #[inline(always)]
+    pub(crate) fn assert_held(&self) {
+        self.hierarchy.assert_held(self, ORDER);
+    }
+}
+
+/// Holds a [`Tracked`] lock; dropping it, by an early return too, unrecords and unlocks.
+#[must_use = "the lock unlocks immediately when the guard is unused"]
+pub(crate) struct TrackedGuard<'a, T, B: Backend, const ORDER: u32> {
+    inner: lock::Guard<'a, T, B>,
+    lock: &'a Tracked<Lock<T, B>, ORDER>,
+}
+
+impl<T, B: Backend, const ORDER: u32> Drop for TrackedGuard<'_, T, B, ORDER> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // `inner`, dropped next, unlocks.
+        let lock = self.lock;
+        lock.hierarchy.record_unlock(lock, ORDER, EXCLUSIVE);
+    }
+}
+
+impl<T, B: Backend, const ORDER: u32> Deref for TrackedGuard<'_, T, B, ORDER> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T: Unpin, B: Backend, const ORDER: u32> DerefMut for TrackedGuard<'_, T, B, ORDER> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
 }

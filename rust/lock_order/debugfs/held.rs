@@ -83,7 +83,8 @@ fn show_entry(m: &SeqFile, names: Option<&Names>, entry: &Entry) {
     let mode = mode_name(if entry.exclusive { EXCLUSIVE } else { SHARED });
     let lock = Hashed(entry.instance);
     seq_print!(m, "  {} {} order {order} ", Shown(hierarchy), Shown(name));
-    seq_print!(m, "{mode} lock {lock} taken at {}", Site(entry.site));
+    let how = if entry.waiting { "waited for" } else { "taken" };
+    seq_print!(m, "{mode} lock {lock} {how} at {}", Site(entry.site));
     if entry.key != entry.instance as u64 {
         seq_print!(m, " key {}", entry.key);
     }

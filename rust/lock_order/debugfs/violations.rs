@@ -104,12 +104,12 @@ fn show_record(m: &SeqFile, names: Option<&Names>, record: &Record) {
         SHARED => "shared",
         _ => "any",
     };
-    let lock = Hashed(record.lock);
-    seq_print!(
-        m,
-        "  doing {} {mode} lock {lock} ",
-        Operation::name_of(record.doing)
-    );
+    seq_print!(m, "  doing {} {mode} ", Operation::name_of(record.doing));
+    if Operation::has_lock(record.doing) {
+        seq_print!(m, "lock {} ", Hashed(record.lock));
+    } else {
+        seq_print!(m, "lock - ");
+    }
     seq_print!(m, "at {}\n", Site(record.site));
     for held in record.held() {
         let what = if held.conflicts { "conflicts" } else { "holds" };

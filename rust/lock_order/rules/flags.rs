@@ -14,11 +14,14 @@ pub const ANY: u32 = EXCLUSIVE | SHARED;
 pub const TRYLOCK: u32 = 1 << 2;
 /// Unlock only: deeper locks may still be held. Other operations ignore it.
 pub const OUT_OF_ORDER: u32 = 1 << 3;
+/// Lock only: it is about to be waited for; until it was acquired it counts as held, and is shown as
+/// waited for.
+pub const WAITING: u32 = 1 << 4;
 
 /// The bits that name a mode.
 pub const MODE_MASK: u32 = ANY;
 /// All bits that have a meaning.
-pub const ALL: u32 = ANY | TRYLOCK | OUT_OF_ORDER;
+pub const ALL: u32 = ANY | TRYLOCK | OUT_OF_ORDER | WAITING;
 
 /// Returns whether `flags` names exactly one mode and has no unknown bit.
 ///

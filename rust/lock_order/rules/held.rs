@@ -12,7 +12,8 @@ use super::{
     conflict::Rules,
     flags::{
         EXCLUSIVE,
-        MODE_MASK, //
+        MODE_MASK,
+        WAITING, //
     }, //
 };
 
@@ -86,6 +87,8 @@ pub struct Entry {
     pub exclusive: bool,
     /// Whether a trylock took it out of order.
     pub out_of_order: bool,
+    /// Whether it is waited for still.
+    pub waiting: bool,
     /// Where it was taken.
     pub site: u32,
     /// The lock object's address.
@@ -217,6 +220,7 @@ impl HeldLocks {
             order: self.order(i),
             exclusive: self.how(i) & EXCLUSIVE as u8 != 0,
             out_of_order: self.how(i) & TAKEN_OUT_OF_ORDER != 0,
+            waiting: self.how(i) & WAITING as u8 != 0,
             site: self.site[i],
             instance: self.instance[i],
             key: self.key(i),
@@ -419,7 +423,7 @@ impl HeldLocks {
             return false;
         }
         let i = n & MASK;
-        let mut how = (u.flags & MODE_MASK) as u8 | extra;
+        let mut how = (u.flags & (MODE_MASK | WAITING)) as u8 | extra;
         if u.key != u.instance as u64 {
             self.key[i] = u.key;
             how |= HAS_KEY;

@@ -15,6 +15,7 @@ pub mod held;
 pub mod operation;
 pub mod order;
 pub mod own_orders;
+pub mod pairs;
 pub mod plain;
 pub mod sanity;
 pub mod violation;

@@ -36,10 +36,12 @@ pub enum Operation {
     Enabling,
     /// Unregistering a hierarchy.
     Unregistering,
+    /// Recording that a wait for a lock ended.
+    Acquiring,
 }
 
 /// All of them, with the C function's name without `reeve_` and with words, by number.
-const ALL: [(Operation, &str, &str); 14] = [
+const ALL: [(Operation, &str, &str); 15] = [
     (Operation::Locking, "record_lock", "taking"),
     (Operation::Unlocking, "record_unlock", "releasing"),
     (Operation::Downgrading, "record_downgrade", "downgrading"),
@@ -90,6 +92,7 @@ const ALL: [(Operation, &str, &str); 14] = [
         "hierarchy_unregister",
         "unregistering",
     ),
+    (Operation::Acquiring, "record_acquired", "having waited for"),
 ];
 
 const _: () = {
@@ -101,6 +104,18 @@ const _: () = {
 };
 
 impl Operation {
+    /// Whether the operation with this number is about a lock, and not about an order or a context.
+    pub fn has_lock(number: u8) -> bool {
+        let with = [
+            Self::Locking,
+            Self::Unlocking,
+            Self::Downgrading,
+            Self::ExpectingLocked,
+            Self::Acquiring,
+        ];
+        with.iter().any(|&operation| operation as u8 == number)
+    }
+
     /// The name of the operation with this number; it does not change between versions.
     pub fn name_of(number: u8) -> &'static str {
         ALL.get(usize::from(number))

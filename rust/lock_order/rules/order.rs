@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lock orders as types, and tokens that turn a wrong order into a compile error.
-//!
-//! A hierarchy is declared once with [`lock_orders!`](crate::lock_orders). Where a function takes
-//! locks in a sequence that is known statically, it threads a [`Token`] through: a token of order
-//! `A` gives out one of order `B` only if `A` was declared before `B`, and while that one is in use
-//! the first cannot be used.
+//! Lock orders as types: a hierarchy is declared once with [`lock_orders!`](crate::lock_orders).
 
 #![deny(unsafe_code)]
-
-use core::marker::PhantomData;
 
 /// One order of a hierarchy, as a type.
 pub trait Order {
@@ -21,47 +14,11 @@ pub trait Order {
     const NESTABLE: bool;
 }
 
-/// `Self` comes before `Inner`: a lock of order `Inner` may be taken while one of `Self` is held.
-#[diagnostic::on_unimplemented(
-    message = "wrong lock order: `{Inner}` cannot be taken while `{Self}` is held",
-    label = "this lock comes before, or is of the same order as, one that is held",
-    note = "locks are taken in the order in which their hierarchy declares them"
-)]
-pub trait Before<Inner: Order> {}
-
-/// What a thread that holds nothing of a hierarchy has the [`Token`] of.
-pub enum Nothing {}
-
-/// Proof that the innermost lock held, of those taken through tokens, is of order `Held`.
-///
-/// A token is nothing at run time. It is neither `Clone` nor `Copy`; see [`Token::inner`].
-pub struct Token<'a, Held>(PhantomData<&'a mut ()>, PhantomData<Held>);
-
-impl Token<'static, Nothing> {
-    /// The first token of a sequence. Whether the thread really holds nothing is the tracker's
-    /// business, which checks every lock at run time as well.
-    pub const fn nothing_held() -> Self {
-        Self(PhantomData, PhantomData)
-    }
-}
-
-impl<Held> Token<'_, Held> {
-    /// The token to take further locks with while a lock of order `Inner` is held.
-    ///
-    /// It borrows this one, so that locks are also released in order.
-    pub fn inner<Inner: Order>(&mut self) -> Token<'_, Inner>
-    where
-        Held: Before<Inner>,
-    {
-        Token(PhantomData, PhantomData)
-    }
-}
-
 /// Declares a hierarchy: its name, then its orders, outermost first; each becomes a type.
 ///
 /// `[nestable]` before a name allows several locks of the order, by ascending address. Also declares
 /// `NAME`, `ORDERS` and `NESTABLE`: the hierarchy's name, its orders' and whether they are nestable,
-/// outermost first. [`Order`], [`Before`] and [`Nothing`] have to be in scope.
+/// outermost first. [`Order`] has to be in scope.
 #[macro_export]
 macro_rules! lock_orders {
     ($vis:vis hierarchy $name:literal { $($(#[$meta:meta])* $([$nestable:ident])? $order:ident,)* }) => {
@@ -82,11 +39,7 @@ macro_rules! lock_orders {
                 const NAME: &'static str = stringify!($order);
                 const NESTABLE: bool = $crate::lock_orders!(@is $($nestable)?);
             }
-
-            impl Before<$order> for Nothing {}
         )*
-
-        $crate::lock_orders!(@before { $($order)* });
 
         /// The hierarchy's name.
         $vis const NAME: &str = $name;
@@ -99,9 +52,4 @@ macro_rules! lock_orders {
     };
     (@is nestable) => { true };
     (@is) => { false };
-    (@before { $first:ident $($rest:ident)* }) => {
-        $(impl Before<$rest> for $first {})*
-        $crate::lock_orders!(@before { $($rest)* });
-    };
-    (@before {}) => {};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What typed locks could do besides, of which the module makes no use yet: spinlocks that keep
-//! interrupts off, sequences whose order the compiler checks, and assertions.
+//! interrupts off, and assertions.
 #![deny(unsafe_code)]
 
 use crate::lock_order::{
@@ -10,17 +10,8 @@ use crate::lock_order::{
         Class, //
     },
     record,
-    rules::{
-        flags::EXCLUSIVE,
-        order::{
-            Before,
-            Token, //
-        }, //
-    },
-    typed::{
-        Guard,
-        Tracked, //
-    }, //
+    rules::flags::EXCLUSIVE,
+    typed::Tracked, //
 };
 use kernel::sync::lock::{
     spinlock::SpinLockIrqBackend,
@@ -32,19 +23,6 @@ use kernel::sync::lock::{
 pub(super) type SpinLockIrq<T, O> = Tracked<T, SpinLockIrqBackend, O>;
 
 impl<T, B: Backend, O: Class> Tracked<T, B, O> {
-    /// Takes the lock in a sequence whose order the compiler checks: `token` is of what is held,
-    /// the one returned is for what is taken while this lock is.
-    pub(super) fn lock_in<'t, Held>(
-        &self,
-        token: &'t mut Token<'_, Held>,
-    ) -> (Guard<'_, T, B, O>, Token<'t, O>)
-    where
-        Held: Before<O>,
-    {
-        let guard = self.lock();
-        (guard, token.inner())
-    }
-
     /// Returns whether the calling thread holds the lock; if not, that is a violation.
     pub(super) fn assert_held(&self) -> bool {
         record::check_locked(classes::hierarchy(), self.address(), O::ORDER, EXCLUSIVE)

@@ -13,7 +13,7 @@
 #include <linux/rwsem.h>
 #include <linux/timer.h>
 
-#include <reeve/lock_order.h>
+#include <reeve/lock_guard.h>
 
 /* The driver's lock orders, outermost first: order 1 is the first name. */
 enum sample_order {
@@ -28,6 +28,8 @@ static const char *const sample_order_names[] = { "device", "queue", "irq" };
 static struct reeve_hierarchy *hierarchy;
 static DECLARE_RWSEM(device_lock);
 static DEFINE_MUTEX(queue_lock);
+static DEFINE_SPINLOCK(irq_lock);
+static unsigned int sample_done;
 static int failures;
 
 #define EXPECT(condition)                                               \
@@ -39,7 +41,24 @@ static int failures;
 		}                                                       \
 	} while (0)
 
-/* How a driver records: next to the real call, before a lock, before an unlock. */
+/* What the driver is about: a device, and its queue inside of it. */
+static int sample_work(bool early)
+{
+	guard(reeve_rwsem_read)(&device_lock, hierarchy, SAMPLE_DEVICE);
+
+	if (early)
+		return -EAGAIN;
+	scoped_cond_guard(reeve_mutex_kill, return -EINTR, &queue_lock,
+			  hierarchy, SAMPLE_QUEUE) {
+		reeve_assert_held(hierarchy, &device_lock, SAMPLE_DEVICE);
+		scoped_guard(reeve_spinlock_irqsave, &irq_lock, hierarchy,
+			     SAMPLE_IRQ)
+			sample_done++;
+	}
+	return 0;
+}
+
+/* Where no guard fits: next to the real call, before a lock, before an unlock. */
 static noinline void sample_lock_queue(void)
 {
 	EXPECT(reeve_record_lock(hierarchy, &queue_lock, SAMPLE_QUEUE,
@@ -54,14 +73,17 @@ static void sample_unlock_queue(void)
 	mutex_unlock(&queue_lock);
 }
 
-static void sample_work(void)
+static void sample_checks(void)
 {
-	EXPECT(reeve_record_lock(hierarchy, &device_lock, SAMPLE_DEVICE,
-				 REEVE_LOCK_EXCLUSIVE));
-	down_write(&device_lock);
-	EXPECT(reeve_record_downgrade(hierarchy, &device_lock, SAMPLE_DEVICE));
-	downgrade_write(&device_lock);
+	EXPECT(sample_work(false) == 0);
+	EXPECT(sample_work(true) == -EAGAIN);
+	EXPECT(reeve_check_all_unlocked(hierarchy));
 
+	CLASS(reeve_rwsem_write, device)(&device_lock, hierarchy,
+					 SAMPLE_DEVICE);
+	EXPECT(reeve_check_locked(hierarchy, &device_lock, SAMPLE_DEVICE,
+				  REEVE_LOCK_EXCLUSIVE));
+	reeve_rwsem_downgrade(&device);
 	sample_lock_queue();
 	EXPECT(reeve_check_locked(hierarchy, &device_lock, SAMPLE_DEVICE,
 				  REEVE_LOCK_SHARED));
@@ -71,11 +93,6 @@ static void sample_work(void)
 	EXPECT(reeve_check_lockable_order(hierarchy, SAMPLE_IRQ, 0));
 	EXPECT(reeve_check_unlocked_order(hierarchy, SAMPLE_IRQ));
 	sample_unlock_queue();
-
-	EXPECT(reeve_record_unlock(hierarchy, &device_lock, SAMPLE_DEVICE,
-				   REEVE_LOCK_SHARED));
-	up_read(&device_lock);
-	EXPECT(reeve_check_all_unlocked(hierarchy));
 }
 
 /* The mistake that tracking is for: nothing deadlocks here, yet it is found. */
@@ -108,8 +125,8 @@ static void sample_banks(void)
 				       REEVE_LOCK_EXCLUSIVE, 10));
 	EXPECT(reeve_record_lock_keyed(hierarchy, &banks[0], SAMPLE_QUEUE,
 				       REEVE_LOCK_EXCLUSIVE, 11));
-	EXPECT(!reeve_record_unlock(hierarchy, &banks[1], SAMPLE_QUEUE,
-				    REEVE_LOCK_EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &banks[1], SAMPLE_QUEUE,
+				   REEVE_LOCK_EXCLUSIVE));
 	EXPECT(!reeve_record_lock_keyed(hierarchy, &banks[1], SAMPLE_QUEUE,
 					REEVE_LOCK_EXCLUSIVE, 11));
 	EXPECT(reeve_record_unlock(hierarchy, &banks[1], SAMPLE_QUEUE,
@@ -147,7 +164,8 @@ static void sample_save_and_disable(void)
 	EXPECT(reeve_record_lock(hierarchy, NULL, SAMPLE_IRQ,
 				 REEVE_LOCK_EXCLUSIVE));
 	EXPECT(reeve_thread_context_save(&saved));
-	sample_work();
+	sample_checks();
+	EXPECT(reeve_check_all_unlocked(hierarchy));
 	EXPECT(reeve_thread_context_restore(&saved));
 
 	EXPECT(reeve_tracking_disable());
@@ -274,7 +292,8 @@ static int __init sample_init(void)
 
 	sample_without_context();
 	EXPECT(reeve_thread_context_enter(&ctx));
-	sample_work();
+	sample_checks();
+	EXPECT(reeve_check_all_unlocked(hierarchy));
 	sample_wrong_order();
 	sample_save_and_disable();
 	sample_interrupts();

@@ -19,7 +19,8 @@ use crate::lock_order::rules::{
         EXCLUSIVE,
         MODE_MASK,
         SHARED,
-        TRYLOCK, //
+        TRYLOCK,
+        WAITING, //
     },
     violation::Violation, //
 };
@@ -171,6 +172,32 @@ impl HeldLocks {
         }
         if let Known::Yes(i) = self.holds(rules, u.order, u.instance) {
             let how = self.how(i) & !(EXCLUSIVE as u8) | SHARED as u8;
+            self.lock[(i & MASK) + 1] = pack(self.order(i), how);
+        }
+        true
+    }
+
+    /// Records that the wait for a lock, recorded as [`WAITING`], ended well: it is held now.
+    ///
+    /// Correct when this instance is held, waited for or not.
+    pub fn record_acquired(
+        &mut self,
+        rules: &Rules<'_>,
+        u: LockUse,
+        report: &mut impl FnMut(&Self, Violation),
+    ) -> bool {
+        if self.is_disabled() {
+            return true;
+        }
+        let any = LockUse {
+            flags: flags::ANY,
+            ..u
+        };
+        if !self.check_locked(rules, any, report) {
+            return false;
+        }
+        if let Known::Yes(i) = self.holds(rules, u.order, u.instance) {
+            let how = self.how(i) & !(WAITING as u8);
             self.lock[(i & MASK) + 1] = pack(self.order(i), how);
         }
         true

@@ -2,6 +2,8 @@
 
 //! The lock sanity suite behind its ioctl.
 
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use nix::errno::Errno;
@@ -35,6 +37,8 @@ cases!("sanity";
     two_processes,
     beside_real_work,
     is_no_violation,
+    says_that_tracking_is_off,
+    switching_fails_no_case,
 );
 
 /// Runs the suite; every case has to pass.
@@ -216,4 +220,50 @@ fn is_no_violation() -> Outcome {
     }
     check_eq!(device.stats()?, before);
     Ok(())
+}
+
+/// Nothing could fail then: 18 to 20 cases did.
+fn says_that_tracking_is_off() -> Outcome {
+    let device = open()?;
+    knobs::set_parameter("lock_tracking", "0")?;
+    let off = unchanged(&device, || {
+        refused(device.lock_sanity().map(drop), Errno::EOPNOTSUPP)
+    });
+    knobs::set_parameter("lock_tracking", "1")?;
+    off?;
+    passes(&device).map(drop)
+}
+
+/// Tracking is switched while the suite runs again and again.
+fn switching_fails_no_case() -> Outcome {
+    let device = open()?;
+    let done = AtomicBool::new(false);
+    let outcome = thread::scope(|scope| {
+        let runs = scope.spawn(|| -> Outcome {
+            while !done.load(Ordering::Relaxed) {
+                match device.lock_sanity() {
+                    Ok(result) => check_eq!(result.failed, 0),
+                    Err(err) => {
+                        let errno = err.raw_os_error().map(Errno::from_raw);
+                        check!(
+                            matches!(errno, Some(Errno::EOPNOTSUPP | Errno::EAGAIN)),
+                            "{err}"
+                        );
+                    }
+                }
+            }
+            Ok(())
+        });
+        let switched = (0..20).try_for_each(|_| {
+            knobs::set_parameter("lock_tracking", "0")?;
+            knobs::set_parameter("lock_tracking", "1")
+        });
+        done.store(true, Ordering::Relaxed);
+        let ran = runs.join().unwrap_or_else(|_| panic!("a thread panicked"));
+        switched?;
+        ran
+    });
+    knobs::set_parameter("lock_tracking", "1")?;
+    outcome?;
+    passes(&device).map(drop)
 }

@@ -56,6 +56,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     "forgotten leaves and ended tasks harm nothing",
                     ext_sample(ctx, "modules/life"),
                 ),
+                test(
+                    "make ext and vm: guards record, and drivers load without Reeve",
+                    ext_guards(ctx),
+                ),
                 test("make ext and vm: what make bench runs", ext_bench(ctx)),
             ])
         }),
@@ -320,6 +324,25 @@ fn ext_sample(ctx: &JobContext, sample: &str) -> Result<()> {
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
     expect_vm(ctx, &[&files, &script], true, "0")
+}
+
+/// The three drivers of `modules/guards`, the second of which must have nothing of Reeve in it.
+fn ext_guards(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/guards", "base")?;
+    let off = module.with_file_name("guards_off.ko");
+    let mut nm = ctx.command("nm");
+    let done = ctx.run_merged(nm.arg(&off), "nm.log")?;
+    if !done.success || done.stdout.contains("reeve") || !done.stdout.contains("guards_lock") {
+        bail!("of REEVE_OFF there is left:\n{}", tail(&done.stdout, 40));
+    }
+    let reeve = ctx.setup(&["module", "base", "normal"])?;
+    let reeve = reeve.get(1).context("no module was built")?;
+    let mut files = format!("FILES={reeve}");
+    for name in ["reeve_guards.ko", "guards_off.ko", "guards_bound.ko"] {
+        files.push_str(&format!(" {}", module.with_file_name(name).display()));
+    }
+    let script = format!("SCRIPT={}", script.display());
+    expect_vm(ctx, &[&files, &script, "LOAD=0"], true, "0")
 }
 
 /// How a boot went that ran several scripts.

@@ -111,17 +111,20 @@ pub(super) struct HeldLock {
     pub(super) mode: Option<Mode>,
     pub(super) lock: String,
     pub(super) taken_at: String,
+    /// It is not held yet: the thread waits for it, there.
+    pub(super) waiting: bool,
     /// The key by which the caller orders locks of this order.
     pub(super) key: Option<u64>,
 }
 
 impl HeldLock {
-    /// Parses `NAME order N MODE lock ADDRESS taken at PLACE [key K]`, to the end of the line.
+    /// Parses `NAME order N MODE lock ADDRESS taken at PLACE [key K]`, to the end of the line; or `waited for at`.
     pub(super) fn parse(line: &mut Line<'_>) -> Parsed<Self> {
         let order = Order::parse(line)?;
         let mode = Mode::parse(line)?;
         let lock = address(line)?;
-        line.literal("taken at")?;
+        let waiting = line.accept("waited");
+        line.literal(if waiting { "for at" } else { "taken at" })?;
         let taken_at = place(line)?;
         let key = key(line)?;
         line.end()?;
@@ -130,17 +133,18 @@ impl HeldLock {
             mode,
             lock,
             taken_at,
+            waiting,
             key,
         })
     }
 }
 
-/// Parses `lock ADDRESS`: hexadecimal, hashed, or what printk shows before it can hash.
+/// Parses `lock ADDRESS`: hexadecimal, hashed, or what printk shows before it can hash; `-`: no lock.
 pub(super) fn address(line: &mut Line<'_>) -> Parsed<String> {
     line.literal("lock")?;
     let word = line.word()?;
     let hex = word.len() <= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if hex || word == "(____ptrval____)" {
+    if hex || word == "(____ptrval____)" || word == "-" {
         return Ok(word.to_owned());
     }
     Err(line.malformed())
@@ -217,7 +221,17 @@ mod tests {
                 mode: Some(Mode::Shared),
                 lock: "00e6".to_owned(),
                 taken_at: "f+0x1/0x2 [m]".to_owned(),
+                waiting: false,
                 key: Some(17),
+            }
+        );
+        let waited =
+            held("queue order 2 shared lock 00e6 waited for at f+0x1/0x2 [m] key 17").unwrap();
+        assert_eq!(
+            waited,
+            HeldLock {
+                waiting: true,
+                ..full
             }
         );
         let bare = held("- order 2 - lock (____ptrval____) taken at 0xffffffff81000000").unwrap();
@@ -231,6 +245,8 @@ mod tests {
             "queue order 2 shard lock 00e6 taken at f",
             "queue order 2 shared lock e6x taken at f",
             "queue order 2 shared lock 00e6 taken at",
+            "queue order 2 shared lock 00e6 waited at f",
+            "queue order 2 shared lock 00e6 waited taken at f",
             "queue order 2 shared lock 00e6 taken at f key",
             "queue order 2 shared lock 00e6 taken at f key 1 2",
             "queue order 2 shared lock 00e6 taken at f [m] [m]",

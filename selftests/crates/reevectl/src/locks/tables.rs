@@ -387,7 +387,11 @@ fn short_address(address: &str) -> &str {
 }
 
 fn taken_at(lock: &HeldLock) -> String {
-    with_key(&lock.taken_at, lock.key)
+    let place = with_key(&lock.taken_at, lock.key);
+    if lock.waiting {
+        return format!("{place}, waiting");
+    }
+    place
 }
 
 fn with_key(place: &str, key: Option<u64>) -> String {

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The examples in Documentation/lock-order.md are parts of the samples, which are compiled and run.
+
+use std::fs;
+use std::path::Path;
+
+fn text_of(path: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+    fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// The pieces of the page's examples in this language; a line of dots parts them.
+fn pieces(page: &str, language: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    for block in page.split(&format!("```{language}\n")).skip(1) {
+        let block = block.split("```").next().unwrap_or("");
+        pieces.extend(block.split("...\n").map(str::to_owned));
+    }
+    pieces
+}
+
+fn missing(page: &str, language: &str, sample: &str) -> Vec<String> {
+    let mut pieces = pieces(page, language);
+    pieces.retain(|piece| !sample.contains(piece.as_str()));
+    pieces
+}
+
+#[test]
+fn examples_are_parts_of_the_samples() {
+    let page = text_of("Documentation/lock-order.md");
+    for (language, sample) in [
+        ("c", "selftests/samples/c/reeve_sample.c"),
+        ("rust", "selftests/samples/rust/reeve_sample_rust.rs"),
+    ] {
+        assert!(pieces(&page, language).len() >= 2, "{language}");
+        let missing = missing(&page, language, &text_of(sample));
+        assert!(missing.is_empty(), "not in {sample}: {missing:#?}");
+    }
+}
+
+#[test]
+fn an_example_that_is_not_in_the_sample_is_found() {
+    let page = "```c\nint a;\n...\nint b;\n```\n```rust\nlet c;\n```\n";
+    assert_eq!(missing(page, "c", "int a;\nint c;\n"), ["int b;\n"]);
+    assert_eq!(missing(page, "rust", "let c;\n"), [""; 0]);
+}

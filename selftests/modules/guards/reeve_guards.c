@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every guard of reeve/lock_guard.h, with checks of what is locked and what is
+ * recorded. The same source, compiled with REEVE_OFF or REEVE_BIND, has to do
+ * the same to its locks when Reeve is not there.
+ *
+ * Parameters: `run` N runs the checks N times, each makes one mistake on
+ * purpose; `hold` 1 starts a thread that holds a mutex and another that waits
+ * for it, 0 lets them go; `busy` N starts N threads that lock all the time.
+ * `failures` counts wrong results, `tracked` says whether the last run was
+ * recorded.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/completion.h>
+#include <linux/err.h>
+#include <linux/interrupt.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/sched/signal.h>
+
+#include <reeve/lock_guard.h>
+
+REEVE_DEFINE_BINDING();
+
+enum {
+	GUARDS_MUTEX = 1,
+	GUARDS_RWSEM,
+	GUARDS_SPINLOCK,
+	GUARDS_INNER,
+	GUARDS_COUNT = GUARDS_INNER,
+};
+
+static const char *const order_names[] = {
+	"mutex", "rwsem", "spinlock", "inner",
+};
+
+static struct reeve_hierarchy *hierarchy;
+static DEFINE_MUTEX(mutex);
+static DEFINE_MUTEX(inner);
+static DECLARE_RWSEM(rwsem);
+static DEFINE_SPINLOCK(spinlock);
+static DEFINE_MUTEX(contended);
+static atomic_t failures;
+static bool tracked;
+
+#define EXPECT(condition)                                               \
+	do {                                                            \
+		if (!(condition)) {                                     \
+			pr_err("line %d: expected %s\n", __LINE__,      \
+			       #condition);                             \
+			atomic_inc(&failures);                          \
+		}                                                       \
+	} while (0)
+
+/* Not an answer of Reeve's unless it is there. */
+#define EXPECT_FALSE(answer) EXPECT(!(answer) || !tracked)
+
+#define EXPECT_HELD(lock, order, mode)                                       \
+	EXPECT(reeve_check_locked(hierarchy, lock, order, REEVE_LOCK_##mode))
+#define EXPECT_NOTHING() EXPECT(reeve_check_all_unlocked(hierarchy))
+
+static bool guards_is_free(spinlock_t *lock)
+{
+	bool free = spin_trylock(lock);
+
+	if (free)
+		spin_unlock(lock);
+	return free;
+}
+
+static void guards_lock(void)
+{
+	unsigned long flags;
+
+	scoped_guard(reeve_mutex, &mutex, hierarchy, GUARDS_MUTEX) {
+		EXPECT(mutex_is_locked(&mutex));
+		EXPECT_HELD(&mutex, GUARDS_MUTEX, EXCLUSIVE);
+		reeve_assert_held(hierarchy, &mutex, GUARDS_MUTEX);
+	}
+	EXPECT(!mutex_is_locked(&mutex));
+	EXPECT_NOTHING();
+	scoped_guard(reeve_rwsem_read, &rwsem, hierarchy, GUARDS_RWSEM) {
+		EXPECT(rwsem_is_locked(&rwsem));
+		EXPECT_HELD(&rwsem, GUARDS_RWSEM, SHARED);
+	}
+	EXPECT(!rwsem_is_locked(&rwsem));
+	EXPECT_NOTHING();
+	scoped_guard(reeve_rwsem_write, &rwsem, hierarchy, GUARDS_RWSEM) {
+		EXPECT_HELD(&rwsem, GUARDS_RWSEM, EXCLUSIVE);
+		reeve_rwsem_downgrade(&scope);
+		EXPECT_HELD(&rwsem, GUARDS_RWSEM, SHARED);
+		EXPECT(rwsem_is_locked(&rwsem));
+	}
+	EXPECT(!rwsem_is_locked(&rwsem));
+	EXPECT_NOTHING();
+	scoped_guard(reeve_spinlock, &spinlock, hierarchy, GUARDS_SPINLOCK)
+		EXPECT_HELD(&spinlock, GUARDS_SPINLOCK, EXCLUSIVE);
+	scoped_guard(reeve_spinlock_bh, &spinlock, hierarchy, GUARDS_SPINLOCK)
+		EXPECT_HELD(&spinlock, GUARDS_SPINLOCK, EXCLUSIVE);
+	EXPECT(!in_softirq());
+	scoped_guard(reeve_spinlock_irq, &spinlock, hierarchy,
+		     GUARDS_SPINLOCK)
+		EXPECT(irqs_disabled());
+	EXPECT(!irqs_disabled());
+	local_irq_save(flags);
+	scoped_guard(reeve_spinlock_irqsave, &spinlock, hierarchy,
+		     GUARDS_SPINLOCK)
+		EXPECT_HELD(&spinlock, GUARDS_SPINLOCK, EXCLUSIVE);
+	EXPECT(irqs_disabled());
+	local_irq_restore(flags);
+	EXPECT(guards_is_free(&spinlock));
+	EXPECT_NOTHING();
+}
+
+static int guards_leave_early(bool early)
+{
+	guard(reeve_mutex)(&mutex, hierarchy, GUARDS_MUTEX);
+	guard(reeve_rwsem_read)(&rwsem, hierarchy, GUARDS_RWSEM);
+	guard(reeve_spinlock_irqsave)(&spinlock, hierarchy, GUARDS_SPINLOCK);
+
+	if (early)
+		return -EINTR;
+	return 0;
+}
+
+static void guards_expect_free(void)
+{
+	EXPECT(!mutex_is_locked(&mutex));
+	EXPECT(!rwsem_is_locked(&rwsem));
+	EXPECT(guards_is_free(&spinlock));
+	EXPECT(!irqs_disabled());
+	EXPECT_NOTHING();
+}
+
+/* A form that may fail takes a lock that is free ... */
+#define EXPECT_TAKES(name, lock, order, mode)                            \
+	do {                                                             \
+		bool got = false;                                        \
+									 \
+		scoped_cond_guard(name, break, lock, hierarchy, order) { \
+			EXPECT_HELD(lock, order, mode);                  \
+			got = true;                                      \
+		}                                                        \
+		EXPECT(got);                                             \
+		guards_expect_free();                                    \
+	} while (0)
+
+/* ... and records nothing if it is not. */
+#define EXPECT_FAILS(name, lock, order, error)                  \
+	do {                                                    \
+		ACQUIRE(name, got)(lock, hierarchy, order);     \
+								\
+		EXPECT(ACQUIRE_ERR(name, &got) == (error));     \
+		EXPECT_NOTHING();                               \
+	} while (0)
+
+static void guards_take_conditionally(void)
+{
+	EXPECT_TAKES(reeve_mutex_try, &mutex, GUARDS_MUTEX, EXCLUSIVE);
+	EXPECT_TAKES(reeve_mutex_intr, &mutex, GUARDS_MUTEX, EXCLUSIVE);
+	EXPECT_TAKES(reeve_mutex_kill, &mutex, GUARDS_MUTEX, EXCLUSIVE);
+	EXPECT_TAKES(reeve_rwsem_read_try, &rwsem, GUARDS_RWSEM, SHARED);
+	EXPECT_TAKES(reeve_rwsem_read_intr, &rwsem, GUARDS_RWSEM, SHARED);
+	EXPECT_TAKES(reeve_rwsem_read_kill, &rwsem, GUARDS_RWSEM, SHARED);
+	EXPECT_TAKES(reeve_rwsem_write_try, &rwsem, GUARDS_RWSEM, EXCLUSIVE);
+	EXPECT_TAKES(reeve_rwsem_write_kill, &rwsem, GUARDS_RWSEM, EXCLUSIVE);
+	EXPECT_TAKES(reeve_spinlock_try, &spinlock, GUARDS_SPINLOCK, EXCLUSIVE);
+	EXPECT_TAKES(reeve_spinlock_bh_try, &spinlock, GUARDS_SPINLOCK,
+		     EXCLUSIVE);
+	EXPECT_TAKES(reeve_spinlock_irq_try, &spinlock, GUARDS_SPINLOCK,
+		     EXCLUSIVE);
+	EXPECT_TAKES(reeve_spinlock_irqsave_try, &spinlock, GUARDS_SPINLOCK,
+		     EXCLUSIVE);
+}
+
+static void guards_fail_to_try(void)
+{
+	EXPECT_FAILS(reeve_mutex_try, &mutex, GUARDS_MUTEX, -EBUSY);
+	EXPECT_FAILS(reeve_rwsem_read_try, &rwsem, GUARDS_RWSEM, -EBUSY);
+	EXPECT_FAILS(reeve_rwsem_write_try, &rwsem, GUARDS_RWSEM, -EBUSY);
+	EXPECT_FAILS(reeve_spinlock_try, &spinlock, GUARDS_SPINLOCK, -EBUSY);
+	EXPECT_FAILS(reeve_spinlock_bh_try, &spinlock, GUARDS_SPINLOCK,
+		     -EBUSY);
+	EXPECT_FAILS(reeve_spinlock_irq_try, &spinlock, GUARDS_SPINLOCK,
+		     -EBUSY);
+	EXPECT(!irqs_disabled());
+	EXPECT_FAILS(reeve_spinlock_irqsave_try, &spinlock, GUARDS_SPINLOCK,
+		     -EBUSY);
+	EXPECT(!irqs_disabled());
+}
+
+/* With a signal pending, while another thread holds the locks. */
+static int guards_interrupted(void *done)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	allow_signal(SIGKILL);
+	send_sig(SIGKILL, current, 1);
+	EXPECT_FAILS(reeve_mutex_intr, &mutex, GUARDS_MUTEX, -EINTR);
+	EXPECT_FAILS(reeve_mutex_kill, &mutex, GUARDS_MUTEX, -EINTR);
+	EXPECT_FAILS(reeve_rwsem_read_intr, &rwsem, GUARDS_RWSEM, -EINTR);
+	EXPECT_FAILS(reeve_rwsem_read_kill, &rwsem, GUARDS_RWSEM, -EINTR);
+	EXPECT_FAILS(reeve_rwsem_write_kill, &rwsem, GUARDS_RWSEM, -EINTR);
+	EXPECT(reeve_thread_context_leave(&ctx));
+	complete(done);
+	return 0;
+}
+
+static void guards_fail(void)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct task_struct *task;
+
+	/* Not recorded, so it makes no difference to what a guard records. */
+	mutex_lock(&mutex);
+	down_write(&rwsem);
+	task = kthread_run(guards_interrupted, &done, "guards/signal");
+	EXPECT(!IS_ERR(task));
+	if (!IS_ERR(task))
+		wait_for_completion(&done);
+	spin_lock(&spinlock);
+	guards_fail_to_try();
+	spin_unlock(&spinlock);
+	up_write(&rwsem);
+	mutex_unlock(&mutex);
+}
+
+static noinline void guards_wrong_order(void)
+{
+	guard(reeve_mutex)(&inner, hierarchy, GUARDS_INNER);
+	EXPECT_FALSE(reeve_check_lockable_order(hierarchy, GUARDS_RWSEM, 0));
+	guard(reeve_mutex)(&mutex, hierarchy, GUARDS_MUTEX);
+}
+
+/* By hand, with the caller's place: what a wrapper of a lock does. */
+static noinline void guards_wrapped_lock(void)
+{
+	EXPECT(reeve_record_lock_ip(hierarchy, &mutex, GUARDS_MUTEX,
+				    REEVE_LOCK_EXCLUSIVE | REEVE_LOCK_WAITING,
+				    _RET_IP_));
+	mutex_lock(&mutex);
+	EXPECT(reeve_record_acquired(hierarchy, &mutex, GUARDS_MUTEX));
+}
+
+static noinline void guards_wrapped_unlock(void)
+{
+	EXPECT(reeve_check_locked_ip(hierarchy, &mutex, GUARDS_MUTEX,
+				     REEVE_LOCK_EXCLUSIVE, _RET_IP_));
+	EXPECT(reeve_record_unlock_ip(hierarchy, &mutex, GUARDS_MUTEX,
+				      REEVE_LOCK_EXCLUSIVE, _RET_IP_));
+	mutex_unlock(&mutex);
+}
+
+static noinline void guards_by_wrapper(void)
+{
+	guards_wrapped_lock();
+	guards_wrapped_unlock();
+	EXPECT_FALSE(reeve_record_acquired(hierarchy, &mutex, GUARDS_MUTEX));
+}
+
+static noinline void guards_run(void)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	tracked = reeve_thread_has_context();
+	guards_lock();
+	guards_expect_free();
+	EXPECT(guards_leave_early(true) == -EINTR);
+	guards_expect_free();
+	EXPECT(guards_leave_early(false) == 0);
+	guards_take_conditionally();
+	guards_fail();
+	guards_expect_free();
+	guards_wrong_order();
+	guards_expect_free();
+	guards_by_wrapper();
+	guards_expect_free();
+	EXPECT(reeve_thread_context_leave(&ctx));
+}
+
+/* Threads that hold, wait, or lock all the time. */
+#define GUARDS_THREADS 8
+
+static struct task_struct *threads[GUARDS_THREADS];
+static unsigned int started;
+static DECLARE_COMPLETION(ready);
+
+static noinline int guards_holder(void *unused)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	scoped_guard(reeve_mutex, &contended, hierarchy, GUARDS_MUTEX) {
+		complete(&ready);
+		for (;;) {
+			set_current_state(TASK_IDLE);
+			if (kthread_should_stop())
+				break;
+			schedule();
+		}
+		__set_current_state(TASK_RUNNING);
+	}
+	EXPECT(reeve_thread_context_leave(&ctx));
+	return 0;
+}
+
+static DEFINE_MUTEX(busy_mutex);
+static DEFINE_SPINLOCK(busy_spinlock);
+
+static noinline void guards_busy_round(void)
+{
+	guard(reeve_mutex)(&busy_mutex, hierarchy, GUARDS_MUTEX);
+	guard(reeve_spinlock_irqsave)(&busy_spinlock, hierarchy,
+				      GUARDS_SPINLOCK);
+
+	EXPECT_HELD(&busy_mutex, GUARDS_MUTEX, EXCLUSIVE);
+}
+
+static noinline int guards_busy(void *unused)
+{
+	set_user_nice(current, MAX_NICE);
+	complete(&ready);
+	while (!kthread_should_stop()) {
+		struct reeve_thread_context ctx;
+
+		EXPECT(reeve_thread_context_enter(&ctx));
+		guards_busy_round();
+		EXPECT_NOTHING();
+		EXPECT(reeve_thread_context_leave(&ctx));
+		cond_resched();
+	}
+	return 0;
+}
+
+static int guards_start(int (*f)(void *), const char *name)
+{
+	struct task_struct *task;
+
+	if (started == GUARDS_THREADS)
+		return -EINVAL;
+	task = kthread_run(f, NULL, "guards/%s", name);
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	threads[started++] = task;
+	return 0;
+}
+
+/* The holder first: it lets the waiter go on. */
+static void guards_stop(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < started; i++)
+		kthread_stop(threads[i]);
+	started = 0;
+}
+
+static int set_run(const char *value, const struct kernel_param *kp)
+{
+	unsigned int count;
+	int ret = kstrtouint(value, 0, &count);
+
+	while (!ret && count--)
+		guards_run();
+	return ret;
+}
+
+static int set_hold(const char *value, const struct kernel_param *kp)
+{
+	unsigned int count;
+	int ret = kstrtouint(value, 0, &count);
+
+	if (ret)
+		return ret;
+	guards_stop();
+	if (!count)
+		return 0;
+	reinit_completion(&ready);
+	ret = guards_start(guards_holder, "holder");
+	if (ret)
+		return ret;
+	wait_for_completion(&ready);
+	return guards_start(guards_holder, "waiter");
+}
+
+static int set_busy(const char *value, const struct kernel_param *kp)
+{
+	unsigned int count;
+	int ret = kstrtouint(value, 0, &count);
+
+	if (ret)
+		return ret;
+	guards_stop();
+	while (count-- && !ret) {
+		reinit_completion(&ready);
+		ret = guards_start(guards_busy, "busy");
+		if (!ret)
+			wait_for_completion(&ready);
+	}
+	return ret;
+}
+
+static int get_failures(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%d\n", atomic_read(&failures));
+}
+
+static const struct kernel_param_ops run_ops = { .set = set_run };
+static const struct kernel_param_ops hold_ops = { .set = set_hold };
+static const struct kernel_param_ops busy_ops = { .set = set_busy };
+static const struct kernel_param_ops failures_ops = { .get = get_failures };
+
+module_param_cb(run, &run_ops, NULL, 0200);
+module_param_cb(hold, &hold_ops, NULL, 0200);
+module_param_cb(busy, &busy_ops, NULL, 0200);
+module_param_cb(failures, &failures_ops, NULL, 0400);
+module_param(tracked, bool, 0400);
+
+static int __init guards_init(void)
+{
+	hierarchy = reeve_hierarchy_register("guards", order_names,
+					     GUARDS_COUNT);
+	return PTR_ERR_OR_ZERO(hierarchy);
+}
+
+static void __exit guards_exit(void)
+{
+	guards_stop();
+	reeve_hierarchy_unregister(hierarchy);
+}
+
+module_init(guards_init);
+module_exit(guards_exit);
+MODULE_DESCRIPTION("Checks the guards that lock and record in one step");
+MODULE_LICENSE("GPL");
