@@ -104,8 +104,8 @@ int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 
 bool reeve_rs_record_acquired(struct reeve_hierarchy *h, const void *lock,
 			      unsigned int order,
-			      struct reeve_thread_context *ctx, u32 site);
-bool reeve_rs_thread_has_context(struct reeve_thread_context *ctx);
+			      struct reeve_context *ctx, u32 site);
+bool reeve_rs_thread_has_context(struct reeve_context *ctx);
 
 /* api.c */
 struct reeve_context *reeve_helper_irq_context(unsigned int cpu,
