@@ -101,6 +101,13 @@ impl BoRef {
         Reservation::take(&self.0)
     }
 
+    /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
+    /// arrived before. May sleep.
+    #[inline]
+    pub(crate) fn reserve_killable(&self) -> Result<Reservation<'_>> {
+        Reservation::take_killable(&self.0)
+    }
+
     /// Reserves the object if it is not reserved.
     #[cfg(reeve_kunit)]
     pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {
@@ -126,6 +133,14 @@ impl<'a> Reservation<'a> {
             bo,
             guard: bo.reserved().lock(),
         }
+    }
+
+    /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
+    /// arrived before. May sleep.
+    #[inline]
+    pub(super) fn take_killable(bo: &'a Arc<Linked<Bo>>) -> Result<Self> {
+        let guard = bo.reserved().lock_killable()?;
+        Ok(Self { bo, guard })
     }
 
     /// Reserves the object if it is not reserved.

@@ -13,6 +13,7 @@ struct address_space;
 struct dentry;
 struct device;
 struct file;
+struct mutex;
 struct page;
 struct seq_file;
 struct vm_area_struct;
@@ -104,6 +105,8 @@ int reeve_helper_shmem_read(struct file *file, pgoff_t index, struct page *to,
 			    unsigned long count);
 void reeve_helper_shmem_forget(struct file *file, pgoff_t index,
 			       unsigned long count);
+/* About how many pages could be made room for, in memory or in swap. */
+unsigned long reeve_helper_shmem_room(void);
 
 /* shmem_pages.c: takes and drops references to all folios of @pages pages. */
 int reeve_helper_shmem_hold(struct file *file, unsigned long pages);
@@ -251,6 +254,8 @@ struct page *reeve_helper_pfn_page(unsigned long pfn);
 /* task.c */
 bool reeve_helper_fatal_signal_pending(void);
 void reeve_helper_cond_resched(void);
+/* Returns -EINTR if a fatal signal arrived before the lock could be taken. */
+int reeve_helper_mutex_lock_killable(struct mutex *lock);
 
 /* vma.c */
 struct reeve_fault {
@@ -259,7 +264,7 @@ struct reeve_fault {
 	unsigned long address;
 	unsigned long start; /* of the mapping */
 	unsigned long end;
-	bool may_retry; /* it is the first attempt, and may be retried */
+	bool may_retry; /* it is the first attempt of a user's task, and may be retried */
 	bool nowait; /* a retry must not release the lock */
 };
 
@@ -284,6 +289,8 @@ void reeve_helper_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 			      bool decrypted);
 void reeve_helper_fault_info(const struct vm_fault *vmf,
 			     struct reeve_fault *info);
+/* Takes a reference to the file that is mapped. */
+struct file *reeve_helper_fault_file(const struct vm_fault *vmf);
 void reeve_helper_fault_unlock(struct vm_fault *vmf);
 unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long address,
 				      struct page *page);
