@@ -217,6 +217,14 @@ impl ShmemFile {
     }
 }
 
+/// Whether `pages` pages could have room in memory and swap, as far as can be told before any is allocated.
+/// Few pages always could. Any context.
+pub(crate) fn may_have_room(pages: u64) -> bool {
+    const FEW: u64 = 256;
+    // SAFETY: The helper reads counters, in any context.
+    pages <= FEW || pages <= unsafe { helpers::reeve_helper_shmem_room() } as u64
+}
+
 /// Turns `ENOSPC`, with which shmem fails when it has no memory for an inode or a page, into
 /// `ENOMEM`.
 pub(crate) fn no_room_is_no_memory(e: Error) -> Error {

@@ -153,6 +153,11 @@ int reeve_helper_shmem_read(struct file *file, pgoff_t index, struct page *to,
 	return 0;
 }
 
+unsigned long reeve_helper_shmem_room(void)
+{
+	return max(si_mem_available(), 0L) + max(get_nr_swap_pages(), 0L);
+}
+
 void reeve_helper_shmem_forget(struct file *file, pgoff_t index,
 			       unsigned long count)
 {
