@@ -42,6 +42,12 @@ static const gfp_t __maybe_unused REEVE_GFP_CHARGED = __GFP_ACCOUNT;
 void reeve_helper_copy_pages(struct page *to, struct page *from,
 			     unsigned long count);
 void reeve_helper_clear_pages(struct page *first, unsigned long count);
+/*
+ * Count pages of the node and the cgroup of @page as in use by objects, and as
+ * free ones that a shrinker gives back: GPUActive and GPUReclaim in meminfo.
+ */
+void reeve_helper_count_active(struct page *page, long pages);
+void reeve_helper_count_reclaimable(struct page *page, long pages);
 int reeve_helper_page_node(struct page *page);
 unsigned long reeve_helper_page_private(struct page *page);
 void reeve_helper_set_page_private(struct page *page, unsigned long value);
@@ -91,8 +97,15 @@ void reeve_helper_uncharge_dma32(struct reeve_counters *c, u64 pages);
  */
 void reeve_helper_shmem_mount(void);
 void reeve_helper_shmem_unmount(void);
-/* @large: with large folios, if the kernel has them. */
+/*
+ * For pages that are pinned, which are not movable. @large: with large folios,
+ * if the kernel has them.
+ */
 struct file *reeve_helper_shmem_create(const char *name, loff_t size, bool large);
+/* For content that nothing pins: memory is reserved when it is written. */
+struct file *reeve_helper_shmem_create_storage(const char *name, loff_t size,
+					       bool large);
+bool reeve_helper_shmem_has_large(void);
 /* With small folios and without reserving memory. For tests. */
 struct file *reeve_helper_shmem_create_sparse(const char *name, loff_t size);
 /*
@@ -215,7 +228,7 @@ void reeve_tt_untraced(void);
 /*
  * pm.c
  *
- * Registers @prepare(@data), which is called before the machine sleeps. Returns
+ * Registers @prepare(@data), which is called before the machine hibernates. Returns
  * NULL if there is no memory. Unwatching waits for a call in progress.
  */
 struct reeve_pm_watch;
