@@ -103,7 +103,7 @@ impl Manager {
         let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in sequence.iter() {
             let index = index as u32;
-            let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone());
+            let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone())?;
             devices.push(Device::new(index, backing)?, GFP_KERNEL)?;
         }
         let clients = Arc::pin_init(Clients::new(), GFP_KERNEL)?;

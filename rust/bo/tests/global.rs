@@ -244,7 +244,8 @@ mod tests {
             let bo = bench.object(2)?;
             fill(&bo, 8, &*bench.manager)?;
             bo.reserve().swap_out()?;
-            bench.limit(1);
+            let _other = bench.populated(1)?;
+            bench.limit(2);
             expect!(bo.reserve().populate(&Scripted::new(Err(ENOMEM))) == Err(ENOMEM));
             expect!(bo.reserve().state() == State::Swapped);
             bench.limit(2);

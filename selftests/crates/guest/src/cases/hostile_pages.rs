@@ -41,6 +41,11 @@ cases!("hostile_pages";
     a_dma32_limit_takes_dma32_objects,
     a_killed_task_stops_to_reclaim,
     backups_that_fail_take_no_time,
+    a_backup_moves_the_part_that_fits,
+    swapped_out_objects_take_no_files,
+    who_waits_for_an_object_can_be_killed,
+    meminfo_shows_pages_of_objects_and_of_the_pool,
+    pinned_objects_are_not_where_pages_must_move,
 );
 
 fn patience() -> Duration {
@@ -275,5 +280,151 @@ fn backups_that_fail_take_no_time() -> Outcome {
         took < Duration::from_millis(500).mul_f64(scale()),
         "{took:?}"
     );
+    Ok(())
+}
+
+/// Memory that may be committed, in KiB.
+fn committed() -> Outcome<u64> {
+    meminfo("Committed_AS")
+}
+
+fn meminfo(name: &str) -> Outcome<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let found = text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key == name).then(|| value.split_whitespace().next()?.parse().ok())?
+    });
+    found.ok_or_else(|| Stop::failed(format!("no {name} in meminfo")))
+}
+
+/// With strict overcommit there is room for a part of the content, and that part goes.
+fn a_backup_moves_the_part_that_fits() -> Outcome {
+    const PAGES: u64 = 8192;
+    let device = open()?;
+    let handle = populated(&device, PAGES)?;
+    let strict = Strict::set()?;
+    let room = committed()? + (PAGES / 2) * (PAGE / 1024);
+    fs::write("/proc/sys/vm/overcommit_kbytes", room.to_string())?;
+    let moved = device.backup(handle);
+    drop(strict);
+    let moved = moved?;
+    check!(moved > 0 && moved < PAGES, "{moved}");
+    check_eq!(device.info(handle)?.pages_resident, PAGES - moved);
+    check_eq!(device.restore(handle)?, moved);
+    Ok(())
+}
+
+/// Open files of the machine.
+fn files() -> Outcome<u64> {
+    let text = fs::read_to_string("/proc/sys/fs/file-nr")?;
+    let number = text.split_whitespace().next().and_then(|n| n.parse().ok());
+    number.ok_or_else(|| Stop::failed("no number in file-nr"))
+}
+
+/// One storage serves all objects, however they leave memory.
+fn swapped_out_objects_take_no_files() -> Outcome {
+    let device = open()?;
+    let handles = many(&device, 1000)?;
+    let before = files()?;
+    for (index, handle) in handles.iter().enumerate() {
+        match index % 2 {
+            0 => device.swapout(*handle)?,
+            _ => device.backup(*handle)?,
+        };
+    }
+    // The counter of files is only exact to some per processor.
+    check!(files()? < before + 300, "{before} before, {} now", files()?);
+    for handle in handles {
+        check_eq!(device.populate(handle)?, 1);
+    }
+    Ok(())
+}
+
+/// The state of a process, as `ps` shows it.
+fn state(child: &Child) -> Outcome<char> {
+    let text = fs::read_to_string(format!("/proc/{}/stat", child.pid()))?;
+    let state = text
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.ok_or_else(|| Stop::failed(format!("no state in {text}")))
+}
+
+/// A populate takes long; another task wants to know something about the object, and is killed.
+fn who_waits_for_an_object_can_be_killed() -> Outcome {
+    let bytes = (available()? / 3).min(256 << 20) & !(PAGE - 1);
+    for _ in 0..5 {
+        let device = open()?;
+        let before = device.stats()?.pages_allocated;
+        let handle = device.create(Create::new(bytes))?;
+        let long = Child::run(|_| device.populate(handle).map(drop).map_err(Stop::from))?;
+        while device.stats()?.pages_allocated == before && long.is_running()? {
+            std::hint::spin_loop();
+        }
+        let waiting = Child::run(|_| device.info(handle).map(drop).map_err(Stop::from))?;
+        while state(&waiting)? != 'D' && long.is_running()? && waiting.is_running()? {
+            std::hint::spin_loop();
+        }
+        if waiting.is_running()? {
+            waiting.kill()?;
+            if long.is_running()? {
+                return long.join();
+            }
+        }
+    }
+    Err(Stop::skipped("the populate was over each time".to_owned()))
+}
+
+/// As C TTM's pages.
+fn meminfo_shows_pages_of_objects_and_of_the_pool() -> Outcome {
+    const PAGES: u64 = 2048;
+    let kib = PAGES * PAGE / 1024;
+    knobs::drain_pool()?;
+    let device = open()?;
+    let active = meminfo("GPUActive")?;
+    let reclaim = meminfo("GPUReclaim")?;
+    let handle = populated(&device, PAGES)?;
+    // The counters are only exact to some pages per processor.
+    let near = |found: u64, expected: u64| found.abs_diff(expected) <= 2048;
+    let now = meminfo("GPUActive")?;
+    check!(near(now, active + kib), "{active} and {kib}: {now}");
+    device.unpopulate(handle)?;
+    let (a, r) = (meminfo("GPUActive")?, meminfo("GPUReclaim")?);
+    check!(near(a, active), "{a}");
+    check!(near(r, reclaim + kib), "{reclaim} and {kib}: {r}");
+    knobs::drain_pool()?;
+    check!(near(meminfo("GPUReclaim")?, reclaim));
+    Ok(())
+}
+
+/// Free pages of a zone.
+fn free_of(zone: &str) -> Outcome<Option<u64>> {
+    let text = fs::read_to_string("/proc/zoneinfo")?;
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with("Node") {
+            inside = line.ends_with(zone);
+        } else if let (true, Some(number)) = (inside, line.trim().strip_prefix("nr_free_pages")) {
+            return Ok(number.trim().parse().ok());
+        }
+    }
+    Ok(None)
+}
+
+/// Neither the pages of the pool nor those in a file are from the zone for movable ones.
+fn pinned_objects_are_not_where_pages_must_move() -> Outcome {
+    const PAGES: u64 = 8192;
+    let Some(before @ PAGES..) = free_of("Movable")? else {
+        return Err(Stop::skipped(
+            "no zone for movable pages (movablecore=)".to_owned(),
+        ));
+    };
+    let device = open()?;
+    for create in [Create::new(PAGES * PAGE), Create::new(PAGES * PAGE).shmem()] {
+        let handle = device.create(create)?;
+        device.populate(handle)?;
+        device.pin(handle)?;
+        let after = free_of("Movable")?.unwrap_or(0);
+        check!(after + PAGES / 4 > before, "{before} before, {after} after");
+    }
     Ok(())
 }
