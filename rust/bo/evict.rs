@@ -163,7 +163,8 @@ fn evict_next<const N: u64, O: HasLru<Bo, N>>(
                 return Ok(freed);
             }
             Err(EINTR) => return Err(EINTR),
-            Err(_) => failed.note(pages, memcg),
+            Err(ENOMEM) => failed.note(pages, memcg),
+            Err(_) => {}
         }
     }
     Ok(0)
@@ -237,7 +238,8 @@ fn shrink(device: &Device, pages: u64, writeback: bool, freed: &mut u64) -> Resu
                         failed = Failed::none();
                     }
                     Err(EINTR) => return Err(EINTR),
-                    Err(_) => failed.note(copied.min(1), memcg),
+                    Err(ENOMEM) => failed.note(copied.min(1), memcg),
+                    Err(_) => {}
                 }
             }
         };
