@@ -13,6 +13,7 @@ pub(crate) mod kmap;
 pub(crate) mod list;
 pub(crate) mod memcg;
 pub(crate) mod miscdevice;
+pub(crate) mod mutex;
 pub(crate) mod page;
 pub(crate) mod page_counters;
 pub(crate) mod params;

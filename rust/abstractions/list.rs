@@ -1,30 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Linked lists that a member can be removed from by safe code.
+//! Linked lists that a member can be removed from by safe code, and that a walk can go on in after the
+//! list was changed.
 //!
-//! `kernel::list::List::remove` is unsafe, because it must not be passed a value in another list.
-//! Here each value knows which list it is in, so that a list can check.
+//! `kernel::list::List::remove` is unsafe, because it must not be passed a value in another list, and a
+//! cursor of it borrows the list. Here each value knows which list it is in, so that a list can check,
+//! and a [`Hitch`] keeps a place in a list that is not borrowed.
 
 use core::{
-    marker::PhantomData,
-    ops::Deref, //
+    cell::UnsafeCell,
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
+    ops::Deref,
+    ptr, //
 };
 use kernel::{
-    list::{
-        impl_list_arc_safe,
-        impl_list_item,
-        AtomicTracker,
-        List,
-        ListArc,
-        ListItem,
-        ListLinks,
-        TryNewListArc, //
-    },
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
-            Relaxed, //
+            Relaxed,
+            Release, //
         },
         Arc,
         ArcBorrow, //
@@ -38,40 +37,80 @@ static LAST_ID: Atomic<u64> = Atomic::new(0);
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct ListId(u64);
 
+/// A member's, or a hitch's, links in a list.
+struct Links<T> {
+    prev: *mut Links<T>,
+    next: *mut Links<T>,
+    /// The member; null in a hitch.
+    member: *const Linked<T>,
+}
+
+impl<T> Links<T> {
+    /// Makes those of nothing that is in a list.
+    const fn none() -> Self {
+        Self {
+            prev: ptr::null_mut(),
+            next: ptr::null_mut(),
+            member: ptr::null(),
+        }
+    }
+}
+
+/// What a value has for one list.
+struct Place<T> {
+    list: Atomic<u64>,
+    links: UnsafeCell<Links<T>>,
+}
+
 /// A value that can be in two [`MemberList`]s, one of number 0 and one of number 1.
 ///
 /// # Invariants
 ///
-/// `list[N]` holds the id of a [`MemberList`] of number `N` exactly while the value is a member of
-/// that list, else 0. Only this file writes to it, and only while it has the list borrowed
-/// exclusively.
+/// `list` of place `N` holds the id of a [`MemberList`] of number `N` exactly while the value is a
+/// member of that list, else 0. Only this file writes to it: to 0 only while it has the list borrowed
+/// exclusively, and from 0 only to make it a member of a list that it has borrowed so. The `links`
+/// of the place are only accessed with that list borrowed, and written to with it borrowed exclusively.
 #[pin_data]
 pub(crate) struct Linked<T> {
-    list: [Atomic<u64>; 2],
-    #[pin]
-    links: ListLinks<0>,
-    #[pin]
-    tracker: AtomicTracker<0>,
-    #[pin]
-    more_links: ListLinks<1>,
-    #[pin]
-    more_tracker: AtomicTracker<1>,
+    places: [Place<T>; 2],
     #[pin]
     value: T,
+    #[pin]
+    _pin: PhantomPinned,
 }
+
+// SAFETY: The links point to other values, which only a list goes to; lists are as demanding as an
+// `Arc` of the values. All else is sent with the value.
+unsafe impl<T: Send + Sync> Send for Linked<T> {}
+// SAFETY: `&self` methods access the value, which is `Sync`, and atomics. By the type invariant the links
+// are accessed only by the owner of a borrow of the list.
+unsafe impl<T: Send + Sync> Sync for Linked<T> {}
 
 impl<T> Linked<T> {
     /// Makes a value that is in no list.
     pub(crate) fn new(value: impl PinInit<T, Error>) -> impl PinInit<Self, Error> {
         // INVARIANT: The value is in no list, and both ids are 0.
         try_pin_init!(Self {
-            list: [const { Atomic::new(0) }; 2],
-            links <- ListLinks::new(),
-            tracker <- AtomicTracker::new(),
-            more_links <- ListLinks::new(),
-            more_tracker <- AtomicTracker::new(),
+            places: [const {
+                Place {
+                    list: Atomic::new(0),
+                    links: UnsafeCell::new(Links::none()),
+                }
+            }; 2],
             value <- value,
+            _pin: PhantomPinned,
         }? Error)
+    }
+
+    /// Returns its place for lists of number `N`: the first for 0, else the second.
+    #[inline]
+    fn place<const N: u64>(&self) -> &Place<T> {
+        let [first, second] = &self.places;
+        if N == 0 {
+            first
+        } else {
+            second
+        }
     }
 }
 
@@ -83,82 +122,38 @@ impl<T> Deref for Linked<T> {
     }
 }
 
-impl_list_arc_safe! {
-    impl{T} ListArcSafe<0> for Linked<T> {
-        tracked_by tracker: AtomicTracker<0>;
-    }
-}
-
-impl_list_arc_safe! {
-    impl{T} ListArcSafe<1> for Linked<T> {
-        tracked_by more_tracker: AtomicTracker<1>;
-    }
-}
-
-impl_list_item! {
-    impl{T} ListItem<0> for Linked<T> { using ListLinks { self.links }; }
-}
-
-impl_list_item! {
-    impl{T} ListItem<1> for Linked<T> { using ListLinks { self.more_links }; }
-}
-
-/// A value that can be in lists numbered `N`.
-///
-/// # Safety
-///
-/// `list` must always return the same field of the value, which no other number's `list` returns.
-pub(crate) unsafe trait Lists<const N: u64>: ListItem<N> + TryNewListArc<N> {
-    /// Returns the field for the id of the list that the value is in, or 0. Only this file can call
-    /// it.
-    fn list(&self, _: Key) -> &Atomic<u64>;
-}
-
-/// A value that only this file can make.
-pub(crate) struct Key(());
-
-// SAFETY: This always returns the first field, and the only other implementation the second.
-unsafe impl<T> Lists<0> for Linked<T> {
-    #[inline]
-    fn list(&self, _: Key) -> &Atomic<u64> {
-        let [first, _] = &self.list;
-        first
-    }
-}
-
-// SAFETY: This always returns the second field, and the only other implementation the first.
-unsafe impl<T> Lists<1> for Linked<T> {
-    #[inline]
-    fn list(&self, _: Key) -> &Atomic<u64> {
-        let [_, second] = &self.list;
-        second
-    }
-}
-
 /// A list of values, each in at most one such list of number `N` at a time.
 ///
 /// # Invariants
 ///
-/// A value is in `list` exactly while its own `list[N]` holds `id`.
-pub(crate) struct MemberList<T, const N: u64 = 0>
-where
-    Linked<T>: Lists<N>,
-{
+/// `first` and `last` are the ends of a list that is doubly linked, or null if it is empty. In it are the
+/// links of members and of hitches. A value is a member exactly while its own id of place `N` is `id`; the
+/// list owns one reference to it, and `member` in its links is what [`Arc::into_raw`] returned for
+/// that. A hitch is in the list exactly while its `list` is `id`, or it was leaked.
+pub(crate) struct MemberList<T, const N: u64 = 0> {
     id: ListId,
-    list: List<Linked<T>, N>,
+    first: *mut Links<T>,
+    last: *mut Links<T>,
+    _members: PhantomData<Arc<Linked<T>>>,
 }
 
-impl<T, const N: u64> MemberList<T, N>
-where
-    Linked<T>: Lists<N>,
-{
+// SAFETY: A list owns references to its members, so it may be sent where an `Arc` of one may. Its
+// hitches hold no value.
+unsafe impl<T: Send + Sync, const N: u64> Send for MemberList<T, N> {}
+// SAFETY: `&self` methods only read links, which by the type invariant of `Linked` nothing writes to while
+// the list is borrowed, and give out borrows of members, which are `Sync`.
+unsafe impl<T: Send + Sync, const N: u64> Sync for MemberList<T, N> {}
+
+impl<T, const N: u64> MemberList<T, N> {
     /// Makes an empty list.
     pub(crate) fn new() -> Self {
-        // INVARIANT: The list is empty, and no value holds the id: it is new, for 2^64 lists are
-        // never made.
+        // INVARIANT: The list is empty, and no value or hitch holds the id: it is new, for 2^64 lists
+        // are never made.
         Self {
             id: ListId(LAST_ID.fetch_add(1u64, Relaxed).wrapping_add(1)),
-            list: List::new(),
+            first: ptr::null_mut(),
+            last: ptr::null_mut(),
+            _members: PhantomData,
         }
     }
 
@@ -170,72 +165,257 @@ where
     /// Whether `item` is in this list.
     #[inline]
     pub(crate) fn contains(&self, item: &Linked<T>) -> bool {
-        item.list(Key(())).load(Relaxed) == self.id.0
+        item.place::<N>().list.load(Relaxed) == self.id.0
     }
 
-    /// Adds `item` at the end. Returns `false` if it is in a list of this number already, or
-    /// another task is adding or removing it; nothing has changed then.
+    /// Adds `item` at the end. Returns `false` if it is in a list of this number already; nothing has
+    /// changed then.
+    #[inline]
     pub(crate) fn push_back(&mut self, item: Arc<Linked<T>>) -> bool {
-        // There is at most one `ListArc` of a value and number, and lists keep it; so this fails if
-        // the value is in any list of this number.
-        match ListArc::try_from_arc(item) {
-            Ok(item) => {
-                // INVARIANT: The value becomes a member; the list is borrowed exclusively.
-                item.list(Key(())).store(self.id.0, Relaxed);
-                self.list.push_back(item);
-                true
-            }
+        let place = item.place::<N>();
+        // INVARIANT: The value was in no list of this number, and becomes a member of this one, which is
+        // borrowed exclusively. Acquire: what the list that it was in last has written to its links comes
+        // before what is written now.
+        if place.list.cmpxchg(0, self.id.0, Acquire).is_err() {
             // The list that has it keeps another reference, so this one is not the last.
-            Err(_) => false,
+            return false;
         }
+        let links = place.links.get();
+        let member = Arc::into_raw(item);
+        // SAFETY: The links are of a value that the list owns a reference to from now on, so they stay
+        // where they are. It is a member, and the list is borrowed exclusively, so they are ours to
+        // write, and they are not linked, for it was not a member before.
+        unsafe {
+            (*links).member = member;
+            self.link_after(links, self.last);
+        }
+        true
     }
 
     /// Removes `item` from this list and returns the list's reference to it. Returns `None` if it
     /// is not in this list.
     ///
     /// The reference must be dropped where the last one may be dropped.
+    #[inline]
     pub(crate) fn remove(&mut self, item: &Linked<T>) -> Option<Arc<Linked<T>>> {
         if !self.contains(item) {
             return None;
         }
-        // SAFETY: `List::remove` wants a value that is in this list or in none. Its field holds our
-        // id, so by the type invariant it is in this list.
-        let item = unsafe { self.list.remove(item) }?;
+        let place = item.place::<N>();
+        let links = place.links.get();
+        // SAFETY: The value is a member of this list, which is borrowed exclusively: its links are
+        // linked here, and ours to write. By the type invariant `member` is what `into_raw` returned
+        // for the reference that the list owns, which it gives up: the value is no member any more.
+        let item = unsafe {
+            self.unlink(links);
+            Arc::from_raw((*links).member)
+        };
         // INVARIANT: The value is no member any more; the list is borrowed exclusively.
-        item.list(Key(())).store(0, Relaxed);
-        Some(item.into_arc())
+        place.list.store(0, Release);
+        Some(item)
     }
 
     /// Moves `item` to the end. Returns whether it is in this list.
+    #[inline]
     pub(crate) fn move_to_back(&mut self, item: &Linked<T>) -> bool {
         if !self.contains(item) {
             return false;
         }
-        // SAFETY: `List::remove` wants a value that is in this list or in none. Its field holds our
-        // id, so by the type invariant it is in this list.
-        match unsafe { self.list.remove(item) } {
-            Some(item) => {
-                self.list.push_back(item);
-                true
-            }
-            None => false,
+        let links = item.place::<N>().links.get();
+        // SAFETY: The value is a member of this list, which is borrowed exclusively: its links are
+        // linked here, and ours to write. They are linked anew at once.
+        unsafe {
+            self.unlink(links);
+            self.link_after(links, self.last);
         }
+        true
     }
 
     /// Iterates over the members, first to last.
     pub(crate) fn iter(&self) -> impl Iterator<Item = ArcBorrow<'_, Linked<T>>> {
-        self.list.iter()
+        let mut next = self.first;
+        core::iter::from_fn(move || loop {
+            if next.is_null() {
+                return None;
+            }
+            // SAFETY: By the type invariant these are links in the list, which stay there and are
+            // not written to while the list is borrowed, as it is by the iterator.
+            let (member, after) = unsafe { ((*next).member, (*next).next) };
+            next = after;
+            if !member.is_null() {
+                // SAFETY: By the type invariant the pointer is from `into_raw`, and the list owns a
+                // reference to the member, which it keeps while it is borrowed.
+                return Some(unsafe { ArcBorrow::from_raw(member) });
+            }
+        })
+    }
+
+    /// Moves `hitch` behind the next member, which is the first one at the first call, and returns that
+    /// member. `None`: there is no other one, and the hitch is in no list any more; or it is in another
+    /// list.
+    pub(crate) fn advance(&mut self, hitch: &mut Hitch<T, N>) -> Option<ArcBorrow<'_, Linked<T>>> {
+        let links = hitch.links;
+        let mut next = match hitch.at {
+            At::Start => self.first,
+            // SAFETY: The hitch is in this list, so its links are valid and linked here.
+            At::List(id) if id == self.id => unsafe { (*links).next },
+            _ => return None,
+        };
+        self.unhitch(hitch);
+        while !next.is_null() {
+            // SAFETY: By the type invariant these are links in the list, which is borrowed exclusively.
+            let member = unsafe { (*next).member };
+            if !member.is_null() {
+                // SAFETY: The hitch is in no list, and its links are its own; those of the member are in
+                // the list, which is borrowed exclusively.
+                unsafe { self.link_after(links, next) };
+                // INVARIANT: The hitch is in this list.
+                hitch.at = At::List(self.id);
+                // SAFETY: By the type invariant the pointer is from `into_raw`, and the list owns a
+                // reference to the member, which it keeps while it is borrowed.
+                return Some(unsafe { ArcBorrow::from_raw(member) });
+            }
+            // SAFETY: As above.
+            next = unsafe { (*next).next };
+        }
+        None
+    }
+
+    /// Removes `hitch` from this list, if it is there; it is not used again.
+    pub(crate) fn unhitch(&mut self, hitch: &mut Hitch<T, N>) {
+        match hitch.at {
+            At::List(id) if id == self.id => {
+                // SAFETY: The hitch is in this list, which is borrowed exclusively.
+                unsafe { self.unlink(hitch.links) };
+            }
+            At::List(_) => return,
+            At::Start | At::End => {}
+        }
+        // INVARIANT: The hitch is in no list.
+        hitch.at = At::End;
+    }
+
+    /// Links `links` behind `before`, or at the start if that is null.
+    ///
+    /// # Safety
+    ///
+    /// `links` must be valid, stay so while they are linked, and be in no list; `before` must be null or
+    /// in this list. The caller accounts for what they are of.
+    #[inline]
+    unsafe fn link_after(&mut self, links: *mut Links<T>, before: *mut Links<T>) {
+        // SAFETY: By the contract and the type invariant all these links are valid, and in this list,
+        // which is borrowed exclusively.
+        unsafe {
+            let after = if before.is_null() {
+                self.first
+            } else {
+                (*before).next
+            };
+            (*links).prev = before;
+            (*links).next = after;
+            if before.is_null() {
+                self.first = links;
+            } else {
+                (*before).next = links;
+            }
+            if after.is_null() {
+                self.last = links;
+            } else {
+                (*after).prev = links;
+            }
+        }
+    }
+
+    /// Undoes [`Self::link_after`].
+    ///
+    /// # Safety
+    ///
+    /// `links` must be in this list.
+    #[inline]
+    unsafe fn unlink(&mut self, links: *mut Links<T>) {
+        // SAFETY: By the contract and the type invariant all these links are valid, and in this list,
+        // which is borrowed exclusively.
+        unsafe {
+            let (before, after) = ((*links).prev, (*links).next);
+            if before.is_null() {
+                self.first = after;
+            } else {
+                (*before).next = after;
+            }
+            if after.is_null() {
+                self.last = before;
+            } else {
+                (*after).prev = before;
+            }
+        }
     }
 }
 
-impl<T, const N: u64> Drop for MemberList<T, N>
-where
-    Linked<T>: Lists<N>,
-{
+impl<T, const N: u64> Drop for MemberList<T, N> {
     fn drop(&mut self) {
-        while let Some(item) = self.list.pop_front() {
-            // INVARIANT: The value is no member any more; the list is borrowed exclusively.
-            item.list(Key(())).store(0, Relaxed);
+        let mut next = self.first;
+        while !next.is_null() {
+            // SAFETY: By the type invariant these are links in the list, which is borrowed exclusively.
+            // They are not used again after the reference is dropped. A hitch in a list that is
+            // dropped is never used again: no other list has its id.
+            let (member, after) = unsafe { ((*next).member, (*next).next) };
+            if !member.is_null() {
+                // SAFETY: By the type invariant the pointer is from `into_raw`, for the reference that
+                // the list owns, which it gives up here.
+                let member = unsafe { Arc::from_raw(member) };
+                // INVARIANT: The value is no member any more; the list is borrowed exclusively.
+                member.place::<N>().list.store(0, Release);
+            }
+            next = after;
+        }
+    }
+}
+
+/// Where a [`Hitch`] is.
+#[derive(Clone, Copy)]
+enum At {
+    /// Before the first member of any list.
+    Start,
+    /// In this list.
+    List(ListId),
+    /// In none, never to be in one again.
+    End,
+}
+
+/// A place in a [`MemberList`], which it keeps whatever members are added, moved and removed.
+///
+/// [`MemberList::unhitch`] it before it is dropped; one that is not stays in the list, its memory is
+/// leaked.
+///
+/// # Invariants
+///
+/// `links` point to links on the heap, which belong to the hitch, or, while it is in a list, to that.
+pub(crate) struct Hitch<T, const N: u64> {
+    links: *mut Links<T>,
+    at: At,
+}
+
+// SAFETY: A hitch holds no value, and only the list that it is in accesses its links.
+unsafe impl<T, const N: u64> Send for Hitch<T, N> {}
+
+impl<T, const N: u64> Hitch<T, N> {
+    /// Makes one that is before the first member. Returns `ENOMEM` if there is no memory. May sleep.
+    pub(crate) fn new() -> Result<Self> {
+        let links = KBox::new(Links::none(), GFP_KERNEL | __GFP_NOWARN)?;
+        // INVARIANT: The hitch is in no list, and its links are its own.
+        Ok(Self {
+            links: KBox::into_raw(links),
+            at: At::Start,
+        })
+    }
+}
+
+impl<T, const N: u64> Drop for Hitch<T, N> {
+    fn drop(&mut self) {
+        if !matches!(self.at, At::List(_)) {
+            // SAFETY: The links are from `into_raw`, and by the type invariant they belong to the hitch, for
+            // it is in no list. They are not used again.
+            drop(unsafe { KBox::from_raw(self.links) });
         }
     }
 }
@@ -243,13 +423,10 @@ where
 /// The name of a [`MemberList`].
 pub(crate) struct ListName<T, const N: u64 = 0>(ListId, PhantomData<fn() -> T>);
 
-impl<T, const N: u64> ListName<T, N>
-where
-    Linked<T>: Lists<N>,
-{
+impl<T, const N: u64> ListName<T, N> {
     /// Whether `item` is in that list. Without the list's lock that may change at any time.
     #[inline]
     pub(crate) fn has(&self, item: &Linked<T>) -> bool {
-        item.list(Key(())).load(Relaxed) == self.0 .0
+        item.place::<N>().list.load(Relaxed) == self.0 .0
     }
 }

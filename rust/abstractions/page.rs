@@ -199,6 +199,20 @@ impl Run<'_> {
     pub(crate) fn len(&self) -> u64 {
         self.1
     }
+
+    /// Splits it into the first `pages` pages, or all if they are fewer, and the rest.
+    #[inline]
+    pub(crate) fn split(self, pages: u64) -> (Self, Self) {
+        let count = pages.min(self.1);
+        // SAFETY: By the type invariant the `struct page`s lie side by side in one block; `count`
+        // is at most their number, so the result is inside them or one past their end.
+        let rest = unsafe { self.0.add(count as usize) };
+        // INVARIANT: Both have pages of `self` only.
+        (
+            Self(self.0, count, PhantomData),
+            Self(rest, self.1 - count, PhantomData),
+        )
+    }
 }
 
 /// Pages side by side that may be written to.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Notification that the machine is about to sleep.
+//! Notification that the machine is about to hibernate.
 //!
 //! C header: [`include/linux/suspend.h`](srctree/include/linux/suspend.h)
 
@@ -12,9 +12,9 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Is notified when the machine is about to sleep.
+/// Is notified when the machine is about to hibernate.
 pub(crate) trait Sleeper: Send + Sync + 'static {
-    /// Called before the machine is suspended or hibernated, while processes still run, and without
+    /// Called before the machine hibernates, not before it is suspended to RAM, while processes still run, and without
     /// a context for held locks. May sleep.
     fn prepare_to_sleep(&self);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in shared memory (shmem), which hold content that was swapped out.
+//! Files in shared memory (shmem): those in which an object's pages live, and those that hold content
+//! which was swapped out, a few for all objects of a device.
 //!
 //! C header: [`include/linux/shmem_fs.h`](srctree/include/linux/shmem_fs.h)
 
@@ -19,10 +20,17 @@ use kernel::{
         to_result, //
     },
     page::PAGE_SHIFT,
-    prelude::*, //
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
-/// The shmem mount for files with large folios; dropping it unmounts it.
+/// The shmem mounts for files with large folios, and with small ones; dropping it unmounts them.
 ///
 /// # Invariants
 ///
@@ -30,7 +38,7 @@ use kernel::{
 pub(crate) struct Mount(());
 
 impl Mount {
-    /// Mounts it. If the kernel has no large folios for shmem, or no memory now, all files get
+    /// Mounts them. If the kernel has no large folios for shmem, or no memory now, all files get
     /// small ones. May sleep.
     ///
     /// # Safety
@@ -38,8 +46,8 @@ impl Mount {
     /// There must be no other one, and no [`ShmemFile`] may be made before this or after it was
     /// dropped.
     pub(crate) unsafe fn new() -> Self {
-        // SAFETY: The helper sets a variable that making a file reads: by the contract no file is
-        // made meanwhile, and the variable is not set yet, for there is no other mount.
+        // SAFETY: The helper sets variables that making a file reads: by the contract no file is
+        // made meanwhile, and they are not set yet, for there is no other mount.
         // INVARIANT: By the contract it is the only one.
         unsafe { helpers::reeve_helper_shmem_mount() };
         Self(())
@@ -48,7 +56,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // SAFETY: The helper clears the variable that making a file reads: by the contract of `new`
+        // SAFETY: The helper clears the variables that making a file reads: by the contract of `new`
         // no file is made any more.
         unsafe { helpers::reeve_helper_shmem_unmount() };
     }
@@ -75,7 +83,6 @@ pub(crate) enum Folios {
 pub(crate) struct ShmemFile {
     file: NonNull<bindings::file>,
     pages: u64,
-    folios: Folios,
 }
 
 // SAFETY: A reference to a `struct file` belongs to no task: any task may use and drop it.
@@ -103,10 +110,24 @@ impl ShmemFile {
         // INVARIANT: `shmem_file_setup()` succeeded, so it returned the only reference to a new
         // file of that size.
         let file = NonNull::new(file).ok_or(ENOMEM)?;
+        Ok(Self { file, pages })
+    }
+
+    /// Creates a file for the content of many objects. Memory is reserved when content is written. Fails
+    /// like [`ShmemFile::new`].
+    fn storage(name: &'static CStr, folios: Folios) -> Result<Self> {
+        let large = folios == Folios::Large;
+        let bytes = (SPACE << PAGE_SHIFT) as i64;
+        // SAFETY: The helper wants a string and a size that is not negative, which `SPACE` makes sure of.
+        // By the invariant of `Mount` its variables are not written to.
+        let file =
+            unsafe { helpers::reeve_helper_shmem_create_storage(name.as_char_ptr(), bytes, large) };
+        let file = from_err_ptr(file).map_err(no_room_is_no_memory)?;
+        // INVARIANT: `shmem_file_setup()` succeeded, so it returned the only reference to a new
+        // file of that size.
         Ok(Self {
-            file,
-            pages,
-            folios,
+            file: NonNull::new(file).ok_or(ENOMEM)?,
+            pages: SPACE,
         })
     }
 
@@ -124,22 +145,13 @@ impl ShmemFile {
         // INVARIANT: `shmem_file_setup()` succeeded, so it returned the only reference to a new
         // file of that size.
         let file = NonNull::new(from_err_ptr(file)?).ok_or(ENOMEM)?;
-        Ok(Self {
-            file,
-            pages,
-            folios: Folios::Small,
-        })
+        Ok(Self { file, pages })
     }
 
     /// Returns the C struct.
     #[inline]
     pub(crate) fn as_ptr(&self) -> *mut bindings::file {
         self.file.as_ptr()
-    }
-
-    /// Returns the size of the folios that it keeps its content in.
-    pub(crate) fn folios(&self) -> Folios {
-        self.folios
     }
 
     /// Returns the number of pages.
@@ -215,6 +227,175 @@ impl ShmemFile {
             _ => Err(EINVAL),
         }
     }
+}
+
+/// The pages of a file for many objects. Places in it are never used again, and this many are never used up.
+const SPACE: u64 = 1 << (62 - PAGE_SHIFT);
+
+/// Pages in a folio of the largest size.
+const LARGE: u64 = 1 << helpers::REEVE_HUGE_ORDER;
+
+/// The files in which the content of a device's objects is kept that is not in their pages. So the number
+/// of open files does not grow with the number of objects.
+pub(crate) struct Storage {
+    small: ShmemFile,
+    /// For large folios; `None`: the kernel has none.
+    large: Option<ShmemFile>,
+    /// The first page of each file that was never used.
+    next_small: Atomic<u64>,
+    next_large: Atomic<u64>,
+}
+
+impl Storage {
+    /// Makes the files, with nothing in them. Returns `ENOMEM` if there is no memory, `ENFILE` if there are
+    /// too many open files. May sleep.
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        // SAFETY: The helper reads a variable that is not written to, by the invariant of `Mount`.
+        let large = unsafe { helpers::reeve_helper_shmem_has_large() };
+        let large = large.then(|| ShmemFile::storage(c"reeve swap", Folios::Large));
+        let this = Self {
+            small: ShmemFile::storage(c"reeve swap", Folios::Small)?,
+            large: large.transpose()?,
+            next_small: Atomic::new(0),
+            next_large: Atomic::new(0),
+        };
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+}
+
+/// The place of an object's content in a [`Storage`]; dropping it frees the content. Making one takes no
+/// memory.
+///
+/// The first `whole` pages are in large folios, each filled by this object alone. No other slot has any of
+/// its pages.
+pub(crate) struct Slot {
+    storage: Arc<Storage>,
+    pages: u64,
+    whole: u64,
+    /// Where these begin in the file for large folios.
+    first_large: u64,
+    /// Where the others begin in the file for small ones.
+    first_small: u64,
+}
+
+impl Slot {
+    /// Makes a place for `pages` pages, none of which is used yet. Returns `ENOMEM` if there is none left,
+    /// `EINVAL` if that is more than a file can have.
+    pub(crate) fn new(storage: &Arc<Storage>, pages: u64, folios: Folios) -> Result<Self> {
+        if pages > SPACE {
+            return Err(EINVAL);
+        }
+        let whole = match folios {
+            Folios::Large if storage.large.is_some() => pages - pages % LARGE,
+            _ => 0,
+        };
+        let take = |next: &Atomic<u64>, pages: u64| {
+            let first = match pages {
+                0 => 0,
+                _ => next.fetch_add(pages, Relaxed),
+            };
+            let end = first.checked_add(pages).ok_or(ENOMEM)?;
+            if end > SPACE {
+                return Err(ENOMEM);
+            }
+            Ok(first)
+        };
+        Ok(Self {
+            // Each takes a multiple of a large folio, so all of them begin with one.
+            first_large: take(&storage.next_large, whole)?,
+            first_small: take(&storage.next_small, pages - whole)?,
+            storage: storage.clone(),
+            pages,
+            whole,
+        })
+    }
+
+    /// Makes a place that has one page less in the same storage.
+    #[cfg(reeve_kunit)]
+    pub(crate) fn shorter(&self) -> Result<Self> {
+        Self::new(&self.storage, self.pages - 1, Folios::Small)
+    }
+
+    /// Returns the size of the folios that it keeps most of its content in.
+    pub(crate) fn folios(&self) -> Folios {
+        if self.whole == 0 {
+            Folios::Small
+        } else {
+            Folios::Large
+        }
+    }
+
+    /// Returns the number of pages from `index` on, at most `pages`, that lie in one file, and the file and
+    /// the page there. Returns `EINVAL` if a page is past the end.
+    #[inline]
+    fn find(&self, index: u64, pages: u64) -> Result<(u64, &ShmemFile, u64)> {
+        if index.checked_add(pages).is_none_or(|end| end > self.pages) {
+            return Err(EINVAL);
+        }
+        match &self.storage.large {
+            Some(large) if index < self.whole => Ok((
+                pages.min(self.whole - index),
+                large,
+                self.first_large + index,
+            )),
+            _ => {
+                let at = self.first_small + (index - self.whole);
+                Ok((pages, &self.storage.small, at))
+            }
+        }
+    }
+
+    /// Copies `from` to the pages from `index` on; see [`ShmemFile::write`].
+    #[inline]
+    pub(crate) fn write(&self, index: u64, from: Run<'_>, writeback: bool) -> Result {
+        let (count, file, at) = self.find(index, from.len())?;
+        let (first, rest) = from.split(count);
+        file.write(at, first, writeback)?;
+        if rest.len() == 0 {
+            return Ok(());
+        }
+        let (_, file, at) = self.find(index + count, rest.len())?;
+        file.write(at, rest, writeback)
+    }
+
+    /// Copies the pages from `index` on to `to`; see [`ShmemFile::read`].
+    #[inline]
+    pub(crate) fn read(&self, index: u64, to: RunMut<'_>) -> Result {
+        let (count, file, at) = self.find(index, to.len())?;
+        let (first, rest) = to.split(count);
+        file.read(at, first)?;
+        if rest.len() == 0 {
+            return Ok(());
+        }
+        let (_, file, at) = self.find(index + count, rest.len())?;
+        file.read(at, rest)
+    }
+
+    /// Frees the content of `pages` pages from `index` on. May sleep.
+    pub(crate) fn forget(&self, index: u64, pages: u64) {
+        let mut done = 0;
+        while done < pages {
+            let Ok((count, file, at)) = self.find(index + done, pages - done) else {
+                return;
+            };
+            file.forget(at, count);
+            done += count;
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.forget(0, self.pages);
+    }
+}
+
+/// Whether `pages` pages could have room in memory and swap, as far as can be told before any is allocated.
+/// Few pages always could. Any context.
+pub(crate) fn may_have_room(pages: u64) -> bool {
+    const FEW: u64 = 256;
+    // SAFETY: The helper reads counters, in any context.
+    pages <= FEW || pages <= unsafe { helpers::reeve_helper_shmem_room() } as u64
 }
 
 /// Turns `ENOSPC`, with which shmem fails when it has no memory for an inode or a page, into

@@ -276,12 +276,35 @@ pub(crate) struct Fault<'a> {
 }
 
 /// A fault whose lock was released: all that can be done is to retry it.
-pub(crate) struct Unlocked(());
+///
+/// The mapping may go away meanwhile, and with it what keeps the module. So this holds the file that
+/// was mapped, which keeps the module, until the fault is retried. If that reference is the last one,
+/// the kernel releases the file when the task returns to user space: then no code of the fault runs any
+/// more.
+///
+/// # Invariants
+///
+/// `file` is a reference of ours to a file, unless [`Fault::allow_retry`] was false and the lock was
+/// not released. The current task is no kernel thread then.
+pub(crate) struct Unlocked {
+    file: Option<NonNull<bindings::file>>,
+}
 
 impl Unlocked {
     /// Makes the kernel retry the fault.
     pub(crate) fn retry(self) -> FaultResult {
         FaultResult(helpers::REEVE_FAULT_RETRY)
+    }
+}
+
+impl Drop for Unlocked {
+    fn drop(&mut self) {
+        if let Some(file) = self.file {
+            // SAFETY: `fput()` drops a reference that the caller owns: by the type invariant we own
+            // one, and it is not used again. In a task that is no kernel thread, the last one is
+            // released on the return to user space, after the code of this module has returned.
+            unsafe { bindings::fput(file.as_ptr()) };
+        }
     }
 }
 
@@ -328,14 +351,21 @@ impl Fault<'_> {
 
     /// Releases the lock, so that other threads can change the process's mappings meanwhile. Does
     /// nothing without [`Fault::allow_retry`].
+    ///
+    /// C original: `maybe_unlock_mmap_for_io()`, which holds the file likewise.
     pub(crate) fn unlock(self) -> Unlocked {
+        let mut file = None;
         if self.allow_retry() {
+            // SAFETY: The helper takes a reference to the file of a mapping, which has one while the
+            // fault's lock is held, as it is by the type invariant.
+            // INVARIANT: The reference becomes ours. A kernel thread's fault has no `allow_retry`.
+            file = NonNull::new(unsafe { helpers::reeve_helper_fault_file(self.vmf.as_ptr()) });
             // SAFETY: `release_fault_lock()` wants a fault whose lock is held, which it is by the
             // type invariant, and that it is not released again. `self` ends here, and the kernel
             // is told that the lock was released, as `Unlocked` only becomes a retry.
             unsafe { helpers::reeve_helper_fault_unlock(self.vmf.as_ptr()) };
         }
-        Unlocked(())
+        Unlocked { file }
     }
 
     /// Makes the kernel retry the fault, if it has [`Fault::retry_nowait`]; else sends SIGBUS.

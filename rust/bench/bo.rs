@@ -205,7 +205,7 @@ impl OneTt {
         let (out, back) = out_and_back(
             &mut tt,
             |tt| {
-                let copy = tt.copy_to_swap()?.ok_or(EINVAL)?;
+                let copy = tt.copy_to_swap(device.backing())?.ok_or(EINVAL)?;
                 Ok(tt.swap_out(copy, device.accounting()))
             },
             |tt| tt.populate(device.backing(), &*self.0, false),
@@ -224,7 +224,7 @@ impl OneTt {
         let (out, back) = out_and_back(
             &mut tt,
             |tt| {
-                let moved = tt.back_up(BackUp::RELAXED)?;
+                let moved = tt.back_up(BackUp::RELAXED, device.backing())?;
                 tt.uncharge_moved();
                 Ok(moved)
             },

@@ -7,10 +7,16 @@ use super::{
     counters::Accounting,
     pool::Pool, //
 };
-use crate::abstractions::dma::DmaDevice;
-use kernel::sync::Arc;
+use crate::abstractions::{
+    dma::DmaDevice,
+    shmem::Storage, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
-/// The accounting, the pool and the DMA device that the TTs of a device use.
+/// The accounting, the pool, the storage and the DMA device that the TTs of a device use.
 ///
 /// A device owns one and passes it to each operation of a TT that gets or frees pages.
 pub(crate) struct Backing {
@@ -18,22 +24,25 @@ pub(crate) struct Backing {
     accounting: Arc<Accounting>,
     pool: Arc<Pool>,
     dma: Arc<DmaDevice>,
+    storage: Arc<Storage>,
 }
 
 impl Backing {
-    /// Makes the backing of the device numbered `device`.
+    /// Makes the backing of the device numbered `device`, with a storage of its own. Fails like
+    /// [`Storage::new`]. May sleep.
     pub(super) fn new(
         device: u32,
         accounting: Arc<Accounting>,
         pool: Arc<Pool>,
         dma: Arc<DmaDevice>,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             device,
             accounting,
             pool,
             dma,
-        }
+            storage: Storage::new()?,
+        })
     }
 
     /// Returns the number of the device, as tracepoints show it.
@@ -56,5 +65,10 @@ impl Backing {
     /// Returns the device for which pages are mapped.
     pub(crate) fn dma(&self) -> &Arc<DmaDevice> {
         &self.dma
+    }
+
+    /// Returns where content is kept that is not in pages.
+    pub(crate) fn storage(&self) -> &Arc<Storage> {
+        &self.storage
     }
 }

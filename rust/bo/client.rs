@@ -9,9 +9,9 @@ use super::{
         Event, //
     },
     lru::{
+        HasLru,
         Lru,
-        LruItem,
-        Walk, //
+        LruItem, //
     },
     rules::client_limit::{
         self,
@@ -152,15 +152,16 @@ impl<T: LruItem> Client<T> {
         self.lru.lock().touch(bo);
     }
 
-    /// Continues a walk through the objects of the client that may be evicted.
-    pub(super) fn step(&self, walk: &mut Walk) -> Option<Arc<Linked<T>>> {
-        self.lru.lock().step(walk, |_| true)
-    }
-
     /// Uncharges pages that had stayed charged.
     #[inline]
     pub(super) fn release(&self, pages: u64) {
         self.charged.fetch_sub(pages, Relaxed);
+    }
+}
+
+impl<T: LruItem> HasLru<T, 1> for Client<T> {
+    fn with_lru<R>(&self, f: impl FnOnce(&mut Lru<T, 1>) -> R) -> R {
+        f(&mut self.lru.lock())
     }
 }
 

@@ -9,10 +9,11 @@ use super::{
     backing::Backing,
     counters::Accounting,
     lru::{
+        HasLru,
         Lru,
-        LruItem,
-        Walk, //
-    }, //
+        LruItem, //
+    },
+    rules::limits::Amount, //
 };
 use crate::{
     abstractions::list::{
@@ -44,6 +45,10 @@ pub(crate) struct Device<T: LruItem> {
     evictable: ListName<T, 0>,
     /// Pages of the objects in the LRU; written with the lists' lock held.
     evictable_pages: Atomic<u64>,
+    /// Pages of the objects that are pinned; written with the lists' lock held.
+    pinned_pages: Atomic<u64>,
+    /// Of these, those of DMA32 pools.
+    pinned_dma32: Atomic<u64>,
     #[pin]
     lists: SpinLock<Lists<T>, DeviceLru>,
 }
@@ -69,6 +74,8 @@ impl<T: LruItem> Device<T> {
                 backing,
                 evictable: lru.name(),
                 evictable_pages: Atomic::new(0),
+                pinned_pages: Atomic::new(0),
+                pinned_dma32: Atomic::new(0),
                 lists <- SpinLock::new(Lists {
                         evictable: lru,
                         pinned: MemberList::new(),
@@ -111,8 +118,8 @@ impl<T: LruItem> Device<T> {
             } else {
                 lists.evictable.push(bo.clone())
             };
-            if listed && !pinned {
-                self.evictable_pages.add(charged, Relaxed);
+            if listed {
+                self.count(bo, pinned, charged);
             }
             drop(lists);
             if listed {
@@ -125,13 +132,13 @@ impl<T: LruItem> Device<T> {
     pub(super) fn delist(&self, bo: &Linked<T>, charged: u64) {
         let reference = self.accounting().change(|change| {
             let mut lists = self.lists.lock();
-            let reference = match lists.evictable.remove(bo) {
-                None => lists.pinned.remove(bo),
-                found => {
-                    self.evictable_pages.fetch_sub(charged, Relaxed);
-                    found
-                }
+            let (reference, pinned) = match lists.evictable.remove(bo) {
+                None => (lists.pinned.remove(bo), true),
+                found => (found, false),
             };
+            if reference.is_some() {
+                self.count(bo, pinned, charged.wrapping_neg());
+            }
             drop(lists);
             if reference.is_some() {
                 change.unlisted(charged);
@@ -150,9 +157,11 @@ impl<T: LruItem> Device<T> {
             let lists = self.lists.lock();
             let before = bo.resident().load(Relaxed);
             bo.resident().store(pages, Relaxed);
+            let more = pages.wrapping_sub(before);
             if lists.evictable.contains(bo) {
-                self.evictable_pages
-                    .add(pages.wrapping_sub(before), Relaxed);
+                self.count(bo, false, more);
+            } else if lists.pinned.contains(bo) {
+                self.count(bo, true, more);
             }
             drop(lists);
             change.listed(pages.saturating_sub(before));
@@ -170,7 +179,8 @@ impl<T: LruItem> Device<T> {
         let mut lists = self.lists.lock();
         if let Some(reference) = lists.evictable.remove(bo) {
             let pages = bo.resident().load(Relaxed);
-            self.evictable_pages.fetch_sub(pages, Relaxed);
+            self.count(bo, false, pages.wrapping_neg());
+            self.count(bo, true, pages);
             lists.pinned.push_back(reference);
         }
     }
@@ -183,19 +193,31 @@ impl<T: LruItem> Device<T> {
             return false;
         };
         let pages = bo.resident().load(Relaxed);
-        self.evictable_pages.add(pages, Relaxed);
+        self.count(bo, true, pages.wrapping_neg());
+        self.count(bo, false, pages);
         lists.evictable.push(reference);
         true
     }
 
+    /// Counts `more` pages of a listed buffer object, or fewer, as a number that wraps. The lists' lock is
+    /// held.
+    #[inline]
+    fn count(&self, bo: &T, pinned: bool, more: u64) {
+        if !pinned {
+            self.evictable_pages.add(more, Relaxed);
+            return;
+        }
+        self.pinned_pages.add(more, Relaxed);
+        if bo.is_dma32() {
+            self.pinned_dma32.add(more, Relaxed);
+        }
+    }
+
     /// Returns the number of pages that all listed buffer objects hold.
-    ///
-    /// The lock is held while all of them are looked at.
     pub(super) fn listed_pages(&self) -> u64 {
-        let lists = self.lists.lock();
-        let pages = |bo: &T| bo.resident().load(Relaxed);
-        let pinned: u64 = lists.pinned.iter().map(|bo| pages(&bo)).sum();
-        lists.evictable.pages() + pinned
+        // The lock, so that no object is being moved from one list to the other.
+        let _lists = self.lists.lock();
+        self.evictable_pages.load(Relaxed) + self.pinned_pages.load(Relaxed)
     }
 
     /// Returns the number of pages of the objects in the LRU.
@@ -203,12 +225,23 @@ impl<T: LruItem> Device<T> {
         self.evictable_pages.load(Relaxed)
     }
 
-    /// Continues a walk through the LRU and returns the next object that is `wanted`.
-    pub(super) fn step(
-        &self,
-        walk: &mut Walk,
-        wanted: impl Fn(&T) -> bool,
-    ) -> Option<Arc<Linked<T>>> {
-        self.lists.lock().evictable.step(walk, wanted)
+    /// Returns the number of pages of the objects that are pinned.
+    pub(super) fn pinned(&self) -> Amount {
+        Amount {
+            pages: self.pinned_pages.load(Relaxed),
+            dma32: self.pinned_dma32.load(Relaxed),
+        }
+    }
+
+    /// Counts a page that no object holds, or takes it back: the accounting must notice.
+    #[cfg(reeve_kunit)]
+    pub(super) fn miscount(&self, more: u64) {
+        self.evictable_pages.add(more, Relaxed);
+    }
+}
+
+impl<T: LruItem> HasLru<T, 0> for Device<T> {
+    fn with_lru<R>(&self, f: impl FnOnce(&mut Lru<T, 0>) -> R) -> R {
+        f(&mut self.lists.lock().evictable)
     }
 }

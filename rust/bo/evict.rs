@@ -9,7 +9,10 @@
 #![deny(unsafe_code)]
 
 use super::{
-    lru::Walk,
+    lru::{
+        HasLru,
+        Walk, //
+    },
     manager::Manager,
     object::{
         Bo,
@@ -19,49 +22,83 @@ use super::{
         EvictScope,
         Reclaim, //
     },
-    reservation::Reservation, //
+    reservation::Reservation,
+    rules::{
+        limits::Amount,
+        sequence::MAX_DEVICES,
+        victims::Failed, //
+    }, //
 };
-use crate::abstractions::list::Linked;
-use kernel::{
-    prelude::*,
-    sync::Arc, //
+use crate::abstractions::{
+    memcg::Memcg,
+    shmem, //
 };
+use kernel::prelude::*;
 
 impl Reclaim for Manager {
-    /// Evicts one buffer object in `scope` and returns the number of pages freed; 0: there is none
-    /// left. For [`EvictScope::Any`] the pool is drained first: free pages go before used ones.
+    /// Evicts buffer objects in `scope` until `enough`; see the trait. For [`EvictScope::Any`] and
+    /// [`EvictScope::Dma32`] the pool is drained first: free pages go before used ones.
     ///
-    /// Devices are asked in sequence; the one that gave pages is asked last next time. A device that
-    /// fails doesn't keep others from being asked; if none gives pages, the first errno is returned.
-    /// Returns `EINTR` if a fatal signal arrived. May sleep; the caller holds at most reservations.
-    fn evict_one(&self, scope: EvictScope<'_>) -> Result<u64> {
+    /// Devices are asked in sequence, for one object at a time; the one that gave pages is asked last
+    /// next time. All objects are looked at once at most, whether or not they can go.
+    fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64> {
+        let mut failed = Failed::none();
         if let EvictScope::Client(number) = scope {
-            let client = self.clients().find(number);
-            return client.map_or(Ok(0), |client| evict_first(scope, |walk| client.step(walk)));
-        }
-        if matches!(scope, EvictScope::Any) {
-            self.pool().drain();
-        }
-        // The lock is not held while a device evicts, which may take long.
-        let sequence = *self.sequence().lock();
-        let mut result = Ok(0);
-        for index in sequence.iter() {
-            let Some(device) = self.devices().get(index) else {
-                continue;
+            let Some(client) = self.clients().find(number) else {
+                return Ok(0);
             };
-            match evict_from(device, scope) {
-                Ok(0) => {}
-                Ok(pages) => {
-                    if matches!(scope, EvictScope::Any) {
-                        self.sequence().lock().move_to_tail(index);
-                    }
-                    return Ok(pages);
+            let mut freed = 0;
+            let mut walk = Walk::<_, 1, _>::new(&**client)?;
+            loop {
+                match evict_next(&mut walk, scope, &mut failed)? {
+                    0 => return Ok(freed),
+                    pages => freed += pages,
                 }
-                Err(EINTR) => return Err(EINTR),
-                Err(e) => result = result.and(Err(e)),
+                if enough() {
+                    return Ok(freed);
+                }
             }
         }
-        result
+        let any = matches!(scope, EvictScope::Any | EvictScope::Dma32);
+        if any {
+            self.pool().drain();
+        }
+        let mut walks = [const { None }; MAX_DEVICES];
+        let mut freed = 0;
+        loop {
+            // The lock is not held while a device evicts, which may take long.
+            let sequence = *self.sequence().lock();
+            let before = freed;
+            for index in sequence.iter() {
+                let (Some(device), Some(slot)) = (self.devices().get(index), walks.get_mut(index))
+                else {
+                    continue;
+                };
+                let walk = match slot {
+                    Some(walk) => walk,
+                    None => slot.insert(Walk::<Bo, 0, Device>::new(&**device)?),
+                };
+                let pages = evict_next(walk, scope, &mut failed)?;
+                if pages != 0 {
+                    freed += pages;
+                    if any {
+                        self.sequence().lock().move_to_tail(index);
+                    }
+                    break;
+                }
+            }
+            if freed == before || enough() {
+                return Ok(freed);
+            }
+        }
+    }
+
+    fn pinned(&self) -> Amount {
+        let mut sum = Amount::default();
+        for device in self.devices() {
+            sum = sum.plus(device.pinned()).unwrap_or(sum);
+        }
+        sum
     }
 }
 
@@ -76,46 +113,67 @@ impl Manager {
         let mut freed = 0;
         for index in sequence.iter() {
             if let (true, Some(device)) = (freed < pages, self.devices().get(index)) {
-                freed += shrink(device, pages - freed, writeback);
+                // What was freed counts, whatever ended the walk.
+                let _ = shrink(device, pages, writeback, &mut freed);
             }
         }
         freed
     }
 }
 
-/// Evicts the least recently used object of `device` in `scope` that can be evicted and returns the
-/// number of pages freed; 0: there is none.
+/// Evicts the next object of a walk in `scope` that can be evicted and returns the number of pages
+/// freed; 0: there is none.
 ///
-/// The cost does not depend on how many objects there are, only on how many are reserved and, unless
-/// the scope is [`EvictScope::Any`], on how many outside of the scope were used before. Otherwise as
-/// [`evict_first`].
-pub(super) fn evict_from(device: &Device, scope: EvictScope<'_>) -> Result<u64> {
-    evict_first(scope, |walk| device.step(walk, |bo| bo.is_in(scope)))
-}
-
-/// Evicts the first object of a walk that can be evicted and returns the number of pages freed; 0:
-/// there is none.
-///
-/// Reserved objects are passed over. One whose eviction fails keeps its place, and the walk ends
-/// with its errno. May sleep; the caller holds at most reservations.
-fn evict_first(
+/// Reserved objects are passed over, and those whose eviction fails, which keep their place: for want of
+/// memory or swap, mostly. Only what ends the caller, a fatal signal, ends the walk: `EINTR`. May sleep;
+/// the caller holds at most reservations.
+fn evict_next<const N: u64, O: HasLru<Bo, N>>(
+    walk: &mut Walk<'_, Bo, N, O>,
     scope: EvictScope<'_>,
-    mut step: impl FnMut(&mut Walk) -> Option<Arc<Linked<Bo>>>,
+    failed: &mut Failed,
 ) -> Result<u64> {
-    let mut walk = Walk::default();
-    while let Some(bo) = step(&mut walk) {
+    while let Some(bo) = walk.next(|bo| bo.is_in(scope))? {
+        let (pages, memcg) = need(&bo);
+        if failed.rules_out(pages, memcg) {
+            continue;
+        }
+        // In the cgroup's search pages are moved a few at a time, so that their sum does not matter.
+        let sparingly = matches!(scope, EvictScope::Memcg(_));
+        if !sparingly && !shmem::may_have_room(pages) {
+            failed.note(pages, memcg);
+            continue;
+        }
         // Only ever tried: the caller may hold another reservation.
-        if let Some(mut reservation) = Reservation::try_take(&bo) {
-            // It may have been pinned or unpopulated since it was found.
-            if bo.device().is_evictable(&bo) {
-                return match scope {
-                    EvictScope::Memcg(_) => reservation.evict_sparingly(),
-                    _ => reservation.evict(),
-                };
-            }
+        let Some(mut reservation) = Reservation::try_take(&bo) else {
+            continue;
         };
+        // It may have been pinned or unpopulated since it was found.
+        if !bo.device().is_evictable(&bo) {
+            continue;
+        }
+        let result = if sparingly {
+            reservation.evict_sparingly()
+        } else {
+            reservation.evict()
+        };
+        match result {
+            Ok(0) => {}
+            Ok(freed) => {
+                *failed = Failed::none();
+                return Ok(freed);
+            }
+            Err(EINTR) => return Err(EINTR),
+            Err(ENOMEM) => failed.note(pages, memcg),
+            Err(_) => {}
+        }
     }
     Ok(0)
+}
+
+/// Returns how many pages have to be copied to evict `bo`, and the number of the cgroup to which the copy
+/// is charged, or 0.
+fn need(bo: &Bo) -> (u64, u64) {
+    (bo.copied_pages(), bo.charges().memcg().map_or(0, Memcg::id))
 }
 
 /// Evicts every object in the LRU of `device`, waiting for those that are reserved. Returns the
@@ -124,9 +182,20 @@ fn evict_first(
 /// Each object is tried once. `EINTR` ends the walk. May sleep; the caller holds no reservation.
 pub(super) fn evict_all(device: &Device) -> (u64, Result) {
     let (mut freed, mut result) = (0, Ok(()));
-    let mut walk = Walk::default();
-    while let Some(bo) = device.step(&mut walk, |_| true) {
-        let mut reservation = Reservation::take(&bo);
+    let mut walk = match Walk::<Bo, 0, Device>::new(device) {
+        Ok(walk) => walk,
+        Err(e) => return (0, Err(e)),
+    };
+    loop {
+        let bo = match walk.next(|_| true) {
+            Ok(Some(bo)) => bo,
+            Ok(None) => return (freed, result),
+            Err(e) => return (freed, Err(e)),
+        };
+        let mut reservation = match Reservation::take_killable(&bo) {
+            Ok(reservation) => reservation,
+            Err(e) => return (freed, Err(e)),
+        };
         // It may have been pinned or unpopulated since it was found.
         if !device.is_evictable(&bo) {
             continue;
@@ -143,23 +212,37 @@ pub(super) fn evict_all(device: &Device) -> (u64, Result) {
             return (freed, outcome);
         }
     }
-    (freed, result)
 }
 
-/// Moves about `pages` pages of the least recently used objects of `device` out of memory and
-/// returns how many it moved. Objects that are reserved, and those that fail, are passed over.
-fn shrink(device: &Device, pages: u64, writeback: bool) -> u64 {
-    let mut freed = 0;
-    let mut walk = Walk::default();
-    while freed < pages {
-        let Some(bo) = device.step(&mut walk, |_| true) else {
+/// Moves the least recently used objects of `device` out of memory until `freed`, to which their pages are
+/// added, is about `pages`. Objects that are reserved, and those that fail, are passed over. Returns
+/// `EINTR` if a fatal signal arrived: a task that is being killed does not reclaim for itself.
+fn shrink(device: &Device, pages: u64, writeback: bool, freed: &mut u64) -> Result {
+    let mut failed = Failed::none();
+    let mut walk = Walk::<Bo, 0, Device>::new(device)?;
+    while *freed < pages {
+        let Some(bo) = walk.next(|_| true)? else {
             break;
         };
+        let (copied, memcg) = need(&bo);
+        // A few pages at a time are moved: when one fails, the others do.
+        if failed.rules_out(copied.min(1), memcg) {
+            continue;
+        }
         if let Some(mut reservation) = Reservation::try_take(&bo) {
             if device.is_evictable(&bo) {
-                freed += reservation.shrink(pages - freed, writeback).unwrap_or(0);
+                match reservation.shrink(pages - *freed, writeback) {
+                    Ok(0) => {}
+                    Ok(moved) => {
+                        *freed += moved;
+                        failed = Failed::none();
+                    }
+                    Err(EINTR) => return Err(EINTR),
+                    Err(ENOMEM) => failed.note(copied.min(1), memcg),
+                    Err(_) => {}
+                }
             }
         };
     }
-    freed
+    Ok(())
 }

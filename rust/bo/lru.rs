@@ -3,18 +3,24 @@
 //! Lists in the order of last use.
 #![deny(unsafe_code)]
 
-use crate::abstractions::list::{
-    Linked,
-    ListName,
-    Lists,
-    MemberList, //
-};
-use kernel::sync::{
-    atomic::{
-        Atomic,
-        Relaxed, //
+use crate::abstractions::{
+    list::{
+        Hitch,
+        Linked,
+        ListName,
+        MemberList, //
     },
-    Arc, //
+    task, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// What an [`Lru`] keeps in its items.
@@ -24,22 +30,19 @@ pub(crate) trait LruItem: Sized {
 
     /// Returns the number of pages that the item holds.
     fn resident(&self) -> &Atomic<u64>;
+
+    /// Returns whether its pages are from a DMA32 pool.
+    fn is_dma32(&self) -> bool;
 }
 
 /// Items, least recently used first, by ascending sequence number; in their lists numbered `N`.
-pub(super) struct Lru<T: LruItem, const N: u64>
-where
-    Linked<T>: Lists<N>,
-{
+pub(super) struct Lru<T: LruItem, const N: u64> {
     list: MemberList<T, N>,
     /// The sequence number of the next item to be used; the first is 1.
     next: u64,
 }
 
-impl<T: LruItem, const N: u64> Lru<T, N>
-where
-    Linked<T>: Lists<N>,
-{
+impl<T: LruItem, const N: u64> Lru<T, N> {
     /// Makes an empty one.
     pub(super) fn new() -> Self {
         Self {
@@ -86,34 +89,84 @@ where
         self.next += 1;
     }
 
-    /// Returns the number of pages that its items hold.
-    pub(super) fn pages(&self) -> u64 {
-        let pages = |item: &T| item.resident().load(Relaxed);
-        self.list.iter().map(|item| pages(&item)).sum()
-    }
-
-    /// Continues a walk and returns the next item that is `wanted`; `None`: the walk is at its end.
-    pub(super) fn step(
-        &self,
-        walk: &mut Walk,
+    /// Goes on from `hitch` and looks at few items; see [`Walk::next`].
+    fn step(
+        &mut self,
+        hitch: &mut Hitch<T, N>,
+        until: &mut Option<u64>,
         wanted: impl Fn(&T) -> bool,
-    ) -> Option<Arc<Linked<T>>> {
-        let until = *walk.until.get_or_insert(self.next);
-        let sequence = |item: &T| item.sequence(N).load(Relaxed);
-        let mut rest = self.list.iter();
-        let item = rest.find(|item| sequence(item) > walk.after && wanted(item))?;
-        let found = sequence(&item);
-        walk.after = found;
-        (found < until).then(|| Arc::from(item))
+    ) -> Step<T> {
+        let until = *until.get_or_insert(self.next);
+        for _ in 0..MOST_AT_ONCE {
+            match self.list.advance(hitch) {
+                Some(item) if item.sequence(N).load(Relaxed) < until => {
+                    if wanted(&item) {
+                        return Step::Found(item.into());
+                    }
+                }
+                _ => return Step::End,
+            }
+        }
+        Step::Unfinished
     }
 }
 
-/// A walk through an [`Lru`] that is not locked all the time. It ends although items are used
-/// meanwhile.
-#[derive(Default)]
-pub(super) struct Walk {
-    /// The sequence number of the item that was looked at last.
-    after: u64,
+/// The most items that a walk looks at while the LRU is locked.
+const MOST_AT_ONCE: u32 = 64;
+
+/// What a step of a walk found.
+enum Step<T> {
+    Found(Arc<Linked<T>>),
+    /// Nothing yet; there are more items.
+    Unfinished,
+    End,
+}
+
+/// What has an [`Lru`], and its lock.
+pub(super) trait HasLru<T: LruItem, const N: u64> {
+    /// Runs `f` with the LRU locked. Always the same LRU.
+    fn with_lru<R>(&self, f: impl FnOnce(&mut Lru<T, N>) -> R) -> R;
+}
+
+/// A walk through the LRU of an `O`, least recently used first, that keeps its place while the LRU is not
+/// locked. All steps together take time for each item once, whatever is added, used and removed meanwhile;
+/// what is used after the walk began is not part of it.
+pub(super) struct Walk<'a, T: LruItem, const N: u64, O: HasLru<T, N>> {
+    owner: &'a O,
+    hitch: Hitch<T, N>,
     /// The first sequence number that was not given out yet when the walk began.
     until: Option<u64>,
+}
+
+impl<'a, T: LruItem, const N: u64, O: HasLru<T, N>> Walk<'a, T, N, O> {
+    /// Begins a walk. Returns `ENOMEM` if there is no memory. May sleep.
+    pub(super) fn new(owner: &'a O) -> Result<Self> {
+        Ok(Self {
+            owner,
+            hitch: Hitch::new()?,
+            until: None,
+        })
+    }
+
+    /// Returns the next item that is `wanted`; `None`: the walk is at its end. `wanted` is called with the
+    /// LRU locked.
+    ///
+    /// Returns `EINTR` if a fatal signal arrived. May sleep.
+    pub(super) fn next(&mut self, wanted: impl Fn(&T) -> bool) -> Result<Option<Arc<Linked<T>>>> {
+        loop {
+            task::cond_resched_killable()?;
+            let (hitch, until) = (&mut self.hitch, &mut self.until);
+            match self.owner.with_lru(|lru| lru.step(hitch, until, &wanted)) {
+                Step::Found(item) => return Ok(Some(item)),
+                Step::Unfinished => {}
+                Step::End => return Ok(None),
+            }
+        }
+    }
+}
+
+impl<T: LruItem, const N: u64, O: HasLru<T, N>> Drop for Walk<'_, T, N, O> {
+    fn drop(&mut self) {
+        self.owner.with_lru(|lru| lru.list.unhitch(&mut self.hitch));
+    }
 }

@@ -30,9 +30,14 @@ use super::{
     rules::{
         limits::{
             self,
+            Amount,
             Verdict, //
         },
-        sequence::Sequence, //
+        sequence::Sequence,
+        victims::{
+            self,
+            Victims, //
+        }, //
     },
     trace::Histogram, //
 };
@@ -98,7 +103,7 @@ impl Manager {
         let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in sequence.iter() {
             let index = index as u32;
-            let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone());
+            let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone())?;
             devices.push(Device::new(index, backing)?, GFP_KERNEL)?;
         }
         let clients = Arc::pin_init(Clients::new(), GFP_KERNEL)?;
@@ -205,10 +210,20 @@ impl Manager {
     fn keep_limits(&self) {
         self.pool.trim();
         // What is over a limit that became smaller is evicted now, not at the next populate.
-        while self.accounting.stable_over_limit()
-            && matches!(self.evict_one(EvictScope::Any), Ok(1..))
-        {
-            task::cond_resched();
+        for _ in 0..2 {
+            if !self.accounting.stable_over_limit() {
+                break;
+            }
+            let (counted, limit) = (self.accounting.counted(), self.accounting.limits.get());
+            let scope = match victims::victims(counted, limit, self.pinned(), Amount::default()) {
+                Some(Victims::Any) => EvictScope::Any,
+                Some(Victims::Dma32) => EvictScope::Dma32,
+                None => break,
+            };
+            let enough = &mut || !self.accounting.stable_over_limit();
+            if !matches!(self.evict_until(scope, enough), Ok(1..)) {
+                break;
+            }
         }
         let mut after = 0;
         while let Some(number) = self.clients.next_over(after) {

@@ -56,6 +56,10 @@ pub(crate) struct Bo {
     device: Arc<Device>,
     size: u64,
     ty: BoType,
+    /// Whether its pages are from a DMA32 pool.
+    dma32: bool,
+    /// Whether its pages live in a file, from which swapping out needs no copy.
+    in_file: bool,
     /// How many [`BoRef`]s there are.
     users: Atomic<u64>,
     /// Its sequence numbers in the LRUs of its device and its client.
@@ -86,6 +90,17 @@ impl Bo {
     /// Returns the size in bytes with which it was made.
     pub(crate) fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Returns how many pages have to be copied to evict it, as far as can be told without the
+    /// reservation.
+    #[inline]
+    pub(super) fn copied_pages(&self) -> u64 {
+        if self.in_file {
+            0
+        } else {
+            self.resident.load(Relaxed)
+        }
     }
 
     /// Returns its type.
@@ -124,6 +139,7 @@ impl Bo {
     pub(super) fn is_in(&self, scope: EvictScope<'_>) -> bool {
         match scope {
             EvictScope::Any => true,
+            EvictScope::Dma32 => self.dma32,
             EvictScope::Client(number) => self.charges.are_of(number),
             EvictScope::Dmem(search) => self.charges.help(search),
             EvictScope::Memcg(memcg) => self.charges.memcg() == Some(memcg),
@@ -145,6 +161,11 @@ impl LruItem for Bo {
     #[inline]
     fn resident(&self) -> &Atomic<u64> {
         &self.resident
+    }
+
+    #[inline]
+    fn is_dma32(&self) -> bool {
+        self.dma32
     }
 }
 
@@ -203,11 +224,14 @@ impl BoRef {
         tt: Option<Tt>,
         charges: Charges<Bo>,
     ) -> Result<Self> {
+        let flags = tt.as_ref().map(Tt::flags);
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
                 device: device.clone(),
                 size,
                 ty,
+                dma32: flags.is_some_and(|flags| flags.kind.dma32),
+                in_file: flags.is_some_and(|flags| flags.shmem),
                 users: Atomic::new(1),
                 sequence: [const { Atomic::new(0) }; 2],
                 resident: Atomic::new(0),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Before the machine sleeps: content leaves the objects' pages, because devices lose power and
-//! what is hibernated should be small.
+//! Before the machine hibernates: content leaves the objects' pages, because the image should be small.
+//! When the machine is suspended to RAM, pages keep their content.
 //!
 //! C original: `ttm_device_prepare_hibernation()`, which drivers have to call.
 #![deny(unsafe_code)]
@@ -45,12 +45,11 @@ impl Manager {
     }
 }
 
-/// The machine sleeps also when something stays in memory: its content is kept there, or is part of
-/// the image.
+/// The machine hibernates also when something stays in memory: its content is part of the image then.
 impl Sleeper for Manager {
     fn prepare_to_sleep(&self) {
         if let Err(e) = with_context(|| self.prepare_hibernation()) {
-            pr_notice!("not everything was swapped out before sleep: {e:?}\n");
+            pr_notice!("not everything was swapped out before hibernation: {e:?}\n");
         }
     }
 }

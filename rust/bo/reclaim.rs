@@ -3,6 +3,7 @@
 //! How a populate that is over a limit asks for pages to be freed.
 #![deny(unsafe_code)]
 
+use super::rules::limits::Amount;
 use crate::abstractions::{
     dmem,
     memcg::Memcg, //
@@ -14,6 +15,8 @@ use kernel::prelude::*;
 pub(crate) enum EvictScope<'a> {
     /// Any object.
     Any,
+    /// The objects with pages of DMA32 pools.
+    Dma32,
     /// The objects of the client with this number.
     Client(u64),
     /// The objects whose eviction helps a dmem cgroup to keep its limit.
@@ -24,9 +27,18 @@ pub(crate) enum EvictScope<'a> {
 
 /// Frees pages when a limit is exceeded.
 pub(crate) trait Reclaim {
-    /// Evicts one buffer object in `scope` and returns the number of pages freed; 0: there is none
-    /// left.
+    /// Evicts buffer objects in `scope` until `enough` after one, and returns the number of pages freed;
+    /// 0: there is none left that can go.
     ///
-    /// May sleep; the caller holds at most reservations.
-    fn evict_one(&self, scope: EvictScope<'_>) -> Result<u64>;
+    /// An object that can't be evicted is passed over. Returns `EINTR` if a fatal signal arrived, `ENOMEM`
+    /// if there is no memory to look for objects. May sleep; the caller holds at most reservations.
+    fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64>;
+
+    /// Returns the number of pages of pinned objects, which evicting all others does not free.
+    fn pinned(&self) -> Amount;
+
+    /// Evicts one buffer object in `scope`. Otherwise as [`Reclaim::evict_until`].
+    fn evict_one(&self, scope: EvictScope<'_>) -> Result<u64> {
+        self.evict_until(scope, &mut || true)
+    }
 }

@@ -45,7 +45,6 @@ use crate::{
         dma::DmaAddresses,
         kmap::Protection,
         list::Linked,
-        shrinker,
         task,
         vma::{
             Fault,
@@ -101,6 +100,13 @@ impl BoRef {
         Reservation::take(&self.0)
     }
 
+    /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
+    /// arrived before. May sleep.
+    #[inline]
+    pub(crate) fn reserve_killable(&self) -> Result<Reservation<'_>> {
+        Reservation::take_killable(&self.0)
+    }
+
     /// Reserves the object if it is not reserved.
     #[cfg(reeve_kunit)]
     pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {
@@ -126,6 +132,14 @@ impl<'a> Reservation<'a> {
             bo,
             guard: bo.reserved().lock(),
         }
+    }
+
+    /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
+    /// arrived before. May sleep.
+    #[inline]
+    pub(super) fn take_killable(bo: &'a Arc<Linked<Bo>>) -> Result<Self> {
+        let guard = bo.reserved().lock_killable()?;
+        Ok(Self { bo, guard })
     }
 
     /// Reserves the object if it is not reserved.
@@ -298,10 +312,10 @@ impl<'a> Reservation<'a> {
         if !self.decide(Request::SwapOut)? {
             return Ok(0);
         }
-        let (id, accounting) = (self.bo.id(), self.accounting());
+        let (id, device, accounting) = (self.bo.id(), self.device(), self.accounting());
         let pages = self.guard.tt.as_ref().map_or(0, Tt::charged_pages);
         trace::swap_out(id, &accounting.statistics.times, pages, || {
-            let Some(copy) = self.tt()?.copy_to_swap()? else {
+            let Some(copy) = self.tt()?.copy_to_swap(device.backing())? else {
                 return Ok(0);
             };
             self.delist(pages);
@@ -328,10 +342,15 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Moves the object out of memory a few pages at a time, as reclaim does: the few pages that this
-    /// needs meanwhile are not refused. Otherwise as [`Reservation::back_up`].
+    /// Moves the object out of memory a few pages at a time, which may be charged above the limit of its
+    /// cgroup until those that they are copied from are freed. Otherwise as [`Reservation::back_up`].
     pub(super) fn evict_sparingly(&mut self) -> Result<u64> {
-        shrinker::as_reclaim(|| self.shrink(u64::MAX, true))
+        self.back_up(BackUp {
+            writeback: true,
+            granule: BackUp::SPARING,
+            until: 0,
+            overcharge: true,
+        })
     }
 
     /// Moves about `pages` pages out of memory, for reclaim, and returns how many it moved. Otherwise
@@ -342,13 +361,15 @@ impl<'a> Reservation<'a> {
             writeback,
             granule: BackUp::SPARING,
             until: resident.saturating_sub(pages),
+            overcharge: false,
         })
     }
 
     /// Makes the place for a backup beforehand; see [`Tt::set_up_backup`].
     #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
     pub(crate) fn set_up_backup(&mut self) -> Result {
-        self.tt()?.set_up_backup()
+        let device = self.device();
+        self.tt()?.set_up_backup(device.backing())
     }
 
     /// Moves content to the backup, as far as memory goes, frees its pages, and returns how many.
@@ -365,7 +386,7 @@ impl<'a> Reservation<'a> {
         trace::back_up(bo.id(), &accounting.statistics.times, pages, || {
             let tt = self.tt()?;
             let charged = tt.charged_pages();
-            let moved = tt.back_up(how)?;
+            let moved = tt.back_up(how, device.backing())?;
             let left = tt.resident_pages();
             accounting.statistics.backed_up_pages.count_many(moved);
             if charged != 0 {

@@ -40,7 +40,7 @@ use crate::abstractions::{
         PageMut,
         PageRef, //
     },
-    shmem::ShmemFile,
+    shmem::Slot,
     vma::{
         Fault,
         FaultResult,
@@ -63,7 +63,7 @@ pub(crate) struct Tt {
     state: State,
     /// The content that is not in `pages`, if it is swapped out or backed up and does not live in
     /// `shmem`.
-    storage: Option<ShmemFile>,
+    storage: Option<Slot>,
     pages: PageBlocks,
     /// The file in which its pages live, with none in `pages`, if it was made so; None while it is
     /// empty.
@@ -72,8 +72,8 @@ pub(crate) struct Tt {
     charge: Charge,
     /// Whether the pages were cleared when it got them.
     cleared: bool,
-    /// The storage for a backup that was set up and is not used yet.
-    prepared: Option<ShmemFile>,
+    /// The place for a backup that was set up and is not used yet.
+    prepared: Option<Slot>,
 }
 
 impl Tt {

@@ -58,15 +58,15 @@ impl Mapping {
     /// Makes a mapping of all pages in which the object's own bytes are; [`Mapping::place`] puts it
     /// somewhere.
     ///
-    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory. May sleep and
-    /// takes the reservation.
+    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory, `EINTR` if a fatal
+    /// signal arrived. May sleep and takes the reservation.
     pub(crate) fn new(
         bo: &BoRef,
         manager: &Arc<Manager>,
         space: &Arc<MapSpace>,
     ) -> Result<UniqueArc<Self>> {
         let pages = sizes::pages_for(bo.size(), 0, PAGE_SHIFT as u32).map_err(|_| EINVAL)?;
-        let reservation = bo.reserve();
+        let reservation = bo.reserve_killable()?;
         reservation.check_copy(0, 0)?;
         let protection = reservation.info().protection;
         drop(reservation);
@@ -121,10 +121,14 @@ impl Mapping {
             None if fault.retry_nowait() => return fault.retry_later(),
             None if fault.allow_retry() => {
                 let unlocked = fault.unlock();
-                drop(Reservation::take(&self.bo));
+                // A task that is being killed does not come back.
+                drop(Reservation::take_killable(&self.bo));
                 return unlocked.retry();
             }
-            None => Reservation::take(&self.bo),
+            None => match Reservation::take_killable(&self.bo) {
+                Ok(reservation) => reservation,
+                Err(_) => return fault.sigbus(),
+            },
         };
         if !reservation.state().is_populated() {
             if fault.retry_nowait() {
@@ -133,6 +137,7 @@ impl Mapping {
             if fault.allow_retry() {
                 let unlocked = fault.unlock();
                 let _ = reservation.populate(&*self.manager);
+                drop(reservation);
                 return unlocked.retry();
             }
         }
@@ -159,7 +164,7 @@ impl Mapping {
         let offset = offset.checked_sub(start).ok_or(EFAULT)?;
         let most = self.bo.size().checked_sub(offset).ok_or(EFAULT)?;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let mut reservation = Reservation::take(&self.bo);
+        let mut reservation = Reservation::take_killable(&self.bo)?;
         match access {
             Access::Read(to) => {
                 let length = to.len().min(most);

@@ -202,10 +202,10 @@ impl OpenFile {
     ) -> Result<isize> {
         let bo = self.handles.get(args.handle)?;
         loop {
-            args.pages = bo.reserve().forecast(request)?;
+            args.pages = bo.reserve_killable()?.forecast(request)?;
             write(arg, &args)?;
 
-            let mut reservation = bo.reserve();
+            let mut reservation = bo.reserve_killable()?;
             if reservation.forecast(request)? == args.pages {
                 let pages = act(&mut reservation)?;
                 drop(reservation);
@@ -222,16 +222,14 @@ impl OpenFile {
 
     /// `REEVE_IOC_BO_INFO`.
     pub(super) fn bo_info(&self, info: &mut BoInfo) -> Result {
-        fill_info(info, &self.handles.get(info.handle)?);
-        Ok(())
+        fill_info(info, &self.handles.get(info.handle)?)
     }
 
     /// `REEVE_IOC_BO_NEXT`.
     pub(super) fn bo_next(&self, info: &mut BoInfo) -> Result {
         let (handle, bo) = self.handles.next(info.handle)?;
         info.handle = handle;
-        fill_info(info, &bo);
-        Ok(())
+        fill_info(info, &bo)
     }
 
     /// `REEVE_IOC_BO_MMAP`.
@@ -246,7 +244,7 @@ impl OpenFile {
     /// `REEVE_IOC_BO_DMA_ADDRESS`.
     pub(super) fn bo_dma_address(&self, args: &mut BoDmaAddress) -> Result {
         let bo = self.handles.get(args.handle)?;
-        let run = bo.reserve().dma_address(args.page)?;
+        let run = bo.reserve_killable()?.dma_address(args.page)?;
         args.address = run.address;
         args.pages = run.pages;
         Ok(())
@@ -255,7 +253,7 @@ impl OpenFile {
     /// `REEVE_IOC_BO_READ`.
     pub(super) fn bo_read(&self, arg: usize) -> Result<isize> {
         self.copy(arg, |bo, args, done, chunk| {
-            bo.reserve()
+            bo.reserve_killable()?
                 .read(args.offset + done, chunk, &*self.manager)?;
             Ok(copy_to_user(user_ptr(args.addr, done)?, chunk))
         })
@@ -267,7 +265,7 @@ impl OpenFile {
             let copied = copy_from_user(chunk, user_ptr(args.addr, done)?);
             let copied = chunk.get(..copied).ok_or(EFAULT)?;
             if !copied.is_empty() {
-                bo.reserve()
+                bo.reserve_killable()?
                     .write(args.offset + done, copied, &*self.manager)?;
             }
             Ok(copied.len())
@@ -283,7 +281,8 @@ impl OpenFile {
     ) -> Result<isize> {
         let mut args = read::<BoRw>(arg)?;
         let bo = self.handles.get(args.handle)?;
-        bo.reserve().check_copy(args.offset, args.length)?;
+        bo.reserve_killable()?
+            .check_copy(args.offset, args.length)?;
         args.done = 0;
         // Before anything changes, so that a struct that can't be written changes nothing.
         write(arg, &args)?;
@@ -327,9 +326,9 @@ fn read_bo(arg: usize, flags: u32) -> Result<Bo> {
     Ok(args)
 }
 
-/// Fills in all of `info` but the handle.
-fn fill_info(info: &mut BoInfo, bo: &BoRef) {
-    let facts = bo.reserve().info();
+/// Fills in all of `info` but the handle. Returns `EINTR` if a fatal signal arrived.
+fn fill_info(info: &mut BoInfo, bo: &BoRef) -> Result {
+    let facts = bo.reserve_killable()?.info();
     info.type_ = match bo.ty() {
         BoType::Device => REEVE_BO_TYPE_DEVICE,
         BoType::Kernel => REEVE_BO_TYPE_KERNEL,
@@ -347,4 +346,5 @@ fn fill_info(info: &mut BoInfo, bo: &BoRef) {
     };
     info.pin_count = facts.pins;
     info.device = bo.device().index();
+    Ok(())
 }

@@ -13,6 +13,7 @@ struct address_space;
 struct dentry;
 struct device;
 struct file;
+struct mutex;
 struct page;
 struct seq_file;
 struct vm_area_struct;
@@ -41,6 +42,12 @@ static const gfp_t __maybe_unused REEVE_GFP_CHARGED = __GFP_ACCOUNT;
 void reeve_helper_copy_pages(struct page *to, struct page *from,
 			     unsigned long count);
 void reeve_helper_clear_pages(struct page *first, unsigned long count);
+/*
+ * Count pages of the node and the cgroup of @page as in use by objects, and as
+ * free ones that a shrinker gives back: GPUActive and GPUReclaim in meminfo.
+ */
+void reeve_helper_count_active(struct page *page, long pages);
+void reeve_helper_count_reclaimable(struct page *page, long pages);
 int reeve_helper_page_node(struct page *page);
 unsigned long reeve_helper_page_private(struct page *page);
 void reeve_helper_set_page_private(struct page *page, unsigned long value);
@@ -90,8 +97,15 @@ void reeve_helper_uncharge_dma32(struct reeve_counters *c, u64 pages);
  */
 void reeve_helper_shmem_mount(void);
 void reeve_helper_shmem_unmount(void);
-/* @large: with large folios, if the kernel has them. */
+/*
+ * For pages that are pinned, which are not movable. @large: with large folios,
+ * if the kernel has them.
+ */
 struct file *reeve_helper_shmem_create(const char *name, loff_t size, bool large);
+/* For content that nothing pins: memory is reserved when it is written. */
+struct file *reeve_helper_shmem_create_storage(const char *name, loff_t size,
+					       bool large);
+bool reeve_helper_shmem_has_large(void);
 /* With small folios and without reserving memory. For tests. */
 struct file *reeve_helper_shmem_create_sparse(const char *name, loff_t size);
 /*
@@ -104,6 +118,8 @@ int reeve_helper_shmem_read(struct file *file, pgoff_t index, struct page *to,
 			    unsigned long count);
 void reeve_helper_shmem_forget(struct file *file, pgoff_t index,
 			       unsigned long count);
+/* About how many pages could be made room for, in memory or in swap. */
+unsigned long reeve_helper_shmem_room(void);
 
 /* shmem_pages.c: takes and drops references to all folios of @pages pages. */
 int reeve_helper_shmem_hold(struct file *file, unsigned long pages);
@@ -212,7 +228,7 @@ void reeve_tt_untraced(void);
 /*
  * pm.c
  *
- * Registers @prepare(@data), which is called before the machine sleeps. Returns
+ * Registers @prepare(@data), which is called before the machine hibernates. Returns
  * NULL if there is no memory. Unwatching waits for a call in progress.
  */
 struct reeve_pm_watch;
@@ -251,6 +267,8 @@ struct page *reeve_helper_pfn_page(unsigned long pfn);
 /* task.c */
 bool reeve_helper_fatal_signal_pending(void);
 void reeve_helper_cond_resched(void);
+/* Returns -EINTR if a fatal signal arrived before the lock could be taken. */
+int reeve_helper_mutex_lock_killable(struct mutex *lock);
 
 /* vma.c */
 struct reeve_fault {
@@ -259,7 +277,7 @@ struct reeve_fault {
 	unsigned long address;
 	unsigned long start; /* of the mapping */
 	unsigned long end;
-	bool may_retry; /* it is the first attempt, and may be retried */
+	bool may_retry; /* it is the first attempt of a user's task, and may be retried */
 	bool nowait; /* a retry must not release the lock */
 };
 
@@ -284,6 +302,8 @@ void reeve_helper_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 			      bool decrypted);
 void reeve_helper_fault_info(const struct vm_fault *vmf,
 			     struct reeve_fault *info);
+/* Takes a reference to the file that is mapped. */
+struct file *reeve_helper_fault_file(const struct vm_fault *vmf);
 void reeve_helper_fault_unlock(struct vm_fault *vmf);
 unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long address,
 				      struct page *page);

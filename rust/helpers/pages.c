@@ -23,6 +23,16 @@ void reeve_helper_clear_pages(struct page *first, unsigned long count)
 		clear_highpage(first++);
 }
 
+void reeve_helper_count_active(struct page *page, long pages)
+{
+	mod_lruvec_page_state(page, NR_GPU_ACTIVE, pages);
+}
+
+void reeve_helper_count_reclaimable(struct page *page, long pages)
+{
+	mod_lruvec_page_state(page, NR_GPU_RECLAIM, pages);
+}
+
 int reeve_helper_page_node(struct page *page)
 {
 	return page_to_nid(page);

@@ -20,7 +20,6 @@ static int reeve_pm_notify(struct notifier_block *nb, unsigned long event,
 
 	switch (event) {
 	case PM_HIBERNATION_PREPARE:
-	case PM_SUSPEND_PREPARE:
 		watch->prepare(watch->data);
 		return NOTIFY_OK;
 	}

@@ -13,54 +13,84 @@
 #include "helpers.h"
 
 /*
- * A mount whose files get large folios where they are large enough. NULL if the
- * kernel has no large folios for shmem, or had no memory for the mount.
+ * A mount whose files get large folios where they are large enough, and one
+ * whose files never do. NULL if the kernel has no large folios for shmem, or had
+ * no memory for the mount.
  */
-static struct vfsmount *reeve_mount;
+static struct vfsmount *reeve_large_mount, *reeve_small_mount;
 
-void reeve_helper_shmem_mount(void)
+static struct vfsmount *reeve_mount(const char *huge)
 {
+	struct vfsmount *mount = NULL;
 #if IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && IS_ENABLED(CONFIG_TMPFS)
 	struct file_system_type *type = get_fs_type("tmpfs");
-	struct vfsmount *mount;
 	struct fs_context *fc;
 
 	if (!type)
-		return;
+		return NULL;
 	fc = fs_context_for_mount(type, SB_KERNMOUNT);
 	if (IS_ERR(fc))
-		return;
+		return NULL;
 	if (!vfs_parse_fs_string(fc, "source", KBUILD_MODNAME) &&
-	    !vfs_parse_fs_string(fc, "huge", "within_size")) {
+	    !vfs_parse_fs_string(fc, "huge", huge)) {
 		mount = fc_mount_longterm(fc);
-		if (!IS_ERR(mount))
-			reeve_mount = mount;
+		if (IS_ERR(mount))
+			mount = NULL;
 	}
 	put_fs_context(fc);
 #endif
+	return mount;
+}
+
+void reeve_helper_shmem_mount(void)
+{
+	reeve_large_mount = reeve_mount("within_size");
+	reeve_small_mount = reeve_mount("never");
 }
 
 void reeve_helper_shmem_unmount(void)
 {
 	/* Files whose last fput() is still pending keep what they need. */
-	if (reeve_mount)
-		kern_unmount(reeve_mount);
-	reeve_mount = NULL;
+	if (reeve_large_mount)
+		kern_unmount(reeve_large_mount);
+	if (reeve_small_mount)
+		kern_unmount(reeve_small_mount);
+	reeve_large_mount = NULL;
+	reeve_small_mount = NULL;
+}
+
+static struct file *reeve_shmem_create(const char *name, loff_t size, bool large,
+				       vma_flags_t flags, gfp_t gfp)
+{
+	struct vfsmount *mount = large ? reeve_large_mount : reeve_small_mount;
+	struct file *file = mount ? shmem_file_setup_with_mnt(mount, name, size,
+							      flags) :
+				    shmem_file_setup(name, size, flags);
+
+	if (!IS_ERR(file))
+		mapping_set_gfp_mask(file->f_mapping, gfp |
+				     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+	return file;
 }
 
 struct file *reeve_helper_shmem_create(const char *name, loff_t size, bool large)
 {
-	struct file *file =
-		large && reeve_mount ?
-			shmem_file_setup_with_mnt(reeve_mount, name, size,
-						  EMPTY_VMA_FLAGS) :
-			shmem_file_setup(name, size, EMPTY_VMA_FLAGS);
+	/* They are pinned for long: not where pages have to be movable. */
+	return reeve_shmem_create(name, size, large, EMPTY_VMA_FLAGS,
+				  GFP_HIGHUSER);
+}
 
-	if (!IS_ERR(file))
-		mapping_set_gfp_mask(file->f_mapping,
-				     GFP_HIGHUSER_MOVABLE |
-					     __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
-	return file;
+bool reeve_helper_shmem_has_large(void)
+{
+	return reeve_large_mount;
+}
+
+struct file *reeve_helper_shmem_create_storage(const char *name, loff_t size,
+					       bool large)
+{
+	return reeve_shmem_create(name, size, large,
+				  mk_vma_flags(VMA_NORESERVE_BIT),
+				  GFP_HIGHUSER_MOVABLE);
 }
 
 struct file *reeve_helper_shmem_create_sparse(const char *name, loff_t size)
@@ -151,6 +181,11 @@ int reeve_helper_shmem_read(struct file *file, pgoff_t index, struct page *to,
 		count -= pages;
 	}
 	return 0;
+}
+
+unsigned long reeve_helper_shmem_room(void)
+{
+	return max(si_mem_available(), 0L) + max(get_nr_swap_pages(), 0L);
 }
 
 void reeve_helper_shmem_forget(struct file *file, pgoff_t index,

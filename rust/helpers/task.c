@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 
@@ -12,4 +13,9 @@ bool reeve_helper_fatal_signal_pending(void)
 void reeve_helper_cond_resched(void)
 {
 	cond_resched();
+}
+
+int reeve_helper_mutex_lock_killable(struct mutex *lock)
+{
+	return mutex_lock_killable(lock);
 }

@@ -2,6 +2,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
+#include <linux/sched.h>
 
 #include "helpers.h"
 
@@ -34,8 +35,15 @@ void reeve_helper_fault_info(const struct vm_fault *vmf,
 	info->address = vmf->address;
 	info->start = vmf->vma->vm_start;
 	info->end = vmf->vma->vm_end;
-	info->may_retry = fault_flag_allow_retry_first(vmf->flags);
+	/* The last fput() of a kernel thread does not wait for its caller. */
+	info->may_retry = fault_flag_allow_retry_first(vmf->flags) &&
+			  !(current->flags & PF_KTHREAD);
 	info->nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
+}
+
+struct file *reeve_helper_fault_file(const struct vm_fault *vmf)
+{
+	return get_file(vmf->vma->vm_file);
 }
 
 void reeve_helper_fault_unlock(struct vm_fault *vmf)

@@ -19,6 +19,7 @@ use super::{
         WAITING, //
     }, //
 };
+use crate::abstractions::mutex;
 use core::{
     marker::PhantomData,
     ops::{
@@ -108,6 +109,27 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
 
     pub(super) fn address(&self) -> *const c_void {
         core::ptr::from_ref(self).cast()
+    }
+}
+
+impl<T, O: Class> Mutex<T, O> {
+    /// Takes the lock, waiting for it until a fatal signal arrives: then it returns `EINTR`. The
+    /// thread must have a context.
+    #[inline]
+    pub(crate) fn lock_killable(&self) -> Result<MutexGuard<'_, T, O>> {
+        if record::is_tracking() {
+            record::record_lock_plain(classes::hierarchy(), self.address(), Self::USE);
+        }
+        match mutex::lock_killable(&self.inner) {
+            Ok(inner) => Ok(Guard { inner, lock: self }),
+            Err(e) => {
+                if record::is_tracking() {
+                    let lock = self.address();
+                    record::record_unlock_plain(classes::hierarchy(), lock, Self::USE);
+                }
+                Err(e)
+            }
+        }
     }
 }
 

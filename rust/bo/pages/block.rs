@@ -70,6 +70,8 @@ impl Block {
         // allowed, which callers guarantee: this may sleep. Any order may be asked for.
         let first = unsafe { bindings::alloc_pages(flags | clear | charged, order) };
         let first = NonNull::new(first)?;
+        // SAFETY: The helper wants the first page of a block, which this is.
+        unsafe { helpers::reeve_helper_count_active(first.as_ptr(), 1 << order) };
         // INVARIANT: The block was allocated just now, without `__GFP_COMP`, so only we know it.
         // Free pages are cached, and those from `GFP_DMA32` are from the lowest 4 GiB.
         Some(Self {
@@ -86,6 +88,21 @@ impl Block {
     #[cfg(any(reeve_kunit, reeve_bench))]
     pub(crate) fn allocate(order: u32, dma32: bool, clear: bool) -> Option<Self> {
         Self::allocate_for(order, dma32, clear, false)
+    }
+
+    /// Counts its pages as free ones that a shrinker gives back, or not any more; else they are counted as in
+    /// use. C original: `ttm_pool_type_give()` and `ttm_pool_type_take()`.
+    pub(super) fn count_reclaimable(&self, yes: bool) {
+        let pages = if yes {
+            1 << self.order
+        } else {
+            -(1 << self.order)
+        };
+        // SAFETY: The helpers want the first page of a block, which by the type invariant this is.
+        unsafe {
+            helpers::reeve_helper_count_active(self.first.as_ptr(), -pages);
+            helpers::reeve_helper_count_reclaimable(self.first.as_ptr(), pages);
+        }
     }
 
     /// Gives up ownership and returns the first page; [`Block::from_raw`] takes it back.
@@ -169,6 +186,8 @@ impl Drop for Block {
         if self.kind.caching != Caching::Cached {
             caching::make_cached(self.first, self.order);
         }
+        // SAFETY: The helper wants the first page of a block, which by the type invariant this is.
+        unsafe { helpers::reeve_helper_count_active(self.first.as_ptr(), -(1 << self.order)) };
         // SAFETY: By the type invariant the block came from `alloc_pages()` with this order, and
         // nothing else frees or uses it. It is cached, as the allocator expects its pages to be.
         unsafe { bindings::__free_pages(self.first.as_ptr(), self.order) };
@@ -255,8 +274,13 @@ impl Partial {
         }
         for i in 0..count as usize {
             // SAFETY: By the type invariant the page was split from its block and ours, so it may
-            // be freed by itself; it was taken out of `len` above, so it is freed only once.
-            unsafe { bindings::__free_pages(first.add(i).as_ptr(), 0) };
+            // be counted and freed by itself; it was taken out of `len` above, so it is freed only
+            // once.
+            unsafe {
+                let page = first.add(i).as_ptr();
+                helpers::reeve_helper_count_active(page, -1);
+                bindings::__free_pages(page, 0);
+            }
         }
         count
     }

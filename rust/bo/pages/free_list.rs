@@ -44,6 +44,7 @@ impl BlockStack {
         if block.order() != self.order || block.kind() != self.kind {
             return Err(block);
         }
+        block.count_reclaimable(true);
         let first = block.into_raw().as_ptr();
         // SAFETY: The helper writes the private field of a valid page that the caller owns, which
         // is for the owner to use; ownership came to us by `into_raw`.
@@ -67,7 +68,9 @@ impl BlockStack {
         }
         // SAFETY: By the type invariant it came from `Block::into_raw` of a block of this order and
         // kind that only the list owned, and the list has just lost it.
-        Some(unsafe { Block::from_raw(first, self.order, self.kind) })
+        let block = unsafe { Block::from_raw(first, self.order, self.kind) };
+        block.count_reclaimable(false);
+        Some(block)
     }
 }
 

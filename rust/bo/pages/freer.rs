@@ -87,7 +87,10 @@ impl Freer {
                 // SAFETY: By the type invariant `first` is the first page of a block that we own,
                 // of this order, because `at` is the sum of the pages of the blocks before it. It
                 // was made cached above, as the allocator expects, and is forgotten below.
-                unsafe { bindings::__free_pages(first, order.into()) };
+                unsafe {
+                    helpers::reeve_helper_count_active(first, -(1 << order));
+                    bindings::__free_pages(first, order.into());
+                }
             }
             at += 1 << order;
         }

@@ -20,3 +20,4 @@ pub mod pool;
 pub mod sequence;
 pub mod sizes;
 pub mod state;
+pub mod victims;

@@ -30,6 +30,7 @@ const SPARING: BackUp = BackUp {
     writeback: false,
     granule: 1,
     until: 0,
+    overcharge: false,
 };
 
 /// Until so many pages are left.
@@ -70,6 +71,7 @@ mod tests {
                         writeback: granule == 3,
                         granule,
                         until: 0,
+                        overcharge: false,
                     };
                     expect!(bo.reserve().back_up(how)? == pages);
                     expect!(bo.reserve().info().flags == flags::BACKED_UP);
@@ -196,16 +198,43 @@ mod tests {
     }
 
     #[test]
+    fn places_of_objects_do_not_overlap() -> Result {
+        Bench::run(1, |bench| {
+            // Below, at and above the size of a large folio, one beside the other.
+            let mut objects = KVec::new();
+            for (seed, pages) in (1..).zip([1, 511, 512, 513, 1024, 1, 700]) {
+                let bo = bench.object(pages)?;
+                fill(&bo, seed, &*bench.manager)?;
+                objects.push(bo, GFP_KERNEL)?;
+            }
+            for bo in objects.iter().step_by(2) {
+                bo.reserve().swap_out()?;
+            }
+            for bo in objects.iter().skip(1).step_by(2) {
+                bo.reserve().back_up(BackUp::RELAXED)?;
+            }
+            // What one gives up is no other's.
+            objects.remove(3).map_err(|_| EINVAL)?;
+            let seeds = [1, 2, 3, 5, 6, 7];
+            for (bo, seed) in objects.iter().zip(seeds) {
+                expect!(is_filled(bo, seed, &*bench.manager)?);
+            }
+            Ok(())
+        })
+    }
+
+    #[test]
     fn a_restore_that_fails_changes_nothing() -> Result {
         Bench::run(1, |bench| {
             let bo = bench.object(20)?;
             fill(&bo, 15, &*bench.manager)?;
             bo.reserve().back_up(until(9))?;
-            bench.limit(10);
+            let _other = bench.populated(5)?;
+            bench.limit(20);
             let failing = Scripted::new(Err(EIO));
             expect!(bo.reserve().populate(&failing) == Err(EIO));
             expect!(bo.reserve().state() == State::PartlyBackedUp);
-            expect!(bench.counted() == 9);
+            expect!(bench.counted() == 14);
             expect!(bo.reserve().info().resident == 9);
             bench.limit(u64::MAX);
             expect!(is_filled(&bo, 15, &*bench.manager)?);

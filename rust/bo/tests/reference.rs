@@ -20,7 +20,6 @@ use crate::{
             alloc,
             Pool, //
         },
-        reclaim::EvictScope,
         rules::{
             object::{
                 BoFlags, //
@@ -174,7 +173,7 @@ mod tests {
                 let device = bench.device(index)?;
                 expect!(device.index() as usize == index);
                 expect!(device.listed_pages() == 0 && device.evictable_pages() == 0);
-                expect!(evict::evict_from(device, EvictScope::Any)? == 0);
+                expect!(evict::evict_all(device) == (0, Ok(())));
                 expect!(Arc::ptr_eq(device.accounting(), bench.manager.accounting()));
                 expect!(core::ptr::eq(
                     device.backing().pool(),

@@ -20,7 +20,10 @@ use crate::{
             Reclaim, //
         },
         rules::{
-            limits::Verdict,
+            limits::{
+                Amount,
+                Verdict, //
+            },
             object::{
                 BoFlags, //
                 BoType,
@@ -181,8 +184,12 @@ impl Scripted {
 }
 
 impl Reclaim for Scripted {
-    fn evict_one(&self, _: EvictScope<'_>) -> Result<u64> {
+    fn evict_until(&self, _: EvictScope<'_>, _: &mut dyn FnMut() -> bool) -> Result<u64> {
         self.asked.add(1u64, Relaxed);
         self.result
+    }
+
+    fn pinned(&self) -> Amount {
+        Amount::default()
     }
 }

@@ -81,10 +81,11 @@ mod tests {
         Bench::run(1, |bench| {
             let swapped = bench.populated(MANY)?;
             swapped.reserve().swap_out()?;
+            let _other = bench.populated(1)?;
             let before = counted(bench);
             swapped.reserve().truncate_storage()?;
             expect!(swapped.reserve().populate(&*bench.manager).is_err());
-            bench.limit(1);
+            bench.limit(MANY);
             let failing = Scripted::new(Err(EIO));
             let bo = bench.object(MANY)?;
             expect!(bo.reserve().populate(&failing) == Err(EIO));

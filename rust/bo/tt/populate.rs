@@ -32,6 +32,10 @@ use crate::{
                 self,
                 Event,
                 State, //
+            },
+            victims::{
+                self,
+                Victims, //
             }, //
         },
         trace, //
@@ -47,7 +51,7 @@ impl Tt {
     /// number of pages gained.
     ///
     /// The pages are counted first. While that is over a limit, `reclaim` is asked to evict other
-    /// objects; when it finds none the populate goes on over the limit. `clear`: pages that get no
+    /// objects; when none can go, or all of them would not help, the populate goes on over the limit. `clear`: pages that get no
     /// content are cleared, as they are anyway if the TT was made so.
     ///
     /// Returns `ENOMEM` if there is no memory, `EINTR` if a fatal signal arrived, `EIO` if the pages
@@ -220,20 +224,45 @@ impl Tt {
     }
 }
 
-/// Evicts objects until the counters are within their limits. `true`: there is none left, and they
-/// still are over a limit. Returns `ENOMEM` in that case if the limits are hard, or if `wanted` by
-/// itself is over them; `EINTR` if a fatal signal arrived.
+/// Evicts objects until the counters are within their limits. `true`: no more can go, and they still
+/// are over a limit. Returns `ENOMEM` in that case if the limits are hard, or if `wanted` by itself is over
+/// them; `EINTR` if a fatal signal arrived.
+///
+/// Nothing is evicted for a limit that would be exceeded without any other object that can go.
 #[cold]
 #[inline(never)]
 fn make_room(accounting: &Accounting, wanted: Amount, reclaim: &impl Reclaim) -> Result<bool> {
+    let mut stuck = Amount::default();
     while accounting.over_limit() {
-        if accounting.limits.are_hard() && limits::over_limit(wanted, accounting.limits.get()) {
+        let (counted, limit) = (accounting.counted(), accounting.limits.get());
+        if accounting.limits.are_hard() && limits::over_limit(wanted, limit) {
             // Nothing is evicted for what can't succeed.
             accounting.statistics.refusals.count();
             return Err(ENOMEM);
         }
         task::cond_resched_killable()?;
-        if reclaim.evict_one(EvictScope::Any)? == 0 {
+        let pinned = reclaim
+            .pinned()
+            .plus(stuck)
+            .unwrap_or(Amount::of(u64::MAX, true));
+        let freed = match victims::victims(counted, limit, pinned, wanted) {
+            Some(Victims::Any) => {
+                let enough = || accounting.counted().pages <= accounting.limits.get().pages;
+                reclaim.evict_until(EvictScope::Any, &mut { enough })?
+            }
+            Some(Victims::Dma32) => {
+                let enough = || accounting.counted().dma32 <= accounting.limits.get().dma32;
+                let freed = reclaim.evict_until(EvictScope::Dma32, &mut { enough })?;
+                if freed == 0 {
+                    // Only for the other limit anything can be done.
+                    stuck.dma32 = limit.dma32.saturating_add(1);
+                    continue;
+                }
+                freed
+            }
+            None => 0,
+        };
+        if freed == 0 {
             if accounting.limits.are_hard() {
                 accounting.statistics.refusals.count();
                 return Err(ENOMEM);

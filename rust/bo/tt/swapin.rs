@@ -7,7 +7,7 @@ use super::dma;
 use crate::{
     abstractions::{
         dma::DmaDevice,
-        shmem::ShmemFile,
+        shmem::Slot,
         task, //
     },
     bo::{
@@ -31,7 +31,7 @@ use kernel::{
 pub(super) fn swap_in(
     pages: &mut PageBlocks,
     num_pages: u64,
-    storage: &ShmemFile,
+    storage: &Slot,
     pool: Option<&Pool>,
     dma: Option<&Arc<DmaDevice>>,
     decrypted: bool,
@@ -70,7 +70,7 @@ fn read_back(
     pages: &mut PageBlocks,
     from: usize,
     partial: Option<&Partial>,
-    storage: &ShmemFile,
+    storage: &Slot,
 ) -> Result {
     let mut partial_from = None;
     for (index, run) in pages.runs_mut(from) {

@@ -9,11 +9,13 @@ use crate::{
         memcg,
         shmem::{
             Folios,
-            ShmemFile, //
+            Slot, //
         },
+        shrinker,
         task, //
     },
     bo::{
+        backing::Backing,
         counters::Accounting,
         pages::PageBlocks,
         rules::{
@@ -37,6 +39,8 @@ pub(crate) struct BackUp {
     pub(crate) granule: u64,
     /// The pages at which it ends; 0: none are left.
     pub(crate) until: u64,
+    /// Whether each granule may be charged above the limit of its cgroup until its pages are freed.
+    pub(crate) overcharge: bool,
 }
 
 impl BackUp {
@@ -48,25 +52,27 @@ impl BackUp {
         writeback: false,
         granule: 1 << MAX_ORDER,
         until: 0,
+        overcharge: false,
     };
 }
 
 /// A copy of a TT's content in swap storage, while the TT still has its pages too.
 pub(crate) struct SwapCopy {
-    storage: Option<ShmemFile>,
+    storage: Option<Slot>,
     /// The state after the swapout.
     next: State,
 }
 
 impl Tt {
     /// Copies the content to swap storage, the first half of a swapout; `None`: there is nothing to
-    /// swap out. Mappings are removed, so that the content does not change any more.
+    /// swap out. Mappings are removed before, users' and the device's, so that the content does not change
+    /// any more, and what the device wrote is seen.
     ///
     /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory, `EINTR` if a
     /// fatal signal arrived. May sleep, like [`Tt::populate`].
     ///
     /// C original: `ttm_tt_swapout()`.
-    pub(crate) fn copy_to_swap(&mut self) -> Result<Option<SwapCopy>> {
+    pub(crate) fn copy_to_swap(&mut self, backing: &Backing) -> Result<Option<SwapCopy>> {
         if self.flags.external {
             return Err(EINVAL);
         }
@@ -79,14 +85,37 @@ impl Tt {
             let storage = None;
             return Ok(Some(SwapCopy { storage, next }));
         }
+        let had_dma = self.unmap_dma();
+        let copy = self.copy_all(backing);
+        if copy.is_err() && had_dma {
+            self.map_dma_again(backing);
+        }
+        let storage = Some(copy?);
+        Ok(Some(SwapCopy { storage, next }))
+    }
+
+    /// Copies all pages to storage.
+    fn copy_all(&self, backing: &Backing) -> Result<Slot> {
         let _scope = memcg::Scope::of(self.pages.first_page());
-        let storage = ShmemFile::new(c"reeve swap", self.num_pages, Folios::Large)?;
+        let slot = Slot::new(backing.storage(), self.num_pages, Folios::Large)?;
         for (index, run) in self.pages.runs(0) {
             task::cond_resched_killable()?;
-            storage.write(index, run, false)?;
+            slot.write(index, run, false)?;
         }
-        let storage = Some(storage);
-        Ok(Some(SwapCopy { storage, next }))
+        Ok(slot)
+    }
+
+    /// Removes the addresses that the pages have for a device. Returns whether they had any.
+    fn unmap_dma(&mut self) -> bool {
+        let had = self.pages.dma().is_some();
+        self.pages.set_dma(None);
+        had
+    }
+
+    /// Gives the pages addresses again, after their content could not be moved. If that fails they have
+    /// none until the object is populated the next time.
+    fn map_dma_again(&mut self, backing: &Backing) {
+        let _ = self.pages.map_dma(backing.dma());
     }
 
     /// Frees the pages whose content was copied, the second half of a swapout, and returns how many.
@@ -107,21 +136,21 @@ impl Tt {
         freed
     }
 
-    /// Makes the storage for a backup, so that it needs not be made when memory is short.
+    /// Makes the place for a backup beforehand. A backup that fails leaves it.
     ///
-    /// Returns `EINVAL` if the pages are external, `ENOMEM` if there is no memory. May sleep.
+    /// Returns `EINVAL` if the pages are external.
     ///
     /// C original: `ttm_tt_setup_backup()`, which leaves the file behind when it refuses.
-    pub(crate) fn set_up_backup(&mut self) -> Result {
-        self.prepare_backup(Folios::Small)
+    pub(crate) fn set_up_backup(&mut self, backing: &Backing) -> Result {
+        self.prepare_backup(Folios::Small, backing)
     }
 
-    fn prepare_backup(&mut self, folios: Folios) -> Result {
+    fn prepare_backup(&mut self, folios: Folios, backing: &Backing) -> Result {
         if !self.flags.owns_pages() {
             return Err(EINVAL);
         }
         if self.prepared.is_none() && !self.flags.shmem && !self.state().is_backed_up() {
-            self.prepared = Some(ShmemFile::new(c"reeve backup", self.num_pages, folios)?);
+            self.prepared = Some(Slot::new(backing.storage(), self.num_pages, folios)?);
         }
         Ok(())
     }
@@ -136,7 +165,7 @@ impl Tt {
     /// sleep; takes locks of the page cache.
     ///
     /// C original: `ttm_tt_backup()`, which leaves the counters as they are.
-    pub(crate) fn back_up(&mut self, how: BackUp) -> Result<u64> {
+    pub(crate) fn back_up(&mut self, how: BackUp, backing: &Backing) -> Result<u64> {
         if !self.flags.owns_pages() {
             return Err(EINVAL);
         }
@@ -150,8 +179,10 @@ impl Tt {
             self.enter(Event::BackUp);
             return Ok(moved);
         }
+        let was_set_up = self.prepared.is_some();
+        self.ready_backup(how, backing)?;
+        let had_dma = self.unmap_dma();
         let _scope = memcg::Scope::of(self.pages.first_page());
-        self.ready_backup(how)?;
         let before = self.pages.len();
         if self.storage.is_none() {
             self.storage = self.prepared.take();
@@ -164,7 +195,13 @@ impl Tt {
         } else if before < self.num_pages || moved != 0 {
             self.enter(Event::BackUpInPart);
         } else {
-            self.storage = None;
+            let unused = self.storage.take();
+            if was_set_up {
+                self.prepared = unused;
+            }
+            if had_dma {
+                self.map_dma_again(backing);
+            }
         }
         match result {
             Err(e) if moved == 0 => Err(e),
@@ -173,14 +210,14 @@ impl Tt {
     }
 
     /// Makes the storage for a backup, if there is none.
-    fn ready_backup(&mut self, how: BackUp) -> Result {
+    fn ready_backup(&mut self, how: BackUp, backing: &Backing) -> Result {
         match self.state {
             State::PartlyBackedUp => Ok(()),
             // A large folio is for content that is copied all at once.
             _ if how.until == 0 && how.granule >= BackUp::RELAXED.granule => {
-                self.prepare_backup(Folios::Large)
+                self.prepare_backup(Folios::Large, backing)
             }
-            _ => self.prepare_backup(Folios::Small),
+            _ => self.prepare_backup(Folios::Small, backing),
         }
     }
 
@@ -214,16 +251,15 @@ impl Tt {
     /// Makes a swapped out TT whose storage can't be read back, to see what populating it does.
     #[cfg(reeve_kunit)]
     pub(in crate::bo) fn truncate_storage(&mut self) -> Result {
-        if self.state == State::Swapped {
-            let short = ShmemFile::new(c"reeve swap", self.num_pages - 1, Folios::Large)?;
-            self.storage = Some(short);
+        if let (State::Swapped, Some(storage)) = (self.state, &self.storage) {
+            self.storage = Some(storage.shorter()?);
         }
         Ok(())
     }
 }
 
 /// Moves content to `storage`, from the end, until there are no more pages left than asked.
-fn move_from_end(pages: &mut PageBlocks, storage: &ShmemFile, mut how: BackUp) -> Result {
+fn move_from_end(pages: &mut PageBlocks, storage: &Slot, mut how: BackUp) -> Result {
     if storage.folios() == Folios::Large {
         // Part of a large folio takes more memory than it frees.
         how.granule = BackUp::RELAXED.granule;
@@ -243,7 +279,15 @@ fn move_from_end(pages: &mut PageBlocks, storage: &ShmemFile, mut how: BackUp) -
             return Ok(());
         };
         let count = run.len();
-        match storage.write(index, run, how.writeback) {
+        let write = || storage.write(index, run, how.writeback);
+        let result = if how.overcharge {
+            // A task that reclaims is charged above the limit. Only for these few pages, which are freed
+            // next: it may also use the last reserves meanwhile.
+            shrinker::as_reclaim(write)
+        } else {
+            write()
+        };
+        match result {
             Ok(()) => pages.release_last(count),
             Err(e) => {
                 // The pages have it still.

@@ -19,6 +19,7 @@ mod file_limit;
 mod fresh;
 mod handles;
 mod hard;
+mod hostile_pages;
 mod latency;
 mod life;
 mod lifetime;
@@ -105,6 +106,7 @@ const CASES: &[&[Test]] = &[
     tracepoints::TESTS,
     sharing::TESTS,
     lifetime::TESTS,
+    hostile_pages::TESTS,
     parallel::TESTS,
     races::TESTS,
     sanity::TESTS,

@@ -26,6 +26,7 @@ use reeve_uapi::Device;
 use reeve_uapi::Mapping;
 
 use crate::test::Outcome;
+use crate::test::Stop;
 
 const PAGE: usize = 4096;
 
@@ -198,6 +199,15 @@ fn whole(done: isize, len: usize) -> io::Result<()> {
         true => Ok(()),
         false => Err(Errno::EFAULT.into()),
     }
+}
+
+/// Unmaps a mapping that is still used: a thread that accesses it from now on is killed by a signal.
+pub(crate) fn unmap(mapping: &Mapping) -> Outcome {
+    let start = NonNull::new(ptr::with_exposed_provenance_mut(mapping.address()));
+    let start = start.ok_or_else(|| Stop::failed("a mapping at 0"))?;
+    // SAFETY: the bytes are a mapping of a file, into which no reference exists. Reads and writes of it
+    // are volatile, and end in a signal.
+    Ok(unsafe { munmap(start, mapping.len()) }?)
 }
 
 /// Fills the start of a file.

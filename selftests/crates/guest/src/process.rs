@@ -159,6 +159,11 @@ impl Child {
         }
     }
 
+    /// True while the process has not ended.
+    pub(crate) fn is_running(&self) -> Outcome<bool> {
+        Ok(!self.wait(Duration::ZERO)?)
+    }
+
     /// Its number.
     pub(crate) fn pid(&self) -> Pid {
         self.pid
