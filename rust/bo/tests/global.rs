@@ -18,7 +18,6 @@ use crate::bo::{
     manager::Manager,
     object::{
         Bo,
-        BoRef,
         Device, //
     },
     rules::{
@@ -29,6 +28,7 @@ use crate::bo::{
     }, //
 };
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     sync::{
         atomic::Relaxed,
