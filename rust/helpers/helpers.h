@@ -46,6 +46,11 @@ int reeve_helper_page_node(struct page *page);
 unsigned long reeve_helper_page_private(struct page *page);
 void reeve_helper_set_page_private(struct page *page, unsigned long value);
 int reeve_helper_local_node(void);
+/*
+ * The local node, or NUMA_NO_NODE if current has a memory policy of its own, or
+ * its cpuset does not have the node: then only the page allocator knows.
+ */
+int reeve_helper_allowed_node(void);
 unsigned int reeve_helper_nr_nodes(void);
 /*
  * @caching: REEVE_CACHING_*. Does nothing on architectures on which mappings
