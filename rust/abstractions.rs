@@ -6,6 +6,7 @@
 //! Each wraps C objects, and the helpers of `rust/helpers/`, so that the rest is safe Rust. The
 //! bindings are made by Kbuild from `bindings_helper.h`.
 
+pub(crate) mod cred;
 pub(crate) mod debugfs;
 pub(crate) mod dma;
 pub(crate) mod dmem;

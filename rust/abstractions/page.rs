@@ -291,8 +291,19 @@ pub(crate) fn nodes() -> usize {
     unsafe { helpers::reeve_helper_nr_nodes() as usize }
 }
 
+/// Returns the memory node nearest to the CPU that runs this, if the current task's cpuset has it.
+/// `None` also if the task has a memory policy: then only the page allocator knows the node.
+#[inline]
+pub(crate) fn allowed_node() -> Option<usize> {
+    // SAFETY: `numa_mem_id()` reads a per-CPU variable with `raw_cpu_read()`, which is right in any
+    // context if, as here, the node of any CPU will do. The policy is the current task's own; it is
+    // compared with NULL only, and the nodes of its cpuset are a hint that may be changed meanwhile.
+    usize::try_from(unsafe { helpers::reeve_helper_allowed_node() }).ok()
+}
+
 /// Returns the memory node nearest to the CPU that runs this; the task may move to another CPU at
 /// any time.
+#[cfg(reeve_kunit)]
 #[inline]
 pub(crate) fn local_node() -> usize {
     // SAFETY: `numa_mem_id()` reads a per-CPU variable with `raw_cpu_read()`, which is right in any

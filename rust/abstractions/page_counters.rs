@@ -6,7 +6,11 @@
 
 use super::bindings as helpers;
 use core::mem::offset_of;
-use kernel::sync::atomic::Atomic;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::atomic::Atomic, //
+};
 
 /// The page counters. Any context; nothing here sleeps or locks.
 #[repr(C)]
@@ -34,6 +38,32 @@ const _: () = {
     assert!(offset_of!(PageCounters, finished) == offset_of!(helpers::reeve_counters, finished));
 };
 
+/// What became of a charge.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Charged {
+    /// It is counted, within the bounds.
+    Within,
+    /// It is counted, and a counter is above its bound.
+    Over,
+    /// It is not counted: by itself it is above the bound.
+    Not,
+}
+
+/// Waits until the upper half of `word` is not `seen`. Returns `EINTR` if a fatal signal arrived
+/// before. May sleep.
+pub(crate) fn wait_until_settled(word: &Atomic<u64>, seen: u32) -> Result {
+    let word = core::ptr::from_ref(word).cast_mut().cast();
+    // SAFETY: The helper reads an `atomic64_t`, which an `Atomic<u64>` is laid out as, until it
+    // returns; the reference is valid for that long. It sleeps, as this function says.
+    to_result(unsafe { helpers::reeve_helper_settled_wait(word, seen) }).map_err(|_| EINTR)
+}
+
+/// Has those that wait look again. Any context.
+pub(crate) fn wake_settled() {
+    // SAFETY: `wake_up_all()` of a static queue may be called in any context.
+    unsafe { helpers::reeve_helper_settled_wake() };
+}
+
 impl PageCounters {
     /// Makes counters that are all 0.
     pub(crate) const fn new() -> Self {
@@ -50,18 +80,25 @@ impl PageCounters {
         core::ptr::from_ref(self).cast_mut().cast()
     }
 
-    /// Adds `pages`; to the DMA32 counter too if `dma32`. Returns whether a counter is above its
-    /// bound now: the module's limit, or what the machine has if that is less.
+    /// Adds `pages` for an object of `whole` pages; to the DMA32 counter too if `dma32`.
+    ///
+    /// Nothing is counted if `whole` by itself is above the bound: the module's limit, or what the
+    /// machine has if that is less, and 0 if the limits are hard.
     #[inline(always)]
-    pub(crate) fn charge(&self, pages: u64, dma32: bool) -> bool {
+    pub(crate) fn charge(&self, pages: u64, whole: u64, dma32: bool) -> Charged {
         // SAFETY: The helpers want counters that all others change atomically, too. `PageCounters`
         // is laid out like the C struct, as asserted above, and is made of atomics.
-        unsafe {
+        let result = unsafe {
             if dma32 {
-                helpers::reeve_helper_charge_dma32(self.as_ptr(), pages)
+                helpers::reeve_helper_charge_dma32(self.as_ptr(), pages, whole)
             } else {
-                helpers::reeve_helper_charge(self.as_ptr(), pages)
+                helpers::reeve_helper_charge(self.as_ptr(), pages, whole)
             }
+        };
+        match result {
+            helpers::REEVE_CHARGED => Charged::Within,
+            helpers::REEVE_CHARGED_OVER => Charged::Over,
+            _ => Charged::Not,
         }
     }
 

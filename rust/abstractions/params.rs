@@ -63,8 +63,13 @@ pub(crate) fn set_default_limits(default: Amount) {
 #[no_mangle]
 pub(crate) extern "C" fn reeve_limits_written() {
     let limits = limits();
-    // More than the machine has is looked at more closely, for it may be wrong.
-    let pages = limits.pages.min(page::total_ram());
+    // More than the machine has is looked at more closely, for it may be wrong; and all that is
+    // charged against hard limits, for these bound more than what is counted.
+    let pages = if hard_limit() {
+        0
+    } else {
+        limits.pages.min(page::total_ram())
+    };
     // SAFETY: The helper writes two variables with `WRITE_ONCE()`, in any context.
     unsafe { bindings::reeve_helper_params_set_bounds(pages, limits.dma32) }
 }
@@ -92,6 +97,24 @@ fn written_limits() -> Amount {
 pub(crate) fn file_pages_limit() -> u64 {
     // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
     unsafe { bindings::reeve_helper_param_file_pages_limit() as u64 }
+}
+
+/// Returns `file_objects_limit`; 0 is the default.
+pub(crate) fn file_objects_limit() -> u64 {
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
+    unsafe { bindings::reeve_helper_param_file_objects_limit() as u64 }
+}
+
+/// Returns `pinned_pages_limit` in pages; 0 is no limit.
+pub(crate) fn pinned_pages_limit() -> u64 {
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
+    unsafe { bindings::reeve_helper_param_pinned_pages_limit() as u64 }
+}
+
+/// Returns whether DMA addresses are shown without `CAP_SYS_ADMIN`, too.
+pub(crate) fn show_dma_addresses() -> bool {
+    // SAFETY: The helper reads a variable with `READ_ONCE()`, in any context.
+    unsafe { bindings::reeve_helper_param_show_dma_addresses() }
 }
 
 /// Returns `page_pool_size` in pages; 0 is the default.

@@ -7,10 +7,42 @@
 //! its backup lacks it: there the counters drift.
 #![deny(unsafe_code)]
 
+pub(super) mod budget;
 pub(super) mod owners;
+pub(super) mod pins;
+pub(super) mod settling;
 
-use super::counters::Accounting;
-use kernel::sync::Arc;
+use super::{
+    counters::Accounting,
+    reclaim::{
+        EvictScope,
+        Reclaim, //
+    },
+    rules::limits::{
+        self,
+        Amount, //
+    }, //
+};
+use crate::abstractions::{
+    page::total_ram,
+    page_counters::Charged,
+    task, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// What pages are counted as.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Pages of any kind.
+    Any,
+    /// Pages for DMA32 pools.
+    Dma32,
+    /// Pages of an external object: not in the counters, but a hard limit bounds them as well.
+    External,
+}
 
 /// Pages counted in an accounting; dropping it uncharges them.
 ///
@@ -19,7 +51,7 @@ pub(crate) struct Charge {
     /// None until something was counted first; then always the same.
     accounting: Option<Arc<Accounting>>,
     pages: u64,
-    dma32: bool,
+    kind: Kind,
 }
 
 impl Charge {
@@ -29,26 +61,143 @@ impl Charge {
         Self {
             accounting: None,
             pages: 0,
-            dma32,
+            kind: if dma32 { Kind::Dma32 } else { Kind::Any },
         }
     }
 
-    /// Counts `pages` more, in flight. Returns whether that may be over a limit, or more than the
-    /// machine has; they are counted anyway. Any context.
-    ///
-    /// `accounting` must be the same each time.
-    #[inline]
-    pub(super) fn add(&mut self, accounting: &Arc<Accounting>, pages: u64) -> bool {
-        let accounting = self.accounting.get_or_insert_with(|| accounting.clone());
-        // The accounting holds the sum of all charges, so this one fits as well.
-        self.pages = self.pages.wrapping_add(pages);
-        accounting.charge(pages, self.dma32)
+    /// Makes a charge of no pages, for those of an external object.
+    pub(super) const fn external() -> Self {
+        Self {
+            accounting: None,
+            pages: 0,
+            kind: Kind::External,
+        }
     }
 
-    /// Returns the number of pages.
+    /// Counts `pages` more, in flight, for an object of `whole` pages.
+    ///
+    /// What can never succeed is refused before it is counted. Over a limit, `make_room` is called,
+    /// which evicts other objects until the counters are within their limits and returns `false`, or
+    /// `true` when none is left. Then a soft limit is exceeded, and `true` is returned. For a hard one
+    /// this waits for others in flight, if there are such.
+    ///
+    /// Returns `ENOMEM` if the machine does not have that many pages, or a hard limit can't be kept;
+    /// `EINTR` if a fatal signal arrived; or the error of `make_room`. What was counted may stay
+    /// charged on failure. May sleep. `accounting` must be the same each time.
+    #[inline]
+    pub(super) fn try_add<R: Reclaim>(
+        &mut self,
+        accounting: &Arc<Accounting>,
+        pages: u64,
+        whole: u64,
+        reclaim: &R,
+        make_room: impl FnOnce(&Accounting, Amount, &R) -> Result<bool>,
+    ) -> Result<bool> {
+        let charged = match self.kind {
+            Kind::External => Charged::Not,
+            kind => accounting.charge(pages, whole, kind == Kind::Dma32),
+        };
+        if charged != Charged::Not {
+            self.own(accounting, pages);
+        }
+        if charged == Charged::Within {
+            return Ok(false);
+        }
+        self.try_add_over(accounting, pages, whole, charged, reclaim, make_room)
+    }
+
+    /// Goes on with [`Charge::try_add`] where it may be that there is no room.
+    #[cold]
+    fn try_add_over<R: Reclaim>(
+        &mut self,
+        accounting: &Arc<Accounting>,
+        pages: u64,
+        whole: u64,
+        charged: Charged,
+        reclaim: &R,
+        make_room: impl FnOnce(&Accounting, Amount, &R) -> Result<bool>,
+    ) -> Result<bool> {
+        let limits = &accounting.limits;
+        let wanted = Amount::of(whole, self.kind == Kind::Dma32);
+        if charged == Charged::Not {
+            if whole > total_ram() {
+                return Err(ENOMEM);
+            }
+            if limits.are_hard() && limits::over_limit(wanted, limits.nominal()) {
+                accounting.statistics.refusals.count();
+                return Err(ENOMEM);
+            }
+            self.add_anyway(accounting, pages);
+        }
+        if !accounting.over_limit() || (self.kind == Kind::External && !limits.are_hard()) {
+            return Ok(false);
+        }
+        if limits.eviction_helps(limits.stored()) && !make_room(accounting, wanted, reclaim)? {
+            return Ok(false);
+        }
+        if !limits.are_hard() {
+            return Ok(true);
+        }
+        // What two populates have charged before they fit may be all that keeps both from fitting.
+        self.reduce_to(self.pages - pages);
+        let room = accounting.settling.retry(|| loop {
+            if self.add_within(accounting, pages) {
+                return Ok(Some(()));
+            }
+            task::cond_resched_killable()?;
+            let helps = limits.eviction_helps(limits.stored());
+            if !helps || reclaim.evict_one(EvictScope::Any)? == 0 {
+                return Ok(None);
+            }
+        })?;
+        if room.is_none() {
+            accounting.statistics.refusals.count();
+            return Err(ENOMEM);
+        }
+        Ok(false)
+    }
+
+    /// Makes pages that were counted its own.
+    #[inline]
+    fn own(&mut self, accounting: &Arc<Accounting>, pages: u64) {
+        self.accounting.get_or_insert_with(|| accounting.clone());
+        // The accounting holds the sum of all charges, so this one fits as well.
+        self.pages = self.pages.wrapping_add(pages);
+    }
+
+    /// Counts `pages` more, in flight, whatever the limits.
+    pub(super) fn add_anyway(&mut self, accounting: &Arc<Accounting>, pages: u64) {
+        match self.kind {
+            Kind::External => accounting.limits.charge_external(pages),
+            kind => accounting.charge_anyway(pages, kind == Kind::Dma32),
+        }
+        self.own(accounting, pages);
+    }
+
+    /// Counts `pages` more, in flight, if that is within the limits. Returns whether it is.
+    fn add_within(&mut self, accounting: &Arc<Accounting>, pages: u64) -> bool {
+        if self.kind == Kind::External {
+            self.add_anyway(accounting, pages);
+            if accounting.over_limit() {
+                self.reduce_to(self.pages - pages);
+                return false;
+            }
+            return true;
+        }
+        let within = accounting.charge_within(pages, self.kind == Kind::Dma32);
+        if within {
+            self.own(accounting, pages);
+        }
+        within
+    }
+
+    /// Returns the number of pages in the counters.
     #[inline]
     pub(super) fn pages(&self) -> u64 {
-        self.pages
+        match self.kind {
+            Kind::External => 0,
+            _ => self.pages,
+        }
     }
 
     /// Uncharges all but `pages` pages and returns whether that was any.
@@ -60,7 +209,10 @@ impl Charge {
         let less = self.pages - pages;
         self.pages = pages;
         if let Some(accounting) = &self.accounting {
-            accounting.uncharge(less, self.dma32);
+            match self.kind {
+                Kind::External => accounting.limits.uncharge_external(less),
+                kind => accounting.uncharge(less, kind == Kind::Dma32),
+            }
         }
         true
     }

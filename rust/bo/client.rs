@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A client: an open file, the pages that its buffer objects have charged, and its limit.
+//! A client: an open file, the pages that its buffer objects have charged, and its limit; and the user
+//! who opened it, whose files share a budget.
 #![deny(unsafe_code)]
 
 use super::{
+    charge::budget::Budget,
     counters::{
         Accounting,
         Event, //
@@ -15,13 +17,20 @@ use super::{
     },
     rules::client_limit::{
         self,
-        Use, //
+        Holdings, //
     }, //
 };
 use crate::{
-    abstractions::list::{
-        Linked,
-        MemberList, //
+    abstractions::{
+        cred::{
+            self,
+            Capability, //
+        },
+        list::{
+            Linked,
+            MemberList, //
+        },
+        params, //
     },
     lock_order::{
         classes::{
@@ -34,17 +43,19 @@ use crate::{
 };
 use core::ops::Deref;
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
-            Full,
             Relaxed, //
         },
         Arc, //
     }, //
 };
+
+/// How many objects an open file may have, unless the parameter says otherwise.
+const MAX_OBJECTS: u64 = 1 << 17;
 
 /// What the objects of an open file hold.
 ///
@@ -57,16 +68,58 @@ pub(crate) struct Client<T: LruItem> {
     number: Atomic<u64>,
     /// The limit that was set for this client, in pages; 0: the module's.
     own_limit: Atomic<u64>,
-    /// Pages charged.
-    charged: Atomic<u64>,
-    /// Of these, the pages of populates that are in progress.
-    in_flight: Atomic<u64>,
+    budget: Budget,
+    /// The user who opened the file, unless privileged.
+    user: Option<Arc<Linked<User<T>>>>,
+    /// Objects whose memory is not freed yet.
+    objects: Atomic<u64>,
     /// Populates that went on over its limit.
     overcommits: Event,
-    /// The objects of the client that are in the LRU of their device. They are added and removed
-    /// with their reservation held.
     #[pin]
-    lru: SpinLock<Lru<T, 1>, FileLru>,
+    owned: SpinLock<Owned<T>, FileLru>,
+}
+
+/// The objects of a client.
+struct Owned<T: LruItem> {
+    /// Those that are in the LRU of their device. They are added and removed with their reservation
+    /// held.
+    lru: Lru<T, 1>,
+    /// What all of them hold.
+    holdings: Holdings,
+}
+
+/// A user without `CAP_SYS_RESOURCE` who has files open. Their objects together are charged to a
+/// budget with the same limit as that of one file.
+pub(crate) struct User<T: LruItem> {
+    uid: u32,
+    /// The number of files; changed with the lock of the list of clients held.
+    files: Atomic<u64>,
+    budget: Budget,
+    accounting: Arc<Accounting>,
+    clients: Arc<Clients<T>>,
+}
+
+impl<T: LruItem> User<T> {
+    /// Returns what the user's files have charged.
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Returns the limit in force, in pages; `None`: there is none.
+    pub(super) fn limit(&self) -> Option<u64> {
+        client_limit::in_force(0, self.accounting.limits.of_a_file())
+    }
+
+    /// Returns the number of the user's first client after the one numbered `after`.
+    pub(super) fn next_client(&self, after: u64) -> Option<u64> {
+        let list = self.clients.list.lock();
+        let mut rest = list.members.iter();
+        let client = rest.find(|client| {
+            let user = client.user.as_ref();
+            client.number() > after && user.is_some_and(|user| user.uid == self.uid)
+        })?;
+        Some(client.number())
+    }
 }
 
 impl<T: LruItem> Client<T> {
@@ -97,7 +150,47 @@ impl<T: LruItem> Client<T> {
     /// Returns the number of pages charged, including those that are being populated.
     #[inline]
     pub(crate) fn charged(&self) -> u64 {
-        self.charged.load(Relaxed)
+        self.budget.charged()
+    }
+
+    /// Returns what its objects have charged.
+    #[inline]
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Returns the user to whom its objects are charged, too.
+    #[inline]
+    pub(super) fn user(&self) -> Option<&User<T>> {
+        self.user.as_ref().map(|user| &***user)
+    }
+
+    /// Returns what all its objects hold at this moment.
+    pub(crate) fn holdings(&self) -> Holdings {
+        self.owned.lock().holdings
+    }
+
+    /// Replaces what one of its objects holds.
+    pub(super) fn replace(&self, before: &Holdings, after: &Holdings) {
+        self.owned.lock().holdings.replace(before, after);
+    }
+
+    /// Counts one object more. Returns `ENOSPC` if it has as many as a file may have.
+    pub(super) fn add_object(&self) -> Result {
+        let most = match params::file_objects_limit() {
+            0 => MAX_OBJECTS,
+            most => most,
+        };
+        if self.objects.fetch_add(1u64, Relaxed) >= most {
+            self.remove_object();
+            return Err(ENOSPC);
+        }
+        Ok(())
+    }
+
+    /// Counts one object less.
+    pub(super) fn remove_object(&self) {
+        self.objects.fetch_sub(1u64, Relaxed);
     }
 
     /// Returns how many populates went on over the limit.
@@ -107,49 +200,30 @@ impl<T: LruItem> Client<T> {
 
     /// Returns whether it is over its limit, without what is being populated.
     fn is_over(&self) -> bool {
-        // In this order: what stops to be in flight meanwhile was charged before.
-        let charged = self.charged.load(Acquire);
-        let in_flight = self.in_flight.load(Relaxed);
-        Use { charged, in_flight }.is_over(self.limit())
+        let user_is_over = |user: &User<T>| user.budget.in_use().is_over(user.limit());
+        self.budget.in_use().is_over(self.limit()) || self.user().is_some_and(user_is_over)
     }
 
-    /// Charges pages for a populate that begins.
-    #[inline]
-    pub(super) fn begin(&self, pages: u64) {
-        self.in_flight.add(pages, Relaxed);
-        self.charged.fetch_add(pages, Full);
-    }
-
-    /// Ends a populate that succeeded: its pages stay charged. `over`: the limit was not kept.
-    #[inline]
-    pub(super) fn finish(&self, pages: u64, over: bool) {
-        self.in_flight.fetch_sub(pages, Full);
-        if over {
-            self.overcommits.count();
-            self.accounting.statistics.file_overcommits.count();
-        }
-    }
-
-    /// Ends a populate that failed.
-    pub(super) fn abort(&self, pages: u64) {
-        self.charged.fetch_sub(pages, Full);
-        self.in_flight.fetch_sub(pages, Relaxed);
+    /// Counts that a populate went on over its limit.
+    pub(super) fn count_overcommit(&self) {
+        self.overcommits.count();
+        self.accounting.statistics.file_overcommits.count();
     }
 
     /// Adds an object, which may be evicted from now on.
     pub(super) fn enlist(&self, bo: &Arc<Linked<T>>) {
-        self.lru.lock().push(bo.clone());
+        self.owned.lock().lru.push(bo.clone());
     }
 
     /// Removes an object, which may not be evicted any more.
     pub(super) fn delist(&self, bo: &Linked<T>) {
-        let reference = self.lru.lock().remove(bo);
+        let reference = self.owned.lock().lru.remove(bo);
         drop(reference);
     }
 
     /// Makes an object the most recently used.
     pub(super) fn touch(&self, bo: &Linked<T>) {
-        self.lru.lock().touch(bo);
+        self.owned.lock().lru.touch(bo);
     }
 
     /// Uncharges pages that had stayed charged.
@@ -161,7 +235,7 @@ impl<T: LruItem> Client<T> {
 
 impl<T: LruItem> HasLru<T, 1> for Client<T> {
     fn with_lru<R>(&self, f: impl FnOnce(&mut Lru<T, 1>) -> R) -> R {
-        f(&mut self.lru.lock())
+        f(&mut self.owned.lock().lru)
     }
 }
 
@@ -175,6 +249,8 @@ pub(super) struct Clients<T: LruItem> {
 struct List<T: LruItem> {
     /// By ascending number.
     members: MemberList<Client<T>>,
+    /// The users of the members.
+    users: MemberList<User<T>>,
     /// The last number given out.
     last: u64,
 }
@@ -185,24 +261,90 @@ impl<T: LruItem> Clients<T> {
         pin_init!(Self {
             list <- SpinLock::new(List {
                     members: MemberList::new(),
+                    users: MemberList::new(),
                     last: 0,
                 }),
         })
     }
 
-    /// Adds a new client that holds nothing. Returns `ENOMEM` if there is no memory. May sleep.
-    fn add(&self, accounting: &Arc<Accounting>) -> Result<Arc<Linked<Client<T>>>> {
+    /// Returns the user `uid`, who has one file more from now on. Returns `ENOMEM` if there is no
+    /// memory. May sleep.
+    fn add_file_of(
+        self: &Arc<Self>,
+        uid: u32,
+        accounting: &Arc<Accounting>,
+    ) -> Result<Arc<Linked<User<T>>>> {
+        let fresh = Arc::pin_init(
+            Linked::new(init!(User {
+                uid,
+                files: Atomic::new(0),
+                budget: Budget::new(),
+                accounting: accounting.clone(),
+                clients: self.clone(),
+            }? Error)),
+            GFP_KERNEL_ACCOUNT,
+        )?;
+        let mut list = self.list.lock();
+        let known = list.users.iter().find(|user| user.uid == uid);
+        let user = match known.map(Arc::from) {
+            Some(user) => user,
+            None => {
+                list.users.push_back(fresh.clone());
+                fresh.clone()
+            }
+        };
+        user.files.add(1u64, Relaxed);
+        drop(list);
+        Ok(user)
+    }
+
+    /// Takes back [`Clients::add_file_of`].
+    fn remove_file_of(&self, user: &Linked<User<T>>) {
+        let mut list = self.list.lock();
+        let reference = if user.files.fetch_sub(1u64, Relaxed) == 1 {
+            list.users.remove(user)
+        } else {
+            None
+        };
+        drop(list);
+        drop(reference);
+    }
+
+    /// Adds a new client of the current task that holds nothing. Returns `ENOMEM` if there is no
+    /// memory. May sleep.
+    fn add(self: &Arc<Self>, accounting: &Arc<Accounting>) -> Result<Arc<Linked<Client<T>>>> {
+        let user = if cred::capable(Capability::SysResource) {
+            None
+        } else {
+            Some(self.add_file_of(cred::current_uid(), accounting)?)
+        };
+        let result = self.add_client(accounting, user.clone());
+        if let (Err(_), Some(user)) = (&result, &user) {
+            self.remove_file_of(user);
+        }
+        result
+    }
+
+    fn add_client(
+        &self,
+        accounting: &Arc<Accounting>,
+        user: Option<Arc<Linked<User<T>>>>,
+    ) -> Result<Arc<Linked<Client<T>>>> {
         let client = Arc::pin_init(
             Linked::new(pin_init!(Client {
                 accounting: accounting.clone(),
                 number: Atomic::new(0),
                 own_limit: Atomic::new(0),
-                charged: Atomic::new(0),
-                in_flight: Atomic::new(0),
+                budget: Budget::new(),
+                user,
+                objects: Atomic::new(0),
                 overcommits: Event::new(),
-                lru <- SpinLock::new(Lru::new()),
+                owned <- SpinLock::new(Owned {
+                        lru: Lru::new(),
+                        holdings: Holdings::default(),
+                    }),
             }? Error)),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
         let mut list = self.list.lock();
         list.last += 1;
@@ -216,6 +358,9 @@ impl<T: LruItem> Clients<T> {
     fn remove(&self, client: &Linked<Client<T>>) {
         let reference = self.list.lock().members.remove(client);
         drop(reference);
+        if let Some(user) = &client.user {
+            self.remove_file_of(user);
+        }
     }
 
     /// Returns the client numbered `number`; `None`: it is not in the list any more.

@@ -4,6 +4,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    charge::settling::Settling,
     limits::Limits,
     rules::limits::{
         self,
@@ -12,7 +13,10 @@ use super::{
     },
     trace::Times, //
 };
-use crate::abstractions::page_counters::PageCounters;
+use crate::abstractions::page_counters::{
+    Charged,
+    PageCounters, //
+};
 use kernel::{
     processor::cpu_relax,
     sync::{
@@ -68,8 +72,11 @@ macro_rules! statistics_table {
             values {
                 both pages_allocated = $manager.accounting().counted().pages;
                 both dma32_pages_allocated = $manager.accounting().counted().dma32;
-                both pages_limit = $manager.accounting().limits.get().pages;
-                both dma32_pages_limit = $manager.accounting().limits.get().dma32;
+                both pages_limit = $manager.accounting().limits.nominal().pages;
+                both dma32_pages_limit = $manager.accounting().limits.nominal().dma32;
+                debugfs external_pages = $manager.accounting().limits.external();
+                debugfs stored_pages = $manager.accounting().limits.stored();
+                debugfs pinned_pages = $manager.accounting().pinned_pages();
                 debugfs file_pages_limit = $manager.accounting().limits.of_a_file();
                 debugfs open_files = $crate::lock_order::with_context(|| $manager.open_files());
                 both pool_pages = $manager.pool().kept();
@@ -98,6 +105,8 @@ macro_rules! statistics_table {
                 both overcommits;
                 /// Populates that went on over the limit of an open file.
                 both file_overcommits;
+                /// Populates that went on over the limit of a user.
+                debugfs user_overcommits;
                 /// Populates refused because they would have exceeded a hard limit.
                 debugfs refusals;
             }
@@ -196,8 +205,12 @@ pub(crate) struct Accounting {
     objects: Atomic<u64>,
     /// What happened so far.
     pub(crate) statistics: Statistics,
-    /// The soft limits.
+    /// The limits, and what counts beside the counters.
     pub(crate) limits: Limits,
+    /// Pages of objects that open files have pinned.
+    pub(super) pinned: Atomic<u64>,
+    /// What is in flight, for those that wait for room.
+    pub(super) settling: Settling,
 }
 
 /// Permission to change what is listed; see [`Accounting::change`].
@@ -211,6 +224,8 @@ impl Accounting {
             objects: Atomic::new(0),
             statistics: Statistics::new(),
             limits,
+            pinned: Atomic::new(0),
+            settling: Settling::new(),
         }
     }
 
@@ -248,6 +263,11 @@ impl Accounting {
         false
     }
 
+    /// Returns the number of pages of objects that open files have pinned.
+    pub(crate) fn pinned_pages(&self) -> u64 {
+        self.pinned.load(Relaxed)
+    }
+
     /// Returns the number of buffer objects alive.
     pub(crate) fn objects(&self) -> u64 {
         self.objects.load(Relaxed)
@@ -263,15 +283,47 @@ impl Accounting {
         self.objects.fetch_sub(1u64, Relaxed);
     }
 
-    /// Counts pages that are in flight. Returns whether that may be over a limit, or more than the
-    /// machine has.
+    /// Counts pages that are in flight, of an object of `whole` pages, unless it may be that this
+    /// can't succeed.
     #[inline]
-    pub(super) fn charge(&self, pages: u64, dma32: bool) -> bool {
-        let over = self.counters.charge(pages, dma32);
-        // Limits of a test's own are not those that were looked at.
+    pub(super) fn charge(&self, pages: u64, whole: u64, dma32: bool) -> Charged {
+        // Limits of a test's own are not those that the counters are compared with.
         #[cfg(reeve_kunit)]
-        let over = over || self.over_limit();
-        over
+        if !self.limits.are_parameters() {
+            if self.limits.are_hard() || whole > self.limits.nominal().pages {
+                return Charged::Not;
+            }
+            let charged = self.counters.charge(pages, whole, dma32);
+            return match charged {
+                Charged::Within if self.over_limit() => Charged::Over,
+                charged => charged,
+            };
+        }
+        self.counters.charge(pages, whole, dma32)
+    }
+
+    /// Counts pages that are in flight.
+    pub(super) fn charge_anyway(&self, pages: u64, dma32: bool) {
+        if dma32 {
+            self.counters.dma32.add(pages, Relaxed);
+        }
+        self.counters.pages.fetch_add(pages, Full);
+    }
+
+    /// Counts pages that are in flight, if that is within the limits. Returns whether it is.
+    pub(super) fn charge_within(&self, pages: u64, dma32: bool) -> bool {
+        let limit = self.limits.get();
+        let counters = &self.counters;
+        if dma32 && !raise(&counters.dma32, pages, limit.dma32) {
+            return false;
+        }
+        if raise(&counters.pages, pages, limit.pages) {
+            return true;
+        }
+        if dma32 {
+            counters.dma32.fetch_sub(pages, Relaxed);
+        }
+        false
     }
 
     /// Takes back pages that are in flight.
@@ -309,6 +361,20 @@ impl Accounting {
         };
         smp_mb(Full);
         sample
+    }
+}
+
+/// Adds `pages` to a counter if it is not above `limit` then. Returns whether it did.
+pub(super) fn raise(counter: &Atomic<u64>, pages: u64, limit: u64) -> bool {
+    let mut counted = counter.load(Relaxed);
+    loop {
+        match counted.checked_add(pages) {
+            Some(sum) if sum <= limit => match counter.cmpxchg(counted, sum, Full) {
+                Ok(_) => return true,
+                Err(now) => counted = now,
+            },
+            _ => return false,
+        }
     }
 }
 

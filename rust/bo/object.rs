@@ -6,14 +6,21 @@
 #![deny(unsafe_code)]
 
 use super::{
-    charge::owners::Charges,
+    charge::{
+        owners::Charges,
+        pins::PinCharge, //
+    },
     client,
     device,
     lru::LruItem,
     reclaim::EvictScope,
-    rules::object::{
-        BoFlags,
-        BoType, //
+    rules::{
+        client_limit::Holdings,
+        object::{
+            BoFlags,
+            BoType, //
+        },
+        state::State, //
     },
     trace::ObjectId,
     tt::Tt, //
@@ -27,6 +34,7 @@ use crate::{
 };
 use core::ops::Deref;
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::{
         atomic::{
@@ -78,6 +86,45 @@ pub(super) struct Reserved {
     pub(super) tt: Option<Tt>,
     /// Pins in force.
     pub(super) pins: u32,
+    /// What these are charged to, if a client owns the object.
+    pub(super) pin_charge: Option<PinCharge>,
+    /// What its client shows that it holds.
+    pub(super) shown: Holdings,
+    /// The pages that are counted as being in storage.
+    pub(super) stored: u64,
+}
+
+impl Reserved {
+    fn new(tt: Option<Tt>) -> Self {
+        let mut reserved = Self {
+            tt,
+            pins: 0,
+            pin_charge: None,
+            shown: Holdings::default(),
+            stored: 0,
+        };
+        reserved.shown = reserved.holdings();
+        reserved
+    }
+
+    /// Returns what the object holds now.
+    #[inline]
+    pub(super) fn holdings(&self) -> Holdings {
+        let Some(tt) = &self.tt else {
+            return Holdings::default();
+        };
+        let (total, resident, state) = (tt.num_pages(), tt.resident_pages(), tt.state());
+        let outside = total - resident;
+        Holdings {
+            objects: 1,
+            total,
+            resident,
+            charged: tt.charged_pages(),
+            pinned: if self.pins != 0 { resident } else { 0 },
+            swapped: if state == State::Swapped { outside } else { 0 },
+            backed_up: if state.is_backed_up() { outside } else { 0 },
+        }
+    }
 }
 
 impl Bo {
@@ -189,10 +236,11 @@ impl BoRef {
         flags: BoFlags,
     ) -> Result<Self> {
         let tt = Tt::new(size, extra, flags)?;
-        Self::make(device, size, ty, Some(tt), Charges::new(None))
+        Self::make(device, size, ty, Some(tt), Charges::new(None)?)
     }
 
-    /// Makes one that a client owns. Otherwise as [`BoRef::new`].
+    /// Makes one that a client owns. Returns `ENOSPC` if the client has as many objects as a file may
+    /// have. Otherwise as [`BoRef::new`].
     pub(crate) fn of_file(
         client: &ClientRef,
         device: &Arc<Device>,
@@ -202,7 +250,7 @@ impl BoRef {
         flags: BoFlags,
     ) -> Result<Self> {
         let tt = Tt::new(size, extra, flags)?;
-        let charges = Charges::new(Some(client.shared().clone()));
+        let charges = Charges::new(Some(client.shared().clone()))?;
         Self::make(device, size, ty, Some(tt), charges)
     }
 
@@ -214,7 +262,7 @@ impl BoRef {
         ty: BoType,
         tt: Option<Tt>,
     ) -> Result<Self> {
-        Self::make(device, size, ty, tt, Charges::new(None))
+        Self::make(device, size, ty, tt, Charges::new(None)?)
     }
 
     fn make(
@@ -225,6 +273,8 @@ impl BoRef {
         charges: Charges<Bo>,
     ) -> Result<Self> {
         let flags = tt.as_ref().map(Tt::flags);
+        let reserved = Reserved::new(tt);
+        let shown = reserved.shown;
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
                 device: device.clone(),
@@ -236,10 +286,11 @@ impl BoRef {
                 sequence: [const { Atomic::new(0) }; 2],
                 resident: Atomic::new(0),
                 charges,
-                reserved <- Mutex::new(Reserved { tt, pins: 0 }),
+                reserved <- Mutex::new(reserved),
             }? Error)),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?;
+        bo.charges.replace(&Holdings::default(), &shown);
         device.accounting().object_made();
         Ok(Self(bo))
     }

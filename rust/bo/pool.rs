@@ -188,7 +188,7 @@ impl Pool {
     }
 
     /// Takes a block of this kind and order from the local node, cleared. Returns `None` if there is
-    /// none.
+    /// none, or the current task may not have pages of that node, or a memory policy says where from.
     #[inline]
     pub(super) fn take(&self, kind: PageKind, order: u32) -> Option<Block> {
         let kept = self.kept.get(kind.index())?;
@@ -199,7 +199,7 @@ impl Pool {
             kind: kind.index(),
             order: order as usize,
         };
-        let node = self.nodes.get(page::local_node())?;
+        let node = self.nodes.get(page::allowed_node()?)?;
         let block = node.lists.lock().pop(id)?;
         kept.fetch_sub(block.pages(), Relaxed);
         Some(block)

@@ -7,7 +7,11 @@
 #![deny(unsafe_code)]
 
 use super::{
-    charge::owners,
+    charge::{
+        owners,
+        pins::PinCharge,
+        settling::Busy, //
+    },
     counters::Accounting,
     lru::LruItem,
     object::{
@@ -18,6 +22,7 @@ use super::{
     },
     reclaim::Reclaim,
     rules::{
+        client_limit::Holdings,
         dma_runs::Place,
         object::{
             flags,
@@ -43,6 +48,7 @@ use super::{
 use crate::{
     abstractions::{
         dma::DmaAddresses,
+        dmem,
         kmap::Protection,
         list::Linked,
         task,
@@ -73,6 +79,8 @@ use kernel::{
 pub(crate) struct Reservation<'a> {
     bo: &'a Arc<Linked<Bo>>,
     guard: MutexGuard<'a, Reserved, BoReservation>,
+    /// Behind the guard, for it is dropped in this order. None if no limit is hard.
+    _busy: Option<Busy<'a>>,
 }
 
 /// What a buffer object is like at one moment.
@@ -124,13 +132,28 @@ impl Drop for BoRef {
     }
 }
 
+impl Drop for Reservation<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let now = self.guard.holdings();
+        if now != self.guard.shown || now.stored() != self.guard.stored {
+            self.show(now);
+        }
+    }
+}
+
 impl<'a> Reservation<'a> {
     /// Reserves the object, waiting until it is not reserved any more. May sleep.
     #[inline]
     pub(super) fn take(bo: &'a Arc<Linked<Bo>>) -> Self {
+        let guard = bo.reserved().lock();
+        let accounting = bo.device().accounting();
+        // Others only wait for room below hard limits, of which that of a dmem cgroup is always one.
+        let counts = accounting.limits.are_hard() || dmem::charges();
         Self {
             bo,
-            guard: bo.reserved().lock(),
+            guard,
+            _busy: counts.then(|| accounting.settling.begin()),
         }
     }
 
@@ -146,7 +169,12 @@ impl<'a> Reservation<'a> {
     #[inline]
     pub(super) fn try_take(bo: &'a Arc<Linked<Bo>>) -> Option<Self> {
         let guard = bo.reserved().try_lock()?;
-        Some(Self { bo, guard })
+        // It is only tried by those that look for room, so none waits for it.
+        Some(Self {
+            bo,
+            guard,
+            _busy: None,
+        })
     }
 
     fn device(&self) -> &'a Arc<Device> {
@@ -250,6 +278,8 @@ impl<'a> Reservation<'a> {
         let times = &device.accounting().statistics.times;
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
+        self.leave_storage();
+        let tt = self.tt()?;
         let (from, missing) = (tt.state(), tt.num_pages() - tt.resident_pages());
         let gained = trace::populate(bo.id(), times, from, missing, || {
             let wanted = || tt.to_be_charged();
@@ -273,6 +303,25 @@ impl<'a> Reservation<'a> {
             self.enlist(charged);
         }
         Ok(gained)
+    }
+
+    /// Uncounts the content in storage, which becomes that of its pages or is counted again when the
+    /// reservation ends.
+    fn leave_storage(&mut self) {
+        let before = core::mem::take(&mut self.guard.stored);
+        if before != 0 {
+            self.bo.charges().restored(self.accounting(), before, 0);
+        }
+    }
+
+    /// Shows what the object holds now.
+    #[cold]
+    fn show(&mut self, now: Holdings) {
+        let before = core::mem::replace(&mut self.guard.shown, now);
+        let stored = core::mem::replace(&mut self.guard.stored, now.stored());
+        let charges = self.bo.charges();
+        charges.replace(&before, &now);
+        charges.restored(self.accounting(), stored, now.stored());
     }
 
     /// Drops pages and content, if it is populated, and returns the number of pages freed.
@@ -396,9 +445,9 @@ impl<'a> Reservation<'a> {
                 } else {
                     device.resize(bo, left);
                 }
-                self.tt()?.uncharge_moved();
-                bo.charges().reduce_to(left);
             }
+            self.tt()?.uncharge_moved();
+            bo.charges().reduce_to(left);
             Ok(moved)
         })
     }
@@ -432,9 +481,14 @@ impl<'a> Reservation<'a> {
 
     /// Keeps the object in memory until [`Reservation::unpin`] was called as often.
     ///
-    /// Returns `EINVAL` if it is not populated, `EOVERFLOW` if there are too many pins.
+    /// Returns `EINVAL` if it is not populated, `EOVERFLOW` if there are too many pins; if a client owns
+    /// it, also as [`PinCharge::new`].
     pub(crate) fn pin(&mut self) -> Result {
         if self.decide(Request::Pin)? {
+            if self.guard.pins == 0 && self.bo.charges().have_client() {
+                let pages = self.tt()?.resident_pages();
+                self.guard.pin_charge = Some(PinCharge::new(self.accounting(), pages)?);
+            }
             self.guard.pins += 1;
             self.device().pin(self.bo);
             self.bo.charges().delist(self.bo);
@@ -446,6 +500,9 @@ impl<'a> Reservation<'a> {
     pub(crate) fn unpin(&mut self) -> Result {
         if self.decide(Request::Unpin)? {
             self.guard.pins -= 1;
+            if self.guard.pins == 0 {
+                self.guard.pin_charge = None;
+            }
             if self.guard.pins == 0 && self.device().unpin(self.bo) {
                 self.bo.charges().enlist(self.bo);
             }
@@ -571,6 +628,7 @@ impl<'a> Reservation<'a> {
     pub(super) fn destroy(mut self) {
         self.empty();
         self.guard.pins = 0;
+        self.guard.pin_charge = None;
         self.guard.tt = None;
     }
 

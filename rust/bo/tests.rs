@@ -36,3 +36,4 @@ mod reference;
 mod support;
 mod swapping;
 mod trace;
+mod waiting;

@@ -68,7 +68,7 @@ pub(crate) struct Tt {
     /// The file in which its pages live, with none in `pages`, if it was made so; None while it is
     /// empty.
     shmem: Option<ShmemPages>,
-    /// The charge for its pages, unless they are external.
+    /// The charge for its pages.
     charge: Charge,
     /// Whether the pages were cleared when it got them.
     cleared: bool,
@@ -95,7 +95,11 @@ impl Tt {
             storage: None,
             pages: PageBlocks::new(flags.kind),
             shmem: None,
-            charge: Charge::none(flags.kind.dma32),
+            charge: if flags.external {
+                Charge::external()
+            } else {
+                Charge::none(flags.kind.dma32)
+            },
             cleared: false,
             prepared: None,
         })
@@ -161,7 +165,7 @@ impl Tt {
     /// if that can't succeed.
     #[inline]
     pub(super) fn to_be_charged(&self) -> (u64, u64) {
-        if self.flags.external || self.num_pages > total_ram() {
+        if !self.flags.owns_pages() || self.num_pages > total_ram() {
             return (0, 0);
         }
         (self.num_pages, self.num_pages - self.resident_pages())

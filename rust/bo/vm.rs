@@ -37,6 +37,7 @@ use crate::{
     lock_order::with_context, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     page::PAGE_SHIFT,
     prelude::*,
     sync::{
@@ -77,7 +78,7 @@ impl Mapping {
                 manager: manager.clone(),
                 range: Range::new(space.clone(), 0, pages),
             },
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )?)
     }
 

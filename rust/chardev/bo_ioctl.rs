@@ -21,6 +21,11 @@ use super::{
 };
 use crate::{
     abstractions::{
+        cred::{
+            self,
+            Capability, //
+        },
+        params,
         task,
         uaccess::{
             copy_from_user,
@@ -244,6 +249,10 @@ impl OpenFile {
     /// `REEVE_IOC_BO_DMA_ADDRESS`.
     pub(super) fn bo_dma_address(&self, args: &mut BoDmaAddress) -> Result {
         let bo = self.handles.get(args.handle)?;
+        // As with /proc/PID/pagemap: where memory is helps those that attack it.
+        if !params::show_dma_addresses() && !cred::capable(Capability::SysAdmin) {
+            return Err(EPERM);
+        }
         let run = bo.reserve_killable()?.dma_address(args.page)?;
         args.address = run.address;
         args.pages = run.pages;

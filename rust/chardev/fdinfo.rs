@@ -6,53 +6,17 @@
 //! Sizes are in KiB.
 #![deny(unsafe_code)]
 
-use super::handles::Handles;
-use crate::bo::{
-    object::Client,
-    rules::object::flags, //
-};
+use crate::bo::object::Client;
 use kernel::{
     page::PAGE_SIZE,
     seq_file::SeqFile,
     seq_print, //
 };
 
-/// Sums over an open file's objects; all but `objects` in pages.
-#[derive(Default)]
-struct Sums {
-    objects: u64,
-    total: u64,
-    resident: u64,
-    charged: u64,
-    pinned: u64,
-    swapped: u64,
-    backed_up: u64,
-}
-
-/// Prints the sums over the objects of `handles`, and `client`'s limit. Reserves each object. May
-/// sleep.
-pub(super) fn show(handles: &Handles, client: &Client, m: &SeqFile) {
-    let mut sums = Sums::default();
-    let mut last = 0;
-    while let Ok((handle, bo)) = handles.next(last) {
-        last = handle;
-        let facts = bo.reserve().info();
-        let outside = facts.num_pages - facts.resident;
-        sums.objects += 1;
-        sums.total += facts.num_pages;
-        sums.resident += facts.resident;
-        sums.charged += facts.charged;
-        if facts.pins != 0 {
-            sums.pinned += facts.resident;
-        }
-        if facts.flags & flags::SWAPPED != 0 {
-            sums.swapped += outside;
-        }
-        if facts.flags & flags::BACKED_UP != 0 {
-            sums.backed_up += outside;
-        }
-    }
-
+/// Prints what the objects of `client` hold at one moment, and its limit. Takes the same time however
+/// many objects there are, and does not wait for any.
+pub(super) fn show(client: &Client, m: &SeqFile) {
+    let sums = client.holdings();
     seq_print!(m, "drm-driver:\treeve\n");
     seq_print!(m, "drm-client-id:\t{}\n", client.number());
     for (name, pages) in [

@@ -43,7 +43,7 @@ impl MiscFile for OpenFile {
     }
 
     fn show_fdinfo(&self, m: &SeqFile) {
-        with_context(|| fdinfo::show(&self.handles, &self.client, m));
+        with_context(|| fdinfo::show(&self.client, m));
     }
 
     fn release(self: Pin<KBox<Self>>) {

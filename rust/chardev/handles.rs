@@ -15,6 +15,7 @@ use crate::{
     }, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     rbtree::{
         RBTree,
@@ -71,7 +72,7 @@ impl Handles {
 
     /// Gives `bo` a handle. Returns `ENOMEM` if there is no memory or no number left. May sleep.
     pub(super) fn insert(&self, bo: BoRef) -> Result<u32> {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut table = self.table.lock();
         if table.len == u32::MAX {
             // Dropping `bo` reserves it. That is allowed with and without this lock, which comes
@@ -120,7 +121,7 @@ impl Handles {
     /// Returns `ENOENT` if there is no such object, `ENOSPC` if the file has too few pages left, and
     /// `ENOMEM` if there is no memory. May sleep.
     pub(super) fn place(&self, handle: u32, mut mapping: UniqueArc<Mapping>) -> Result<u64> {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
+        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let mut guard = self.table.lock();
         let table = &mut *guard;
         let object = table.objects.get_mut(&handle).ok_or(ENOENT)?;

@@ -13,6 +13,7 @@ use crate::{
     lock_order::hierarchy::Hierarchy, //
 };
 use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::Arc, //
 };
@@ -52,7 +53,7 @@ impl OpenFile {
                 handles <- Handles::new(),
                 space: space.clone(),
             }),
-            GFP_KERNEL,
+            GFP_KERNEL_ACCOUNT,
         )
     }
 }

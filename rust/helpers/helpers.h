@@ -4,6 +4,7 @@
 #define _REEVE_HELPERS_H
 
 #include <linux/atomic.h>
+#include <linux/capability.h>
 #include <linux/gfp.h>
 #include <linux/mm_types.h>
 #include <linux/pgtable.h>
@@ -52,6 +53,11 @@ int reeve_helper_page_node(struct page *page);
 unsigned long reeve_helper_page_private(struct page *page);
 void reeve_helper_set_page_private(struct page *page, unsigned long value);
 int reeve_helper_local_node(void);
+/*
+ * The local node, or NUMA_NO_NODE if current has a memory policy of its own, or
+ * its cpuset does not have the node: then only the page allocator knows.
+ */
+int reeve_helper_allowed_node(void);
 unsigned int reeve_helper_nr_nodes(void);
 /*
  * @caching: REEVE_CACHING_*. Does nothing on architectures on which mappings
@@ -76,19 +82,29 @@ struct reeve_counters {
 
 /*
  * The limits in force, as ../abstractions/params.rs computes them: the limit on
- * pages is at most what the machine has. At or below them nothing else need be
- * checked.
+ * pages is at most what the machine has, and 0 with hard limits. At or below
+ * them nothing else need be checked.
  */
 struct reeve_bounds {
 	u64 pages;
 	u64 dma32;
 };
 
-/* Charging returns whether a counter is above its bound now. */
-bool reeve_helper_charge(struct reeve_counters *c, u64 pages);
+/*
+ * Charges @pages for an object of @whole pages. If these are above the bound by
+ * themselves nothing is counted: it may be that this can't succeed.
+ */
+#define REEVE_CHARGED 0
+#define REEVE_CHARGED_OVER 1 /* counted, and a counter is above its bound */
+#define REEVE_NOT_CHARGED 2
+unsigned int reeve_helper_charge(struct reeve_counters *c, u64 pages, u64 whole);
 void reeve_helper_uncharge(struct reeve_counters *c, u64 pages);
-bool reeve_helper_charge_dma32(struct reeve_counters *c, u64 pages);
+unsigned int reeve_helper_charge_dma32(struct reeve_counters *c, u64 pages,
+				       u64 whole);
 void reeve_helper_uncharge_dma32(struct reeve_counters *c, u64 pages);
+/* Waits until the upper half of @word is not @seen, or a fatal signal arrives. */
+int reeve_helper_settled_wait(atomic64_t *word, u32 seen);
+void reeve_helper_settled_wake(void);
 
 /*
  * shmem.c
@@ -172,6 +188,9 @@ void reeve_helper_params_unwatch(void);
 /* Queues the call as if a limit had been written. May sleep. */
 void reeve_helper_params_queue_watcher(void);
 unsigned long reeve_helper_param_file_pages_limit(void);
+unsigned long reeve_helper_param_file_objects_limit(void);
+unsigned long reeve_helper_param_pinned_pages_limit(void);
+bool reeve_helper_param_show_dma_addresses(void);
 unsigned long reeve_helper_param_pages_limit(void);
 unsigned long reeve_helper_param_dma32_pages_limit(void);
 bool reeve_helper_param_hard_limit(void);
@@ -263,6 +282,24 @@ void reeve_helper_dma_sync_for_device(struct device *dev, u64 address,
 bool reeve_helper_dma_need_sync(struct device *dev);
 unsigned long reeve_helper_page_pfn(struct page *page);
 struct page *reeve_helper_pfn_page(unsigned long pfn);
+
+/* cred.c */
+struct user_struct;
+
+static const int __maybe_unused REEVE_CAP_IPC_LOCK = CAP_IPC_LOCK;
+static const int __maybe_unused REEVE_CAP_SYS_ADMIN = CAP_SYS_ADMIN;
+static const int __maybe_unused REEVE_CAP_SYS_RESOURCE = CAP_SYS_RESOURCE;
+
+bool reeve_helper_capable(int capability);
+/* The real user id of current, in the initial user namespace. */
+u32 reeve_helper_current_uid(void);
+/* That of current, with a reference to it. */
+struct user_struct *reeve_helper_get_current_user(void);
+void reeve_helper_put_user(struct user_struct *user);
+/* In bytes. */
+unsigned long reeve_helper_memlock_limit(void);
+/* The pages that @user has locked, of any kind. */
+atomic_long_t *reeve_helper_locked_vm(struct user_struct *user);
 
 /* task.c */
 bool reeve_helper_fatal_signal_pending(void);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/cpuset.h>
 #include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/nodemask.h>
+#include <linux/numa.h>
+#include <linux/sched.h>
 #include <linux/topology.h>
 #ifdef CONFIG_X86
 #include <asm/set_memory.h>
@@ -51,6 +54,18 @@ void reeve_helper_set_page_private(struct page *page, unsigned long value)
 int reeve_helper_local_node(void)
 {
 	return numa_mem_id();
+}
+
+int reeve_helper_allowed_node(void)
+{
+	int node = numa_mem_id();
+
+#ifdef CONFIG_NUMA
+	if (current->mempolicy ||
+	    !node_isset(node, cpuset_current_mems_allowed))
+		return NUMA_NO_NODE;
+#endif
+	return node;
 }
 
 unsigned int reeve_helper_nr_nodes(void)

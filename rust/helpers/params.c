@@ -88,12 +88,42 @@ MODULE_PARM_DESC(dma32_pages_limit,
 static unsigned long file_pages_limit;
 module_param_cb(file_pages_limit, &reeve_limit_ops, &file_pages_limit, 0644);
 MODULE_PARM_DESC(file_pages_limit,
-		 "Pages that the objects of one open file may hold before others of the file are swapped out (0: no limit)");
+		 "Pages that the objects of one open file, or of all files of one unprivileged user, may hold before others of these are swapped out (0: no limit)");
+
+/* The bounds depend on it. Called under the parameters' lock. */
+static int reeve_hard_limit_set(const char *value, const struct kernel_param *kp)
+{
+	int ret = param_set_bool(value, kp);
+
+	reeve_limits_written();
+	return ret;
+}
+
+static const struct kernel_param_ops reeve_hard_limit_ops = {
+	.flags = KERNEL_PARAM_OPS_FL_NOARG,
+	.set = reeve_hard_limit_set,
+	.get = param_get_bool,
+};
 
 static bool hard_limit;
-module_param(hard_limit, bool, 0644);
+module_param_cb(hard_limit, &reeve_hard_limit_ops, &hard_limit, 0644);
 MODULE_PARM_DESC(hard_limit,
 		 "Refuse what would go over a limit with nothing left to swap out (default 0: let it)");
+
+static unsigned long file_objects_limit;
+module_param(file_objects_limit, ulong, 0644);
+MODULE_PARM_DESC(file_objects_limit,
+		 "Buffer objects that one open file may have (0: 131072)");
+
+static unsigned long pinned_pages_limit;
+module_param(pinned_pages_limit, ulong, 0644);
+MODULE_PARM_DESC(pinned_pages_limit,
+		 "Pages of pinned objects of all open files together (0: no limit but RLIMIT_MEMLOCK)");
+
+static bool show_dma_addresses;
+module_param(show_dma_addresses, bool, 0644);
+MODULE_PARM_DESC(show_dma_addresses,
+		 "Show DMA addresses without CAP_SYS_ADMIN, too (default 0)");
 
 static bool enable_builtin_tests;
 module_param(enable_builtin_tests, bool, 0644);
@@ -147,6 +177,21 @@ unsigned long reeve_helper_param_dma32_pages_limit(void)
 unsigned long reeve_helper_param_file_pages_limit(void)
 {
 	return READ_ONCE(file_pages_limit);
+}
+
+unsigned long reeve_helper_param_file_objects_limit(void)
+{
+	return READ_ONCE(file_objects_limit);
+}
+
+unsigned long reeve_helper_param_pinned_pages_limit(void)
+{
+	return READ_ONCE(pinned_pages_limit);
+}
+
+bool reeve_helper_param_show_dma_addresses(void)
+{
+	return READ_ONCE(show_dma_addresses);
 }
 
 bool reeve_helper_param_hard_limit(void)

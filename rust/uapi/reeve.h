@@ -23,6 +23,8 @@
  *  - ENOENT: no such handle or device index.
  *  - ENOMEM: no memory; nothing changed.
  *  - EINTR: a fatal signal arrived while waiting; nothing changed.
+ *  - ENFILE: the machine has too many open files for the file that content is
+ *    moved to; nothing changed.
  */
 #ifndef _UAPI_REEVE_H
 #define _UAPI_REEVE_H
@@ -31,7 +33,7 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 6
+#define REEVE_ABI_MINOR 7
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
@@ -67,7 +69,7 @@ struct reeve_version {
 /* struct reeve_bo_create::type */
 #define REEVE_BO_TYPE_DEVICE	0 /* for user space and the device */
 #define REEVE_BO_TYPE_KERNEL	1 /* for the driver itself */
-#define REEVE_BO_TYPE_SG	2 /* pages of another driver: EXTERNAL, not counted */
+#define REEVE_BO_TYPE_SG	2 /* pages of another driver: EXTERNAL */
 
 /* struct reeve_bo_create::caching */
 #define REEVE_CACHING_CACHED		0
@@ -91,6 +93,9 @@ struct reeve_version {
  * @extra_pages: in: pages behind the object's own, counted and allocated
  * @handle: in: must be 0; out: names the object on this open file
  * @reserved: must be 0
+ *
+ * ENOSPC (since 1.7): the file has as many objects as the module parameter
+ * file_objects_limit allows.
  */
 struct reeve_bo_create {
 	__u64 size;
@@ -116,7 +121,10 @@ struct reeve_bo_create {
  * out. Populated already: success. Error: as before the call.
  * UNPOPULATE: drops pages and content. EBUSY: it is pinned.
  * PIN: keeps a populated object in memory; pins nest. EINVAL: not populated;
- * EOVERFLOW: too many pins. UNPIN: EINVAL: not pinned.
+ * EOVERFLOW: too many pins; since 1.7, as with mlock(), without CAP_IPC_LOCK:
+ * EPERM: RLIMIT_MEMLOCK is 0; ENOMEM: more would be locked than it allows. ENOMEM
+ * also: more than the module parameter pinned_pages_limit allows.
+ * UNPIN: EINVAL: not pinned.
  * SWAPOUT: EBUSY: it is pinned; EINVAL: it is EXTERNAL.
  * BACKUP: like SWAPOUT, but when memory runs out half-way what was moved stays
  * moved (@pages is less than it held, and the object BACKED_UP but not
@@ -242,7 +250,8 @@ struct reeve_bo_mmap {
  *
  * EINVAL: the object was made without addresses, is not populated, has no such
  * page; or it is EXTERNAL and not EXTERNAL_MAPPABLE, and its addresses were not
- * set.
+ * set. EPERM (since 1.7): the caller has no CAP_SYS_ADMIN, and the module
+ * parameter show_dma_addresses is not set.
  */
 struct reeve_bo_dma_address {
 	__u32 handle;
@@ -257,8 +266,8 @@ struct reeve_bo_dma_address {
  * struct reeve_stats - REEVE_IOC_STATS: statistics of the module
  * @pages_allocated: out: pages counted now
  * @dma32_pages_allocated: out: of these, for DMA32 pools
- * @pages_limit: out: soft limit on @pages_allocated
- * @dma32_pages_limit: out: soft limit on @dma32_pages_allocated
+ * @pages_limit: out: limit on @pages_allocated
+ * @dma32_pages_limit: out: limit on @dma32_pages_allocated
  * @buffer_objects: out: objects alive
  * @populates: out: populates that gave pages
  * @unpopulates: out: unpopulates that took pages, swapouts not included
@@ -311,10 +320,11 @@ struct reeve_stats {
  *                           may have charged (since 1.5)
  * @flags: in: REEVE_FILE_LIMIT_* bits
  * @pad: must be 0
- * @limit: in: with SET: pages, 0: the module parameter file_pages_limit is to
- *         hold; else ignored. out: the limit in force, 0: none
- * @pages_charged: out: pages that its objects have added to the counters, with
- *                 those that are being populated
+ * @limit: in: with SET: pages, 0: only the module parameter file_pages_limit is
+ *         to hold; else ignored. out: the limit in force, 0: none: the lower one
+ *         of what was set and the parameter
+ * @pages_charged: out: pages that its objects hold, EXTERNAL_MAPPABLE ones
+ *                 included, with those that are being populated
  * @overcommits: out: populates that went on over the limit
  * @reserved: must be 0
  *

@@ -19,7 +19,11 @@ use crate::{
         task, //
     },
     bo::{
-        client::Client,
+        charge::budget::Budget,
+        client::{
+            Client,
+            User, //
+        },
         counters::Accounting,
         lru::LruItem,
         reclaim::{
@@ -28,6 +32,7 @@ use crate::{
         },
         rules::client_limit::{
             self,
+            Holdings,
             Verdict, //
         }, //
     }, //
@@ -58,12 +63,40 @@ pub(crate) struct Charges<T: LruItem> {
 
 impl<T: LruItem> Charges<T> {
     /// Makes one that charges nothing yet. `None`: no client owns the object.
-    pub(in crate::bo) fn new(client: Option<Arc<Linked<Client<T>>>>) -> Self {
-        Self {
+    ///
+    /// Returns `ENOSPC` if the client has as many objects as a file may have.
+    pub(in crate::bo) fn new(client: Option<Arc<Linked<Client<T>>>>) -> Result<Self> {
+        if let Some(client) = &client {
+            client.add_object()?;
+        }
+        Ok(Self {
             client,
             pages: Atomic::new(0),
             dmem: dmem::Slot::new(),
             memcg: Atomic::new(0),
+        })
+    }
+
+    /// Returns whether a client owns the object. Any context.
+    pub(in crate::bo) fn have_client(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Shows with the client what the object holds. The reservation is held.
+    pub(in crate::bo) fn replace(&self, before: &Holdings, after: &Holdings) {
+        if let Some(client) = &self.client {
+            client.replace(before, after);
+        }
+    }
+
+    /// Counts that the object has `after` pages in storage, and had `before`. The reservation is held.
+    pub(in crate::bo) fn restored(&self, accounting: &Accounting, before: u64, after: u64) {
+        accounting.limits.restored(before, after);
+        if let Some(client) = &self.client {
+            client.budget().restored(before, after);
+            if let Some(user) = client.user() {
+                user.budget().restored(before, after);
+            }
         }
     }
 
@@ -95,26 +128,27 @@ impl<T: LruItem> Charges<T> {
     /// Returns `ENOMEM` if a hard limit, such as that of a cgroup, can't be kept; `EINTR` if a fatal
     /// signal arrived; or the error of an eviction. May sleep. The reservation is held.
     #[inline]
-    pub(in crate::bo) fn try_charge(
-        &self,
-        accounting: &Accounting,
+    pub(in crate::bo) fn try_charge<'a>(
+        &'a self,
+        accounting: &'a Accounting,
         wanted: impl FnOnce() -> (u64, u64),
         reclaim: &impl Reclaim,
-    ) -> Result<PendingCharge<'_, T>> {
+    ) -> Result<PendingCharge<'a, T>> {
         let charges = dmem::charges() && self.dmem.is_empty();
         if self.client.is_none() && !charges {
-            return Ok(PendingCharge::nothing(self));
+            return Ok(PendingCharge::nothing(self, accounting));
         }
         let (total, missing) = wanted();
-        let mut pending = PendingCharge::nothing(self);
+        let mut pending = PendingCharge::nothing(self, accounting);
         if let Some(client) = self.client.as_deref() {
-            client.begin(missing);
-            let charge = pending.client.insert(ClientCharge {
-                client,
-                pages: missing,
-                over: false,
-            });
-            charge.over = make_room(accounting, client, total, reclaim)?;
+            let owner: &Client<T> = client;
+            let charge = make_room(accounting, owner, client.budget(), total, missing, reclaim)?;
+            pending.client = Some(charge);
+            if let Some(user) = client.user() {
+                let owner = (user, owner);
+                let charge = make_room(accounting, &owner, user.budget(), total, missing, reclaim)?;
+                pending.user = Some(charge);
+            }
         }
         if charges && total != 0 {
             pending.dmem = charge_dmem(accounting, total, reclaim)?;
@@ -159,7 +193,10 @@ impl<T: LruItem> Charges<T> {
         let before = self.pages.load(Relaxed);
         if pages < before {
             self.pages.store(pages, Relaxed);
-            client.release(before - pages);
+            client.budget().release(before - pages);
+            if let Some(user) = client.user() {
+                user.budget().release(before - pages);
+            }
         }
     }
 }
@@ -167,6 +204,9 @@ impl<T: LruItem> Charges<T> {
 impl<T: LruItem> Drop for Charges<T> {
     fn drop(&mut self) {
         self.reduce_to(0);
+        if let Some(client) = &self.client {
+            client.remove_object();
+        }
     }
 }
 
@@ -174,16 +214,20 @@ impl<T: LruItem> Drop for Charges<T> {
 #[must_use]
 pub(in crate::bo) struct PendingCharge<'a, T: LruItem> {
     charges: &'a Charges<T>,
-    client: Option<ClientCharge<'a, T>>,
+    accounting: &'a Accounting,
+    client: Option<OwnerCharge<'a>>,
+    user: Option<OwnerCharge<'a>>,
     dmem: Option<dmem::Charge>,
 }
 
 impl<'a, T: LruItem> PendingCharge<'a, T> {
     #[inline]
-    fn nothing(charges: &'a Charges<T>) -> Self {
+    fn nothing(charges: &'a Charges<T>, accounting: &'a Accounting) -> Self {
         Self {
             charges,
+            accounting,
             client: None,
+            user: None,
             dmem: None,
         }
     }
@@ -196,28 +240,83 @@ impl<'a, T: LruItem> PendingCharge<'a, T> {
         if let Some(charge) = self.dmem {
             self.charges.dmem.put(charge);
         }
-        if let Some(mut charge) = self.client {
-            let pages = core::mem::take(&mut charge.pages);
+        if let (Some(charge), Some(client)) = (self.client, &self.charges.client) {
             let held = &self.charges.pages;
-            held.store(held.load(Relaxed) + pages, Relaxed);
-            charge.client.finish(pages, charge.over);
+            held.store(held.load(Relaxed) + charge.pages, Relaxed);
+            if charge.commit() {
+                client.count_overcommit();
+            }
+        }
+        if let Some(charge) = self.user {
+            if charge.commit() {
+                self.accounting.statistics.user_overcommits.count();
+            }
         }
     }
 }
 
-/// Pages charged to a client.
-struct ClientCharge<'a, T: LruItem> {
-    client: &'a Client<T>,
+/// Pages charged to an owner for a populate in progress; dropping it uncharges them.
+struct OwnerCharge<'a> {
+    budget: &'a Budget,
     pages: u64,
-    /// The limit of the client is not kept.
+    /// The limit of the owner is not kept.
     over: bool,
 }
 
-impl<T: LruItem> Drop for ClientCharge<'_, T> {
+impl OwnerCharge<'_> {
+    /// The pages stay charged. Returns whether the limit is not kept.
+    #[inline]
+    fn commit(mut self) -> bool {
+        self.budget.finish(core::mem::take(&mut self.pages));
+        self.over
+    }
+}
+
+impl Drop for OwnerCharge<'_> {
     fn drop(&mut self) {
         if self.pages != 0 {
-            self.client.abort(self.pages);
+            self.budget.abort(self.pages);
         }
+    }
+}
+
+/// One to whom the pages of objects are charged, up to a limit.
+trait Owner {
+    /// Returns the limit in force; `None`: there is none.
+    fn limit(&self) -> Option<u64>;
+
+    /// Evicts one object of the owner; otherwise as [`Reclaim::evict_one`].
+    fn evict_one(&self, reclaim: &impl Reclaim) -> Result<u64>;
+}
+
+impl<T: LruItem> Owner for Client<T> {
+    fn limit(&self) -> Option<u64> {
+        self.limit()
+    }
+
+    fn evict_one(&self, reclaim: &impl Reclaim) -> Result<u64> {
+        reclaim.evict_one(EvictScope::Client(self.number()))
+    }
+}
+
+/// A user, and the client that populates: its objects go first, then those of other files.
+impl<T: LruItem> Owner for (&User<T>, &Client<T>) {
+    fn limit(&self) -> Option<u64> {
+        self.0.limit()
+    }
+
+    fn evict_one(&self, reclaim: &impl Reclaim) -> Result<u64> {
+        let (user, client) = *self;
+        let mut freed = client.evict_one(reclaim)?;
+        let mut after = 0;
+        while freed == 0 {
+            let Some(number) = user.next_client(after) else {
+                break;
+            };
+            freed = reclaim.evict_one(EvictScope::Client(number))?;
+            after = number;
+        }
+        Ok(freed)
     }
 }
 
@@ -228,18 +327,21 @@ fn charge_dmem(
     pages: u64,
     reclaim: &impl Reclaim,
 ) -> Result<Option<dmem::Charge>> {
-    loop {
+    let attempt = || loop {
         let limit = match dmem::Charge::new(pages) {
-            Ok(charge) => return Ok(charge),
+            Ok(charge) => return Ok(Some(charge)),
             Err(dmem::ChargeError::Over(limit)) => limit,
             Err(dmem::ChargeError::Failed(e)) => return Err(e),
         };
         task::cond_resched_killable()?;
         if evict_for_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {
-            accounting.statistics.refusals.count();
-            return Err(ENOMEM);
+            return Ok(None);
         }
-    }
+    };
+    accounting.settling.retry(attempt)?.ok_or_else(|| {
+        accounting.statistics.refusals.count();
+        ENOMEM
+    })
 }
 
 /// Evicts one object that helps a dmem cgroup to keep its limit and returns the number of pages
@@ -277,31 +379,68 @@ pub(in crate::bo) fn make_room_in_memcg(pages: u64, reclaim: &impl Reclaim) -> R
     }
 }
 
-/// Evicts other objects of the client until it is within its limit. `true`: there is none left, and
-/// the client still is over it. Returns `ENOMEM` in that case if the limits are hard, or if `total` by
-/// itself is over the limit.
-fn make_room<T: LruItem>(
+/// Charges `missing` pages of an object of `total` to the `budget` of an owner, and evicts other objects of the owner
+/// until it is within its limit. If none is left a soft limit is exceeded.
+///
+/// Returns `ENOMEM` if a hard limit can't be kept: before anything is charged, if `total` by itself is
+/// over it; after waiting for the owner's populates that are in flight, if there are such. Returns
+/// `EINTR` if a fatal signal arrived, or the error of an eviction. May sleep.
+fn make_room<'a>(
     accounting: &Accounting,
-    client: &Client<T>,
+    owner: &impl Owner,
+    budget: &'a Budget,
     total: u64,
+    missing: u64,
     reclaim: &impl Reclaim,
-) -> Result<bool> {
-    loop {
-        let hard = accounting.limits.are_hard();
-        match client_limit::judge(client.charged(), total, client.limit(), hard) {
-            Verdict::Fits => return Ok(false),
-            Verdict::MakeRoom => {
-                task::cond_resched_killable()?;
-                if reclaim.evict_one(EvictScope::Client(client.number()))? != 0 {
-                    continue;
-                }
-                if !hard {
-                    return Ok(true);
-                }
-            }
-            Verdict::Refuse => {}
-        }
+) -> Result<OwnerCharge<'a>> {
+    let limits = &accounting.limits;
+    let refuse = || {
         accounting.statistics.refusals.count();
-        return Err(ENOMEM);
+        ENOMEM
+    };
+    let hard = limits.are_hard();
+    if hard && owner.limit().is_some_and(|limit| total > limit) {
+        return Err(refuse());
     }
+    budget.begin(missing);
+    let mut charge = OwnerCharge {
+        budget,
+        pages: missing,
+        over: false,
+    };
+    loop {
+        let limit = limits.left_of(owner.limit(), budget.stored());
+        match client_limit::judge(budget.charged(), total, limit, hard) {
+            Verdict::Fits => return Ok(charge),
+            Verdict::Refuse => break,
+            Verdict::MakeRoom => {}
+        }
+        task::cond_resched_killable()?;
+        if limits.eviction_helps(budget.stored()) && owner.evict_one(reclaim)? != 0 {
+            continue;
+        }
+        if !hard {
+            charge.over = true;
+            return Ok(charge);
+        }
+        break;
+    }
+    // What two populates have charged before they fit may be all that keeps both from fitting.
+    drop(charge);
+    let room = accounting.settling.retry(|| loop {
+        let limit = limits.left_of(owner.limit(), budget.stored());
+        if budget.begin_within(missing, limit) {
+            return Ok(Some(()));
+        }
+        task::cond_resched_killable()?;
+        if !limits.eviction_helps(budget.stored()) || owner.evict_one(reclaim)? == 0 {
+            return Ok(None);
+        }
+    })?;
+    room.ok_or_else(refuse)?;
+    Ok(OwnerCharge {
+        budget,
+        pages: missing,
+        over: false,
+    })
 }

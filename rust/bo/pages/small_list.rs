@@ -4,7 +4,10 @@
 //!
 //! Most TTs have few blocks; for them this saves a heap allocation each time they are populated.
 
-use kernel::prelude::*;
+use kernel::{
+    alloc::flags::GFP_KERNEL_ACCOUNT,
+    prelude::*, //
+};
 
 /// How many entries are kept in place.
 const INLINE: usize = 4;
@@ -54,11 +57,11 @@ impl<T: Copy> SmallList<T> {
     #[inline]
     pub(crate) fn reserve(&mut self) -> Result<Slot<'_, T>> {
         match &mut self.heap {
-            Some(heap) => heap.reserve(1, GFP_KERNEL)?,
+            Some(heap) => heap.reserve(1, GFP_KERNEL_ACCOUNT)?,
             None if self.len < INLINE => {}
             None => {
-                let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL)?;
-                heap.extend_from_slice(&self.inline, GFP_KERNEL)?;
+                let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL_ACCOUNT)?;
+                heap.extend_from_slice(&self.inline, GFP_KERNEL_ACCOUNT)?;
                 // INVARIANT: All entries moved there.
                 self.heap = Some(heap);
                 self.len = 0;

@@ -1,13 +1,56 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The limit on the pages that one open file's objects may have charged.
+//! What one open file's objects hold, and the limit on the pages that they may have charged.
 #![deny(unsafe_code)]
 
-/// Returns the limit in force: the file's own or, where that is 0, the module's; `None`: there is none.
+/// Returns the limit in force: the lower one of the file's own and the module's, where 0 is none;
+/// `None`: there is none.
 pub const fn in_force(own: u64, module: u64) -> Option<u64> {
     match (own, module) {
         (0, 0) => None,
-        (0, limit) | (limit, _) => Some(limit),
+        (0, limit) | (limit, 0) => Some(limit),
+        (own, module) => Some(if own < module { own } else { module }),
+    }
+}
+
+/// What an open file's objects hold; all but `objects` in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// How many there are.
+    pub objects: u64,
+    /// Pages they have when populated.
+    pub total: u64,
+    /// Pages they hold in memory.
+    pub resident: u64,
+    /// Pages they have added to the counters.
+    pub charged: u64,
+    /// Pages in memory of those that are pinned.
+    pub pinned: u64,
+    /// Pages whose content is in swap storage.
+    pub swapped: u64,
+    /// Pages whose content is in a backup.
+    pub backed_up: u64,
+}
+
+impl Holdings {
+    /// Returns the number of pages whose content is in storage of either kind.
+    pub const fn stored(&self) -> u64 {
+        self.swapped + self.backed_up
+    }
+
+    /// Replaces what one object adds to the sums: `before` by `after`.
+    pub fn replace(&mut self, before: &Self, after: &Self) {
+        let change =
+            |sum: u64, before: u64, after: u64| sum.wrapping_sub(before).wrapping_add(after);
+        *self = Self {
+            objects: change(self.objects, before.objects, after.objects),
+            total: change(self.total, before.total, after.total),
+            resident: change(self.resident, before.resident, after.resident),
+            charged: change(self.charged, before.charged, after.charged),
+            pinned: change(self.pinned, before.pinned, after.pinned),
+            swapped: change(self.swapped, before.swapped, after.swapped),
+            backed_up: change(self.backed_up, before.backed_up, after.backed_up),
+        };
     }
 }
 

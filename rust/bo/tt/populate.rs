@@ -11,7 +11,6 @@ use super::{
 use crate::{
     abstractions::{
         dma::DmaDevice,
-        page::total_ram,
         task, //
     },
     bo::{
@@ -92,14 +91,14 @@ impl Tt {
             self.state = next;
             return Ok(0);
         }
-        let charged = self.charge.pages();
-        let missing = self.num_pages - self.resident_pages();
+        let before = self.resident_pages();
+        let missing = self.num_pages - before;
         let room = self.charge_pages(missing, backing.accounting(), reclaim);
         match room.and_then(|over| allocate(self, missing).map(|()| over)) {
             // Nothing can fail any more.
             Ok(over) => self.count_populate(backing, missing, over),
             Err(e) => {
-                self.charge.reduce_to(charged);
+                self.charge.reduce_to(before);
                 return Err(e);
             }
         }
@@ -108,12 +107,9 @@ impl Tt {
         Ok(missing)
     }
 
-    /// Charges the `missing` pages, unless they are external, and evicts other objects until the
-    /// counters are within their limits.
-    ///
-    /// `true`: there is none left, and the counters still are over a limit. Returns `ENOMEM` if the
-    /// machine does not have that many pages, else as [`make_room`]. On failure the pages stay
-    /// charged.
+    /// Charges the `missing` pages, and evicts other objects until the counters are within their
+    /// limits. `true`: there is none left, and the counters still are over a limit. Otherwise as
+    /// [`Charge::try_add`](crate::bo::charge::Charge::try_add).
     #[inline]
     fn charge_pages(
         &mut self,
@@ -121,20 +117,9 @@ impl Tt {
         accounting: &Arc<Accounting>,
         reclaim: &impl Reclaim,
     ) -> Result<bool> {
-        let is_tight = if self.flags.external {
-            self.num_pages > total_ram()
-        } else {
-            self.charge.add(accounting, missing)
-        };
-        if !is_tight {
-            return Ok(false);
-        }
-        // Nothing is evicted for what can't succeed.
-        if self.num_pages > total_ram() {
-            return Err(ENOMEM);
-        }
-        let wanted = Amount::of(self.num_pages, self.flags.kind.dma32);
-        make_room(accounting, wanted, reclaim)
+        let whole = self.num_pages;
+        self.charge
+            .try_add(accounting, missing, whole, reclaim, make_room)
     }
 
     /// Counts a populate by the state that it began in.
@@ -203,7 +188,7 @@ impl Tt {
         };
         self.state = next;
         let lost = self.release_pages(backing);
-        if self.charge.reduce_to(0) {
+        if self.charge.reduce_to(0) && !self.flags.external {
             backing.accounting().statistics.unpopulates.count();
         }
         lost
@@ -224,9 +209,9 @@ impl Tt {
     }
 }
 
-/// Evicts objects until the counters are within their limits. `true`: no more can go, and they still
-/// are over a limit. Returns `ENOMEM` in that case if the limits are hard, or if `wanted` by itself is over
-/// them; `EINTR` if a fatal signal arrived.
+/// Evicts objects until the counters are within their limits. `true`: no more can go, and they still are
+/// over a limit; or the limits are hard and `wanted` by itself is over them. Returns `EINTR` if a fatal
+/// signal arrived.
 ///
 /// Nothing is evicted for a limit that would be exceeded without any other object that can go.
 #[cold]
@@ -237,10 +222,12 @@ fn make_room(accounting: &Accounting, wanted: Amount, reclaim: &impl Reclaim) ->
         let (counted, limit) = (accounting.counted(), accounting.limits.get());
         if accounting.limits.are_hard() && limits::over_limit(wanted, limit) {
             // Nothing is evicted for what can't succeed.
-            accounting.statistics.refusals.count();
-            return Err(ENOMEM);
+            return Ok(true);
         }
         task::cond_resched_killable()?;
+        if !accounting.limits.eviction_helps(accounting.limits.stored()) {
+            return Ok(true);
+        }
         let pinned = reclaim
             .pinned()
             .plus(stuck)
@@ -263,10 +250,6 @@ fn make_room(accounting: &Accounting, wanted: Amount, reclaim: &impl Reclaim) ->
             None => 0,
         };
         if freed == 0 {
-            if accounting.limits.are_hard() {
-                accounting.statistics.refusals.count();
-                return Err(ENOMEM);
-            }
             return Ok(true);
         }
     }

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod backup;
+mod budgets;
 mod caching;
 mod cgroup_dmem;
 mod cgroup_memory;
@@ -97,6 +98,7 @@ const CASES: &[&[Test]] = &[
     sleep::TESTS,
     limits::TESTS,
     hard::TESTS,
+    budgets::TESTS,
     file_limit::TESTS,
     cgroup_dmem::TESTS,
     cgroup_memory::TESTS,

@@ -14,6 +14,7 @@ use std::slice;
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::mman::mmap;
 use nix::sys::mman::mmap_anonymous;
 use nix::sys::mman::mprotect;
 use nix::sys::mman::munmap;
@@ -208,6 +209,47 @@ pub(crate) fn unmap(mapping: &Mapping) -> Outcome {
     // SAFETY: the bytes are a mapping of a file, into which no reference exists. Reads and writes of it
     // are volatile, and end in a signal.
     Ok(unsafe { munmap(start, mapping.len()) }?)
+}
+
+/// Asks the kernel to give a mapping its pages: with `mlock()` if there is no `advice`.
+pub(crate) fn prefault(mapping: &Mapping, advice: Option<i32>) -> io::Result<()> {
+    let address = ptr::with_exposed_provenance_mut(mapping.address());
+    // SAFETY: neither call changes what the memory of the mapping, which is all there, holds.
+    let result = unsafe {
+        match advice {
+            None => libc::mlock(address, mapping.len()),
+            Some(advice) => libc::madvise(address, mapping.len(), advice),
+        }
+    };
+    Ok(Errno::result(result).map(drop)?)
+}
+
+/// Maps `length` bytes of a device at `offset` with `MAP_POPULATE`, and unmaps them again.
+pub(crate) fn map_populated(device: &Device, offset: u64, length: usize) -> io::Result<()> {
+    let length = NonZeroUsize::new(length).ok_or(Errno::EINVAL)?;
+    let usable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_POPULATE;
+    // SAFETY: no address is asked for, so that nothing that exists is replaced.
+    let start = unsafe { mmap(None, length, usable, flags, device, offset as i64) }?;
+    // SAFETY: the mapping was made above, and nothing refers to it.
+    Ok(unsafe { munmap(start, length.get()) }?)
+}
+
+/// Has the pages that this thread gets come from one memory node.
+pub(crate) fn bind_to_node(node: u32) -> io::Result<()> {
+    let nodes: [libc::c_ulong; 1] = [1 << node];
+    set_policy(libc::MPOL_BIND, nodes.as_ptr(), 64)
+}
+
+/// Has them come from any.
+pub(crate) fn unbind() -> io::Result<()> {
+    set_policy(libc::MPOL_DEFAULT, ptr::null(), 0)
+}
+
+fn set_policy(mode: i32, nodes: *const libc::c_ulong, count: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the kernel reads so many bits at most behind the pointer, which has them or is null.
+    let result = unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, nodes, count) };
+    Ok(Errno::result(result).map(drop)?)
 }
 
 /// Fills the start of a file.

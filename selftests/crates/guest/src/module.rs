@@ -63,6 +63,9 @@ pub(crate) fn ensure(setup: Setup) -> Outcome {
     set_if_different("dma32_pages_limit", "0", "0")?;
     set_if_different("page_pool_size", "0", "0")?;
     set_if_different("file_pages_limit", "0", "0")?;
+    set_if_different("file_objects_limit", "0", "0")?;
+    set_if_different("pinned_pages_limit", "0", "0")?;
+    set_if_different("show_dma_addresses", "N", "0")?;
     set_if_different("charge_memcg", "Y", "1")?;
     set_if_different("hard_limit", "N", "0")?;
     set_if_different("timed_pages", "64", "64")

@@ -419,3 +419,80 @@ fn a_file_too_many_or_too_few_that_may_have_unsafe_is_found() {
     let surplus = page("`rust/a.rs`, `rust/b/c.rs`, `rust/d.rs`");
     assert_eq!(wrong_unsafe_files(&surplus, rooms), ["d may not have it"]);
 }
+
+/// The tests of the guest, as `theme.case`, and those of KUnit, as `suite.test`.
+fn tests_of_the_kernel() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for text in texts_in("selftests/crates/guest/src/cases") {
+        let Some((_, rest)) = text.split_once("\ncases!(\"") else {
+            continue;
+        };
+        let list = rest.split(");").next().unwrap_or_default();
+        let Some((theme, list)) = list.split_once('"') else {
+            continue;
+        };
+        let cases = list.split([';', ',']).map(str::trim);
+        names.extend(cases.map(|case| format!("{theme}.{case}")));
+    }
+    for text in texts_in("rust/bo/tests") {
+        let Some((_, rest)) = text.split_once("#[kunit_tests(") else {
+            continue;
+        };
+        let Some((suite, rest)) = rest.split_once(')') else {
+            continue;
+        };
+        let tests = rest.split("#[test]\n    fn ").skip(1);
+        let tests = tests.filter_map(|test| test.split('(').next());
+        names.extend(tests.map(|test| format!("{suite}.{test}")));
+    }
+    names
+}
+
+/// The texts of all Rust files in a directory.
+fn texts_in(directory: &str) -> Vec<String> {
+    let entries =
+        fs::read_dir(root().join(directory)).unwrap_or_else(|e| panic!("{directory}: {e}"));
+    entries
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "rs"))
+        .map(|path| fs::read_to_string(path).expect("a text"))
+        .collect()
+}
+
+/// Names like those of tests that are of none.
+fn tests_that_are_not(text: &str, known: &BTreeSet<String>) -> Vec<String> {
+    let themes: BTreeSet<&str> = known
+        .iter()
+        .filter_map(|name| name.split('.').next())
+        .collect();
+    let is_name = |word: &str| {
+        let parts = word.split_once('.');
+        parts.is_some_and(|(theme, case)| {
+            themes.contains(theme) && case.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        })
+    };
+    let files = ["md", "rs", "max", "low", "min", "current"];
+    let words = code(text).into_iter().filter(|word| is_name(word));
+    words
+        .filter(|word| !files.iter().any(|end| word.ends_with(&format!(".{end}"))))
+        .filter(|word| !known.contains(word))
+        .collect()
+}
+
+#[test]
+fn tests_that_are_named_exist() {
+    let known = tests_of_the_kernel();
+    assert!(known.contains("hard.soft_again"), "{known:?}");
+    assert!(known.contains("reeve_tt_global.devices_know_their_number"));
+    let text = text_of("Documentation/limits.md");
+    assert_eq!(tests_that_are_not(&text, &known), Vec::<String>::new());
+    let named = code(&text).into_iter().filter(|word| known.contains(word));
+    assert!(named.count() > 20);
+}
+
+#[test]
+fn a_test_that_does_not_exist_is_found() {
+    let known = BTreeSet::from(["hard.soft_again".to_owned()]);
+    let text = "Yes (`hard.soft_again`), no (`hard.soft_never`).";
+    assert_eq!(tests_that_are_not(text, &known), ["hard.soft_never"]);
+}

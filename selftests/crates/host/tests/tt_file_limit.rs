@@ -17,13 +17,14 @@ fn the_rule_is_what_the_table_says() {
 }
 
 #[test]
-fn the_files_own_limit_goes_before_the_modules() {
+fn the_lower_limit_holds() {
     for (own, module, expected) in [
         (0, 0, None),
         (0, 7, Some(7)),
         (3, 0, Some(3)),
         (3, 7, Some(3)),
-        (9, 7, Some(9)),
+        (9, 7, Some(7)),
+        (u64::MAX, 1, Some(1)),
     ] {
         assert_eq!(in_force(own, module), expected);
     }
@@ -42,6 +43,29 @@ fn what_is_being_populated_is_not_over_the_limit_yet() {
     ] {
         assert_eq!(Use { charged, in_flight }.is_over(limit), over);
     }
+}
+
+#[test]
+fn sums_are_those_of_the_objects() {
+    let of = |n: u64| Holdings {
+        objects: 1,
+        total: n,
+        resident: n / 2,
+        charged: n / 3,
+        pinned: n / 4,
+        swapped: n / 5,
+        backed_up: n / 6,
+    };
+    let none = Holdings::default();
+    let mut sums = none;
+    sums.replace(&none, &of(60));
+    sums.replace(&none, &of(120));
+    assert_eq!((sums.objects, sums.total, sums.stored()), (2, 180, 36 + 30));
+    sums.replace(&of(120), &of(240));
+    sums.replace(&of(60), &none);
+    assert_eq!(sums, of(240));
+    sums.replace(&of(240), &none);
+    assert_eq!(sums, none);
 }
 
 proptest! {

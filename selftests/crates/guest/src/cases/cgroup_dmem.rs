@@ -65,6 +65,8 @@ fn follows_what_its_tasks_populate() -> Outcome {
     check_eq!(group.dmem_pages()?, 100);
     let external = device.create(Create::new(20 * PAGE).kind(BoType::Sg).mappable())?;
     device.populate(external)?;
+    check_eq!(group.dmem_pages()?, 120);
+    device.unpopulate(external)?;
     check_eq!(group.dmem_pages()?, 100);
     device.destroy(first)?;
     check_eq!(group.dmem_pages()?, 0);

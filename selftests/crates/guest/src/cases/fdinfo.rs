@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
 
 use reeve_uapi::BoType;
 use reeve_uapi::Create;
@@ -27,6 +30,7 @@ cases!("fdinfo";
     is_about_one_open_file,
     names_the_open_file,
     shows_the_limit,
+    is_of_one_moment,
     changes_nothing,
 );
 
@@ -133,6 +137,46 @@ fn shows_the_limit() -> Outcome {
     let all = fdinfo(&device)?;
     check_eq!(all.get("reeve-overcommits").map(String::as_str), Some("1"));
     Ok(())
+}
+
+/// Each of two threads has one object at a time, so that there never are three.
+fn is_of_one_moment() -> Outcome {
+    let device = open()?;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let makers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| -> Outcome {
+                    while !done.load(Ordering::Relaxed) {
+                        let handle = populated(&device, 10)?;
+                        device.destroy(handle)?;
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        let result = (0..1000).try_for_each(|_| {
+            let all = fdinfo(&device)?;
+            let number = |key: &str| -> Outcome<u64> {
+                let first = all.get(key).and_then(|value| value.split(' ').next());
+                let number = first.and_then(|first| first.parse().ok());
+                number.ok_or_else(|| Stop::failed(format!("no {key} in {all:?}")))
+            };
+            let objects = number("reeve-objects")?;
+            let total = number("drm-total-system")?;
+            check!(objects <= 2, "{all:?}");
+            check_eq!(total, objects * 10 * PAGE / 1024);
+            check!(number("drm-resident-system")? <= total, "{all:?}");
+            Ok(())
+        });
+        done.store(true, Ordering::Relaxed);
+        for maker in makers {
+            maker
+                .join()
+                .unwrap_or(Err(Stop::failed("a thread panicked")))?;
+        }
+        result
+    })
 }
 
 fn changes_nothing() -> Outcome {

@@ -13,6 +13,7 @@ use crate::seen::populated;
 use crate::seen::unchanged;
 use crate::seen::Limit;
 use crate::seen::PAGE;
+use crate::shortage::Swap;
 use crate::test::cases;
 use crate::test::check;
 use crate::test::check_eq;
@@ -33,6 +34,7 @@ fn harden() -> Outcome {
 }
 
 fn others_go_first() -> Outcome {
+    let _swap = Swap::on()?;
     let device = open()?;
     harden()?;
     let _limit = Limit::pages(30)?;
@@ -56,6 +58,7 @@ fn with_no_object_left_it_is_refused() -> Outcome {
         refused(device.write(other, 0, &[1]), Errno::ENOMEM)
     })?;
     device.unpin(pinned)?;
+    device.unpopulate(pinned)?;
     check_eq!(device.populate(other)?, 20);
     check_eq!(device.stats()?.overcommits, before);
     Ok(())

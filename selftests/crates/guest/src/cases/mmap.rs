@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::Signal;
 
 use reeve_uapi::pattern::Pattern;
@@ -22,6 +23,7 @@ use reeve_uapi::Protection;
 
 use crate::content;
 use crate::content::holds;
+use crate::memory;
 use crate::process::Child;
 use crate::seen::open;
 use crate::seen::unchanged;
@@ -50,6 +52,7 @@ cases!("mmap";
     closed_while_mapped,
     exit_while_mapped,
     user_memory_of_the_calls,
+    is_not_prefaulted,
 );
 
 const SIZE: usize = 5 * PAGE as usize;
@@ -479,4 +482,24 @@ fn user_memory_of_the_calls() -> Outcome {
     result?;
     check_eq!(done, SIZE as u64);
     holds(&device, from, 3)
+}
+
+/// What the ABI's table says of calls that are made to give mappings their pages.
+fn is_not_prefaulted() -> Outcome {
+    let device = open()?;
+    let handle = device.create(Create::new(SIZE as u64))?;
+    let mapping = device.map(handle)?;
+    let place = device.map_place(handle)?;
+    unchanged(&device, || {
+        memory::map_populated(&device, place.offset, SIZE)?;
+        memory::prefault(&mapping, None)?;
+        for advice in [libc::MADV_POPULATE_READ, libc::MADV_POPULATE_WRITE] {
+            refused(memory::prefault(&mapping, Some(advice)), Errno::EINVAL)?;
+        }
+        Ok(())
+    })?;
+    check_eq!(device.info(handle)?.pages_resident, 0);
+    // Populating the object does what they are asked for.
+    check_eq!(device.populate(handle)?, SIZE as u64 / PAGE);
+    Ok(())
 }

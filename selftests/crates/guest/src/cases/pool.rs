@@ -4,12 +4,16 @@
 
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 use reeve_uapi::knobs;
 use reeve_uapi::Caching;
 use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::memory::bind_to_node;
+use crate::memory::unbind;
 use crate::seen::open;
 use crate::seen::until;
 use crate::seen::Limit;
@@ -17,6 +21,7 @@ use crate::seen::PAGE;
 use crate::test::cases;
 use crate::test::check;
 use crate::test::check_eq;
+use crate::test::errno;
 use crate::test::Outcome;
 use crate::test::Stop;
 
@@ -32,6 +37,7 @@ cases!("pool";
     shrinking_ends_at_nothing,
     is_drained_before_any_object_is_swapped_out,
     table_adds_up,
+    obeys_memory_policies,
     is_gone_with_the_module,
 );
 
@@ -241,6 +247,33 @@ fn table_adds_up() -> Outcome {
 
 /// What is kept when the module goes must not be lost: kmemleak and the page allocator's own checks
 /// would say so.
+/// The allocator knows which node a policy wants; what the pool has is of the local one.
+fn obeys_memory_policies() -> Outcome {
+    let device = open_empty()?;
+    let handle = wc(&device, PAGES)?;
+    device.unpopulate(handle)?;
+    let populate = || -> Outcome<u64> {
+        let before = kept(&device)?;
+        check!(before >= PAGES);
+        device.populate(handle)?;
+        let taken = before.saturating_sub(kept(&device)?);
+        device.unpopulate(handle)?;
+        Ok(taken)
+    };
+    match bind_to_node(0) {
+        Ok(()) => {}
+        Err(err) if errno(&err) == Errno::ENOSYS => {
+            return Err(Stop::skipped("the kernel has no memory policies"));
+        }
+        Err(err) => return Err(err.into()),
+    }
+    let bound = populate();
+    unbind()?;
+    check_eq!(bound?, 0);
+    check_eq!(populate()?, PAGES);
+    Ok(())
+}
+
 fn is_gone_with_the_module() -> Outcome {
     crate::module::need_file()?;
     let device = open_empty()?;
