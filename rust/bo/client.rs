@@ -225,12 +225,6 @@ impl<T: LruItem> Client<T> {
     pub(super) fn touch(&self, bo: &Linked<T>) {
         self.owned.lock().lru.touch(bo);
     }
-
-    /// Uncharges pages that had stayed charged.
-    #[inline]
-    pub(super) fn release(&self, pages: u64) {
-        self.charged.fetch_sub(pages, Relaxed);
-    }
 }
 
 impl<T: LruItem> HasLru<T, 1> for Client<T> {

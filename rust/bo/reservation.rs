@@ -146,7 +146,12 @@ impl<'a> Reservation<'a> {
     /// Reserves the object, waiting until it is not reserved any more. May sleep.
     #[inline]
     pub(super) fn take(bo: &'a Arc<Linked<Bo>>) -> Self {
-        let guard = bo.reserved().lock();
+        Self::new(bo, bo.reserved().lock())
+    }
+
+    /// Wraps the guard of a wait that is over.
+    #[inline]
+    fn new(bo: &'a Arc<Linked<Bo>>, guard: MutexGuard<'a, Reserved, BoReservation>) -> Self {
         let accounting = bo.device().accounting();
         // Others only wait for room below hard limits, of which that of a dmem cgroup is always one.
         let counts = accounting.limits.are_hard() || dmem::charges();
@@ -161,8 +166,7 @@ impl<'a> Reservation<'a> {
     /// arrived before. May sleep.
     #[inline]
     pub(super) fn take_killable(bo: &'a Arc<Linked<Bo>>) -> Result<Self> {
-        let guard = bo.reserved().lock_killable()?;
-        Ok(Self { bo, guard })
+        Ok(Self::new(bo, bo.reserved().lock_killable()?))
     }
 
     /// Reserves the object if it is not reserved.
