@@ -162,10 +162,10 @@ mod tests {
             expect!(file.charged() == 8 && file.overcommits() == 1);
             expect!(statistics.file_overcommits.get() == 1);
             expect!(statistics.overcommits.get() == 0);
-            // Its own limit goes before the default.
+            // A higher one of its own is none: the lower one holds.
             file.set_limit(100);
             populated_of(bench, &file, 4)?;
-            expect!(file.overcommits() == 1);
+            expect!(file.overcommits() == 2);
             pinned.reserve().unpin()?;
             drop(more);
             Ok(())
