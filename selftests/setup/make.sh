@@ -26,7 +26,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 verb=${1:-}
 verb=${verb//-/_}
 case $verb in
-deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | migration_test | docs | vm | shell | ext)
+deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | vhost_flows | migration_test | docs | vm | shell | ext)
 	shift
 	"verb_$verb" "$@"
 	;;

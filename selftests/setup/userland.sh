@@ -6,7 +6,7 @@
 # on the way is in build/cargo, which begins as a copy of the dependencies' part that an earlier checkout left in the
 # cache. So checkouts with different sources share no directory that cargo writes to.
 
-GUEST_PROGRAMS=(reevectl reeve-guest-tests)
+GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-vhost-guest)
 
 # One target and one set of flags for everything, the guest's, so that what is compiled once serves the tests, the
 # harness, the guest and clippy. (Naming the target keeps the flags away from build scripts and macros, which run here

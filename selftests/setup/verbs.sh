@@ -193,10 +193,30 @@ verb_vhost_test() {
 		--test bare --test conformance --test fuzz --test peer --test proxy 2>&1
 }
 
-# migration-test: real QEMU as the front end: memory read from outside, migrations. A line for each test.
+# flows KERNEL MIB ARGUMENT...: real QEMU as the front end, its guest that kernel with reeve.ko where Reeve matters. A
+# line for each test.
+flows() {
+	local kernel=$1 mib=$2 dir=$BUILD/vhost/$1
+	shift 2
+	prepare "$kernel"
+	mkdir -p "$dir"
+	printf '#!/bin/sh\nexec reeve-vhost-guest\n' >"$dir/script.sh"
+	PARAMS=enable_builtin_tests=1 FILES='' LOAD=1 TIMEOUT=
+	machine_options "vhost/$kernel"
+	"$HARNESS" initramfs "${MACHINE[@]}" --script "$dir/script.sh" --out "$dir/initramfs.cpio"
+	# In the foreground, and not by exec: there may be another one to come.
+	REEVE_FLOW_KERNEL=$KOUT/arch/x86/boot/bzImage REEVE_FLOW_INITRAMFS=$dir/initramfs.cpio REEVE_FLOW_MIB=$mib \
+		workspace test --package reeve-vhost-user --test flows -- "$@" 2>&1
+}
+
+# vhost_flows: one pass of each flow and of the migrations, for make test.
+verb_vhost_flows() { flows base 256; }
+
+# migration-test: all sizes and kinds of memory, then Reeve's migration again, and on the debug kernel.
 verb_migration_test() {
-	ensure_toolchain
-	workspace test --package reeve-vhost-user --test flows -- --all
+	flows base 256 --all
+	flows base 256 migrate/objects
+	flows debug 640 read-guest-mem/objects migrate/objects
 }
 
 # docs: the documentation of all code, and the parts of Documentation/ that are made from it.

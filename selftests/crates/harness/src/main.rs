@@ -18,6 +18,8 @@ struct Cli {
 enum Command {
     /// Runs a script in a VM and streams the console; the last line is `vm: exit N`.
     Vm(script::Options),
+    /// Writes what a VM boots into, for a program that starts QEMU itself.
+    Initramfs(script::InitramfsOptions),
     /// Gives an interactive shell in a VM.
     Shell(machine::Machine),
     /// Shows what the module can do, in a VM, and writes a report.
@@ -35,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Vm(options) => script::run(&options),
+        Command::Initramfs(options) => script::initramfs(&options),
         Command::Shell(machine) => vm::shell(&machine),
         Command::Run(options) => report::run(&options),
         Command::Bench(options) => bench::run(&options),

@@ -25,6 +25,34 @@ pub struct Options {
     timeout: u64,
 }
 
+/// What a machine boots into, for a program that starts QEMU itself.
+#[derive(Debug, Args)]
+pub struct InitramfsOptions {
+    #[command(flatten)]
+    machine: Machine,
+    /// The script to run as root in the guest, its output on the third serial port.
+    #[arg(long)]
+    script: PathBuf,
+    /// Where the archive goes.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+/// Writes it.
+pub fn initramfs(options: &InitramfsOptions) -> Result<bool> {
+    let script = &options.script;
+    let content = fs::read(script).with_context(|| format!("reading {}", script.display()))?;
+    let job = Job::Script {
+        name: "script.sh",
+        content: &content,
+        capture: true,
+    };
+    let archive = options.machine.initramfs(job)?;
+    let out = &options.out;
+    fs::write(out, archive).with_context(|| format!("writing {}", out.display()))?;
+    Ok(true)
+}
+
 /// Runs it. True if the script exited 0 and the kernel had nothing to complain about.
 pub fn run(options: &Options) -> Result<bool> {
     let script = &options.script;

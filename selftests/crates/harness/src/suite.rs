@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::Args;
 
+mod flows;
 mod guest;
 pub mod job_context;
 pub mod jobs;
@@ -50,6 +51,7 @@ const ORDER: &[&str] = &[
     "make ext",
     "host tests",
     "vhost-user",
+    "vhost-user flows",
     "kunit",
     "make ext debug",
     "lint",
@@ -77,6 +79,7 @@ fn test_jobs() -> Vec<Job> {
         guest_programs(),
         host_tests(),
         vhost_user(),
+        vhost_flows(),
         // One kernel at a time: each build keeps every processor busy by itself.
         build_kernel("kernel debug", "debug").after(&["kernel base"]),
     ];
@@ -154,6 +157,19 @@ fn vhost_user() -> Job {
         Ok(libtest::records(&done.stdout, done.success))
     })
     .after(&["guest programs"])
+}
+
+/// The same with QEMU as the front end, and with our kernel as the guest of some.
+fn vhost_flows() -> Job {
+    let needs = ["kernel base", "guest programs"];
+    Job::new("vhost-user flows", Tier::Selftests, &needs, |ctx| {
+        let mut cargo = ctx.command("selftests/setup/make.sh");
+        let done = ctx.run_merged(cargo.arg("vhost_flows"), "log")?;
+        let why = ctx.tail(&ctx.dir.join("log"), 30);
+        Ok(flows::records(&done.stdout, done.success, &why))
+    })
+    // Both compile the same tests.
+    .after(&["vhost-user"])
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test flows` runs the everyday ones, `-- --all` every size and memory, `-- NAME` the
 //! one of that name, or those whose names have it in them.
-//! Each prints a line: ok or FAILED, its name, seconds.
+//! Each prints a line: ok or FAILED, its name, seconds. `REEVE_FLOW_SVG=FILE` has `migrate` draw itself.
 
 use std::io::Write;
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -17,8 +17,12 @@ mod disk;
 mod migrate;
 #[path = "flows/network.rs"]
 mod network;
+#[path = "flows/picture.rs"]
+mod picture;
 #[path = "common/qemu.rs"]
 mod qemu;
+#[path = "flows/reeve.rs"]
+mod reeve;
 #[path = "flows/watch.rs"]
 mod watch;
 
@@ -29,6 +33,7 @@ fn tests() -> Vec<Test> {
     let mut tests = network::tests();
     tests.extend(disk::tests());
     tests.extend(migrate::tests());
+    tests.extend(reeve::tests());
     tests
 }
 

@@ -12,8 +12,9 @@ use serde_json::json;
 
 use super::common::{within, Dir};
 use super::disk::{disk, drive, goes_on, is_busy, KIB};
+use super::picture;
 use super::qemu::{Qemu, BOOT};
-use super::watch::{becomes, is_driven, read, Guest, Hook};
+use super::watch::{becomes, is_driven, read, Guest, Hook, What};
 use super::Test;
 
 /// How long a migration may take to go through its rounds.
@@ -43,10 +44,11 @@ enum Wrong {
 }
 
 /// A machine and its back end.
-struct Host {
-    back: Local,
-    qemu: Qemu,
-    incoming: PathBuf,
+pub(super) struct Host {
+    pub(super) back: Local,
+    pub(super) qemu: Qemu,
+    /// The socket of a migration to it.
+    pub(super) incoming: PathBuf,
 }
 
 impl Host {
@@ -99,7 +101,7 @@ impl Host {
     }
 
     /// Begins a migration that cannot end, and waits until all of the memory has travelled once.
-    fn begin(&mut self, to: &Host) {
+    pub(super) fn begin(&mut self, to: &Host) {
         self.speed(20 << 20, 1);
         let uri = format!("unix:{}", to.incoming.display());
         self.qemu.ask("migrate", json!({ "uri": uri })).unwrap();
@@ -108,8 +110,22 @@ impl Host {
         });
     }
 
+    /// Waits for some more rounds and notes each.
+    fn rounds_go_on(&mut self, guest: &Guest, count: u64) {
+        let first = self.qemu.rounds();
+        let mut noted = first;
+        within(ROUNDS, "rounds", || {
+            let now = self.qemu.rounds();
+            if now > noted {
+                noted = now;
+                guest.note(0, What::Round(now));
+            }
+            (now >= first + count).then_some(())
+        });
+    }
+
     /// Lets the migration end.
-    fn finish(&mut self, to: &mut Host) {
+    pub(super) fn finish(&mut self, to: &mut Host) {
         self.speed(8 << 30, 2000);
         self.qemu.migration_is("completed", ROUNDS);
         to.qemu.event("RESUME", BOOT);
@@ -127,21 +143,24 @@ impl Host {
     }
 
     /// Does something to the guest's memory.
-    fn memory<T: Send + 'static>(&self, act: impl FnOnce(&mut Backend) -> T + Send + 'static) -> T {
+    pub(super) fn memory<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Backend) -> T + Send + 'static,
+    ) -> T {
         self.back.with(act).unwrap()
     }
 
-    fn write(&self, guest: u64, byte: u8) {
+    pub(super) fn write(&self, guest: u64, byte: u8) {
         self.memory(move |b| b.memory().write(guest, &[byte; 64]))
             .unwrap();
     }
 
-    fn write_unmarked(&self, guest: u64, byte: u8) {
+    pub(super) fn write_unmarked(&self, guest: u64, byte: u8) {
         self.memory(move |b| b.memory().write_unmarked(guest, &[byte; 64]))
             .unwrap();
     }
 
-    fn mark(&self, guest: u64) {
+    pub(super) fn mark(&self, guest: u64) {
         self.memory(move |b| b.memory().mark(guest, 1)).unwrap();
     }
 
@@ -150,13 +169,13 @@ impl Host {
     }
 
     /// Waits until QEMU has taken the marks.
-    fn taken(&self, pages: &'static [u64]) {
+    pub(super) fn taken(&self, pages: &[u64]) {
         within(ROUNDS, "QEMU takes the marks", || {
             (!pages.iter().any(|page| self.is_marked(*page))).then_some(())
         });
     }
 
-    fn has(&self, guest: u64, byte: u8) -> bool {
+    pub(super) fn has(&self, guest: u64, byte: u8) -> bool {
         read(&self.back, guest, 64) == [byte; 64]
     }
 }
@@ -165,13 +184,14 @@ impl Host {
 fn strong(wrong: Wrong) -> Result<(), String> {
     let (dir, guest) = (Dir::new(), Guest::default());
     let last_written = Arc::new(Mutex::new(0));
-    let count = last_written.clone();
+    let (count, notes) = (last_written.clone(), guest.clone());
     let hook: Hook = Box::new(move |backend, name| {
         // With GET_VRING_BASE the source stops: this is its last chance.
         if name == "GET_VRING_BASE" && backend.memory().is_logging() {
             *count.lock().unwrap() += 1;
             if wrong != Wrong::WriteLate {
                 let _ = backend.memory().write(LAST, &[4; 64]);
+                notes.note(0, What::Mark("last"));
             }
         }
     });
@@ -201,6 +221,8 @@ fn strong(wrong: Wrong) -> Result<(), String> {
         source.mark(B);
     }
     source.mark(C);
+    guest.note(0, What::Mark("A, C"));
+    source.rounds_go_on(&guest, 3);
     source.taken(&[A, B, C]);
     source.finish(&mut target);
     if wrong == Wrong::WriteLate {
@@ -222,6 +244,9 @@ fn strong(wrong: Wrong) -> Result<(), String> {
     goes_on(&target.back);
     check(target.qemu.errors().is_empty(), "QEMU complained")?;
     println!("# dirty-sync-count {}", source.qemu.rounds());
+    if wrong == Wrong::Nothing {
+        picture::write(&guest.events());
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reeve_vhost_user::backend::Backend;
 use reeve_vhost_user::device::Device;
@@ -28,6 +28,29 @@ struct State {
     started: Vec<bool>,
     overlapped: bool,
     log: Vec<String>,
+    events: Vec<Event>,
+}
+
+/// Something that happened at a host, or to the migration.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    /// When.
+    pub(crate) at: Instant,
+    /// Which host.
+    pub(crate) host: usize,
+    /// What.
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub(crate) enum What {
+    /// A message was handled; whether a ring is started since.
+    Message(String, bool),
+    /// The back end marked a page, with this name.
+    Mark(&'static str),
+    /// QEMU took the dirty bitmap; how often it has by now.
+    Round(u64),
 }
 
 impl Guest {
@@ -42,7 +65,19 @@ impl Guest {
         assert!(!state.log.is_empty(), "nothing was seen");
     }
 
+    /// Notes what else happened.
+    pub(crate) fn note(&self, host: usize, what: What) {
+        let at = Instant::now();
+        self.0.lock().unwrap().events.push(Event { at, host, what });
+    }
+
+    /// Returns everything that happened, in order.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.0.lock().unwrap().events.clone()
+    }
+
     fn set(&self, number: usize, started: bool, what: &str) {
+        self.note(number, What::Message(what.into(), started));
         let mut state = self.0.lock().unwrap();
         state.started[number] = started;
         state.overlapped |= state.started.iter().filter(|started| **started).count() > 1;
