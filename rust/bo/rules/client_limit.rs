@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! What one open file's objects hold, and the limit on the pages that they may have charged.
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The arithmetic of a compact array of DMA addresses: one for each run of pages that lie side by
 //! side, where C TTM has one for each page.

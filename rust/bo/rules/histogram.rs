@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Buckets of a histogram of durations: powers of two of microseconds.
 #![deny(unsafe_code)]

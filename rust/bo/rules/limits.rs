@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The arithmetic of the page counters: limits, and whether the accounting balances.
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The arithmetic of user mappings: where objects are in an open file, and how many pages a fault
 //! maps.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! What kinds of pages there are: how the processor caches them, and which memory they are from.
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! What a pool of free pages keeps, and what it gives back first.
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! How many pages an object of so many bytes has, and where its bytes are.
 #![deny(unsafe_code)]

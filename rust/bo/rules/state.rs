@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The states of a TT, what may happen in each, and what comes after; what may be asked of a buffer
 //! object in which state.

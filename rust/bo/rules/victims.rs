@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Which objects to evict when a limit is exceeded, and which not even to try.
 #![deny(unsafe_code)]

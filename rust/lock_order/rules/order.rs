@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Lock orders as types: a hierarchy is declared once with [`lock_orders!`](crate::lock_orders).
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Plain uses of locks: those whose correctness the order alone decides, as the fast paths know them.
 #![deny(unsafe_code)]

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Locks and unlocks that are not the fastest but usual: the first one of a hierarchy, trylocks,
 //! orders that a rule speaks of, nested ones, releases out of order. Whatever is or may be a fault

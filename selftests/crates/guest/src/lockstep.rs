@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Objects that exist twice, in C TTM and here, and what has to be the same about them.
 //!

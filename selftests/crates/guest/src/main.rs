@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Reeve's selftests: run as root in the guest, on a kernel that has the module, and speak KTAP.
 //!

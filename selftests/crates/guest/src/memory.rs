@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Memory with holes, and calls that point anywhere. All `unsafe` around memory is here.
 

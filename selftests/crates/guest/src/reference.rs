@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! C TTM, driven through the device of `selftests/modules/ttm`. All `unsafe` around it is here.
 

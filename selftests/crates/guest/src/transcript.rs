@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Transcripts in the documentation: finding them, running their commands, and comparing what comes out.
 //!

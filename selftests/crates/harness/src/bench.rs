@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! `make bench`: measures on emulated CPUs that count instructions, and compares with the references.
 //!
 //! Each kernel is booted several times, and each boot measures several times ([`samples`]). [`rows`] declares the rows

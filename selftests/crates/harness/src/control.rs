@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! What the guest tells on its second serial port, where the kernel's own messages cannot get in between.
 //!
 //! One fact per line: a word and its value. `guest/init.sh` writes them.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! The `newc` cpio format, as far as an initramfs and the guest's own `cpio -o` need it.
 
 use anyhow::{bail, Context, Result};

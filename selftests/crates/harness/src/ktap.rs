@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Reads KTAP, the format of KUnit and of the guest's own tests.
 //!
 //! Every `ok`/`not ok` line that is not the sum of a subtest is one case. A plan that promises more than came is a

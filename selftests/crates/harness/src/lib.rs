@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Boots test kernels in QEMU, runs things in them and judges what happened.
 //!
 //! `make run`, `make test`, `make bench`, `make vm` and `make shell` end here; what they need is built before, by the

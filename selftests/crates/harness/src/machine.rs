@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! What machine to boot: the description of a VM, the QEMU command line and the initramfs for it.
 
 use std::fs;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Boots test kernels in QEMU, runs things in them and judges what happened.
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! `make run`: shows what the module can do, and writes the same as JSON.
 //!
 //! `reevectl report` does the work in the guest: it prints for people and, with `--json`, writes for programs. Here

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Checks of the module's layout: which room may import which, no circles of files, and where `unsafe` may be.
 //!
 //! A room is a directory of `rust/` with the file of the same name beside it; `Documentation/contributing.md` says

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! `make vm`: a script of the user's in a VM, the console on standard output, one line at the end for the verdict.
 
 use std::fs;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Finds the kernel's complaints on its console.
 //!
 //! Only what the kernel itself prints counts, told by its time stamp: a script may write `WARNING:` as it likes.

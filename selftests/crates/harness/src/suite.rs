@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! `make test` and `make lint`: what is run, in which order, and the sum of it.
 
 use std::fs;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! README.md and Documentation/ name files, parameters and make targets, and all of them exist.
 //!

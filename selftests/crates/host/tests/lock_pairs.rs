@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The table of pairs that violations were of: a pair has one place, whatever was forgotten before, and
 //! its first report is logged.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The examples in Documentation/lock-order.md are parts of the samples, which are compiled and run.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The diagram and the table of a TT's states in Documentation/accounting.md are made from [`TRANSITIONS`].
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Sizes to pages, and bytes to pages: against arithmetic in integers too wide to wrap.
 

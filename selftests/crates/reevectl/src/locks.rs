@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! `reevectl locks`: declared hierarchies, held locks and violations of the lock-order tracker.
 //!

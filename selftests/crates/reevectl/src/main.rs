@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Drives the Reeve module: one call per command, a batch of them, or a whole report.
 //!

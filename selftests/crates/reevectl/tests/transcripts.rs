@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! What `reevectl` prints without a module: every help text, and what it says of wrong usage and wrong devices.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The calls on the plain structs, and the only hand-written `unsafe` of this crate but for mappings.
 //!

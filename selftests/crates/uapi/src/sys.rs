@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The user ABI as it is written in `rust/uapi/reeve.h`, made by bindgen.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Every C example in README.md and Documentation/ compiles: whole programs as they are, parts of a program or of a
 //! driver with the declarations around them that a reader has to think of.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The header and its layout as the C compiler sees them, for 64-bit and 32-bit callers.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Objects of other kinds of pages: write-combined, uncached, below 4 GiB.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The dmem cgroup controller: what the tasks of a cgroup hold is charged to it, and limited.
 

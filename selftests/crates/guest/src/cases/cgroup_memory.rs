@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Memory cgroups: pages are charged to who populates, and a cgroup at its limit takes from itself.
 

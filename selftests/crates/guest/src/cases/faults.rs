@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Allocations fail where more than one thing may have happened. The rest is in `sweeps.rs`.
 

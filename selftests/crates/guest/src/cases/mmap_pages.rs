@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The pages of mapped objects: they come when they are touched, and the mapping does not keep them.
 

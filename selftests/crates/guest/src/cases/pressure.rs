@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The objects' shrinker, called as the kernel's reclaim does: objects go out, content stays. What
 //! the kernel does when it really is short of memory is in `reclaim.rs`.

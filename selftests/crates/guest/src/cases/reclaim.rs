@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The kernel runs short of memory: its reclaim, in the background or in the thread that wants memory, takes
 //! objects, and who would have been killed lives.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! `reevectl top`, and what `reevectl stat` says of times, beside the module's own words.
 

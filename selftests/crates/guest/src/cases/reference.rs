@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The same operations on C TTM and here, in one kernel: both have to do the same, but for what is
 //! known to be wrong in TTM.

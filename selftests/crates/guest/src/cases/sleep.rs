@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The machine goes to sleep: what can leave memory leaves it before it hibernates, and nothing before it is
 //! suspended to RAM.

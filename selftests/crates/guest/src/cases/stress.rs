@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Eight threads, more objects than the limit allows, memory pressure, pins, mappings and attempts
 //! to remove the module, for `REEVE_STRESS_SECONDS`: content stays, and the counters agree.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! Every allocation of every call, on every kind of object in every state, fails once: it
 //! returns ENOMEM (EFAULT when it was a copy), and counters, flags and content are as they were.

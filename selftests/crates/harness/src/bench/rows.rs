@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! The rows of the result: what is measured, what it is compared with, and its target.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! The text in which a guest reports its measurements.
 //!
 //! It consists of these lines:

@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-or-later
 # The first process of the guest: sets the machine up, inserts the module, runs the script, says how it went.
 #
 # ttyS0 is the console. What the harness has to be sure of goes through ports that the kernel never prints to:

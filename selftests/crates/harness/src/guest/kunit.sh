@@ -1,5 +1,5 @@
 #!/bin/sh
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-or-later
 # Inserts the module, which runs its KUnit suites, and prints the results of the suites that came with it.
 
 results=/sys/kernel/debug/kunit

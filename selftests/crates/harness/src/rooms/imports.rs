@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Finds out which file of a crate uses what of which other one, from the `use` trees and the paths in the code.
 
 use std::collections::{BTreeMap, HashMap};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Splits Rust source into tokens: as much of the language as the checks of its layout need.
 //!
 //! Comments and literals do not become tokens, so a path in a doc comment is no import.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! The tiers that run in a guest: KUnit, the selftests, inserting and removing over and over.
 
 use std::fs;

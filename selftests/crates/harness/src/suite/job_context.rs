@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! What a job works with: where things are, and how to run a command so that its output is kept.
 
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Runs jobs that need each other, a few at a time, and tells how it goes.
 
 use std::collections::{HashMap, HashSet};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Reads what `cargo test` prints, and does not believe it blindly: the sums must agree with the lines.
 
 use super::record::{Outcome, Record, Tier};

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Runs the checks of `selftests/setup/lint.sh` one by one, each a counted test.
 
 use std::env;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! Does the test run notice a mistake? Builds of the module with a deliberate one have to turn it red.
 
 use anyhow::{bail, Result};

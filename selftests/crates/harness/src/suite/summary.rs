@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 //! The end of `make test`: a table, the failures by name, files for other programs, and the last line.
 
 use std::fmt::Write as _;

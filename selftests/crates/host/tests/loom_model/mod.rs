@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The context table in loom: `rust/lock_order/rules/context_table.rs` as the kernel compiles it, over atomics
 //! of which loom tries every interleaving and every value that a load may see.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! `reevectl bo dma-addresses`: the DMA addresses of an object's pages.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! README.md and Documentation/ show command lines and options of `reevectl`, and clap knows them all; reevectl.md
 //! shows every option, and the reference transcripts the help of every command.

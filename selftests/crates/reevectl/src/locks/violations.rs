@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-or-later
 
 //! The file `violations`: how many incorrect uses were found, and the last of each pair of orders.
 
