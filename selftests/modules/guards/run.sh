@@ -17,7 +17,7 @@ violations() { awk '$1 == "'"$1"'" { print $2 }' $files/violations; }
 # With 'in use' as the one excuse: a call was just running.
 unload() {
 	n=0
-	until rmmod $1 2>/tmp/rmmod; do
+	until rmmod "$1" 2>/tmp/rmmod; do
 		n=$((n + 1))
 		[ $n -lt 1000 ] || fail "rmmod $1: $(cat /tmp/rmmod)"
 	done

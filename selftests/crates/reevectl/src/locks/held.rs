@@ -64,7 +64,9 @@ pub(super) fn parse(text: &str) -> Parsed<Held> {
 }
 
 fn lock(line: Line<'_>) -> Parsed<HeldIn> {
-    let mut line = line.like("  HIERARCHY NAME order N MODE lock ADDRESS taken at (or waited for at) PLACE [key K]");
+    let mut line = line.like(
+        "  HIERARCHY NAME order N MODE lock ADDRESS taken at (or waited for at) PLACE [key K]",
+    );
     Ok(HeldIn {
         hierarchy: line.name()?,
         lock: HeldLock::parse(&mut line)?,
