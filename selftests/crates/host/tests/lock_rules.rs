@@ -83,7 +83,7 @@ fn orders_that_do_not_exist_are_refused_everywhere() {
 #[test]
 fn flags_without_one_mode_are_refused() {
     let mut t = thread();
-    for flags in [0, ANY, TRYLOCK, 1 << 4 | EXCLUSIVE, u32::MAX] {
+    for flags in [0, ANY, TRYLOCK, 1 << 5 | EXCLUSIVE, u32::MAX] {
         assert!(!t.record_lock(1, 1, flags), "{flags:#x}");
         assert!(!t.record_unlock(1, 1, flags), "{flags:#x}");
     }

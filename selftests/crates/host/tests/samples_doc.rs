@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The examples in Documentation/lock-order.md are parts of the samples, which are compiled and run.
+//! The examples of drivers in README.md and Documentation/lock-order.md are parts of the samples, which are compiled and run.
 
 use std::fs;
 use std::path::Path;
@@ -20,6 +20,13 @@ fn pieces(page: &str, language: &str) -> Vec<String> {
     pieces
 }
 
+/// The page without what is for programs: that is compiled by itself.
+fn of_drivers(page: &str) -> String {
+    let blocks = page.split("```c\n");
+    let kept = blocks.filter(|block| !block.contains("REEVE_IOC_"));
+    kept.collect::<Vec<_>>().join("```c\n")
+}
+
 fn missing(page: &str, language: &str, sample: &str) -> Vec<String> {
     let mut pieces = pieces(page, language);
     pieces.retain(|piece| !sample.contains(piece.as_str()));
@@ -28,11 +35,13 @@ fn missing(page: &str, language: &str, sample: &str) -> Vec<String> {
 
 #[test]
 fn examples_are_parts_of_the_samples() {
-    let page = text_of("Documentation/lock-order.md");
-    for (language, sample) in [
-        ("c", "selftests/samples/c/reeve_sample.c"),
-        ("rust", "selftests/samples/rust/reeve_sample_rust.rs"),
+    const PAGE: &str = "Documentation/lock-order.md";
+    for (page, language, sample) in [
+        ("README.md", "c", "selftests/samples/c/reeve_sample.c"),
+        (PAGE, "c", "selftests/samples/c/reeve_sample.c"),
+        (PAGE, "rust", "selftests/samples/rust/reeve_sample_rust.rs"),
     ] {
+        let page = of_drivers(&text_of(page));
         assert!(pieces(&page, language).len() >= 2, "{language}");
         let missing = missing(&page, language, &text_of(sample));
         assert!(missing.is_empty(), "not in {sample}: {missing:#?}");
