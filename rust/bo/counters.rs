@@ -241,7 +241,7 @@ impl Accounting {
     /// Returns whether more is counted than the limits allow.
     #[inline]
     pub(crate) fn over_limit(&self) -> bool {
-        limits::over_limit(self.counted(), self.limits.get())
+        limits::over_limit(self.counted(), self.limits.get()) || self.limits.is_exceeded_beside()
     }
 
     /// Returns whether more is counted than the limits allow, without what is being populated: those

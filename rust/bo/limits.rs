@@ -217,6 +217,12 @@ impl Limits {
         }
     }
 
+    /// Returns whether a hard limit is exceeded by what is beside the counters alone.
+    #[inline]
+    pub(super) fn is_exceeded_beside(&self) -> bool {
+        self.are_hard() && self.external() + self.unswappable(self.stored()) > self.nominal().pages
+    }
+
     /// Returns the number of pages of external objects that are here.
     pub(crate) fn external(&self) -> u64 {
         self.external.load(Relaxed)

@@ -215,7 +215,9 @@ impl Manager {
                 break;
             }
             let (counted, limit) = (self.accounting.counted(), self.accounting.limits.get());
-            let scope = match victims::victims(counted, limit, self.pinned(), Amount::default()) {
+            // What can go does, also where pinned pages keep the limit from being kept: it was asked for.
+            let none = Amount::default();
+            let scope = match victims::victims(counted, limit, none, none) {
                 Some(Victims::Any) => EvictScope::Any,
                 Some(Victims::Dma32) => EvictScope::Dma32,
                 None => break,
