@@ -133,11 +133,16 @@ static unsigned int reeve_stack(unsigned long *entries, unsigned int max)
 }
 #endif
 
+/*
+ * Frames of this module are left out: they say nothing of the caller's, and names
+ * of Rust functions may be longer than KSYM_NAME_LEN, of which the kernel's %pS
+ * takes the error of strscpy() as the length and writes before its buffer.
+ */
 void reeve_helper_report_stack(u32 site)
 {
 	unsigned long entries[REEVE_DEPTH];
 	unsigned int count = reeve_stack(entries, REEVE_DEPTH);
-	unsigned int from = 0, i;
+	unsigned int from = 0, shown = 0, i;
 
 	/* From the caller on, whose place is in the report already. */
 	for (i = 0; i < count; i++) {
@@ -150,8 +155,12 @@ void reeve_helper_report_stack(u32 site)
 	while (!from && i-- > 0)
 		if (within_module(entries[i], THIS_MODULE))
 			from = i + 1;
-	for (i = from; i < count && i < from + REEVE_FRAMES; i++)
+	for (i = from; i < count && shown < REEVE_FRAMES; i++) {
+		if (within_module(entries[i], THIS_MODULE))
+			continue;
 		pr_warn("    called from %pS\n", (void *)entries[i]);
+		shown++;
+	}
 }
 
 unsigned long reeve_helper_irq_save(void)
