@@ -31,7 +31,7 @@ static bool has_order(const struct model_use *u)
 static bool known_flags(unsigned int flags)
 {
 	return !(flags & ~(REEVE_LOCK_ANY | REEVE_LOCK_TRYLOCK |
-			   REEVE_LOCK_OUT_OF_ORDER));
+			   REEVE_LOCK_OUT_OF_ORDER | REEVE_LOCK_WAITING));
 }
 
 static bool is_one_mode(unsigned int flags)
