@@ -65,6 +65,7 @@ impl Reclaim for Manager {
         }
         let mut walks = [const { None }; MAX_DEVICES];
         let mut freed = 0;
+        let mut failure = Ok(());
         loop {
             // The lock is not held while a device evicts, which may take long.
             let sequence = *self.sequence().lock();
@@ -76,7 +77,14 @@ impl Reclaim for Manager {
                 };
                 let walk = match slot {
                     Some(walk) => walk,
-                    None => slot.insert(Walk::<Bo, 0, Device>::new(&**device)?),
+                    None => match Walk::<Bo, 0, Device>::new(&**device) {
+                        Ok(walk) => slot.insert(walk),
+                        // Another device may have something all the same.
+                        Err(e) => {
+                            failure = Err(e);
+                            continue;
+                        }
+                    },
                 };
                 let pages = evict_next(walk, scope, &mut failed)?;
                 if pages != 0 {
@@ -86,6 +94,9 @@ impl Reclaim for Manager {
                     }
                     break;
                 }
+            }
+            if freed == 0 && before == 0 {
+                return failure.map(|()| 0);
             }
             if freed == before || enough() {
                 return Ok(freed);
