@@ -32,7 +32,7 @@ use super::{
         sizes,
         state::{
             self,
-            Answer,
+            Decision,
             Info,
             Refusal,
             Request,
@@ -227,9 +227,9 @@ impl<'a> Reservation<'a> {
             pins: self.guard.pins,
         };
         match state::decide(info, request) {
-            Answer::Do => Ok(true),
-            Answer::Nothing => Ok(false),
-            Answer::Refuse(why) => Err(match why {
+            Decision::Do => Ok(true),
+            Decision::Nothing => Ok(false),
+            Decision::Refuse(why) => Err(match why {
                 Refusal::Pinned => EBUSY,
                 Refusal::NotPopulated | Refusal::NotPinned | Refusal::External => EINVAL,
                 Refusal::TooManyPins => EOVERFLOW,

@@ -224,7 +224,7 @@ pub enum Refusal {
 
 /// What is to be done about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum Decision {
     /// Do it.
     Do,
     /// There is nothing to do: success.
@@ -234,51 +234,51 @@ pub enum Answer {
 }
 
 /// Decides about `request`: what is external or pinned is refused, the rest is as [`step`] says.
-pub const fn decide(bo: Info, request: Request) -> Answer {
+pub const fn decide(bo: Info, request: Request) -> Decision {
     match request {
         Request::Populate => effect(bo.state, Event::Populate),
 
         Request::Unpopulate if bo.pins != 0 && bo.state.is_populated() => {
-            Answer::Refuse(Refusal::Pinned)
+            Decision::Refuse(Refusal::Pinned)
         }
         Request::Unpopulate => effect(bo.state, Event::Unpopulate),
 
-        Request::Pin if !bo.state.is_populated() => Answer::Refuse(Refusal::NotPopulated),
-        Request::Pin if bo.pins == u32::MAX => Answer::Refuse(Refusal::TooManyPins),
-        Request::Pin => Answer::Do,
+        Request::Pin if !bo.state.is_populated() => Decision::Refuse(Refusal::NotPopulated),
+        Request::Pin if bo.pins == u32::MAX => Decision::Refuse(Refusal::TooManyPins),
+        Request::Pin => Decision::Do,
 
-        Request::Unpin if bo.pins == 0 => Answer::Refuse(Refusal::NotPinned),
-        Request::Unpin => Answer::Do,
+        Request::Unpin if bo.pins == 0 => Decision::Refuse(Refusal::NotPinned),
+        Request::Unpin => Decision::Do,
 
-        Request::SwapOut if bo.external => Answer::Refuse(Refusal::External),
+        Request::SwapOut if bo.external => Decision::Refuse(Refusal::External),
         Request::BackUp | Request::Restore | Request::Purge | Request::Copy if !bo.owns_pages => {
-            Answer::Refuse(Refusal::External)
+            Decision::Refuse(Refusal::External)
         }
         Request::SwapOut | Request::BackUp | Request::Purge if bo.pins != 0 => {
-            Answer::Refuse(Refusal::Pinned)
+            Decision::Refuse(Refusal::Pinned)
         }
         Request::SwapOut => effect(bo.state, Event::SwapOut),
         Request::BackUp => effect(bo.state, Event::BackUp),
         Request::Purge => effect(bo.state, Event::Purge),
 
         Request::Restore if bo.state.is_backed_up() => effect(bo.state, Event::Populate),
-        Request::Restore => Answer::Nothing,
+        Request::Restore => Decision::Nothing,
 
-        Request::Copy => Answer::Do,
+        Request::Copy => Decision::Do,
     }
 }
 
 /// Returns what is to be done about a request that is `event`, if nothing but the state matters.
-const fn effect(state: State, event: Event) -> Answer {
+const fn effect(state: State, event: Event) -> Decision {
     match step(state, event) {
-        Some(_) => Answer::Do,
-        None => Answer::Nothing,
+        Some(_) => Decision::Do,
+        None => Decision::Nothing,
     }
 }
 
 /// Cases of [`decide`] that the host tests and the module's own tests share.
-pub const CASES: [(Info, Request, Answer); 33] = {
-    use Answer::{Do, Nothing, Refuse};
+pub const CASES: [(Info, Request, Decision); 33] = {
+    use Decision::{Do, Nothing, Refuse};
     use Request as R;
     use State::{BackedUp, Empty, PartlyBackedUp, Populated, Swapped};
 

@@ -23,7 +23,7 @@
 
 /*
  * REEVE_OFF, defined before this is included: every function is an empty inline
- * that answers that all is correct; nothing of Reeve is needed to load.
+ * that says that all is correct; nothing of Reeve is needed to load.
  * REEVE_BIND: the functions look for Reeve at run time, see
  * reeve/lock_order_bind.h.
  */

@@ -28,7 +28,7 @@ use kernel::sync::atomic::{
 ///
 /// - It lies in memory of the tracker's that stays a context while the module is loaded.
 /// - `next` is null or leads to another such context, and does not change once it is in a chain.
-/// - Whoever claimed it accesses `held`, and nothing else does, but for readers that copy it as
+/// - The one that claimed it accesses `held`, and nothing else does, but for readers that copy it as
 ///   integers. With an interrupt level's, which nothing claims, that is the interrupt.
 /// - While `owner` is a task, or `saver` is not 0, the tracker holds a reference to that task.
 #[repr(C, align(64))]

@@ -59,7 +59,7 @@ pub enum Found<S: 'static> {
 ///
 /// # Invariants
 ///
-/// - A context's owner is the key it was claimed with, until it is freed by whoever claimed it.
+/// - A context's owner is the key it was claimed with, until the one that claimed it frees it.
 /// - A key is in use by one caller at a time, which has claimed one context with it at the most.
 pub struct Table<H, const N: usize>([H; N]);
 

@@ -53,8 +53,8 @@ static bool tracked;
 		}                                                       \
 	} while (0)
 
-/* Not an answer of Reeve's unless it is there. */
-#define EXPECT_FALSE(answer) EXPECT(!(answer) || !tracked)
+/* Not a result of Reeve's unless it is there. */
+#define EXPECT_FALSE(result) EXPECT(!(result) || !tracked)
 
 #define EXPECT_HELD(lock, order, mode)                                       \
 	EXPECT(reeve_check_locked(hierarchy, lock, order, REEVE_LOCK_##mode))

@@ -8,7 +8,7 @@
  * between an enter and its leave; `end` N starts a kernel thread that ends inside
  * of its context with N locks held, and then N threads one after the other, with
  * a pattern in their frames; `aside` puts a lock aside and takes it back;
- * `misuse` does what nobody should. `leak` takes a lock in an interrupt and does
+ * `misuse` does what no driver should. `leak` takes a lock in an interrupt and does
  * not release it; `stale` uses a hierarchy that is gone; `automatic` uses one
  * without entering; `many` has hundreds of threads inside at once; `idle` runs
  * cross-calls, of which some hit the idle task. `failures` counts wrong results.

@@ -3,7 +3,7 @@
 //! Random sequences of operations against a simple model of held locks.
 //!
 //! The model is written from the rules, per hierarchy and order, without arrays, fast paths or
-//! bookkeeping about regularity. Answers, held locks and (for the order rule) what is reported must
+//! bookkeeping about regularity. Results, held locks and (for the order rule) what is reported must
 //! agree after every step, with the fast paths and without them.
 
 mod lock_common;
@@ -282,7 +282,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Applies `step` to both; answers what each said.
+/// Applies `step` to both; returns what each said.
 fn apply(step: Step, t: &mut Thread, m: &mut Model) -> (bool, bool) {
     match step {
         Step::Lock(h, i, o, f) => (

@@ -31,7 +31,7 @@ const WHO: Who = Who {
     comm: *b"insmod\0\0\0\0\0\0\0\0\0\0",
 };
 
-/// Records the locks, each with its order as site, and answers the record of the last report.
+/// Records the locks, each with its order as site, and returns the record of the last report.
 fn report(locks: &[(usize, u32, u32)], last: (usize, u32, u32), unlock: bool) -> Record {
     let mut held = HeldLocks::new();
     for &(instance, order, flags) in locks {

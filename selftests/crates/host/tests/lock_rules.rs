@@ -458,7 +458,7 @@ fn in_a_new_epoch_a_context_forgets_and_tolerates_unlocks_of_what_it_does_not_kn
     assert_eq!(t.held.len(), 1);
     assert!(t.held.catch_up(2));
     t.epoch = 2;
-    // 5 was released and 9 taken while nobody recorded.
+    // 5 was released and 9 taken without a record.
     assert!(t.record_lock(2, 2, EXCLUSIVE));
     assert!(t.check_locked(9, 9, SHARED), "cannot know");
     assert!(t.record_unlock(9, 9, SHARED | OUT_OF_ORDER));

@@ -92,9 +92,9 @@ fn a_request_that_is_done_is_a_transition_that_exists() {
             (Request::Purge, Event::Purge),
         ] {
             match decide(view, request) {
-                Answer::Do => assert!(step(view.state, event).is_some(), "{view:?} {request:?}"),
-                Answer::Nothing => assert!(step(view.state, event).is_none()),
-                Answer::Refuse(_) => {}
+                Decision::Do => assert!(step(view.state, event).is_some(), "{view:?} {request:?}"),
+                Decision::Nothing => assert!(step(view.state, event).is_none()),
+                Decision::Refuse(_) => {}
             }
         }
     });
@@ -110,7 +110,7 @@ fn nothing_pinned_ever_loses_its_pages() {
                 Request::BackUp,
                 Request::Purge,
             ] {
-                assert!(matches!(decide(view, request), Answer::Refuse(_)));
+                assert!(matches!(decide(view, request), Decision::Refuse(_)));
             }
         }
     });
@@ -119,10 +119,10 @@ fn nothing_pinned_ever_loses_its_pages() {
 #[test]
 fn pins_and_unpins_never_wrap() {
     for_every_view(|view| {
-        if decide(view, Request::Pin) == Answer::Do {
+        if decide(view, Request::Pin) == Decision::Do {
             assert!(view.pins.checked_add(1).is_some());
         }
-        if decide(view, Request::Unpin) == Answer::Do {
+        if decide(view, Request::Unpin) == Decision::Do {
             assert!(view.pins.checked_sub(1).is_some());
         }
     });
@@ -131,7 +131,7 @@ fn pins_and_unpins_never_wrap() {
 #[test]
 fn external_objects_are_neither_swapped_nor_copied() {
     for_every_view(|view| {
-        let refused = |request| decide(view, request) == Answer::Refuse(Refusal::External);
+        let refused = |request| decide(view, request) == Decision::Refuse(Refusal::External);
         assert_eq!(refused(Request::SwapOut), view.external);
         // What is here can be copied and backed up, counted or not.
         for request in [
@@ -265,8 +265,8 @@ fn pages_for_a_device_are_decrypted_in_an_encrypted_guest_only() {
 #[test]
 fn restoring_is_populating_what_is_backed_up() {
     for_every_view(|view| {
-        if decide(view, Request::Restore) == Answer::Do {
-            assert_eq!(decide(view, Request::Populate), Answer::Do);
+        if decide(view, Request::Restore) == Decision::Do {
+            assert_eq!(decide(view, Request::Populate), Decision::Do);
             assert_eq!(step(view.state, Event::Populate), Some(State::Populated));
         }
     });
@@ -343,7 +343,7 @@ fn every_request_is_decided_in_every_state() {
                 pins: 0,
             };
             // Of an object that is not pinned, only pins of what is not populated and unpins are refused.
-            if let Answer::Refuse(why) = decide(view, request) {
+            if let Decision::Refuse(why) = decide(view, request) {
                 assert!(matches!(
                     (request, why),
                     (Request::Pin, Refusal::NotPopulated) | (Request::Unpin, Refusal::NotPinned)

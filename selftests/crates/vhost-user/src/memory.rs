@@ -181,7 +181,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Writes to the guest's memory without a mark in the log, as nobody should who is not testing.
+    /// Writes to the guest's memory without a mark in the log, which only a test does.
     pub fn write_unmarked(&self, guest: u64, data: &[u8]) -> Result<()> {
         self.need(guest, data.len())?.copy_from(data);
         Ok(())

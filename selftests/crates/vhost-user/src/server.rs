@@ -81,7 +81,7 @@ enum Ready {
 }
 
 impl Server {
-    /// Listens on a path. A socket there that nobody listens on any more is replaced.
+    /// Listens on a path. A socket there that no process listens on any more is replaced.
     pub fn new(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         anyhow::ensure!(
@@ -95,7 +95,7 @@ impl Server {
             );
             anyhow::ensure!(
                 UnixStream::connect(path).is_err(),
-                "somebody listens on {shown} already; end that or choose another path"
+                "a process listens on {shown} already; end that or choose another path"
             );
             fs::remove_file(path)?;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! The check on our back end, on the same with each mistake, and on somebody else's.
+//! The check on our back end, on the same with each mistake, and on one of another code base.
 
 use std::process::Stdio;
 
@@ -171,20 +171,20 @@ fn qemu_storage_daemon_does_as_recorded() {
 #[test]
 fn wrong_command_lines_get_advice() {
     let dir = Dir::new();
-    let (file, nobody, blk, net) = (
+    let (file, unheard, blk, net) = (
         dir.join("file"),
-        dir.join("nobody"),
+        dir.join("unheard"),
         dir.join("b"),
         dir.join("n"),
     );
     std::fs::write(&file, "").unwrap();
-    drop(std::os::unix::net::UnixListener::bind(&nobody).unwrap());
+    drop(std::os::unix::net::UnixListener::bind(&unheard).unwrap());
     let _blk = peer(&blk, &["--device", "blk"]);
     let _net = peer(&net, &["--device", "net"]);
     let long = dir.join(&"x".repeat(120));
     for (socket, device, advice) in [
         (&file, "blk", "is no socket; give the one"),
-        (&nobody, "blk", "start the back end first"),
+        (&unheard, "blk", "start the back end first"),
         (&dir.join("missing"), "blk", "start the back end first"),
         (&long, "blk", "use a shorter one"),
         (&net, "blk", "say which it is with --device"),

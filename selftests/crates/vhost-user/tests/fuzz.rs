@@ -209,7 +209,7 @@ fn fuzz(device: &str, kind: Kind, seconds: u64, seed: u64) {
             }
             let fail = |e: anyhow::Error| TestCaseError::fail(format!("{e:#}"));
             let mut client = session(&socket, kind).map_err(fail)?;
-            // After a message that is wrong there is nobody any more to send the next one to.
+            // After a message that is wrong there is no connection any more for the next one.
             let _ = steps.iter().try_for_each(|step| act(&mut client, step));
             drop(client);
             let mut next = session(&socket, kind).map_err(fail)?;

@@ -88,7 +88,7 @@ fn as_user(uid: u32, f: impl FnOnce() -> Outcome) -> Outcome {
     Ok(())
 }
 
-/// The largest object has more pages than any machine. Nobody else may notice that it is tried.
+/// The largest object has more pages than any machine. No other process may notice that it is tried.
 fn what_can_never_succeed_is_not_counted() -> Outcome {
     for hard in ["1", "0"] {
         knobs::set_parameter("hard_limit", hard)?;

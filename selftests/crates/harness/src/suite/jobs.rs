@@ -90,7 +90,7 @@ struct Message {
 pub fn run_all(ctx: &JobContext, jobs: Vec<Job>, slots: usize) -> Result<Vec<Record>> {
     let begin = Instant::now();
     let mut waiting = jobs;
-    // Nobody waits for a job that is not part of this run.
+    // No job waits for one that is not part of this run.
     let known: Vec<&'static str> = waiting.iter().map(|job| job.name).collect();
     for job in &mut waiting {
         job.after.retain(|other| known.contains(other));

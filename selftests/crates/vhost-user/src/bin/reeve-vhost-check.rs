@@ -110,7 +110,7 @@ fn look(path: &Path) -> Result<()> {
         bail!("{shown} is no socket; give the one that the back end listens on");
     }
     if let Err(error) = UnixStream::connect(path) {
-        bail!("nobody listens on {shown} ({error}); start the back end first");
+        bail!("no process listens on {shown} ({error}); start the back end first");
     }
     Ok(())
 }

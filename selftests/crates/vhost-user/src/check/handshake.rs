@@ -87,7 +87,7 @@ pub(super) const ALL: &[Requirement] = &[
     },
 ];
 
-/// Waits a while for replies that nobody asked for.
+/// Waits a while for replies without a request.
 fn quiet(front: &Front) -> Result<()> {
     let more = crate::wire::readable(front.socket().as_fd(), QUIET)?;
     ensure!(!more, "there is something more on the socket");

@@ -61,7 +61,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         name: "rings/available-at-start",
         level: Should,
-        sentence: "What is available when a ring starts is served without a kick, for after a migration nobody kicks.",
+        sentence: "What is available when a ring starts is served without a kick, for after a migration there is no kick.",
         run: available_at_start,
     },
     Requirement {
