@@ -332,7 +332,7 @@ fn ext_guards(ctx: &JobContext) -> Result<()> {
     let off = module.with_file_name("guards_off.ko");
     let mut nm = ctx.command("nm");
     let done = ctx.run_merged(nm.arg(&off), "nm.log")?;
-    if !done.success || done.stdout.contains("reeve") || !done.stdout.contains("guards_lock") {
+    if !done.success || done.stdout.contains("reeve") || !done.stdout.contains("init_module") {
         bail!("of REEVE_OFF there is left:\n{}", tail(&done.stdout, 40));
     }
     let reeve = ctx.setup(&["module", "base", "normal"])?;
