@@ -154,9 +154,9 @@ fn nothing_is_evicted_in_vain() -> Outcome {
     let objects = (0..8)
         .map(|_| populated(&device, 4))
         .collect::<Outcome<Vec<_>>>()?;
+    let _limit = Limit::pages(100)?;
     let pinned = populated(&hostile, 101)?;
     hostile.pin(pinned)?;
-    let _limit = Limit::pages(100)?;
     let before = device.stats()?;
     for _ in 0..4 {
         for handle in &objects {
