@@ -26,14 +26,18 @@ void reeve_helper_clear_pages(struct page *first, unsigned long count)
 		clear_highpage(first++);
 }
 
+/*
+ * Per node: these are no items of a memory cgroup's statistics, for which the
+ * kernel warns where a page is charged, as those of C TTM never are.
+ */
 void reeve_helper_count_active(struct page *page, long pages)
 {
-	mod_lruvec_page_state(page, NR_GPU_ACTIVE, pages);
+	mod_node_page_state(page_pgdat(page), NR_GPU_ACTIVE, pages);
 }
 
 void reeve_helper_count_reclaimable(struct page *page, long pages)
 {
-	mod_lruvec_page_state(page, NR_GPU_RECLAIM, pages);
+	mod_node_page_state(page_pgdat(page), NR_GPU_RECLAIM, pages);
 }
 
 int reeve_helper_page_node(struct page *page)
