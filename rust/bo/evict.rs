@@ -42,12 +42,11 @@ impl Reclaim for Manager {
     /// Devices are asked in sequence, for one object at a time; the one that gave pages is asked last
     /// next time. All objects are looked at once at most, whether or not they can go.
     fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64> {
-        let mut failed = Failed::none();
         if let EvictScope::Client(number) = scope {
             let Some(client) = self.clients().find(number) else {
                 return Ok(0);
             };
-            let mut freed = 0;
+            let (mut freed, mut failed) = (0, Failed::none());
             let mut walk = Walk::<_, 1, _>::new(&**client)?;
             loop {
                 match evict_next(&mut walk, scope, &mut failed)? {
@@ -64,6 +63,8 @@ impl Reclaim for Manager {
             self.pool().drain();
         }
         let mut walks = [const { None }; MAX_DEVICES];
+        // What failed on one device does not rule out objects of another.
+        let mut failed = [Failed::none(); MAX_DEVICES];
         let mut freed = 0;
         let mut failure = Ok(());
         loop {
@@ -71,8 +72,11 @@ impl Reclaim for Manager {
             let sequence = *self.sequence().lock();
             let before = freed;
             for index in sequence.iter() {
-                let (Some(device), Some(slot)) = (self.devices().get(index), walks.get_mut(index))
-                else {
+                let (Some(device), Some(slot), Some(failed)) = (
+                    self.devices().get(index),
+                    walks.get_mut(index),
+                    failed.get_mut(index),
+                ) else {
                     continue;
                 };
                 let walk = match slot {
@@ -86,7 +90,7 @@ impl Reclaim for Manager {
                         }
                     },
                 };
-                let pages = evict_next(walk, scope, &mut failed)?;
+                let pages = evict_next(walk, scope, failed)?;
                 if pages != 0 {
                     freed += pages;
                     if any {
