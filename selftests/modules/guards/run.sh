@@ -9,9 +9,9 @@ files=/sys/kernel/debug/reeve/lock_order
 fail() { echo "$*" >&2; dmesg | tail -n 30 >&2; exit 1; }
 # run MODULE TRACKED: the checks hold; they were tracked, or not (Y or N).
 run() {
-	echo 1 >/sys/module/$1/parameters/run
-	[ "$(cat /sys/module/$1/parameters/failures)" = 0 ] || fail "$1: wrong results"
-	[ "$(cat /sys/module/$1/parameters/tracked)" = "$2" ] || fail "$1: tracked is not $2"
+	echo 1 >"/sys/module/$1/parameters/run"
+	[ "$(cat "/sys/module/$1/parameters/failures")" = 0 ] || fail "$1: wrong results"
+	[ "$(cat "/sys/module/$1/parameters/tracked")" = "$2" ] || fail "$1: tracked is not $2"
 }
 violations() { awk '$1 == "'"$1"'" { print $2 }' $files/violations; }
 # With 'in use' as the one excuse: a call was just running.
