@@ -275,7 +275,8 @@ impl<T, const N: u64> MemberList<T, N> {
                 // reference to the member, which it keeps while it is borrowed.
                 return Some(unsafe { ArcBorrow::from_raw(member) });
             }
-            // SAFETY: As above.
+            // SAFETY: By the type invariant `next` still points to links in the list: it is that of a
+            // hitch, which nothing unlinked, for the list has been borrowed exclusively since it was found.
             next = unsafe { (*next).next };
         }
         None

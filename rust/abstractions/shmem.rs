@@ -118,10 +118,10 @@ impl ShmemFile {
     fn storage(name: &'static CStr, folios: Folios) -> Result<Self> {
         let large = folios == Folios::Large;
         let bytes = (SPACE << PAGE_SHIFT) as i64;
+        let name = name.as_char_ptr();
         // SAFETY: The helper wants a string and a size that is not negative, which `SPACE` makes sure of.
         // By the invariant of `Mount` its variables are not written to.
-        let file =
-            unsafe { helpers::reeve_helper_shmem_create_storage(name.as_char_ptr(), bytes, large) };
+        let file = unsafe { helpers::reeve_helper_shmem_create_storage(name, bytes, large) };
         let file = from_err_ptr(file).map_err(no_room_is_no_memory)?;
         // INVARIANT: `shmem_file_setup()` succeeded, so it returned the only reference to a new
         // file of that size.

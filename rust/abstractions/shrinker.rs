@@ -82,11 +82,11 @@ impl<T: Shrink> Shrinker<T> {
             },
             GFP_KERNEL,
         )?;
+        let name = T::NAME.as_char_ptr();
         // SAFETY: The helper wants a string, which it copies, and operations that stay valid until
         // the shrinker is freed: they are on the heap, and they and the `T` that their functions
         // are called with are fields, which are dropped after `drop` has freed the shrinker.
-        let shrinker =
-            unsafe { helpers::reeve_helper_shrinker_new(T::NAME.as_char_ptr(), &*operations) };
+        let shrinker = unsafe { helpers::reeve_helper_shrinker_new(name, &*operations) };
         Ok(Self {
             // INVARIANT: The helper has registered it just now, with these operations.
             shrinker: NonNull::new(shrinker).ok_or(ENOMEM)?,

@@ -335,7 +335,7 @@ entry_points! {
         let current = unsafe { Current::new(ctx) };
         match NonNull::new(cookie) {
             Some(cookie) if context::leave_fast(task, cookie, current) => true,
-            // SAFETY: As this entry point.
+            // SAFETY: It asks for what this entry point's contract says of the same four arguments.
             _ => unsafe { leave_complete(cookie, task, ctx, site) },
         }
     }
@@ -429,7 +429,7 @@ entry_points! {
     ///
     /// `ctx` must be that of the interrupt level that runs.
     fn reeve_rs_level_anew(ctx: ContextPtr) {
-        // SAFETY: As this entry point.
+        // SAFETY: `ctx` is that of the interrupt level that runs, by this entry point's contract.
         unsafe { context::level_anew(ctx, track::left_by_handler) }
     }
 
@@ -586,12 +586,12 @@ unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     let Some((_, id)) = Hierarchy::at(h as usize) else {
         return false;
     };
+    if !flags::is_one_mode(u.flags) {
+        return false;
+    }
     // SAFETY: `ctx` is as asked for, by this function's contract; with an absent context it declines
     // and writes nothing.
-    flags::is_one_mode(u.flags)
-        && unsafe {
-            Current::new(ctx).with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u))
-        }
+    unsafe { Current::new(ctx).with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u)) }
 }
 
 /// # Safety

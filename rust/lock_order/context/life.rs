@@ -101,7 +101,8 @@ impl Current {
     #[inline(always)]
     pub(crate) unsafe fn with_held_usual<R>(self, f: impl FnOnce(&mut HeldLocks, u32) -> R) -> R {
         let epoch = epoch();
-        // SAFETY: As this function.
+        // SAFETY: `f` keeps what `with_held_fast` asks for, by this function's contract, and the closure
+        // does nothing but call it.
         unsafe { self.with_held_fast(|held| f(held, epoch)) }
     }
 

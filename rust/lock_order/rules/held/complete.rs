@@ -160,21 +160,8 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
-        if self.is_disabled() {
-            return true;
-        }
-        let exclusive = LockUse {
-            flags: EXCLUSIVE,
-            ..u
-        };
-        if !self.check_locked(rules, exclusive, report) {
-            return false;
-        }
-        if let Known::Yes(i) = self.holds(rules, u.order, u.instance) {
-            let how = self.how(i) & !(EXCLUSIVE as u8) | SHARED as u8;
-            self.lock[(i & MASK) + 1] = pack(self.order(i), how);
-        }
-        true
+        let share = |how| how & !(EXCLUSIVE as u8) | SHARED as u8;
+        self.change(rules, u, EXCLUSIVE, report, share)
     }
 
     /// Records that the wait for a lock, recorded as [`WAITING`], ended well: it is held now.
@@ -186,19 +173,28 @@ impl HeldLocks {
         u: LockUse,
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
+        self.change(rules, u, flags::ANY, report, |how| how & !(WAITING as u8))
+    }
+
+    /// Changes how a lock is held that is held in one of these modes; otherwise reports that, and
+    /// nothing changes.
+    fn change(
+        &mut self,
+        rules: &Rules<'_>,
+        u: LockUse,
+        modes: u32,
+        report: &mut impl FnMut(&Self, Violation),
+        change: impl FnOnce(u8) -> u8,
+    ) -> bool {
         if self.is_disabled() {
             return true;
         }
-        let any = LockUse {
-            flags: flags::ANY,
-            ..u
-        };
-        if !self.check_locked(rules, any, report) {
+        let wanted = LockUse { flags: modes, ..u };
+        if !self.check_locked(rules, wanted, report) {
             return false;
         }
         if let Known::Yes(i) = self.holds(rules, u.order, u.instance) {
-            let how = self.how(i) & !(WAITING as u8);
-            self.lock[(i & MASK) + 1] = pack(self.order(i), how);
+            self.lock[(i & MASK) + 1] = pack(self.order(i), change(self.how(i)));
         }
         true
     }
