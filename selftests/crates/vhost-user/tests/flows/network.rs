@@ -24,7 +24,13 @@ impl Drop for File {
     }
 }
 
+/// Returns the arguments for a card behind this socket, which the option ROM drives.
 fn card(socket: &Path, reconnect: bool, queues: u32) -> Vec<String> {
+    card_with(socket, reconnect, queues, "")
+}
+
+/// The same with more options of the device: none, or what begins with a comma.
+pub(super) fn card_with(socket: &Path, reconnect: bool, queues: u32, options: &str) -> Vec<String> {
     let again = if reconnect { ",reconnect=1" } else { "" };
     let mq = if queues > 1 { ",mq=on" } else { "" };
     [
@@ -33,7 +39,7 @@ fn card(socket: &Path, reconnect: bool, queues: u32) -> Vec<String> {
         "-netdev".into(),
         format!("vhost-user,id=net0,chardev=c0,vhostforce=on,queues={queues}"),
         "-device".into(),
-        format!("virtio-net-pci,netdev=net0{mq}"),
+        format!("virtio-net-pci,netdev=net0{mq}{options}"),
     ]
     .into()
 }

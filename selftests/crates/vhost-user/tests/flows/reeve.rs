@@ -14,6 +14,7 @@ use reeve_vhost_user::device::Device;
 
 use super::common::{within, Dir};
 use super::migrate::Host;
+use super::network::card_with;
 use super::qemu::Qemu;
 use super::watch::{becomes, is_driven, read, Guest, Hook};
 use super::Test;
@@ -21,7 +22,6 @@ use super::Test;
 /// How long the kernel may take to boot, and the guest to check its objects; a debug kernel on a busy machine.
 const GUEST: Duration = Duration::from_secs(240);
 
-/// The guest's pages that travel at once or in the next rounds; the speed limit makes it seconds.
 const PAGE: usize = 4096;
 
 /// The objects whose content is known, in the order of their seeds, with their pages.
@@ -74,16 +74,11 @@ impl Kernel {
             "-no-reboot",
             "-cpu",
             "max",
-            "-chardev",
-            &format!("socket,id=c0,path={}", socket.display()),
-            "-netdev",
-            "vhost-user,id=net0,chardev=c0,vhostforce=on",
-            "-device",
-            // With MSI-X, QEMU 7.2 crashes; the option ROM would drive the card before the kernel does.
-            "virtio-net-pci,netdev=net0,romfile=,vectors=0",
         ]
         .map(String::from)
         .into();
+        // With MSI-X, QEMU 7.2 crashes; the option ROM would drive the card before the kernel does.
+        more.extend(card_with(&socket, false, 1, ",romfile=,vectors=0"));
         for (index, irq) in [4, 3, 5, 7].into_iter().enumerate() {
             let path = dir.join(&port(name, index));
             more.push("-chardev".into());
