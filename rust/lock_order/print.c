@@ -54,11 +54,16 @@ bool reeve_helper_copy_context(void *to, const void *from, size_t size)
 	return !copy_from_kernel_nofault(to, from, size);
 }
 
-bool reeve_helper_report_allowed(void)
+/*
+ * Of repeats as many as a console can take; what has no place of its own is not
+ * hidden by them.
+ */
+bool reeve_helper_report_allowed(bool repeat)
 {
 	static DEFINE_RATELIMIT_STATE(reeve_report_limit, 5 * HZ, 20);
+	static DEFINE_RATELIMIT_STATE(reeve_repeat_limit, 5 * HZ, 20);
 
-	return __ratelimit(&reeve_report_limit);
+	return __ratelimit(repeat ? &reeve_repeat_limit : &reeve_report_limit);
 }
 
 void reeve_helper_report_head(const struct reeve_violation *v)

@@ -62,10 +62,11 @@ fn order_name(names: Option<&Names>, order: u32) -> &[u8] {
     }
 }
 
-/// Whether one more report of a pair without a place of its own may be logged. Any context.
-pub(crate) fn report_allowed() -> bool {
-    // SAFETY: The helper takes a rate limit that is static, in any context; one `true` is one report.
-    unsafe { bindings::reeve_helper_report_allowed() }
+/// Whether one more report may be logged: a repeat of a pair, or one of a pair without a place of its
+/// own. Any context.
+pub(crate) fn report_allowed(repeat: bool) -> bool {
+    // SAFETY: The helper takes rate limits that are static, in any context; one `true` is one report.
+    unsafe { bindings::reeve_helper_report_allowed(repeat) }
 }
 
 /// Runs `f` with interrupts of this CPU off. Any context.

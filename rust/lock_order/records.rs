@@ -122,12 +122,13 @@ impl Place {
         self.sequence.store(sequence.wrapping_add(2), Release);
     }
 
-    /// Whether a report of it that was found at `now`, in nanoseconds, is to be logged.
+    /// Whether a report of it that was found at `now`, in nanoseconds, is to be logged: the first
+    /// always, of repeats only as many as of all pairs together are allowed.
     fn admits(&self, now: u64) -> bool {
         let mut remembered = self.logged.load(Relaxed);
         while let Some(new) = admit(remembered, now) {
             match self.logged.cmpxchg(remembered, new, Relaxed) {
-                Ok(_) => return true,
+                Ok(_) => return remembered == 0 || print::report_allowed(true),
                 Err(other) => remembered = other,
             }
         }
@@ -171,7 +172,7 @@ pub(super) fn note(pair: Pair, record: &Record) -> bool {
         }
         None => {
             WITHOUT_ROOM.fetch_add(1, Relaxed);
-            print::report_allowed()
+            print::report_allowed(false)
         }
     }
 }
