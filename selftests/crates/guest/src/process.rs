@@ -20,6 +20,10 @@ use nix::poll::poll;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
+use nix::sched::sched_getaffinity;
+use nix::sched::sched_getcpu;
+use nix::sched::sched_setaffinity;
+use nix::sched::CpuSet;
 use nix::sys::signal::kill;
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
@@ -270,6 +274,34 @@ fn decode(from: &mut dyn Read) -> Outcome {
         Some(("skipped", text)) => Err(Stop::Skipped(text.to_owned())),
         _ => Err(Stop::failed("ended without a result")),
     }
+}
+
+/// Keeps this thread, and children that are made meanwhile, on the CPU it runs on.
+pub(crate) struct OneCpu(CpuSet);
+
+impl OneCpu {
+    pub(crate) fn stay() -> Outcome<Self> {
+        let this = Pid::from_raw(0);
+        let before = sched_getaffinity(this)?;
+        let mut one = CpuSet::new();
+        one.set(sched_getcpu()?)?;
+        sched_setaffinity(this, &one)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for OneCpu {
+    fn drop(&mut self) {
+        let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
+/// From now on this thread only runs while its CPU has nothing else to do.
+pub(crate) fn run_when_idle() -> Outcome {
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: it reads the structure, which is a local variable, and changes this thread only.
+    Errno::result(unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &priority) })?;
+    Ok(())
 }
 
 /// A descriptor that becomes readable when the process ends.
