@@ -61,7 +61,7 @@ bool reeve_helper_copy_context(void *to, const void *from, size_t size)
 bool reeve_helper_report_allowed(bool repeat)
 {
 	static DEFINE_RATELIMIT_STATE(reeve_report_limit, 5 * HZ, 20);
-	static DEFINE_RATELIMIT_STATE(reeve_repeat_limit, 5 * HZ, 20);
+	static DEFINE_RATELIMIT_STATE(reeve_repeat_limit, 5 * HZ, 10);
 
 	return __ratelimit(repeat ? &reeve_repeat_limit : &reeve_report_limit);
 }
