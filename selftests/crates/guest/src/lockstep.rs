@@ -319,6 +319,36 @@ impl Lockstep {
         Ok((0..2).any(|index| counters[index] as i64 > self.limits[index]))
     }
 
+    /// True when bringing the object into memory would make TTM evict others than Reeve: TTM evicts all there
+    /// is for a limit that can't be kept, and objects of any kind for the limit of those below 4 GiB.
+    pub(crate) fn evicts_others(&self, index: usize) -> Outcome<bool> {
+        let pair = &self.all[index];
+        let info = self.reeve.info(pair.handle)?;
+        let stats = self.reeve.stats()?;
+        let mut pinned = 0;
+        let mut evictable = false;
+        for (other, pair) in self.all.iter().enumerate() {
+            let info = self.reeve.info(pair.handle)?;
+            if other == index || !pair.is_counted() || info.pages_resident == 0 {
+                continue;
+            }
+            if info.pin_count > 0 {
+                pinned += info.pages_resident as i64;
+            } else {
+                evictable = true;
+            }
+        }
+        let counters = [stats.pages_allocated, stats.dma32_pages_allocated];
+        let of = |pages: u64, counter: usize| pages as i64 * pair.counters()[counter];
+        let more = info.num_pages - info.pages_resident;
+        let is_over = [0, 1].map(|counter| {
+            let charged = counters[counter] as i64 + of(more, counter);
+            more > 0 && charged > self.limits[counter]
+        });
+        let is_hopeless = is_over[0] && pinned + of(info.num_pages, 0) > self.limits[0];
+        Ok(evictable && (is_hopeless || is_over[1]))
+    }
+
     /// Both have to be alike: every object's state, and the counters but for the drift.
     pub(crate) fn compare(&self) -> Outcome {
         self.compare_but(None)

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use reeve_uapi::sys::REEVE_BO_BACKED_UP;
 use reeve_uapi::sys::REEVE_BO_POPULATED;
+use reeve_uapi::sys::REEVE_BO_SWAPPED;
 use reeve_uapi::BoCall;
 use reeve_uapi::BoType;
 use reeve_uapi::Caching;
@@ -38,6 +39,7 @@ cases!("reference", Setup { devices: 2 };
     a_backup_drifts_in_ttm,
     external_populates_swap_out_others_in_ttm,
     fini_in_every_state,
+    limits_that_cannot_be_kept_empty_ttm,
     sequences_without_limits,
     sequences_near_the_limit,
     sequences_near_both_limits,
@@ -200,7 +202,7 @@ fn take(lockstep: &mut Lockstep, step: &Step) -> Outcome<u64> {
         Step::Call(index, BoCall::Restore, _) if lockstep.all[index].is_elsewhere() => {
             lockstep.reeve_refuses(index, BoCall::Restore, Errno::EINVAL)
         }
-        Step::Call(index, call, op) if !would_swap_out_in_ttm_only(lockstep, index)? => {
+        Step::Call(index, call, op) if !evicts_others_in_ttm(lockstep, index)? => {
             lockstep.both(index, call, op)
         }
         // TTM cannot purge a backup.
@@ -221,7 +223,7 @@ fn take(lockstep: &mut Lockstep, step: &Step) -> Outcome<u64> {
 }
 
 fn can_copy(lockstep: &Lockstep, index: usize) -> Outcome<bool> {
-    Ok(!lockstep.all[index].is_elsewhere() && !would_swap_out_in_ttm_only(lockstep, index)?)
+    Ok(!lockstep.all[index].is_elsewhere() && !evicts_others_in_ttm(lockstep, index)?)
 }
 
 fn can_half_way(lockstep: &Lockstep, index: usize) -> Outcome<bool> {
@@ -229,9 +231,12 @@ fn can_half_way(lockstep: &Lockstep, index: usize) -> Outcome<bool> {
     Ok(can_copy(lockstep, index)? && info.pin_count == 0)
 }
 
-/// The case `external_populates_swap_out_others_in_ttm` shows it.
-fn would_swap_out_in_ttm_only(lockstep: &Lockstep, index: usize) -> Outcome<bool> {
-    Ok(lockstep.all[index].create.kind == BoType::Sg && lockstep.is_over()?)
+/// The cases `external_populates_swap_out_others_in_ttm` and `limits_that_cannot_be_kept_empty_ttm` show it.
+fn evicts_others_in_ttm(lockstep: &Lockstep, index: usize) -> Outcome<bool> {
+    match lockstep.all[index].create.kind {
+        BoType::Sg => lockstep.is_over(),
+        _ => lockstep.evicts_others(index),
+    }
 }
 
 /// A backup while every so many allocations fail: it ends half-way, for each at a page of its own;
@@ -257,7 +262,7 @@ fn half_way(lockstep: &mut Lockstep, index: usize, every: u32, end: bool) -> Out
     lockstep.compare_but(Some(index))?;
     let half = |moved: u64| u64::from(moved > 0 && moved < before.num_pages);
     let partial = half(here) + half(there);
-    if end {
+    if end || lockstep.evicts_others(index)? {
         lockstep.destroy(index)?;
         return Ok(partial);
     }
@@ -373,6 +378,27 @@ fn external_populates_swap_out_others_in_ttm() -> Outcome {
     check!(ours.is(REEVE_BO_POPULATED));
     let theirs = lockstep.reference.look(lockstep.all[0].id)?;
     check!(theirs.page_flags & reference::SWAPPED != 0);
+    Ok(())
+}
+
+/// Here nothing goes for a limit that can't be kept.
+fn limits_that_cannot_be_kept_empty_ttm() -> Outcome {
+    let populate =
+        |lockstep: &mut Lockstep, index| lockstep.both(index, BoCall::Populate, There::Populate);
+    let swapped = |lockstep: &Lockstep, index: usize| {
+        let pair = &lockstep.all[index];
+        let here = lockstep.reeve.info(pair.handle)?.is(REEVE_BO_SWAPPED);
+        let there = lockstep.reference.look(pair.id)?.page_flags & reference::SWAPPED != 0;
+        Ok::<_, Stop>((here, there))
+    };
+    let _swap = Swap::on()?;
+    let mut lockstep = Lockstep::new([Some(10), None])?;
+    lockstep.create(Create::new(5 * PAGE))?;
+    lockstep.create(Create::new(20 * PAGE))?;
+    check_eq!(populate(&mut lockstep, 0)?, 5);
+    check!(lockstep.evicts_others(1)?);
+    check_eq!(populate(&mut lockstep, 1)?, 20);
+    check_eq!(swapped(&lockstep, 0)?, (false, true));
     Ok(())
 }
 
