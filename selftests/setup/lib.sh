@@ -55,6 +55,16 @@ with_lock() {
 	fi
 }
 
+# try_lock NAME: the same if nothing has it; fails at once otherwise.
+try_lock() {
+	local fd
+	exec {fd}>"$REEVE_CACHE/locks/$1.lock"
+	flock -n "$fd" || {
+		exec {fd}>&-
+		return 1
+	}
+}
+
 # show_failure LOG: the lines of LOG that explain a failure, as far as a script can tell.
 show_failure() {
 	local log=$1 lines

@@ -107,7 +107,8 @@ check_module_doc() {
 	out=$(module_dir base normal)
 	words=$(sed -n 's/^savedcmd_.*reeve_main\.o := //p' "$out/rust/.reeve_main.o.cmd")
 	[ -n "$words" ] || { echo "the build of the module left no command to imitate" && return 1; }
-	words=$(printf '%s' "$words" | sed \
+	# It may have been built in another checkout.
+	words=$(printf '%s' "$words" | sed -e "s#$(cat "$out/.built-in" 2>/dev/null || echo "$REEVE_ROOT")/#$REEVE_ROOT/#g" \
 		-e "s# $RUSTC # $RUSTDOC -Dwarnings -Arustdoc::private_intra_doc_links --document-private-items #" \
 		-e 's#--emit=[^ ]*##g' -e 's#--remap-path-scope=[^ ]*##' -e 's#--crate-type rlib##' -e "s#--out-dir [^ ]*#--out-dir $BUILD/doc/module#")
 	cd "$out" || return
@@ -116,4 +117,10 @@ check_module_doc() {
 
 check_clippy() { workspace clippy --workspace --all-targets -- -D warnings; }
 
-check_programs_doc() { RUSTDOCFLAGS=-Dwarnings workspace doc --workspace --no-deps --document-private-items; }
+check_programs_doc() (
+	take_workspace
+	RUSTDOCFLAGS=-Dwarnings workspace doc --workspace --no-deps --document-private-items || exit
+	rm -rf "$BUILD/doc/programs"
+	mkdir -p "$BUILD/doc"
+	cp -r "$REEVE_WORKSPACE/target/$TARGET/doc" "$BUILD/doc/programs"
+)

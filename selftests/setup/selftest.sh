@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Tests of the setup scripts that need no kernel; prints KTAP.
-# shellcheck disable=SC2317 # the tests are called by their names
+# shellcheck disable=SC2317,SC2030,SC2031 # the tests are called by their names, and each changes what it wants for itself
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 scratch=$(mktemp -d)
@@ -17,6 +17,10 @@ export REEVE_CACHE=$scratch/cache
 . "$here/source.sh"
 # shellcheck source=selftests/setup/kernel.sh
 . "$here/kernel.sh"
+# shellcheck source=selftests/setup/module.sh
+. "$here/module.sh"
+# shellcheck source=selftests/setup/userland.sh
+. "$here/userland.sh"
 set +e
 
 test_version_order() {
@@ -100,6 +104,96 @@ test_a_lock_keeps_others_out() {
 		! flock -n "$REEVE_CACHE/locks/trial.lock" true
 	) && flock -n "$REEVE_CACHE/locks/trial.lock" true
 }
+
+test_a_lock_that_is_taken_is_not_waited_for() {
+	(
+		with_lock trial
+		! (try_lock trial)
+	) && (try_lock trial)
+}
+
+# new_checkout: a cache and a checkout of two files.
+new_checkout() {
+	new_cache
+	REEVE_ROOT=$(mktemp -d "$scratch/checkout.XXXX")
+	mkdir -p "$REEVE_CACHE/locks" "$REEVE_ROOT/a"
+	echo 1 >"$REEVE_ROOT/a/one"
+	echo 2 >"$REEVE_ROOT/two"
+}
+
+test_a_workspace_takes_what_differs_and_nothing_else() (
+	new_checkout
+	(take_workspace) || return
+	local copy=$REEVE_CACHE/workspaces/1/checkout
+	touch -d '2001-01-01' "$copy/a/one" "$copy/two"
+	echo 3 >"$REEVE_ROOT/a/one"
+	mkdir -p "$REEVE_ROOT/.git" "$REEVE_ROOT/build"
+	touch "$REEVE_ROOT/.git/x" "$REEVE_ROOT/build/x" "$REEVE_ROOT/new"
+	(take_workspace) || return
+	[ "$(cat "$copy/a/one")" = 3 ] && [ "$copy/a/one" -nt "$copy/two" ] &&
+		[ "$(date -r "$copy/two" +%Y)" = 2001 ] && [ -e "$copy/new" ] && [ ! -e "$copy/.git" ] && [ ! -e "$copy/build" ] || return
+	rm "$REEVE_ROOT/two"
+	(take_workspace) && [ ! -e "$copy/two" ] && [ -e "$copy/new" ]
+)
+
+test_a_copy_that_was_broken_off_is_made_whole() (
+	new_checkout
+	(take_workspace) || return
+	local of=$REEVE_CACHE/workspaces/1
+	rm "$of/sums"
+	echo other >"$of/checkout/two"
+	touch "$of/checkout/three"
+	(take_workspace) && [ "$(cat "$of/checkout/two")" = 2 ] && [ ! -e "$of/checkout/three" ]
+)
+
+test_each_checkout_has_a_workspace_while_it_uses_it() (
+	new_checkout
+	take_workspace
+	local first=$REEVE_WORKSPACE second third
+	# Another checkout, at the same time.
+	second=$(
+		unset REEVE_WORKSPACE
+		REEVE_ROOT=$(mktemp -d "$scratch/checkout.XXXX")
+		take_workspace
+		echo "$REEVE_WORKSPACE"
+	)
+	# The first one's again, after the second ended.
+	third=$(
+		unset REEVE_WORKSPACE
+		REEVE_ROOT=$(mktemp -d "$scratch/checkout.XXXX")
+		take_workspace
+		echo "$REEVE_WORKSPACE"
+	)
+	[ "$first" = "$REEVE_CACHE/workspaces/1" ] && [ "$second" = "$REEVE_CACHE/workspaces/2" ] && [ "$third" = "$second" ]
+)
+
+toolchain_id() { echo trial; }
+
+# builds_of INPUTS...: how often something is built in two new directories of these inputs.
+builds_of() {
+	local inputs=("$@") log=$scratch/made.log KOUT=/kernel count=$scratch/count
+	: >"$count"
+	for dir in "$scratch/made-1" "$scratch/made-2"; do
+		rm -rf "$dir"
+		made_once "$dir" trial "no time" "$log" sh -c "echo x >>$count; cp $REEVE_ROOT/two $dir/" >/dev/null 2>&1 || return
+		cmp -s "$REEVE_ROOT/two" "$dir/two" || return
+	done
+	wc -l <"$count"
+}
+
+test_a_module_is_built_once_for_all_checkouts() (
+	new_checkout
+	[ "$(builds_of "$REEVE_ROOT" -- word)" = 1 ] && [ "$(builds_of "$REEVE_ROOT" -- word)" = 0 ] &&
+		[ "$(builds_of "$REEVE_ROOT" -- other)" = 1 ] || return
+	echo changed >"$REEVE_ROOT/two"
+	[ "$(builds_of "$REEVE_ROOT" -- word)" = 1 ]
+)
+
+test_modules_for_a_kernel_of_the_user_are_left_to_make() (
+	new_checkout
+	KDIR=/some/kernel
+	[ "$(builds_of "$REEVE_ROOT" -- word)" = 2 ]
+)
 
 test_a_failing_command_shows_its_error() {
 	local said

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # Builds the programs: the harness for this machine, the static ones for the guest. Sourced.
 #
-# Finished programs are in the cache by a hash of what they are made of, and copied from there. What cargo compiles
-# on the way is in build/cargo, which begins as a copy of the dependencies' part that an earlier checkout left in the
-# cache. So checkouts with different sources share no directory that cargo writes to.
+# Finished programs are in the cache by a hash of what they are made of, and copied from there. What is compiled on the
+# way, tests and clippy's view of it included, is in one of the cache's few workspaces: a copy of a checkout and cargo's
+# directory for it. A checkout takes the one that it had, or one that is free, and changes in it only the files that
+# differ: so cargo compiles only what depends on these, however new the checkout is.
 
 GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-vhost-guest)
 
@@ -12,8 +13,10 @@ GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-vhost-guest)
 # harness, the guest and clippy. (Naming the target keeps the flags away from build scripts and macros, which run here
 # and cannot be static.)
 TARGET=x86_64-unknown-linux-gnu
-CARGO_FLAGS=("CARGO_BUILD_TARGET=$TARGET" "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS=-C target-feature=+crt-static")
-CARGO_SETTINGS=("CARGO_TARGET_DIR=$BUILD/cargo" "${CARGO_FLAGS[@]}")
+CARGO_SETTINGS=("CARGO_BUILD_TARGET=$TARGET" "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS=-C target-feature=+crt-static")
+
+# How many workspaces the cache has at most; as many checkouts can compile at a time.
+WORKSPACES=4
 
 # How many builds of the programs the cache keeps.
 PROGRAMS_KEPT=12
@@ -22,62 +25,80 @@ PROGRAMS_KEPT=12
 workspace() (
 	verb=$1
 	shift
-	with_lock "cargo-$(echo "$BUILD" | hash_of)"
-	take_dependencies
-	env "${CARGO_SETTINGS[@]}" "$CARGO" "$verb" --manifest-path "$REEVE_ROOT/selftests/Cargo.toml" "$@" || exit
-	# A part of the workspace may not need all of them.
-	case " $* " in *" --workspace "*) leave_dependencies "$verb" ;; esac
+	take_workspace
+	env "${CARGO_SETTINGS[@]}" "CARGO_TARGET_DIR=$REEVE_WORKSPACE/target" "$CARGO" "$verb" \
+		--manifest-path "$REEVE_WORKSPACE/checkout/selftests/Cargo.toml" "$@"
 )
 
-# dependencies: the cache's directory of compiled dependencies, of this toolchain and these versions.
-dependencies() {
-	local id
-	id=$({
-		toolchain_id
-		printf '%s\n' "${CARGO_FLAGS[@]}"
-		cat "$REEVE_ROOT/selftests/Cargo.lock"
-	} | hash_of)
-	echo "$REEVE_CACHE/cargo/$id"
+# take_workspace: sets REEVE_WORKSPACE to one that is locked for the rest of this (sub)shell and has the checkout's files.
+# What it starts uses the same.
+take_workspace() {
+	[ -z "${REEVE_WORKSPACE:-}" ] || return 0
+	mkdir -p "$REEVE_CACHE/workspaces"
+	until choose_workspace; do :; done
+	export REEVE_WORKSPACE
+	update_workspace
 }
 
-# take_dependencies: begins build/cargo with the dependencies in the cache.
-take_dependencies() (
-	from=$(dependencies)
-	[ ! -e "$BUILD/cargo" ] || exit 0
-	with_lock "dependencies-$(basename "$from")"
-	[ -e "$from" ] || exit 0
-	rm -rf "$BUILD/cargo.new"
-	cp -a --reflink=auto "$from" "$BUILD/cargo.new"
-	mv "$BUILD/cargo.new" "$BUILD/cargo"
+# choose_workspace: sets REEVE_WORKSPACE and locks it; fails if another checkout took it meanwhile.
+choose_workspace() {
+	local all=$REEVE_CACHE/workspaces number found=
+	for ((number = 1; number <= WORKSPACES; number++)); do
+		if [ "$(cat "$all/$number/taken-by" 2>/dev/null)" = "$REEVE_ROOT" ]; then
+			with_lock "workspace-$number"
+			REEVE_WORKSPACE=$all/$number
+			[ "$(cat "$REEVE_WORKSPACE/taken-by")" = "$REEVE_ROOT" ]
+			return
+		fi
+	done
+	# The latest is likely to be most alike. After those that are there, the first of those that are not.
+	# shellcheck disable=SC2012 # the names are numbers
+	for number in $(ls -t "$all") $(seq "$WORKSPACES"); do
+		if try_lock "workspace-$number"; then
+			found=$number
+			break
+		fi
+	done
+	if [ -z "$found" ]; then
+		found=1
+		with_lock "workspace-$found"
+	fi
+	REEVE_WORKSPACE=$all/$found
+	mkdir -p "$REEVE_WORKSPACE/checkout"
+	echo "$REEVE_ROOT" >"$REEVE_WORKSPACE/taken-by"
+	touch "$REEVE_WORKSPACE"
+}
+
+# checkout_sums DIR: a line for each file of a checkout that cargo or a test may read.
+checkout_sums() (
+	cd "$1" && find . \( -path ./.git -o -path ./build -o -path ./selftests/target \) -prune -o -type f ! -name '*.ko' -print0 |
+		sort -z | xargs -0 sha256sum
 )
 
-# leave_dependencies VERB: leaves what cargo VERB compiled of the dependencies in the cache, unless it is there. What
-# is of this workspace stays out: cargo would tell it from another checkout's by the time of its files only.
-leave_dependencies() (
-	to=$(dependencies)
-	case $1 in build | test | clippy) ;; *) exit 0 ;; esac
-	[ ! -e "$to/.has-$1" ] || exit 0
-	with_lock "dependencies-$(basename "$to")"
-	# Not if that would lose what another checkout left.
-	for mark in "$to"/.has-*; do
-		[ ! -e "$mark" ] || [ -e "$BUILD/cargo/$(basename "$mark")" ] || exit 0
+# update_workspace: copies the files that differ, and those only, into the workspace; removes those that are gone.
+update_workspace() {
+	local to=$REEVE_WORKSPACE/checkout sums=$REEVE_WORKSPACE/sums file
+	checkout_sums "$REEVE_ROOT" >"$sums.new"
+	# A copy that was broken off left no list.
+	[ -e "$sums" ] || checkout_sums "$to" >"$sums"
+	mv "$sums" "$sums.old"
+	# A line is a hash, two spaces and the name.
+	LC_ALL=C comm -13 <(sort "$sums.old") <(sort "$sums.new") | cut -c 67- | while read -r file; do
+		mkdir -p "$(dirname "$to/$file")"
+		cp --remove-destination "$REEVE_ROOT/$file" "$to/$file"
 	done
-	rm -rf "$to.new"
-	mkdir -p "$(dirname "$to")"
-	touch "$BUILD/cargo/.has-$1"
-	cp -a --reflink=auto "$BUILD/cargo" "$to.new"
-	mapfile -t members < <(cd "$REEVE_ROOT/selftests" && sed -n '/^\[package\]/,/^\[[^p]/s/^name = "\(.*\)"/--package=\1/p' crates/*/Cargo.toml)
-	env "CARGO_TARGET_DIR=$to.new" "${CARGO_FLAGS[@]}" "$CARGO" clean --quiet \
-		--manifest-path "$REEVE_ROOT/selftests/Cargo.toml" "${members[@]}" >&2 || exit
-	rm -rf "$to.new"/doc "$to.new"/*/doc "$to.new"/debug/incremental "$to.new"/*/debug/incremental "$to"
-	mv "$to.new" "$to"
-)
+	LC_ALL=C comm -23 <(cut -c 67- "$sums.old" | sort) <(cut -c 67- "$sums.new" | sort) | while read -r file; do
+		rm -f "${to:?}/$file"
+	done
+	rm "$sums.old"
+	mv "$sums.new" "$sums"
+}
 
 # programs_id: changes when the programs have to be built anew.
 programs_id() {
 	{
 		toolchain_id
-		printf '%s\n' "${CARGO_FLAGS[@]}"
+		printf '%s\n' "${CARGO_SETTINGS[@]}"
 		cd "$REEVE_ROOT"
 		# What another crate's file includes from outside the workspace is in these.
 		find selftests/Cargo.toml selftests/Cargo.lock selftests/crates rust/uapi rust/*/rules README.md Documentation -type f -print0 |
@@ -98,10 +119,12 @@ build_programs() {
 }
 
 compile_programs() {
-	local log=$LOGS/cargo-build.log id program new made=$BUILD/cargo/$TARGET/debug
+	local log=$LOGS/cargo-build.log id program new made
 	id=$(programs_id)
 	with_lock "programs-$id"
 	[ ! -e "$REEVE_CACHE/programs/$id" ] || return 0
+	take_workspace
+	made=$REEVE_WORKSPACE/target/$TARGET/debug
 	run_logged "building the programs" "seconds; minutes the first time" "$log" last_line \
 		"$here/make.sh" cargo build --workspace --bins ||
 		die "building the programs failed" "Log: $log"

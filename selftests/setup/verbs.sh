@@ -223,13 +223,13 @@ verb_migration_test() {
 verb_docs() {
 	ensure_kernel base
 	run_logged "writing the diagrams in Documentation/" "seconds to a minute" "$LOGS/docs-diagrams.log" - \
-		env REEVE_WRITE_DOCS=1 "$here/make.sh" cargo test --package reeve-host --test states_doc
+		env "REEVE_WRITE_DOCS=$REEVE_ROOT/Documentation" "$here/make.sh" cargo test --package reeve-host --test states_doc
 	run_logged "the module's documentation" "about a minute" "$LOGS/docs-module.log" - "$here/make.sh" check module_doc
 	run_logged "the programs' documentation" "about a minute" "$LOGS/docs-programs.log" - "$here/make.sh" check programs_doc
 	say "begin with one of these:"
 	say "  Documentation/README.md"
 	say "  $BUILD/doc/module/reeve_main/index.html"
-	say "  $BUILD/cargo/$TARGET/doc/reeve_harness/index.html"
+	say "  $BUILD/doc/programs/reeve_harness/index.html"
 }
 
 verb_lint() {

@@ -2,7 +2,7 @@
 
 //! The diagram and the table of a TT's states in Documentation/accounting.md are made from [`TRANSITIONS`].
 //!
-//! `make docs` writes them (it sets `REEVE_WRITE_DOCS`); otherwise what is there has to be what would be written.
+//! `make docs` writes them (it sets `REEVE_WRITE_DOCS` to their directory); otherwise what is there has to be what would be written.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Write};
@@ -98,8 +98,9 @@ fn the_page_shows_the_states_of_the_code() {
     let (before, rest) = text.split_once(BEGIN).expect("where it begins");
     let (_, after) = rest.split_once(END).expect("where it ends");
     let right = format!("{before}{BEGIN}\n{}\n{}\n{END}{after}", diagram(), table());
-    if env::var_os("REEVE_WRITE_DOCS").is_some() {
-        fs::write(page(), right).expect("the page can be written");
+    if let Some(dir) = env::var_os("REEVE_WRITE_DOCS") {
+        let page = Path::new(&dir).join("accounting.md");
+        fs::write(page, right).expect("the page can be written");
         return;
     }
     assert!(
