@@ -12,8 +12,8 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// Chains in the table; a power of two. With so many threads in contexts, one or two are in a chain.
-pub(super) const CHAINS: usize = 1024;
+/// Chains in the table; a power of two. With half as many threads in contexts, most are alone in theirs.
+pub(super) const CHAINS: usize = 4096;
 
 pub(super) static TABLE: Table<Head, CHAINS> = Table::new([const { Head::new() }; CHAINS]);
 
