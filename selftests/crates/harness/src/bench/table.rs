@@ -83,15 +83,25 @@ pub fn remarks(rows: &[Row], all: &BTreeMap<Kernel, Samples>) -> String {
     };
     let (met, missed) = (count(Verdict::Met), count(Verdict::Missed));
     let worst = all.values().map(Samples::spread).fold(0.0, f64::max);
+    let unsteady = unsteady(all);
     format!(
         "ratio: ours divided by the reference's; below 1 is cheaper\n\
          constant: measured once with the same method, not now; see Documentation/bench.md\n\
          targets: {met} of {} met\n\
-         repeated measurements differ by {:.2} % at the most ({} % are allowed)\n",
+         repeated measurements differ by {:.2} % at the most ({} % are allowed)\n{unsteady}",
         met + missed,
         worst * 100.0,
         TOLERANCE * 100.0,
     )
+}
+
+/// Returns the figures that do not repeat, a line each; empty if all do.
+pub fn unsteady(all: &BTreeMap<Kernel, Samples>) -> String {
+    let lines = all.iter().flat_map(|(kernel, samples)| {
+        let lines = samples.unsteady(TOLERANCE).into_iter();
+        lines.map(|line| format!("  on the {} kernel, {line}\n", kernel.name()))
+    });
+    lines.collect()
 }
 
 /// Returns the rows that missed their targets, a line each; empty if none did.

@@ -425,7 +425,7 @@ fn ext_bench(ctx: &JobContext) -> Result<()> {
     let log = fs::read_to_string(ctx.dir.join("make.log"))?;
     let mut samples = Samples::default();
     samples.read(log.lines().filter(|line| Samples::is_part(line)))?;
-    samples.check(bench::TOLERANCE)?;
+    samples.check()?;
     for section in ["on", "off"] {
         samples.get(section, "lock.pair")?;
     }
