@@ -14,6 +14,9 @@ mod create;
 mod debugfs;
 mod devices;
 mod dirty_log;
+mod dirty_log_calls;
+mod dirty_log_oracle;
+mod dirty_log_races;
 mod dma;
 mod faults;
 mod fdinfo;
@@ -96,6 +99,9 @@ const CASES: &[&[Test]] = &[
     mmap_pages::TESTS,
     mmap_races::TESTS,
     dirty_log::TESTS,
+    dirty_log_calls::TESTS,
+    dirty_log_oracle::TESTS,
+    dirty_log_races::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

@@ -239,6 +239,77 @@ pub(crate) fn log_clear(
     unsafe { device.raw().bo_log_clear(arg) }
 }
 
+/// A page whose address has 32 bits, for calls by the entry of 32-bit programs.
+pub(crate) struct LowPage(NonNull<c_void>);
+
+impl LowPage {
+    /// Maps it.
+    pub(crate) fn new() -> Outcome<Self> {
+        let usable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_32BIT;
+        // SAFETY: no address is asked for, so that nothing that exists is replaced.
+        let start = unsafe {
+            mmap_anonymous(
+                None,
+                NonZeroUsize::MIN.saturating_add(PAGE - 1),
+                usable,
+                flags,
+            )
+        }?;
+        Ok(Self(start))
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> u32 {
+        self.0.as_ptr().expose_provenance() as u32
+    }
+
+    /// Its words.
+    pub(crate) fn words(&mut self) -> &mut [u64] {
+        // SAFETY: the page is ours, aligned, initialised by the kernel and borrowed as the slice is.
+        unsafe { slice::from_raw_parts_mut(self.0.as_ptr().cast(), PAGE / 8) }
+    }
+
+    /// An ioctl by `int 0x80`, with the argument in the words from `at` on, which may have the address of
+    /// other words of the page. Returns `ENOSYS` if the kernel has no such entry.
+    pub(crate) fn ioctl(&mut self, device: &Device, request: u32, at: usize) -> io::Result<()> {
+        use std::os::fd::AsFd;
+        const SYS_IOCTL: i64 = 54;
+        assert!(at + (request as usize >> 16 & 0x3fff) / 8 <= PAGE / 8);
+        let fd = i64::from(device.as_fd().as_raw_fd());
+        let arg = i64::from(self.address()) + at as i64 * 8;
+        let result: i64;
+        // SAFETY: the entry keeps all registers but those named here. The kernel reads and writes the
+        // argument, which is in the page and borrowed exclusively, and what addresses in it lead to.
+        unsafe {
+            std::arch::asm!(
+                "xchg {fd}, rbx",
+                "int 0x80",
+                "xchg {fd}, rbx",
+                fd = inout(reg) fd => _,
+                inlateout("rax") SYS_IOCTL => result,
+                in("rcx") i64::from(request),
+                in("rdx") arg,
+                out("r8") _,
+                out("r9") _,
+                out("r10") _,
+                out("r11") _,
+            );
+        }
+        match result as i32 {
+            0.. => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(-errno)),
+        }
+    }
+}
+
+impl Drop for LowPage {
+    fn drop(&mut self) {
+        // SAFETY: the page is ours and no borrow of it is left.
+        let _ = unsafe { munmap(self.0, PAGE) };
+    }
+}
+
 /// Writes the first bytes of a mapping to the start of a file: the kernel reads them, so that what
 /// would be a signal otherwise is EFAULT.
 pub(crate) fn save(mapping: &Mapping, len: usize, to: &File) -> io::Result<()> {

@@ -432,7 +432,7 @@ fn unwritable(log: &Log, memory: &ReadOnly) -> Outcome {
     Ok(())
 }
 
-fn request(nr: u32, size: usize) -> u32 {
+pub(super) fn request(nr: u32, size: usize) -> u32 {
     3 << 30 | (size as u32) << 16 | sys::REEVE_IOC_MAGIC << 8 | nr
 }
 
