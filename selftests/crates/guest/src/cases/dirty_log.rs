@@ -165,6 +165,22 @@ fn set<const COUNT: usize>(pages: [u64; COUNT]) -> BTreeSet<u64> {
     pages.into_iter().collect()
 }
 
+/// Writes to all pages. It is one function, so that its code is in memory when it was called once.
+#[inline(never)]
+fn write_all(log: &Log) {
+    (0..log.pages).for_each(|page| log.write(page));
+}
+
+/// Has the code in memory that [`faults_in`] is to measure.
+fn warm_up() -> Outcome {
+    let log = Log::prepared(Create::new(N * PAGE))?;
+    for _ in 0..2 {
+        faults_in(|| write_all(&log))?;
+        faults_in(|| log.read(1))?;
+    }
+    Ok(())
+}
+
 /// Page faults that this thread takes in `f`.
 fn faults_in(f: impl FnOnce()) -> Outcome<i64> {
     let count = || -> Outcome<i64> {
@@ -230,6 +246,7 @@ fn clear_is_exact() -> Outcome {
 }
 
 fn a_zero_mask_does_nothing() -> Outcome {
+    warm_up()?;
     let log = Log::new(MANUAL)?;
     log.write(5);
     let before = log.info()?;
@@ -248,6 +265,7 @@ fn initially_set_needs_no_get() -> Outcome {
 }
 
 fn a_clean_page_faults_once() -> Outcome {
+    warm_up()?;
     for (create, mode) in [
         (Create::new(N * PAGE), INITIALLY_SET),
         (Create::new(N * PAGE).shmem(), INITIALLY_SET),
@@ -259,7 +277,7 @@ fn a_clean_page_faults_once() -> Outcome {
     ] {
         let log = Log::of(create, mode)?;
         if mode == INITIALLY_SET {
-            check_eq!(faults_in(|| (0..N).for_each(|page| log.write(page)))?, 0);
+            check_eq!(faults_in(|| write_all(&log))?, 0);
             check_eq!(log.info()?.write_faults, 0);
             check_eq!(log.clear(64, 64, &[u64::MAX])?, 64);
         }
@@ -846,6 +864,7 @@ fn outlives_pages_and_mappings() -> Outcome {
 }
 
 fn without_a_log_no_more_faults() -> Outcome {
+    warm_up()?;
     let create = Create::new(1024 * PAGE);
     for create in [
         create,
@@ -854,7 +873,7 @@ fn without_a_log_no_more_faults() -> Outcome {
     ] {
         let log = Log::prepared(create)?;
         log.mapping.touch();
-        let write_all = || (0..1024).for_each(|page| log.write(page));
+        let write_all = || write_all(&log);
         check_eq!(faults_in(write_all)?, 0);
         let length = log.mapping.len();
         log.mapping.protect(0, length, Protection::Read)?;
