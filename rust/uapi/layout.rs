@@ -48,6 +48,19 @@ macro_rules! abi_layout {
                 reeve_file_limit: 48 {
                     flags @ 0, pad @ 4, limit @ 8, pages_charged @ 16, overcommits @ 24, reserved @ 32,
                 }
+                reeve_log_mode: 16 {
+                    flags @ 0, mode @ 4, supported @ 8, reserved @ 12,
+                }
+                reeve_bo_log_get: 32 {
+                    handle @ 0, flags @ 4, pages @ 8, bitmap @ 16, dirty @ 24,
+                }
+                reeve_bo_log_clear: 40 {
+                    handle @ 0, flags @ 4, first_page @ 8, num_pages @ 16, bitmap @ 24, cleared @ 32,
+                }
+                reeve_bo_log_info: 64 {
+                    handle @ 0, mode @ 4, pages @ 8, dirty @ 16, write_faults @ 24, protections @ 32,
+                    bytes @ 40, reserved @ 48,
+                }
                 reeve_lock_sanity_case: 72 {
                     name @ 0, status @ 64, line @ 68,
                 }
@@ -74,6 +87,12 @@ macro_rules! abi_layout {
                 bo_mmap = REEVE_IOC_BO_MMAP: REEVE_NR_BO_MMAP(reeve_bo_mmap) = 0xc028_e71d;
                 file_limit = REEVE_IOC_FILE_LIMIT: REEVE_NR_FILE_LIMIT(reeve_file_limit) = 0xc030_e71e;
                 bo_dma_address = REEVE_IOC_BO_DMA_ADDRESS: REEVE_NR_BO_DMA_ADDRESS(reeve_bo_dma_address) = 0xc030_e71f;
+                log_mode = REEVE_IOC_LOG_MODE: REEVE_NR_LOG_MODE(reeve_log_mode) = 0xc010_e720;
+                bo_log_start = REEVE_IOC_BO_LOG_START: REEVE_NR_BO_LOG_START(reeve_bo) = 0xc020_e721;
+                bo_log_stop = REEVE_IOC_BO_LOG_STOP: REEVE_NR_BO_LOG_STOP(reeve_bo) = 0xc020_e722;
+                bo_log_get = REEVE_IOC_BO_LOG_GET: REEVE_NR_BO_LOG_GET(reeve_bo_log_get) = 0xc020_e723;
+                bo_log_clear = REEVE_IOC_BO_LOG_CLEAR: REEVE_NR_BO_LOG_CLEAR(reeve_bo_log_clear) = 0xc028_e724;
+                bo_log_info = REEVE_IOC_BO_LOG_INFO: REEVE_NR_BO_LOG_INFO(reeve_bo_log_info) = 0xc040_e725;
                 lock_sanity = REEVE_IOC_LOCK_SANITY: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
             }
         }

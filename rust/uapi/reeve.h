@@ -33,7 +33,7 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 7
+#define REEVE_ABI_MINOR 8
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
@@ -45,6 +45,7 @@
 #define REEVE_FEATURE_MMAP		(1ULL << 6) /* since 1.4: objects can be mapped */
 #define REEVE_FEATURE_FILE_LIMIT	(1ULL << 7) /* since 1.5: FILE_LIMIT */
 #define REEVE_FEATURE_DMA_ADDRESSES	(1ULL << 8) /* since 1.6: CREATE_DMA_ADDRESSES */
+#define REEVE_FEATURE_DIRTY_LOG		(1ULL << 9) /* since 1.8: LOG_MODE, BO_LOG_* */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -109,12 +110,13 @@ struct reeve_bo_create {
 };
 
 /**
- * struct reeve_bo - REEVE_IOC_BO_{DESTROY,POPULATE,UNPOPULATE,PIN,UNPIN,SWAPOUT,BACKUP,RESTORE}
+ * struct reeve_bo - REEVE_IOC_BO_{DESTROY,POPULATE,UNPOPULATE,PIN,UNPIN,SWAPOUT,BACKUP,RESTORE,
+ *                   LOG_START,LOG_STOP}
  * @handle: in: the object
  * @flags: in: BACKUP: REEVE_BO_BACKUP_* bits; others: must be 0
  * @pages: out: SWAPOUT and BACKUP: pages swapped out (0: it held none);
  *         POPULATE, RESTORE and UNPOPULATE: pages it gained or lost by this
- *         call; others: 0
+ *         call; LOG_START and LOG_STOP: pages that the log has; others: 0
  * @reserved: must be 0
  *
  * POPULATE: gives the object its pages, and its content back if it was swapped
@@ -132,6 +134,9 @@ struct reeve_bo_create {
  * PURGE content is dropped instead, from pages and backup. EBUSY: it is pinned;
  * EINVAL: it is EXTERNAL and not EXTERNAL_MAPPABLE.
  * RESTORE: POPULATE for an object that is BACKED_UP; nothing for others.
+ * LOG_START (since 1.8): gives the object a dirty log, in the mode of the open
+ * file; one that has a log keeps it. EINVAL: it is EXTERNAL.
+ * LOG_STOP (since 1.8): frees the log. ENOENT: it has none.
  */
 struct reeve_bo {
 	__u32 handle;
@@ -156,6 +161,7 @@ struct reeve_bo {
 #define REEVE_BO_DMA32			(1U << 8) /* its pages are below 4 GiB */
 #define REEVE_BO_SHMEM			(1U << 9) /* its pages live in a shmem file */
 #define REEVE_BO_DMA_ADDRESSES		(1U << 10) /* its pages are mapped for the device */
+#define REEVE_BO_LOGGING		(1U << 11) /* since 1.8: it has a dirty log */
 
 /**
  * struct reeve_bo_info - REEVE_IOC_BO_INFO and REEVE_IOC_BO_NEXT
@@ -343,6 +349,103 @@ struct reeve_file_limit {
 	__u64 reserved[2];
 };
 
+/* struct reeve_log_mode::flags */
+#define REEVE_LOG_MODE_SET	(1U << 0) /* set the mode; else only look */
+
+/* struct reeve_log_mode::mode and ::supported */
+#define REEVE_LOG_LEGACY	0 /* a get clears what it hands out */
+#define REEVE_LOG_MANUAL	(1U << 0) /* get and clear are apart */
+#define REEVE_LOG_INITIALLY_SET	(1U << 1) /* only with MANUAL: a log begins all ones */
+
+/**
+ * struct reeve_log_mode - REEVE_IOC_LOG_MODE: how dirty logs work that this open
+ *                         file starts from now on (since 1.8)
+ * @flags: in: REEVE_LOG_MODE_* bits
+ * @mode: in: with SET: REEVE_LOG_* bits; else ignored. out: those in force
+ * @supported: out: all bits that there are
+ * @reserved: must be 0
+ *
+ * A log keeps the mode it was started in. The default is LEGACY.
+ */
+struct reeve_log_mode {
+	__u32 flags;
+	__u32 mode;
+	__u32 supported;
+	__u32 reserved;
+};
+
+/**
+ * struct reeve_bo_log_get - REEVE_IOC_BO_LOG_GET: which pages were written to (since 1.8)
+ * @handle: in: the object
+ * @flags: in: must be 0
+ * @pages: in: pages that the log has: those that can be mapped
+ * @bitmap: in: address of DIV_ROUND_UP(pages, 64) native 64-bit words; bit i of
+ *          word w is page 64 * w + i
+ * @dirty: out: bits that are set in them
+ *
+ * A log in LEGACY mode clears what it hands out. In the others the log stays
+ * as it is.
+ *
+ * ENOENT: no such object, or it has no log. EINVAL: @pages is another number.
+ * EFAULT: the log is as before, in LEGACY mode, too.
+ */
+struct reeve_bo_log_get {
+	__u32 handle;
+	__u32 flags;
+	__u64 pages;
+	__u64 bitmap;
+	__u64 dirty;
+};
+
+/**
+ * struct reeve_bo_log_clear - REEVE_IOC_BO_LOG_CLEAR: forget writes to some pages (since 1.8)
+ * @handle: in: the object
+ * @flags: in: must be 0
+ * @first_page: in: the page of the bitmap's first bit, a multiple of 64
+ * @num_pages: in: how many, a multiple of 64 unless they end where the log does;
+ *             0: does nothing
+ * @bitmap: in: address of DIV_ROUND_UP(num_pages, 64) native 64-bit words: those
+ *          to be cleared. Bits behind the end are ignored
+ * @cleared: out: bits that were set in both
+ *
+ * What is cleared is write-protected in all mappings: the next write sets its
+ * bit again. It works in every mode, and needs no get before.
+ *
+ * ENOENT: no such object, or it has no log. EINVAL: a bad range.
+ */
+struct reeve_bo_log_clear {
+	__u32 handle;
+	__u32 flags;
+	__u64 first_page;
+	__u64 num_pages;
+	__u64 bitmap;
+	__u64 cleared;
+};
+
+/**
+ * struct reeve_bo_log_info - REEVE_IOC_BO_LOG_INFO: an object's dirty log (since 1.8)
+ * @handle: in: the object
+ * @mode: out: REEVE_LOG_* bits it was started with
+ * @pages: out: pages that it has
+ * @dirty: out: bits that are set
+ * @write_faults: out: page faults of mappings that set a bit
+ * @protections: out: entries of page tables that were write-protected
+ * @bytes: out: memory that the log takes
+ * @reserved: must be 0
+ *
+ * ENOENT: no such object, or it has no log.
+ */
+struct reeve_bo_log_info {
+	__u32 handle;
+	__u32 mode;
+	__u64 pages;
+	__u64 dirty;
+	__u64 write_faults;
+	__u64 protections;
+	__u64 bytes;
+	__u64 reserved[2];
+};
+
 #define REEVE_LOCK_SANITY_CASES 20
 
 /* struct reeve_lock_sanity_case::status */
@@ -409,6 +512,12 @@ struct reeve_lock_sanity {
 #define REEVE_NR_BO_MMAP        0x1d
 #define REEVE_NR_FILE_LIMIT     0x1e
 #define REEVE_NR_BO_DMA_ADDRESS 0x1f
+#define REEVE_NR_LOG_MODE       0x20
+#define REEVE_NR_BO_LOG_START   0x21
+#define REEVE_NR_BO_LOG_STOP    0x22
+#define REEVE_NR_BO_LOG_GET     0x23
+#define REEVE_NR_BO_LOG_CLEAR   0x24
+#define REEVE_NR_BO_LOG_INFO    0x25
 #define REEVE_NR_LOCK_SANITY    0x30
 
 #define REEVE_IOC_VERSION	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_VERSION, struct reeve_version)
@@ -432,7 +541,15 @@ struct reeve_lock_sanity {
 #define REEVE_IOC_BO_DMA_ADDRESS _IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_DMA_ADDRESS, \
 				       struct reeve_bo_dma_address)
 
-/* 0x20..0x2f: the dirty log's, in a later version. */
+/* 0x20..0x2f: the dirty log's. */
+#define REEVE_IOC_LOG_MODE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_LOG_MODE, struct reeve_log_mode)
+#define REEVE_IOC_BO_LOG_START	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_LOG_START, struct reeve_bo)
+#define REEVE_IOC_BO_LOG_STOP	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_LOG_STOP, struct reeve_bo)
+#define REEVE_IOC_BO_LOG_GET	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_LOG_GET, struct reeve_bo_log_get)
+#define REEVE_IOC_BO_LOG_CLEAR	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_LOG_CLEAR, \
+				      struct reeve_bo_log_clear)
+#define REEVE_IOC_BO_LOG_INFO	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_LOG_INFO, \
+				      struct reeve_bo_log_info)
 
 #define REEVE_IOC_LOCK_SANITY	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_LOCK_SANITY, \
 				      struct reeve_lock_sanity)

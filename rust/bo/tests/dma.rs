@@ -11,10 +11,12 @@ use crate::{
         DmaDevice, //
     },
     bo::{
+        dirty::DirtyLog,
         object::BoRef,
         pages::PageBlocks,
         pool::alloc,
         rules::{
+            dirty::Mode,
             dma_runs::Place,
             object::{
                 flags,
@@ -248,6 +250,35 @@ mod tests {
     }
 
     /// Also where pages are copied for the device (swiotlb=force).
+    #[test]
+    fn synced_pages_are_logged() -> Result {
+        Bench::run(1, |bench| {
+            let reclaim = &*bench.manager;
+            for (ty, flags) in creations()?.iter().filter(|(_, flags)| !flags.external) {
+                let bo = bench.object_with(*ty, 130, *flags)?;
+                fill(&bo, 4, reclaim)?;
+                let mut reservation = bo.reserve();
+                reservation.start_log(DirtyLog::new(130, Mode::Manual)?)?;
+                let addresses = reservation.tt()?.dma().ok_or(EINVAL)?;
+                addresses.device_writes(128, 9, b"device")?;
+                let mut words = [7; 3];
+                expect!(reservation.get_log(130, &mut words)? == (0, None));
+                reservation.sync_for_cpu(127, 100)?;
+                expect!(reservation.get_log(130, &mut words)? == (3, None));
+                expect!(words == [0, 1 << 63, 3]);
+                // What else the kernel is handed to write to.
+                let mut pages = reservation.tt()?.kmap_mut(5);
+                expect!(pages.advance().is_some() && pages.advance().is_some());
+                expect!(reservation.get_log(130, &mut words)? == (5, None));
+                expect!(words == [3 << 5, 1 << 63, 3]);
+                // Reading is no write.
+                expect!(reservation.tt()?.kmap(9).next().is_some());
+                expect!(reservation.log_info()?.dirty == 5);
+            }
+            Ok(())
+        })
+    }
+
     #[test]
     fn writes_show_on_the_other_side() -> Result {
         Bench::run(1, |bench| {

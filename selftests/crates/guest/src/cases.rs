@@ -13,6 +13,10 @@ mod counters;
 mod create;
 mod debugfs;
 mod devices;
+mod dirty_log;
+mod dirty_log_calls;
+mod dirty_log_oracle;
+mod dirty_log_races;
 mod dma;
 mod faults;
 mod fdinfo;
@@ -94,6 +98,10 @@ const CASES: &[&[Test]] = &[
     mmap::TESTS,
     mmap_pages::TESTS,
     mmap_races::TESTS,
+    dirty_log::TESTS,
+    dirty_log_calls::TESTS,
+    dirty_log_oracle::TESTS,
+    dirty_log_races::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

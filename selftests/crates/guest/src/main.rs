@@ -17,6 +17,7 @@ mod content;
 mod fail_nth;
 mod helper;
 mod ktap;
+mod kvm;
 mod lockstep;
 mod memory;
 mod module;

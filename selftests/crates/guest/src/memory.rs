@@ -22,6 +22,8 @@ use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
 
 use reeve_uapi::raw::Way;
+use reeve_uapi::sys::reeve_bo_log_clear;
+use reeve_uapi::sys::reeve_bo_log_get;
 use reeve_uapi::sys::reeve_bo_rw;
 use reeve_uapi::Device;
 use reeve_uapi::Mapping;
@@ -169,6 +171,143 @@ pub(crate) fn read_into(device: &Device, arg: &mut reeve_bo_rw, to: &ReadOnly) -
     // SAFETY: the kernel obeys the protection of user memory, and if it does not, the bytes are a
     // private mapping that nothing depends on but the case that looks.
     unsafe { device.raw().bo_rw(Way::Read, arg) }
+}
+
+/// Where the bitmap of a dirty log is.
+pub(crate) enum Words<'a> {
+    /// One of [`NOWHERE`].
+    Nowhere(u64),
+    /// So many bytes before the hole behind a region.
+    BeforeHole(&'a mut Region, usize),
+    /// The start of read-only memory.
+    ReadOnly(&'a ReadOnly),
+    /// So many bytes behind the start of a mapped object.
+    Mapped(&'a Mapping, usize),
+}
+
+impl Words<'_> {
+    /// Where they are; at least as many as for `pages` pages have to be there, or nothing.
+    fn address(&self, pages: u64) -> u64 {
+        let bytes = pages.div_ceil(64) * 8;
+        match self {
+            Self::Nowhere(address) => {
+                assert!(NOWHERE.contains(address));
+                *address
+            }
+            Self::BeforeHole(region, before) => {
+                assert!(*before <= region.pages * PAGE && bytes as usize <= before + PAGE);
+                region.end() - *before as u64
+            }
+            Self::ReadOnly(memory) => {
+                assert!(bytes as usize <= memory.bytes().len());
+                memory.address(0)
+            }
+            Self::Mapped(mapping, offset) => {
+                assert!(offset + bytes as usize <= mapping.len());
+                (mapping.address() + offset) as u64
+            }
+        }
+    }
+}
+
+/// Gets a dirty log to anywhere.
+pub(crate) fn log_get(
+    device: &Device,
+    arg: &mut reeve_bo_log_get,
+    to: Words<'_>,
+) -> io::Result<()> {
+    // A call with another number of pages than the log has writes nothing.
+    arg.bitmap = to.address(if matches!(to, Words::Nowhere(_)) {
+        0
+    } else {
+        arg.pages
+    });
+    // SAFETY: what is there is no memory, or a region that is borrowed exclusively with the hole
+    // behind it, or can't be written to, or is mapped, into which no references lead.
+    unsafe { device.raw().bo_log_get(arg) }
+}
+
+/// Clears a dirty log by a bitmap that is anywhere.
+pub(crate) fn log_clear(
+    device: &Device,
+    arg: &mut reeve_bo_log_clear,
+    from: Words<'_>,
+) -> io::Result<()> {
+    let nowhere = matches!(from, Words::Nowhere(_));
+    arg.bitmap = from.address(if nowhere { 0 } else { arg.num_pages });
+    // SAFETY: the call only reads, and what is there is borrowed, mapped, or no memory.
+    unsafe { device.raw().bo_log_clear(arg) }
+}
+
+/// A page whose address has 32 bits, for calls by the entry of 32-bit programs.
+pub(crate) struct LowPage(NonNull<c_void>);
+
+impl LowPage {
+    /// Maps it.
+    pub(crate) fn new() -> Outcome<Self> {
+        let usable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_32BIT;
+        // SAFETY: no address is asked for, so that nothing that exists is replaced.
+        let start = unsafe {
+            mmap_anonymous(
+                None,
+                NonZeroUsize::MIN.saturating_add(PAGE - 1),
+                usable,
+                flags,
+            )
+        }?;
+        Ok(Self(start))
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> u32 {
+        self.0.as_ptr().expose_provenance() as u32
+    }
+
+    /// Its words.
+    pub(crate) fn words(&mut self) -> &mut [u64] {
+        // SAFETY: the page is ours, aligned, initialised by the kernel and borrowed as the slice is.
+        unsafe { slice::from_raw_parts_mut(self.0.as_ptr().cast(), PAGE / 8) }
+    }
+
+    /// An ioctl by `int 0x80`, with the argument in the words from `at` on, which may have the address of
+    /// other words of the page. Returns `ENOSYS` if the kernel has no such entry.
+    pub(crate) fn ioctl(&mut self, device: &Device, request: u32, at: usize) -> io::Result<()> {
+        use std::os::fd::AsFd;
+        const SYS_IOCTL: i64 = 54;
+        assert!(at + (request as usize >> 16 & 0x3fff) / 8 <= PAGE / 8);
+        let fd = i64::from(device.as_fd().as_raw_fd());
+        let arg = i64::from(self.address()) + at as i64 * 8;
+        let result: i64;
+        // SAFETY: the entry keeps all registers but those named here. The kernel reads and writes the
+        // argument, which is in the page and borrowed exclusively, and what addresses in it lead to.
+        unsafe {
+            std::arch::asm!(
+                "xchg {fd}, rbx",
+                "int 0x80",
+                "xchg {fd}, rbx",
+                fd = inout(reg) fd => _,
+                inlateout("rax") SYS_IOCTL => result,
+                in("rcx") i64::from(request),
+                in("rdx") arg,
+                out("r8") _,
+                out("r9") _,
+                out("r10") _,
+                out("r11") _,
+            );
+        }
+        match result as i32 {
+            0.. => Ok(()),
+            errno => Err(io::Error::from_raw_os_error(-errno)),
+        }
+    }
+}
+
+impl Drop for LowPage {
+    fn drop(&mut self) {
+        // SAFETY: the page is ours and no borrow of it is left.
+        let _ = unsafe { munmap(self.0, PAGE) };
+    }
 }
 
 /// Writes the first bytes of a mapping to the start of a file: the kernel reads them, so that what

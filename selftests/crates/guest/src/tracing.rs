@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use crate::test::Outcome;
 use crate::test::Stop;
 
-/// Every event of page accounting.
-pub(crate) const EVENTS: [&str; 8] = [
+/// Every event of page accounting and of dirty logs.
+pub(crate) const EVENTS: [&str; 12] = [
     "tt_populate",
     "tt_unpopulate",
     "tt_swapout",
@@ -22,6 +22,10 @@ pub(crate) const EVENTS: [&str; 8] = [
     "tt_restore",
     "tt_overcommit",
     "pool_shrink",
+    "log_start",
+    "log_get",
+    "log_clear",
+    "log_write_fault",
 ];
 
 const TRACEFS: &str = "/sys/kernel/tracing";

@@ -90,6 +90,8 @@ fn plain(session: &Session, call: BoCall, target: Target, out: &mut dyn Write) -
         BoCall::Swapout | BoCall::Backup => writeln!(out, "object {handle} gave {pages} pages"),
         BoCall::Pin => writeln!(out, "object {handle} is pinned"),
         BoCall::Unpin => writeln!(out, "object {handle} has a pin less"),
+        BoCall::LogStart => writeln!(out, "object {handle} logs writes to {pages} pages"),
+        BoCall::LogStop => writeln!(out, "object {handle} has no log of {pages} pages any more"),
         BoCall::Destroy => writeln!(out, "object {handle} is gone"),
     }?)
 }
@@ -160,6 +162,7 @@ fn flags(info: &reeve_bo_info) -> Vec<&'static str> {
         (sys::REEVE_BO_DMA32, "dma32"),
         (sys::REEVE_BO_SHMEM, "shmem"),
         (sys::REEVE_BO_DMA_ADDRESSES, "dma_addresses"),
+        (sys::REEVE_BO_LOGGING, "logging"),
     ]
     .into_iter()
     .filter(|(bit, _)| info.is(*bit))

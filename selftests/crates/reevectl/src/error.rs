@@ -180,6 +180,14 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
             "there is no device of this index",
             "`reevectl version` says how many there are; indexes start at 0.",
         ),
+        (Asked::Bo(BoCall::LogStop, _), Errno::ENOENT) => (
+            "this open file has no object of that handle that has a log",
+            "`reevectl --fd N bo list` shows the objects; those that log have the flag `logging`.",
+        ),
+        (Asked::Bo(BoCall::LogStart, _), Errno::EINVAL) => (
+            "its pages belong to another driver",
+            "Objects of type sg have no log.",
+        ),
         (_, Errno::ENOENT) if asked.names_object() => (
             "this open file has no object of that handle",
             "Handles belong to the open file they were made on: see `reevectl --help` on --fd.",

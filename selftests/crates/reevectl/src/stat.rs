@@ -16,6 +16,7 @@ use reeve_uapi::statistics::STATISTICS;
 use reeve_uapi::sys::reeve_stats;
 use reeve_uapi::sys::reeve_version;
 use reeve_uapi::sys::REEVE_FEATURE_BACKUP;
+use reeve_uapi::sys::REEVE_FEATURE_DIRTY_LOG;
 use reeve_uapi::sys::REEVE_FEATURE_DMA_ADDRESSES;
 use reeve_uapi::sys::REEVE_FEATURE_FILE_LIMIT;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
@@ -168,6 +169,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_DMA_ADDRESSES, "dma_addresses"),
         (REEVE_FEATURE_MMAP, "mmap"),
         (REEVE_FEATURE_FILE_LIMIT, "file_limit"),
+        (REEVE_FEATURE_DIRTY_LOG, "dirty_log"),
     ]
     .into_iter()
     .filter(|(bit, _)| version.features & u64::from(*bit) != 0)

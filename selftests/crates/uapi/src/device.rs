@@ -387,6 +387,63 @@ impl Device {
         Ok(arg)
     }
 
+    /// Returns the mode in which this open file starts dirty logs, and the bits that there are, as
+    /// `REEVE_LOG_*`.
+    pub fn log_mode(&self) -> io::Result<(u32, u32)> {
+        let mut arg = sys::reeve_log_mode::default();
+        self.raw().log_mode(&mut arg)?;
+        Ok((arg.mode, arg.supported))
+    }
+
+    /// Sets that mode. Returns what [`Device::log_mode`] returns.
+    pub fn set_log_mode(&self, mode: u32) -> io::Result<(u32, u32)> {
+        let mut arg = sys::reeve_log_mode {
+            flags: sys::REEVE_LOG_MODE_SET,
+            mode,
+            ..Default::default()
+        };
+        self.raw().log_mode(&mut arg)?;
+        Ok((arg.mode, arg.supported))
+    }
+
+    /// Gives the object a dirty log. Returns the number of pages that it has.
+    pub fn log_start(&self, handle: Handle) -> io::Result<u64> {
+        self.bo(BoCall::LogStart, handle)
+    }
+
+    /// Frees the dirty log. Returns the number of pages that it had.
+    pub fn log_stop(&self, handle: Handle) -> io::Result<u64> {
+        self.bo(BoCall::LogStop, handle)
+    }
+
+    /// Gets the dirty log, of `pages` pages: a bit for each, the first one lowest. Returns how many are
+    /// set.
+    pub fn log_get(&self, handle: Handle, pages: u64, to: &mut [u64]) -> io::Result<u64> {
+        self.raw().log_get_slice(handle, pages, to)
+    }
+
+    /// Clears the bits of `mask` in the `pages` pages of the dirty log from `first` on. Returns how
+    /// many were set.
+    pub fn log_clear(
+        &self,
+        handle: Handle,
+        first: u64,
+        pages: u64,
+        mask: &[u64],
+    ) -> io::Result<u64> {
+        self.raw().log_clear_slice(handle, first, pages, mask)
+    }
+
+    /// Returns the state of the dirty log.
+    pub fn log_info(&self, handle: Handle) -> io::Result<sys::reeve_bo_log_info> {
+        let mut arg = sys::reeve_bo_log_info {
+            handle: handle.get(),
+            ..Default::default()
+        };
+        self.raw().bo_log_info(&mut arg)?;
+        Ok(arg)
+    }
+
     /// Runs the lock sanity suite.
     pub fn lock_sanity(&self) -> io::Result<sys::reeve_lock_sanity> {
         let mut arg = sys::reeve_lock_sanity::default();

@@ -3,7 +3,7 @@
 //! The calls on the plain structs, and the only hand-written `unsafe` of this crate but for mappings.
 //!
 //! Any content of a struct may be sent: the module checks it. Only
-//! the two calls whose struct carries an address are unsafe.
+//! the four calls whose struct carries an address are unsafe.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -95,6 +95,10 @@ impl<'fd> Raw<'fd> {
         file_limit(reeve_file_limit);
         /// `REEVE_IOC_BO_DMA_ADDRESS`.
         bo_dma_address(reeve_bo_dma_address);
+        /// `REEVE_IOC_LOG_MODE`.
+        log_mode(reeve_log_mode);
+        /// `REEVE_IOC_BO_LOG_INFO`.
+        bo_log_info(reeve_bo_log_info);
         /// `REEVE_IOC_LOCK_SANITY`.
         lock_sanity(reeve_lock_sanity);
     }
@@ -110,6 +114,8 @@ impl<'fd> Raw<'fd> {
             BoCall::Swapout => nr::bo_swapout,
             BoCall::Backup => nr::bo_backup,
             BoCall::Restore => nr::bo_restore,
+            BoCall::LogStart => nr::bo_log_start,
+            BoCall::LogStop => nr::bo_log_stop,
         };
         // SAFETY: the file is open while it is borrowed, `arg` is an exclusive reference to the struct
         // that each of these calls reads and writes, and that struct holds no address.
@@ -133,6 +139,80 @@ impl<'fd> Raw<'fd> {
         // contract above.
         unsafe { ioctl(self.0.as_raw_fd(), arg) }?;
         Ok(())
+    }
+
+    /// `REEVE_IOC_BO_LOG_GET` with whatever address `arg` carries.
+    ///
+    /// # Safety
+    ///
+    /// The words for `arg.pages` bits at `arg.bitmap` may be overwritten, or are no memory of this
+    /// process at all.
+    pub unsafe fn bo_log_get(self, arg: &mut sys::reeve_bo_log_get) -> io::Result<()> {
+        // SAFETY: the file is open while it is borrowed, and `arg` is an exclusive reference to the
+        // struct that the call reads and writes. The caller vouches for the address in it, by the
+        // contract above.
+        unsafe { nr::bo_log_get(self.0.as_raw_fd(), arg) }?;
+        Ok(())
+    }
+
+    /// `REEVE_IOC_BO_LOG_CLEAR` with whatever address `arg` carries.
+    ///
+    /// # Safety
+    ///
+    /// The words for `arg.num_pages` bits at `arg.bitmap` are not written to meanwhile, or are no
+    /// memory of this process at all.
+    pub unsafe fn bo_log_clear(self, arg: &mut sys::reeve_bo_log_clear) -> io::Result<()> {
+        // SAFETY: the file is open while it is borrowed, and `arg` is an exclusive reference to the
+        // struct that the call reads and writes. The caller vouches for the address in it, by the
+        // contract above.
+        unsafe { nr::bo_log_clear(self.0.as_raw_fd(), arg) }?;
+        Ok(())
+    }
+
+    /// Gets the log of `pages` pages into a slice of as many words as that takes. Returns the number
+    /// of bits that are set.
+    ///
+    /// Returns `EINVAL` if the slice is shorter, or if the log has another number of pages.
+    pub fn log_get_slice(self, handle: Handle, pages: u64, to: &mut [u64]) -> io::Result<u64> {
+        if (to.len() as u64) < pages.div_ceil(64) {
+            return Err(io::Error::from(nix::Error::EINVAL));
+        }
+        let mut arg = sys::reeve_bo_log_get {
+            handle: handle.get(),
+            pages,
+            bitmap: to.as_mut_ptr().expose_provenance() as u64,
+            ..Default::default()
+        };
+        // SAFETY: the address is that of an exclusively borrowed slice, which has the words.
+        unsafe { self.bo_log_get(&mut arg) }?;
+        Ok(arg.dirty)
+    }
+
+    /// Clears the bits of `mask` in the `pages` pages of the log from `first` on. Returns how many were
+    /// set.
+    ///
+    /// Returns `EINVAL` if the slice is shorter than that, or if the range is not one of the log's.
+    pub fn log_clear_slice(
+        self,
+        handle: Handle,
+        first: u64,
+        pages: u64,
+        mask: &[u64],
+    ) -> io::Result<u64> {
+        if (mask.len() as u64) < pages.div_ceil(64) {
+            return Err(io::Error::from(nix::Error::EINVAL));
+        }
+        let mut arg = sys::reeve_bo_log_clear {
+            handle: handle.get(),
+            first_page: first,
+            num_pages: pages,
+            bitmap: mask.as_ptr().expose_provenance() as u64,
+            ..Default::default()
+        };
+        // SAFETY: the address is that of a slice that stays borrowed, and unchanged, for the
+        // duration of the call, and which has the words.
+        unsafe { self.bo_log_clear(&mut arg) }?;
+        Ok(arg.cleared)
     }
 
     /// Copies from the object into a slice. Returns the number of bytes copied.

@@ -113,11 +113,15 @@ pub enum BoCall {
     Backup,
     /// Restores its pages and content from its backup.
     Restore,
+    /// Gives it a dirty log.
+    LogStart,
+    /// Frees its dirty log.
+    LogStop,
 }
 
 impl BoCall {
     /// Every call of this shape.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Destroy,
         Self::Populate,
         Self::Unpopulate,
@@ -126,6 +130,8 @@ impl BoCall {
         Self::Swapout,
         Self::Backup,
         Self::Restore,
+        Self::LogStart,
+        Self::LogStop,
     ];
 
     /// Returns its name.
@@ -139,6 +145,8 @@ impl BoCall {
             Self::Swapout => "swapout",
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::LogStart => "log start",
+            Self::LogStop => "log stop",
         }
     }
 }

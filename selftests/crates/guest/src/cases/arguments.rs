@@ -36,7 +36,7 @@ cases!("arguments";
 );
 
 /// Number and argument size of every call.
-const CALLS: [(u32, usize); 19] = [
+const CALLS: [(u32, usize); 25] = [
     (sys::REEVE_NR_VERSION, size_of::<sys::reeve_version>()),
     (sys::REEVE_NR_STATS, size_of::<sys::reeve_stats>()),
     (sys::REEVE_NR_BO_CREATE, size_of::<sys::reeve_bo_create>()),
@@ -57,6 +57,18 @@ const CALLS: [(u32, usize); 19] = [
     (
         sys::REEVE_NR_BO_DMA_ADDRESS,
         size_of::<sys::reeve_bo_dma_address>(),
+    ),
+    (sys::REEVE_NR_LOG_MODE, size_of::<sys::reeve_log_mode>()),
+    (sys::REEVE_NR_BO_LOG_START, size_of::<sys::reeve_bo>()),
+    (sys::REEVE_NR_BO_LOG_STOP, size_of::<sys::reeve_bo>()),
+    (sys::REEVE_NR_BO_LOG_GET, size_of::<sys::reeve_bo_log_get>()),
+    (
+        sys::REEVE_NR_BO_LOG_CLEAR,
+        size_of::<sys::reeve_bo_log_clear>(),
+    ),
+    (
+        sys::REEVE_NR_BO_LOG_INFO,
+        size_of::<sys::reeve_bo_log_info>(),
     ),
     (
         sys::REEVE_NR_LOCK_SANITY,

@@ -53,6 +53,7 @@ fn files_have_their_modes() -> Outcome {
         ("page_pool_shrink", 0o400),
         ("buffer_objects", 0o444),
         ("accounting", 0o444),
+        ("dirty_logs", 0o444),
         ("latency", 0o444),
     ] {
         let file = fs::metadata(knobs::debugfs_path(name))?;
@@ -252,6 +253,7 @@ fn files_cannot_be_written() -> Outcome {
             "page_pool_shrink",
             "buffer_objects",
             "accounting",
+            "dirty_logs",
             "latency",
         ] {
             // Root may open it; then writing has to fail.

@@ -34,6 +34,7 @@ cases!("tracepoints";
     nothing_done_is_not_traced,
     overcommits_are_traced,
     giving_back_from_the_pool_is_traced,
+    dirty_logs_are_traced,
     small_populates_are_timed_while_traced,
 );
 
@@ -169,6 +170,40 @@ fn giving_back_from_the_pool_is_traced() -> Outcome {
         pages += event.number("pages")?;
     }
     check_eq!(pages, PAGES as i64);
+    Ok(())
+}
+
+fn dirty_logs_are_traced() -> Outcome {
+    let device = open()?;
+    let handle = populated(&device, PAGES)?;
+    let mapping = device.map(handle)?;
+    let tracing = Tracing::of(&EVENTS)?;
+    device.set_log_mode(1)?;
+    device.log_start(handle)?;
+    mapping.write(70 * PAGE as usize, &[1; 8]);
+    let mut words = [0; 2];
+    device.log_get(handle, PAGES, &mut words)?;
+    device.log_clear(handle, 64, PAGES - 64, &[u64::MAX])?;
+    let events = tracing.seen()?;
+    let seen = events
+        .iter()
+        .map(|event| {
+            check_eq!(event.number("device")?, 0);
+            check_eq!(event.number("mode")?, 1);
+            let numbers = ["first", "pages", "dirty"].map(|field| event.number(field));
+            let [first, pages, dirty] = numbers;
+            Ok((event.name.as_str(), first?, pages?, dirty?))
+        })
+        .collect::<Outcome<Vec<_>>>()?;
+    check_eq!(
+        seen,
+        [
+            ("log_start", 0, 100, 0),
+            ("log_write_fault", 70, 1, 1),
+            ("log_get", 0, 100, 1),
+            ("log_clear", 64, 36, 1),
+        ]
+    );
     Ok(())
 }
 
