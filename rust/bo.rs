@@ -10,6 +10,7 @@
 //! - [`reservation`]: what can be done with a reserved object.
 //! - [`object`]: a buffer object.
 //! - [`device`], [`client`]: the LRU of a device, and of an open file with its limit.
+//! - [`dirty`]: which pages of an object were written to.
 //! - [`tt`]: the pages behind an object, or where its content is. It uses a [`backing`].
 //! - [`pool`], [`pages`]: where pages come from and go to.
 //! - [`charge`], [`counters`], [`limits`]: the counters, their limits, and the one place that changes
@@ -27,6 +28,7 @@ pub(crate) mod client;
 pub(crate) mod counters;
 pub(crate) mod debugfs;
 pub(crate) mod device;
+pub(crate) mod dirty;
 pub(crate) mod evict;
 pub(crate) mod limits;
 mod lru;

@@ -7,6 +7,7 @@
 //! | [`Mapped`] | what a user maps: it handles the faults of its mappings |
 //! | [`Fault`] | a fault, which ends as a [`FaultResult`] |
 //! | [`Pages`] | pages that a fault can map |
+//! | [`WriteLog`] | where writes to them are logged, if they are |
 //! | [`Mappings`] | where the owner of pages has them mapped |
 //! | [`MapSpace`], [`Range`] | the offsets of an open file at which they are mapped |
 //!
@@ -19,7 +20,8 @@
 
 use super::{
     bindings as helpers,
-    kmap::Protection, //
+    kmap::Protection,
+    page, //
 };
 use crate::bo::rules::{
     mappings,
@@ -162,6 +164,29 @@ impl Range {
             )
         };
     }
+
+    /// Makes all mappings of these `pages` pages, which lie side by side from `page` on and are mapped
+    /// at page `first` of the range, fault when they are written to; when it returns no user writes to
+    /// them through an entry from before. Returns the number of entries that changed. May sleep.
+    ///
+    /// Entries are cleaned, too: `mprotect()` would make a dirty one writable without a fault.
+    ///
+    /// # Safety
+    ///
+    /// `page` must be valid, and no more than one of the pages' entries in a process be huge.
+    unsafe fn protect(&self, first: u64, page: NonNull<bindings::page>, pages: u64) -> u64 {
+        // SAFETY: The helper wants an initialised address space, which it is by the invariant of
+        // `MapSpace` and which our reference keeps, and a valid page, of which it takes the frame
+        // number; the caller vouches for that.
+        unsafe {
+            helpers::reeve_helper_protect(
+                self.space.inner.get(),
+                (self.first + first) as usize,
+                page.as_ptr(),
+                pages as usize,
+            ) as u64
+        }
+    }
 }
 
 /// Where an owner's pages are mapped, if they are.
@@ -216,12 +241,56 @@ pub(crate) unsafe trait Pages {
     /// if it is not in a block.
     fn block(&self, index: u64) -> Option<(NonNull<bindings::page>, Place)>;
 
+    /// Makes users fault when they write to these `pages` pages, from page `first` on, the next time.
+    /// Returns the number of entries of page tables that changed. May sleep.
+    fn protect(&mut self, first: u64, pages: u64) -> u64 {
+        let Some(range) = self.mappings().0.clone() else {
+            return 0;
+        };
+        let end = first + pages;
+        let (mut at, mut entries) = (first, 0);
+        while at < end {
+            let Some(page) = self.page(at) else {
+                break;
+            };
+            let is_next = |ahead: u64| {
+                self.page(at + ahead).is_some_and(|next| {
+                    // SAFETY: `frame` wants valid pages: by the contract of `Pages` these are owned.
+                    unsafe { page::frame(next) == page::frame(page) + ahead }
+                })
+            };
+            let most = match self.block(at) {
+                // No more than one huge entry maps a block.
+                Some((_, place)) => (1 << place.order) - place.page as u64,
+                None => (1..end - at).take_while(|&ahead| is_next(ahead)).count() as u64 + 1,
+            };
+            let count = most.min(end - at);
+            // SAFETY: By the contract of `Pages` the page is owned, so it is valid. Only blocks are
+            // mapped by huge entries, and these pages are all of one block, or of none.
+            entries += unsafe { range.protect(at, page, count) };
+            at += count;
+        }
+        entries
+    }
+
     /// Removes all user mappings, so that no user changes the pages while they are read.
     /// Implementers do this anyway before they free a page. May sleep.
     #[inline]
     fn unmap(&mut self) {
         self.mappings().remove();
     }
+}
+
+/// Which of an owner's pages users may write to without a fault, and where their faults are logged.
+pub(crate) trait WriteLog {
+    /// Returns whether a write to page `index` is logged already, so that others need no fault.
+    fn is_logged(&self, index: u64) -> bool;
+
+    /// Returns whether that is so of all these pages.
+    fn are_logged(&self, first: u64, pages: u64) -> bool;
+
+    /// Logs a write to page `index` by a user, whose entry becomes writable.
+    fn write_fault(&mut self, index: u64);
 }
 
 /// What users can map; handles the faults of its mappings.
@@ -271,8 +340,19 @@ impl FaultResult {
 pub(crate) struct Fault<'a> {
     vmf: NonNull<bindings::vm_fault>,
     info: helpers::reeve_fault,
-    huge: bool,
+    kind: FaultKind,
     _vmf: PhantomData<&'a mut bindings::vm_fault>,
+}
+
+/// What a fault asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum FaultKind {
+    /// A page, and some around it.
+    Page,
+    /// Many pages with one entry.
+    Huge,
+    /// A page that is mapped, to be written to.
+    MakeWritable,
 }
 
 /// A fault whose lock was released: all that can be done is to retry it.
@@ -309,13 +389,13 @@ impl Drop for Unlocked {
 }
 
 impl Fault<'_> {
-    /// Takes a fault; `huge` if many pages are to be mapped with one entry.
+    /// Takes a fault.
     ///
     /// # Safety
     ///
     /// `vmf` must be valid and of a mapping made by [`map`] for the lifetime of the result, and its
     /// lock held until [`Fault::unlock`].
-    unsafe fn new(vmf: NonNull<bindings::vm_fault>, huge: bool) -> Self {
+    unsafe fn new(vmf: NonNull<bindings::vm_fault>, kind: FaultKind) -> Self {
         let mut info = helpers::reeve_fault::default();
         // SAFETY: The helper reads a valid fault and its mapping, which does not change while the
         // fault's lock is held: both are so by the contract.
@@ -324,7 +404,7 @@ impl Fault<'_> {
         Self {
             vmf,
             info,
-            huge,
+            kind,
             _vmf: PhantomData,
         }
     }
@@ -336,7 +416,28 @@ impl Fault<'_> {
 
     /// Whether many pages are to be mapped with one entry.
     pub(crate) fn is_huge(&self) -> bool {
-        self.huge
+        self.kind == FaultKind::Huge
+    }
+
+    /// Whether the page is mapped, and only to be made writable. Then nothing can be waited for: the
+    /// kernel takes all answers but errors and [`Fault::ask_again`] for a yes, and makes the entry
+    /// writable itself, some time later.
+    pub(crate) fn makes_writable(&self) -> bool {
+        self.kind == FaultKind::MakeWritable
+    }
+
+    /// Ends the fault; if the access still can't go on there will be another.
+    pub(crate) fn ask_again(self) -> FaultResult {
+        FaultResult(helpers::REEVE_FAULT_NOPAGE)
+    }
+
+    /// Removes the entry, so that the next fault is one of a page that is not mapped, which can be
+    /// waited with.
+    pub(crate) fn remove_entry(self) -> FaultResult {
+        // SAFETY: The helper wants a valid fault with its lock held, which this is by the type
+        // invariant. An entry may be removed at any time.
+        unsafe { helpers::reeve_helper_remove_entry(self.vmf.as_ptr()) };
+        self.ask_again()
     }
 
     /// Whether it must be retried instead of waiting (`FAULT_FLAG_RETRY_NOWAIT`).
@@ -411,9 +512,15 @@ impl Fault<'_> {
     /// Maps page `index` of `pages`, which are to be at `range` of the file, and some pages around
     /// it; if the fault is for a huge entry, the block that the page is in.
     ///
-    /// Users can write to the pages if their mapping allows it. They stay mapped until
-    /// [`Pages::unmap`].
-    pub(crate) fn map(self, pages: &mut impl Pages, index: u64, range: &Range) -> FaultResult {
+    /// Users can write to the pages if their mapping allows it and, with a `log`, writes to them are
+    /// logged already or this one is. They stay mapped until [`Pages::unmap`].
+    pub(crate) fn map(
+        self,
+        pages: &mut impl Pages,
+        index: u64,
+        range: &Range,
+        mut log: Option<&mut impl WriteLog>,
+    ) -> FaultResult {
         if self.info.space != range.space.inner.get()
             || range.first.checked_add(index) != Some(self.page())
         {
@@ -422,9 +529,24 @@ impl Fault<'_> {
         if !pages.mappings().note(range) {
             return self.sigbus();
         }
-        if self.huge {
+        if self.makes_writable() {
+            return match pages.page(index) {
+                Some(page) => self.make_writable(page, index, log),
+                None => self.ask_again(),
+            };
+        }
+        if self.is_huge() {
+            // One entry is as writable as any of its pages may be.
+            let may_write = |place: Place| {
+                if cfg!(reeve_break_log_huge) {
+                    return true;
+                }
+                let first = index - place.page as u64;
+                log.as_ref()
+                    .is_none_or(|log| log.are_logged(first, 1 << place.order))
+            };
             return match pages.block(index) {
-                Some((block, place)) if self.fits(place) => {
+                Some((block, place)) if self.fits(place) && may_write(place) => {
                     // SAFETY: The helper wants a valid fault with its lock held, which this is by
                     // the type invariant, and a block that the mapping has room for, as `fits`
                     // says. By the contract of `Pages` its pages stay owned until the mappings are
@@ -447,7 +569,14 @@ impl Fault<'_> {
         );
         // The address of page `first`, which is in the mapping.
         let start = (self.info.address & !(PAGE_SIZE - 1)) - (index - first) as usize * PAGE_SIZE;
-        let insert = |at: u64| match pages.page(at) {
+        // SAFETY: The helper reads a valid fault and its mapping, whose lock is held, by the type
+        // invariant.
+        let prot = |writable: bool| unsafe {
+            helpers::reeve_helper_fault_prot(self.vmf.as_ptr(), writable)
+        };
+        // Without a log, read faults make pages writable, too, so that the write needs no other.
+        let prots = [log.as_ref().map_or(0, |_| prot(false)), prot(true)];
+        let insert = |at: u64, writable: bool| match pages.page(at) {
             None => FaultResult(helpers::REEVE_FAULT_SIGBUS),
             Some(page) => {
                 let address = start + (at - first) as usize * PAGE_SIZE;
@@ -456,18 +585,60 @@ impl Fault<'_> {
                 // `end` were limited to that. By the contract of `Pages` the page stays owned until
                 // the mappings are removed, among which this one was noted above.
                 FaultResult(unsafe {
-                    helpers::reeve_helper_insert_page(self.vmf.as_ptr(), address, page.as_ptr())
+                    helpers::reeve_helper_insert_page(
+                        self.vmf.as_ptr(),
+                        address,
+                        page.as_ptr(),
+                        prots[usize::from(writable)],
+                    )
                 })
             }
         };
-        let result = insert(index);
+        let is_logged = |log: &Option<&mut _>, at| match log {
+            _ if cfg!(reeve_break_log_around) => true,
+            Some(log) => WriteLog::is_logged(&**log, at),
+            None => true,
+        };
+        let result = insert(index, self.info.write || is_logged(&log, index));
         if result.is_mapped() {
+            if let Some(log) = log.as_mut().filter(|_| self.info.write) {
+                log.write_fault(index);
+            }
             // Pages that can't be mapped now get a fault of their own when they are accessed.
             let _ = (first..end)
                 .filter(|&at| at != index)
-                .all(|at| insert(at).is_mapped());
+                .all(|at| insert(at, is_logged(&log, at)).is_mapped());
         }
         result
+    }
+
+    /// Makes the entry of `page`, which is page `index`, writable, and logs that.
+    ///
+    /// Both are one step for whoever clears the log: it holds what the caller holds. The kernel, if it
+    /// was left to do the first, would do it after that, when the bit may be clear again.
+    fn make_writable(
+        self,
+        page: NonNull<bindings::page>,
+        index: u64,
+        log: Option<&mut impl WriteLog>,
+    ) -> FaultResult {
+        #[cfg(reeve_break_log_window)]
+        {
+            if let Some(log) = log {
+                log.write_fault(index);
+            }
+            return FaultResult(0);
+        }
+        #[cfg(not(reeve_break_log_window))]
+        // SAFETY: The helper wants a valid fault with its lock held, which this is by the type
+        // invariant, and a valid page, which the caller owns. The fault is a write in a mapping that
+        // allows it, for the kernel asks of no others.
+        if unsafe { helpers::reeve_helper_make_writable(self.vmf.as_ptr(), page.as_ptr()) } {
+            if let Some(log) = log {
+                log.write_fault(index);
+            }
+        }
+        self.ask_again()
     }
 }
 
@@ -514,6 +685,7 @@ impl<T: Mapped> Operations<T> {
         close: Some(Self::close),
         fault: Some(Self::fault),
         huge_fault: Some(Self::huge_fault),
+        pfn_mkwrite: Some(Self::pfn_mkwrite),
         access: Some(Self::access),
         ..pin_init::zeroed()
     };
@@ -565,7 +737,7 @@ impl<T: Mapped> Operations<T> {
     ///
     /// `vmf` must be null, or a valid fault, with its lock held, of a mapping with these
     /// operations.
-    unsafe fn handle(vmf: *mut bindings::vm_fault, huge: bool) -> bindings::vm_fault_t {
+    unsafe fn handle(vmf: *mut bindings::vm_fault, kind: FaultKind) -> bindings::vm_fault_t {
         let Some(vmf) = NonNull::new(vmf) else {
             return helpers::REEVE_FAULT_SIGBUS;
         };
@@ -575,7 +747,7 @@ impl<T: Mapped> Operations<T> {
         let mapped: Arc<T> = unsafe { Self::mapped((*vmf.as_ptr()).__bindgen_anon_1.vma) }.into();
         // SAFETY: By the contract the fault is valid, its lock is held, and its mapping has these
         // operations, so that it was made by `map`, for which alone they are.
-        mapped.fault(unsafe { Fault::new(vmf, huge) }).0
+        mapped.fault(unsafe { Fault::new(vmf, kind) }).0
     }
 
     /// Handles a fault for a single page.
@@ -585,7 +757,7 @@ impl<T: Mapped> Operations<T> {
     /// The contract of [`Self::handle`].
     unsafe extern "C" fn fault(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
         // SAFETY: The contract of this function is that of `handle`.
-        unsafe { Self::handle(vmf, false) }
+        unsafe { Self::handle(vmf, FaultKind::Page) }
     }
 
     /// Handles a fault that a huge entry of some order could serve.
@@ -601,7 +773,17 @@ impl<T: Mapped> Operations<T> {
             return helpers::REEVE_FAULT_FALLBACK;
         }
         // SAFETY: The contract of this function is that of `handle`.
-        unsafe { Self::handle(vmf, true) }
+        unsafe { Self::handle(vmf, FaultKind::Huge) }
+    }
+
+    /// Handles a write to a page that is mapped read-only though the mapping is writable.
+    ///
+    /// # Safety
+    ///
+    /// The contract of [`Self::handle`].
+    unsafe extern "C" fn pfn_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
+        // SAFETY: The contract of this function is that of `handle`.
+        unsafe { Self::handle(vmf, FaultKind::MakeWritable) }
     }
 
     /// Copies from or to mapped memory for another process.

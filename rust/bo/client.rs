@@ -364,6 +364,13 @@ impl<T: LruItem> Clients<T> {
         client.map(Arc::from)
     }
 
+    /// Returns the client with the lowest number above `after`.
+    pub(super) fn next(&self, after: u64) -> Option<Arc<Linked<Client<T>>>> {
+        let list = self.list.lock();
+        let client = list.members.iter().find(|client| client.number() > after);
+        client.map(Arc::from)
+    }
+
     /// Returns the number of the first client after the one numbered `after` that is over its limit.
     pub(super) fn next_over(&self, after: u64) -> Option<u64> {
         let list = self.list.lock();

@@ -39,7 +39,7 @@ use kernel::{
 
 /// The files; dropping them removes them.
 pub(crate) struct Files {
-    _files: [File; 8],
+    _files: [File; 9],
 }
 
 impl Files {
@@ -52,6 +52,7 @@ impl Files {
         let pool = Arc::new(PagePool(manager.pool().clone()), GFP_KERNEL)?;
         let pool_shrink = Arc::new(PagePoolShrink(manager.pool().clone()), GFP_KERNEL)?;
         let accounting = Arc::new(Accounting(manager.clone()), GFP_KERNEL)?;
+        let logs = Arc::new(DirtyLogs(manager.clone()), GFP_KERNEL)?;
         let latency = Arc::new(Latency(manager.clone()), GFP_KERNEL)?;
         Ok(Self {
             _files: [
@@ -62,6 +63,7 @@ impl Files {
                 dir.file(c"page_pool_shrink", 0o400, pool_shrink)?,
                 dir.file(c"buffer_objects", 0o444, objects)?,
                 dir.file(c"accounting", 0o444, accounting)?,
+                dir.file(c"dirty_logs", 0o444, logs)?,
                 dir.file(c"latency", 0o444, latency)?,
             ],
         })
@@ -158,6 +160,28 @@ struct BufferObjects(Arc<Manager>);
 impl Show for BufferObjects {
     fn show(&self, m: &SeqFile) -> Result {
         seq_print!(m, "{}\n", self.0.accounting().objects());
+        Ok(())
+    }
+}
+
+/// `dirty_logs`: the open files with objects that log writes: how many, pages whose bits are set, page
+/// faults that set one.
+struct DirtyLogs(Arc<Manager>);
+
+impl Show for DirtyLogs {
+    fn show(&self, m: &SeqFile) -> Result {
+        seq_print!(m, "client objects dirty write_faults\n");
+        let mut last = 0;
+        while let Some((number, sums)) = with_context(|| {
+            let client = self.0.clients().next(last)?;
+            Some((client.number(), client.holdings()))
+        }) {
+            last = number;
+            if sums.logging != 0 {
+                let (logging, dirty, faults) = (sums.logging, sums.dirty, sums.write_faults);
+                seq_print!(m, "{number} {logging} {dirty} {faults}\n");
+            }
+        }
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use super::{
     },
     client,
     device,
+    dirty::DirtyLog,
     lru::LruItem,
     reclaim::EvictScope,
     rules::{
@@ -123,6 +124,9 @@ impl Reserved {
             pinned: if self.pins != 0 { resident } else { 0 },
             swapped: if state == State::Swapped { outside } else { 0 },
             backed_up: if state.is_backed_up() { outside } else { 0 },
+            logging: tt.log().is_some().into(),
+            dirty: tt.log().map_or(0, DirtyLog::dirty),
+            write_faults: tt.log().map_or(0, DirtyLog::write_faults),
         }
     }
 }

@@ -6,6 +6,8 @@
 //! client in step with the TT, and leaves everything as it was when it fails. All may sleep.
 #![deny(unsafe_code)]
 
+mod log;
+
 use super::{
     charge::{
         owners,
@@ -13,6 +15,7 @@ use super::{
         settling::Busy, //
     },
     counters::Accounting,
+    dirty::DirtyLog,
     lru::LruItem,
     object::{
         Bo,
@@ -618,7 +621,16 @@ impl<'a> Reservation<'a> {
     /// Serves the fault at page `index`, if it is populated.
     pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultResult {
         match self.guard.tt.as_mut() {
-            Some(tt) if tt.flags().owns_pages() => tt.map(fault, index, range),
+            Some(tt) if tt.flags().owns_pages() => {
+                let before = tt.log().map(DirtyLog::write_faults);
+                let result = tt.map(fault, index, range);
+                if let Some((log, before)) = tt.log().zip(before) {
+                    if log.write_faults() != before {
+                        trace::log_write_fault(self.bo.id(), log.mode().bits(), index);
+                    }
+                }
+                result
+            }
             _ => fault.sigbus(),
         }
     }

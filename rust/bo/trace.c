@@ -75,6 +75,24 @@ void reeve_helper_trace_tt(unsigned int event, const struct reeve_tt_operation *
 	}
 }
 
+void reeve_helper_trace_log(unsigned int event, const struct reeve_log_operation *o)
+{
+	switch (event) {
+	case REEVE_LOG_TRACE_START:
+		trace_log_start(o);
+		break;
+	case REEVE_LOG_TRACE_GET:
+		trace_log_get(o);
+		break;
+	case REEVE_LOG_TRACE_CLEAR:
+		trace_log_clear(o);
+		break;
+	case REEVE_LOG_TRACE_WRITE_FAULT:
+		trace_log_write_fault(o);
+		break;
+	}
+}
+
 void reeve_helper_trace_tt_overcommit(const struct reeve_tt_overcommit *o)
 {
 	trace_tt_overcommit(o);

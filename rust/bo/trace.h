@@ -103,6 +103,55 @@ TRACE_EVENT(tt_overcommit,
 		  __entry->dma32_limit)
 );
 
+DECLARE_EVENT_CLASS(reeve_log_operation,
+
+	TP_PROTO(const struct reeve_log_operation *o),
+
+	TP_ARGS(o),
+
+	TP_STRUCT__entry(
+		__field(unsigned long, bo)
+		__field(u64, first)
+		__field(u64, pages)
+		__field(u64, dirty)
+		__field(u32, device)
+		__field(u32, mode)
+	),
+
+	TP_fast_assign(
+		__entry->bo = o->bo;
+		__entry->first = o->first;
+		__entry->pages = o->pages;
+		__entry->dirty = o->dirty;
+		__entry->device = o->device;
+		__entry->mode = o->mode;
+	),
+
+	TP_printk("device=%u bo=%p mode=%u first=%llu pages=%llu dirty=%llu",
+		  __entry->device, (void *)__entry->bo, __entry->mode,
+		  __entry->first, __entry->pages, __entry->dirty)
+);
+
+DEFINE_EVENT(reeve_log_operation, log_start,
+	TP_PROTO(const struct reeve_log_operation *o),
+	TP_ARGS(o)
+);
+
+DEFINE_EVENT(reeve_log_operation, log_get,
+	TP_PROTO(const struct reeve_log_operation *o),
+	TP_ARGS(o)
+);
+
+DEFINE_EVENT(reeve_log_operation, log_clear,
+	TP_PROTO(const struct reeve_log_operation *o),
+	TP_ARGS(o)
+);
+
+DEFINE_EVENT(reeve_log_operation, log_write_fault,
+	TP_PROTO(const struct reeve_log_operation *o),
+	TP_ARGS(o)
+);
+
 TRACE_EVENT_FN(pool_shrink,
 
 	TP_PROTO(u32 node, u64 wanted, u64 pages, u64 duration),

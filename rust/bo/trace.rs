@@ -13,6 +13,8 @@ mod events;
 use self::events::{
     Begun,
     Event,
+    LogEvent,
+    LogOperation,
     Operation,
     Overcommit, //
 };
@@ -192,6 +194,38 @@ fn finished(
         pages: result.unwrap_or(asked),
         duration,
         result: result.map(|_| ()),
+    });
+}
+
+/// Traces that the dirty log of an object, in this mode, began with `dirty` of its `pages` pages set.
+pub(super) fn log_started(bo: ObjectId, mode: u32, pages: u64, dirty: u64) {
+    log_event(LogEvent::Start, bo, mode, (0, pages), dirty);
+}
+
+/// Traces that `dirty` bits of a dirty log of `pages` pages were handed out.
+pub(super) fn log_got(bo: ObjectId, mode: u32, pages: u64, dirty: u64) {
+    log_event(LogEvent::Get, bo, mode, (0, pages), dirty);
+}
+
+/// Traces that `cleared` bits of a dirty log were cleared in these pages, given as the first one and
+/// their number.
+pub(super) fn log_cleared(bo: ObjectId, mode: u32, pages: (u64, u64), cleared: u64) {
+    log_event(LogEvent::Clear, bo, mode, pages, cleared);
+}
+
+/// Traces that a page fault set the bit of page `index`.
+#[cold]
+pub(super) fn log_write_fault(bo: ObjectId, mode: u32, index: u64) {
+    log_event(LogEvent::WriteFault, bo, mode, (index, 1), 1);
+}
+
+fn log_event(event: LogEvent, bo: ObjectId, mode: u32, pages: (u64, u64), dirty: u64) {
+    event.fire(LogOperation {
+        device: bo.device,
+        bo: bo.address,
+        mode,
+        pages,
+        dirty,
     });
 }
 

@@ -10,12 +10,14 @@
 
 pub(super) mod access;
 mod dma;
+mod log;
 pub(crate) mod populate;
 mod swapin;
 pub(crate) mod swapout;
 
 use super::{
     charge::Charge,
+    dirty::DirtyLog,
     pages::{
         decrypted,
         shmem::ShmemPages,
@@ -74,6 +76,8 @@ pub(crate) struct Tt {
     cleared: bool,
     /// The place for a backup that was set up and is not used yet.
     prepared: Option<Slot>,
+    /// Which pages were written to, if that is logged.
+    log: Option<KBox<DirtyLog>>,
 }
 
 impl Tt {
@@ -102,6 +106,7 @@ impl Tt {
             },
             cleared: false,
             prepared: None,
+            log: None,
         })
     }
 
@@ -121,7 +126,12 @@ impl Tt {
 
     /// Returns the flags that a user sees.
     pub(crate) fn user_flags(&self) -> u32 {
-        object::flags_of(self.flags, self.state())
+        let logging = if self.log.is_some() {
+            object::flags::LOGGING
+        } else {
+            0
+        };
+        object::flags_of(self.flags, self.state()) | logging
     }
 
     /// Returns the flags with which it was made.
@@ -180,8 +190,13 @@ impl Tt {
         }
     }
 
-    /// Returns the page `index`, to be written to, while it is populated.
+    /// Returns the page `index`, to be written to, while it is populated. It counts as written to.
     pub(super) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
+        if let (State::Populated, Some(log), false) =
+            (self.state, &mut self.log, cfg!(reeve_break_log_write))
+        {
+            log.written(index);
+        }
         match (self.state, &mut self.shmem) {
             (State::Populated, None) => self.pages.page_mut(index),
             (State::Populated, Some(shmem)) => shmem.page_mut(index),
@@ -201,9 +216,10 @@ impl Tt {
 
     /// Maps the page `index`, while it is populated. The mapping is removed before the page is freed.
     pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultResult {
+        let log = self.log.as_deref_mut();
         match (self.state, &mut self.shmem) {
-            (State::Populated, None) => fault.map(&mut self.pages, index, range),
-            (State::Populated, Some(shmem)) => fault.map(shmem, index, range),
+            (State::Populated, None) => fault.map(&mut self.pages, index, range, log),
+            (State::Populated, Some(shmem)) => fault.map(shmem, index, range, log),
             _ => fault.sigbus(),
         }
     }

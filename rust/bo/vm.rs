@@ -117,6 +117,23 @@ impl Mapping {
             return fault.sigbus();
         }
 
+        if fault.makes_writable() {
+            // What takes long can't be waited for here, but in the fault of a page that is not mapped.
+            let Some(mut reservation) = Reservation::try_take(&self.bo) else {
+                return fault.remove_entry();
+            };
+            if !reservation.state().is_populated() {
+                // It was mapped, so it is being unmapped.
+                return fault.ask_again();
+            }
+            let result = reservation.map(fault, index, &self.range);
+            #[cfg(reeve_break_log_window)]
+            {
+                drop(reservation);
+                kernel::time::delay::fsleep(kernel::time::Delta::from_millis(20));
+            }
+            return result;
+        }
         let mut reservation = match Reservation::try_take(&self.bo) {
             Some(reservation) => reservation,
             None if fault.retry_nowait() => return fault.retry_later(),

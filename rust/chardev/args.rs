@@ -8,9 +8,13 @@ use super::uapi::{
     BoCreate,
     BoDmaAddress,
     BoInfo,
+    BoLogClear,
+    BoLogGet,
+    BoLogInfo,
     BoMmap,
     BoRw,
     FileLimit,
+    LogMode,
     Stats,
     Version, //
 };
@@ -83,6 +87,30 @@ impl Argument for BoRw {
 impl Argument for FileLimit {
     fn reserved_are_zero(&self) -> bool {
         self.reserved == [0; 2] && self.pad == 0
+    }
+}
+
+impl Argument for LogMode {
+    fn reserved_are_zero(&self) -> bool {
+        self.reserved == 0
+    }
+}
+
+impl Argument for BoLogGet {
+    fn reserved_are_zero(&self) -> bool {
+        self.flags == 0
+    }
+}
+
+impl Argument for BoLogClear {
+    fn reserved_are_zero(&self) -> bool {
+        self.flags == 0
+    }
+}
+
+impl Argument for BoLogInfo {
+    fn reserved_are_zero(&self) -> bool {
+        self.reserved == [0; 2]
     }
 }
 

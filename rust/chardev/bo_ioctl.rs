@@ -327,7 +327,7 @@ impl OpenFile {
 }
 
 /// Reads a `struct reeve_bo` and checks that no other flags than `flags` are set.
-fn read_bo(arg: usize, flags: u32) -> Result<Bo> {
+pub(super) fn read_bo(arg: usize, flags: u32) -> Result<Bo> {
     let args = read::<Bo>(arg)?;
     if args.flags & !flags != 0 {
         return Err(EINVAL);

@@ -74,6 +74,12 @@ impl OpenFile {
             REEVE_IOC_BO_MMAP => call(arg, |mmap| self.bo_mmap(mmap)),
             REEVE_IOC_FILE_LIMIT => self.file_limit(arg),
             REEVE_IOC_BO_DMA_ADDRESS => call(arg, |address| self.bo_dma_address(address)),
+            REEVE_IOC_LOG_MODE => self.log_mode(arg),
+            REEVE_IOC_BO_LOG_START => self.bo_log_start(arg),
+            REEVE_IOC_BO_LOG_STOP => self.bo_log_stop(arg),
+            REEVE_IOC_BO_LOG_GET => self.bo_log_get(arg),
+            REEVE_IOC_BO_LOG_CLEAR => self.bo_log_clear(arg),
+            REEVE_IOC_BO_LOG_INFO => call(arg, |info| self.bo_log_info(info)),
             REEVE_IOC_LOCK_SANITY => self.lock_sanity(arg),
             _ => Err(ENOTTY),
         }

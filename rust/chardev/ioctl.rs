@@ -65,7 +65,8 @@ impl OpenFile {
                 | REEVE_FEATURE_SHMEM
                 | REEVE_FEATURE_MMAP
                 | REEVE_FEATURE_FILE_LIMIT
-                | REEVE_FEATURE_DMA_ADDRESSES,
+                | REEVE_FEATURE_DMA_ADDRESSES
+                | REEVE_FEATURE_DIRTY_LOG,
         );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);

@@ -8,6 +8,7 @@ use crate::{
     abstractions::vma::MapSpace,
     bo::{
         object::ClientRef,
+        rules::dirty::Mode,
         Manager, //
     },
     lock_order::hierarchy::Hierarchy, //
@@ -15,7 +16,10 @@ use crate::{
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    }, //
 };
 
 /// What all open files share.
@@ -35,6 +39,8 @@ pub(crate) struct OpenFile {
     pub(super) client: ClientRef,
     #[pin]
     pub(super) handles: Handles,
+    /// The bits of the mode in which it starts dirty logs.
+    pub(super) log_mode: Atomic<u32>,
     /// The address space of its mappings.
     pub(super) space: Arc<MapSpace>,
 }
@@ -51,6 +57,7 @@ impl OpenFile {
                 sanity: shared.sanity,
                 client,
                 handles <- Handles::new(),
+                log_mode: Atomic::new(Mode::Legacy.bits()),
                 space: space.clone(),
             }),
             GFP_KERNEL_ACCOUNT,

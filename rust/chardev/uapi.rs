@@ -12,10 +12,14 @@ pub(crate) use bindings::{
     reeve_bo_create as BoCreate,
     reeve_bo_dma_address as BoDmaAddress,
     reeve_bo_info as BoInfo,
+    reeve_bo_log_clear as BoLogClear,
+    reeve_bo_log_get as BoLogGet,
+    reeve_bo_log_info as BoLogInfo,
     reeve_bo_mmap as BoMmap,
     reeve_bo_rw as BoRw,
     reeve_file_limit as FileLimit,
     reeve_lock_sanity as LockSanity,
+    reeve_log_mode as LogMode,
     reeve_stats as Stats,
     reeve_version as Version, //
 };
@@ -39,6 +43,7 @@ pub(crate) mod consts {
         REEVE_CACHING_UNCACHED,
         REEVE_CACHING_WRITE_COMBINED,
         REEVE_FEATURE_BACKUP,
+        REEVE_FEATURE_DIRTY_LOG,
         REEVE_FEATURE_DMA_ADDRESSES,
         REEVE_FEATURE_FILE_LIMIT,
         REEVE_FEATURE_LOCK_ORDER,
@@ -47,7 +52,8 @@ pub(crate) mod consts {
         REEVE_FEATURE_PAGE_ACCOUNTING,
         REEVE_FEATURE_PAGE_POOL,
         REEVE_FEATURE_SHMEM,
-        REEVE_FILE_LIMIT_SET, //
+        REEVE_FILE_LIMIT_SET,
+        REEVE_LOG_MODE_SET, //
     };
 }
 
@@ -66,4 +72,17 @@ const _: () = {
     assert!(bindings::REEVE_BO_SHMEM == flags::SHMEM);
     assert!(bindings::REEVE_BO_DMA32 == flags::DMA32);
     assert!(bindings::REEVE_BO_DMA_ADDRESSES == flags::DMA_ADDRESSES);
+    assert!(bindings::REEVE_BO_LOGGING == flags::LOGGING);
+};
+
+/// The modes of dirty logs are those of the rules.
+const _: () = {
+    use crate::bo::rules::dirty::Mode;
+
+    assert!(bindings::REEVE_LOG_LEGACY == Mode::Legacy.bits());
+    assert!(bindings::REEVE_LOG_MANUAL == Mode::Manual.bits());
+    assert!(
+        bindings::REEVE_LOG_MANUAL | bindings::REEVE_LOG_INITIALLY_SET == Mode::InitiallySet.bits()
+    );
+    assert!(bindings::REEVE_LOG_MANUAL | bindings::REEVE_LOG_INITIALLY_SET == Mode::SUPPORTED);
 };

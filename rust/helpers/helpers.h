@@ -220,6 +220,21 @@ struct reeve_tt_overcommit {
 	u32 pad;
 };
 
+/* What happened to a dirty log, as its tracepoint shows it. */
+struct reeve_log_operation {
+	unsigned long bo; /* address */
+	u64 first; /* page */
+	u64 pages;
+	u64 dirty;
+	u32 device;
+	u32 mode;
+};
+
+#define REEVE_LOG_TRACE_START 0
+#define REEVE_LOG_TRACE_GET 1
+#define REEVE_LOG_TRACE_CLEAR 2
+#define REEVE_LOG_TRACE_WRITE_FAULT 3
+
 #define REEVE_TT_POPULATE 0
 #define REEVE_TT_UNPOPULATE 1
 #define REEVE_TT_SWAPOUT 2
@@ -237,6 +252,9 @@ u64 reeve_helper_tt_elapsed(u64 begun);
 /* @event: REEVE_TT_* */
 void reeve_helper_trace_tt(unsigned int event,
 			   const struct reeve_tt_operation *o);
+/* @event: REEVE_LOG_TRACE_* */
+void reeve_helper_trace_log(unsigned int event,
+			    const struct reeve_log_operation *o);
 void reeve_helper_trace_tt_overcommit(const struct reeve_tt_overcommit *o);
 void reeve_helper_trace_pool_shrink(u32 node, u64 wanted, u64 pages,
 				    u64 duration);
@@ -316,6 +334,7 @@ struct reeve_fault {
 	unsigned long end;
 	bool may_retry; /* it is the first attempt of a user's task, and may be retried */
 	bool nowait; /* a retry must not release the lock */
+	bool write; /* it was a write access */
 };
 
 static const unsigned int __maybe_unused REEVE_FAULT_RETRY =
@@ -326,6 +345,8 @@ static const unsigned int __maybe_unused REEVE_FAULT_FALLBACK =
 	(__force unsigned int)VM_FAULT_FALLBACK;
 static const unsigned int __maybe_unused REEVE_FAULT_ERROR =
 	(__force unsigned int)VM_FAULT_ERROR;
+static const unsigned int __maybe_unused REEVE_FAULT_NOPAGE =
+	(__force unsigned int)VM_FAULT_NOPAGE;
 /* One entry of a page middle directory maps 2^this pages. */
 static const unsigned int __maybe_unused REEVE_HUGE_ORDER =
 	PMD_SHIFT - PAGE_SHIFT;
@@ -342,8 +363,24 @@ void reeve_helper_fault_info(const struct vm_fault *vmf,
 /* Takes a reference to the file that is mapped. */
 struct file *reeve_helper_fault_file(const struct vm_fault *vmf);
 void reeve_helper_fault_unlock(struct vm_fault *vmf);
+/* Returns the protection of entries that are @writable, if the mapping is. */
+unsigned long reeve_helper_fault_prot(const struct vm_fault *vmf, bool writable);
+/* @prot: of reeve_helper_fault_prot() */
 unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long address,
-				      struct page *page);
+				      struct page *page, unsigned long prot);
+/*
+ * Makes the entry of a write fault in a writable mapping writable, if it is of
+ * @page; else returns false.
+ */
+bool reeve_helper_make_writable(struct vm_fault *vmf, struct page *page);
+void reeve_helper_remove_entry(struct vm_fault *vmf);
+/*
+ * Write-protects and cleans all entries of @pages adjacent pages, which are mapped
+ * at page @first of the file, and returns how many were not. No more than one of
+ * them may be huge: the kernel's walk ends at the first that is.
+ */
+unsigned long reeve_helper_protect(struct address_space *space, unsigned long first,
+				   struct page *page, unsigned long pages);
 /* Returns REEVE_FAULT_FALLBACK if the kernel can't map pfns by huge entries. */
 unsigned int reeve_helper_insert_huge(struct vm_fault *vmf, struct page *first);
 /* Takes current's mmap_lock for reading. Returns false if it has no mm. */

@@ -429,7 +429,7 @@ struct reeve_bo_log_clear {
  * @pages: out: pages that it has
  * @dirty: out: bits that are set
  * @write_faults: out: page faults of mappings that set a bit
- * @protections: out: pages that were write-protected
+ * @protections: out: entries of page tables that were write-protected
  * @bytes: out: memory that the log takes
  * @reserved: must be 0
  *

@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 pub mod client_limit;
+pub mod dirty;
 pub mod dma_runs;
 pub mod histogram;
 pub mod limits;

@@ -159,6 +159,8 @@ pub mod flags {
     pub const SHMEM: u32 = 1 << 9;
     /// Its pages have addresses for the device while they are there.
     pub const DMA_ADDRESSES: u32 = 1 << 10;
+    /// It has a dirty log.
+    pub const LOGGING: u32 = 1 << 11;
 }
 
 /// The flags of a TT, derived from what it was made for and where its content is.

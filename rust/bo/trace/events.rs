@@ -93,6 +93,51 @@ impl Event {
     }
 }
 
+/// A tracepoint of a dirty log.
+#[derive(Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum LogEvent {
+    /// `reeve:log_start`
+    Start = bindings::REEVE_LOG_TRACE_START,
+    /// `reeve:log_get`
+    Get = bindings::REEVE_LOG_TRACE_GET,
+    /// `reeve:log_clear`
+    Clear = bindings::REEVE_LOG_TRACE_CLEAR,
+    /// `reeve:log_write_fault`
+    WriteFault = bindings::REEVE_LOG_TRACE_WRITE_FAULT,
+}
+
+/// What the tracepoint of a dirty log shows.
+pub(crate) struct LogOperation {
+    /// The device's number.
+    pub(crate) device: u32,
+    /// The buffer object's address, shown hashed.
+    pub(crate) bo: usize,
+    /// The mode of the log.
+    pub(crate) mode: u32,
+    /// The first page that it is about, and their number.
+    pub(crate) pages: (u64, u64),
+    /// Bits that were handed out, cleared or set.
+    pub(crate) dirty: u64,
+}
+
+impl LogEvent {
+    /// Fires the tracepoint, if it is enabled.
+    pub(crate) fn fire(self, operation: LogOperation) {
+        let operation = bindings::reeve_log_operation {
+            bo: operation.bo,
+            first: operation.pages.0,
+            pages: operation.pages.1,
+            dirty: operation.dirty,
+            device: operation.device,
+            mode: operation.mode,
+        };
+        // SAFETY: The pointer is to a local that is alive and initialised during the call, and the
+        // tracepoint copies it. The number is that of a tracepoint, by the type of `self`.
+        unsafe { bindings::reeve_helper_trace_log(self as u32, &operation) };
+    }
+}
+
 /// What `reeve:tt_overcommit` shows.
 pub(crate) struct Overcommit {
     /// The device's number.

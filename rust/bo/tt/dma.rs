@@ -84,11 +84,15 @@ impl Tt {
         Ok(())
     }
 
-    /// Lets the processor see what the device wrote to these pages; see
+    /// Lets the processor see what the device wrote to these pages, which count as written to; see
     /// [`DmaAddresses::sync_for_cpu`].
-    pub(in crate::bo) fn sync_for_cpu(&self, first: u64, pages: u64) {
-        if let Some(addresses) = self.dma() {
-            addresses.sync_for_cpu(first, pages);
+    pub(in crate::bo) fn sync_for_cpu(&mut self, first: u64, pages: u64) {
+        let Some(addresses) = self.dma() else {
+            return;
+        };
+        addresses.sync_for_cpu(first, pages);
+        if let Some(log) = &mut self.log {
+            log.written_range(first, pages);
         }
     }
 

@@ -187,6 +187,10 @@ impl Tt {
             return 0;
         };
         self.state = next;
+        // It reads as zeroes from now on.
+        if let Some(log) = &mut self.log {
+            log.all_written();
+        }
         let lost = self.release_pages(backing);
         if self.charge.reduce_to(0) && !self.flags.external {
             backing.accounting().statistics.unpopulates.count();

@@ -122,6 +122,10 @@ impl Tt {
     ///
     /// Can't fail; may sleep. The charge must be in flight.
     pub(crate) fn swap_out(&mut self, copy: SwapCopy, accounting: &Accounting) -> u64 {
+        #[cfg(reeve_break_log_swapout)]
+        if let Some(log) = &mut self.log {
+            log.clear(0, u64::MAX, &mut [u64::MAX; 64]);
+        }
         let freed = self.charged_pages();
         self.state = copy.next;
         self.storage = copy.storage;
@@ -240,6 +244,10 @@ impl Tt {
             accounting.statistics.unpopulates.count();
         }
         self.state = next;
+        // It reads as zeroes from now on.
+        if let Some(log) = &mut self.log {
+            log.all_written();
+        }
         self.storage = None;
         self.shmem = None;
         // To the system: this is done to have less in memory.

@@ -13,6 +13,7 @@ mod counters;
 mod create;
 mod debugfs;
 mod devices;
+mod dirty_log;
 mod dma;
 mod faults;
 mod fdinfo;
@@ -94,6 +95,7 @@ const CASES: &[&[Test]] = &[
     mmap::TESTS,
     mmap_pages::TESTS,
     mmap_races::TESTS,
+    dirty_log::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

@@ -22,6 +22,8 @@ use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
 
 use reeve_uapi::raw::Way;
+use reeve_uapi::sys::reeve_bo_log_clear;
+use reeve_uapi::sys::reeve_bo_log_get;
 use reeve_uapi::sys::reeve_bo_rw;
 use reeve_uapi::Device;
 use reeve_uapi::Mapping;
@@ -169,6 +171,72 @@ pub(crate) fn read_into(device: &Device, arg: &mut reeve_bo_rw, to: &ReadOnly) -
     // SAFETY: the kernel obeys the protection of user memory, and if it does not, the bytes are a
     // private mapping that nothing depends on but the case that looks.
     unsafe { device.raw().bo_rw(Way::Read, arg) }
+}
+
+/// Where the bitmap of a dirty log is.
+pub(crate) enum Words<'a> {
+    /// One of [`NOWHERE`].
+    Nowhere(u64),
+    /// So many bytes before the hole behind a region.
+    BeforeHole(&'a mut Region, usize),
+    /// The start of read-only memory.
+    ReadOnly(&'a ReadOnly),
+    /// So many bytes behind the start of a mapped object.
+    Mapped(&'a Mapping, usize),
+}
+
+impl Words<'_> {
+    /// Where they are; at least as many as for `pages` pages have to be there, or nothing.
+    fn address(&self, pages: u64) -> u64 {
+        let bytes = pages.div_ceil(64) * 8;
+        match self {
+            Self::Nowhere(address) => {
+                assert!(NOWHERE.contains(address));
+                *address
+            }
+            Self::BeforeHole(region, before) => {
+                assert!(*before <= region.pages * PAGE && bytes as usize <= before + PAGE);
+                region.end() - *before as u64
+            }
+            Self::ReadOnly(memory) => {
+                assert!(bytes as usize <= memory.bytes().len());
+                memory.address(0)
+            }
+            Self::Mapped(mapping, offset) => {
+                assert!(offset + bytes as usize <= mapping.len());
+                (mapping.address() + offset) as u64
+            }
+        }
+    }
+}
+
+/// Gets a dirty log to anywhere.
+pub(crate) fn log_get(
+    device: &Device,
+    arg: &mut reeve_bo_log_get,
+    to: Words<'_>,
+) -> io::Result<()> {
+    // A call with another number of pages than the log has writes nothing.
+    arg.bitmap = to.address(if matches!(to, Words::Nowhere(_)) {
+        0
+    } else {
+        arg.pages
+    });
+    // SAFETY: what is there is no memory, or a region that is borrowed exclusively with the hole
+    // behind it, or can't be written to, or is mapped, into which no references lead.
+    unsafe { device.raw().bo_log_get(arg) }
+}
+
+/// Clears a dirty log by a bitmap that is anywhere.
+pub(crate) fn log_clear(
+    device: &Device,
+    arg: &mut reeve_bo_log_clear,
+    from: Words<'_>,
+) -> io::Result<()> {
+    let nowhere = matches!(from, Words::Nowhere(_));
+    arg.bitmap = from.address(if nowhere { 0 } else { arg.num_pages });
+    // SAFETY: the call only reads, and what is there is borrowed, mapped, or no memory.
+    unsafe { device.raw().bo_log_clear(arg) }
 }
 
 /// Writes the first bytes of a mapping to the start of a file: the kernel reads them, so that what

@@ -232,6 +232,45 @@ const OBJECT_ROWS: &[Row] = &[
         call: |scene| scene.fault(|mapping, file| memory::load(mapping, SIZE, file)),
     },
     Row {
+        name: "start and stop a log",
+        calls: &[sys::REEVE_NR_BO_LOG_START, sys::REEVE_NR_BO_LOG_STOP],
+        from: ANY,
+        leaves: Leaves::All,
+        call: |scene| {
+            scene.device.log_start(scene.handle())?;
+            let stopped = scene.device.log_stop(scene.handle());
+            if stopped.is_err() {
+                scene.device.log_stop(scene.handle())?;
+            }
+            stopped.map(drop)
+        },
+    },
+    Row {
+        name: "get and clear a log",
+        calls: &[
+            sys::REEVE_NR_BO_LOG_GET,
+            sys::REEVE_NR_BO_LOG_CLEAR,
+            sys::REEVE_NR_BO_LOG_INFO,
+        ],
+        from: ANY,
+        leaves: Leaves::All,
+        call: |scene| {
+            scene.with_log(|device, handle| {
+                let mut words = [0];
+                let before = device.log_info(handle)?.dirty;
+                let got = device.log_get(handle, PAGES, &mut words);
+                let cleared = got.and_then(|_| device.log_clear(handle, 0, PAGES, &[1]));
+                let left = device.log_info(handle)?.dirty;
+                match (&cleared, before - left) {
+                    (Ok(1), 1) | (Err(_), 0) => cleared.map(drop),
+                    _ => Err(io::Error::other(format!(
+                        "{cleared:?}, {left} of {before} left"
+                    ))),
+                }
+            })
+        },
+    },
+    Row {
         name: "fdinfo",
         calls: &[],
         from: &[Full],
@@ -298,6 +337,16 @@ const OTHER_ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "log mode",
+        calls: &[sys::REEVE_NR_LOG_MODE],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| {
+            scene.device.log_mode()?;
+            scene.device.set_log_mode(0).map(drop)
+        },
+    },
+    Row {
         name: "lock sanity",
         calls: &[sys::REEVE_NR_LOCK_SANITY],
         from: &[Full],
@@ -313,7 +362,13 @@ const OTHER_ROWS: &[Row] = &[
         from: &[Full],
         leaves: Leaves::All,
         call: |_| {
-            for name in ["accounting", "page_pool", "buffer_objects", "latency"] {
+            for name in [
+                "accounting",
+                "page_pool",
+                "buffer_objects",
+                "latency",
+                "dirty_logs",
+            ] {
                 knobs::debugfs(name)?;
             }
             Ok(())
@@ -429,6 +484,19 @@ impl Scene {
 
     fn handle(&self) -> Handle {
         self.handle.get()
+    }
+
+    /// Calls `f` while the object has a log in the mode that begins all ones.
+    fn with_log(&self, f: impl FnOnce(&Device, Handle) -> io::Result<()>) -> io::Result<()> {
+        let (device, handle) = (&self.device, self.handle());
+        device.set_log_mode(sys::REEVE_LOG_MANUAL | sys::REEVE_LOG_INITIALLY_SET)?;
+        device.log_start(handle)?;
+        let result = f(device, handle);
+        let stopped = device.log_stop(handle);
+        if stopped.is_err() {
+            device.log_stop(handle)?;
+        }
+        result.and(stopped.map(drop))
     }
 
     fn back_up(&self, flags: u32) -> io::Result<()> {

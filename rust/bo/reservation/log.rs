@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The dirty log of a reserved buffer object.
+//!
+//! C original: the dirty log of `virt/kvm/kvm_main.c`.
+#![deny(unsafe_code)]
+
+use super::Reservation;
+use crate::bo::{
+    dirty::{
+        DirtyLog,
+        LogInfo, //
+    },
+    rules::sizes,
+    trace, //
+};
+use kernel::{
+    page::PAGE_SHIFT,
+    prelude::*, //
+};
+
+impl Reservation<'_> {
+    /// Returns the number of pages that a log of the object has: those that can be mapped.
+    ///
+    /// Returns `EINVAL` if its pages are external.
+    pub(crate) fn pages_to_log(&self) -> Result<u64> {
+        let tt = self.guard.tt.as_ref().ok_or(EINVAL)?;
+        if tt.is_external() {
+            return Err(EINVAL);
+        }
+        sizes::pages_for(self.bo.size(), 0, PAGE_SHIFT as u32).map_err(|_| EINVAL)
+    }
+
+    /// Returns the log. Returns `ENOENT` if the object does not log.
+    pub(crate) fn log(&self) -> Result<&DirtyLog> {
+        let tt = self.guard.tt.as_ref();
+        tt.and_then(|tt| tt.log()).ok_or(ENOENT)
+    }
+
+    /// Returns what the log is like now. Returns `ENOENT` if the object does not log.
+    pub(crate) fn log_info(&self) -> Result<LogInfo> {
+        self.log().map(DirtyLog::info)
+    }
+
+    /// Begins to log writes, in `log`. An object that logs keeps the log that it has, and `log` is
+    /// returned. Returns `EINVAL` if its pages are external. May sleep.
+    pub(crate) fn start_log(&mut self, log: KBox<DirtyLog>) -> Result<Option<KBox<DirtyLog>>> {
+        if log.pages() != self.pages_to_log()? {
+            return Err(EINVAL);
+        }
+        if self.log().is_ok() {
+            return Ok(Some(log));
+        }
+        let (mode, pages, dirty) = (log.mode().bits(), log.pages(), log.dirty());
+        self.tt()?.start_log(log);
+        trace::log_started(self.bo.id(), mode, pages, dirty);
+        Ok(None)
+    }
+
+    /// Ends the log and returns it, to be dropped when the object is not reserved any more. Returns
+    /// `ENOENT` if the object does not log.
+    pub(crate) fn stop_log(&mut self) -> Result<KBox<DirtyLog>> {
+        self.tt().ok().and_then(|tt| tt.stop_log()).ok_or(ENOENT)
+    }
+
+    /// Hands out the bits of the log, and clears them if its mode wants that. Returns how many are set,
+    /// and the number of the log if they were cleared.
+    ///
+    /// Returns `ENOENT` if the object does not log, `EINVAL` if the log has another number of pages.
+    /// May sleep.
+    pub(crate) fn get_log(&mut self, pages: u64, to: &mut [u64]) -> Result<(u64, Option<u64>)> {
+        let log = self.log()?;
+        if log.pages() != pages {
+            return Err(EINVAL);
+        }
+        let (mode, number) = (log.mode(), log.number());
+        let result = if mode.get_clears() {
+            (self.tt()?.take_log(to), Some(number))
+        } else {
+            (log.copy(to), None)
+        };
+        trace::log_got(self.bo.id(), mode.bits(), pages, result.0);
+        Ok(result)
+    }
+
+    /// Sets bits again that a get cleared, if it is still the log of this number.
+    pub(crate) fn put_back_log(&mut self, number: u64, from: &[u64]) {
+        if let Ok(tt) = self.tt() {
+            tt.put_back_log(number, from);
+        }
+    }
+
+    /// Clears the bits that are set in `mask`, of the `pages` pages from `first` on, and protects what it
+    /// clears. Returns how many. `mask` becomes those.
+    ///
+    /// When it returns no user can write to these pages without setting their bits again. Returns
+    /// `ENOENT` if the object does not log. May sleep.
+    pub(crate) fn clear_log(&mut self, first: u64, pages: u64, mask: &mut [u64]) -> Result<u64> {
+        let mode = self.log()?.mode();
+        let cleared = self.tt()?.clear_log(first, pages, mask);
+        trace::log_cleared(self.bo.id(), mode.bits(), (first, pages), cleared);
+        Ok(cleared)
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The dirty log of a TT. What clears a bit protects the page, before the reservation ends.
+#![deny(unsafe_code)]
+
+use super::Tt;
+use crate::{
+    abstractions::{
+        task,
+        vma::Pages, //
+    },
+    bo::{
+        dirty::DirtyLog,
+        rules::dirty::runs, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// The most pages that are protected before others may run.
+const AT_ONCE: u64 = 512;
+
+impl Tt {
+    /// Returns its log.
+    #[inline]
+    pub(in crate::bo) fn log(&self) -> Option<&DirtyLog> {
+        self.log.as_deref()
+    }
+
+    /// Begins to log writes. Replaces a log that it has. May sleep.
+    pub(in crate::bo) fn start_log(&mut self, log: KBox<DirtyLog>) {
+        let (pages, begins_set) = (log.pages(), log.mode().begins_set());
+        self.log = Some(log);
+        if !begins_set {
+            self.protect(0, pages);
+        }
+    }
+
+    /// Ends the log.
+    pub(in crate::bo) fn stop_log(&mut self) -> Option<KBox<DirtyLog>> {
+        self.log.take()
+    }
+
+    /// Moves the bits to `to` and protects those pages. Returns how many were set. May sleep.
+    pub(in crate::bo) fn take_log(&mut self, to: &mut [u64]) -> u64 {
+        let taken = self.log.as_mut().map_or(0, |log| log.take(to));
+        self.protect_all(0, to);
+        taken
+    }
+
+    /// Sets the bits of `from` again, if the log has this number.
+    pub(in crate::bo) fn put_back_log(&mut self, number: u64, from: &[u64]) {
+        if let Some(log) = self.log.as_mut().filter(|log| log.number() == number) {
+            log.put_back(from);
+        }
+    }
+
+    /// Clears the bits of `mask`, which becomes those that were set, and protects those pages. Returns
+    /// how many there are. May sleep.
+    pub(in crate::bo) fn clear_log(&mut self, first: u64, pages: u64, mask: &mut [u64]) -> u64 {
+        let log = self.log.as_mut();
+        let cleared = log.map_or(0, |log| log.clear(first, pages, mask));
+        if cleared != 0 {
+            self.protect_all(first, mask);
+        }
+        cleared
+    }
+
+    /// Protects the pages whose bits are set in `words`, of which the first is page `first`.
+    fn protect_all(&mut self, first: u64, words: &[u64]) {
+        for (at, pages) in runs(words) {
+            self.protect(first + at, pages);
+        }
+    }
+
+    /// Makes users fault when they write to these pages the next time. Those that are not in memory are
+    /// not mapped.
+    fn protect(&mut self, first: u64, pages: u64) {
+        if cfg!(reeve_break_log_unprotected) || !self.state().is_populated() {
+            return;
+        }
+        let end = first + pages;
+        let (mut at, mut entries) = (first, 0);
+        while at < end {
+            let count = AT_ONCE.min(end - at);
+            entries += match &mut self.shmem {
+                None => self.pages.protect(at, count),
+                Some(shmem) => shmem.protect(at, count),
+            };
+            at += count;
+            task::cond_resched();
+        }
+        if let Some(log) = &mut self.log {
+            log.count_protections(entries);
+        }
+    }
+}
