@@ -165,11 +165,22 @@ impl Socket {
         set_tcp_user_timeout(&stream, limit)?;
         Ok(Self::Tcp(stream))
     }
+}
 
-    fn fd(&self) -> BorrowedFd<'_> {
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Unix(stream) => stream.as_fd(),
             Self::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Unix(listener, _) => listener.as_fd(),
+            Self::Tcp(listener) => listener.as_fd(),
         }
     }
 }
@@ -190,7 +201,7 @@ impl Channel for Socket {
     }
 
     fn is_waiting(&mut self) -> io::Result<bool> {
-        let mut fds = [PollFd::new(self.fd(), PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
         Ok(poll(&mut fds, PollTimeout::ZERO)? > 0)
     }
 

@@ -107,6 +107,7 @@ impl Failure {
         match self.cause {
             Cause::Cancelled | Cause::TimeLimit => Kind::Cancelled,
             Cause::Refused(_) | Cause::Protocol(_) | Cause::Mismatch { .. } => Kind::Refused,
+            Cause::Lost(ref error) if error.kind() == io::ErrorKind::Interrupted => Kind::Cancelled,
             Cause::Lost(_) => Kind::Lost,
             Cause::NoAcknowledgement(_) => Kind::AcknowledgementLost,
             Cause::System { .. } => Kind::Local,
@@ -145,6 +146,7 @@ fn broken(error: &io::Error) -> String {
         io::ErrorKind::UnexpectedEof
         | io::ErrorKind::BrokenPipe
         | io::ErrorKind::ConnectionReset => "the other side is gone".to_owned(),
+        io::ErrorKind::Interrupted => "cancelled".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -2,9 +2,9 @@
 
 //! Pre-copy: moves buffer objects from one open file to another over a socket while they are written to.
 //!
-//! [`send`] runs at the source, [`receive`] at the other side. What they work on is behind traits: the memory with its
+//! [`send()`] runs at the source, [`receive()`] at the other side. What they work on is behind traits: the memory with its
 //! dirty log ([`Source`]), what takes it ([`Sink`]), those who write ([`Writers`]), the socket ([`Channel`]) and time
-//! ([`Clock`]). [`reeve`] has the module's objects as source and sink.
+//! ([`Clock`]). [`mod@reeve`] has the module's objects as source and sink.
 //!
 //! A migration goes through rounds. Round 1 sends every page; each later round sends what was written meanwhile, as
 //! the dirty log says. When what is left fits the downtime limit, the writers are stopped, the rest is sent, a checksum

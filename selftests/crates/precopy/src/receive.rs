@@ -170,11 +170,10 @@ impl<'a, S: Sink> Receiver<'a, S> {
             regions: 0,
         };
         // Sent first, so that a sender of another version learns of this one.
-        channel
-            .write(&hello.encode())
-            .map_err(|error| self.lost(error))?;
+        let sent = channel.write(&hello.encode());
         let hello = Hello::receive(channel).map_err(|error| self.lost(error))?;
         let hello = hello.map_err(|text| self.protocol(text))?;
+        sent.map_err(|error| self.lost(error))?;
         if hello.page_size != page_size {
             let text = format!("pages have {page_size} bytes here, not {}", hello.page_size);
             return Err(self.limit(text));

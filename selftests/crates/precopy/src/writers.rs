@@ -53,6 +53,20 @@ impl Writers for NoWriters {
     }
 }
 
+impl Writers for Box<dyn Writers> {
+    fn stop(&mut self) -> io::Result<()> {
+        (**self).stop()
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        (**self).resume()
+    }
+
+    fn slow(&mut self, percent: u8) -> io::Result<()> {
+        (**self).slow(percent)
+    }
+}
+
 /// A way to stop processes and to let them run again.
 pub trait Gate: Send + 'static {
     /// Stops them and waits until they are.

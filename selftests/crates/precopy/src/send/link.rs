@@ -63,13 +63,14 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
             regions: regions.len() as u32,
         };
         let sent = self.channel.write(&hello.encode());
-        sent.map_err(|error| self.lost(error, stage))?;
+        // A receiver of another version may have said so and be gone already.
         let theirs = Hello::receive(self.channel);
         let theirs = theirs.map_err(|error| self.lost(error, stage))?;
         theirs.map_err(|text| {
             self.broken = true;
             Failure::new(Side::Receiver, stage, Cause::Protocol(text))
         })?;
+        sent.map_err(|error| self.lost(error, stage))?;
         for region in regions {
             self.send(&Frame::Region(region.clone()), stage)?;
         }
