@@ -4,6 +4,7 @@
 
 mod content;
 mod dma;
+mod log;
 
 use std::io::Write;
 
@@ -52,6 +53,7 @@ pub(crate) fn run(session: &mut Session, command: &BoCommand, out: &mut dyn Writ
         BoCommand::Backup(args) => backup(session, args, out),
         BoCommand::Restore(target) => plain(session, BoCall::Restore, *target, out),
         BoCommand::DmaAddresses(args) => dma::show(session, args, out),
+        BoCommand::Log(command) => log::run(session, command, out),
         BoCommand::Destroy(target) => plain(session, BoCall::Destroy, *target, out),
     }
 }

@@ -13,6 +13,7 @@ use clap::Parser;
 use clap::Subcommand;
 use clap::ValueEnum;
 
+use reeve_precopy::Address;
 use reeve_uapi::BoType;
 use reeve_uapi::Caching;
 use reeve_uapi::Handle;
@@ -32,7 +33,14 @@ shell hold the file:
 
 or put several commands into one `reevectl batch`.
 
-Exit codes: 0 success; 1 an operation or a check failed; 2 wrong usage.";
+Exit codes: 0 success; 1 an operation or a check failed; 2 wrong usage.
+`reevectl migrate --help` has more of them.";
+
+const MIGRATE_HELP: &str = "\
+Exit codes: 0 moved; 1 this side could not do its part; 2 wrong usage;
+3 cancelled, or not done within the time limit; 4 the other side refused;
+5 the connection was lost; 6 only the acknowledgement was lost: the source
+stays stopped and whole, and the receiver may have the objects.";
 
 /// Heading of the options that all commands share.
 const WHERE: &str = "Which device";
@@ -67,6 +75,102 @@ pub(crate) enum Command {
     Locks(LocksArgs),
     /// Watch counters, limits, rates and latencies of operations
     Top(TopArgs),
+    /// Move objects to another open file while they are written to
+    #[command(subcommand, after_long_help = MIGRATE_HELP)]
+    Migrate(MigrateCommand),
+}
+
+/// The two sides of a migration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Move objects of this open file to a receiver, and free them here once it has them
+    Send(SendArgs),
+    /// Wait for a sender, and take its objects into this open file
+    Receive(ReceiveArgs),
+}
+
+/// What to move, where to, and how.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct SendArgs {
+    /// Where the receiver listens: unix:PATH, tcp:PORT on this machine, or tcp:IP:PORT.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Address,
+    /// Objects to move [default: all of this open file].
+    #[arg(value_name = "HANDLE")]
+    pub(crate) handles: Vec<u32>,
+    /// Process that writes to them; it is stopped by SIGSTOP. Can be given several times.
+    #[arg(long, value_name = "PID", conflicts_with = "cgroup")]
+    pub(crate) writer: Vec<u32>,
+    /// Directory of a cgroup whose processes write to them; it is frozen.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cgroup: Option<PathBuf>,
+    /// Longest time in milliseconds to send what is left with the writers stopped.
+    #[arg(long, value_name = "MS", default_value_t = 300)]
+    pub(crate) downtime: u64,
+    /// Longest time in seconds until the writers are stopped [default: none].
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) time_limit: Option<u64>,
+    /// What to do when it is reached.
+    #[arg(long, value_enum, default_value = "cancel", requires = "time_limit")]
+    pub(crate) at_limit: AtLimit,
+    /// Most bytes a second, with a suffix K, M, G [default: no limit].
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    pub(crate) bandwidth: Option<u64>,
+    /// Whether to get the log before the first page is sent.
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(crate) first_sync: FirstSync,
+    /// The log is cleared in chunks of 2^N pages, N from 6 to 31.
+    #[arg(long, value_name = "N", default_value_t = 15)]
+    pub(crate) clear_shift: u32,
+    /// Seconds of silence after which the other side counts as dead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub(crate) silence: u64,
+    /// Show how far it is, on standard error.
+    #[arg(long)]
+    pub(crate) progress: bool,
+    /// Print the statistics as JSON, also of a migration that failed.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Where to listen, and what to take.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ReceiveArgs {
+    /// Where to listen: unix:PATH, tcp:PORT on the loopback address, or tcp:IP:PORT.
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: Address,
+    /// Most objects to take.
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    pub(crate) max_objects: u32,
+    /// Most bytes to take, all objects together.
+    #[arg(long, value_name = "SIZE", default_value = "64G", value_parser = size::parse)]
+    pub(crate) max_size: u64,
+    /// Seconds of silence after which the other side counts as dead.
+    #[arg(long, value_name = "SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub(crate) silence: u64,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whether to sync first, on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FirstSync {
+    /// Not if the log begins with all bits set
+    Auto,
+    /// Not at all: every page is sent anyway
+    Never,
+    /// In any case
+    Always,
+}
+
+/// What to do at the time limit, on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AtLimit {
+    /// Give up; the writers run on
+    Cancel,
+    /// Stop the writers, however much is left
+    Force,
 }
 
 /// One line of a batch.
@@ -254,6 +358,58 @@ pub(crate) enum BoCommand {
     Read(ReadArgs),
     /// Copy a file or standard input into an object
     Write(WriteArgs),
+    /// Have the module log which pages of an object are written to
+    #[command(subcommand)]
+    Log(LogCommand),
+}
+
+/// What to do with an object's dirty log.
+#[derive(Debug, Subcommand)]
+pub(crate) enum LogCommand {
+    /// Give an object a log
+    Start(LogStartArgs),
+    /// Free its log
+    Stop(Target),
+    /// Show which pages were written to
+    Get(InfoArgs),
+    /// Forget writes to pages, so that the next one is logged again
+    Clear(LogClearArgs),
+    /// Show the state of its log
+    Info(InfoArgs),
+}
+
+/// Which object to log, and how.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct LogStartArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// How the log works.
+    #[arg(long, value_enum, default_value = "manual")]
+    pub(crate) mode: LogMode,
+}
+
+/// A log's mode on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogMode {
+    /// A get clears what it shows
+    Legacy,
+    /// Get and clear are apart
+    Manual,
+    /// The same, and all pages count as written to at first
+    InitiallySet,
+}
+
+/// Which pages of which log.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct LogClearArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// First page, a multiple of 64.
+    #[arg(long, value_name = "PAGE", default_value_t = 0)]
+    pub(crate) first: u64,
+    /// How many, a multiple of 64 unless they are the last ones [default: to the end].
+    #[arg(long, value_name = "N")]
+    pub(crate) pages: Option<u64>,
 }
 
 /// What to make.

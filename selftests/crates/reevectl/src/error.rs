@@ -8,6 +8,9 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
+use reeve_precopy::Address;
+use reeve_precopy::Failure;
+use reeve_precopy::Kind;
 use reeve_uapi::BoCall;
 use reeve_uapi::Handle;
 
@@ -24,6 +27,8 @@ pub(crate) enum Error {
     Malformed { path: PathBuf, fault: Malformed },
     /// Everything was done, but a check of the outcome failed.
     Check(String),
+    /// A migration failed.
+    Migration(Box<Failure>),
     /// The command line is wrong.
     Usage(String),
     /// Our own output could not be written.
@@ -45,6 +50,16 @@ pub(crate) enum Asked {
     Bo(BoCall, Handle),
     Read(Handle),
     Write(Handle),
+    /// The mode of the logs of this open file.
+    LogMode,
+    /// A dirty log, to do this with it.
+    Log(&'static str, Handle),
+    /// Objects, to move them.
+    Migrate,
+    /// The other side of a migration.
+    Connection(Address),
+    /// The writers of a migration.
+    Writers,
     LockSanity,
     /// A file of the module in debugfs.
     Debugfs(PathBuf),
@@ -55,10 +70,17 @@ pub(crate) enum Asked {
 }
 
 impl Error {
-    /// 2 for wrong usage, 1 for the rest.
+    /// 2 for wrong usage, 3 to 6 for the ends of a migration, 1 for the rest.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
+            Self::Migration(failure) => match failure.kind() {
+                Kind::Local => 1,
+                Kind::Cancelled => 3,
+                Kind::Refused => 4,
+                Kind::Lost => 5,
+                Kind::AcknowledgementLost => 6,
+            },
             _ => 1,
         }
     }
@@ -97,6 +119,13 @@ impl fmt::Display for Error {
                 path.display(),
                 fault.line
             ),
+            Self::Migration(failure) => {
+                write!(f, "{failure}")?;
+                match failure.kind() {
+                    Kind::AcknowledgementLost => f.write_str(ACKNOWLEDGEMENT),
+                    _ => Ok(()),
+                }
+            }
             Self::Check(text) | Self::Usage(text) => f.write_str(text),
             Self::Output(err) => write!(f, "could not write the output: {err}"),
         }
@@ -120,6 +149,11 @@ impl fmt::Display for Asked {
             Self::Bo(call, handle) => write!(f, "{} buffer object {handle}", call.name()),
             Self::Read(handle) => write!(f, "read buffer object {handle}"),
             Self::Write(handle) => write!(f, "write buffer object {handle}"),
+            Self::LogMode => f.write_str("set the mode of dirty logs"),
+            Self::Log(what, handle) => write!(f, "{what} the log of buffer object {handle}"),
+            Self::Migrate => f.write_str("move the objects"),
+            Self::Connection(address) => write!(f, "use {address}"),
+            Self::Writers => f.write_str("find the writers"),
             Self::LockSanity => f.write_str("run the lock sanity suite"),
             Self::Debugfs(path) | Self::Parameter(path) | Self::File(path) => {
                 write!(f, "use {}", path.display())
@@ -139,6 +173,11 @@ fn refused(asked: &Asked, source: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt
         None => write!(f, "could not {asked}: {} ({errno:?})", errno.desc()),
     }
 }
+
+/// What to do when it is not known who has the objects.
+const ACKNOWLEDGEMENT: &str = "
+  The objects are whole here and their writers stopped. Look at the receiver: if it has them, end the
+  writers and destroy the objects here; if not, let the writers run on (SIGCONT, or cgroup.freeze).";
 
 const NO_MEMORY: (&str, &str) = (
     "there is not enough memory; nothing was changed",
@@ -191,6 +230,14 @@ fn explain(asked: &Asked, errno: Errno) -> Option<(&'static str, &'static str)> 
         (_, Errno::ENOENT) if asked.names_object() => (
             "this open file has no object of that handle",
             "Handles belong to the open file they were made on: see `reevectl --help` on --fd.",
+        ),
+        (Asked::Log(..), Errno::ENOENT) => (
+            "there is no such object, or it has no log",
+            "Start one first: reevectl --fd N bo log start HANDLE",
+        ),
+        (Asked::Log("clear", _), Errno::EINVAL) => (
+            "the log has no such part",
+            "--first and --pages are multiples of 64, but for an end that is the log's.",
         ),
         (Asked::DmaAddress(_), Errno::EINVAL) => (
             "its pages have no addresses for the device",

@@ -2,7 +2,7 @@
 
 //! Drives the Reeve module: one call per command, a batch of them, or a whole report.
 //!
-//! Exit codes: 0 success, 1 an operation or a check failed, 2 wrong usage.
+//! Exit codes: 0 success, 1 an operation or a check failed, 2 wrong usage; 3 to 6 are a migration's.
 
 mod batch;
 mod bo;
@@ -12,6 +12,7 @@ mod latency;
 mod limit;
 mod line;
 mod locks;
+mod migrate;
 mod report;
 mod sanity;
 mod session;
@@ -66,6 +67,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<()> {
         Command::Report(report) => report::run(&session()?, report, out),
         Command::Locks(locks) => locks::run(locks, out),
         Command::Top(top) => top::run(&session()?, top, out),
+        Command::Migrate(command) => migrate::run(&session()?, command, out),
     }
 }
 

@@ -1,0 +1,812 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The sender: rounds, throttle, hand-over, and the way back.
+
+mod link;
+
+use std::error;
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use twox_hash::XxHash3_64;
+
+use crate::pace::rate_of;
+use crate::plan::clamp_shift;
+use crate::plan::Plan;
+use crate::throttle::Throttle;
+use crate::wire::Frame;
+use crate::wire::MAX_CONTENT;
+use crate::Bitmap;
+use crate::Cause;
+use crate::Channel;
+use crate::Clock;
+use crate::Failure;
+use crate::Kind;
+use crate::LogMode;
+use crate::Progress;
+use crate::Round;
+use crate::Side;
+use crate::Source;
+use crate::Stage;
+use crate::Statistics;
+use crate::Writers;
+
+use link::Link;
+
+/// Whether the log is got before the first page is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstSync {
+    /// Not if the log says, once it is on, that all its bits are set at first: it can tell nothing new.
+    #[default]
+    Auto,
+    /// Not at all: all pages are to be sent, so the log can name none that is not.
+    Never,
+    /// In any case.
+    Always,
+}
+
+/// What to do when the time limit is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtLimit {
+    /// Give up.
+    #[default]
+    Cancel,
+    /// Stop the writers, however much is left.
+    Force,
+}
+
+/// How to move.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether to sync first.
+    pub first_sync: FirstSync,
+    /// A chunk, which is cleared at once, has 2^this pages; 6 to 31, what is outside is clamped with a warning.
+    pub clear_shift: u32,
+    /// The longest time to have the writers stopped for sending what is left, at the rate measured.
+    pub downtime: Duration,
+    /// The longest time until the writers are stopped.
+    pub limit: Option<Duration>,
+    /// What to do then.
+    pub at_limit: AtLimit,
+    /// The most bytes a second.
+    pub bandwidth: Option<u64>,
+    /// A deliberate mistake, which tests have to find.
+    #[cfg(test)]
+    pub(crate) mistake: Option<crate::tests::Mistake>,
+}
+
+impl Default for Options {
+    /// First sync `auto`, chunks of 2^15 pages, 300 ms of downtime, no limits.
+    fn default() -> Self {
+        Self {
+            first_sync: FirstSync::Auto,
+            clear_shift: 15,
+            downtime: Duration::from_millis(300),
+            limit: None,
+            at_limit: AtLimit::Cancel,
+            bandwidth: None,
+            #[cfg(test)]
+            mistake: None,
+        }
+    }
+}
+
+/// What a user wants of a migration that runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To go on.
+    Continue,
+    /// To give up. After the hand-over it is too late for that.
+    Cancel,
+    /// To stop the writers now, however much is left.
+    Force,
+}
+
+/// The user's view of a migration that runs.
+pub trait Watch {
+    /// Returns what is wanted. It is asked often.
+    fn request(&mut self) -> Request;
+
+    /// Takes note of how far it is; once after each part of a round, at most some times a second.
+    fn progress(&mut self, progress: &Progress);
+}
+
+/// A migration that failed, with what it did until then.
+#[derive(Debug)]
+pub struct Failed {
+    /// Where, when, why.
+    pub failure: Failure,
+    /// What it did.
+    pub statistics: Box<Statistics>,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure.fmt(f)
+    }
+}
+
+impl error::Error for Failed {}
+
+/// Moves all regions of `source` to the receiver at the other end of `channel`.
+///
+/// If it succeeds, the receiver has them, the source's are freed, and the writers stay stopped. If it fails, the writers
+/// run on, the logs are off and the receiver keeps nothing; but with [`Kind::AcknowledgementLost`] the writers stay
+/// stopped and the source whole, because the receiver may have everything.
+pub fn send<S: Source, W: Writers, C: Channel, K: Clock>(
+    source: &mut S,
+    writers: &mut W,
+    channel: &mut C,
+    clock: &K,
+    options: &Options,
+    watch: &mut dyn Watch,
+) -> Result<Statistics, Failed> {
+    let mut sender = Sender::new(source, writers, channel, clock, options, watch);
+    let result = sender.run();
+    sender.end(result)
+}
+
+/// The shortest time between two reports of the progress.
+const REPORTS: Duration = Duration::from_millis(200);
+
+/// A round's rate counts as measured from so many bytes on.
+const MEASURED: u64 = 1 << 20;
+
+/// How a pass over all regions ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    Complete,
+    /// The writers have to be stopped now.
+    Forced,
+}
+
+struct Sender<'a, S, W, C, K> {
+    source: &'a mut S,
+    writers: &'a mut W,
+    link: Link<'a, C, K>,
+    clock: &'a K,
+    options: &'a Options,
+    watch: &'a mut dyn Watch,
+    /// The regions whose log is on, from the first one.
+    logging: usize,
+    plans: Vec<Plan>,
+    /// A region's dirty pages, as a get returns them.
+    dirty: Vec<Bitmap>,
+    /// Pages that no one uses, and that were not written to since. They are not compared.
+    discarded: Vec<Bitmap>,
+    throttle: Throttle,
+    statistics: Statistics,
+    round: Round,
+    /// Bytes sent and time at its begin.
+    round_begin: (u64, Duration),
+    stage: Stage,
+    begin: Duration,
+    stopping: Option<Duration>,
+    last_sync: Duration,
+    last_report: Option<Duration>,
+    send_rate: Option<u64>,
+    dirty_rate: Option<u64>,
+    /// The pages of a frame.
+    content: Vec<u8>,
+}
+
+impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
+    fn new(
+        source: &'a mut S,
+        writers: &'a mut W,
+        channel: &'a mut C,
+        clock: &'a K,
+        options: &'a Options,
+        watch: &'a mut dyn Watch,
+    ) -> Self {
+        let now = clock.now();
+        let page_size = source.page_size();
+        let pages = source
+            .regions()
+            .iter()
+            .map(|region| region.pages(page_size));
+        let statistics = Statistics {
+            regions: source.regions().len() as u64,
+            pages: pages.sum(),
+            page_size,
+            ..Statistics::default()
+        };
+        Self {
+            link: Link::new(channel, clock, options.bandwidth),
+            source,
+            writers,
+            clock,
+            options,
+            watch,
+            logging: 0,
+            plans: Vec::new(),
+            dirty: Vec::new(),
+            discarded: Vec::new(),
+            throttle: Throttle::new(false, now),
+            statistics,
+            round: Round::default(),
+            round_begin: (0, now),
+            stage: Stage::Setup,
+            begin: now,
+            stopping: None,
+            last_sync: now,
+            last_report: None,
+            send_rate: None,
+            dirty_rate: None,
+            content: Vec::new(),
+        }
+    }
+
+    fn fail(&self, side: Side, cause: Cause) -> Failure {
+        Failure::new(side, self.stage, cause)
+    }
+
+    /// Wraps an error of the source's own side.
+    fn local(&self, what: impl Into<String>) -> impl FnOnce(io::Error) -> Failure {
+        let (stage, what) = (self.stage, what.into());
+        move |error| Failure::new(Side::Source, stage, Cause::System { what, error })
+    }
+
+    fn object(&self, region: usize) -> u32 {
+        self.source.regions()[region].id
+    }
+
+    fn send(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
+        self.link.send(frame, self.stage)
+    }
+
+    fn run(&mut self) -> Result<(), Failure> {
+        self.link
+            .open(self.source.page_size(), self.source.regions())?;
+        self.start()?;
+        let mut number = 1;
+        loop {
+            self.begin_round(number, false);
+            let pass = self.pass(number == 1)?;
+            self.end_round()?;
+            number += 1;
+            if pass == Pass::Forced || self.is_forced()? {
+                self.statistics.forced = true;
+                break;
+            }
+            self.sync()?;
+            if self.fits() {
+                break;
+            }
+        }
+        self.stopping = Some(self.clock.now());
+        self.writers
+            .stop()
+            .map_err(self.local("stop the writers"))?;
+        self.begin_round(number, true);
+        self.sync()?;
+        self.pass(false)?;
+        self.end_round()?;
+        self.compare()?;
+        self.hand_over()
+    }
+
+    /// Switches the logs on, and syncs unless that is skipped.
+    fn start(&mut self) -> Result<(), Failure> {
+        let begin = self.clock.now();
+        let shift = self.options.clear_shift;
+        if clamp_shift(shift) != shift {
+            self.statistics.warnings.push(format!(
+                "chunks of 2^{shift} pages cannot be; 2^{} is used",
+                clamp_shift(shift)
+            ));
+        }
+        let mut modes = Vec::new();
+        for region in 0..self.source.regions().len() {
+            let what = format!("switch on the log of object {}", self.object(region));
+            let mode = self.source.start(region).map_err(self.local(what))?;
+            self.logging = region + 1;
+            modes.push(mode);
+        }
+        // What the log says of itself counts, not what was asked of it.
+        let all_set = modes.iter().all(|mode| *mode == LogMode::InitiallySet);
+        let skip = match self.options.first_sync {
+            FirstSync::Auto => all_set,
+            FirstSync::Never => true,
+            FirstSync::Always => false,
+        };
+        let page_size = self.source.page_size();
+        for (region, mode) in modes.into_iter().enumerate() {
+            let pages = self.source.regions()[region].pages(page_size);
+            let memory = || -> io::Result<_> {
+                let plan = Plan::new(pages, shift, mode, skip)?;
+                Ok((plan, Bitmap::zeros(pages)?, Bitmap::zeros(pages)?))
+            };
+            let (plan, dirty, discarded) = memory().map_err(self.local("allocate the bitmaps"))?;
+            self.plans.push(plan);
+            self.dirty.push(dirty);
+            self.discarded.push(discarded);
+        }
+        self.last_sync = self.clock.now();
+        self.throttle = Throttle::new(skip, self.last_sync);
+        self.statistics.first_sync_skipped = skip;
+        if !skip {
+            self.sync()?;
+            // The time since the start says nothing of the writers.
+            self.dirty_rate = None;
+        }
+        self.statistics.start_seconds = (self.clock.now() - begin).as_secs_f64();
+        Ok(())
+    }
+
+    /// Gets all logs.
+    fn sync(&mut self) -> Result<(), Failure> {
+        let mut new = 0;
+        for region in 0..self.plans.len() {
+            let refused = self.local(format!("get the log of object {}", self.object(region)));
+            let dirty = &mut self.dirty[region];
+            self.source.get(region, dirty).map_err(refused)?;
+            #[cfg(test)]
+            self.options.spoil(dirty);
+            for word in 0..dirty.words().len() as u64 {
+                if dirty.words()[word as usize] != 0 {
+                    written(&mut self.discarded[region], dirty, word);
+                }
+            }
+            new += self.plans[region].synced(dirty);
+        }
+        self.statistics.syncs += 1;
+        let now = self.clock.now();
+        let bytes = new * u64::from(self.statistics.page_size);
+        self.dirty_rate = rate_of(bytes, now - self.last_sync).or(self.dirty_rate);
+        self.last_sync = now;
+        self.throttle.synced(self.dirty_rate, self.send_rate);
+        let left = self.left();
+        if let Some(last) = self.statistics.rounds.last_mut() {
+            // Between this round and the next one.
+            if last.number == self.round.number {
+                last.dirty_rate = self.dirty_rate;
+                last.left = left;
+            }
+        }
+        Ok(())
+    }
+
+    fn left(&self) -> u64 {
+        self.plans.iter().map(|plan| plan.left().count()).sum()
+    }
+
+    /// Returns whether what is left can be sent within the downtime.
+    fn fits(&self) -> bool {
+        let bytes = self.left() * u64::from(self.statistics.page_size);
+        let rate = self.send_rate.unwrap_or(u64::MAX) as f64;
+        bytes as f64 <= rate * self.options.downtime.as_secs_f64()
+    }
+
+    fn begin_round(&mut self, number: u32, stopped: bool) {
+        self.stage = if stopped {
+            Stage::LastRound(number)
+        } else {
+            Stage::Round(number)
+        };
+        self.round = Round {
+            number,
+            stopped,
+            ..Round::default()
+        };
+        self.round_begin = (self.link.bytes(), self.clock.now());
+    }
+
+    /// Ends the round when the receiver has come to its end, too, so that its time is that of the bytes.
+    fn end_round(&mut self) -> Result<(), Failure> {
+        let number = self.round.number;
+        self.send(&Frame::Round(number))?;
+        self.link.expect(self.stage, |frame| {
+            (*frame == Frame::Reached(number)).then_some(())
+        })?;
+        let mut round = self.round.clone();
+        let (bytes, begin) = self.round_begin;
+        let time = self.clock.now() - begin;
+        round.bytes = self.link.bytes() - bytes;
+        round.seconds = time.as_secs_f64();
+        round.left = self.left();
+        round.send_rate = rate_of(round.bytes, time);
+        if round.bytes >= MEASURED || self.send_rate.is_none() {
+            self.send_rate = round.send_rate.or(self.send_rate);
+        }
+        self.statistics.rounds.push(round);
+        Ok(())
+    }
+
+    /// Sends what is to be sent of all regions, once.
+    fn pass(&mut self, first: bool) -> Result<Pass, Failure> {
+        for region in 0..self.plans.len() {
+            if !first && self.plans[region].left().next(0, u64::MAX).is_none() {
+                continue;
+            }
+            if self.send_empty(region)? {
+                continue;
+            }
+            for chunk in 0..self.plans[region].chunks() {
+                let (from, to) = self.plans[region].bounds(chunk);
+                if !first && self.plans[region].left().next(from, to).is_none() {
+                    continue;
+                }
+                #[cfg(test)]
+                let clear = self.options.mistake != Some(crate::tests::Mistake::ReadBeforeClear);
+                #[cfg(not(test))]
+                let clear = true;
+                if clear {
+                    self.clear(region, chunk)?;
+                }
+                if first {
+                    self.leave_out_discarded(region, from, to)?;
+                }
+                if self.send_chunk(region, chunk)? == Pass::Forced {
+                    return Ok(Pass::Forced);
+                }
+            }
+        }
+        Ok(Pass::Complete)
+    }
+
+    /// Sends a region without content as such. Returns whether it has none.
+    fn send_empty(&mut self, region: usize) -> Result<bool, Failure> {
+        if self.has_content(region)? {
+            return Ok(false);
+        }
+        // A write after the look has to be logged, so look again with the log cleared.
+        for chunk in 0..self.plans[region].chunks() {
+            self.clear(region, chunk)?;
+        }
+        if self.has_content(region)? {
+            return Ok(false);
+        }
+        self.plans[region].done(0, u64::MAX);
+        self.round.empty += 1;
+        let number = region as u32;
+        self.send(&Frame::Empty { region: number })?;
+        Ok(true)
+    }
+
+    fn has_content(&mut self, region: usize) -> Result<bool, Failure> {
+        let what = format!("look at object {}", self.object(region));
+        self.source.has_content(region).map_err(self.local(what))
+    }
+
+    /// Clears the chunk's log, if it has to be.
+    fn clear(&mut self, region: usize, chunk: u64) -> Result<(), Failure> {
+        let (from, to) = self.plans[region].bounds(chunk);
+        let Some(mask) = self.plans[region].mask(chunk) else {
+            return Ok(());
+        };
+        #[cfg(test)]
+        let mask = &self.options.mask(mask, self.statistics.syncs);
+        let what = format!("clear the log of object {}", self.object(region));
+        self.source
+            .clear(region, from, to - from, mask)
+            .map_err(self.local(what))?;
+        self.plans[region].cleared(chunk);
+        self.statistics.clears += 1;
+        Ok(())
+    }
+
+    /// Leaves pages out whose content no one uses. It is asked once their log is cleared, and so sees what was written
+    /// to them before.
+    fn leave_out_discarded(&mut self, region: usize, from: u64, to: u64) -> Result<(), Failure> {
+        for page in from..to {
+            let discarded = self.source.is_discarded(region, page);
+            let discarded = discarded.map_err(|error| {
+                let what = format!("ask for discarded pages of object {}", self.object(region));
+                self.local(what)(error)
+            })?;
+            if discarded {
+                self.plans[region].done(page, page + 1);
+                self.discarded[region].set(page);
+            }
+        }
+        Ok(())
+    }
+
+    fn send_chunk(&mut self, region: usize, chunk: u64) -> Result<Pass, Failure> {
+        let most = (MAX_CONTENT / self.statistics.page_size as usize) as u64;
+        let (from, to) = self.plans[region].bounds(chunk);
+        let mut at = from;
+        while let Some(first) = self.plans[region].left().next(at, to) {
+            if self.tick()? == Pass::Forced {
+                return Ok(Pass::Forced);
+            }
+            #[cfg(test)]
+            if self.options.mistake == Some(crate::tests::Mistake::ReadBeforeClear) {
+                let count = self.plans[region].left().run(first, most.min(to - first));
+                self.read(region, first, count)?;
+                self.clear(region, chunk)?;
+                self.plans[region].done(first, first + count);
+                self.send_content(region, first)?;
+                at = first + count;
+                continue;
+            }
+            // A tick may have synced.
+            self.clear(region, chunk)?;
+            let count = self.plans[region].left().run(first, most.min(to - first));
+            self.read(region, first, count)?;
+            self.plans[region].done(first, first + count);
+            self.send_content(region, first)?;
+            at = first + count;
+        }
+        Ok(Pass::Complete)
+    }
+
+    fn read(&mut self, region: usize, first: u64, count: u64) -> Result<(), Failure> {
+        let what = format!("read object {}", self.object(region));
+        let length = count as usize * self.statistics.page_size as usize;
+        self.content.resize(length, 0);
+        self.source
+            .read(region, first, &mut self.content)
+            .map_err(self.local(what))
+    }
+
+    /// Sends the pages that were read, zeros as such.
+    fn send_content(&mut self, region: usize, first: u64) -> Result<(), Failure> {
+        let page_size = self.statistics.page_size as usize;
+        let content = std::mem::take(&mut self.content);
+        let mut page = first;
+        let mut result = Ok(());
+        for (bytes, zero) in runs(&content, page_size) {
+            let count = (bytes.len() / page_size) as u64;
+            let region = region as u32;
+            let frame = if zero {
+                self.round.zero_pages += count;
+                Frame::Zeros {
+                    region,
+                    first: page,
+                    count,
+                }
+            } else {
+                Frame::Pages {
+                    region,
+                    first: page,
+                    bytes,
+                }
+            };
+            self.round.pages += count;
+            page += count;
+            result = self.send(&frame);
+            if result.is_err() {
+                break;
+            }
+        }
+        self.content = content;
+        result?;
+        self.wait()
+    }
+
+    /// Keeps the bandwidth limit.
+    fn wait(&mut self) -> Result<(), Failure> {
+        while self.link.pause(self.stage)? {
+            if self.watch.request() == Request::Cancel {
+                return Err(self.fail(Side::Source, Cause::Cancelled));
+            }
+        }
+        Ok(())
+    }
+
+    /// What has to be done now and then: requests, limits, the throttle, the report.
+    fn tick(&mut self) -> Result<Pass, Failure> {
+        if self.round.stopped {
+            return match self.watch.request() {
+                Request::Cancel => Err(self.fail(Side::Source, Cause::Cancelled)),
+                Request::Continue | Request::Force => {
+                    self.report();
+                    Ok(Pass::Complete)
+                }
+            };
+        }
+        if self.is_forced()? {
+            return Ok(Pass::Forced);
+        }
+        if self.throttle.is_due(self.clock.now()) {
+            if self.throttle.needs_sync(self.statistics.syncs) {
+                self.sync()?;
+            }
+            if let Some(percent) = self.throttle.step(self.statistics.syncs) {
+                self.writers
+                    .slow(percent)
+                    .map_err(self.local("slow the writers"))?;
+            }
+        }
+        self.report();
+        Ok(Pass::Complete)
+    }
+
+    /// Returns whether the writers have to be stopped now.
+    fn is_forced(&mut self) -> Result<bool, Failure> {
+        match self.watch.request() {
+            Request::Cancel => return Err(self.fail(Side::Source, Cause::Cancelled)),
+            Request::Force => return Ok(true),
+            Request::Continue => {}
+        }
+        let elapsed = self.clock.now() - self.begin;
+        if self.options.limit.is_none_or(|limit| elapsed < limit) {
+            return Ok(false);
+        }
+        match self.options.at_limit {
+            AtLimit::Force => Ok(true),
+            AtLimit::Cancel => Err(self.fail(Side::Source, Cause::TimeLimit)),
+        }
+    }
+
+    fn report(&mut self) {
+        let now = self.clock.now();
+        if self.last_report.is_some_and(|last| now - last < REPORTS) {
+            return;
+        }
+        self.last_report = Some(now);
+        let converges = match (self.dirty_rate, self.send_rate) {
+            (Some(dirty), Some(send)) => Some(dirty < send || self.fits()),
+            _ => None,
+        };
+        let progress = Progress {
+            round: self.round.number,
+            stopped: self.round.stopped,
+            bytes: self.link.bytes(),
+            left: self.left(),
+            send_rate: self.send_rate,
+            dirty_rate: self.dirty_rate,
+            slowed: self.throttle.percent(),
+            converges,
+        };
+        self.watch.progress(&progress);
+    }
+
+    /// Has the receiver compare every page with its copy.
+    fn compare(&mut self) -> Result<(), Failure> {
+        self.stage = Stage::Compare;
+        let page_size = self.statistics.page_size as usize;
+        let most = (MAX_CONTENT / page_size) as u64;
+        let mut sums = Vec::new();
+        for region in 0..self.plans.len() {
+            let number = region as u32;
+            if !self.has_content(region)? {
+                self.send(&Frame::StillEmpty { region: number })?;
+                continue;
+            }
+            let pages = self.discarded[region].len();
+            let mut first = 0;
+            while first < pages {
+                if self.watch.request() == Request::Cancel {
+                    return Err(self.fail(Side::Source, Cause::Cancelled));
+                }
+                let skipped = self.discarded[region].run(first, pages - first);
+                if skipped > 0 {
+                    self.send(&Frame::Skip {
+                        region: number,
+                        first,
+                        count: skipped,
+                    })?;
+                    first += skipped;
+                    continue;
+                }
+                let end = self.discarded[region].next(first, pages).unwrap_or(pages);
+                let count = most.min(end - first);
+                self.read(region, first, count)?;
+                sums.clear();
+                for page in self.content.chunks(page_size) {
+                    sums.extend_from_slice(&XxHash3_64::oneshot(page).to_le_bytes());
+                }
+                self.link.send(
+                    &Frame::Sums {
+                        region: number,
+                        first,
+                        sums: &sums,
+                    },
+                    self.stage,
+                )?;
+                first += count;
+            }
+        }
+        self.send(&Frame::Compare)?;
+        let differing = self.link.expect(self.stage, |frame| match frame {
+            Frame::Equal => Some(None),
+            Frame::Differs { region, page } => Some(Some((*region, *page))),
+            _ => None,
+        })?;
+        match differing {
+            None => Ok(()),
+            Some((region, page)) => {
+                let region = self.source.regions().get(region as usize);
+                let region = region.map_or(0, |region| region.id);
+                Err(self.fail(Side::Receiver, Cause::Mismatch { region, page }))
+            }
+        }
+    }
+
+    /// Gives the regions away. From the moment that the receiver may have read the frame, they may be its.
+    fn hand_over(&mut self) -> Result<(), Failure> {
+        if self.watch.request() == Request::Cancel {
+            return Err(self.fail(Side::Source, Cause::Cancelled));
+        }
+        self.send(&Frame::HandOver)?;
+        self.stage = Stage::HandOver;
+        let answer = self.link.expect(self.stage, |frame| {
+            (*frame == Frame::Acknowledge).then_some(())
+        });
+        answer.map_err(|failure| match failure.cause {
+            Cause::Lost(error) => self.fail(Side::Link, Cause::NoAcknowledgement(error)),
+            // It answers, but not so that it could be understood.
+            Cause::Protocol(text) => self.fail(
+                Side::Receiver,
+                Cause::NoAcknowledgement(io::Error::other(text)),
+            ),
+            // It says that it does not take them.
+            cause => self.fail(failure.side, cause),
+        })?;
+        self.statistics.moved = true;
+        self.statistics.downtime_seconds = self
+            .stopping
+            .map(|since| (self.clock.now() - since).as_secs_f64());
+        Ok(())
+    }
+
+    /// Leaves everything as it has to be after this result.
+    fn end(mut self, result: Result<(), Failure>) -> Result<Statistics, Failed> {
+        let mut complaints = Vec::new();
+        let mut note = |what: &str, result: io::Result<()>| {
+            if let Err(error) = result {
+                complaints.push(format!("could not {what}: {error}"));
+            }
+        };
+        for region in 0..self.logging {
+            note("switch off a log", self.source.stop(region));
+        }
+        match &result {
+            Ok(()) => note("free the objects at the source", self.source.release()),
+            Err(failure) if failure.kind() == Kind::AcknowledgementLost => {}
+            Err(failure) => {
+                self.link.give_up(failure);
+                note("let the writers run on", self.writers.slow(0));
+                note("let the writers run on", self.writers.resume());
+            }
+        }
+        self.statistics.slowed = self.throttle.percent();
+        self.statistics.bytes = self.link.bytes();
+        self.statistics.seconds = (self.clock.now() - self.begin).as_secs_f64();
+        match result {
+            Ok(()) => {
+                self.statistics.warnings.extend(complaints);
+                Ok(self.statistics)
+            }
+            Err(mut failure) => {
+                failure.also = complaints;
+                Err(Failed {
+                    failure,
+                    statistics: Box::new(self.statistics),
+                })
+            }
+        }
+    }
+}
+
+/// Takes the pages of a word that were written to out of the discarded ones.
+fn written(discarded: &mut Bitmap, dirty: &Bitmap, word: u64) {
+    let (mut at, end) = (word * 64, (word + 1) * 64);
+    while let Some(page) = dirty.next(at, end) {
+        discarded.unset(page, page + 1);
+        at = page + 1;
+    }
+}
+
+/// Splits pages into runs of zeros and others.
+fn runs(content: &[u8], page_size: usize) -> Vec<(&[u8], bool)> {
+    let mut runs = Vec::new();
+    let mut from = 0;
+    let mut kind = None;
+    for (index, page) in content.chunks(page_size).enumerate() {
+        let zero = page.iter().all(|byte| *byte == 0);
+        if let Some(before) = kind.filter(|kind| *kind != zero) {
+            runs.push((&content[from..index * page_size], before));
+            from = index * page_size;
+        }
+        kind = Some(zero);
+    }
+    if let Some(kind) = kind {
+        runs.push((&content[from..], kind));
+    }
+    runs
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The ways to end, and what the messages say.
+
+use std::io;
+use std::time::Duration;
+
+use super::model::*;
+use super::whole::attempt;
+use super::whole::attempt_with;
+use super::whole::check_undone;
+use crate::AtLimit;
+use crate::Kind;
+use crate::Limits;
+use crate::LogMode;
+use crate::Options;
+use crate::Request;
+use crate::Stage;
+
+/// More is written than can be sent.
+const FAST: Load = Load {
+    often: 255,
+    pages: 40,
+    purges: 0,
+};
+
+fn world(load: Load) -> Shared {
+    let world = World::new(3, &[1000, 130], LogMode::InitiallySet, load);
+    for region in &mut world.borrow_mut().regions {
+        region.content = true;
+        region.discarded.fill(false);
+    }
+    world
+}
+
+/// An attempt that has to fail in this way, leave nothing, say this, and succeed the second time.
+#[track_caller]
+fn fails(world: &Shared, options: &Options, user: User, kind: Kind, text: &str) {
+    let first = attempt(world, options, user);
+    assert_eq!(check_undone(world, &first), Ok(()), "{text}");
+    let failed = first.sent.unwrap_err();
+    assert_eq!(
+        (failed.failure.kind(), failed.to_string().as_str()),
+        (kind, text)
+    );
+    let options = Options {
+        at_limit: AtLimit::Force,
+        ..options.clone()
+    };
+    world.borrow_mut().discards = 0;
+    let second = attempt(world, &options, User::CONTENT);
+    assert!(second.sent.is_ok() && second.received.is_ok(), "{text}");
+    assert_eq!(world.borrow().difference(), None);
+}
+
+fn forced() -> Options {
+    Options {
+        limit: Some(Duration::from_millis(800)),
+        at_limit: AtLimit::Force,
+        downtime: Duration::from_millis(1),
+        ..Options::default()
+    }
+}
+
+#[test]
+fn failures_say_side_round_and_cause() {
+    for (call, after, kind, text) in [
+        (
+            Call::Start,
+            1,
+            Kind::Local,
+            "source, setup: could not switch on the log of object 11: Start fails",
+        ),
+        (
+            Call::Create,
+            1,
+            Kind::Refused,
+            "receiver, setup: refused: could not make a copy of object 11: Create fails",
+        ),
+        (
+            Call::Read,
+            1,
+            Kind::Local,
+            "source, round 1: could not read object 11: Read fails",
+        ),
+        (
+            Call::Clear,
+            1,
+            Kind::Local,
+            "source, round 1: could not clear the log of object 11: Clear fails",
+        ),
+        (
+            Call::Write,
+            2,
+            Kind::Refused,
+            "receiver, round 1: refused: could not write object 10: Write fails",
+        ),
+        (
+            Call::Get,
+            0,
+            Kind::Local,
+            "source, round 1: could not get the log of object 10: Get fails",
+        ),
+        (
+            Call::Send,
+            0,
+            Kind::Lost,
+            "connection, setup: the other side is gone",
+        ),
+        (
+            Call::Send,
+            5,
+            Kind::Lost,
+            "connection, round 1: the other side is gone",
+        ),
+        (
+            Call::Answer,
+            4,
+            Kind::Lost,
+            "connection, round 1: the other side is silent",
+        ),
+        (
+            Call::Keep,
+            0,
+            Kind::Refused,
+            "receiver, hand-over: refused: could not keep the objects: Keep fails",
+        ),
+    ] {
+        let world = world(Load::NONE);
+        world.borrow_mut().fail = Some((call, after));
+        fails(&world, &forced(), User::CONTENT, kind, text);
+    }
+}
+
+#[test]
+fn cancel_in_the_first_and_in_the_last_round() {
+    let user = |after| User {
+        after,
+        wants: Request::Cancel,
+    };
+    fails(
+        &world(FAST),
+        &forced(),
+        user(2),
+        Kind::Cancelled,
+        "source, round 1: cancelled",
+    );
+    // Counts the requests up to the last round, then cancels in it.
+    let last = (0..2000).find_map(|after| {
+        let world = world(FAST);
+        let failed = attempt(&world, &forced(), user(after)).sent.err()?;
+        matches!(failed.failure.stage, Stage::LastRound(_)).then_some(after)
+    });
+    let world = world(FAST);
+    let first = attempt(&world, &forced(), user(last.unwrap()));
+    assert_eq!(check_undone(&world, &first), Ok(()));
+    let failed = first.sent.unwrap_err();
+    assert_eq!(failed.failure.kind(), Kind::Cancelled);
+    assert!(
+        failed.to_string().ends_with(", the last: cancelled"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn limits_cancel_or_force() {
+    let cancel = Options {
+        at_limit: AtLimit::Cancel,
+        ..forced()
+    };
+    let world1 = world(FAST);
+    let failed = attempt(&world1, &cancel, User::CONTENT).sent.unwrap_err();
+    assert_eq!(failed.failure.kind(), Kind::Cancelled);
+    assert!(
+        failed.to_string().ends_with("the time limit was reached"),
+        "{failed}"
+    );
+    let world2 = world(FAST);
+    let statistics = attempt(&world2, &forced(), User::CONTENT).sent.unwrap();
+    assert!(statistics.forced && statistics.moved);
+    assert!(statistics.seconds >= 0.8, "{statistics:?}");
+    let force = User {
+        after: 1,
+        wants: Request::Force,
+    };
+    let world3 = world(FAST);
+    let statistics = attempt(&world3, &Options::default(), force).sent.unwrap();
+    assert!(statistics.forced);
+    assert_eq!(world3.borrow().difference(), None);
+}
+
+#[test]
+fn a_lost_acknowledgement_leaves_the_source_stopped_and_whole() {
+    // The last answer of all, whichever number it has.
+    let answers = (0..100).find_map(|after| {
+        let world = world(Load::NONE);
+        world.borrow_mut().fail = Some((Call::Answer, after));
+        let first = attempt(&world, &forced(), User::CONTENT);
+        let failed = first.sent.as_ref().err()?;
+        (failed.failure.kind() == Kind::AcknowledgementLost).then(|| {
+            assert_eq!(check_undone(&world, &first), Ok(()));
+            assert_eq!(world.borrow().difference(), None);
+            assert!(first.received.is_ok());
+            assert_eq!(
+                failed.to_string(),
+                "connection, hand-over: no acknowledgement came: the other side is silent"
+            );
+        })
+    });
+    assert!(answers.is_some());
+}
+
+#[test]
+fn receivers_have_limits() {
+    for (limits, text) in [
+        (
+            Limits {
+                regions: 1,
+                ..Limits::default()
+            },
+            "at most 1 objects are taken, not 2",
+        ),
+        (
+            Limits {
+                bytes: 1000 * 64,
+                ..Limits::default()
+            },
+            "at most 64000 bytes are taken",
+        ),
+    ] {
+        let world = world(Load::NONE);
+        let first = attempt_with(&world, &forced(), User::CONTENT, &limits);
+        assert_eq!(check_undone(&world, &first), Ok(()), "{text}");
+        let failed = first.sent.unwrap_err();
+        assert_eq!(failed.failure.kind(), Kind::Refused);
+        assert!(failed.to_string().ends_with(text), "{failed}");
+    }
+}
+
+#[test]
+fn writers_that_are_too_fast_are_slowed_until_it_converges() {
+    let world = World::new(
+        3,
+        &[20_000],
+        LogMode::InitiallySet,
+        Load {
+            often: 255,
+            pages: 4,
+            purges: 0,
+        },
+    );
+    world.borrow_mut().rate = 40_000;
+    let options = Options {
+        downtime: Duration::from_millis(500),
+        ..Options::default()
+    };
+    let statistics = attempt(&world, &options, User::CONTENT).sent.unwrap();
+    assert!(statistics.slowed >= 20, "{statistics:?}");
+    assert!(!statistics.forced);
+    assert_eq!(world.borrow().difference(), None);
+}
+
+#[test]
+fn the_bandwidth_limit_holds() {
+    let world = world(Load::NONE);
+    let options = Options {
+        bandwidth: Some(20_000),
+        ..Options::default()
+    };
+    let statistics = attempt(&world, &options, User::CONTENT).sent.unwrap();
+    let round = &statistics.rounds[0];
+    assert!(round.bytes as f64 / round.seconds <= 21_000.0, "{round:?}");
+    assert!(round.bytes as f64 / round.seconds >= 15_000.0, "{round:?}");
+}
+
+#[test]
+fn odd_shifts_are_clamped_with_a_warning() {
+    let world = world(Load::NONE);
+    let options = Options {
+        clear_shift: 1,
+        ..Options::default()
+    };
+    let statistics = attempt(&world, &options, User::CONTENT).sent.unwrap();
+    assert_eq!(
+        statistics.warnings,
+        ["chunks of 2^1 pages cannot be; 2^6 is used"]
+    );
+    assert_eq!(
+        statistics.clears,
+        1000_u64.div_ceil(64) + 130_u64.div_ceil(64)
+    );
+    assert!(serde_json::to_string(&statistics)
+        .unwrap()
+        .contains("\"first_sync_skipped\":true"));
+}
+
+#[test]
+fn broken_connections_have_words() {
+    use crate::Cause;
+    let text = |kind: io::ErrorKind| Cause::Lost(kind.into()).to_string();
+    assert_eq!(text(io::ErrorKind::TimedOut), "the other side is silent");
+    assert_eq!(text(io::ErrorKind::WouldBlock), "the other side is silent");
+    assert_eq!(
+        text(io::ErrorKind::ConnectionReset),
+        "the other side is gone"
+    );
+}
