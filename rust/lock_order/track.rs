@@ -16,6 +16,7 @@ use super::{
         Restored, //
     },
     hierarchy::Hierarchy,
+    print,
     record,
     records,
     report,
@@ -28,7 +29,11 @@ use super::{
         },
         operation::Operation,
         violation::{
-            record::Who,
+            record::{
+                Record,
+                Who, //
+            },
+            Faults,
             Violation, //
         }, //
     },
@@ -47,15 +52,18 @@ pub(crate) struct Call {
     pub(crate) site: u32,
 }
 
-type Report<'a> = dyn FnMut(&HeldLocks, Violation) + 'a;
-
-/// Runs `operation` on the caller's held locks; returns `without` if it has no context.
+/// Runs an operation on the caller's held locks: `find` what is wrong, report that, and `apply` its
+/// effect, which is told whether it was correct. Returns that, or `without` if there is no context.
+///
+/// No reference to the held locks is alive while a report is made: what prints it may record locks of
+/// its own.
 fn run(
     call: Call,
     doing: Operation,
     u: LockUse,
     without: bool,
-    operation: impl FnOnce(&mut HeldLocks, &Rules<'_>, &mut Report<'_>) -> bool,
+    find: impl FnOnce(&HeldLocks, &Rules<'_>) -> Faults,
+    apply: impl FnOnce(&mut HeldLocks, &Rules<'_>, bool),
 ) -> bool {
     let Some((slot, _)) = Hierarchy::at(call.hierarchy).filter(|(slot, _)| slot.count() != 0)
     else {
@@ -63,9 +71,6 @@ fn run(
         return false;
     };
     slot.with_rules(|rules| {
-        let mut report = |held: &HeldLocks, violation: Violation| {
-            report::violation(slot, rules, doing, u, held, violation);
-        };
         let mut current = call.current;
         if !without && current.is_absent() && slot.gives_contexts(context::is_kernel_thread) {
             match context::give() {
@@ -74,36 +79,62 @@ fn run(
                 None => return true,
             }
         }
-        let result = current.with_known(true, |held| operation(held, rules, &mut report));
-        result.unwrap_or_else(|| {
-            // Which threads were refused is not known, and they are to be left in peace.
-            if without || context::are_some_refused() {
-                return true;
+        match current.with_known(Faults::none(), |held| find(held, rules)) {
+            Some(faults) => {
+                if !faults.is_empty() {
+                    report_faults(slot, rules, doing, u, current, &faults);
+                }
+                current.with_known((), |held| apply(held, rules, faults.is_empty()));
+                faults.is_empty()
             }
-            report(&HeldLocks::new(), Violation::NoContext);
-            false
-        })
+            // Which threads were refused is not known, and they are to be left in peace.
+            None if without || context::are_some_refused() => true,
+            None => {
+                report::bare_of(slot, doing, u, Violation::NoContext);
+                false
+            }
+        }
     })
+}
+
+/// Reports what was found in a use `u`, each fault from a copy of what is held.
+#[cold]
+#[inline(never)]
+fn report_faults(
+    slot: &Hierarchy,
+    rules: &Rules<'_>,
+    doing: Operation,
+    u: LockUse,
+    current: Current,
+    faults: &Faults,
+) {
+    let who = report::caller();
+    for fault in faults.iter() {
+        report::of(slot, fault, || {
+            current.with_held(|held| Record::new(who, doing as u8, fault, u, rules, held))
+        });
+    }
 }
 
 /// See `reeve_record_lock()`.
 #[cold]
 pub(crate) fn record_lock(call: Call, u: LockUse) -> bool {
-    run(
+    let mut previous = None;
+    let correct = run(
         call,
         Operation::Locking,
         u,
         false,
-        |held, rules, mut report| {
-            let taken = !held.is_disabled() && is_one_mode(u.flags);
-            let previous = held.innermost(rules);
-            let correct = held.record_lock(rules, u, &mut report);
-            if let (true, Some((slot, _))) = (taken, Hierarchy::at(rules.token)) {
-                slot.note_taken(rules, previous, u.order);
-            }
-            correct
+        |held, rules| held.lock_faults(rules, u),
+        |held, rules, _| {
+            previous = (!held.is_disabled() && is_one_mode(u.flags)).then(|| held.innermost(rules));
+            held.lock(rules, u);
         },
-    )
+    );
+    if let (Some(previous), Some((slot, _))) = (previous, Hierarchy::at(call.hierarchy)) {
+        slot.with_rules(|rules| slot.note_taken(rules, previous, u.order));
+    }
+    correct
 }
 
 /// See `reeve_record_unlock()`.
@@ -114,7 +145,8 @@ pub(crate) fn record_unlock(call: Call, u: LockUse) -> bool {
         Operation::Unlocking,
         u,
         false,
-        |held, rules, mut report| held.record_unlock(rules, u, &mut report),
+        |held, rules| held.unlock_faults(rules, u),
+        |held, rules, _| held.unlock(rules, u),
     )
 }
 
@@ -125,7 +157,12 @@ pub(crate) fn record_downgrade(call: Call, u: LockUse) -> bool {
         Operation::Downgrading,
         u,
         false,
-        |held, rules, mut report| held.record_downgrade(rules, u, &mut report),
+        |held, rules| held.downgrade_faults(rules, u),
+        |held, rules, correct| {
+            if correct {
+                held.downgrade(rules, u);
+            }
+        },
     )
 }
 
@@ -136,7 +173,12 @@ pub(crate) fn record_acquired(call: Call, u: LockUse) -> bool {
         Operation::Acquiring,
         u,
         false,
-        |held, rules, mut report| held.record_acquired(rules, u, &mut report),
+        |held, rules| held.acquired_faults(rules, u),
+        |held, rules, correct| {
+            if correct {
+                held.acquired(rules, u);
+            }
+        },
     )
 }
 
@@ -165,7 +207,8 @@ pub(crate) fn check_locked(call: Call, u: LockUse) -> bool {
         Operation::ExpectingLocked,
         u,
         false,
-        |held, rules, mut report| held.check_locked(rules, u, &mut report),
+        |held, rules| held.locked_faults(rules, u),
+        |_, _, _| (),
     )
 }
 
@@ -177,7 +220,8 @@ pub(crate) fn check_lockable_order(call: Call, order: u32, flags: u32) -> bool {
         Operation::ExpectingLockable,
         u,
         true,
-        |held, rules, mut report| held.check_lockable_order(rules, order, flags, &mut report),
+        |held, rules| held.lockable_faults(rules, order, flags),
+        |_, _, _| (),
     )
 }
 
@@ -189,7 +233,8 @@ pub(crate) fn check_unlocked_order(call: Call, order: u32) -> bool {
         Operation::ExpectingUnlocked,
         u,
         true,
-        |held, rules, mut report| held.check_unlocked_order(rules, order, &mut report),
+        |held, rules| held.unlocked_faults(rules, order),
+        |_, _, _| (),
     )
 }
 
@@ -201,7 +246,12 @@ pub(crate) fn check_all_unlocked(call: Call) -> bool {
         Operation::ExpectingNothingHeld,
         u,
         true,
-        |held, rules, mut report| held.check_all_unlocked(rules, &mut report),
+        |held, rules| held.all_unlocked_faults(rules),
+        |held, rules, correct| {
+            if correct {
+                held.becomes_sure(rules);
+            }
+        },
     )
 }
 
@@ -272,26 +322,45 @@ pub(crate) fn nothing_held(site: u32, current: Current, doing: Operation) -> boo
     empty.unwrap_or(true) || report_held(report::caller(), site, current, doing)
 }
 
+/// Whether the caller leaves nothing behind that it holds or has disabled; otherwise that is reported.
+#[cold]
+pub(crate) fn nothing_left(site: u32, current: Current) -> bool {
+    let disabled = current.with_held(|held| held.is_disabled()) == Some(true);
+    if disabled {
+        report::without_hierarchy(site, Operation::Leaving, Violation::StillDisabled);
+    }
+    nothing_held(site, current, Operation::Leaving) && !disabled
+}
+
 #[cold]
 fn report_held(who: Who, site: u32, current: Current, doing: Operation) -> bool {
-    let call = Call {
-        hierarchy: 0,
-        current,
-        site,
-    };
-    current.with_known((), |held| {
-        for (index, entry) in held.indexed() {
+    let mut from = 0;
+    while let Some((index, slot)) = left_of_next(current, from) {
+        from = index + 1;
+        let (u, fault) = (
+            LockUse::new(0, 0, 0, site),
+            Violation::StillHeld(index as u8),
+        );
+        slot.with_rules(|rules| {
+            report::of(slot, fault, || {
+                current.with_held(|held| Record::new(who, doing as u8, fault, u, rules, held))
+            });
+        });
+    }
+    false
+}
+
+/// Of what is held, the first lock from `from` on that is the first of its hierarchy.
+fn left_of_next(current: Current, from: usize) -> Option<(usize, &'static Hierarchy)> {
+    let found = current.with_known(None, |held| {
+        held.indexed().skip(from).find_map(|(index, entry)| {
             let mut before = held.indexed().take_while(|&(earlier, _)| earlier < index);
             let is_first = before.all(|(_, earlier)| earlier.hierarchy != entry.hierarchy);
-            if let (true, Some(slot)) = (is_first, Hierarchy::by_id(entry.hierarchy)) {
-                let (u, fault) = (no_lock(call, 0), Violation::StillHeld(index as u8));
-                slot.with_rules(|rules| {
-                    report::violation_by(who, slot, rules, doing, u, held, fault);
-                });
-            }
-        }
+            let slot = Hierarchy::by_id(entry.hierarchy).filter(|_| is_first)?;
+            Some((index, slot))
+        })
     });
-    false
+    found.flatten()
 }
 
 /// A null context was passed, or one that is not the thread's: reported; always `false`.
@@ -348,6 +417,19 @@ pub(crate) fn unregister(address: usize, site: u32, forget: bool) -> Result {
         }
         held && !forget
     })
+}
+
+/// A module goes, whose code lies from `start` to `end`: notes what is held that was taken there.
+/// Process context.
+pub(crate) fn module_goes(start: usize, end: usize) {
+    reading(|| {
+        context::any_held(|entry| {
+            if (entry.site.wrapping_sub(start as u32) as usize) < end - start {
+                print::left_behind(entry.instance, entry.site);
+            }
+            false
+        })
+    });
 }
 
 /// Lets `f` look at what each task and each interrupt but the caller holds now, one at a time. May

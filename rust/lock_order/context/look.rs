@@ -20,7 +20,10 @@ use crate::{
                 Entry,
                 HeldLocks, //
             },
-            violation::record::Who, //
+            violation::record::{
+                Who,
+                LEVELS, //
+            }, //
         }, //
     }, //
 };
@@ -161,19 +164,26 @@ impl Copied {
     }
 }
 
-pub(super) const LEVELS: [&str; bindings::REEVE_IRQ_LEVELS as usize] = ["soft", "hard", "nmi"];
+/// How many contexts each CPU has for its interrupts; the last ones are of NMIs within NMIs.
+pub(super) const CONTEXTS: u32 = bindings::REEVE_IRQ_LEVELS;
+const NMI: u32 = bindings::REEVE_IRQ_NMI;
+const _: () = {
+    assert!(NMI as usize == LEVELS.len() - 1);
+    assert!(CONTEXTS == NMI + bindings::REEVE_NMI_DEPTH);
+};
 
 /// The contexts of all interrupt levels of all possible CPUs; they live as long as the module.
 pub(super) fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, &'static Context)> {
     // SAFETY: The helper reads a variable that is set before modules are loaded.
     let cpus = unsafe { bindings::reeve_helper_nr_cpu_ids() };
     (0..cpus).flat_map(|cpu| {
-        (0..).zip(LEVELS).filter_map(move |(level, name)| {
+        (0..CONTEXTS).filter_map(move |level| {
+            let name = LEVELS.get(level.min(NMI) as usize)?;
             // SAFETY: `level` is in range, and the helper checks `cpu`.
             let context = unsafe { bindings::reeve_helper_irq_context(cpu, level) };
-            // SAFETY: Null or a static context.
+            // SAFETY: Null or a context, which stays one while the module is loaded.
             let context = unsafe { context.cast::<Context>().as_ref() }?;
-            Some((cpu, name, context))
+            Some((cpu, *name, context))
         })
     })
 }

@@ -4,7 +4,7 @@
 //!
 //! Locks are mostly taken in ascending order and released in reverse. The `*_fast` functions handle
 //! just that, in a few instructions; whatever they decline goes to the complete functions, which
-//! find every fault, report it and then apply the operation's effect also when it was incorrect.
+//! find every fault, and then apply the operation's effect also when it was incorrect.
 
 #![deny(unsafe_code)]
 
@@ -21,11 +21,12 @@ mod checks;
 mod complete;
 mod fast;
 mod usual;
+mod whole;
 
 /// How many locks of all hierarchies together one thread can hold.
 pub const MAX_HELD: usize = 64;
 
-/// Set in an entry's flags when a trylock took it out of order.
+/// Set in an entry's flags when it was taken out of order: by a trylock, or as a violation.
 const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
 /// Set in the flags of a lock that is nested by a key of the caller's.
 const HAS_KEY: u8 = 1 << 6;
@@ -85,7 +86,7 @@ pub struct Entry {
     pub order: u8,
     /// Whether it is held exclusively.
     pub exclusive: bool,
-    /// Whether a trylock took it out of order.
+    /// Whether it was taken out of order: by a trylock, or as a violation.
     pub out_of_order: bool,
     /// Whether it is waited for still.
     pub waiting: bool,
@@ -181,6 +182,12 @@ impl HeldLocks {
         }
     }
 
+    /// Whether these stand for the held locks of a thread without a context.
+    #[inline(always)]
+    pub fn is_absent(&self) -> bool {
+        self.word & ABSENT != 0
+    }
+
     /// Forgets everything, without touching more than it has to. From now on the records are of
     /// `epoch`.
     #[inline(always)]
@@ -198,6 +205,12 @@ impl HeldLocks {
     /// How many locks are held.
     pub fn len(&self) -> usize {
         ((self.word & LEN) as usize).min(MAX_HELD)
+    }
+
+    /// Whether no lock is held and tracking is enabled: what a thread leaves that forgot nothing.
+    #[inline(always)]
+    pub fn is_clean(&self) -> bool {
+        self.word & (LEN | DISABLED) == 0
     }
 
     /// Whether no lock is held.
@@ -333,24 +346,14 @@ impl HeldLocks {
         (self.is_unsure || self.lost != 0) && !(self.is_sure_of_one && self.sure_of == rules.id)
     }
 
-    /// None of this hierarchy is held: what is not recorded is not held, from now on.
-    fn becomes_sure(&mut self, rules: &Rules<'_>) {
-        if self.is_unsure || self.lost != 0 {
-            self.is_sure_of_one = true;
-            self.sure_of = rules.id;
-        }
-    }
-
-    /// A lock is held that there is no room for; whether it is the first.
-    fn lose(&mut self) -> bool {
-        let is_first = !self.is_unsure && self.lost == 0;
+    /// A lock is held that there is no room for.
+    fn lose(&mut self) {
         match self.lost.checked_add(1) {
             Some(lost) => self.lost = lost,
             // They are not counted any more.
             None => self.is_unsure = true,
         }
         self.is_sure_of_one = false;
-        is_first
     }
 
     /// A lock was released that is not recorded: it may be one of those that there was no room for.

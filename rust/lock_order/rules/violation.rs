@@ -53,10 +53,64 @@ pub enum Violation {
     LeaveForgotten,
     /// A task ended inside of a context.
     EndedInside,
+    /// A context was left while tracking was disabled in it.
+    StillDisabled,
+}
+
+/// The most faults that one use can have.
+const MAX_FAULTS: usize = 6;
+
+/// What is wrong with one use, in the order of finding; none: it is correct.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    found: [Option<Violation>; MAX_FAULTS],
+    count: u8,
+}
+
+impl Faults {
+    /// None.
+    pub const fn none() -> Self {
+        Self {
+            found: [None; MAX_FAULTS],
+            count: 0,
+        }
+    }
+
+    /// Just this one.
+    pub const fn one(fault: Violation) -> Self {
+        let mut faults = Self::none();
+        faults.found[0] = Some(fault);
+        faults.count = 1;
+        faults
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, fault: Violation) {
+        if let Some(place) = self.found.get_mut(usize::from(self.count)) {
+            *place = Some(fault);
+            self.count += 1;
+        }
+    }
+
+    /// Whether the use is correct.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The faults.
+    pub fn iter(&self) -> impl Iterator<Item = Violation> + '_ {
+        self.found.iter().flatten().copied()
+    }
+}
+
+impl From<Option<Violation>> for Faults {
+    fn from(fault: Option<Violation>) -> Self {
+        fault.map_or(Self::none(), Self::one)
+    }
 }
 
 /// How many kinds [`Violation::kind`] tells apart.
-pub const KINDS: usize = 18;
+pub const KINDS: usize = 19;
 
 impl Violation {
     /// A small number per kind, for counters.
@@ -80,6 +134,7 @@ impl Violation {
             Self::TableFull => 15,
             Self::LeaveForgotten => 16,
             Self::EndedInside => 17,
+            Self::StillDisabled => 18,
         }
     }
 
@@ -118,6 +173,7 @@ const NAMES: [(&str, &str); KINDS] = [
     ("table_full", "there is no memory for a context"),
     ("leave_forgotten", "the leave was forgotten"),
     ("ended_inside", "the task ended without it"),
+    ("still_disabled", "tracking is still disabled"),
 ];
 
 /// The name of a kind, see [`Violation::kind`].

@@ -17,111 +17,83 @@ use crate::lock_order::rules::{
         MODE_MASK,
         TRYLOCK, //
     },
-    violation::Violation, //
+    violation::{
+        Faults,
+        Violation, //
+    }, //
 };
 
 impl HeldLocks {
-    /// Correct when this instance is held in this mode (`ANY`: in either).
-    pub fn check_locked(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
+    /// What is wrong with expecting that this instance is held in this mode (`ANY`: in either).
+    pub fn locked_faults(&self, rules: &Rules<'_>, u: LockUse) -> Faults {
         if self.is_disabled() {
-            return true;
+            return Faults::none();
         }
-        let fault = if !rules.has(u.order) {
-            Violation::InvalidOrder
-        } else if !flags::is_mode_or_any(u.flags) {
-            Violation::InvalidFlags
-        } else {
-            match self.holds(rules, u.order, u.instance) {
-                Known::Unknown => return true,
-                Known::No(Some(i)) => Violation::WrongInstance(i as u8),
-                Known::No(None) => Violation::NotHeld,
-                Known::Yes(i) => match self.get(i) {
-                    Some(held) if mode_bit(held.exclusive) & u.flags & MODE_MASK == 0 => {
-                        Violation::WrongMode(i as u8)
-                    }
-                    _ => return true,
-                },
-            }
-        };
-        report(self, fault);
-        false
+        if !rules.has(u.order) {
+            return Faults::one(Violation::InvalidOrder);
+        }
+        if !flags::is_mode_or_any(u.flags) {
+            return Faults::one(Violation::InvalidFlags);
+        }
+        Faults::from(match self.holds(rules, u.order, u.instance) {
+            Known::Unknown => None,
+            Known::No(Some(i)) => Some(Violation::WrongInstance(i as u8)),
+            Known::No(None) => Some(Violation::NotHeld),
+            Known::Yes(i) => self
+                .get(i)
+                .filter(|held| mode_bit(held.exclusive) & u.flags & MODE_MASK == 0)
+                .map(|_| Violation::WrongMode(i as u8)),
+        })
     }
 
-    /// Correct when a lock of this order could be taken now: no held order is equal or deeper, or
-    /// it would be a trylock. For a nestable order an equal one is left to
-    /// [`record_lock`](Self::record_lock), which knows the key.
-    pub fn check_lockable_order(
-        &mut self,
-        rules: &Rules<'_>,
-        order: u32,
-        flags: u32,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
+    /// What is wrong with expecting that a lock of this order could be taken now: a held order is equal
+    /// or deeper, and it would be no trylock. For a nestable order an equal one is left to
+    /// [`lock_faults`](Self::lock_faults), which knows the key.
+    pub fn lockable_faults(&self, rules: &Rules<'_>, order: u32, flags: u32) -> Faults {
         if self.is_disabled() {
-            return true;
+            return Faults::none();
         }
-        let fault = if !rules.has(order) {
-            Violation::InvalidOrder
-        } else if flags & !flags::ALL != 0 {
-            Violation::InvalidFlags
-        } else if flags & TRYLOCK != 0 {
-            return true;
-        } else {
-            let from = order + u32::from(rules.is_nestable(order));
-            match self.first(rules, |held| u32::from(held.order) >= from) {
-                Some(i) => Violation::OrderHeld(i as u8),
-                None => return true,
-            }
-        };
-        report(self, fault);
-        false
+        if !rules.has(order) {
+            return Faults::one(Violation::InvalidOrder);
+        }
+        if flags & !flags::ALL != 0 {
+            return Faults::one(Violation::InvalidFlags);
+        }
+        if flags & TRYLOCK != 0 {
+            return Faults::none();
+        }
+        let from = order + u32::from(rules.is_nestable(order));
+        let held = self.first(rules, |held| u32::from(held.order) >= from);
+        Faults::from(held.map(|i| Violation::OrderHeld(i as u8)))
     }
 
-    /// Correct when no lock of this order is held.
-    pub fn check_unlocked_order(
-        &mut self,
-        rules: &Rules<'_>,
-        order: u32,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
+    /// What is wrong with expecting that no lock of this order is held.
+    pub fn unlocked_faults(&self, rules: &Rules<'_>, order: u32) -> Faults {
         if self.is_disabled() {
-            return true;
+            return Faults::none();
         }
-        let fault = if !rules.has(order) {
-            Violation::InvalidOrder
-        } else {
-            match self.first(rules, |held| u32::from(held.order) == order) {
-                Some(i) => Violation::UnexpectedlyHeld(i as u8),
-                None => return true,
-            }
-        };
-        report(self, fault);
-        false
+        if !rules.has(order) {
+            return Faults::one(Violation::InvalidOrder);
+        }
+        let held = self.first(rules, |held| u32::from(held.order) == order);
+        Faults::from(held.map(|i| Violation::UnexpectedlyHeld(i as u8)))
     }
 
-    /// Correct when no lock of this hierarchy is held.
-    pub fn check_all_unlocked(
-        &mut self,
-        rules: &Rules<'_>,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
+    /// What is wrong with expecting that no lock of this hierarchy is held. If nothing is,
+    /// [`becomes_sure`](Self::becomes_sure) is to follow.
+    pub fn all_unlocked_faults(&self, rules: &Rules<'_>) -> Faults {
         if self.is_disabled() {
-            return true;
+            return Faults::none();
         }
-        match self.first(rules, |_| true) {
-            Some(i) => {
-                report(self, Violation::StillHeld(i as u8));
-                false
-            }
-            None => {
-                self.becomes_sure(rules);
-                true
-            }
+        let held = self.first(rules, |_| true);
+        Faults::from(held.map(|i| Violation::StillHeld(i as u8)))
+    }
+
+    /// None of this hierarchy is held: what is not recorded is not held, from now on.
+    pub fn becomes_sure(&mut self, rules: &Rules<'_>) {
+        if !self.is_disabled() && (self.is_unsure || self.lost != 0) {
+            self.is_sure_of_one = true;
+            self.sure_of = rules.id;
         }
     }
 

@@ -133,7 +133,7 @@ impl Model {
         let trylock = flags & TRYLOCK != 0;
         let lock = Lock {
             exclusive: flags & EXCLUSIVE != 0,
-            out_of_order: trylock && !in_order,
+            out_of_order: !in_order,
             key: if nestable { key } else { instance as u64 },
         };
         // Only a shared lock can be held twice.
@@ -523,7 +523,7 @@ fn correct() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the release of a lock says: a trylock that was out of order need not say more.
+/// What the release of a lock says: one that was taken out of order need not say more.
 fn in_any_order(model: &Model, h: usize, order: u32, lock: Lock) -> u32 {
     if model.deeper_held(h, order) && !lock.out_of_order {
         OUT_OF_ORDER

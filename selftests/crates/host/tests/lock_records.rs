@@ -28,6 +28,7 @@ const WHO: Who = Who {
     time: 12_345_678_901,
     pid: 51,
     cpu: 3,
+    level: 0,
     comm: *b"insmod\0\0\0\0\0\0\0\0\0\0",
 };
 
@@ -168,14 +169,14 @@ proptest! {
     #[test]
     fn packing_keeps_everything(
         who in (any::<u64>(), any::<u32>(), any::<u32>(), any::<[u8; COMM]>()),
-        small in any::<[u8; 4]>(),
+        small in any::<[u8; 5]>(),
         lock: usize,
         site: u32,
         left_out: u8,
         held in prop::collection::vec(shown(), 0..=MAX_SHOWN),
     ) {
         let mut record = Record {
-            who: Who { time: who.0, pid: who.1, cpu: who.2, comm: who.3 },
+            who: Who { time: who.0, pid: who.1, cpu: who.2, level: small[4], comm: who.3 },
             doing: small[0],
             kind: small[1],
             order: small[2],

@@ -258,6 +258,30 @@ fn a_trylock_out_of_order_may_be_released_in_any_order() {
 }
 
 #[test]
+fn a_wrong_order_is_one_fault_not_a_second_one_when_it_is_released() {
+    let mut t = thread();
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    assert!(!t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.record_unlock(2, 2, EXCLUSIVE));
+    assert!(t.record_unlock(5, 5, EXCLUSIVE));
+    assert_eq!(t.reported, [Violation::OrderHeld(0)]);
+    // The next one in order is released in order.
+    assert!(t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    assert!(!t.record_unlock(2, 2, EXCLUSIVE));
+    assert_eq!(t.reported[1..], [Violation::DeeperHeld(1)]);
+}
+
+#[test]
+fn a_thread_that_has_disabled_tracking_is_not_done() {
+    let mut held = HeldLocks::new();
+    assert!(held.is_clean());
+    assert!(held.disable());
+    assert!(held.is_empty() && !held.is_clean());
+    assert!(held.enable() && held.is_clean());
+}
+
+#[test]
 fn the_mark_of_a_trylock_does_not_outlive_it() {
     let mut t = thread();
     assert!(t.record_lock(2, 2, EXCLUSIVE));
