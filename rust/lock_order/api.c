@@ -459,6 +459,38 @@ bool reeve_record_acquired(struct reeve_hierarchy *h, const void *lock,
 }
 EXPORT_SYMBOL_GPL(reeve_record_acquired);
 
+bool reeve_record_wait(struct reeve_hierarchy *h, const void *what,
+		       unsigned int order)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_wait(h, what, order, reeve_context(),
+				    REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_record_wait);
+
+bool reeve_check_no_locks_freed(const void *start, size_t len)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_check_no_locks_freed(start, len, REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_check_no_locks_freed);
+
+int reeve_hierarchy_set_attributes(struct reeve_hierarchy *h,
+				   unsigned int order, unsigned int flags)
+{
+	return reeve_rs_hierarchy_set_attributes(h, order, flags);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_set_attributes);
+
+int reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
+				  unsigned int while_held)
+{
+	return reeve_rs_hierarchy_set_any_order(h, order, while_held);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_set_any_order);
+
 bool reeve_thread_has_context(void)
 {
 	return reeve_rs_thread_has_context(reeve_context());
@@ -534,7 +566,11 @@ const struct reeve_lock_order_ops reeve_lock_order_ops = {
 	.record_lock_keyed_ip = reeve_record_lock_keyed_ip,
 	.record_unlock_ip = reeve_record_unlock_ip,
 	.record_downgrade_ip = reeve_record_downgrade_ip,
+	.hierarchy_set_attributes = reeve_hierarchy_set_attributes,
+	.hierarchy_set_any_order = reeve_hierarchy_set_any_order,
 	.record_acquired = reeve_record_acquired,
+	.record_wait = reeve_record_wait,
+	.check_no_locks_freed = reeve_check_no_locks_freed,
 	.check_locked_ip = reeve_check_locked_ip,
 	.check_lockable_order = reeve_check_lockable_order,
 	.check_unlocked_order = reeve_check_unlocked_order,

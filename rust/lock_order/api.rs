@@ -44,6 +44,7 @@ use kernel::ffi::{
 use register::{
     add_rule,
     register,
+    set_attributes,
     slot,
     status,
     Handle, //
@@ -495,6 +496,38 @@ entry_points! {
     /// # Safety
     ///
     /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_wait(
+        h: Handle, what: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        let u = LockUse::new(what as usize, order, 0, site);
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::record_wait(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// None: any arguments are accepted.
+    fn reeve_rs_check_no_locks_freed(start: *const c_void, len: usize, site: u32) -> bool {
+        track::check_no_locks_freed(start as usize, len, site)
+    }
+
+    /// # Safety
+    ///
+    /// None: any arguments are accepted.
+    fn reeve_rs_hierarchy_set_attributes(h: Handle, order: c_uint, flags: c_uint) -> c_int {
+        status(set_attributes(h, order, flags))
+    }
+
+    /// # Safety
+    ///
+    /// None: any arguments are accepted.
+    fn reeve_rs_hierarchy_set_any_order(h: Handle, order: c_uint, while_held: c_uint) -> c_int {
+        status(slot(h).and_then(|slot| slot.set_any_order(order, while_held)))
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_thread_has_context(ctx: ContextPtr) -> bool {
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::has_context(unsafe { call(core::ptr::null_mut(), ctx, 0) })
@@ -561,9 +594,11 @@ unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     if u.order.wrapping_sub(1) >= slot.count() || !flags::is_one_mode(u.flags) {
         return false;
     }
-    let obeys = slot
-        .is_ruled(u.order)
-        .then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
+    let is_ruled = slot.is_ruled(u.order);
+    if is_ruled && slot.has_attributes(u.order) {
+        return false;
+    }
+    let obeys = is_ruled.then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
     let (this, nests) = ((id, h as usize), slot.is_nestable(u.order));
     let is_known = |previous| slot.was_taken(previous, u.order);
     // SAFETY: `ctx` is as asked for, by this function's contract.

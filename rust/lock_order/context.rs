@@ -49,6 +49,7 @@ use life::{
 };
 pub(crate) use look::{
     any_held,
+    find_held,
     holders,
     look_at,
     Holder, //

@@ -106,11 +106,20 @@ int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int unless_held);
 int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 				    unsigned int order);
+int reeve_rs_hierarchy_set_attributes(struct reeve_hierarchy *h,
+				      unsigned int order, unsigned int flags);
+int reeve_rs_hierarchy_set_any_order(struct reeve_hierarchy *h,
+				     unsigned int order,
+				     unsigned int while_held);
 
 bool reeve_rs_record_acquired(struct reeve_hierarchy *h, const void *lock,
 			      unsigned int order,
 			      struct reeve_context *ctx, u32 site);
 bool reeve_rs_thread_has_context(struct reeve_context *ctx);
+bool reeve_rs_record_wait(struct reeve_hierarchy *h, const void *what,
+			  unsigned int order, struct reeve_context *ctx,
+			  u32 site);
+bool reeve_rs_check_no_locks_freed(const void *start, size_t len, u32 site);
 
 /* api.c */
 struct reeve_context *reeve_helper_irq_context(unsigned int cpu,
@@ -210,6 +219,12 @@ void reeve_helper_report_held(struct reeve_text name, unsigned int order,
 			    u32 site);
 void reeve_helper_report_more(unsigned int locks);
 void reeve_helper_report_stack(const struct reeve_who *who, u32 site);
+#define REEVE_IN_INTERRUPT (1U << 0)
+#define REEVE_IN_HARD_INTERRUPT (1U << 1)
+#define REEVE_IS_ATOMIC (1U << 2)
+#define REEVE_INTERRUPTS_OFF (1U << 3)
+u32 reeve_helper_surroundings(void);
+bool reeve_helper_may_look(void);
 unsigned long reeve_helper_irq_save(void);
 void reeve_helper_irq_restore(unsigned long flags);
 unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site,

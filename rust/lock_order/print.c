@@ -197,6 +197,31 @@ void reeve_helper_report_stack(const struct reeve_who *who, u32 site)
 	}
 }
 
+u32 reeve_helper_surroundings(void)
+{
+	u32 surroundings = 0;
+
+	if (!in_task())
+		surroundings |= REEVE_IN_INTERRUPT;
+	if (in_hardirq() || in_nmi())
+		surroundings |= REEVE_IN_HARD_INTERRUPT;
+	if (irqs_disabled())
+		surroundings |= REEVE_INTERRUPTS_OFF | REEVE_IS_ATOMIC;
+	/* Without it preemption is not counted. */
+	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && preempt_count())
+		surroundings |= REEVE_IS_ATOMIC;
+	return surroundings;
+}
+
+/* Not where the lock of those who look may be held already, or may sleep. */
+bool reeve_helper_may_look(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		return !(reeve_helper_surroundings() &
+			 (REEVE_IN_INTERRUPT | REEVE_IS_ATOMIC));
+	return !in_nmi();
+}
+
 unsigned long reeve_helper_irq_save(void)
 {
 	unsigned long flags;

@@ -16,8 +16,18 @@ use super::{
         }, //
     }, //
 };
-use crate::abstractions::bindings;
+use crate::{
+    abstractions::bindings,
+    lock_order::rules::held::surroundings, //
+};
 use kernel::fmt;
+
+const _: () = {
+    assert!(surroundings::INTERRUPT == bindings::REEVE_IN_INTERRUPT);
+    assert!(surroundings::HARD_INTERRUPT == bindings::REEVE_IN_HARD_INTERRUPT);
+    assert!(surroundings::ATOMIC == bindings::REEVE_IS_ATOMIC);
+    assert!(surroundings::INTERRUPTS_OFF == bindings::REEVE_INTERRUPTS_OFF);
+};
 
 /// Who is running now, and when. Any context.
 pub(crate) fn who() -> Who {
@@ -96,6 +106,18 @@ fn order_name(names: Option<&Names>, order: u32) -> &[u8] {
         Some(names) if order != 0 => names.order(order),
         _ => b"-",
     }
+}
+
+/// Where the caller runs, as [`surroundings`](super::rules::held::surroundings) has it.
+pub(crate) fn surroundings() -> u32 {
+    // SAFETY: The helper looks at the state of this CPU; it may be called anywhere.
+    unsafe { bindings::reeve_helper_surroundings() }
+}
+
+/// Whether all contexts may be looked at here.
+pub(crate) fn may_look() -> bool {
+    // SAFETY: The helper looks at the state of this CPU; it may be called anywhere.
+    unsafe { bindings::reeve_helper_may_look() }
 }
 
 /// Whether one more report may be logged: a repeat of a pair, or one of a pair without a place of its

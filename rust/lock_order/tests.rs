@@ -98,6 +98,13 @@ mod driver_api {
         assert!(ANY == bindings::REEVE_LOCK_ANY);
         assert!(TRYLOCK == bindings::REEVE_LOCK_TRYLOCK);
         assert!(OUT_OF_ORDER == bindings::REEVE_LOCK_OUT_OF_ORDER);
+        assert!(WAITING == bindings::REEVE_LOCK_WAITING);
+        assert!(AUTOMATIC == bindings::REEVE_HIERARCHY_AUTOMATIC);
+        assert!(STRICT == bindings::REEVE_HIERARCHY_STRICT);
+        assert!(SLEEPS == bindings::REEVE_ORDER_SLEEPS);
+        assert!(SPINS == bindings::REEVE_ORDER_SPINS);
+        assert!(IRQ_SAFE == bindings::REEVE_ORDER_IRQ_SAFE);
+        assert!(RECURSIVE == bindings::REEVE_ORDER_RECURSIVE);
         assert!(
             core::mem::size_of::<sys::ThreadContext>()
                 == core::mem::size_of::<bindings::reeve_thread_context>()

@@ -22,8 +22,14 @@ use super::{
     report,
     rules::{
         conflict::Rules,
-        flags::is_one_mode,
+        flags::{
+            is_one_mode,
+            EXCLUSIVE,
+            SHARED,
+            TRYLOCK, //
+        },
         held::{
+            Entry,
             HeldLocks,
             LockUse, //
         },
@@ -119,22 +125,85 @@ fn report_faults(
 /// See `reeve_record_lock()`.
 #[cold]
 pub(crate) fn record_lock(call: Call, u: LockUse) -> bool {
-    let mut previous = None;
+    let mut seen = None;
     let correct = run(
         call,
         Operation::Locking,
         u,
         false,
-        |held, rules| held.lock_faults(rules, u),
+        |held, rules| {
+            let mut faults = held.lock_faults(rules, u);
+            if is_one_mode(u.flags) {
+                if let Some(fault) = surroundings_fault(held, rules, u) {
+                    faults.add(fault);
+                }
+            }
+            faults
+        },
         |held, rules, _| {
-            previous = (!held.is_disabled() && is_one_mode(u.flags)).then(|| held.innermost(rules));
+            seen = is_one_mode(u.flags)
+                .then(|| what_is_held(held, rules))
+                .flatten();
             held.lock(rules, u);
         },
     );
-    if let (Some(previous), Some((slot, _))) = (previous, Hierarchy::at(call.hierarchy)) {
-        slot.with_rules(|rules| slot.note_taken(rules, previous, u.order));
-    }
+    note_taken(call, seen, u.order);
     correct
+}
+
+/// What the attributes of the order have against taking it here.
+fn surroundings_fault(held: &HeldLocks, rules: &Rules<'_>, u: LockUse) -> Option<Violation> {
+    // Most orders have none, and need no look around.
+    if !rules.attributes.speaks_of(u.order) {
+        return None;
+    }
+    held.surroundings_fault(rules, u, print::surroundings())
+}
+
+/// The order taken last and the set of all, for the graph; `None`: tracking is disabled.
+fn what_is_held(held: &HeldLocks, rules: &Rules<'_>) -> Option<(u8, u64)> {
+    (!held.is_disabled()).then(|| (held.innermost(rules), held.orders(rules)))
+}
+
+fn note_taken(call: Call, seen: Option<(u8, u64)>, order: u32) {
+    if let (Some((previous, held)), Some((slot, _))) = (seen, Hierarchy::at(call.hierarchy)) {
+        slot.with_rules(|rules| {
+            slot.note_edges(rules, held, order);
+            slot.note_taken(rules, previous, order);
+        });
+    }
+}
+
+/// See `reeve_record_wait()`.
+pub(crate) fn record_wait(call: Call, u: LockUse) -> bool {
+    let mut seen = None;
+    let correct = run(
+        call,
+        Operation::Waiting,
+        u,
+        false,
+        |held, rules| held.wait_faults(rules, u, print::surroundings()),
+        |held, rules, _| seen = what_is_held(held, rules),
+    );
+    note_taken(call, seen, u.order);
+    correct
+}
+
+/// See `reeve_check_no_locks_freed()`.
+pub(crate) fn check_no_locks_freed(start: usize, len: usize, site: u32) -> bool {
+    let lies_within = |entry: &Entry| entry.instance.wrapping_sub(start) < len;
+    let Some(entry) = context::find_held(lies_within) else {
+        return true;
+    };
+    let mode = if entry.exclusive { EXCLUSIVE } else { SHARED };
+    let u = LockUse::new(entry.instance, entry.order.into(), mode, site);
+    if let Some(slot) = Hierarchy::by_id(entry.hierarchy) {
+        let (who, doing) = (report::caller(), Operation::Freeing as u8);
+        report::of(slot, Violation::FreedHeld, || {
+            Some(Record::of_held(who, doing, Violation::FreedHeld, u, &entry))
+        });
+    }
+    false
 }
 
 /// See `reeve_record_unlock()`.
@@ -173,12 +242,21 @@ pub(crate) fn record_acquired(call: Call, u: LockUse) -> bool {
         Operation::Acquiring,
         u,
         false,
-        |held, rules| held.acquired_faults(rules, u),
-        |held, rules, correct| {
-            if correct {
-                held.acquired(rules, u);
+        |held, rules| {
+            let mut faults = held.acquired_faults(rules, u);
+            if faults.is_empty() {
+                // Only interrupts may have been on still when it was waited for.
+                let taken = LockUse {
+                    flags: TRYLOCK,
+                    ..u
+                };
+                if let Some(fault) = surroundings_fault(held, rules, taken) {
+                    faults.add(fault);
+                }
             }
+            faults
         },
+        |held, rules, _| held.acquired(rules, u),
     )
 }
 

@@ -11,7 +11,10 @@ use crate::{
             AUTOMATIC,
             STRICT, //
         },
-        rules::conflict::Rule, //
+        rules::conflict::{
+            Attributes,
+            Rule, //
+        }, //
     }, //
 };
 use kernel::{
@@ -84,4 +87,23 @@ pub(super) fn add_rule(h: Handle, fields: [c_uint; 4]) -> Result {
         }),
         _ => Err(EINVAL),
     }
+}
+
+pub(super) fn set_attributes(h: Handle, order: c_uint, flags: c_uint) -> Result {
+    let all = bindings::REEVE_ORDER_SLEEPS
+        | bindings::REEVE_ORDER_SPINS
+        | bindings::REEVE_ORDER_IRQ_SAFE
+        | bindings::REEVE_ORDER_RECURSIVE;
+    if flags == 0 || flags & !all != 0 {
+        return Err(EINVAL);
+    }
+    let set = |flag| if flags & flag != 0 { u64::MAX } else { 0 };
+    let wanted = Attributes {
+        sleeps: set(bindings::REEVE_ORDER_SLEEPS),
+        spins: set(bindings::REEVE_ORDER_SPINS),
+        irq_safe: set(bindings::REEVE_ORDER_IRQ_SAFE),
+        recursive: set(bindings::REEVE_ORDER_RECURSIVE),
+        ..Attributes::NONE
+    };
+    slot(h)?.set_attributes(order, wanted)
 }

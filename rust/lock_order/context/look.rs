@@ -64,10 +64,34 @@ pub(super) unsafe fn init() {
 /// sleep. May be preempted between one context and the next.
 pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
     places().any(|place| {
-        let mut copy = READER.lock();
-        let held = copy.take(place.context());
-        held.is_some_and(|held| held.iter().any(|entry| wanted(&entry)))
+        with_copy(place, |held| {
+            held.is_some_and(|held| held.iter().any(|entry| wanted(&entry)))
+        })
     })
+}
+
+/// Finds a held lock, as [`any_held`], in any context: one that is held when it is looked at twice. `None`
+/// also where all cannot be looked at: in an NMI, and with PREEMPT_RT where nothing may sleep.
+pub(crate) fn find_held(wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    if !print::may_look() {
+        return None;
+    }
+    let find = |place| with_copy(place, |held| held?.iter().find(|entry| wanted(entry)));
+    places().find_map(|place| find(place).filter(|&entry| find(place) == Some(entry)))
+}
+
+/// Lets `f` see a copy of what is held at `place`. Interrupts are off meanwhile, for handlers may look,
+/// too; not with PREEMPT_RT, where they may not.
+fn with_copy<R>(place: Place, f: impl FnOnce(Option<&HeldLocks>) -> R) -> R {
+    let look = || {
+        let mut copy = READER.lock();
+        f(copy.take(place.context()))
+    };
+    if cfg!(CONFIG_PREEMPT_RT) {
+        look()
+    } else {
+        print::without_interrupts(look)
+    }
 }
 
 /// Whose held locks they are.
@@ -111,10 +135,14 @@ pub(crate) fn holders() -> impl Iterator<Item = Place> {
 
 /// Lets `f` look at a copy of what is held at `place`, if anything is. `f` must not sleep.
 pub(crate) fn look_at(place: Place, f: impl FnOnce(Holder, &HeldLocks)) {
-    let mut copy = READER.lock();
-    let Some(held) = copy.take(place.context()).filter(|held| !held.is_empty()) else {
-        return;
-    };
+    with_copy(place, |held| {
+        if let Some(held) = held.filter(|held| !held.is_empty()) {
+            show(place, held, f);
+        }
+    });
+}
+
+fn show(place: Place, held: &HeldLocks, f: impl FnOnce(Holder, &HeldLocks)) {
     let holder = match place {
         Place::Interrupt(cpu, level, _) => Some(Holder::Interrupt(cpu, level)),
         Place::Task(context) => match context.owner.load(Relaxed) {

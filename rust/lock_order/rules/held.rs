@@ -9,7 +9,10 @@
 #![deny(unsafe_code)]
 
 use super::{
-    conflict::Rules,
+    conflict::{
+        order_bit,
+        Rules, //
+    },
     flags::{
         EXCLUSIVE,
         MODE_MASK,
@@ -20,6 +23,7 @@ use super::{
 mod checks;
 mod complete;
 mod fast;
+pub mod surroundings;
 mod usual;
 mod whole;
 
@@ -129,6 +133,8 @@ pub struct HeldLocks {
     /// The hierarchy of which that is known not to be so, if it is `is_sure_of_one`.
     sure_of: u16,
     is_sure_of_one: bool,
+    /// Whether a lock was taken with a key of the caller's since nothing was held.
+    has_keys: bool,
     lock: [u16; MAX_HELD + 1],
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
@@ -166,6 +172,7 @@ impl HeldLocks {
             is_unsure: false,
             sure_of: 0,
             is_sure_of_one: false,
+            has_keys: false,
             lock: [0; MAX_HELD + 1],
             instance: [0; MAX_HELD],
             site: [0; MAX_HELD],
@@ -198,6 +205,7 @@ impl HeldLocks {
         self.lost = 0;
         self.is_unsure = false;
         self.is_sure_of_one = false;
+        self.has_keys = false;
         self.home = NO_HOME;
         self.lock[0] = 0;
     }
@@ -255,6 +263,13 @@ impl HeldLocks {
         let mut held = self.iter().rev();
         held.find(|entry| entry.hierarchy == rules.id)
             .map_or(0, |entry| entry.order)
+    }
+
+    /// The set of orders that are held of this hierarchy.
+    pub fn orders(&self, rules: &Rules<'_>) -> u64 {
+        self.iter()
+            .filter(|held| held.hierarchy == rules.id)
+            .fold(0, |set, held| set | order_bit(held.order.into()))
     }
 
     fn order(&self, i: usize) -> u8 {
@@ -387,6 +402,7 @@ impl HeldLocks {
         to.is_unsure = self.is_unsure;
         to.sure_of = self.sure_of;
         to.is_sure_of_one = self.is_sure_of_one;
+        to.has_keys = self.has_keys;
         to.home = self.home;
         for i in 0..n {
             to.instance[i] = self.instance[i];
@@ -409,6 +425,7 @@ impl HeldLocks {
     fn settle(&mut self, rules: &Rules<'_>) {
         if self.is_empty() {
             self.word &= !(MIXED | IRREGULAR);
+            self.has_keys = false;
             self.home = rules.token;
             self.home_id = rules.id;
         } else if self.home != rules.token && self.word & MIXED == 0 {
@@ -430,6 +447,7 @@ impl HeldLocks {
         if u.key != u.instance as u64 {
             self.key[i] = u.key;
             how |= HAS_KEY;
+            self.has_keys = true;
         }
         self.instance[i] = u.instance;
         self.site[i] = u.site;

@@ -55,6 +55,16 @@ pub enum Violation {
     EndedInside,
     /// A context was left while tracking was disabled in it.
     StillDisabled,
+    /// It may sleep, and a lock is held that spins.
+    SleepsUnder(u8),
+    /// It may sleep, in an interrupt or where nothing may sleep.
+    SleepsInAtomic,
+    /// A lock that handlers take was taken with interrupts on.
+    InterruptsOn,
+    /// A handler of an interrupt takes a lock that others take with interrupts on.
+    InHandler,
+    /// It lies in memory that is being freed.
+    FreedHeld,
 }
 
 /// The most faults that one use can have.
@@ -110,7 +120,7 @@ impl From<Option<Violation>> for Faults {
 }
 
 /// How many kinds [`Violation::kind`] tells apart.
-pub const KINDS: usize = 19;
+pub const KINDS: usize = 24;
 
 impl Violation {
     /// A small number per kind, for counters.
@@ -135,6 +145,11 @@ impl Violation {
             Self::LeaveForgotten => 16,
             Self::EndedInside => 17,
             Self::StillDisabled => 18,
+            Self::SleepsUnder(_) => 19,
+            Self::SleepsInAtomic => 20,
+            Self::InterruptsOn => 21,
+            Self::InHandler => 22,
+            Self::FreedHeld => 23,
         }
     }
 
@@ -147,6 +162,7 @@ impl Violation {
             | Self::WrongMode(i)
             | Self::DeeperHeld(i)
             | Self::UnexpectedlyHeld(i)
+            | Self::SleepsUnder(i)
             | Self::StillHeld(i) => Some(i),
             _ => None,
         }
@@ -174,6 +190,17 @@ const NAMES: [(&str, &str); KINDS] = [
     ("leave_forgotten", "the leave was forgotten"),
     ("ended_inside", "the task ended without it"),
     ("still_disabled", "tracking is still disabled"),
+    (
+        "sleeps_under_spinlock",
+        "it may sleep, and a lock is held that spins",
+    ),
+    ("sleeps_in_atomic", "it may sleep, where nothing may sleep"),
+    ("interrupts_on", "handlers take it, and interrupts are on"),
+    (
+        "in_handler",
+        "a handler takes it, and the order is not irq-safe",
+    ),
+    ("freed_held", "it is held, or waited for"),
 ];
 
 /// The name of a kind, see [`Violation::kind`].

@@ -44,6 +44,21 @@ grep -q '^violation guards mutex order 1 against inner order 4 count 1$' $files/
 dmesg >/tmp/log
 grep -q 'at guards_wrong_order+.*\[guards_bound\]: taking guards.mutex ' /tmp/log || fail "no report"
 
+echo "== kinds of locks"
+# Of each kind of mistake, as often as it is made.
+kinds() {
+	awk '/^violation/ { ours = $2 == "'"$1"'_kinds"; n = $NF } ours && $1 == "kind" { of[$2] += n }
+		END { print of["order_held"] + 0, of["sleeps_under_spinlock"] + 0,
+			of["sleeps_in_atomic"] + 0, of["interrupts_on"] + 0, of["freed_held"] + 0 }' $files/violations
+}
+[ "$(kinds guards_bound)" = "3 2 2 2 1" ] || fail "$(kinds guards_bound): $(cat $files/violations)"
+grep -q 'freeing memory that has guards_bound_kinds.read (order 7, lock .*): it is held' /tmp/log ||
+	fail "no report of memory that is freed"
+grep -q '  doing record_wait - lock [0-9a-f]* at kinds_wait+' $files/violations ||
+	fail "$(cat $files/violations)"
+id=$(awk '/cluster_/ { sub(".*cluster_", ""); id = $1 } /label="guards_bound_kinds"/ { print id }' $files/graph)
+grep -q "\"$id.1\" -> \"$id.3\" .*// observed" $files/graph || fail "no edge from what is held below: $(cat $files/graph)"
+
 echo "== gone while locks are held, and back"
 echo 1 >/sys/module/guards_bound/parameters/hold
 unload reeve

@@ -13,7 +13,8 @@
  * without entering; `many` has hundreds of threads inside at once; `idle` runs
  * cross-calls, of which some hit the idle task; `console` has reports printed to
  * a console that records a lock; `irq` N has an interrupt handled, by a thread if
- * N is 1; `nested` is what acts like an NMI within another; `disabled` leaves with tracking disabled.
+ * N is 1; `nested` is what acts like an NMI within another; `disabled` leaves
+ * with tracking disabled.
  * `failures` counts wrong results.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt

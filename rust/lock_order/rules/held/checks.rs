@@ -11,7 +11,10 @@ use super::{
     LockUse, //
 };
 use crate::lock_order::rules::{
-    conflict::Rules,
+    conflict::{
+        order_bit,
+        Rules, //
+    },
     flags::{
         self,
         MODE_MASK,
@@ -63,7 +66,9 @@ impl HeldLocks {
             return Faults::none();
         }
         let from = order + u32::from(rules.is_nestable(order));
-        let held = self.first(rules, |held| u32::from(held.order) >= from);
+        let held = self.first(rules, |held| {
+            u32::from(held.order) >= from && !self.is_excused(rules, order, held.order)
+        });
         Faults::from(held.map(|i| Violation::OrderHeld(i as u8)))
     }
 
@@ -98,7 +103,11 @@ impl HeldLocks {
     }
 
     /// The first entry of the hierarchy that `wanted` picks.
-    fn first(&self, rules: &Rules<'_>, wanted: impl Fn(&Entry) -> bool) -> Option<usize> {
+    pub(super) fn first(
+        &self,
+        rules: &Rules<'_>,
+        wanted: impl Fn(&Entry) -> bool,
+    ) -> Option<usize> {
         self.indexed()
             .find(|(_, held)| held.hierarchy == rules.id && wanted(held))
             .map(|(i, _)| i)
@@ -106,12 +115,18 @@ impl HeldLocks {
 
     /// The held lock that makes taking `u` a wrong order, if any.
     pub(super) fn equal_or_deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
-        self.first(rules, |held| forbids_lock(rules, u, held))
+        self.out_of_order(rules, u)
+            .filter(|_| !self.is_recursive(rules, u))
+    }
+
+    /// The held lock that `u` comes after out of order, also where that is no fault.
+    pub(super) fn out_of_order(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
+        self.first(rules, |held| self.forbids_lock(rules, u, held))
     }
 
     /// The held lock that makes releasing `u` a release out of order, if any.
     pub(super) fn deeper(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
-        self.first(rules, |held| forbids_unlock(u, held))
+        self.first(rules, |held| self.forbids_unlock(rules, u, held))
     }
 
     /// Whether the held lock at `index` is one of those that `violation`, found in the use `u`, is
@@ -127,12 +142,51 @@ impl HeldLocks {
             return false;
         };
         match violation {
-            Violation::OrderHeld(_) => forbids_lock(rules, u, &held),
-            Violation::DeeperHeld(_) => forbids_unlock(u, &held),
+            Violation::OrderHeld(_) => self.forbids_lock(rules, u, &held),
+            Violation::DeeperHeld(_) => self.forbids_unlock(rules, u, &held),
             Violation::UnexpectedlyHeld(_) => u32::from(held.order) == u.order,
             Violation::StillHeld(_) => true,
             _ => violation.conflict() == Some(index as u8),
         }
+    }
+
+    /// Whether `u` must not be waited for while `held` is; both are of one hierarchy.
+    ///
+    /// For a nestable order, an equal one conflicts unless it is another lock, with a lower key.
+    fn forbids_lock(&self, rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
+        let order = u32::from(held.order);
+        let is_other = held.instance != u.instance || order != u.order;
+        let nests = rules.is_nestable(u.order) && held.key < u.key && is_other;
+        let comes_before = order < u.order || order == u.order && nests;
+        !(comes_before || is_other && self.is_excused(rules, u.order, held.order))
+    }
+
+    /// Whether `u` is released out of order while `held` is. Locks of one order may be released in any.
+    fn forbids_unlock(&self, rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
+        u32::from(held.order) > u.order && !self.is_excused(rules, u.order, held.order)
+    }
+
+    /// Whether locks of these two orders need no sequence now: a group has both, and what it is under is
+    /// held exclusively, or may be.
+    fn is_excused(&self, rules: &Rules<'_>, order: u32, other: u8) -> bool {
+        let both = order_bit(order) | order_bit(other.into());
+        rules.attributes.groups.iter().any(|group| {
+            let is_under = |held: &Entry| held.order == group.under && held.exclusive;
+            group.under != 0
+                && group.orders & both == both
+                && (self.first(rules, is_under).is_some() || self.is_tolerant(rules))
+        })
+    }
+
+    /// Whether `u` is one more read of a lock that is read already, of an order that allows that: it
+    /// waits for nothing.
+    fn is_recursive(&self, rules: &Rules<'_>, u: LockUse) -> bool {
+        let is_read = |held: &Entry| {
+            u32::from(held.order) == u.order && held.instance == u.instance && !held.exclusive
+        };
+        rules.attributes.recursive & order_bit(u.order) != 0
+            && u.flags & flags::EXCLUSIVE == 0
+            && self.first(rules, is_read).is_some()
     }
 
     /// The first conflict rule that forbids taking `order` now.
@@ -156,20 +210,6 @@ impl HeldLocks {
             })
         })
     }
-}
-
-/// Whether `u` must not be waited for while `held` is; both are of one hierarchy.
-///
-/// For a nestable order, an equal one conflicts unless it is another lock, with a lower key.
-fn forbids_lock(rules: &Rules<'_>, u: LockUse, held: &Entry) -> bool {
-    let order = u32::from(held.order);
-    let nests = || rules.is_nestable(u.order) && held.key < u.key && held.instance != u.instance;
-    order > u.order || order == u.order && !nests()
-}
-
-/// Whether `u` is released out of order while `held` is. Locks of one order may be released in any.
-fn forbids_unlock(u: LockUse, held: &Entry) -> bool {
-    u32::from(held.order) > u.order
 }
 
 fn mode_bit(exclusive: bool) -> u32 {

@@ -71,7 +71,7 @@ impl HeldLocks {
             return;
         }
         // A trylock may have been out of order where that is not known.
-        let out_of_order = self.equal_or_deeper(rules, u).is_some()
+        let out_of_order = self.out_of_order(rules, u).is_some()
             || u.flags & TRYLOCK != 0 && self.is_tolerant(rules);
         let extra = if out_of_order { TAKEN_OUT_OF_ORDER } else { 0 };
         let key = if rules.is_nestable(u.order) {
@@ -168,8 +168,8 @@ impl HeldLocks {
         self.locked_faults(rules, wanted)
     }
 
-    /// Records that the wait for a lock, recorded as [`WAITING`], ended well: it is held now. Only if
-    /// that is correct.
+    /// Records that the wait for a lock, recorded as [`WAITING`], ended well: it is held now, if
+    /// it was recorded.
     pub fn acquired(&mut self, rules: &Rules<'_>, u: LockUse) {
         self.change(rules, u, |how| how & !(WAITING as u8));
     }

@@ -72,9 +72,7 @@ impl HeldLocks {
         report: &mut impl FnMut(&Self, Violation),
     ) -> bool {
         let correct = self.told(self.acquired_faults(rules, u), report);
-        if correct {
-            self.acquired(rules, u);
-        }
+        self.acquired(rules, u);
         correct
     }
 

@@ -137,6 +137,13 @@ impl Record {
         record
     }
 
+    /// The record of a violation that just this held lock has to do with.
+    pub fn of_held(who: Who, doing: u8, violation: Violation, u: LockUse, held: &Entry) -> Self {
+        let mut record = Self::bare(who, doing, violation, u);
+        record.show(held, true);
+        record
+    }
+
     fn show(&mut self, entry: &Entry, conflicts: bool) {
         match self.held.get_mut(usize::from(self.shown)) {
             Some(place) => {

@@ -11,7 +11,7 @@ mod lock_common;
 use lock_common::Thread;
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Rule, Rules},
+    conflict::{order_bit, Attributes, Rule, Rules},
     flags::*,
     held::{HeldLocks, MAX_HELD},
     plain::{order_mark, pack_plain},
@@ -43,6 +43,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         count: ORDERS,
         nestable: 0,
         conflicts: &[],
+        attributes: Attributes::NONE,
     },
     Rules {
         id: 1,
@@ -50,6 +51,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         count: ORDERS,
         nestable: 0,
         conflicts: &CONFLICTS,
+        attributes: Attributes::NONE,
     },
     Rules {
         id: 9,
@@ -57,6 +59,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         count: ORDERS,
         nestable: order_bit(3) | order_bit(5),
         conflicts: &[],
+        attributes: Attributes::NONE,
     },
 ];
 

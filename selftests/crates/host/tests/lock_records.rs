@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Rules},
+    conflict::{order_bit, Attributes, Rules},
     flags::*,
     held::{HeldLocks, LockUse},
     operation::Operation,
@@ -22,6 +22,7 @@ const RULES: Rules<'static> = Rules {
     count: 20,
     nestable: order_bit(3),
     conflicts: &[],
+    attributes: Attributes::NONE,
 };
 
 const WHO: Who = Who {
@@ -138,7 +139,7 @@ fn kinds_and_operations_have_names_of_their_own() {
     );
     assert_eq!(kind_name(Violation::TableFull.kind() as u8), "table_full");
     assert_eq!(kind_name(KINDS as u8), "?");
-    let last = Operation::Acquiring as u8;
+    let last = Operation::Freeing as u8;
     let names: BTreeSet<_> = (0..=last).map(Operation::name_of).collect();
     assert_eq!(names.len(), usize::from(last) + 1);
     assert_eq!(
