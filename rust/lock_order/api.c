@@ -469,6 +469,26 @@ bool reeve_record_wait(struct reeve_hierarchy *h, const void *what,
 }
 EXPORT_SYMBOL_GPL(reeve_record_wait);
 
+bool reeve_record_handover(struct reeve_hierarchy *h, const void *lock,
+			   unsigned int order)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_handover(h, lock, order, reeve_context(),
+					REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_record_handover);
+
+bool reeve_record_adopt(struct reeve_hierarchy *h, const void *lock,
+			unsigned int order)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_adopt(h, lock, order, reeve_context(),
+				     REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_record_adopt);
+
 bool reeve_check_no_locks_freed(const void *start, size_t len)
 {
 	if (reeve_is_off())
@@ -570,6 +590,8 @@ const struct reeve_lock_order_ops reeve_lock_order_ops = {
 	.hierarchy_set_any_order = reeve_hierarchy_set_any_order,
 	.record_acquired = reeve_record_acquired,
 	.record_wait = reeve_record_wait,
+	.record_handover = reeve_record_handover,
+	.record_adopt = reeve_record_adopt,
 	.check_no_locks_freed = reeve_check_no_locks_freed,
 	.check_locked_ip = reeve_check_locked_ip,
 	.check_lockable_order = reeve_check_lockable_order,

@@ -506,6 +506,28 @@ entry_points! {
 
     /// # Safety
     ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_handover(
+        h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        let u = LockUse::new(lock as usize, order, 0, site);
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::record_handover(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_adopt(
+        h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        let u = LockUse::new(lock as usize, order, 0, site);
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::record_adopt(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
     /// None: any arguments are accepted.
     fn reeve_rs_check_no_locks_freed(start: *const c_void, len: usize, site: u32) -> bool {
         track::check_no_locks_freed(start as usize, len, site)

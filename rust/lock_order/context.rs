@@ -11,6 +11,7 @@
 //! While a task has a context the tracker holds a reference to it, so that no other task gets its
 //! address: who ended without leaving is found by [`sweep`], or at once where there are tracepoints.
 
+mod handed;
 mod life;
 mod look;
 mod saved;
@@ -23,6 +24,14 @@ use super::rules::{
 };
 use crate::abstractions::bindings;
 use core::ptr::NonNull;
+pub(crate) use handed::{
+    adopt,
+    all_handed,
+    forget_handed,
+    forget_handed_of,
+    hand_over,
+    may_be_handed, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -52,6 +61,7 @@ pub(crate) use look::{
     find_held,
     holders,
     look_at,
+    look_at_handed,
     Holder, //
 };
 use look::{
@@ -399,6 +409,7 @@ pub(crate) fn context_of(task: usize) -> *mut bindings::reeve_context {
 
 /// Tracking starts, or ends, being switched. The caller has taken care that it is the only one.
 pub(crate) fn next_epoch() {
+    forget_handed();
     EPOCH.fetch_add(1, Full);
 }
 

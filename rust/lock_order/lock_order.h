@@ -119,6 +119,12 @@ bool reeve_rs_thread_has_context(struct reeve_context *ctx);
 bool reeve_rs_record_wait(struct reeve_hierarchy *h, const void *what,
 			  unsigned int order, struct reeve_context *ctx,
 			  u32 site);
+bool reeve_rs_record_handover(struct reeve_hierarchy *h, const void *lock,
+			      unsigned int order, struct reeve_context *ctx,
+			      u32 site);
+bool reeve_rs_record_adopt(struct reeve_hierarchy *h, const void *lock,
+			   unsigned int order, struct reeve_context *ctx,
+			   u32 site);
 bool reeve_rs_check_no_locks_freed(const void *start, size_t len, u32 site);
 
 /* api.c */

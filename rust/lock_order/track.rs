@@ -45,6 +45,7 @@ use super::{
     },
     typed, //
 };
+use core::cell::Cell;
 use kernel::prelude::*;
 
 /// What every operation is told: on which hierarchy, by whom, from where.
@@ -187,6 +188,55 @@ pub(crate) fn record_wait(call: Call, u: LockUse) -> bool {
     );
     note_taken(call, seen, u.order);
     correct
+}
+
+/// See `reeve_record_handover()`.
+pub(crate) fn record_handover(call: Call, u: LockUse) -> bool {
+    let mut handed = None;
+    let correct = run(
+        call,
+        Operation::HandingOver,
+        u,
+        false,
+        |held, rules| held.acquired_faults(rules, u),
+        |held, rules, _| handed = held.hand_over(rules, u),
+    );
+    match handed {
+        Some(entry) => context::hand_over(&report::caller(), &entry),
+        // It may be one that is not recorded.
+        None if correct => context::forget_handed(),
+        None => (),
+    }
+    correct
+}
+
+/// See `reeve_record_adopt()`.
+pub(crate) fn record_adopt(call: Call, u: LockUse) -> bool {
+    let adopted = Cell::new(None);
+    run(
+        call,
+        Operation::Adopting,
+        u,
+        false,
+        |held, rules| {
+            adopted.set(context::adopt(rules.id, u.order, u.instance));
+            if held.is_disabled() {
+                return Faults::none();
+            }
+            let is_known = adopted.get().is_some() || context::may_be_handed();
+            let fault = if !rules.has(u.order) {
+                Some(Violation::InvalidOrder)
+            } else {
+                (!is_known).then_some(Violation::NotHandedOver)
+            };
+            Faults::from(fault)
+        },
+        |held, rules, _| {
+            if let Some(entry) = adopted.get() {
+                held.adopt(rules, &entry);
+            }
+        },
+    )
 }
 
 /// See `reeve_check_no_locks_freed()`.
@@ -492,6 +542,7 @@ pub(crate) fn unregister(address: usize, site: u32, forget: bool) -> Result {
         }
         if !held || forget {
             records::forget(slot.id());
+            context::forget_handed_of(id);
         }
         held && !forget
     })
@@ -516,5 +567,8 @@ pub(super) fn for_each_holder(mut f: impl FnMut(Holder, &HeldLocks)) {
     sweep();
     for place in context::holders() {
         reading(|| context::look_at(place, &mut f));
+    }
+    for (who, entry) in context::all_handed() {
+        reading(|| context::look_at_handed(who, &entry, &mut f));
     }
 }

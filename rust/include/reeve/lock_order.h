@@ -229,6 +229,38 @@ REEVE_API bool reeve_record_wait(struct reeve_hierarchy *h, const void *what,
 				 unsigned int order);
 
 /**
+ * reeve_record_handover() - another thread is going to release a lock
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ *
+ * This thread holds it no more; what calls reeve_record_adopt() does, then.
+ * Up to 64 locks can be in between at once; they count as held for
+ * reeve_hierarchy_unregister() and reeve_check_no_locks_freed().
+ *
+ * Return: true when this lock is held, in whichever mode; false without a
+ * context.
+ */
+REEVE_API bool reeve_record_handover(struct reeve_hierarchy *h,
+				     const void *lock, unsigned int order);
+
+/**
+ * reeve_record_adopt() - take over a lock that another thread took
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ *
+ * It is held afterwards in the mode that it was taken in. It was not waited
+ * for, so that is correct whatever is held, and it may be released in any order.
+ *
+ * Return: true when it was handed over, or when that is not known: more than 64
+ * locks were in between, or tracking was switched, since the load; false without
+ * a context.
+ */
+REEVE_API bool reeve_record_adopt(struct reeve_hierarchy *h, const void *lock,
+				  unsigned int order);
+
+/**
  * reeve_check_no_locks_freed() - is no lock held that lies in this memory?
  * @start: its beginning
  * @len: its length in bytes

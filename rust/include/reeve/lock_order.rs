@@ -108,6 +108,16 @@ pub(crate) mod sys {
             what: *const c_void,
             order: c_uint,
         ) -> bool;
+        pub(crate) fn reeve_record_handover(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_record_adopt(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+        ) -> bool;
         pub(crate) fn reeve_check_no_locks_freed(start: *const c_void, len: usize) -> bool;
         pub(crate) fn reeve_thread_has_context() -> bool;
         pub(crate) fn reeve_hierarchy_add_rule(
@@ -220,6 +230,20 @@ impl Hierarchy {
         kernel::error::to_result(unsafe {
             sys::reeve_hierarchy_set_any_order(self.0, order, while_held)
         })
+    }
+
+    /// Records that another thread is going to release this lock. Returns `false` if this one does not
+    /// hold it.
+    pub(crate) fn record_handover<T>(&self, lock: &T, order: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
+        unsafe { sys::reeve_record_handover(self.0, address(lock), order) }
+    }
+
+    /// Records that this thread holds a lock now that another one took. Returns `false` if it was not
+    /// handed over.
+    pub(crate) fn record_adopt<T>(&self, lock: &T, order: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
+        unsafe { sys::reeve_record_adopt(self.0, address(lock), order) }
     }
 
     /// Records that something is about to be waited for that is no lock. Returns `false` if what is held

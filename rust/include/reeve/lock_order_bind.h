@@ -224,6 +224,20 @@ static __always_inline bool reeve_record_wait(struct reeve_hierarchy *h,
 	return __REEVE_BOUND(h, ops->record_wait(real, what, order));
 }
 
+static __always_inline bool reeve_record_handover(struct reeve_hierarchy *h,
+						  const void *lock,
+						  unsigned int order)
+{
+	return __REEVE_BOUND(h, ops->record_handover(real, lock, order));
+}
+
+static __always_inline bool reeve_record_adopt(struct reeve_hierarchy *h,
+					       const void *lock,
+					       unsigned int order)
+{
+	return __REEVE_BOUND(h, ops->record_adopt(real, lock, order));
+}
+
 static __always_inline bool reeve_check_no_locks_freed(const void *start,
 						       size_t len)
 {

@@ -65,6 +65,20 @@ static __always_inline bool reeve_record_wait(struct reeve_hierarchy *h,
 	return true;
 }
 
+static __always_inline bool reeve_record_handover(struct reeve_hierarchy *h,
+						  const void *lock,
+						  unsigned int order)
+{
+	return true;
+}
+
+static __always_inline bool reeve_record_adopt(struct reeve_hierarchy *h,
+					       const void *lock,
+					       unsigned int order)
+{
+	return true;
+}
+
 static __always_inline bool reeve_check_no_locks_freed(const void *start,
 						       size_t len)
 {

@@ -53,6 +53,10 @@ struct reeve_lock_order_ops {
 				unsigned int order);
 	bool (*record_wait)(struct reeve_hierarchy *h, const void *what,
 			    unsigned int order);
+	bool (*record_handover)(struct reeve_hierarchy *h, const void *lock,
+				unsigned int order);
+	bool (*record_adopt)(struct reeve_hierarchy *h, const void *lock,
+			     unsigned int order);
 	bool (*check_no_locks_freed)(const void *start, size_t len);
 	bool (*check_locked_ip)(struct reeve_hierarchy *h, const void *lock,
 				unsigned int order, unsigned int flags,

@@ -3,6 +3,7 @@
 //! Looking at what other threads, and interrupts, hold.
 
 use super::{
+    handed::all_handed,
     life::TAKEN,
     table::{
         epoch,
@@ -57,12 +58,15 @@ pub(super) unsafe fn init() {
     unsafe { READER.init() }
 }
 
-/// Returns whether a held lock of any task or interrupt, or one that was put aside, satisfies
-/// `wanted`.
+/// Returns whether a held lock of any task or interrupt, or one that was put aside or handed over,
+/// satisfies `wanted`.
 ///
 /// Other threads go on meanwhile; the result is exact for locks held throughout. `wanted` must not
 /// sleep. May be preempted between one context and the next.
 pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
+    if all_handed().any(|(_, entry)| wanted(&entry)) {
+        return true;
+    }
     places().any(|place| {
         with_copy(place, |held| {
             held.is_some_and(|held| held.iter().any(|entry| wanted(&entry)))
@@ -76,17 +80,22 @@ pub(crate) fn find_held(wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
     if !print::may_look() {
         return None;
     }
+    if let Some((_, entry)) = all_handed().find(|(_, entry)| wanted(entry)) {
+        return Some(entry);
+    }
     let find = |place| with_copy(place, |held| held?.iter().find(|entry| wanted(entry)));
     places().find_map(|place| find(place).filter(|&entry| find(place) == Some(entry)))
 }
 
-/// Lets `f` see a copy of what is held at `place`. Interrupts are off meanwhile, for handlers may look,
-/// too; not with PREEMPT_RT, where they may not.
+/// Lets `f` see a copy of what is held at `place`.
 fn with_copy<R>(place: Place, f: impl FnOnce(Option<&HeldLocks>) -> R) -> R {
-    let look = || {
-        let mut copy = READER.lock();
-        f(copy.take(place.context()))
-    };
+    with_reader(|copy| f(copy.take(place.context())))
+}
+
+/// Takes the turn to look. Interrupts are off meanwhile, for handlers may look, too; not with
+/// PREEMPT_RT, where they may not.
+fn with_reader<R>(f: impl FnOnce(&mut Copied) -> R) -> R {
+    let look = || f(&mut READER.lock());
     if cfg!(CONFIG_PREEMPT_RT) {
         look()
     } else {
@@ -139,6 +148,15 @@ pub(crate) fn look_at(place: Place, f: impl FnOnce(Holder, &HeldLocks)) {
         if let Some(held) = held.filter(|held| !held.is_empty()) {
             show(place, held, f);
         }
+    });
+}
+
+/// Lets `f` look at a lock that `who` handed over. `f` must not sleep.
+pub(crate) fn look_at_handed(who: Who, entry: &Entry, f: impl FnOnce(Holder, &HeldLocks)) {
+    with_reader(|copy| {
+        copy.0.reset(epoch());
+        copy.0.put_alone(entry);
+        f(Holder::Task(who), &copy.0);
     });
 }
 

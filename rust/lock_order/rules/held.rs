@@ -16,6 +16,7 @@ use super::{
     flags::{
         EXCLUSIVE,
         MODE_MASK,
+        SHARED,
         WAITING, //
     }, //
 };
@@ -455,6 +456,17 @@ impl HeldLocks {
         self.lock[i + 1] = pack(u.order as u8, how);
         self.set_len(n + 1);
         true
+    }
+
+    /// Makes this lock the only one, to be looked at.
+    pub fn put_alone(&mut self, entry: &Entry) {
+        let mode = if entry.exclusive { EXCLUSIVE } else { SHARED };
+        let u = LockUse {
+            key: entry.key,
+            ..LockUse::new(entry.instance, entry.order.into(), mode, entry.site)
+        };
+        self.word = MIXED;
+        self.push(entry.hierarchy, u, 0);
     }
 
     /// Whether this lock is held, as far as it is known: every verdict asks here. Of several records

@@ -42,10 +42,14 @@ pub enum Operation {
     Waiting,
     /// Freeing memory.
     Freeing,
+    /// Handing a lock over to another thread.
+    HandingOver,
+    /// Taking over a lock from another thread.
+    Adopting,
 }
 
 /// All of them, with the C function's name without `reeve_` and with words, by number.
-const ALL: [(Operation, &str, &str); 17] = [
+const ALL: [(Operation, &str, &str); 19] = [
     (Operation::Locking, "record_lock", "taking"),
     (Operation::Unlocking, "record_unlock", "releasing"),
     (Operation::Downgrading, "record_downgrade", "downgrading"),
@@ -103,6 +107,8 @@ const ALL: [(Operation, &str, &str); 17] = [
         "check_no_locks_freed",
         "freeing memory that has",
     ),
+    (Operation::HandingOver, "record_handover", "handing over"),
+    (Operation::Adopting, "record_adopt", "taking over"),
 ];
 
 const _: () = {
@@ -124,6 +130,8 @@ impl Operation {
             Self::Acquiring,
             Self::Waiting,
             Self::Freeing,
+            Self::HandingOver,
+            Self::Adopting,
         ];
         with.iter().any(|&operation| operation as u8 == number)
     }

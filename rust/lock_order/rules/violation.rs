@@ -65,6 +65,8 @@ pub enum Violation {
     InHandler,
     /// It lies in memory that is being freed.
     FreedHeld,
+    /// No thread has handed it over.
+    NotHandedOver,
 }
 
 /// The most faults that one use can have.
@@ -120,7 +122,7 @@ impl From<Option<Violation>> for Faults {
 }
 
 /// How many kinds [`Violation::kind`] tells apart.
-pub const KINDS: usize = 24;
+pub const KINDS: usize = 25;
 
 impl Violation {
     /// A small number per kind, for counters.
@@ -150,6 +152,7 @@ impl Violation {
             Self::InterruptsOn => 21,
             Self::InHandler => 22,
             Self::FreedHeld => 23,
+            Self::NotHandedOver => 24,
         }
     }
 
@@ -201,6 +204,7 @@ const NAMES: [(&str, &str); KINDS] = [
         "a handler takes it, and the order is not irq-safe",
     ),
     ("freed_held", "it is held, or waited for"),
+    ("not_handed_over", "it was not handed over"),
 ];
 
 /// The name of a kind, see [`Violation::kind`].

@@ -443,6 +443,44 @@ static void kinds_freed(void)
 	EXPECT(reeve_check_no_locks_freed(kind_locks, sizeof(kind_locks)));
 }
 
+static int kinds_adopt(void *done)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(kinds_lock(KINDS_WORK, 2, EXCLUSIVE));
+	EXPECT(reeve_record_adopt(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT_FALSE(reeve_record_adopt(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT(reeve_check_locked(kinds, &kind_locks[1], KINDS_READ, SHARED));
+	EXPECT(kinds_unlock(KINDS_READ, 1, SHARED));
+	EXPECT(kinds_unlock(KINDS_WORK, 2, EXCLUSIVE));
+	EXPECT(reeve_check_all_unlocked(kinds));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	complete(done);
+	return 0;
+}
+
+/* Taken here, released by another thread. */
+static void kinds_hand_over(void)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct task_struct *task;
+
+	EXPECT_FALSE(reeve_record_handover(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT(kinds_lock(KINDS_READ, 1, SHARED));
+	EXPECT(reeve_record_handover(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT(reeve_check_all_unlocked(kinds));
+	EXPECT_FALSE(reeve_check_no_locks_freed(kind_locks,
+						sizeof(kind_locks)));
+	if (tracked)
+		EXPECT(reeve_hierarchy_unregister(kinds) == -EBUSY);
+	task = kthread_run(kinds_adopt, &done, "guards/adopt");
+	EXPECT(!IS_ERR(task));
+	if (!IS_ERR(task))
+		wait_for_completion(&done);
+	EXPECT(reeve_check_no_locks_freed(kind_locks, sizeof(kind_locks)));
+}
+
 static noinline void kinds_run(void)
 {
 	kinds_ticket(true);
@@ -452,6 +490,7 @@ static noinline void kinds_run(void)
 	kinds_read();
 	kinds_wait();
 	kinds_freed();
+	kinds_hand_over();
 	EXPECT(reeve_check_all_unlocked(kinds));
 }
 

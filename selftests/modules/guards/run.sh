@@ -51,11 +51,14 @@ kinds() {
 		END { print of["order_held"] + 0, of["sleeps_under_spinlock"] + 0,
 			of["sleeps_in_atomic"] + 0, of["interrupts_on"] + 0, of["freed_held"] + 0 }' $files/violations
 }
-[ "$(kinds guards_bound)" = "3 2 2 2 1" ] || fail "$(kinds guards_bound): $(cat $files/violations)"
+[ "$(kinds guards_bound)" = "3 2 2 2 2" ] || fail "$(kinds guards_bound): $(cat $files/violations)"
 grep -q 'freeing memory that has guards_bound_kinds.read (order 7, lock .*): it is held' /tmp/log ||
 	fail "no report of memory that is freed"
 grep -q '  doing record_wait - lock [0-9a-f]* at kinds_wait+' $files/violations ||
 	fail "$(cat $files/violations)"
+for kind in not_held not_handed_over still_held; do
+	grep -q "^  kind $kind\$" $files/violations || fail "$kind: $(cat $files/violations)"
+done
 id=$(awk '/cluster_/ { sub(".*cluster_", ""); id = $1 } /label="guards_bound_kinds"/ { print id }' $files/graph)
 grep -q "\"$id.1\" -> \"$id.3\" .*// observed" $files/graph || fail "no edge from what is held below: $(cat $files/graph)"
 

@@ -7,6 +7,7 @@
 
 use super::{
     pack,
+    Entry,
     HeldLocks,
     Known,
     LockUse,
@@ -142,6 +143,38 @@ impl HeldLocks {
             Known::No(Some(i)) if !rules.is_nestable(u.order) => self.remove(i),
             Known::No(_) => (),
             Known::Unknown => self.find_lost(),
+        }
+    }
+
+    /// Takes out a lock, in whichever mode, that another thread is to release. Only if it is held.
+    pub fn hand_over(&mut self, rules: &Rules<'_>, u: LockUse) -> Option<Entry> {
+        if self.is_disabled() {
+            return None;
+        }
+        let Known::Yes(i) = self.holds(rules, u.order, u.instance) else {
+            return None;
+        };
+        let entry = self.get(i);
+        self.remove(i);
+        entry
+    }
+
+    /// Records a lock that another thread took. It may be released in any order, for it was not waited
+    /// for.
+    pub fn adopt(&mut self, rules: &Rules<'_>, entry: &Entry) {
+        let mode = if entry.exclusive { EXCLUSIVE } else { SHARED };
+        let u = LockUse {
+            key: entry.key,
+            ..LockUse::new(entry.instance, entry.order.into(), mode, entry.site)
+        };
+        if self.is_disabled() {
+            return;
+        }
+        self.settle(rules);
+        if self.push(rules.id, u, TAKEN_OUT_OF_ORDER) {
+            self.note_regularity();
+        } else {
+            self.lose();
         }
     }
 

@@ -139,7 +139,7 @@ fn kinds_and_operations_have_names_of_their_own() {
     );
     assert_eq!(kind_name(Violation::TableFull.kind() as u8), "table_full");
     assert_eq!(kind_name(KINDS as u8), "?");
-    let last = Operation::Freeing as u8;
+    let last = Operation::Adopting as u8;
     let names: BTreeSet<_> = (0..=last).map(Operation::name_of).collect();
     assert_eq!(names.len(), usize::from(last) + 1);
     assert_eq!(
