@@ -60,6 +60,7 @@ pub(crate) use look::{
     any_held,
     find_held,
     holders,
+    is_home,
     look_at,
     look_at_handed,
     Holder, //

@@ -213,6 +213,11 @@ impl Hierarchy {
         (slot.count() != 0 && slot.held_id() == id).then_some(slot)
     }
 
+    /// Whether `handle` names this slot, in whichever generation.
+    pub(crate) fn is_slot_of(&self, handle: usize) -> bool {
+        handle & !(SLOT - 1) == core::ptr::from_ref(self) as usize
+    }
+
     /// The slot with this index.
     pub(crate) fn in_slot(index: u8) -> Option<&'static Self> {
         TABLE.get(usize::from(index))
@@ -352,18 +357,29 @@ impl Hierarchy {
     /// Registers a hierarchy in a free slot: the one that was free longest, or nearly. ENOSPC: there
     /// is none.
     ///
-    /// May sleep only in so far as `names` was allocated before.
-    pub(crate) fn register(names: KBox<Names>, options: u32) -> Result<&'static Self> {
+    /// Where `is_home` says of a slot that a thread's last lock was of a hierarchy that was there, that
+    /// slot is taken only if there is no other: the thread's fast path would take a stale handle for it.
+    ///
+    /// May sleep only in so far as `names` was allocated before and `is_home` does.
+    pub(crate) fn register(
+        names: KBox<Names>,
+        options: u32,
+        is_home: impl Fn(&Self) -> bool,
+    ) -> Result<&'static Self> {
         let count = names.orders.len() as u32;
         if count == 0 || count > MAX_ORDERS {
             return Err(EINVAL);
         }
         // One after the other, so that a stale handle is not soon another's slot.
         let from = NEXT.load(Relaxed) as usize;
-        for n in 0..MAX_HIERARCHIES {
+        for n in 0..2 * MAX_HIERARCHIES {
             let at = (from + n) % MAX_HIERARCHIES;
             let Some(slot) = TABLE.get(at) else { continue };
             if slot.state.cmpxchg(FREE, CHANGING, Full).is_err() {
+                continue;
+            }
+            if n < MAX_HIERARCHIES && is_home(slot) {
+                slot.state.store(FREE, Release);
                 continue;
             }
             NEXT.store((at as u32 + 1) % MAX_HIERARCHIES as u32, Relaxed);
@@ -619,7 +635,7 @@ impl Registered {
     pub(super) fn new(name: &str, orders: &[&str], quiet: bool) -> Result<Self> {
         let names = Names::new(name.as_bytes(), orders.iter().map(|order| order.as_bytes()))?;
         let options = if quiet { QUIET | STRICT } else { 0 };
-        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options).map(Self)
+        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options, |_| false).map(Self)
     }
 
     /// Returns the hierarchy.

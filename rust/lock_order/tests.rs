@@ -324,7 +324,7 @@ mod cases {
     #[test]
     fn what_is_held_of_a_forgotten_hierarchy_is_forgotten() -> Result {
         let names = hierarchy::Names::new(b"kunit", ["outer"].map(str::as_bytes).into_iter())?;
-        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, QUIET | STRICT)?;
+        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, QUIET | STRICT, |_| false)?;
         let other = three_orders()?;
         with_context(|| {
             let stale = h.handle();
@@ -350,7 +350,7 @@ mod cases {
     fn a_thread_is_given_a_context_where_that_is_asked_for() -> Result {
         let names = hierarchy::Names::new(b"kunit", ["outer"].map(str::as_bytes).into_iter())?;
         let options = QUIET | AUTOMATIC;
-        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options)?;
+        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options, |_| false)?;
         let correct = record::record_lock(h, null(), 1, EXCLUSIVE)
             && !record::record_lock(h, null(), 1, EXCLUSIVE)
             && record::check_locked(h, null(), 1, EXCLUSIVE)

@@ -502,6 +502,11 @@ fn reading<R>(f: impl FnOnce() -> R) -> R {
     record::with_context(|| typed::recorded::<ContextReader, _>(f))
 }
 
+/// Whether the last lock of a thread or an interrupt was of a hierarchy in this slot. May sleep.
+pub(crate) fn is_home(slot: &Hierarchy) -> bool {
+    reading(|| context::is_home(slot))
+}
+
 /// See `reeve_tracking_disable()`.
 pub(crate) fn disable(call: Call) -> bool {
     let result = call.current.with_held(HeldLocks::disable);

@@ -14,7 +14,8 @@ use crate::{
         rules::conflict::{
             Attributes,
             Rule, //
-        }, //
+        },
+        track, //
     }, //
 };
 use kernel::{
@@ -73,7 +74,8 @@ pub(super) unsafe fn register(
     });
     // SAFETY: `name` was found not to be null above, so it is a string, by this function's contract.
     let name = unsafe { CStr::from_char_ptr(name) }.to_bytes();
-    Hierarchy::register(KBox::new(Names::new(name, orders)?, GFP_KERNEL)?, options)
+    let names = KBox::new(Names::new(name, orders)?, GFP_KERNEL)?;
+    Hierarchy::register(names, options, track::is_home)
 }
 
 pub(super) fn add_rule(h: Handle, fields: [c_uint; 4]) -> Result {

@@ -103,6 +103,12 @@ fn with_reader<R>(f: impl FnOnce(&mut Copied) -> R) -> R {
     }
 }
 
+/// Whether the last lock of a task or an interrupt was of a hierarchy in this slot.
+pub(crate) fn is_home(slot: &Hierarchy) -> bool {
+    let is_home = |held: Option<&HeldLocks>| held.is_some_and(|held| slot.is_slot_of(held.home()));
+    places().any(|place| with_copy(place, is_home))
+}
+
 /// Whose held locks they are.
 #[derive(Clone, Copy)]
 pub(crate) enum Holder {

@@ -422,6 +422,11 @@ impl HeldLocks {
         self.home == token
     }
 
+    /// The token of the hierarchy of the last lock, if all were of one; 0 or 1: of none.
+    pub fn home(&self) -> usize {
+        self.home
+    }
+
     /// Makes sure that entries of this hierarchy may be added.
     fn settle(&mut self, rules: &Rules<'_>) {
         if self.is_empty() {

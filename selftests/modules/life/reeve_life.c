@@ -9,7 +9,7 @@
  * of its context with N locks held, and then N threads one after the other, with
  * a pattern in their frames; `aside` puts a lock aside and takes it back;
  * `misuse` does what no driver should. `leak` takes a lock in an interrupt and does
- * not release it; `stale` uses a hierarchy that is gone; `automatic` uses one
+ * not release it; `stale` and `home` use a hierarchy that is gone; `automatic` uses one
  * without entering; `many` has hundreds of threads inside at once; `idle` runs
  * cross-calls, of which some hit the idle task; `console` has reports printed to
  * a console that records a lock; `irq` N has an interrupt handled, by a thread if
@@ -277,6 +277,56 @@ static int life_stale(unsigned int unused)
 	}
 	EXPECT(reeve_thread_context_leave(&ctx));
 	return 0;
+}
+
+static struct reeve_hierarchy *life_next;
+
+static int life_use_next(void *unused)
+{
+	struct reeve_hierarchy *h;
+	struct reeve_thread_context ctx;
+
+	h = reeve_hierarchy_register("reeve_life_next", order_names, 2);
+	EXPECT(!IS_ERR(h));
+	life_next = h;
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+static int life_unregister(void *h)
+{
+	EXPECT(!reeve_hierarchy_unregister(h));
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+/*
+ * The thread's last lock was of what is gone; others use what took its place.
+ * All else is done by other threads, for the tracker's own locks are recorded.
+ */
+static int life_home(unsigned int unused)
+{
+	struct reeve_hierarchy *gone;
+	struct reeve_thread_context ctx;
+	unsigned int i;
+	int ret;
+
+	gone = reeve_hierarchy_register("reeve_life_gone", order_names, 2);
+	if (IS_ERR(gone))
+		return PTR_ERR(gone);
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(gone, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(gone, &locks[0], 1, EXCLUSIVE));
+	ret = life_run(life_unregister, gone);
+	for (i = 0; !ret && i < 2 * REEVE_MAX_HIERARCHIES; i++) {
+		ret = life_run(life_use_next, NULL);
+		EXPECT(!reeve_record_lock(gone, &locks[0], 1, EXCLUSIVE));
+		ret = ret ?: life_run(life_unregister, life_next);
+	}
+	EXPECT(reeve_thread_context_leave(&ctx));
+	return ret;
 }
 
 static int life_automatic(unsigned int unused)
@@ -582,6 +632,7 @@ module_param_cb(misuse, &scene_ops, life_misuse, 0200);
 module_param_cb(disabled, &scene_ops, life_disabled, 0200);
 module_param_cb(leak, &scene_ops, life_leak, 0200);
 module_param_cb(stale, &scene_ops, life_stale, 0200);
+module_param_cb(home, &scene_ops, life_home, 0200);
 module_param_cb(automatic, &scene_ops, life_automatic, 0200);
 module_param_cb(idle, &scene_ops, life_idle, 0200);
 module_param_cb(irq, &scene_ops, life_irq, 0200);

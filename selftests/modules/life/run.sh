@@ -94,6 +94,10 @@ echo 1 >$parameters/stale
 no_failures "a stale handle"
 expect invalid_hierarchy $((before + 128)) "a stale handle"
 
+echo 1 >$parameters/home
+no_failures "a stale handle of the last lock's hierarchy"
+expect invalid_hierarchy $((before + 256)) "a stale handle of the last lock's hierarchy"
+
 echo "== without entering"
 before=$(of no_context)
 echo 1 >$parameters/automatic
