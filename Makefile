@@ -24,7 +24,7 @@ help:
 	@echo '  make modules  build reeve.ko, for the test kernel or for KDIR=your-kernel-build'
 	@echo '  make vm       run SCRIPT=file as root in a VM; ends with "vm: exit N"'
 	@echo '                [FILES="a b"] [PARAMS="k=v"] [LOAD=0] [KERNEL=base|debug|...] [MEM=1024] [SMP=2]'
-	@echo '                [DISK=MiB] [ACCEL=tcg|kvm] [QEMU_ARGS=...] [TIMEOUT=seconds]'
+	@echo '                [DISK=MiB] [ACCEL=tcg|kvm] [APPEND="kernel arguments"] [QEMU_ARGS=...] [TIMEOUT=seconds]'
 	@echo '  make shell    the same VM, interactive'
 	@echo '  make ext      build your own module in M=directory against the test kernel and Reeve'
 	@echo '  make lint     formatting, clippy, layout, unsafe, warnings, documentation, licences'

@@ -52,6 +52,8 @@ use kernel::prelude::*;
 
 /// The tracker's own part of the module's state: dropping it unregisters what it registered.
 pub(crate) struct LockOrder {
+    /// Dropped first: it uses the module's hierarchy.
+    _modules: print::ModuleWatch,
     sanity: Registered,
     /// Dropped after all others: the module's locks are of this hierarchy.
     _own: Registered,
@@ -86,6 +88,7 @@ impl LockOrder {
         // The graph is to show what drivers did, not this.
         own.hierarchy().forget_taken();
         Ok(Self {
+            _modules: print::ModuleWatch::new(),
             sanity,
             _own: own,
             _others: Others,

@@ -9,6 +9,7 @@
 #include <linux/irqflags.h>
 #include <linux/jump_label.h>
 #include <linux/kernel_stat.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/percpu.h>
@@ -21,22 +22,33 @@
 
 #include "lock_order.h"
 
-enum reeve_irq_level {
-	REEVE_IRQ_SOFT,
-	REEVE_IRQ_HARD,
-	REEVE_IRQ_NMI,
-};
+/*
+ * Made empty contexts at load: interrupts need not enter theirs. An array of
+ * REEVE_IRQ_LEVELS for each CPU, too large for what modules have statically.
+ */
+static struct reeve_context __percpu *reeve_irq_contexts;
 
-/* Made empty contexts at load: interrupts need not enter theirs. */
-static DEFINE_PER_CPU(struct reeve_context[REEVE_IRQ_LEVELS],
-		      reeve_irq_contexts);
+/* Before anything records. May sleep. -ENOMEM. */
+int reeve_helper_irq_init(void)
+{
+	reeve_irq_contexts = __alloc_percpu(REEVE_IRQ_LEVELS *
+					    sizeof(struct reeve_context),
+					    __alignof__(struct reeve_context));
+	return reeve_irq_contexts ? 0 : -ENOMEM;
+}
+
+/* After everything that records. */
+void reeve_helper_irq_exit(void)
+{
+	free_percpu(reeve_irq_contexts);
+}
 
 struct reeve_context *reeve_helper_irq_context(unsigned int cpu,
 					       unsigned int level)
 {
 	if (cpu >= nr_cpu_ids || !cpu_possible(cpu))
 		return NULL;
-	return &(*per_cpu_ptr(&reeve_irq_contexts, cpu))[level];
+	return per_cpu_ptr(reeve_irq_contexts, cpu) + level;
 }
 
 unsigned int reeve_helper_nr_cpu_ids(void)
@@ -78,7 +90,7 @@ static __always_inline bool reeve_is_ours(const struct reeve_context *ctx)
  * Which interrupt of this level it is that this CPU handles: its kernel counts
  * them before it runs their handlers.
  */
-static u32 reeve_irq_serial(enum reeve_irq_level level)
+static u32 reeve_irq_serial(unsigned int level)
 {
 	u32 serial = 0;
 	int i;
@@ -109,15 +121,15 @@ static u32 reeve_irq_serial(enum reeve_irq_level level)
 }
 
 /*
- * What an earlier handler left is no longer held. NMIs may come within what acts
- * like one, so theirs is left as it is.
+ * What an earlier handler left is no longer held. An NMI cannot be told from the
+ * one before it, so theirs is left as it is.
  */
-static struct reeve_context *reeve_irq_context(enum reeve_irq_level level)
+static struct reeve_context *reeve_irq_context(unsigned int level)
 {
-	struct reeve_context *ctx = &(*this_cpu_ptr(&reeve_irq_contexts))[level];
+	struct reeve_context *ctx = this_cpu_ptr(reeve_irq_contexts) + level;
 	u32 serial;
 
-	if (level == REEVE_IRQ_NMI)
+	if (level >= REEVE_IRQ_NMI)
 		return ctx;
 	serial = reeve_irq_serial(level);
 	if (ctx->serial != serial) {
@@ -132,17 +144,25 @@ bool reeve_helper_is_kernel_thread(void)
 	return current->flags & PF_KTHREAD;
 }
 
+/* An NMI, a breakpoint or a machine check may come within another of them. */
+static unsigned int reeve_nmi_level(void)
+{
+	unsigned int depth = (preempt_count() & NMI_MASK) / NMI_OFFSET;
+
+	return REEVE_IRQ_NMI + min(depth, REEVE_NMI_DEPTH) - 1;
+}
+
 static noinline struct reeve_context *reeve_find_context(void)
 {
 	struct reeve_context *ctx;
-	enum reeve_irq_level level;
+	unsigned int level;
 
 	if (likely(in_task())) {
 		ctx = reeve_rs_find_context((unsigned long)current);
 		raw_cpu_write(reeve_hint, ctx);
 		return ctx;
 	}
-	level = in_nmi()     ? REEVE_IRQ_NMI :
+	level = in_nmi()     ? reeve_nmi_level() :
 		in_hardirq() ? REEVE_IRQ_HARD :
 			       REEVE_IRQ_SOFT;
 	return reeve_irq_context(level);
@@ -175,7 +195,7 @@ static int reeve_reset_interrupts(void *unused)
 	unsigned long flags;
 
 	local_irq_save(flags);
-	reeve_rs_reset_interrupts(*this_cpu_ptr(&reeve_irq_contexts));
+	reeve_rs_reset_interrupts(this_cpu_ptr(reeve_irq_contexts));
 	local_irq_restore(flags);
 	return 0;
 }
@@ -439,6 +459,58 @@ bool reeve_record_acquired(struct reeve_hierarchy *h, const void *lock,
 }
 EXPORT_SYMBOL_GPL(reeve_record_acquired);
 
+bool reeve_record_wait(struct reeve_hierarchy *h, const void *what,
+		       unsigned int order)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_wait(h, what, order, reeve_context(),
+				    REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_record_wait);
+
+bool reeve_record_handover(struct reeve_hierarchy *h, const void *lock,
+			   unsigned int order)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_handover(h, lock, order, reeve_context(),
+					REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_record_handover);
+
+bool reeve_record_adopt(struct reeve_hierarchy *h, const void *lock,
+			unsigned int order)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_record_adopt(h, lock, order, reeve_context(),
+				     REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_record_adopt);
+
+bool reeve_check_no_locks_freed(const void *start, size_t len)
+{
+	if (reeve_is_off())
+		return true;
+	return reeve_rs_check_no_locks_freed(start, len, REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_check_no_locks_freed);
+
+int reeve_hierarchy_set_attributes(struct reeve_hierarchy *h,
+				   unsigned int order, unsigned int flags)
+{
+	return reeve_rs_hierarchy_set_attributes(h, order, flags);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_set_attributes);
+
+int reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
+				  unsigned int while_held)
+{
+	return reeve_rs_hierarchy_set_any_order(h, order, while_held);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_set_any_order);
+
 bool reeve_thread_has_context(void)
 {
 	return reeve_rs_thread_has_context(reeve_context());
@@ -514,7 +586,13 @@ const struct reeve_lock_order_ops reeve_lock_order_ops = {
 	.record_lock_keyed_ip = reeve_record_lock_keyed_ip,
 	.record_unlock_ip = reeve_record_unlock_ip,
 	.record_downgrade_ip = reeve_record_downgrade_ip,
+	.hierarchy_set_attributes = reeve_hierarchy_set_attributes,
+	.hierarchy_set_any_order = reeve_hierarchy_set_any_order,
 	.record_acquired = reeve_record_acquired,
+	.record_wait = reeve_record_wait,
+	.record_handover = reeve_record_handover,
+	.record_adopt = reeve_record_adopt,
+	.check_no_locks_freed = reeve_check_no_locks_freed,
 	.check_locked_ip = reeve_check_locked_ip,
 	.check_lockable_order = reeve_check_lockable_order,
 	.check_unlocked_order = reeve_check_unlocked_order,

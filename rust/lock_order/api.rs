@@ -44,6 +44,7 @@ use kernel::ffi::{
 use register::{
     add_rule,
     register,
+    set_attributes,
     slot,
     status,
     Handle, //
@@ -100,17 +101,6 @@ unsafe fn call(h: Handle, ctx: ContextPtr, site: u32) -> Call {
     }
 }
 
-/// Runs a fast path on the caller's held locks.
-///
-/// # Safety
-///
-/// `ctx` must be as [`Current::new`] wants it, and `f` as [`Current::with_held_fast`] does.
-#[inline(always)]
-unsafe fn fast(ctx: ContextPtr, f: impl FnOnce(&mut HeldLocks) -> bool) -> bool {
-    // SAFETY: `ctx` and `f` are as the two functions ask for, by this function's contract.
-    unsafe { Current::new(ctx).with_held_fast(f) }
-}
-
 /// The usual lock: right after one that it may follow.
 ///
 /// # Safety
@@ -125,16 +115,17 @@ unsafe fn lock_fast(
     site: u32,
 ) -> bool {
     let home = h as usize;
-    let lock_fast = |held: &mut HeldLocks| {
-        held.lock_fast(home, lock as usize, packed, site, |previous| {
+    let place = |held: &HeldLocks| {
+        held.place_fast(home, packed, |previous| {
             // SAFETY: This is only asked when `h` is the home of what is held, and a home was
             // found to be a hierarchy when it became one.
             unsafe { Hierarchy::plain_after(home, previous) }
         })
     };
-    // SAFETY: `ctx` is as `fast` asks for, by this function's contract. A fast path that declines
-    // writes nothing, so an absent context is only read.
-    unsafe { fast(ctx, lock_fast) }
+    let put = |held: &mut HeldLocks, n| held.put_fast(n, lock as usize, packed, site);
+    // SAFETY: `ctx` is as `Current::new` asks for, by this function's contract, and `place_fast`
+    // declines what stands for an absent context.
+    unsafe { Current::new(ctx).with_held_fast(place, put) }
 }
 
 /// The usual unlock: of the lock taken last.
@@ -144,10 +135,10 @@ unsafe fn lock_fast(
 /// `ctx` must be as [`Current::new`] wants it.
 #[inline(always)]
 unsafe fn unlock_fast(h: Handle, lock: *const c_void, packed: u32, ctx: ContextPtr) -> bool {
-    let unlock_fast = |held: &mut HeldLocks| held.unlock_fast(h as usize, lock as usize, packed);
-    // SAFETY: `ctx` is as `fast` asks for, by this function's contract. A fast path that declines
-    // writes nothing, so an absent context is only read.
-    unsafe { fast(ctx, unlock_fast) }
+    let last = |held: &HeldLocks| held.last_fast(h as usize, lock as usize, packed);
+    // SAFETY: `ctx` is as `Current::new` asks for, by this function's contract, and `last_fast`
+    // declines what stands for an absent context.
+    unsafe { Current::new(ctx).with_held_fast(last, |held, n| held.take_fast(n)) }
 }
 
 entry_points! {
@@ -259,11 +250,12 @@ entry_points! {
     fn reeve_rs_check_locked(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
+        let current = unsafe { Current::new(ctx) };
         let is_top =
-            |held: &mut HeldLocks| held.check_locked_fast(h as usize, lock as usize, order, flags);
-        // SAFETY: `ctx` is as `fast` asks for, by this function's contract. A fast path that
-        // declines writes nothing, so an absent context is only read.
-        if flags.wrapping_sub(1) < 3 && unsafe { fast(ctx, is_top) } {
+            |held: &HeldLocks| held.check_locked_fast(h as usize, lock as usize, order, flags);
+        if flags.wrapping_sub(1) < 3 && current.look_fast(is_top) {
             return true;
         }
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
@@ -427,6 +419,13 @@ entry_points! {
 
     /// # Safety
     ///
+    /// Process context.
+    fn reeve_rs_module_goes(start: c_ulong, end: c_ulong) {
+        track::module_goes(start, end)
+    }
+
+    /// # Safety
+    ///
     /// `ctx` must be that of the interrupt level that runs.
     fn reeve_rs_level_anew(ctx: ContextPtr) {
         // SAFETY: `ctx` is that of the interrupt level that runs, by this entry point's contract.
@@ -492,6 +491,60 @@ entry_points! {
         let u = LockUse::new(lock as usize, order, 0, site);
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::record_acquired(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_wait(
+        h: Handle, what: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        let u = LockUse::new(what as usize, order, 0, site);
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::record_wait(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_handover(
+        h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        let u = LockUse::new(lock as usize, order, 0, site);
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::record_handover(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_adopt(
+        h: Handle, lock: *const c_void, order: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        let u = LockUse::new(lock as usize, order, 0, site);
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::record_adopt(unsafe { call(h, ctx, site) }, u)
+    }
+
+    /// # Safety
+    ///
+    /// None: any arguments are accepted.
+    fn reeve_rs_check_no_locks_freed(start: *const c_void, len: usize, site: u32) -> bool {
+        track::check_no_locks_freed(start as usize, len, site)
+    }
+
+    /// # Safety
+    ///
+    /// None: any arguments are accepted.
+    fn reeve_rs_hierarchy_set_attributes(h: Handle, order: c_uint, flags: c_uint) -> c_int {
+        status(set_attributes(h, order, flags))
+    }
+
+    /// # Safety
+    ///
+    /// None: any arguments are accepted.
+    fn reeve_rs_hierarchy_set_any_order(h: Handle, order: c_uint, while_held: c_uint) -> c_int {
+        status(slot(h).and_then(|slot| slot.set_any_order(order, while_held)))
     }
 
     /// # Safety
@@ -563,17 +616,16 @@ unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     if u.order.wrapping_sub(1) >= slot.count() || !flags::is_one_mode(u.flags) {
         return false;
     }
-    let obeys = slot
-        .is_ruled(u.order)
-        .then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
+    let is_ruled = slot.is_ruled(u.order);
+    if is_ruled && slot.has_attributes(u.order) {
+        return false;
+    }
+    let obeys = is_ruled.then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
     let (this, nests) = ((id, h as usize), slot.is_nestable(u.order));
     let is_known = |previous| slot.was_taken(previous, u.order);
-    // SAFETY: `ctx` is as asked for, by this function's contract; with an absent context it declines
-    // and writes nothing.
-    unsafe {
-        Current::new(ctx)
-            .with_held_usual(|held, epoch| held.lock_usual(epoch, this, u, nests, is_known, obeys))
-    }
+    // SAFETY: `ctx` is as asked for, by this function's contract.
+    let current = unsafe { Current::new(ctx) };
+    current.with_held_usual(|held, epoch| held.lock_usual(epoch, this, u, nests, is_known, obeys))
 }
 
 /// An unlock that is correct, as far as that is told with little ado.
@@ -589,9 +641,9 @@ unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     if !flags::is_one_mode(u.flags) {
         return false;
     }
-    // SAFETY: `ctx` is as asked for, by this function's contract; with an absent context it declines
-    // and writes nothing.
-    unsafe { Current::new(ctx).with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u)) }
+    // SAFETY: `ctx` is as asked for, by this function's contract.
+    let current = unsafe { Current::new(ctx) };
+    current.with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u))
 }
 
 /// # Safety
@@ -613,7 +665,7 @@ unsafe extern "C" fn leave_complete(
     // and writes, by this function's contract.
     let left = unsafe {
         context::leave(task, cookie, Current::new(ctx), |current| {
-            clean = track::nothing_held(site, current, Operation::Leaving);
+            clean = track::nothing_left(site, current);
         })
     };
     track::left(site, left, clean)

@@ -11,15 +11,27 @@
 //! While a task has a context the tracker holds a reference to it, so that no other task gets its
 //! address: who ended without leaving is found by [`sweep`], or at once where there are tracepoints.
 
+mod handed;
 mod life;
 mod look;
 mod saved;
 mod table;
 mod words;
 
-use super::rules::context_table::Found;
+use super::rules::{
+    context_table::Found,
+    held::HeldLocks, //
+};
 use crate::abstractions::bindings;
 use core::ptr::NonNull;
+pub(crate) use handed::{
+    adopt,
+    all_handed,
+    forget_handed,
+    forget_handed_of,
+    hand_over,
+    may_be_handed, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -46,13 +58,16 @@ use life::{
 };
 pub(crate) use look::{
     any_held,
+    find_held,
     holders,
+    is_home,
     look_at,
+    look_at_handed,
     Holder, //
 };
 use look::{
     interrupt_contexts,
-    LEVELS, //
+    CONTEXTS, //
 };
 pub(crate) use saved::{
     restore,
@@ -77,7 +92,7 @@ static REFUSED: Atomic<u32> = Atomic::new(0);
 /// `contexts` must be those of the CPU that runs this, with interrupts off, in a task: so that none
 /// of them is in use. (An NMI uses its own for a moment and leaves it empty.)
 pub(crate) unsafe fn reset_interrupts(contexts: *mut bindings::reeve_context) {
-    for level in 0..LEVELS.len() {
+    for level in 0..CONTEXTS as usize {
         // SAFETY: By this function's contract `contexts` is one CPU's array, which has a context for
         // each level, and none of them is in use, so `level` is in bounds and nothing else accesses it.
         unsafe { (*(*contexts.add(level).cast::<Context>()).held.get()).reset(epoch()) };
@@ -93,13 +108,16 @@ pub(crate) unsafe fn init() -> Result<Stock> {
     // SAFETY: This function is called once and before any other of this file, by its contract; that
     // is what `look::init` asks for.
     unsafe { look::init() }
+    // SAFETY: Nothing records yet, by this function's contract.
+    kernel::error::to_result(unsafe { bindings::reeve_helper_irq_init() })?;
+    let stock = Stock(());
     for (_, _, context) in interrupt_contexts() {
-        // SAFETY: The contexts are static, and by the contract nothing uses them yet.
+        // SAFETY: The contexts were just allocated, and by the contract nothing uses them yet.
         unsafe { (*context.held.get()).reset(0) };
     }
     // SAFETY: Called once and before anything enters, by this function's contract.
     kernel::error::to_result(unsafe { bindings::reeve_helper_stock_init() })?;
-    Ok(Stock(()))
+    Ok(stock)
 }
 
 /// The memory of all contexts; dropping it frees it.
@@ -116,7 +134,10 @@ impl Drop for Stock {
         }
         // SAFETY: The module is about to go: what could enter a context, or has left one, uses its
         // functions, and so keeps it from going.
-        unsafe { bindings::reeve_helper_stock_exit() };
+        unsafe {
+            bindings::reeve_helper_stock_exit();
+            bindings::reeve_helper_irq_exit();
+        }
     }
 }
 
@@ -284,7 +305,7 @@ pub(crate) enum Left {
 }
 
 /// Ends the context that `task`, the current one, entered with `cookie`; `last` sees what it holds
-/// before, unless that is nothing. `task` 0: an interrupt.
+/// before, unless that is nothing and tracking is enabled. `task` 0: an interrupt.
 ///
 /// # Safety
 ///
@@ -310,15 +331,14 @@ pub(crate) unsafe fn leave(
     if context.cookie.load(Relaxed) != cookie.as_ptr() as usize {
         return Left::Inner;
     }
-    let holds = current.with_known(false, |held| !held.is_empty());
-    if holds == Some(true) {
+    if current.with_held(|held| held.is_clean()) != Some(true) {
         last(current);
     }
     end(context, task);
     Left::Outer
 }
 
-/// The usual [`leave`], with nothing held; `false`: it is not that, nothing was done.
+/// The usual [`leave`], with nothing held and tracking enabled; `false`: it is not that, nothing was done.
 #[inline(always)]
 pub(crate) fn leave_fast(task: usize, cookie: Cookie, current: Current) -> bool {
     let context = current.0;
@@ -326,8 +346,7 @@ pub(crate) fn leave_fast(task: usize, cookie: Cookie, current: Current) -> bool 
     if context.cookie.load(Relaxed) != cookie.as_ptr() as usize {
         return false;
     }
-    // SAFETY: The context is the caller's own, by the invariant of `Current`.
-    if !unsafe { (*context.held.get()).is_empty() } {
+    if !current.look_fast(HeldLocks::is_clean) {
         return false;
     }
     end(context, task);
@@ -391,6 +410,7 @@ pub(crate) fn context_of(task: usize) -> *mut bindings::reeve_context {
 
 /// Tracking starts, or ends, being switched. The caller has taken care that it is the only one.
 pub(crate) fn next_epoch() {
+    forget_handed();
     EPOCH.fetch_add(1, Full);
 }
 

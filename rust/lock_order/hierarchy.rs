@@ -9,8 +9,11 @@
 use super::rules::{
     conflict::{
         order_bit,
+        Attributes,
+        Group,
         Rule,
         Rules,
+        MAX_GROUPS,
         MAX_ORDERS,
         MAX_RULES, //
     },
@@ -118,14 +121,22 @@ pub(crate) struct Hierarchy {
     /// Which orders were taken right after each, and are correct there by the order alone: what the
     /// fast path asks. The first field, see [`Hierarchy::plain_after`].
     plain_after: OrderSets,
-    /// Which orders were taken right after each, correct or not.
+    /// Which orders were taken while each was held, correct or not.
     taken_after: OrderSets,
     count: Atomic<u32>,
     state: Atomic<u32>,
     /// How often the slot was freed, below [`GENERATIONS`]: part of handles and ids.
     generation: Atomic<u32>,
-    /// The orders that rules speak of.
+    /// The orders that rules or attributes speak of.
     ruled: Atomic<u64>,
+    /// The attributes of orders, see [`Attributes`].
+    sleeps: Atomic<u64>,
+    spins: Atomic<u64>,
+    irq_safe: Atomic<u64>,
+    recursive: Atomic<u64>,
+    /// What each group is under; 0: it is free. Its orders.
+    under: [Atomic<u32>; MAX_GROUPS],
+    grouped: [Atomic<u64>; MAX_GROUPS],
     nestable: Atomic<u64>,
     options: Atomic<u32>,
     violations: Atomic<u64>,
@@ -165,6 +176,12 @@ impl Hierarchy {
             state: Atomic::new(FREE),
             generation: Atomic::new(0),
             ruled: Atomic::new(0),
+            sleeps: Atomic::new(0),
+            spins: Atomic::new(0),
+            irq_safe: Atomic::new(0),
+            recursive: Atomic::new(0),
+            under: [const { Atomic::new(0) }; MAX_GROUPS],
+            grouped: [const { Atomic::new(0) }; MAX_GROUPS],
             nestable: Atomic::new(0),
             options: Atomic::new(0),
             violations: Atomic::new(0),
@@ -194,6 +211,11 @@ impl Hierarchy {
     pub(crate) fn by_id(id: u16) -> Option<&'static Self> {
         let slot = TABLE.get(usize::from(id) % MAX_HIERARCHIES)?;
         (slot.count() != 0 && slot.held_id() == id).then_some(slot)
+    }
+
+    /// Whether `handle` names this slot, in whichever generation.
+    pub(crate) fn is_slot_of(&self, handle: usize) -> bool {
+        handle & !(SLOT - 1) == core::ptr::from_ref(self) as usize
     }
 
     /// The slot with this index.
@@ -248,17 +270,25 @@ impl Hierarchy {
         row.load(Relaxed)
     }
 
-    /// Whether `order` was taken right after `previous` before.
+    /// Whether `order` was taken while `previous` was held before.
     #[inline]
     pub(crate) fn was_taken(&self, previous: u8, order: u32) -> bool {
         let row = self.taken_after.get(usize::from(previous));
         row.is_some_and(|row| row.load(Relaxed) & order_mark(order as u8) != 0)
     }
 
-    /// Whether rules speak of taking `order`.
+    /// Whether rules or attributes speak of taking `order`.
     #[inline]
     pub(crate) fn is_ruled(&self, order: u32) -> bool {
         self.ruled.load(Relaxed) & order_bit(order) != 0
+    }
+
+    /// Whether attributes speak of taking `order`.
+    #[inline]
+    pub(crate) fn has_attributes(&self, order: u32) -> bool {
+        let all = [&self.sleeps, &self.spins, &self.irq_safe, &self.recursive];
+        all.iter()
+            .any(|set| set.load(Relaxed) & order_bit(order) != 0)
     }
 
     /// Whether no rule is about taking `order` while `held` is held so, whatever else is.
@@ -286,6 +316,16 @@ impl Hierarchy {
         }
     }
 
+    /// Notes that `order` was taken while those of the set `held` were.
+    pub(crate) fn note_edges(&self, rules: &Rules<'_>, held: u64, order: u32) {
+        let after = self.taken_after.iter().enumerate().skip(1);
+        for (_, row) in after.filter(|&(n, _)| held & order_bit(n as u32) != 0) {
+            if rules.has(order) {
+                set(row, order_mark(order as u8));
+            }
+        }
+    }
+
     /// Notes that `order` was taken right after `previous`.
     ///
     /// Cheap when it is no news, which is the usual: then nothing is written.
@@ -300,14 +340,14 @@ impl Hierarchy {
                 set(row, mark);
                 // Pairs with `add_rule`: either the new rule is seen here or the mark is there.
                 barrier::smp_mb(barrier::Full);
-                if self.count() == 0 || self.rules().any(|rule| u32::from(rule.order) == order) {
+                if self.count() == 0 || self.is_ruled(order) {
                     clear(row, mark);
                 }
             }
         }
     }
 
-    /// Which orders were taken right after `previous`; 0: with nothing held of this hierarchy.
+    /// Which orders were taken while `previous` was held; 0: with nothing held of this hierarchy.
     pub(crate) fn taken_after(&self, previous: u32) -> impl Iterator<Item = u32> {
         let row = self.taken_after.get(previous as usize);
         let set = row.map_or(0, |row| row.load(Relaxed));
@@ -317,25 +357,36 @@ impl Hierarchy {
     /// Registers a hierarchy in a free slot: the one that was free longest, or nearly. ENOSPC: there
     /// is none.
     ///
-    /// May sleep only in so far as `names` was allocated before.
-    pub(crate) fn register(names: KBox<Names>, options: u32) -> Result<&'static Self> {
+    /// Where `is_home` says of a slot that a thread's last lock was of a hierarchy that was there, that
+    /// slot is taken only if there is no other: the thread's fast path would take a stale handle for it.
+    ///
+    /// May sleep only in so far as `names` was allocated before and `is_home` does.
+    pub(crate) fn register(
+        names: KBox<Names>,
+        options: u32,
+        is_home: impl Fn(&Self) -> bool,
+    ) -> Result<&'static Self> {
         let count = names.orders.len() as u32;
         if count == 0 || count > MAX_ORDERS {
             return Err(EINVAL);
         }
         // One after the other, so that a stale handle is not soon another's slot.
         let from = NEXT.load(Relaxed) as usize;
-        for n in 0..MAX_HIERARCHIES {
+        for n in 0..2 * MAX_HIERARCHIES {
             let at = (from + n) % MAX_HIERARCHIES;
             let Some(slot) = TABLE.get(at) else { continue };
             if slot.state.cmpxchg(FREE, CHANGING, Full).is_err() {
+                continue;
+            }
+            if n < MAX_HIERARCHIES && is_home(slot) {
+                slot.state.store(FREE, Release);
                 continue;
             }
             NEXT.store((at as u32 + 1) % MAX_HIERARCHIES as u32, Relaxed);
             slot.options.store(options, Relaxed);
             slot.violations.store(0, Relaxed);
             slot.nestable.store(0, Relaxed);
-            slot.ruled.store(0, Relaxed);
+            slot.forget_attributes();
             slot.forget_taken();
             for rule in &slot.rules {
                 rule.store(0, Relaxed);
@@ -395,14 +446,88 @@ impl Hierarchy {
         }
         for word in &self.rules {
             if word.cmpxchg(0, rule.pack(), Full).is_ok() {
-                set(&self.ruled, order_bit(rule.order.into()));
-                for row in &self.plain_after {
-                    clear(row, order_mark(rule.order));
-                }
+                self.is_plain_no_more(rule.order.into());
                 return Ok(());
             }
         }
         Err(ENOSPC)
+    }
+
+    /// More than the order decides from now on whether `order` may be taken.
+    fn is_plain_no_more(&self, order: u32) {
+        set(&self.ruled, order_bit(order));
+        barrier::smp_mb(barrier::Full);
+        for row in &self.plain_after {
+            clear(row, order_mark(order as u8));
+        }
+    }
+
+    /// Gives `order` these attributes: the same sets, each all or nothing of it. EINVAL: there is no such
+    /// order, or no lock can be all of them.
+    pub(crate) fn set_attributes(&self, order: u32, wanted: Attributes) -> Result {
+        let bit = order_bit(order);
+        let excludes = |a: u64, b: u64| a & bit != 0 && b & bit != 0;
+        let sleeps = wanted.sleeps | self.sleeps.load(Relaxed);
+        let spins = wanted.spins | self.spins.load(Relaxed);
+        let irq_safe = wanted.irq_safe | self.irq_safe.load(Relaxed);
+        if order == 0 || order > self.count() || excludes(sleeps, spins | irq_safe) {
+            return Err(EINVAL);
+        }
+        set(&self.sleeps, wanted.sleeps & bit);
+        set(&self.spins, wanted.spins & bit);
+        set(&self.irq_safe, wanted.irq_safe & bit);
+        set(&self.recursive, wanted.recursive & bit);
+        self.is_plain_no_more(order);
+        Ok(())
+    }
+
+    /// Lets locks of `order`, and of others for which the same was said, be taken in any order while
+    /// `under` is held. EINVAL: there are no such orders, or `under` is not the outer one. ENOSPC.
+    pub(crate) fn set_any_order(&self, order: u32, under: u32) -> Result {
+        if under == 0 || under >= order || order > self.count() {
+            return Err(EINVAL);
+        }
+        for (place, grouped) in self.under.iter().zip(&self.grouped) {
+            if place.load(Relaxed) == under || place.cmpxchg(0, under, Full).is_ok() {
+                set(grouped, order_bit(order));
+                return Ok(());
+            }
+        }
+        Err(ENOSPC)
+    }
+
+    fn attributes(&self) -> Attributes {
+        let mut groups = [Group::default(); MAX_GROUPS];
+        let places = self.under.iter().zip(&self.grouped);
+        for (group, (under, orders)) in groups.iter_mut().zip(places) {
+            *group = Group {
+                orders: orders.load(Relaxed),
+                under: under.load(Relaxed) as u8,
+            };
+        }
+        Attributes {
+            sleeps: self.sleeps.load(Relaxed),
+            spins: self.spins.load(Relaxed),
+            irq_safe: self.irq_safe.load(Relaxed),
+            recursive: self.recursive.load(Relaxed),
+            groups,
+        }
+    }
+
+    fn forget_attributes(&self) {
+        let sets = [
+            &self.ruled,
+            &self.sleeps,
+            &self.spins,
+            &self.irq_safe,
+            &self.recursive,
+        ];
+        for set in Iterator::chain(sets.into_iter(), &self.grouped) {
+            set.store(0, Relaxed);
+        }
+        for under in &self.under {
+            under.store(0, Relaxed);
+        }
     }
 
     /// Forgets which orders were taken after which.
@@ -440,6 +565,7 @@ impl Hierarchy {
             count: self.count(),
             nestable: self.nestable.load(Relaxed),
             conflicts: conflicts.get(..n).unwrap_or(&[]),
+            attributes: self.attributes(),
         })
     }
 
@@ -509,7 +635,7 @@ impl Registered {
     pub(super) fn new(name: &str, orders: &[&str], quiet: bool) -> Result<Self> {
         let names = Names::new(name.as_bytes(), orders.iter().map(|order| order.as_bytes()))?;
         let options = if quiet { QUIET | STRICT } else { 0 };
-        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options).map(Self)
+        Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options, |_| false).map(Self)
     }
 
     /// Returns the hierarchy.

@@ -85,6 +85,11 @@ void reeve_rs_task_ends(unsigned long task);
 void reeve_rs_tracking_epoch(void);
 /* Makes the contexts of one CPU's interrupts empty ones, of this epoch. */
 void reeve_rs_reset_interrupts(struct reeve_context *contexts);
+/*
+ * A module goes, whose code is there: what is held that was taken there is told
+ * to reeve_helper_left_behind(). May sleep.
+ */
+void reeve_rs_module_goes(unsigned long start, unsigned long end);
 /* The level of an interrupt is entered anew. */
 void reeve_rs_level_anew(struct reeve_context *ctx);
 /* Traces what is about to be recorded. */
@@ -101,16 +106,36 @@ int reeve_rs_hierarchy_add_rule(struct reeve_hierarchy *h, unsigned int order,
 				unsigned int unless_held);
 int reeve_rs_hierarchy_set_nestable(struct reeve_hierarchy *h,
 				    unsigned int order);
+int reeve_rs_hierarchy_set_attributes(struct reeve_hierarchy *h,
+				      unsigned int order, unsigned int flags);
+int reeve_rs_hierarchy_set_any_order(struct reeve_hierarchy *h,
+				     unsigned int order,
+				     unsigned int while_held);
 
 bool reeve_rs_record_acquired(struct reeve_hierarchy *h, const void *lock,
 			      unsigned int order,
 			      struct reeve_context *ctx, u32 site);
 bool reeve_rs_thread_has_context(struct reeve_context *ctx);
+bool reeve_rs_record_wait(struct reeve_hierarchy *h, const void *what,
+			  unsigned int order, struct reeve_context *ctx,
+			  u32 site);
+bool reeve_rs_record_handover(struct reeve_hierarchy *h, const void *lock,
+			      unsigned int order, struct reeve_context *ctx,
+			      u32 site);
+bool reeve_rs_record_adopt(struct reeve_hierarchy *h, const void *lock,
+			   unsigned int order, struct reeve_context *ctx,
+			   u32 site);
+bool reeve_rs_check_no_locks_freed(const void *start, size_t len, u32 site);
 
 /* api.c */
 struct reeve_context *reeve_helper_irq_context(unsigned int cpu,
 					       unsigned int level);
-#define REEVE_IRQ_LEVELS 3
+/* NMIs within NMIs that have a context each. */
+#define REEVE_NMI_DEPTH 4U
+/* Those that are numbered below, and those of nested NMIs. */
+#define REEVE_IRQ_LEVELS 6
+int reeve_helper_irq_init(void);
+void reeve_helper_irq_exit(void);
 unsigned int reeve_helper_nr_cpu_ids(void);
 void reeve_forget_all(void);
 void reeve_helper_begun(struct reeve_context *ctx);
@@ -146,14 +171,20 @@ struct reeve_text {
 	u32 len;
 };
 
+#define REEVE_IRQ_SOFT 0
+#define REEVE_IRQ_HARD 1
+#define REEVE_IRQ_NMI 2
+
 struct reeve_who {
 	u64 time; /* ns, the log's clock */
 	u32 pid;
 	u32 cpu;
+	u32 level; /* 0: a task; otherwise 1 + REEVE_IRQ_SOFT and so on */
 	u8 comm[16];
 };
 
 struct reeve_violation {
+	struct reeve_who who;
 	struct reeve_text hierarchy; /* "-": none */
 	struct reeve_text name; /* of the order; "-": none */
 	struct reeve_text against_name;
@@ -193,10 +224,20 @@ void reeve_helper_report_held(struct reeve_text name, unsigned int order,
 			      unsigned long lock, bool exclusive, bool conflicts,
 			    u32 site);
 void reeve_helper_report_more(unsigned int locks);
-void reeve_helper_report_stack(u32 site);
+void reeve_helper_report_stack(const struct reeve_who *who, u32 site);
+#define REEVE_IN_INTERRUPT (1U << 0)
+#define REEVE_IN_HARD_INTERRUPT (1U << 1)
+#define REEVE_IS_ATOMIC (1U << 2)
+#define REEVE_INTERRUPTS_OFF (1U << 3)
+u32 reeve_helper_surroundings(void);
+bool reeve_helper_may_look(void);
 unsigned long reeve_helper_irq_save(void);
 void reeve_helper_irq_restore(unsigned long flags);
-unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site);
+unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site,
+				    unsigned long lock, u64 time);
+void reeve_helper_left_behind(unsigned long lock, u32 site);
+void reeve_helper_watch_modules(void);
+void reeve_helper_unwatch_modules(void);
 unsigned int reeve_helper_lock_text(u8 *buffer, size_t size, unsigned long lock);
 
 /* trace.c */

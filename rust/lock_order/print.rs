@@ -16,8 +16,18 @@ use super::{
         }, //
     }, //
 };
-use crate::abstractions::bindings;
+use crate::{
+    abstractions::bindings,
+    lock_order::rules::held::surroundings, //
+};
 use kernel::fmt;
+
+const _: () = {
+    assert!(surroundings::INTERRUPT == bindings::REEVE_IN_INTERRUPT);
+    assert!(surroundings::HARD_INTERRUPT == bindings::REEVE_IN_HARD_INTERRUPT);
+    assert!(surroundings::ATOMIC == bindings::REEVE_IS_ATOMIC);
+    assert!(surroundings::INTERRUPTS_OFF == bindings::REEVE_INTERRUPTS_OFF);
+};
 
 /// Who is running now, and when. Any context.
 pub(crate) fn who() -> Who {
@@ -39,8 +49,44 @@ fn from_c(raw: &bindings::reeve_who) -> Who {
         time: raw.time,
         pid: raw.pid,
         cpu: raw.cpu,
+        level: raw.level as u8,
         comm: raw.comm,
     }
+}
+
+fn to_c(who: &Who) -> bindings::reeve_who {
+    bindings::reeve_who {
+        time: who.time,
+        pid: who.pid,
+        cpu: who.cpu,
+        level: who.level.into(),
+        comm: who.comm,
+    }
+}
+
+/// Tells modules that are gone from what is loaded in their place; dropping it ends that.
+pub(crate) struct ModuleWatch(());
+
+impl ModuleWatch {
+    /// Begins. Once per load, when the module's own hierarchy is registered. May sleep.
+    pub(crate) fn new() -> Self {
+        // SAFETY: Called once per load, and undone when the value is dropped.
+        unsafe { bindings::reeve_helper_watch_modules() };
+        Self(())
+    }
+}
+
+impl Drop for ModuleWatch {
+    fn drop(&mut self) {
+        // SAFETY: `new` began it.
+        unsafe { bindings::reeve_helper_unwatch_modules() };
+    }
+}
+
+/// A lock that is held was taken at `site`, in the module that is just going.
+pub(crate) fn left_behind(instance: usize, site: u32) {
+    // SAFETY: The helper only notes the numbers; it is called where a module goes, not in an interrupt.
+    unsafe { bindings::reeve_helper_left_behind(instance, site) };
 }
 
 /// A piece of text as C gets it; valid as long as the text is.
@@ -60,6 +106,18 @@ fn order_name(names: Option<&Names>, order: u32) -> &[u8] {
         Some(names) if order != 0 => names.order(order),
         _ => b"-",
     }
+}
+
+/// Where the caller runs, as [`surroundings`](super::rules::held::surroundings) has it.
+pub(crate) fn surroundings() -> u32 {
+    // SAFETY: The helper looks at the state of this CPU; it may be called anywhere.
+    unsafe { bindings::reeve_helper_surroundings() }
+}
+
+/// Whether all contexts may be looked at here.
+pub(crate) fn may_look() -> bool {
+    // SAFETY: The helper looks at the state of this CPU; it may be called anywhere.
+    unsafe { bindings::reeve_helper_may_look() }
 }
 
 /// Whether one more report may be logged: a repeat of a pair, or one of a pair without a place of its
@@ -87,6 +145,7 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record, logged: bool) {
         (held.order.into(), held.instance, held.site)
     });
     let told = bindings::reeve_violation {
+        who: to_c(&record.who),
         hierarchy: text(hierarchy_name(names)),
         name: text(order_name(names, record.order.into())),
         against_name: text(order_name(names, against)),
@@ -128,8 +187,9 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record, logged: bool) {
         // SAFETY: The helper prints a number; it may be called in any context.
         unsafe { bindings::reeve_helper_report_more(record.left_out.into()) };
     }
-    // SAFETY: The helper looks at the stack of the thread that runs; it may be called in any context.
-    unsafe { bindings::reeve_helper_report_stack(record.site) };
+    // SAFETY: The pointer is valid, and the helper looks at the stack of the thread that runs; it may be
+    // called in any context.
+    unsafe { bindings::reeve_helper_report_stack(&told.who, record.site) };
 }
 
 /// Fires `reeve:lock_record`, or `reeve:lock_unrecord`. Any context.
@@ -146,8 +206,15 @@ pub(crate) fn recorded(names: Option<&Names>, u: LockUse, unlock: bool) {
     unsafe { bindings::reeve_helper_trace_record(&event, unlock) };
 }
 
-/// A call site, shown as symbol+offset.
-pub(crate) struct Site(pub(crate) u32);
+/// A call site, shown as symbol+offset; of a module that is gone as the module's name and an offset.
+pub(crate) struct Site {
+    /// Where.
+    pub(crate) site: u32,
+    /// The lock that was taken there; 0: none was.
+    pub(crate) lock: usize,
+    /// When it was seen to be there, in nanoseconds of the log's clock; 0: that is not known.
+    pub(crate) time: u64,
+}
 
 /// A lock's address, shown hashed.
 pub(crate) struct Hashed(pub(crate) usize);
@@ -157,8 +224,14 @@ impl fmt::Display for Site {
         let mut buffer = [0u8; bindings::REEVE_SITE_TEXT as usize];
         // SAFETY: The buffer is as large as the function is told.
         let len = unsafe {
-            bindings::reeve_helper_site_text(buffer.as_mut_ptr(), buffer.len(), self.0) as usize
-        };
+            bindings::reeve_helper_site_text(
+                buffer.as_mut_ptr(),
+                buffer.len(),
+                self.site,
+                self.lock,
+                self.time,
+            )
+        } as usize;
         show(f, buffer.get(..len))
     }
 }

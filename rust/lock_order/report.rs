@@ -18,11 +18,7 @@ use super::{
         Pair, //
     },
     rules::{
-        conflict::Rules,
-        held::{
-            HeldLocks,
-            LockUse, //
-        },
+        held::LockUse,
         operation::Operation,
         violation::{
             record::{
@@ -34,34 +30,23 @@ use super::{
     }, //
 };
 
-/// Reports `violation`, found in a use `u` of a lock of `slot` while the caller held `held`.
+/// Reports `violation` of a use of a lock of `slot`, as `record` says, which is asked only if the report
+/// is to be kept. Nothing that prints it runs before `record` has returned.
 #[cold]
-pub(super) fn violation(
-    slot: &Hierarchy,
-    rules: &Rules<'_>,
-    doing: Operation,
-    u: LockUse,
-    held: &HeldLocks,
-    violation: Violation,
-) {
-    violation_by(log::who(), slot, rules, doing, u, held, violation);
-}
-
-/// See [`violation`]: it was `who` who did it.
-#[cold]
-pub(super) fn violation_by(
-    who: Who,
-    slot: &Hierarchy,
-    rules: &Rules<'_>,
-    doing: Operation,
-    u: LockUse,
-    held: &HeldLocks,
-    violation: Violation,
-) {
-    if slot.count_violation(violation.kind()) {
-        let record = Record::new(who, doing as u8, violation, u, rules, held);
+pub(super) fn of(slot: &Hierarchy, violation: Violation, record: impl FnOnce() -> Option<Record>) {
+    if !slot.count_violation(violation.kind()) {
+        return;
+    }
+    if let Some(record) = record() {
         slot.with_names(|names| tell(Some(slot.id()), names, &record));
     }
+}
+
+/// Reports a violation in a use `u` of a lock of `slot` that no held lock has to do with.
+#[cold]
+pub(super) fn bare_of(slot: &Hierarchy, doing: Operation, u: LockUse, violation: Violation) {
+    let record = || Some(Record::bare(log::who(), doing as u8, violation, u));
+    of(slot, violation, record);
 }
 
 /// Reports a violation that no hierarchy is involved in, or none that is registered.
@@ -86,20 +71,22 @@ pub(super) fn caller() -> Who {
 pub(super) fn task(address: usize) -> Who {
     let now = log::who();
     log::task(address).map_or(now, |task| Who {
-        pid: task.pid,
-        comm: task.comm,
-        ..now
+        time: now.time,
+        cpu: now.cpu,
+        ..task
     })
 }
 
 /// Reports that a hierarchy is to be unregistered while some thread holds a lock of it.
 #[cold]
 pub(super) fn unregistered_while_held(slot: &Hierarchy, site: u32) {
-    let violation = Violation::StillHeld(0);
-    if slot.count_violation(violation.kind()) {
-        let record = bare(log::who(), site, Operation::Unregistering, violation);
-        slot.with_names(|names| tell(Some(slot.id()), names, &record));
-    }
+    let nothing = LockUse::new(0, 0, 0, site);
+    bare_of(
+        slot,
+        Operation::Unregistering,
+        nothing,
+        Violation::StillHeld(0),
+    );
 }
 
 fn bare(who: Who, site: u32, doing: Operation, violation: Violation) -> Record {

@@ -98,6 +98,13 @@ mod driver_api {
         assert!(ANY == bindings::REEVE_LOCK_ANY);
         assert!(TRYLOCK == bindings::REEVE_LOCK_TRYLOCK);
         assert!(OUT_OF_ORDER == bindings::REEVE_LOCK_OUT_OF_ORDER);
+        assert!(WAITING == bindings::REEVE_LOCK_WAITING);
+        assert!(AUTOMATIC == bindings::REEVE_HIERARCHY_AUTOMATIC);
+        assert!(STRICT == bindings::REEVE_HIERARCHY_STRICT);
+        assert!(SLEEPS == bindings::REEVE_ORDER_SLEEPS);
+        assert!(SPINS == bindings::REEVE_ORDER_SPINS);
+        assert!(IRQ_SAFE == bindings::REEVE_ORDER_IRQ_SAFE);
+        assert!(RECURSIVE == bindings::REEVE_ORDER_RECURSIVE);
         assert!(
             core::mem::size_of::<sys::ThreadContext>()
                 == core::mem::size_of::<bindings::reeve_thread_context>()
@@ -317,7 +324,7 @@ mod cases {
     #[test]
     fn what_is_held_of_a_forgotten_hierarchy_is_forgotten() -> Result {
         let names = hierarchy::Names::new(b"kunit", ["outer"].map(str::as_bytes).into_iter())?;
-        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, QUIET | STRICT)?;
+        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, QUIET | STRICT, |_| false)?;
         let other = three_orders()?;
         with_context(|| {
             let stale = h.handle();
@@ -343,7 +350,7 @@ mod cases {
     fn a_thread_is_given_a_context_where_that_is_asked_for() -> Result {
         let names = hierarchy::Names::new(b"kunit", ["outer"].map(str::as_bytes).into_iter())?;
         let options = QUIET | AUTOMATIC;
-        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options)?;
+        let h = Hierarchy::register(KBox::new(names, GFP_KERNEL)?, options, |_| false)?;
         let correct = record::record_lock(h, null(), 1, EXCLUSIVE)
             && !record::record_lock(h, null(), 1, EXCLUSIVE)
             && record::check_locked(h, null(), 1, EXCLUSIVE)

@@ -16,6 +16,12 @@
 		      { REEVE_LOCK_TRYLOCK, "trylock" },                \
 		      { REEVE_LOCK_OUT_OF_ORDER, "out_of_order" })
 
+#define reeve_show_level(level)                                      \
+	__print_symbolic(level, { 0, "task" },                       \
+			 { 1 + REEVE_IRQ_SOFT, "soft" },             \
+			 { 1 + REEVE_IRQ_HARD, "hard" },             \
+			 { 1 + REEVE_IRQ_NMI, "nmi" })
+
 TRACE_EVENT(lock_violation,
 
 	TP_PROTO(const struct reeve_violation *v),
@@ -35,6 +41,7 @@ TRACE_EVENT(lock_violation,
 		__field(unsigned int, order)
 		__field(unsigned int, against)
 		__field(unsigned int, flags)
+		__field(unsigned int, level)
 	),
 
 	TP_fast_assign(
@@ -50,14 +57,16 @@ TRACE_EVENT(lock_violation,
 		__entry->order = v->order;
 		__entry->against = v->against;
 		__entry->flags = v->flags;
+		__entry->level = v->who.level;
 	),
 
-	TP_printk("hierarchy=%s doing=%s order=%u name=%s lock=%p flags=%s ip=%pS kind=%s against=%u against_name=%s against_lock=%p against_ip=%pS",
+	TP_printk("hierarchy=%s doing=%s order=%u name=%s lock=%p flags=%s ip=%pS kind=%s against=%u against_name=%s against_lock=%p against_ip=%pS level=%s",
 		  __get_str(hierarchy), __get_str(doing), __entry->order,
 		  __get_str(name), (void *)__entry->lock,
 		  reeve_show_flags(__entry->flags), (void *)__entry->ip,
 		  __get_str(kind), __entry->against, __get_str(against_name),
-		  (void *)__entry->against_lock, (void *)__entry->against_ip)
+		  (void *)__entry->against_lock, (void *)__entry->against_ip,
+		  reeve_show_level(__entry->level))
 );
 
 DECLARE_EVENT_CLASS(reeve_lock_use,

@@ -16,24 +16,36 @@ use super::{
         Restored, //
     },
     hierarchy::Hierarchy,
+    print,
     record,
     records,
     report,
     rules::{
         conflict::Rules,
-        flags::is_one_mode,
+        flags::{
+            is_one_mode,
+            EXCLUSIVE,
+            SHARED,
+            TRYLOCK, //
+        },
         held::{
+            Entry,
             HeldLocks,
             LockUse, //
         },
         operation::Operation,
         violation::{
-            record::Who,
+            record::{
+                Record,
+                Who, //
+            },
+            Faults,
             Violation, //
         }, //
     },
     typed, //
 };
+use core::cell::Cell;
 use kernel::prelude::*;
 
 /// What every operation is told: on which hierarchy, by whom, from where.
@@ -47,15 +59,18 @@ pub(crate) struct Call {
     pub(crate) site: u32,
 }
 
-type Report<'a> = dyn FnMut(&HeldLocks, Violation) + 'a;
-
-/// Runs `operation` on the caller's held locks; returns `without` if it has no context.
+/// Runs an operation on the caller's held locks: `find` what is wrong, report that, and `apply` its
+/// effect, which is told whether it was correct. Returns that, or `without` if there is no context.
+///
+/// No reference to the held locks is alive while a report is made: what prints it may record locks of
+/// its own.
 fn run(
     call: Call,
     doing: Operation,
     u: LockUse,
     without: bool,
-    operation: impl FnOnce(&mut HeldLocks, &Rules<'_>, &mut Report<'_>) -> bool,
+    find: impl FnOnce(&HeldLocks, &Rules<'_>) -> Faults,
+    apply: impl FnOnce(&mut HeldLocks, &Rules<'_>, bool),
 ) -> bool {
     let Some((slot, _)) = Hierarchy::at(call.hierarchy).filter(|(slot, _)| slot.count() != 0)
     else {
@@ -63,9 +78,6 @@ fn run(
         return false;
     };
     slot.with_rules(|rules| {
-        let mut report = |held: &HeldLocks, violation: Violation| {
-            report::violation(slot, rules, doing, u, held, violation);
-        };
         let mut current = call.current;
         if !without && current.is_absent() && slot.gives_contexts(context::is_kernel_thread) {
             match context::give() {
@@ -74,36 +86,174 @@ fn run(
                 None => return true,
             }
         }
-        let result = current.with_known(true, |held| operation(held, rules, &mut report));
-        result.unwrap_or_else(|| {
-            // Which threads were refused is not known, and they are to be left in peace.
-            if without || context::are_some_refused() {
-                return true;
+        match current.with_known(Faults::none(), |held| find(held, rules)) {
+            Some(faults) => {
+                if !faults.is_empty() {
+                    report_faults(slot, rules, doing, u, current, &faults);
+                }
+                current.with_known((), |held| apply(held, rules, faults.is_empty()));
+                faults.is_empty()
             }
-            report(&HeldLocks::new(), Violation::NoContext);
-            false
-        })
+            // Which threads were refused is not known, and they are to be left in peace.
+            None if without || context::are_some_refused() => true,
+            None => {
+                report::bare_of(slot, doing, u, Violation::NoContext);
+                false
+            }
+        }
     })
+}
+
+/// Reports what was found in a use `u`, each fault from a copy of what is held.
+#[cold]
+#[inline(never)]
+fn report_faults(
+    slot: &Hierarchy,
+    rules: &Rules<'_>,
+    doing: Operation,
+    u: LockUse,
+    current: Current,
+    faults: &Faults,
+) {
+    let who = report::caller();
+    for fault in faults.iter() {
+        report::of(slot, fault, || {
+            current.with_held(|held| Record::new(who, doing as u8, fault, u, rules, held))
+        });
+    }
 }
 
 /// See `reeve_record_lock()`.
 #[cold]
 pub(crate) fn record_lock(call: Call, u: LockUse) -> bool {
-    run(
+    let mut seen = None;
+    let correct = run(
         call,
         Operation::Locking,
         u,
         false,
-        |held, rules, mut report| {
-            let taken = !held.is_disabled() && is_one_mode(u.flags);
-            let previous = held.innermost(rules);
-            let correct = held.record_lock(rules, u, &mut report);
-            if let (true, Some((slot, _))) = (taken, Hierarchy::at(rules.token)) {
-                slot.note_taken(rules, previous, u.order);
+        |held, rules| {
+            let mut faults = held.lock_faults(rules, u);
+            if is_one_mode(u.flags) {
+                if let Some(fault) = surroundings_fault(held, rules, u) {
+                    faults.add(fault);
+                }
             }
-            correct
+            faults
+        },
+        |held, rules, _| {
+            seen = is_one_mode(u.flags)
+                .then(|| what_is_held(held, rules))
+                .flatten();
+            held.lock(rules, u);
+        },
+    );
+    note_taken(call, seen, u.order);
+    correct
+}
+
+/// What the attributes of the order have against taking it here.
+fn surroundings_fault(held: &HeldLocks, rules: &Rules<'_>, u: LockUse) -> Option<Violation> {
+    // Most orders have none, and need no look around.
+    if !rules.attributes.speaks_of(u.order) {
+        return None;
+    }
+    held.surroundings_fault(rules, u, print::surroundings())
+}
+
+/// The order taken last and the set of all, for the graph; `None`: tracking is disabled.
+fn what_is_held(held: &HeldLocks, rules: &Rules<'_>) -> Option<(u8, u64)> {
+    (!held.is_disabled()).then(|| (held.innermost(rules), held.orders(rules)))
+}
+
+fn note_taken(call: Call, seen: Option<(u8, u64)>, order: u32) {
+    if let (Some((previous, held)), Some((slot, _))) = (seen, Hierarchy::at(call.hierarchy)) {
+        slot.with_rules(|rules| {
+            slot.note_edges(rules, held, order);
+            slot.note_taken(rules, previous, order);
+        });
+    }
+}
+
+/// See `reeve_record_wait()`.
+pub(crate) fn record_wait(call: Call, u: LockUse) -> bool {
+    let mut seen = None;
+    let correct = run(
+        call,
+        Operation::Waiting,
+        u,
+        false,
+        |held, rules| held.wait_faults(rules, u, print::surroundings()),
+        |held, rules, _| seen = what_is_held(held, rules),
+    );
+    note_taken(call, seen, u.order);
+    correct
+}
+
+/// See `reeve_record_handover()`.
+pub(crate) fn record_handover(call: Call, u: LockUse) -> bool {
+    let mut handed = None;
+    let correct = run(
+        call,
+        Operation::HandingOver,
+        u,
+        false,
+        |held, rules| held.acquired_faults(rules, u),
+        |held, rules, _| handed = held.hand_over(rules, u),
+    );
+    match handed {
+        Some(entry) => context::hand_over(&report::caller(), &entry),
+        // It may be one that is not recorded.
+        None if correct => context::forget_handed(),
+        None => (),
+    }
+    correct
+}
+
+/// See `reeve_record_adopt()`.
+pub(crate) fn record_adopt(call: Call, u: LockUse) -> bool {
+    let adopted = Cell::new(None);
+    run(
+        call,
+        Operation::Adopting,
+        u,
+        false,
+        |held, rules| {
+            adopted.set(context::adopt(rules.id, u.order, u.instance));
+            if held.is_disabled() {
+                return Faults::none();
+            }
+            let is_known = adopted.get().is_some() || context::may_be_handed();
+            let fault = if !rules.has(u.order) {
+                Some(Violation::InvalidOrder)
+            } else {
+                (!is_known).then_some(Violation::NotHandedOver)
+            };
+            Faults::from(fault)
+        },
+        |held, rules, _| {
+            if let Some(entry) = adopted.get() {
+                held.adopt(rules, &entry);
+            }
         },
     )
+}
+
+/// See `reeve_check_no_locks_freed()`.
+pub(crate) fn check_no_locks_freed(start: usize, len: usize, site: u32) -> bool {
+    let lies_within = |entry: &Entry| entry.instance.wrapping_sub(start) < len;
+    let Some(entry) = context::find_held(lies_within) else {
+        return true;
+    };
+    let mode = if entry.exclusive { EXCLUSIVE } else { SHARED };
+    let u = LockUse::new(entry.instance, entry.order.into(), mode, site);
+    if let Some(slot) = Hierarchy::by_id(entry.hierarchy) {
+        let (who, doing) = (report::caller(), Operation::Freeing as u8);
+        report::of(slot, Violation::FreedHeld, || {
+            Some(Record::of_held(who, doing, Violation::FreedHeld, u, &entry))
+        });
+    }
+    false
 }
 
 /// See `reeve_record_unlock()`.
@@ -114,7 +264,8 @@ pub(crate) fn record_unlock(call: Call, u: LockUse) -> bool {
         Operation::Unlocking,
         u,
         false,
-        |held, rules, mut report| held.record_unlock(rules, u, &mut report),
+        |held, rules| held.unlock_faults(rules, u),
+        |held, rules, _| held.unlock(rules, u),
     )
 }
 
@@ -125,7 +276,12 @@ pub(crate) fn record_downgrade(call: Call, u: LockUse) -> bool {
         Operation::Downgrading,
         u,
         false,
-        |held, rules, mut report| held.record_downgrade(rules, u, &mut report),
+        |held, rules| held.downgrade_faults(rules, u),
+        |held, rules, correct| {
+            if correct {
+                held.downgrade(rules, u);
+            }
+        },
     )
 }
 
@@ -136,7 +292,21 @@ pub(crate) fn record_acquired(call: Call, u: LockUse) -> bool {
         Operation::Acquiring,
         u,
         false,
-        |held, rules, mut report| held.record_acquired(rules, u, &mut report),
+        |held, rules| {
+            let mut faults = held.acquired_faults(rules, u);
+            if faults.is_empty() {
+                // Only interrupts may have been on still when it was waited for.
+                let taken = LockUse {
+                    flags: TRYLOCK,
+                    ..u
+                };
+                if let Some(fault) = surroundings_fault(held, rules, taken) {
+                    faults.add(fault);
+                }
+            }
+            faults
+        },
+        |held, rules, _| held.acquired(rules, u),
     )
 }
 
@@ -165,7 +335,8 @@ pub(crate) fn check_locked(call: Call, u: LockUse) -> bool {
         Operation::ExpectingLocked,
         u,
         false,
-        |held, rules, mut report| held.check_locked(rules, u, &mut report),
+        |held, rules| held.locked_faults(rules, u),
+        |_, _, _| (),
     )
 }
 
@@ -177,7 +348,8 @@ pub(crate) fn check_lockable_order(call: Call, order: u32, flags: u32) -> bool {
         Operation::ExpectingLockable,
         u,
         true,
-        |held, rules, mut report| held.check_lockable_order(rules, order, flags, &mut report),
+        |held, rules| held.lockable_faults(rules, order, flags),
+        |_, _, _| (),
     )
 }
 
@@ -189,7 +361,8 @@ pub(crate) fn check_unlocked_order(call: Call, order: u32) -> bool {
         Operation::ExpectingUnlocked,
         u,
         true,
-        |held, rules, mut report| held.check_unlocked_order(rules, order, &mut report),
+        |held, rules| held.unlocked_faults(rules, order),
+        |_, _, _| (),
     )
 }
 
@@ -201,7 +374,12 @@ pub(crate) fn check_all_unlocked(call: Call) -> bool {
         Operation::ExpectingNothingHeld,
         u,
         true,
-        |held, rules, mut report| held.check_all_unlocked(rules, &mut report),
+        |held, rules| held.all_unlocked_faults(rules),
+        |held, rules, correct| {
+            if correct {
+                held.becomes_sure(rules);
+            }
+        },
     )
 }
 
@@ -272,26 +450,45 @@ pub(crate) fn nothing_held(site: u32, current: Current, doing: Operation) -> boo
     empty.unwrap_or(true) || report_held(report::caller(), site, current, doing)
 }
 
+/// Whether the caller leaves nothing behind that it holds or has disabled; otherwise that is reported.
+#[cold]
+pub(crate) fn nothing_left(site: u32, current: Current) -> bool {
+    let disabled = current.with_held(|held| held.is_disabled()) == Some(true);
+    if disabled {
+        report::without_hierarchy(site, Operation::Leaving, Violation::StillDisabled);
+    }
+    nothing_held(site, current, Operation::Leaving) && !disabled
+}
+
 #[cold]
 fn report_held(who: Who, site: u32, current: Current, doing: Operation) -> bool {
-    let call = Call {
-        hierarchy: 0,
-        current,
-        site,
-    };
-    current.with_known((), |held| {
-        for (index, entry) in held.indexed() {
+    let mut from = 0;
+    while let Some((index, slot)) = left_of_next(current, from) {
+        from = index + 1;
+        let (u, fault) = (
+            LockUse::new(0, 0, 0, site),
+            Violation::StillHeld(index as u8),
+        );
+        slot.with_rules(|rules| {
+            report::of(slot, fault, || {
+                current.with_held(|held| Record::new(who, doing as u8, fault, u, rules, held))
+            });
+        });
+    }
+    false
+}
+
+/// Of what is held, the first lock from `from` on that is the first of its hierarchy.
+fn left_of_next(current: Current, from: usize) -> Option<(usize, &'static Hierarchy)> {
+    let found = current.with_known(None, |held| {
+        held.indexed().skip(from).find_map(|(index, entry)| {
             let mut before = held.indexed().take_while(|&(earlier, _)| earlier < index);
             let is_first = before.all(|(_, earlier)| earlier.hierarchy != entry.hierarchy);
-            if let (true, Some(slot)) = (is_first, Hierarchy::by_id(entry.hierarchy)) {
-                let (u, fault) = (no_lock(call, 0), Violation::StillHeld(index as u8));
-                slot.with_rules(|rules| {
-                    report::violation_by(who, slot, rules, doing, u, held, fault);
-                });
-            }
-        }
+            let slot = Hierarchy::by_id(entry.hierarchy).filter(|_| is_first)?;
+            Some((index, slot))
+        })
     });
-    false
+    found.flatten()
 }
 
 /// A null context was passed, or one that is not the thread's: reported; always `false`.
@@ -303,6 +500,11 @@ pub(crate) fn bad_context(site: u32, doing: Operation) -> bool {
 /// Runs `f`, which takes the turn to look at other threads' contexts.
 fn reading<R>(f: impl FnOnce() -> R) -> R {
     record::with_context(|| typed::recorded::<ContextReader, _>(f))
+}
+
+/// Whether the last lock of a thread or an interrupt was of a hierarchy in this slot. May sleep.
+pub(crate) fn is_home(slot: &Hierarchy) -> bool {
+    reading(|| context::is_home(slot))
 }
 
 /// See `reeve_tracking_disable()`.
@@ -345,9 +547,23 @@ pub(crate) fn unregister(address: usize, site: u32, forget: bool) -> Result {
         }
         if !held || forget {
             records::forget(slot.id());
+            context::forget_handed_of(id);
         }
         held && !forget
     })
+}
+
+/// A module goes, whose code lies from `start` to `end`: notes what is held that was taken there.
+/// Process context.
+pub(crate) fn module_goes(start: usize, end: usize) {
+    reading(|| {
+        context::any_held(|entry| {
+            if (entry.site.wrapping_sub(start as u32) as usize) < end - start {
+                print::left_behind(entry.instance, entry.site);
+            }
+            false
+        })
+    });
 }
 
 /// Lets `f` look at what each task and each interrupt but the caller holds now, one at a time. May
@@ -356,5 +572,8 @@ pub(super) fn for_each_holder(mut f: impl FnMut(Holder, &HeldLocks)) {
     sweep();
     for place in context::holders() {
         reading(|| context::look_at(place, &mut f));
+    }
+    for (who, entry) in context::all_handed() {
+        reading(|| context::look_at_handed(who, &entry, &mut f));
     }
 }

@@ -64,7 +64,7 @@ verb_userland() {
 # machine_options KERNEL NAME: sets MACHINE, the harness's options for a VM that leaves its things in build/NAME.
 machine_options() {
 	MACHINE=(--kernel "$KOUT/arch/x86/boot/bzImage" --module "$MODULE" --programs "$GUEST_BIN" --dir "$BUILD/$1"
-		"--params=${PARAMS:-}" "--qemu-args=${QEMU_ARGS:-}")
+		"--params=${PARAMS:-}" "--append=${APPEND:-}" "--qemu-args=${QEMU_ARGS:-}")
 	[ -z "${MEM:-}" ] || MACHINE+=(--mem "$MEM")
 	[ -z "${SMP:-}" ] || MACHINE+=(--smp "$SMP")
 	[ -z "${DISK:-}" ] || MACHINE+=(--disk "$DISK")

@@ -166,6 +166,113 @@ REEVE_API int reeve_hierarchy_add_rule(struct reeve_hierarchy *h,
 REEVE_API int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h,
 					   unsigned int order);
 
+/* Waiting for a lock of the order may sleep: a mutex, a semaphore. */
+#define REEVE_ORDER_SLEEPS	(1U << 0)
+/* Nothing may sleep while a lock of the order is held: a spinlock. */
+#define REEVE_ORDER_SPINS	(1U << 1)
+/* Handlers of hard interrupts take it, so all take it with interrupts off. */
+#define REEVE_ORDER_IRQ_SAFE	(1U << 2)
+/* A reader that holds the lock may take it once more: an rwlock_t, SRCU. */
+#define REEVE_ORDER_RECURSIVE	(1U << 3)
+
+/**
+ * reeve_hierarchy_set_attributes() - say what kind the locks of an order are
+ * @h: the hierarchy
+ * @order: the order
+ * @flags: of REEVE_ORDER_SLEEPS, _SPINS, _IRQ_SAFE and _RECURSIVE; those that
+ *         were given before stay
+ *
+ * What does not fit is reported when a lock is recorded: one that sleeps in an
+ * interrupt, where preemption or interrupts are off, or while one is held that
+ * spins (trylocks are exempt); one that is irq-safe with interrupts on, when it
+ * is recorded as taken (with REEVE_LOCK_WAITING, when it is acquired); one that
+ * spins and is not irq-safe in a hard interrupt, unless by a trylock. Orders
+ * that have attributes take a slower path.
+ *
+ * Return: 0; -EINVAL: no such order, no or unknown flags, or one that sleeps is
+ * to spin or to be irq-safe.
+ */
+REEVE_API int reeve_hierarchy_set_attributes(struct reeve_hierarchy *h,
+					     unsigned int order,
+					     unsigned int flags);
+
+/**
+ * reeve_hierarchy_set_any_order() - let locks be taken in any order under one
+ * @h: the hierarchy
+ * @order: their order; several of it may be held, ...
+ * @while_held: ... while a lock of this order, a lower one, is held exclusively
+ *
+ * Orders that name the same @while_held are one group: all of its locks may be
+ * taken, and released, in any order. What wounds and waits is such: the ticket
+ * (ww_acquire_ctx) is recorded as a lock of @while_held.
+ *
+ * Return: 0; -EINVAL: no such orders, or @while_held is not the lower one;
+ * -ENOSPC: four groups are there already.
+ */
+REEVE_API int reeve_hierarchy_set_any_order(struct reeve_hierarchy *h,
+					    unsigned int order,
+					    unsigned int while_held);
+
+/**
+ * reeve_record_wait() - something is about to be waited for that is no lock
+ * @h: the hierarchy
+ * @what: its address: of a completion, a work item, a fence
+ * @order: its order
+ *
+ * What ends the wait records a lock of @order while it runs. So what waits must
+ * hold nothing that is taken there: no equal or deeper order, nor what a rule
+ * forbids. Waiting sleeps, see REEVE_ORDER_SPINS. Nothing is held afterwards.
+ *
+ * Return: true when that is so; false without a context.
+ */
+REEVE_API bool reeve_record_wait(struct reeve_hierarchy *h, const void *what,
+				 unsigned int order);
+
+/**
+ * reeve_record_handover() - another thread is going to release a lock
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ *
+ * This thread holds it no more; what calls reeve_record_adopt() does, then.
+ * Up to 64 locks can be in between at once; they count as held for
+ * reeve_hierarchy_unregister() and reeve_check_no_locks_freed().
+ *
+ * Return: true when this lock is held, in whichever mode; false without a
+ * context.
+ */
+REEVE_API bool reeve_record_handover(struct reeve_hierarchy *h,
+				     const void *lock, unsigned int order);
+
+/**
+ * reeve_record_adopt() - take over a lock that another thread took
+ * @h: its hierarchy
+ * @lock: its address
+ * @order: its order
+ *
+ * It is held afterwards in the mode that it was taken in. It was not waited
+ * for, so that is correct whatever is held, and it may be released in any order.
+ *
+ * Return: true when it was handed over, or when that is not known: more than 64
+ * locks were in between, or tracking was switched, since the load; false without
+ * a context.
+ */
+REEVE_API bool reeve_record_adopt(struct reeve_hierarchy *h, const void *lock,
+				  unsigned int order);
+
+/**
+ * reeve_check_no_locks_freed() - is no lock held that lies in this memory?
+ * @start: its beginning
+ * @len: its length in bytes
+ *
+ * Of no thread and no interrupt, of whichever hierarchy; what is waited for
+ * counts. Looks at each context, with interrupts off for the copy of one. In an
+ * NMI, and with PREEMPT_RT where nothing may sleep, it is not known.
+ *
+ * Return: true when none is, or it is not known; otherwise one is reported.
+ */
+REEVE_API bool reeve_check_no_locks_freed(const void *start, size_t len);
+
 /**
  * reeve_record_lock() - a lock was taken
  * @h: its hierarchy

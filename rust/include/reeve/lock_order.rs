@@ -52,6 +52,26 @@ pub(crate) const OUT_OF_ORDER: u32 = 1 << 3;
 #[allow(dead_code)]
 pub(crate) const WAITING: u32 = 1 << 4;
 
+/// A thread's first record gives it a context, which it need not enter.
+#[allow(dead_code)]
+pub(crate) const AUTOMATIC: u32 = 1 << 0;
+/// Not even a kernel thread's first record does.
+#[allow(dead_code)]
+pub(crate) const STRICT: u32 = 1 << 1;
+
+/// Of an order: waiting for its locks may sleep.
+#[allow(dead_code)]
+pub(crate) const SLEEPS: u32 = 1 << 0;
+/// Of an order: nothing may sleep while one of its locks is held.
+#[allow(dead_code)]
+pub(crate) const SPINS: u32 = 1 << 1;
+/// Of an order: handlers of hard interrupts take its locks, so all do with interrupts off.
+#[allow(dead_code)]
+pub(crate) const IRQ_SAFE: u32 = 1 << 2;
+/// Of an order: a reader may take its lock once more.
+#[allow(dead_code)]
+pub(crate) const RECURSIVE: u32 = 1 << 3;
+
 /// The C side, as reeve/lock_order.h declares it.
 pub(crate) mod sys {
     use super::*;
@@ -65,12 +85,41 @@ pub(crate) mod sys {
     pub(crate) struct ThreadContext([u64; 4]);
 
     extern "C" {
-        pub(crate) fn reeve_hierarchy_register(
+        pub(crate) fn reeve_hierarchy_register_flags(
             name: *const c_char,
             order_names: *const *const c_char,
             count: c_uint,
+            flags: c_uint,
         ) -> *mut Hierarchy;
         pub(crate) fn reeve_hierarchy_unregister(h: *mut Hierarchy) -> c_int;
+        pub(crate) fn reeve_hierarchy_forget(h: *mut Hierarchy) -> c_int;
+        pub(crate) fn reeve_hierarchy_set_attributes(
+            h: *mut Hierarchy,
+            order: c_uint,
+            flags: c_uint,
+        ) -> c_int;
+        pub(crate) fn reeve_hierarchy_set_any_order(
+            h: *mut Hierarchy,
+            order: c_uint,
+            while_held: c_uint,
+        ) -> c_int;
+        pub(crate) fn reeve_record_wait(
+            h: *mut Hierarchy,
+            what: *const c_void,
+            order: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_record_handover(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_record_adopt(
+            h: *mut Hierarchy,
+            lock: *const c_void,
+            order: c_uint,
+        ) -> bool;
+        pub(crate) fn reeve_check_no_locks_freed(start: *const c_void, len: usize) -> bool;
+        pub(crate) fn reeve_thread_has_context() -> bool;
         pub(crate) fn reeve_hierarchy_add_rule(
             h: *mut Hierarchy,
             order: c_uint,
@@ -130,11 +179,12 @@ pub(crate) mod sys {
     }
 }
 
-/// A registered hierarchy of lock orders; dropping it unregisters it.
+/// A registered hierarchy of lock orders; dropping it ends it, whatever is held. See
+/// `reeve_hierarchy_forget()`.
 ///
 /// # Invariants
 ///
-/// The pointer came from `reeve_hierarchy_register()` and was not unregistered.
+/// The pointer came from `reeve_hierarchy_register_flags()` and was not unregistered.
 pub(crate) struct Hierarchy(*mut sys::Hierarchy);
 
 // SAFETY: The C API may be called from any thread.
@@ -146,15 +196,61 @@ unsafe impl Sync for Hierarchy {}
 impl Hierarchy {
     /// Registers a hierarchy with these orders, outermost (order 1) first. May sleep.
     pub(crate) fn register(name: &CStr, orders: &[&CStr]) -> Result<Self> {
+        Self::register_with(name, orders, 0)
+    }
+
+    /// The same; [`AUTOMATIC`] or [`STRICT`] says who has to enter a context. See
+    /// `reeve_hierarchy_register_flags()`.
+    pub(crate) fn register_with(name: &CStr, orders: &[&CStr], flags: u32) -> Result<Self> {
         let mut names = KVec::with_capacity(orders.len(), GFP_KERNEL)?;
         for order in orders {
             names.push(order.as_char_ptr(), GFP_KERNEL)?;
         }
         let count = c_uint::try_from(names.len())?;
         // SAFETY: A string and an array of `count` strings, which are copied.
-        let h = unsafe { sys::reeve_hierarchy_register(name.as_char_ptr(), names.as_ptr(), count) };
+        let h = unsafe {
+            sys::reeve_hierarchy_register_flags(name.as_char_ptr(), names.as_ptr(), count, flags)
+        };
         // INVARIANT: Registered just now.
         from_err_ptr(h).map(Self)
+    }
+
+    /// Says what kind the locks of `order` are: [`SLEEPS`], [`SPINS`], [`IRQ_SAFE`], [`RECURSIVE`].
+    pub(crate) fn set_attributes(&self, order: u32, flags: u32) -> Result {
+        // SAFETY: The hierarchy is registered, by the type invariant; any numbers are checked.
+        kernel::error::to_result(unsafe {
+            sys::reeve_hierarchy_set_attributes(self.0, order, flags)
+        })
+    }
+
+    /// Lets locks of `order` be taken in any order, and several, while one of `while_held` is held
+    /// exclusively.
+    pub(crate) fn set_any_order(&self, order: u32, while_held: u32) -> Result {
+        // SAFETY: The hierarchy is registered, by the type invariant; any numbers are checked.
+        kernel::error::to_result(unsafe {
+            sys::reeve_hierarchy_set_any_order(self.0, order, while_held)
+        })
+    }
+
+    /// Records that another thread is going to release this lock. Returns `false` if this one does not
+    /// hold it.
+    pub(crate) fn record_handover<T>(&self, lock: &T, order: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
+        unsafe { sys::reeve_record_handover(self.0, address(lock), order) }
+    }
+
+    /// Records that this thread holds a lock now that another one took. Returns `false` if it was not
+    /// handed over.
+    pub(crate) fn record_adopt<T>(&self, lock: &T, order: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
+        unsafe { sys::reeve_record_adopt(self.0, address(lock), order) }
+    }
+
+    /// Records that something is about to be waited for that is no lock. Returns `false` if what is held
+    /// forbids that.
+    pub(crate) fn record_wait<T>(&self, what: &T, order: u32) -> bool {
+        // SAFETY: The hierarchy is registered, by the type invariant; the address is only compared.
+        unsafe { sys::reeve_record_wait(self.0, address(what), order) }
     }
 
     /// Forbids `order` while `while_held` is held in `mode`, unless `unless_held` (0: none) is too.
@@ -248,11 +344,40 @@ impl Hierarchy {
     }
 }
 
+#[allow(dead_code)]
+impl Hierarchy {
+    /// Ends the hierarchy, unless a lock of it is held: that is reported, and it is given back with
+    /// EBUSY. May sleep.
+    pub(crate) fn unregister(self) -> core::result::Result<(), (Error, Self)> {
+        let this = core::mem::ManuallyDrop::new(self);
+        // SAFETY: The hierarchy is registered, by the type invariant.
+        let result = unsafe { sys::reeve_hierarchy_unregister(this.0) };
+        // INVARIANT: It stays registered if that failed; otherwise it is not dropped.
+        kernel::error::to_result(result)
+            .map_err(|error| (error, core::mem::ManuallyDrop::into_inner(this)))
+    }
+}
+
+/// Returns whether no lock is held that lies in this memory, by whichever thread; otherwise one is
+/// reported. See `reeve_check_no_locks_freed()`.
+#[allow(dead_code)]
+pub(crate) fn check_no_locks_freed<T>(memory: &T) -> bool {
+    // SAFETY: The addresses are only compared.
+    unsafe { sys::reeve_check_no_locks_freed(address(memory), core::mem::size_of::<T>()) }
+}
+
+/// Returns whether what the calling thread does is recorded.
+#[allow(dead_code)]
+pub(crate) fn has_context() -> bool {
+    // SAFETY: The function may be called by any thread.
+    unsafe { sys::reeve_thread_has_context() }
+}
+
 impl Drop for Hierarchy {
     fn drop(&mut self) {
-        // SAFETY: The hierarchy is registered, by the type invariant. If a thread still holds a lock of it, that is reported and
-        // the hierarchy stays registered.
-        unsafe { sys::reeve_hierarchy_unregister(self.0) };
+        // SAFETY: The hierarchy is registered, by the type invariant. If a thread still holds a lock of
+        // it, that is reported and forgotten.
+        unsafe { sys::reeve_hierarchy_forget(self.0) };
     }
 }
 

@@ -49,6 +49,11 @@ struct reeve_hierarchy {
 	struct {
 		u8 order, while_held, mode, unless_held;
 	} rule[REEVE_MAX_RULES];
+	u8 attributes[REEVE_MAX_ORDERS];
+	unsigned int groups;
+	struct {
+		u8 order, while_held;
+	} group[REEVE_MAX_ORDERS];
 	char *name;
 	char *orders[];
 };
@@ -212,6 +217,40 @@ reeve_check_locked(struct reeve_hierarchy *h, const void *lock,
 	return reeve_check_locked_ip(h, lock, order, flags, _THIS_IP_);
 }
 
+static __always_inline bool reeve_record_wait(struct reeve_hierarchy *h,
+					      const void *what,
+					      unsigned int order)
+{
+	return __REEVE_BOUND(h, ops->record_wait(real, what, order));
+}
+
+static __always_inline bool reeve_record_handover(struct reeve_hierarchy *h,
+						  const void *lock,
+						  unsigned int order)
+{
+	return __REEVE_BOUND(h, ops->record_handover(real, lock, order));
+}
+
+static __always_inline bool reeve_record_adopt(struct reeve_hierarchy *h,
+					       const void *lock,
+					       unsigned int order)
+{
+	return __REEVE_BOUND(h, ops->record_adopt(real, lock, order));
+}
+
+static __always_inline bool reeve_check_no_locks_freed(const void *start,
+						       size_t len)
+{
+	const struct reeve_lock_order_ops *ops = __reeve_get();
+	bool result = true;
+
+	if (ops) {
+		result = ops->check_no_locks_freed(start, len);
+		__reeve_put(ops);
+	}
+	return result;
+}
+
 static __always_inline bool
 reeve_check_lockable_order(struct reeve_hierarchy *h, unsigned int order,
 			   unsigned int flags)
@@ -346,6 +385,13 @@ static inline void __reeve_announce(struct reeve_hierarchy *h,
 	for (i = 0; i < h->count; i++)
 		if (h->nestable & BIT_ULL(i))
 			ops->hierarchy_set_nestable(real, i + 1);
+	for (i = 0; i < h->count; i++)
+		if (h->attributes[i])
+			ops->hierarchy_set_attributes(real, i + 1,
+						      h->attributes[i]);
+	for (i = 0; i < h->groups; i++)
+		ops->hierarchy_set_any_order(real, h->group[i].order,
+					     h->group[i].while_held);
 	for (i = 0; i < h->rules; i++)
 		ops->hierarchy_add_rule(real, h->rule[i].order,
 					h->rule[i].while_held, h->rule[i].mode,
@@ -589,6 +635,51 @@ reeve_hierarchy_set_nestable(struct reeve_hierarchy *h, unsigned int order)
 	__REEVE_TELL(h, ops->hierarchy_set_nestable(real, order));
 	mutex_unlock(&reeve_binding.lock);
 	return 0;
+}
+
+static __always_inline int
+reeve_hierarchy_set_attributes(struct reeve_hierarchy *h, unsigned int order,
+			       unsigned int flags)
+{
+	const unsigned int spins = REEVE_ORDER_SPINS | REEVE_ORDER_IRQ_SAFE;
+	int ret = 0;
+
+	if (IS_ERR_OR_NULL(h) || !order || order > h->count || !flags ||
+	    flags & ~(spins | REEVE_ORDER_SLEEPS | REEVE_ORDER_RECURSIVE))
+		return -EINVAL;
+	mutex_lock(&reeve_binding.lock);
+	flags |= h->attributes[order - 1];
+	if (flags & REEVE_ORDER_SLEEPS && flags & spins) {
+		ret = -EINVAL;
+	} else {
+		h->attributes[order - 1] = flags;
+		__REEVE_TELL(h, ops->hierarchy_set_attributes(real, order,
+							      flags));
+	}
+	mutex_unlock(&reeve_binding.lock);
+	return ret;
+}
+
+static __always_inline int
+reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
+			      unsigned int while_held)
+{
+	int ret = 0;
+
+	if (IS_ERR_OR_NULL(h) || !while_held || while_held >= order ||
+	    order > h->count)
+		return -EINVAL;
+	mutex_lock(&reeve_binding.lock);
+	if (h->groups == REEVE_MAX_ORDERS) {
+		ret = -ENOSPC;
+	} else {
+		h->group[h->groups].order = order;
+		h->group[h->groups++].while_held = while_held;
+		__REEVE_TELL(h, ops->hierarchy_set_any_order(real, order,
+							     while_held));
+	}
+	mutex_unlock(&reeve_binding.lock);
+	return ret;
 }
 
 static inline int reeve_binding_notify(struct notifier_block *notifier,

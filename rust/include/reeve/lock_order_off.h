@@ -44,6 +44,47 @@ reeve_hierarchy_set_nestable(struct reeve_hierarchy *h, unsigned int order)
 	return 0;
 }
 
+static __always_inline int
+reeve_hierarchy_set_attributes(struct reeve_hierarchy *h, unsigned int order,
+			       unsigned int flags)
+{
+	return 0;
+}
+
+static __always_inline int
+reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
+			      unsigned int while_held)
+{
+	return 0;
+}
+
+static __always_inline bool reeve_record_wait(struct reeve_hierarchy *h,
+					      const void *what,
+					      unsigned int order)
+{
+	return true;
+}
+
+static __always_inline bool reeve_record_handover(struct reeve_hierarchy *h,
+						  const void *lock,
+						  unsigned int order)
+{
+	return true;
+}
+
+static __always_inline bool reeve_record_adopt(struct reeve_hierarchy *h,
+					       const void *lock,
+					       unsigned int order)
+{
+	return true;
+}
+
+static __always_inline bool reeve_check_no_locks_freed(const void *start,
+						       size_t len)
+{
+	return true;
+}
+
 static __always_inline bool
 reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
 		  unsigned int order, unsigned int flags)

@@ -32,6 +32,11 @@ struct reeve_lock_order_ops {
 				  unsigned int unless_held);
 	int (*hierarchy_set_nestable)(struct reeve_hierarchy *h,
 				      unsigned int order);
+	int (*hierarchy_set_attributes)(struct reeve_hierarchy *h,
+					unsigned int order, unsigned int flags);
+	int (*hierarchy_set_any_order)(struct reeve_hierarchy *h,
+				       unsigned int order,
+				       unsigned int while_held);
 	bool (*record_lock_ip)(struct reeve_hierarchy *h, const void *lock,
 			       unsigned int order, unsigned int flags,
 			       unsigned long ip);
@@ -46,6 +51,13 @@ struct reeve_lock_order_ops {
 				    unsigned int order, unsigned long ip);
 	bool (*record_acquired)(struct reeve_hierarchy *h, const void *lock,
 				unsigned int order);
+	bool (*record_wait)(struct reeve_hierarchy *h, const void *what,
+			    unsigned int order);
+	bool (*record_handover)(struct reeve_hierarchy *h, const void *lock,
+				unsigned int order);
+	bool (*record_adopt)(struct reeve_hierarchy *h, const void *lock,
+			     unsigned int order);
+	bool (*check_no_locks_freed)(const void *start, size_t len);
 	bool (*check_locked_ip)(struct reeve_hierarchy *h, const void *lock,
 				unsigned int order, unsigned int flags,
 				unsigned long ip);

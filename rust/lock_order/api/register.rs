@@ -11,7 +11,11 @@ use crate::{
             AUTOMATIC,
             STRICT, //
         },
-        rules::conflict::Rule, //
+        rules::conflict::{
+            Attributes,
+            Rule, //
+        },
+        track, //
     }, //
 };
 use kernel::{
@@ -70,7 +74,8 @@ pub(super) unsafe fn register(
     });
     // SAFETY: `name` was found not to be null above, so it is a string, by this function's contract.
     let name = unsafe { CStr::from_char_ptr(name) }.to_bytes();
-    Hierarchy::register(KBox::new(Names::new(name, orders)?, GFP_KERNEL)?, options)
+    let names = KBox::new(Names::new(name, orders)?, GFP_KERNEL)?;
+    Hierarchy::register(names, options, track::is_home)
 }
 
 pub(super) fn add_rule(h: Handle, fields: [c_uint; 4]) -> Result {
@@ -84,4 +89,23 @@ pub(super) fn add_rule(h: Handle, fields: [c_uint; 4]) -> Result {
         }),
         _ => Err(EINVAL),
     }
+}
+
+pub(super) fn set_attributes(h: Handle, order: c_uint, flags: c_uint) -> Result {
+    let all = bindings::REEVE_ORDER_SLEEPS
+        | bindings::REEVE_ORDER_SPINS
+        | bindings::REEVE_ORDER_IRQ_SAFE
+        | bindings::REEVE_ORDER_RECURSIVE;
+    if flags == 0 || flags & !all != 0 {
+        return Err(EINVAL);
+    }
+    let set = |flag| if flags & flag != 0 { u64::MAX } else { 0 };
+    let wanted = Attributes {
+        sleeps: set(bindings::REEVE_ORDER_SLEEPS),
+        spins: set(bindings::REEVE_ORDER_SPINS),
+        irq_safe: set(bindings::REEVE_ORDER_IRQ_SAFE),
+        recursive: set(bindings::REEVE_ORDER_RECURSIVE),
+        ..Attributes::NONE
+    };
+    slot(h)?.set_attributes(order, wanted)
 }

@@ -59,18 +59,37 @@ impl Current {
         core::ptr::eq(self.0, &raw const ABSENT)
     }
 
-    /// Runs `f`, a fast path, on the held locks.
+    /// Lets `look` see the held locks, those of an absent context too.
+    ///
+    /// `look` must not call back into lock-order tracking.
+    #[inline(always)]
+    pub(crate) fn look_fast<R>(self, look: impl FnOnce(&HeldLocks) -> R) -> R {
+        // SAFETY: The context is valid and initialised. It is the caller's own, so nothing writes to it
+        // meanwhile, or the absent one, to which nothing ever does, by the invariant of `Current`.
+        look(unsafe { &*self.0.held.get() })
+    }
+
+    /// A fast path: lets `decide` see the held locks, and if it decides something, `act` change them.
+    /// `false`: declined, nothing was changed.
     ///
     /// # Safety
     ///
-    /// `f` must not write to an absent context's held locks, which have a flag set that makes the
-    /// fast paths of [`HeldLocks`] decline. It must not call back into lock-order tracking.
+    /// `decide` must decline held locks that stand for an absent context. Neither may call back into
+    /// lock-order tracking.
     #[inline(always)]
-    pub(crate) unsafe fn with_held_fast<R>(self, f: impl FnOnce(&mut HeldLocks) -> R) -> R {
-        // SAFETY: The context is valid, initialised and the caller's own, by the invariant of
-        // `Current`; an absent one is only read, for `f` does not write to it by this function's
-        // contract.
-        f(unsafe { &mut *self.0.held.get() })
+    pub(crate) unsafe fn with_held_fast<D>(
+        self,
+        decide: impl FnOnce(&HeldLocks) -> Option<D>,
+        act: impl FnOnce(&mut HeldLocks, D),
+    ) -> bool {
+        let Some(decided) = self.look_fast(decide) else {
+            return false;
+        };
+        // SAFETY: The context is not the absent one, which `decide` declines by this function's
+        // contract; so it is valid, initialised and the caller's own, by the invariant of `Current`, and
+        // the reference that `decide` had is gone.
+        act(unsafe { &mut *self.0.held.get() }, decided);
+        true
     }
 
     /// Runs `f` on the held locks as far as they are known; `None` when there is no context, and
@@ -92,18 +111,16 @@ impl Current {
         })
     }
 
-    /// Runs `f` on the held locks and the epoch of tracking. As for
-    /// [`with_held_fast`](Self::with_held_fast).
+    /// Runs `f` on the held locks and the epoch of tracking; `false` when there is no context.
     ///
-    /// # Safety
-    ///
-    /// As for [`with_held_fast`](Self::with_held_fast).
+    /// `f` must not call back into lock-order tracking.
     #[inline(always)]
-    pub(crate) unsafe fn with_held_usual<R>(self, f: impl FnOnce(&mut HeldLocks, u32) -> R) -> R {
-        let epoch = epoch();
-        // SAFETY: `f` keeps what `with_held_fast` asks for, by this function's contract, and the closure
-        // does nothing but call it.
-        unsafe { self.with_held_fast(|held| f(held, epoch)) }
+    pub(crate) fn with_held_usual(self, f: impl FnOnce(&mut HeldLocks, u32) -> bool) -> bool {
+        if self.look_fast(HeldLocks::is_absent) {
+            return false;
+        }
+        // SAFETY: Not absent, so valid, initialised and the caller's own, by the invariant of `Current`.
+        f(unsafe { &mut *self.0.held.get() }, epoch())
     }
 
     /// Forgets what is held, if there is a context.
@@ -118,8 +135,8 @@ impl Current {
         if self.is_absent() {
             return None;
         }
-        // SAFETY: It is not absent; see there.
-        Some(unsafe { self.with_held_fast(f) })
+        // SAFETY: Not absent, so valid, initialised and the caller's own, by the invariant of `Current`.
+        Some(f(unsafe { &mut *self.0.held.get() }))
     }
 }
 

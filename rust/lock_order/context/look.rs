@@ -3,6 +3,7 @@
 //! Looking at what other threads, and interrupts, hold.
 
 use super::{
+    handed::all_handed,
     life::TAKEN,
     table::{
         epoch,
@@ -20,7 +21,10 @@ use crate::{
                 Entry,
                 HeldLocks, //
             },
-            violation::record::Who, //
+            violation::record::{
+                Who,
+                LEVELS, //
+            }, //
         }, //
     }, //
 };
@@ -54,17 +58,55 @@ pub(super) unsafe fn init() {
     unsafe { READER.init() }
 }
 
-/// Returns whether a held lock of any task or interrupt, or one that was put aside, satisfies
-/// `wanted`.
+/// Returns whether a held lock of any task or interrupt, or one that was put aside or handed over,
+/// satisfies `wanted`.
 ///
 /// Other threads go on meanwhile; the result is exact for locks held throughout. `wanted` must not
 /// sleep. May be preempted between one context and the next.
 pub(crate) fn any_held(mut wanted: impl FnMut(&Entry) -> bool) -> bool {
+    if all_handed().any(|(_, entry)| wanted(&entry)) {
+        return true;
+    }
     places().any(|place| {
-        let mut copy = READER.lock();
-        let held = copy.take(place.context());
-        held.is_some_and(|held| held.iter().any(|entry| wanted(&entry)))
+        with_copy(place, |held| {
+            held.is_some_and(|held| held.iter().any(|entry| wanted(&entry)))
+        })
     })
+}
+
+/// Finds a held lock, as [`any_held`], in any context: one that is held when it is looked at twice. `None`
+/// also where all cannot be looked at: in an NMI, and with PREEMPT_RT where nothing may sleep.
+pub(crate) fn find_held(wanted: impl Fn(&Entry) -> bool) -> Option<Entry> {
+    if !print::may_look() {
+        return None;
+    }
+    if let Some((_, entry)) = all_handed().find(|(_, entry)| wanted(entry)) {
+        return Some(entry);
+    }
+    let find = |place| with_copy(place, |held| held?.iter().find(|entry| wanted(entry)));
+    places().find_map(|place| find(place).filter(|&entry| find(place) == Some(entry)))
+}
+
+/// Lets `f` see a copy of what is held at `place`.
+fn with_copy<R>(place: Place, f: impl FnOnce(Option<&HeldLocks>) -> R) -> R {
+    with_reader(|copy| f(copy.take(place.context())))
+}
+
+/// Takes the turn to look. Interrupts are off meanwhile, for handlers may look, too; not with
+/// PREEMPT_RT, where they may not.
+fn with_reader<R>(f: impl FnOnce(&mut Copied) -> R) -> R {
+    let look = || f(&mut READER.lock());
+    if cfg!(CONFIG_PREEMPT_RT) {
+        look()
+    } else {
+        print::without_interrupts(look)
+    }
+}
+
+/// Whether the last lock of a task or an interrupt was of a hierarchy in this slot.
+pub(crate) fn is_home(slot: &Hierarchy) -> bool {
+    let is_home = |held: Option<&HeldLocks>| held.is_some_and(|held| slot.is_slot_of(held.home()));
+    places().any(|place| with_copy(place, is_home))
 }
 
 /// Whose held locks they are.
@@ -108,10 +150,23 @@ pub(crate) fn holders() -> impl Iterator<Item = Place> {
 
 /// Lets `f` look at a copy of what is held at `place`, if anything is. `f` must not sleep.
 pub(crate) fn look_at(place: Place, f: impl FnOnce(Holder, &HeldLocks)) {
-    let mut copy = READER.lock();
-    let Some(held) = copy.take(place.context()).filter(|held| !held.is_empty()) else {
-        return;
-    };
+    with_copy(place, |held| {
+        if let Some(held) = held.filter(|held| !held.is_empty()) {
+            show(place, held, f);
+        }
+    });
+}
+
+/// Lets `f` look at a lock that `who` handed over. `f` must not sleep.
+pub(crate) fn look_at_handed(who: Who, entry: &Entry, f: impl FnOnce(Holder, &HeldLocks)) {
+    with_reader(|copy| {
+        copy.0.reset(epoch());
+        copy.0.put_alone(entry);
+        f(Holder::Task(who), &copy.0);
+    });
+}
+
+fn show(place: Place, held: &HeldLocks, f: impl FnOnce(Holder, &HeldLocks)) {
     let holder = match place {
         Place::Interrupt(cpu, level, _) => Some(Holder::Interrupt(cpu, level)),
         Place::Task(context) => match context.owner.load(Relaxed) {
@@ -161,19 +216,26 @@ impl Copied {
     }
 }
 
-pub(super) const LEVELS: [&str; bindings::REEVE_IRQ_LEVELS as usize] = ["soft", "hard", "nmi"];
+/// How many contexts each CPU has for its interrupts; the last ones are of NMIs within NMIs.
+pub(super) const CONTEXTS: u32 = bindings::REEVE_IRQ_LEVELS;
+const NMI: u32 = bindings::REEVE_IRQ_NMI;
+const _: () = {
+    assert!(NMI as usize == LEVELS.len() - 1);
+    assert!(CONTEXTS == NMI + bindings::REEVE_NMI_DEPTH);
+};
 
 /// The contexts of all interrupt levels of all possible CPUs; they live as long as the module.
 pub(super) fn interrupt_contexts() -> impl Iterator<Item = (u32, &'static str, &'static Context)> {
     // SAFETY: The helper reads a variable that is set before modules are loaded.
     let cpus = unsafe { bindings::reeve_helper_nr_cpu_ids() };
     (0..cpus).flat_map(|cpu| {
-        (0..).zip(LEVELS).filter_map(move |(level, name)| {
+        (0..CONTEXTS).filter_map(move |level| {
+            let name = LEVELS.get(level.min(NMI) as usize)?;
             // SAFETY: `level` is in range, and the helper checks `cpu`.
             let context = unsafe { bindings::reeve_helper_irq_context(cpu, level) };
-            // SAFETY: Null or a static context.
+            // SAFETY: Null or a context, which stays one while the module is loaded.
             let context = unsafe { context.cast::<Context>().as_ref() }?;
-            Some((cpu, name, context))
+            Some((cpu, *name, context))
         })
     })
 }

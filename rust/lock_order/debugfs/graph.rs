@@ -2,8 +2,8 @@
 
 //! `graph`: the declared order and what was really seen, for graphviz.
 //!
-//! An edge leads from the order taken last to the one taken then. Each is seen once for all, which
-//! is why that costs the record path nothing.
+//! An edge leads from each order that was held to the one taken then. What is held is looked at the
+//! first time that an order follows the one taken last, which is why that costs the record path nothing.
 #![deny(unsafe_code)]
 
 use super::named::for_each_named;

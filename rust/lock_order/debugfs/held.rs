@@ -83,8 +83,13 @@ fn show_entry(m: &SeqFile, names: Option<&Names>, entry: &Entry) {
     let mode = mode_name(if entry.exclusive { EXCLUSIVE } else { SHARED });
     let lock = Hashed(entry.instance);
     seq_print!(m, "  {} {} order {order} ", Shown(hierarchy), Shown(name));
+    let taken_at = Site {
+        site: entry.site,
+        lock: entry.instance,
+        time: 0,
+    };
     let how = if entry.waiting { "waited for" } else { "taken" };
-    seq_print!(m, "{mode} lock {lock} {how} at {}", Site(entry.site));
+    seq_print!(m, "{mode} lock {lock} {how} at {}", taken_at);
     if entry.key != entry.instance as u64 {
         seq_print!(m, " key {}", entry.key);
     }

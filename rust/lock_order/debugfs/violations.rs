@@ -91,13 +91,16 @@ fn show_pair(m: &SeqFile, names: Option<&Names>, pair: Pair, count: u64, record:
 fn show_record(m: &SeqFile, names: Option<&Names>, record: &Record) {
     let who = &record.who;
     let (seconds, micros) = (who.time / 1_000_000_000, who.time / 1000 % 1_000_000);
-    seq_print!(
-        m,
-        "  last {seconds}.{micros:06} cpu {} task {} ",
-        who.cpu,
-        who.pid
-    );
-    seq_print!(m, "{}\n", Shown(who.comm()));
+    seq_print!(m, "  last {seconds}.{micros:06} cpu {} ", who.cpu);
+    match who.level_name() {
+        None => seq_print!(m, "task {} {}\n", who.pid, Shown(who.comm())),
+        Some(level) => seq_print!(m, "irq {} {level}\n", who.cpu),
+    }
+    let site = |site, lock| Site {
+        site,
+        lock,
+        time: who.time,
+    };
     let mode = match u32::from(record.flags) & MODE_MASK {
         0 => "-",
         EXCLUSIVE => "exclusive",
@@ -110,7 +113,7 @@ fn show_record(m: &SeqFile, names: Option<&Names>, record: &Record) {
     } else {
         seq_print!(m, "lock - ");
     }
-    seq_print!(m, "at {}\n", Site(record.site));
+    seq_print!(m, "at {}\n", site(record.site, 0));
     for held in record.held() {
         let what = if held.conflicts { "conflicts" } else { "holds" };
         let name = order_name(names, held.order);
@@ -121,7 +124,7 @@ fn show_record(m: &SeqFile, names: Option<&Names>, record: &Record) {
             "  {what} {name} order {} {mode} lock {lock} ",
             held.order
         );
-        seq_print!(m, "taken at {}\n", Site(held.site));
+        seq_print!(m, "taken at {}\n", site(held.site, held.instance));
     }
     if record.left_out != 0 {
         seq_print!(m, "  more {}\n", record.left_out);

@@ -65,6 +65,52 @@ impl Rule {
     }
 }
 
+/// How many groups of orders a hierarchy may have, see [`Group`].
+pub const MAX_GROUPS: usize = 4;
+
+/// Orders whose locks may be taken in any order, and several of each, while one is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// Set of the orders.
+    pub orders: u64,
+    /// The order that has to be held exclusively meanwhile; 0: there is no group.
+    pub under: u8,
+}
+
+/// What a hierarchy says of its orders beyond their sequence. All but `groups` are sets of orders.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Waiting for such a lock may sleep.
+    pub sleeps: u64,
+    /// Nothing may sleep while such a lock is held.
+    pub spins: u64,
+    /// Handlers of interrupts take such a lock, so it is taken with interrupts off.
+    pub irq_safe: u64,
+    /// A reader of such a lock may take it once more.
+    pub recursive: u64,
+    /// Orders without a sequence of their own.
+    pub groups: [Group; MAX_GROUPS],
+}
+
+impl Attributes {
+    /// Says nothing.
+    pub const NONE: Self = Self {
+        sleeps: 0,
+        spins: 0,
+        irq_safe: 0,
+        recursive: 0,
+        groups: [Group {
+            orders: 0,
+            under: 0,
+        }; MAX_GROUPS],
+    };
+
+    /// Whether it depends on more than what is held whether `order` may be taken.
+    pub const fn speaks_of(&self, order: u32) -> bool {
+        (self.sleeps | self.spins | self.irq_safe | self.recursive) & order_bit(order) != 0
+    }
+}
+
 /// What an operation needs to know of its hierarchy.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
@@ -78,6 +124,8 @@ pub struct Rules<'a> {
     pub nestable: u64,
     /// The conflict rules.
     pub conflicts: &'a [Rule],
+    /// What else it says of its orders.
+    pub attributes: Attributes,
 }
 
 impl Rules<'_> {

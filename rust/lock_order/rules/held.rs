@@ -4,15 +4,19 @@
 //!
 //! Locks are mostly taken in ascending order and released in reverse. The `*_fast` functions handle
 //! just that, in a few instructions; whatever they decline goes to the complete functions, which
-//! find every fault, report it and then apply the operation's effect also when it was incorrect.
+//! find every fault, and then apply the operation's effect also when it was incorrect.
 
 #![deny(unsafe_code)]
 
 use super::{
-    conflict::Rules,
+    conflict::{
+        order_bit,
+        Rules, //
+    },
     flags::{
         EXCLUSIVE,
         MODE_MASK,
+        SHARED,
         WAITING, //
     }, //
 };
@@ -20,12 +24,14 @@ use super::{
 mod checks;
 mod complete;
 mod fast;
+pub mod surroundings;
 mod usual;
+mod whole;
 
 /// How many locks of all hierarchies together one thread can hold.
 pub const MAX_HELD: usize = 64;
 
-/// Set in an entry's flags when a trylock took it out of order.
+/// Set in an entry's flags when it was taken out of order: by a trylock, or as a violation.
 const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
 /// Set in the flags of a lock that is nested by a key of the caller's.
 const HAS_KEY: u8 = 1 << 6;
@@ -85,7 +91,7 @@ pub struct Entry {
     pub order: u8,
     /// Whether it is held exclusively.
     pub exclusive: bool,
-    /// Whether a trylock took it out of order.
+    /// Whether it was taken out of order: by a trylock, or as a violation.
     pub out_of_order: bool,
     /// Whether it is waited for still.
     pub waiting: bool,
@@ -128,6 +134,8 @@ pub struct HeldLocks {
     /// The hierarchy of which that is known not to be so, if it is `is_sure_of_one`.
     sure_of: u16,
     is_sure_of_one: bool,
+    /// Whether a lock was taken with a key of the caller's since nothing was held.
+    has_keys: bool,
     lock: [u16; MAX_HELD + 1],
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
@@ -165,6 +173,7 @@ impl HeldLocks {
             is_unsure: false,
             sure_of: 0,
             is_sure_of_one: false,
+            has_keys: false,
             lock: [0; MAX_HELD + 1],
             instance: [0; MAX_HELD],
             site: [0; MAX_HELD],
@@ -181,6 +190,12 @@ impl HeldLocks {
         }
     }
 
+    /// Whether these stand for the held locks of a thread without a context.
+    #[inline(always)]
+    pub fn is_absent(&self) -> bool {
+        self.word & ABSENT != 0
+    }
+
     /// Forgets everything, without touching more than it has to. From now on the records are of
     /// `epoch`.
     #[inline(always)]
@@ -191,6 +206,7 @@ impl HeldLocks {
         self.lost = 0;
         self.is_unsure = false;
         self.is_sure_of_one = false;
+        self.has_keys = false;
         self.home = NO_HOME;
         self.lock[0] = 0;
     }
@@ -198,6 +214,12 @@ impl HeldLocks {
     /// How many locks are held.
     pub fn len(&self) -> usize {
         ((self.word & LEN) as usize).min(MAX_HELD)
+    }
+
+    /// Whether no lock is held and tracking is enabled: what a thread leaves that forgot nothing.
+    #[inline(always)]
+    pub fn is_clean(&self) -> bool {
+        self.word & (LEN | DISABLED) == 0
     }
 
     /// Whether no lock is held.
@@ -242,6 +264,13 @@ impl HeldLocks {
         let mut held = self.iter().rev();
         held.find(|entry| entry.hierarchy == rules.id)
             .map_or(0, |entry| entry.order)
+    }
+
+    /// The set of orders that are held of this hierarchy.
+    pub fn orders(&self, rules: &Rules<'_>) -> u64 {
+        self.iter()
+            .filter(|held| held.hierarchy == rules.id)
+            .fold(0, |set, held| set | order_bit(held.order.into()))
     }
 
     fn order(&self, i: usize) -> u8 {
@@ -333,24 +362,14 @@ impl HeldLocks {
         (self.is_unsure || self.lost != 0) && !(self.is_sure_of_one && self.sure_of == rules.id)
     }
 
-    /// None of this hierarchy is held: what is not recorded is not held, from now on.
-    fn becomes_sure(&mut self, rules: &Rules<'_>) {
-        if self.is_unsure || self.lost != 0 {
-            self.is_sure_of_one = true;
-            self.sure_of = rules.id;
-        }
-    }
-
-    /// A lock is held that there is no room for; whether it is the first.
-    fn lose(&mut self) -> bool {
-        let is_first = !self.is_unsure && self.lost == 0;
+    /// A lock is held that there is no room for.
+    fn lose(&mut self) {
         match self.lost.checked_add(1) {
             Some(lost) => self.lost = lost,
             // They are not counted any more.
             None => self.is_unsure = true,
         }
         self.is_sure_of_one = false;
-        is_first
     }
 
     /// A lock was released that is not recorded: it may be one of those that there was no room for.
@@ -384,6 +403,7 @@ impl HeldLocks {
         to.is_unsure = self.is_unsure;
         to.sure_of = self.sure_of;
         to.is_sure_of_one = self.is_sure_of_one;
+        to.has_keys = self.has_keys;
         to.home = self.home;
         for i in 0..n {
             to.instance[i] = self.instance[i];
@@ -402,10 +422,16 @@ impl HeldLocks {
         self.home == token
     }
 
+    /// The token of the hierarchy of the last lock, if all were of one; 0 or 1: of none.
+    pub fn home(&self) -> usize {
+        self.home
+    }
+
     /// Makes sure that entries of this hierarchy may be added.
     fn settle(&mut self, rules: &Rules<'_>) {
         if self.is_empty() {
             self.word &= !(MIXED | IRREGULAR);
+            self.has_keys = false;
             self.home = rules.token;
             self.home_id = rules.id;
         } else if self.home != rules.token && self.word & MIXED == 0 {
@@ -427,6 +453,7 @@ impl HeldLocks {
         if u.key != u.instance as u64 {
             self.key[i] = u.key;
             how |= HAS_KEY;
+            self.has_keys = true;
         }
         self.instance[i] = u.instance;
         self.site[i] = u.site;
@@ -434,6 +461,17 @@ impl HeldLocks {
         self.lock[i + 1] = pack(u.order as u8, how);
         self.set_len(n + 1);
         true
+    }
+
+    /// Makes this lock the only one, to be looked at.
+    pub fn put_alone(&mut self, entry: &Entry) {
+        let mode = if entry.exclusive { EXCLUSIVE } else { SHARED };
+        let u = LockUse {
+            key: entry.key,
+            ..LockUse::new(entry.instance, entry.order.into(), mode, entry.site)
+        };
+        self.word = MIXED;
+        self.push(entry.hierarchy, u, 0);
     }
 
     /// Whether this lock is held, as far as it is known: every verdict asks here. Of several records

@@ -38,10 +38,18 @@ pub enum Operation {
     Unregistering,
     /// Recording that a wait for a lock ended.
     Acquiring,
+    /// Recording that something is about to be waited for that is no lock.
+    Waiting,
+    /// Freeing memory.
+    Freeing,
+    /// Handing a lock over to another thread.
+    HandingOver,
+    /// Taking over a lock from another thread.
+    Adopting,
 }
 
 /// All of them, with the C function's name without `reeve_` and with words, by number.
-const ALL: [(Operation, &str, &str); 15] = [
+const ALL: [(Operation, &str, &str); 19] = [
     (Operation::Locking, "record_lock", "taking"),
     (Operation::Unlocking, "record_unlock", "releasing"),
     (Operation::Downgrading, "record_downgrade", "downgrading"),
@@ -93,6 +101,14 @@ const ALL: [(Operation, &str, &str); 15] = [
         "unregistering",
     ),
     (Operation::Acquiring, "record_acquired", "having waited for"),
+    (Operation::Waiting, "record_wait", "about to wait for"),
+    (
+        Operation::Freeing,
+        "check_no_locks_freed",
+        "freeing memory that has",
+    ),
+    (Operation::HandingOver, "record_handover", "handing over"),
+    (Operation::Adopting, "record_adopt", "taking over"),
 ];
 
 const _: () = {
@@ -112,6 +128,10 @@ impl Operation {
             Self::Downgrading,
             Self::ExpectingLocked,
             Self::Acquiring,
+            Self::Waiting,
+            Self::Freeing,
+            Self::HandingOver,
+            Self::Adopting,
         ];
         with.iter().any(|&operation| operation as u8 == number)
     }

@@ -30,5 +30,8 @@ pub const fn order_mark(order: u8) -> u64 {
 /// by the order alone.
 pub fn is_plain(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
     let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
-    rules.has(order) && u32::from(previous) < order && !rules.conflicts.iter().any(speaks_of)
+    rules.has(order)
+        && u32::from(previous) < order
+        && !rules.conflicts.iter().any(speaks_of)
+        && !rules.attributes.speaks_of(order)
 }

@@ -53,10 +53,76 @@ pub enum Violation {
     LeaveForgotten,
     /// A task ended inside of a context.
     EndedInside,
+    /// A context was left while tracking was disabled in it.
+    StillDisabled,
+    /// It may sleep, and a lock is held that spins.
+    SleepsUnder(u8),
+    /// It may sleep, in an interrupt or where nothing may sleep.
+    SleepsInAtomic,
+    /// A lock that handlers take was taken with interrupts on.
+    InterruptsOn,
+    /// A handler of an interrupt takes a lock that others take with interrupts on.
+    InHandler,
+    /// It lies in memory that is being freed.
+    FreedHeld,
+    /// No thread has handed it over.
+    NotHandedOver,
+}
+
+/// The most faults that one use can have.
+const MAX_FAULTS: usize = 6;
+
+/// What is wrong with one use, in the order of finding; none: it is correct.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    found: [Option<Violation>; MAX_FAULTS],
+    count: u8,
+}
+
+impl Faults {
+    /// None.
+    pub const fn none() -> Self {
+        Self {
+            found: [None; MAX_FAULTS],
+            count: 0,
+        }
+    }
+
+    /// Just this one.
+    pub const fn one(fault: Violation) -> Self {
+        let mut faults = Self::none();
+        faults.found[0] = Some(fault);
+        faults.count = 1;
+        faults
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, fault: Violation) {
+        if let Some(place) = self.found.get_mut(usize::from(self.count)) {
+            *place = Some(fault);
+            self.count += 1;
+        }
+    }
+
+    /// Whether the use is correct.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The faults.
+    pub fn iter(&self) -> impl Iterator<Item = Violation> + '_ {
+        self.found.iter().flatten().copied()
+    }
+}
+
+impl From<Option<Violation>> for Faults {
+    fn from(fault: Option<Violation>) -> Self {
+        fault.map_or(Self::none(), Self::one)
+    }
 }
 
 /// How many kinds [`Violation::kind`] tells apart.
-pub const KINDS: usize = 18;
+pub const KINDS: usize = 25;
 
 impl Violation {
     /// A small number per kind, for counters.
@@ -80,6 +146,13 @@ impl Violation {
             Self::TableFull => 15,
             Self::LeaveForgotten => 16,
             Self::EndedInside => 17,
+            Self::StillDisabled => 18,
+            Self::SleepsUnder(_) => 19,
+            Self::SleepsInAtomic => 20,
+            Self::InterruptsOn => 21,
+            Self::InHandler => 22,
+            Self::FreedHeld => 23,
+            Self::NotHandedOver => 24,
         }
     }
 
@@ -92,6 +165,7 @@ impl Violation {
             | Self::WrongMode(i)
             | Self::DeeperHeld(i)
             | Self::UnexpectedlyHeld(i)
+            | Self::SleepsUnder(i)
             | Self::StillHeld(i) => Some(i),
             _ => None,
         }
@@ -118,6 +192,19 @@ const NAMES: [(&str, &str); KINDS] = [
     ("table_full", "there is no memory for a context"),
     ("leave_forgotten", "the leave was forgotten"),
     ("ended_inside", "the task ended without it"),
+    ("still_disabled", "tracking is still disabled"),
+    (
+        "sleeps_under_spinlock",
+        "it may sleep, and a lock is held that spins",
+    ),
+    ("sleeps_in_atomic", "it may sleep, where nothing may sleep"),
+    ("interrupts_on", "handlers take it, and interrupts are on"),
+    (
+        "in_handler",
+        "a handler takes it, and the order is not irq-safe",
+    ),
+    ("freed_held", "it is held, or waited for"),
+    ("not_handed_over", "it was not handed over"),
 ];
 
 /// The name of a kind, see [`Violation::kind`].

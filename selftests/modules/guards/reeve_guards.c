@@ -15,6 +15,7 @@
 #include <linux/completion.h>
 #include <linux/err.h>
 #include <linux/interrupt.h>
+#include <linux/irqflags.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/sched/signal.h>
@@ -260,6 +261,239 @@ static noinline void guards_by_wrapper(void)
 	EXPECT_FALSE(reeve_record_acquired(hierarchy, &mutex, GUARDS_MUTEX));
 }
 
+/* Locks that are of a kind, in a hierarchy of their own. */
+enum {
+	KINDS_TICKET = 1,
+	KINDS_OBJECT,
+	KINDS_OTHER,
+	KINDS_SPINS,
+	KINDS_SLEEPS,
+	KINDS_IRQ_SAFE,
+	KINDS_READ,
+	KINDS_WORK,
+	KINDS_COUNT = KINDS_WORK,
+};
+
+static const char *const kind_names[] = {
+	"ticket", "object", "other", "spins", "sleeps", "irq_safe", "read",
+	"work",
+};
+
+static struct reeve_hierarchy *kinds;
+static int kind_locks[4];
+
+static bool kinds_lock(unsigned int order, unsigned int lock,
+		       unsigned int flags)
+{
+	return reeve_record_lock(kinds, &kind_locks[lock], order, flags);
+}
+
+static bool kinds_unlock(unsigned int order, unsigned int lock,
+			 unsigned int flags)
+{
+	return reeve_record_unlock(kinds, &kind_locks[lock], order, flags);
+}
+
+#define EXCLUSIVE REEVE_LOCK_EXCLUSIVE
+#define SHARED REEVE_LOCK_SHARED
+
+static int kinds_register(void)
+{
+	kinds = reeve_hierarchy_register(KBUILD_MODNAME "_kinds", kind_names,
+					 KINDS_COUNT);
+	if (IS_ERR(kinds))
+		return PTR_ERR(kinds);
+	EXPECT(!reeve_hierarchy_set_any_order(kinds, KINDS_OBJECT,
+					      KINDS_TICKET));
+	EXPECT(!reeve_hierarchy_set_any_order(kinds, KINDS_OTHER,
+					      KINDS_TICKET));
+	EXPECT(!reeve_hierarchy_set_attributes(kinds, KINDS_SPINS,
+					       REEVE_ORDER_SPINS));
+	EXPECT(!reeve_hierarchy_set_attributes(kinds, KINDS_SLEEPS,
+					       REEVE_ORDER_SLEEPS));
+	EXPECT(!reeve_hierarchy_set_attributes(kinds, KINDS_IRQ_SAFE,
+					       REEVE_ORDER_SPINS));
+	EXPECT(!reeve_hierarchy_set_attributes(kinds, KINDS_IRQ_SAFE,
+					       REEVE_ORDER_IRQ_SAFE));
+	EXPECT(!reeve_hierarchy_set_attributes(kinds, KINDS_READ,
+					       REEVE_ORDER_RECURSIVE));
+#ifndef REEVE_OFF
+	EXPECT(reeve_hierarchy_set_any_order(kinds, KINDS_TICKET,
+					     KINDS_OBJECT) == -EINVAL);
+	EXPECT(reeve_hierarchy_set_any_order(kinds, KINDS_COUNT + 1,
+					     KINDS_OBJECT) == -EINVAL);
+	EXPECT(reeve_hierarchy_set_attributes(kinds, KINDS_SLEEPS,
+					      REEVE_ORDER_SPINS) == -EINVAL);
+	EXPECT(reeve_hierarchy_set_attributes(kinds, KINDS_READ, 0) == -EINVAL);
+	EXPECT(reeve_hierarchy_set_attributes(kinds, KINDS_READ, 16) ==
+	       -EINVAL);
+	EXPECT(reeve_hierarchy_set_attributes(kinds, 0, 1) == -EINVAL);
+#endif
+	return 0;
+}
+
+/* Objects under a ticket, in any order; without it that is a mistake. */
+static void kinds_ticket(bool ticket)
+{
+	if (ticket)
+		EXPECT(kinds_lock(KINDS_TICKET, 3, EXCLUSIVE));
+	EXPECT(kinds_lock(KINDS_OBJECT, 2, EXCLUSIVE));
+	if (ticket)
+		EXPECT(kinds_lock(KINDS_OBJECT, 1, EXCLUSIVE));
+	else
+		EXPECT_FALSE(kinds_lock(KINDS_OBJECT, 1, EXCLUSIVE));
+	EXPECT(kinds_lock(KINDS_OTHER, 0, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_OBJECT, 1, EXCLUSIVE |
+			    (ticket ? 0 : REEVE_LOCK_OUT_OF_ORDER)));
+	if (ticket)
+		EXPECT(kinds_lock(KINDS_OBJECT, 1, EXCLUSIVE));
+	else
+		EXPECT_FALSE(kinds_lock(KINDS_OBJECT, 1, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_OTHER, 0, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_OBJECT, 2, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_OBJECT, 1, EXCLUSIVE));
+	if (ticket)
+		EXPECT(kinds_unlock(KINDS_TICKET, 3, EXCLUSIVE));
+}
+
+static void kinds_sleep(void)
+{
+	EXPECT(kinds_lock(KINDS_SLEEPS, 0, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_SLEEPS, 0, EXCLUSIVE));
+	local_irq_disable();
+	EXPECT_FALSE(kinds_lock(KINDS_SLEEPS, 0, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_SLEEPS, 0, EXCLUSIVE));
+	EXPECT_FALSE(reeve_record_wait(kinds, &kinds, KINDS_WORK));
+	local_irq_enable();
+	EXPECT(kinds_lock(KINDS_SPINS, 1, EXCLUSIVE));
+	EXPECT_FALSE(kinds_lock(KINDS_SLEEPS, 0, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_SLEEPS, 0, EXCLUSIVE));
+	EXPECT(kinds_lock(KINDS_SLEEPS, 0, EXCLUSIVE | REEVE_LOCK_TRYLOCK));
+	EXPECT(kinds_unlock(KINDS_SLEEPS, 0, EXCLUSIVE));
+	EXPECT_FALSE(reeve_record_wait(kinds, &kinds, KINDS_WORK));
+	EXPECT(kinds_unlock(KINDS_SPINS, 1, EXCLUSIVE));
+}
+
+static void kinds_interrupts(void)
+{
+	const void *lock = &kind_locks[0];
+
+	EXPECT_FALSE(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
+	EXPECT(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE | REEVE_LOCK_WAITING));
+	EXPECT_FALSE(reeve_record_acquired(kinds, lock, KINDS_IRQ_SAFE));
+	EXPECT(kinds_unlock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
+	EXPECT(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE | REEVE_LOCK_WAITING));
+	local_irq_disable();
+	EXPECT(reeve_record_acquired(kinds, lock, KINDS_IRQ_SAFE));
+	EXPECT(kinds_unlock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
+	EXPECT(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
+	local_irq_enable();
+	scoped_guard(reeve_spinlock_irqsave, &spinlock, kinds, KINDS_IRQ_SAFE)
+		EXPECT(reeve_check_locked(kinds, &spinlock, KINDS_IRQ_SAFE,
+					  EXCLUSIVE));
+}
+
+static void kinds_read(void)
+{
+	EXPECT(kinds_lock(KINDS_READ, 0, SHARED));
+	EXPECT(kinds_lock(KINDS_WORK, 1, EXCLUSIVE));
+	EXPECT(kinds_lock(KINDS_READ, 0, SHARED));
+	EXPECT(kinds_unlock(KINDS_READ, 0, SHARED));
+	EXPECT(kinds_unlock(KINDS_WORK, 1, EXCLUSIVE));
+	EXPECT(reeve_check_locked(kinds, &kind_locks[0], KINDS_READ, SHARED));
+	EXPECT(kinds_unlock(KINDS_READ, 0, SHARED));
+	EXPECT(reeve_check_all_unlocked(kinds));
+}
+
+/* The work takes what is deeper than itself; so what flushes it must not hold that. */
+static noinline void kinds_wait(void)
+{
+	EXPECT(kinds_lock(KINDS_READ, 0, EXCLUSIVE));
+	EXPECT(reeve_record_wait(kinds, &kinds, KINDS_WORK));
+	EXPECT(kinds_lock(KINDS_WORK, 1, EXCLUSIVE));
+	EXPECT_FALSE(reeve_record_wait(kinds, &kinds, KINDS_WORK));
+	EXPECT(kinds_unlock(KINDS_WORK, 1, EXCLUSIVE));
+	EXPECT(kinds_unlock(KINDS_READ, 0, EXCLUSIVE));
+}
+
+static int kinds_free(void *done)
+{
+	EXPECT_FALSE(reeve_check_no_locks_freed(kind_locks,
+						sizeof(kind_locks)));
+	EXPECT(reeve_check_no_locks_freed(kind_locks, sizeof(kind_locks[0])));
+	complete(done);
+	return 0;
+}
+
+/* Freed by another thread than the one that holds a lock in it. */
+static void kinds_freed(void)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct task_struct *task;
+
+	EXPECT(reeve_check_no_locks_freed(kind_locks, sizeof(kind_locks)));
+	EXPECT(kinds_lock(KINDS_READ, 1, SHARED));
+	task = kthread_run(kinds_free, &done, "guards/free");
+	EXPECT(!IS_ERR(task));
+	if (!IS_ERR(task))
+		wait_for_completion(&done);
+	EXPECT(kinds_unlock(KINDS_READ, 1, SHARED));
+	EXPECT(reeve_check_no_locks_freed(kind_locks, sizeof(kind_locks)));
+}
+
+static int kinds_adopt(void *done)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(kinds_lock(KINDS_WORK, 2, EXCLUSIVE));
+	EXPECT(reeve_record_adopt(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT_FALSE(reeve_record_adopt(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT(reeve_check_locked(kinds, &kind_locks[1], KINDS_READ, SHARED));
+	EXPECT(kinds_unlock(KINDS_READ, 1, SHARED));
+	EXPECT(kinds_unlock(KINDS_WORK, 2, EXCLUSIVE));
+	EXPECT(reeve_check_all_unlocked(kinds));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	complete(done);
+	return 0;
+}
+
+/* Taken here, released by another thread. */
+static void kinds_hand_over(void)
+{
+	DECLARE_COMPLETION_ONSTACK(done);
+	struct task_struct *task;
+
+	EXPECT_FALSE(reeve_record_handover(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT(kinds_lock(KINDS_READ, 1, SHARED));
+	EXPECT(reeve_record_handover(kinds, &kind_locks[1], KINDS_READ));
+	EXPECT(reeve_check_all_unlocked(kinds));
+	EXPECT_FALSE(reeve_check_no_locks_freed(kind_locks,
+						sizeof(kind_locks)));
+	if (tracked)
+		EXPECT(reeve_hierarchy_unregister(kinds) == -EBUSY);
+	task = kthread_run(kinds_adopt, &done, "guards/adopt");
+	EXPECT(!IS_ERR(task));
+	if (!IS_ERR(task))
+		wait_for_completion(&done);
+	EXPECT(reeve_check_no_locks_freed(kind_locks, sizeof(kind_locks)));
+}
+
+static noinline void kinds_run(void)
+{
+	kinds_ticket(true);
+	kinds_ticket(false);
+	kinds_sleep();
+	kinds_interrupts();
+	kinds_read();
+	kinds_wait();
+	kinds_freed();
+	kinds_hand_over();
+	EXPECT(reeve_check_all_unlocked(kinds));
+}
+
 static noinline void guards_run(void)
 {
 	struct reeve_thread_context ctx;
@@ -278,6 +512,7 @@ static noinline void guards_run(void)
 	guards_expect_free();
 	guards_by_wrapper();
 	guards_expect_free();
+	kinds_run();
 	EXPECT(reeve_thread_context_leave(&ctx));
 }
 
@@ -421,15 +656,23 @@ module_param(tracked, bool, 0400);
 
 static int __init guards_init(void)
 {
+	int ret = kinds_register();
+
+	if (ret)
+		return ret;
 	hierarchy = reeve_hierarchy_register("guards", order_names,
 					     GUARDS_COUNT);
-	return PTR_ERR_OR_ZERO(hierarchy);
+	ret = PTR_ERR_OR_ZERO(hierarchy);
+	if (ret)
+		reeve_hierarchy_unregister(kinds);
+	return ret;
 }
 
 static void __exit guards_exit(void)
 {
 	guards_stop();
 	reeve_hierarchy_unregister(hierarchy);
+	reeve_hierarchy_unregister(kinds);
 }
 
 module_init(guards_init);

@@ -9,16 +9,25 @@
  * of its context with N locks held, and then N threads one after the other, with
  * a pattern in their frames; `aside` puts a lock aside and takes it back;
  * `misuse` does what no driver should. `leak` takes a lock in an interrupt and does
- * not release it; `stale` uses a hierarchy that is gone; `automatic` uses one
+ * not release it; `stale` and `home` use a hierarchy that is gone; `automatic` uses one
  * without entering; `many` has hundreds of threads inside at once; `idle` runs
- * cross-calls, of which some hit the idle task. `failures` counts wrong results.
+ * cross-calls, of which some hit the idle task; `console` has reports printed to
+ * a console that records a lock; `irq` N has an interrupt handled, by a thread if
+ * N is 1; `nested` is what acts like an NMI within another; `disabled` leaves
+ * with tracking disabled.
+ * `failures` counts wrong results.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/completion.h>
+#include <linux/console.h>
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/hrtimer.h>
+#include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <linux/irq_work.h>
+#include <linux/kdebug.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
@@ -162,6 +171,22 @@ static int life_misuse(unsigned int unused)
 	return 0;
 }
 
+/* Leaves with tracking disabled; the next context has it enabled. */
+static noinline int life_disabled(unsigned int unused)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_tracking_disable());
+	EXPECT(!reeve_thread_context_leave(&ctx));
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(!reeve_check_locked(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_tracking_disable());
+	EXPECT(reeve_tracking_enable());
+	EXPECT(reeve_thread_context_leave(&ctx));
+	return 0;
+}
+
 static struct hrtimer life_timer;
 static bool life_leaks;
 static int life_leaked, life_clean;
@@ -175,6 +200,9 @@ static noinline void life_handler(void)
 	}
 	EXPECT(reeve_check_all_unlocked(hierarchy));
 	EXPECT(reeve_record_lock(hierarchy, &life_clean, 1, EXCLUSIVE));
+	/* A mistake that is to be reported as the interrupt's. */
+	EXPECT(!reeve_record_unlock(hierarchy, &life_clean, 1, EXCLUSIVE |
+				    REEVE_LOCK_SHARED));
 	EXPECT(reeve_record_unlock(hierarchy, &life_clean, 1, EXCLUSIVE));
 }
 
@@ -251,6 +279,56 @@ static int life_stale(unsigned int unused)
 	return 0;
 }
 
+static struct reeve_hierarchy *life_next;
+
+static int life_use_next(void *unused)
+{
+	struct reeve_hierarchy *h;
+	struct reeve_thread_context ctx;
+
+	h = reeve_hierarchy_register("reeve_life_next", order_names, 2);
+	EXPECT(!IS_ERR(h));
+	life_next = h;
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+static int life_unregister(void *h)
+{
+	EXPECT(!reeve_hierarchy_unregister(h));
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+/*
+ * The thread's last lock was of what is gone; others use what took its place.
+ * All else is done by other threads, for the tracker's own locks are recorded.
+ */
+static int life_home(unsigned int unused)
+{
+	struct reeve_hierarchy *gone;
+	struct reeve_thread_context ctx;
+	unsigned int i;
+	int ret;
+
+	gone = reeve_hierarchy_register("reeve_life_gone", order_names, 2);
+	if (IS_ERR(gone))
+		return PTR_ERR(gone);
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(gone, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(gone, &locks[0], 1, EXCLUSIVE));
+	ret = life_run(life_unregister, gone);
+	for (i = 0; !ret && i < 2 * REEVE_MAX_HIERARCHIES; i++) {
+		ret = life_run(life_use_next, NULL);
+		EXPECT(!reeve_record_lock(gone, &locks[0], 1, EXCLUSIVE));
+		ret = ret ?: life_run(life_unregister, life_next);
+	}
+	EXPECT(reeve_thread_context_leave(&ctx));
+	return ret;
+}
+
 static int life_automatic(unsigned int unused)
 {
 	struct reeve_hierarchy *h;
@@ -316,6 +394,109 @@ static int life_idle(unsigned int unused)
 	return life_run(life_thread_without_entering, NULL);
 }
 
+static unsigned int life_irq_number;
+static bool life_irq_was_thread;
+
+static irqreturn_t life_irq_handler(int irq, void *unused)
+{
+	life_irq_was_thread = in_task();
+	life_without_entering(NULL);
+	complete(&life_done);
+	return IRQ_HANDLED;
+}
+
+static void life_irq_raise(struct irq_work *unused)
+{
+	generic_handle_irq(life_irq_number);
+}
+
+/* An interrupt's handler, which the kernel makes a thread if it is told to. */
+static int life_irq(unsigned int is_thread)
+{
+	struct irq_work raise = IRQ_WORK_INIT_HARD(life_irq_raise);
+	int irq = irq_alloc_desc(NUMA_NO_NODE), ret;
+	unsigned int i;
+
+	if (irq < 0)
+		return irq;
+	life_irq_number = irq;
+	irq_set_chip_and_handler(irq, &dummy_irq_chip, handle_simple_irq);
+	irq_clear_status_flags(irq, IRQ_NOREQUEST);
+	ret = request_irq(irq, life_irq_handler, 0, "reeve_life", NULL);
+	for (i = 0; !ret && i < 20; i++) {
+		irq_work_queue(&raise);
+		wait_for_completion(&life_done);
+		irq_work_sync(&raise);
+		EXPECT(life_irq_was_thread == is_thread);
+	}
+	if (!ret)
+		free_irq(irq, NULL);
+	irq_free_desc(irq);
+	return ret;
+}
+
+#ifdef CONFIG_X86
+/* What acts like an NMI within what acts like one. */
+static unsigned int life_trap_depth;
+
+static void life_trap(void)
+{
+	asm volatile("int3");
+}
+
+static int life_trapped(struct notifier_block *notifier, unsigned long state,
+			void *unused)
+{
+	static int outer, inner;
+
+	if (state != DIE_INT3)
+		return NOTIFY_DONE;
+	EXPECT(in_nmi());
+	EXPECT(reeve_check_all_unlocked(hierarchy));
+	if (!life_trap_depth++) {
+		EXPECT(reeve_record_lock(hierarchy, &inner, 2, EXCLUSIVE));
+		life_trap();
+		EXPECT(reeve_check_locked(hierarchy, &inner, 2, EXCLUSIVE));
+		EXPECT(reeve_record_unlock(hierarchy, &inner, 2, EXCLUSIVE));
+		return NOTIFY_STOP;
+	}
+	EXPECT(reeve_record_lock(hierarchy, &outer, 1, EXCLUSIVE));
+	EXPECT(reeve_record_lock(hierarchy, &inner, 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &inner, 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &outer, 1, EXCLUSIVE));
+	return NOTIFY_STOP;
+}
+
+static struct notifier_block life_trap_notifier = {
+	.notifier_call = life_trapped,
+	.priority = INT_MAX,
+};
+
+static int life_nested(unsigned int unused)
+{
+	struct reeve_thread_context ctx;
+	int ret = register_die_notifier(&life_trap_notifier);
+
+	if (ret)
+		return ret;
+	EXPECT(reeve_thread_context_enter(&ctx));
+	life_take(2);
+	life_trap_depth = 0;
+	life_trap();
+	EXPECT(life_trap_depth == 2);
+	EXPECT(reeve_record_unlock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	unregister_die_notifier(&life_trap_notifier);
+	return 0;
+}
+#else
+static int life_nested(unsigned int unused)
+{
+	return 0;
+}
+#endif
+
 #define LIFE_MANY 600
 static atomic_t life_inside;
 static DECLARE_COMPLETION(life_all_inside);
@@ -354,6 +535,68 @@ static int life_many(unsigned int unused)
 	return 0;
 }
 
+/* A console whose locks are tracked: reports come back to what they are of. */
+static struct reeve_hierarchy *life_console_hierarchy;
+static atomic_t life_written;
+
+static void life_write(struct console *console, const char *text,
+		       unsigned int length)
+{
+	struct reeve_hierarchy *h = life_console_hierarchy;
+	static int line, buffer;
+
+	reeve_record_lock(h, &line, 1, EXCLUSIVE);
+	reeve_record_lock(h, &buffer, 2, EXCLUSIVE);
+	reeve_record_unlock(h, &buffer, 2, EXCLUSIVE);
+	reeve_record_unlock(h, &line, 1, EXCLUSIVE);
+	atomic_inc(&life_written);
+}
+
+static struct console life_console_device = {
+	.name = "life",
+	.write = life_write,
+	.flags = CON_ENABLED | CON_ANYTIME,
+	.index = -1,
+};
+
+static void life_report_to_console(void)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	atomic_set(&life_written, 0);
+	EXPECT(!reeve_record_lock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	/* It was written to while the report was made. */
+	EXPECT(atomic_read(&life_written));
+	EXPECT(reeve_check_locked(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_check_locked(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_record_unlock(hierarchy, &locks[1], 2,
+				    REEVE_LOCK_SHARED));
+	EXPECT(reeve_check_unlocked_order(hierarchy, 2));
+	EXPECT(reeve_check_locked(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_check_all_unlocked(hierarchy));
+	EXPECT(reeve_check_all_unlocked(life_console_hierarchy));
+	EXPECT(reeve_thread_context_leave(&ctx));
+}
+
+static int life_console(unsigned int unused)
+{
+	struct reeve_hierarchy *h;
+
+	h = reeve_hierarchy_register_flags("reeve_life_console", order_names, 2,
+					   REEVE_HIERARCHY_AUTOMATIC);
+	if (IS_ERR(h))
+		return PTR_ERR(h);
+	life_console_hierarchy = h;
+	register_console(&life_console_device);
+	life_report_to_console();
+	EXPECT(!unregister_console(&life_console_device));
+	EXPECT(!reeve_hierarchy_unregister(h));
+	return 0;
+}
+
 static int life_forget_here(unsigned int count)
 {
 	life_forget(count);
@@ -386,11 +629,16 @@ module_param_cb(correct, &scene_ops, life_correct_here, 0200);
 module_param_cb(end, &scene_ops, life_end, 0200);
 module_param_cb(aside, &scene_ops, life_aside, 0200);
 module_param_cb(misuse, &scene_ops, life_misuse, 0200);
+module_param_cb(disabled, &scene_ops, life_disabled, 0200);
 module_param_cb(leak, &scene_ops, life_leak, 0200);
 module_param_cb(stale, &scene_ops, life_stale, 0200);
+module_param_cb(home, &scene_ops, life_home, 0200);
 module_param_cb(automatic, &scene_ops, life_automatic, 0200);
 module_param_cb(idle, &scene_ops, life_idle, 0200);
+module_param_cb(irq, &scene_ops, life_irq, 0200);
+module_param_cb(nested, &scene_ops, life_nested, 0200);
 module_param_cb(many, &scene_ops, life_many, 0200);
+module_param_cb(console, &scene_ops, life_console, 0200);
 
 static int get_failures(char *buffer, const struct kernel_param *kp)
 {

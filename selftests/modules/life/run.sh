@@ -60,6 +60,9 @@ no_failures "threads made after one that ended with locks"
 nothing_held "a thread that ended with locks"
 expect ended_inside 2 "a thread that ended with locks"
 grep -q 'task [0-9]* reeve_life' $files/violations || fail "not by name"
+dmesg >/tmp/log
+grep -q 'violation in reeve_life\[[0-9]*\] at life_forget+.*: the task ended without it$' /tmp/log ||
+	fail "the report names another task than the one that ended"
 
 echo "== a process ends inside"
 sh -c "echo 1 >$parameters/forget"
@@ -73,15 +76,27 @@ echo 1 >$parameters/misuse
 no_failures "misused"
 nothing_held "all of it"
 
+echo "== left with tracking disabled"
+echo 1 >$parameters/disabled
+no_failures "left with tracking disabled"
+expect still_disabled 1 "left with tracking disabled"
+
 echo "== a handler forgets an unlock"
 echo 1 >$parameters/leak
 no_failures "a handler forgot an unlock"
+dmesg >/tmp/log
+grep -q 'violation in hard irq of CPU [0-9]* at life_handler+.*: releasing ' /tmp/log ||
+	fail "a handler's mistake is the task's that it interrupted"
 
 echo "== a hierarchy is gone"
 before=$(of invalid_hierarchy)
 echo 1 >$parameters/stale
 no_failures "a stale handle"
 expect invalid_hierarchy $((before + 128)) "a stale handle"
+
+echo 1 >$parameters/home
+no_failures "a stale handle of the last lock's hierarchy"
+expect invalid_hierarchy $((before + 256)) "a stale handle of the last lock's hierarchy"
 
 echo "== without entering"
 before=$(of no_context)
@@ -92,11 +107,36 @@ echo 1 >$parameters/idle
 no_failures "cross-calls and a kernel thread"
 expect no_context $((before + 1)) "cross-calls and a kernel thread"
 
+echo "== a handler, which is a thread with threadirqs"
+threads=0
+! grep -q threadirqs /proc/cmdline || threads=1
+echo $threads >$parameters/irq
+no_failures "a handler with threadirqs: $threads"
+expect no_context $((before + 1)) "a handler with threadirqs: $threads"
+
+echo "== an NMI within an NMI"
+echo 1 >$parameters/nested
+no_failures "an NMI within an NMI"
+
 echo "== hundreds at once"
 echo 1 >$parameters/many
 no_failures "hundreds of threads"
 expect table_full 0 "hundreds of threads"
 nothing_held "hundreds of threads"
 
+echo "== a console whose own lock is recorded"
+echo 1 >$parameters/console
+no_failures "reports that come back"
+
+echo "== gone, and something else in its place"
+grep -q ' at life_forget+0x.* \[reeve_life\]$' $files/violations || fail "no place to forget"
+rmmod reeve_life
+grep -q ' at reeve_life+0x[0-9a-f]* \[reeve_life,gone\]$' $files/violations ||
+	fail "a place in a module that is gone"
+insmod reeve_life.ko
+! grep ' at life_[a-z]*+0x' $files/violations || fail "a place of another module"
+grep -q ' at reeve_life+0x[0-9a-f]* \[reeve_life,gone\]$' $files/violations ||
+	fail "a place in a module that is gone"
+reevectl locks --violations >/dev/null
 rmmod reeve_life
 echo "life: ok"

@@ -186,7 +186,7 @@ bool model_record_lock(struct model *m, const struct model_use *u)
 		.order = u->order,
 		.lock = u->lock,
 		.mode = u->flags & REEVE_LOCK_ANY,
-		.out_of_order = tried && (!ordered || is_unsure(m, u->h)),
+		.out_of_order = !ordered || (tried && is_unsure(m, u->h)),
 	};
 	return correct;
 }

@@ -368,7 +368,7 @@ void walk_leave(struct walk *walk)
 	static const struct model_use none;
 
 	compare(walk, "leave", &none, reeve_thread_context_leave(walk->context),
-		!walk->model.now.count);
+		!walk->model.now.count && !walk->model.now.disabled);
 	walk->model = (struct model){};
 }
 

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The complete operations on held locks: each finds every fault, then takes effect.
+//! The complete operations on held locks: of each, what is wrong with it, which changes nothing and is
+//! asked first, and its effect, which it has also when it was incorrect.
 
 #![deny(unsafe_code)]
 
 use super::{
     pack,
+    Entry,
     HeldLocks,
     Known,
     LockUse,
     MASK,
+    MAX_HELD,
     TAKEN_OUT_OF_ORDER, //
 };
 use crate::lock_order::rules::{
@@ -22,55 +25,56 @@ use crate::lock_order::rules::{
         TRYLOCK,
         WAITING, //
     },
-    violation::Violation, //
+    violation::{
+        Faults,
+        Violation, //
+    }, //
 };
 
 impl HeldLocks {
-    /// Records a lock that was just taken.
-    ///
-    /// Correct when the order exists, no held order of the hierarchy is equal or deeper (a trylock
-    /// is exempt and remembers that it was out of order; a nestable order may repeat with ascending
-    /// keys) and no conflict rule forbids it. It is held afterwards in any case, beside what was
-    /// held before; only the very same lock is not held twice, unless it is shared both times. Where there is no room for it, that is reported once, and no verdict is given
-    /// that depends on it until as many locks were released that are not recorded.
-    pub fn record_lock(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
+    /// What is wrong with taking a lock: the order does not exist, a held order of the hierarchy is equal
+    /// or deeper (a trylock is exempt; a nestable order may repeat with ascending keys), or a conflict
+    /// rule forbids it. Where there is no room for it, that is a fault once.
+    pub fn lock_faults(&self, rules: &Rules<'_>, u: LockUse) -> Faults {
+        let mut faults = Faults::none();
         if self.is_disabled() {
-            return true;
+            return faults;
         }
         if !rules.has(u.order) {
-            report(self, Violation::InvalidOrder);
-            return false;
+            return Faults::one(Violation::InvalidOrder);
         }
         if !flags::is_one_mode(u.flags) {
-            report(self, Violation::InvalidFlags);
-            return false;
+            return Faults::one(Violation::InvalidFlags);
         }
-
-        let mut correct = true;
         if let Some(broken) = self.broken_rule(rules, u.order) {
-            report(self, broken);
-            correct = false;
+            faults.add(broken);
         }
-
-        let mut extra = 0;
-        if u.flags & TRYLOCK != 0 && self.is_tolerant(rules) {
-            // It may have been: then it may be released in any order.
-            extra = TAKEN_OUT_OF_ORDER;
-        }
-        if let Some(i) = self.equal_or_deeper(rules, u) {
-            if u.flags & TRYLOCK != 0 {
-                extra = TAKEN_OUT_OF_ORDER;
-            } else {
-                report(self, Violation::OrderHeld(i as u8));
-                correct = false;
+        if u.flags & TRYLOCK == 0 {
+            if let Some(i) = self.equal_or_deeper(rules, u) {
+                faults.add(Violation::OrderHeld(i as u8));
             }
         }
+        let is_first = !self.is_unsure && self.lost == 0;
+        if is_first && self.len() == MAX_HELD && self.find_replaced(rules, u).is_none() {
+            faults.add(Violation::TooDeep);
+        }
+        faults
+    }
 
+    /// Records a lock that was just taken.
+    ///
+    /// It is held afterwards beside what was held before; only the very same lock is not held twice,
+    /// unless it is shared both times. It is remembered if it was out of order, by a trylock or
+    /// reported: then it may be released in any order. Where there is no room for it, no verdict is given that depends on it until as many locks were released that are not
+    /// recorded.
+    pub fn lock(&mut self, rules: &Rules<'_>, u: LockUse) {
+        if self.is_disabled() || !rules.has(u.order) || !flags::is_one_mode(u.flags) {
+            return;
+        }
+        // A trylock may have been out of order where that is not known.
+        let out_of_order = self.out_of_order(rules, u).is_some()
+            || u.flags & TRYLOCK != 0 && self.is_tolerant(rules);
+        let extra = if out_of_order { TAKEN_OUT_OF_ORDER } else { 0 };
         let key = if rules.is_nestable(u.order) {
             u.key
         } else {
@@ -80,122 +84,136 @@ impl HeldLocks {
             self.remove(i);
         }
         self.settle(rules);
-        if !self.push(rules.id, LockUse { key, ..u }, extra) {
-            if !self.lose() {
-                return correct;
-            }
-            report(self, Violation::TooDeep);
-            return false;
+        if self.push(rules.id, LockUse { key, ..u }, extra) {
+            self.note_regularity();
+        } else {
+            self.lose();
         }
-        self.note_regularity();
-        correct
     }
 
-    /// Records that a lock is about to be, or was, released.
-    ///
-    /// Correct when the order is held by this instance in this mode, and no deeper order is held
-    /// unless `OUT_OF_ORDER` is passed or a trylock took it out of order. The order is not held
-    /// afterwards in any case; for a nestable order only the instance named is forgotten.
-    pub fn record_unlock(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
+    /// What is wrong with releasing a lock: the order is not held by this instance in this mode, or a
+    /// deeper order is held and neither `OUT_OF_ORDER` is passed nor was it taken out of order.
+    pub fn unlock_faults(&self, rules: &Rules<'_>, u: LockUse) -> Faults {
+        let mut faults = Faults::none();
         if self.is_disabled() {
-            return true;
+            return faults;
         }
         if !rules.has(u.order) {
-            report(self, Violation::InvalidOrder);
-            return false;
+            return Faults::one(Violation::InvalidOrder);
         }
         if !flags::is_one_mode(u.flags) {
-            report(self, Violation::InvalidFlags);
-            return false;
+            return Faults::one(Violation::InvalidFlags);
         }
-
         let found = match self.holds(rules, u.order, u.instance) {
             Known::Yes(i) => Some(i),
             Known::No(other) => other,
-            Known::Unknown => {
-                self.find_lost();
-                return true;
-            }
+            Known::Unknown => return faults,
         };
-        let mut correct = true;
-
         let exempt = u.flags & flags::OUT_OF_ORDER != 0
             || found.is_some_and(|i| self.how(i) & TAKEN_OUT_OF_ORDER != 0);
         if !exempt {
             if let Some(i) = self.deeper(rules, u) {
-                report(self, Violation::DeeperHeld(i as u8));
-                correct = false;
+                faults.add(Violation::DeeperHeld(i as u8));
             }
         }
-
-        let Some(i) = found else {
-            report(self, Violation::NotHeld);
-            return false;
-        };
-        if self.instance[i & MASK] != u.instance {
-            report(self, Violation::WrongInstance(i as u8));
-            correct = false;
-        } else if (self.how(i) ^ u.flags as u8) & MODE_MASK as u8 != 0 {
-            report(self, Violation::WrongMode(i as u8));
-            correct = false;
+        match found {
+            None => faults.add(Violation::NotHeld),
+            Some(i) if self.instance[i & MASK] != u.instance => {
+                faults.add(Violation::WrongInstance(i as u8));
+            }
+            Some(i) if (self.how(i) ^ u.flags as u8) & MODE_MASK as u8 != 0 => {
+                faults.add(Violation::WrongMode(i as u8));
+            }
+            Some(_) => (),
         }
-        // An instance of a nestable order that is not held leaves the others alone.
-        if !rules.is_nestable(u.order) || self.instance[i & MASK] == u.instance {
-            self.remove(i);
+        faults
+    }
+
+    /// Records that a lock is about to be, or was, released.
+    ///
+    /// The order is not held afterwards in any case; of a nestable order only the instance named is
+    /// forgotten.
+    pub fn unlock(&mut self, rules: &Rules<'_>, u: LockUse) {
+        if self.is_disabled() || !rules.has(u.order) || !flags::is_one_mode(u.flags) {
+            return;
         }
-        correct
+        match self.holds(rules, u.order, u.instance) {
+            Known::Yes(i) => self.remove(i),
+            // An instance of a nestable order that is not held leaves the others alone.
+            Known::No(Some(i)) if !rules.is_nestable(u.order) => self.remove(i),
+            Known::No(_) => (),
+            Known::Unknown => self.find_lost(),
+        }
     }
 
-    /// Records that an exclusively held lock became a shared one.
-    ///
-    /// Correct when this instance is held exclusively; otherwise nothing changes.
-    pub fn record_downgrade(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
-        let share = |how| how & !(EXCLUSIVE as u8) | SHARED as u8;
-        self.change(rules, u, EXCLUSIVE, report, share)
-    }
-
-    /// Records that the wait for a lock, recorded as [`WAITING`], ended well: it is held now.
-    ///
-    /// Correct when this instance is held, waited for or not.
-    pub fn record_acquired(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        report: &mut impl FnMut(&Self, Violation),
-    ) -> bool {
-        self.change(rules, u, flags::ANY, report, |how| how & !(WAITING as u8))
-    }
-
-    /// Changes how a lock is held that is held in one of these modes; otherwise reports that, and
-    /// nothing changes.
-    fn change(
-        &mut self,
-        rules: &Rules<'_>,
-        u: LockUse,
-        modes: u32,
-        report: &mut impl FnMut(&Self, Violation),
-        change: impl FnOnce(u8) -> u8,
-    ) -> bool {
+    /// Takes out a lock, in whichever mode, that another thread is to release. Only if it is held.
+    pub fn hand_over(&mut self, rules: &Rules<'_>, u: LockUse) -> Option<Entry> {
         if self.is_disabled() {
-            return true;
+            return None;
         }
-        let wanted = LockUse { flags: modes, ..u };
-        if !self.check_locked(rules, wanted, report) {
-            return false;
+        let Known::Yes(i) = self.holds(rules, u.order, u.instance) else {
+            return None;
+        };
+        let entry = self.get(i);
+        self.remove(i);
+        entry
+    }
+
+    /// Records a lock that another thread took. It may be released in any order, for it was not waited
+    /// for.
+    pub fn adopt(&mut self, rules: &Rules<'_>, entry: &Entry) {
+        let mode = if entry.exclusive { EXCLUSIVE } else { SHARED };
+        let u = LockUse {
+            key: entry.key,
+            ..LockUse::new(entry.instance, entry.order.into(), mode, entry.site)
+        };
+        if self.is_disabled() {
+            return;
+        }
+        self.settle(rules);
+        if self.push(rules.id, u, TAKEN_OUT_OF_ORDER) {
+            self.note_regularity();
+        } else {
+            self.lose();
+        }
+    }
+
+    /// What is wrong with making a lock a shared one: this instance is not held exclusively.
+    pub fn downgrade_faults(&self, rules: &Rules<'_>, u: LockUse) -> Faults {
+        let wanted = LockUse {
+            flags: EXCLUSIVE,
+            ..u
+        };
+        self.locked_faults(rules, wanted)
+    }
+
+    /// Records that an exclusively held lock became a shared one. Only if that is correct.
+    pub fn downgrade(&mut self, rules: &Rules<'_>, u: LockUse) {
+        self.change(rules, u, |how| how & !(EXCLUSIVE as u8) | SHARED as u8);
+    }
+
+    /// What is wrong with having waited for a lock: this instance is not held, waited for or not.
+    pub fn acquired_faults(&self, rules: &Rules<'_>, u: LockUse) -> Faults {
+        let wanted = LockUse {
+            flags: flags::ANY,
+            ..u
+        };
+        self.locked_faults(rules, wanted)
+    }
+
+    /// Records that the wait for a lock, recorded as [`WAITING`], ended well: it is held now, if
+    /// it was recorded.
+    pub fn acquired(&mut self, rules: &Rules<'_>, u: LockUse) {
+        self.change(rules, u, |how| how & !(WAITING as u8));
+    }
+
+    /// Changes how a lock is held, if it is.
+    fn change(&mut self, rules: &Rules<'_>, u: LockUse, change: impl FnOnce(u8) -> u8) {
+        if self.is_disabled() {
+            return;
         }
         if let Known::Yes(i) = self.holds(rules, u.order, u.instance) {
             self.lock[(i & MASK) + 1] = pack(self.order(i), change(self.how(i)));
         }
-        true
     }
 }

@@ -28,23 +28,43 @@ impl HeldLocks {
         site: u32,
         plain_after: impl FnOnce(u8) -> u64,
     ) -> bool {
+        match self.place_fast(home, lock, plain_after) {
+            Some(n) => {
+                self.put_fast(n, instance, lock, site);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Where [`lock_fast`](Self::lock_fast) puts the lock; `None`: it declines. Held locks that stand
+    /// for no context are declined.
+    #[inline(always)]
+    pub fn place_fast(
+        &self,
+        home: usize,
+        lock: u32,
+        plain_after: impl FnOnce(u8) -> u64,
+    ) -> Option<usize> {
         // The first lock of a hierarchy is left to the complete operation, which sets `home`.
         if self.home != home {
-            return false;
+            return None;
         }
         // Any flag makes it too large.
         if self.word >= MAX_HELD as u32 {
-            return false;
+            return None;
         }
         let n = self.word as usize;
-        if plain_after(self.lock[n] as u8).wrapping_shr(lock) & 1 == 0 {
-            return false;
-        }
+        (plain_after(self.lock[n] as u8).wrapping_shr(lock) & 1 != 0).then_some(n)
+    }
+
+    /// Puts a lock at `n`, which [`place_fast`](Self::place_fast) found for it.
+    #[inline(always)]
+    pub fn put_fast(&mut self, n: usize, instance: usize, lock: u32, site: u32) {
         self.instance[n] = instance;
         self.site[n] = site;
         self.lock[n + 1] = lock as u16;
-        self.word += 1;
-        true
+        self.word = n as u32 + 1;
     }
 
     /// Records the release of the last lock taken, when that is the very one, in that mode.
@@ -52,13 +72,27 @@ impl HeldLocks {
     /// `false`: declined, nothing changed.
     #[inline(always)]
     pub fn unlock_fast(&mut self, home: usize, instance: usize, lock: u32) -> bool {
-        match self.top(home) {
-            Some(n) if self.lock[n + 1] == lock as u16 && self.instance[n] == instance => {
-                self.word -= 1;
+        match self.last_fast(home, instance, lock) {
+            Some(n) => {
+                self.take_fast(n);
                 true
             }
-            _ => false,
+            None => false,
         }
+    }
+
+    /// Where [`unlock_fast`](Self::unlock_fast) takes the lock out; `None`: it declines. Held locks that
+    /// stand for no context are declined.
+    #[inline(always)]
+    pub fn last_fast(&self, home: usize, instance: usize, lock: u32) -> Option<usize> {
+        self.top(home)
+            .filter(|&n| self.lock[n + 1] == lock as u16 && self.instance[n] == instance)
+    }
+
+    /// Takes out the last lock, at `n`, which [`last_fast`](Self::last_fast) found.
+    #[inline(always)]
+    pub fn take_fast(&mut self, n: usize) {
+        self.word = n as u32;
     }
 
     /// Returns whether the last lock taken is the one asked for, in a mode of `flags`.

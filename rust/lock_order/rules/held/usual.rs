@@ -33,8 +33,8 @@ impl HeldLocks {
     }
 
     /// Records a lock of the hierarchy `id`, whose token is `token`, that is taken after all others
-    /// of it. `nests`: the order is nestable. `is_known(previous)`: whether it was taken right after
-    /// that order before, and `obeys(order, exclusive)` whether no rule forbids it while that one is
+    /// of it. `nests`: the order is nestable. `is_known(held)`: whether it was taken before while
+    /// that order was held (0: nothing), and `obeys(order, exclusive)` whether no rule forbids it while that one is
     /// held. `false`: declined, nothing changed.
     #[inline]
     pub fn lock_usual(
@@ -43,7 +43,7 @@ impl HeldLocks {
         (id, token): (u16, usize),
         u: LockUse,
         nests: bool,
-        is_known: impl FnOnce(u8) -> bool,
+        is_known: impl Fn(u8) -> bool,
         obeys: Option<impl Fn(u8, bool) -> bool>,
     ) -> bool {
         let n = self.len();
@@ -53,6 +53,7 @@ impl HeldLocks {
         if u.flags & TRYLOCK != 0 && (self.is_unsure || self.lost != 0) {
             return false;
         }
+        let keyed = self.has_keys || u.key != u.instance as u64;
         let mut previous = 0;
         for i in (0..n).rev() {
             if self.hierarchy_of(i) != id {
@@ -67,23 +68,24 @@ impl HeldLocks {
                     && u32::from(order) == u.order
                     && self.key(i) < u.key
                     && self.instance[i & MASK] != u.instance;
-            if !comes_before {
+            if !comes_before || !is_known(order) {
                 return false;
             }
             match &obeys {
                 Some(obeys) if !obeys(order, u32::from(self.how(i)) & EXCLUSIVE != 0) => {
                     return false;
                 }
-                // Those before it come before it.
-                None if self.word & IRREGULAR == 0 => break,
+                // Those before it come before it, and are other locks: with keys, that is not said.
+                None if self.word & IRREGULAR == 0 && !(nests && keyed) => break,
                 _ => (),
             }
         }
-        if !is_known(previous) {
+        if previous == 0 && !is_known(0) {
             return false;
         }
         if n == 0 {
             self.word &= !(MIXED | IRREGULAR);
+            self.has_keys = false;
             self.home = token;
             self.home_id = id;
         } else if self.home != token && self.word & MIXED == 0 {

@@ -34,11 +34,22 @@ pub struct Who {
     pub pid: u32,
     /// The CPU it ran on.
     pub cpu: u32,
+    /// 0: the task itself; otherwise an interrupt, see [`LEVELS`].
+    pub level: u8,
     /// The task's name, ended by a 0.
     pub comm: [u8; COMM],
 }
 
+/// Names of the levels of interrupts, those that may interrupt others last.
+pub const LEVELS: [&str; 3] = ["soft", "hard", "nmi"];
+
 impl Who {
+    /// The name of the interrupt's level; `None`: it was the task itself.
+    pub fn level_name(&self) -> Option<&'static str> {
+        let index = usize::from(self.level).checked_sub(1)?;
+        LEVELS.get(index).copied()
+    }
+
     /// The task's name.
     pub fn comm(&self) -> &[u8] {
         let end = self.comm.iter().position(|&byte| byte == 0);
@@ -126,6 +137,13 @@ impl Record {
         record
     }
 
+    /// The record of a violation that just this held lock has to do with.
+    pub fn of_held(who: Who, doing: u8, violation: Violation, u: LockUse, held: &Entry) -> Self {
+        let mut record = Self::bare(who, doing, violation, u);
+        record.show(held, true);
+        record
+    }
+
     fn show(&mut self, entry: &Entry, conflicts: bool) {
         match self.held.get_mut(usize::from(self.shown)) {
             Some(place) => {
@@ -165,7 +183,7 @@ impl Record {
             self.flags,
             self.shown,
             self.left_out,
-            0,
+            self.who.level,
             0,
         ];
         let head: [u64; HEAD] = [
@@ -192,7 +210,7 @@ impl Record {
 
     /// The inverse of [`pack`](Self::pack).
     pub fn unpack(words: &[u64; WORDS]) -> Self {
-        let [doing, kind, order, flags, shown, left_out, _, _] = words[0].to_le_bytes();
+        let [doing, kind, order, flags, shown, left_out, level, _] = words[0].to_le_bytes();
         let (pid, cpu) = split(words[2]);
         let mut comm = [0; COMM];
         let bytes = [words[3], words[4]].map(u64::to_le_bytes);
@@ -220,6 +238,7 @@ impl Record {
                 time: words[1],
                 pid,
                 cpu,
+                level,
                 comm,
             },
             doing,

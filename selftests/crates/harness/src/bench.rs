@@ -168,6 +168,7 @@ fn machine(parts: &Path, kernel: Kernel, boot: usize) -> Machine {
         smp: 1,
         disk: 0,
         accel: Accel::Tcg,
+        append: String::new(),
         qemu_args,
         dir: parts.join(format!("boot-{boot}")),
     }

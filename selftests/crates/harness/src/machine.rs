@@ -52,6 +52,9 @@ pub struct Machine {
     /// How to execute.
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
     pub accel: Accel,
+    /// More arguments for the kernel, after those that every boot has.
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub append: String,
     /// More arguments for QEMU.
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub qemu_args: String,
@@ -155,10 +158,15 @@ impl Machine {
         let loops = fs::read_to_string("/proc/cpuinfo")
             .ok()
             .and_then(|text| loops_per_jiffy(&text));
-        match (self.accel, loops) {
+        let mut arguments = match (self.accel, loops) {
             (Accel::Tcg, Some(loops)) if self.smp > 1 => format!("{KERNEL_ARGUMENTS} lpj={loops}"),
             _ => KERNEL_ARGUMENTS.to_owned(),
+        };
+        if !self.append.is_empty() {
+            arguments.push(' ');
+            arguments.push_str(&self.append);
         }
+        arguments
     }
 
     /// The command that boots it. `ports` are the four serial ports.

@@ -14,6 +14,7 @@ fn machine() -> Machine {
         smp: 3,
         disk: 0,
         accel: Accel::Tcg,
+        append: "threadirqs nosoftlockup".into(),
         qemu_args: "-device  e1000".into(),
         dir: "/nowhere".into(),
     }
@@ -35,6 +36,14 @@ fn arguments(machine: &Machine, ports: &[PortTo; 4]) -> Vec<String> {
 
 fn files() -> [PortTo; 4] {
     ["a", "b", "c", "d"].map(|name| PortTo::File(name.into()))
+}
+
+#[test]
+fn the_kernel_gets_the_arguments_that_are_added() {
+    let all = arguments(&machine(), &files());
+    let at = all.iter().position(|argument| argument == "-append");
+    let appended = &all[at.unwrap() + 1];
+    assert!(appended.ends_with(" threadirqs nosoftlockup"), "{appended}");
 }
 
 #[test]

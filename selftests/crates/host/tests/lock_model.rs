@@ -11,7 +11,7 @@ mod lock_common;
 use lock_common::Thread;
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Rule, Rules},
+    conflict::{order_bit, Attributes, Rule, Rules},
     flags::*,
     held::{HeldLocks, MAX_HELD},
     plain::{order_mark, pack_plain},
@@ -43,6 +43,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         count: ORDERS,
         nestable: 0,
         conflicts: &[],
+        attributes: Attributes::NONE,
     },
     Rules {
         id: 1,
@@ -50,6 +51,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         count: ORDERS,
         nestable: 0,
         conflicts: &CONFLICTS,
+        attributes: Attributes::NONE,
     },
     Rules {
         id: 9,
@@ -57,6 +59,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         count: ORDERS,
         nestable: order_bit(3) | order_bit(5),
         conflicts: &[],
+        attributes: Attributes::NONE,
     },
 ];
 
@@ -133,7 +136,7 @@ impl Model {
         let trylock = flags & TRYLOCK != 0;
         let lock = Lock {
             exclusive: flags & EXCLUSIVE != 0,
-            out_of_order: trylock && !in_order,
+            out_of_order: !in_order,
             key: if nestable { key } else { instance as u64 },
         };
         // Only a shared lock can be held twice.
@@ -523,7 +526,7 @@ fn correct() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the release of a lock says: a trylock that was out of order need not say more.
+/// What the release of a lock says: one that was taken out of order need not say more.
 fn in_any_order(model: &Model, h: usize, order: u32, lock: Lock) -> u32 {
     if model.deeper_held(h, order) && !lock.out_of_order {
         OUT_OF_ORDER

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Rules},
+    conflict::{order_bit, Attributes, Rules},
     flags::*,
     held::{HeldLocks, LockUse},
     operation::Operation,
@@ -22,12 +22,14 @@ const RULES: Rules<'static> = Rules {
     count: 20,
     nestable: order_bit(3),
     conflicts: &[],
+    attributes: Attributes::NONE,
 };
 
 const WHO: Who = Who {
     time: 12_345_678_901,
     pid: 51,
     cpu: 3,
+    level: 0,
     comm: *b"insmod\0\0\0\0\0\0\0\0\0\0",
 };
 
@@ -137,7 +139,7 @@ fn kinds_and_operations_have_names_of_their_own() {
     );
     assert_eq!(kind_name(Violation::TableFull.kind() as u8), "table_full");
     assert_eq!(kind_name(KINDS as u8), "?");
-    let last = Operation::Acquiring as u8;
+    let last = Operation::Adopting as u8;
     let names: BTreeSet<_> = (0..=last).map(Operation::name_of).collect();
     assert_eq!(names.len(), usize::from(last) + 1);
     assert_eq!(
@@ -168,14 +170,14 @@ proptest! {
     #[test]
     fn packing_keeps_everything(
         who in (any::<u64>(), any::<u32>(), any::<u32>(), any::<[u8; COMM]>()),
-        small in any::<[u8; 4]>(),
+        small in any::<[u8; 5]>(),
         lock: usize,
         site: u32,
         left_out: u8,
         held in prop::collection::vec(shown(), 0..=MAX_SHOWN),
     ) {
         let mut record = Record {
-            who: Who { time: who.0, pid: who.1, cpu: who.2, comm: who.3 },
+            who: Who { time: who.0, pid: who.1, cpu: who.2, level: small[4], comm: who.3 },
             doing: small[0],
             kind: small[1],
             order: small[2],

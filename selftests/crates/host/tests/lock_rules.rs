@@ -5,10 +5,13 @@
 mod lock_common;
 
 use lock_common::{Thread, SANITY};
+use reeve_host::lock_order::rules::held::surroundings::{
+    ATOMIC, HARD_INTERRUPT, INTERRUPT, INTERRUPTS_OFF,
+};
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Rule, Rules, MAX_ORDERS},
+    conflict::{order_bit, Attributes, Group, Rule, Rules, MAX_ORDERS},
     flags::*,
-    held::{HeldLocks, MAX_HELD},
+    held::{HeldLocks, LockUse, MAX_HELD},
     sanity::{orders, Tracker},
     violation::Violation,
 };
@@ -19,6 +22,7 @@ const PLAIN: Rules<'static> = Rules {
     count: MAX_ORDERS,
     nestable: 0,
     conflicts: &[],
+    attributes: Attributes::NONE,
 };
 
 fn thread() -> Thread {
@@ -255,6 +259,30 @@ fn a_trylock_out_of_order_may_be_released_in_any_order() {
     assert!(t.record_unlock(3, 3, EXCLUSIVE));
     assert!(t.record_unlock(2, 2, EXCLUSIVE));
     assert!(t.reported.is_empty());
+}
+
+#[test]
+fn a_wrong_order_is_one_fault_not_a_second_one_when_it_is_released() {
+    let mut t = thread();
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    assert!(!t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.record_unlock(2, 2, EXCLUSIVE));
+    assert!(t.record_unlock(5, 5, EXCLUSIVE));
+    assert_eq!(t.reported, [Violation::OrderHeld(0)]);
+    // The next one in order is released in order.
+    assert!(t.record_lock(2, 2, EXCLUSIVE));
+    assert!(t.record_lock(5, 5, EXCLUSIVE));
+    assert!(!t.record_unlock(2, 2, EXCLUSIVE));
+    assert_eq!(t.reported[1..], [Violation::DeeperHeld(1)]);
+}
+
+#[test]
+fn a_thread_that_has_disabled_tracking_is_not_done() {
+    let mut held = HeldLocks::new();
+    assert!(held.is_clean());
+    assert!(held.disable());
+    assert!(held.is_empty() && !held.is_clean());
+    assert!(held.enable() && held.is_clean());
 }
 
 #[test]
@@ -521,4 +549,153 @@ fn a_lock_with_a_key_takes_one_place() {
         assert!(t.record_unlock(1000 - key, 3, SHARED));
     }
     assert!(t.held.is_empty());
+}
+
+#[test]
+fn the_same_lock_once_more_is_found_below_others_whatever_its_key() {
+    for keys in [(0, 1, 3), (0, 1, 2), (3, 4, 5)] {
+        let mut t = Thread::new(NESTABLE);
+        let rules = t.rules;
+        let order = (1..=rules.count).find(|&order| rules.is_nestable(order));
+        let order = order.expect("one is nestable");
+        assert!(t.lock_keyed_in(&rules, 3, order, EXCLUSIVE, keys.0));
+        assert!(t.lock_keyed_in(&rules, 1, order, EXCLUSIVE, keys.1));
+        assert!(!t.lock_keyed_in(&rules, 3, order, EXCLUSIVE, keys.2));
+        assert!(matches!(t.reported[..], [Violation::OrderHeld(_)]));
+    }
+}
+
+/// 1 is a ticket under which 2 and 3 are a group; 4 spins, 5 sleeps, 6 is irq-safe, 7 is recursive.
+const KINDS_OF_LOCKS: Rules<'static> = Rules {
+    attributes: Attributes {
+        sleeps: order_bit(5),
+        spins: order_bit(4) | order_bit(6),
+        irq_safe: order_bit(6),
+        recursive: order_bit(7),
+        groups: [
+            Group {
+                orders: order_bit(2) | order_bit(3),
+                under: 1,
+            },
+            Group {
+                orders: 0,
+                under: 0,
+            },
+            Group {
+                orders: 0,
+                under: 0,
+            },
+            Group {
+                orders: 0,
+                under: 0,
+            },
+        ],
+    },
+    ..PLAIN
+};
+
+#[test]
+fn a_group_has_no_order_while_what_it_is_under_is_held_exclusively() {
+    let mut t = Thread::new(KINDS_OF_LOCKS);
+    for ticket in [None, Some(SHARED), Some(EXCLUSIVE)] {
+        let free = ticket == Some(EXCLUSIVE);
+        if let Some(mode) = ticket {
+            assert!(t.record_lock(1, 1, mode));
+        }
+        assert!(t.record_lock(30, 3, EXCLUSIVE));
+        assert_eq!(t.check_lockable_order(2, 0), free);
+        assert_eq!(t.record_lock(21, 2, EXCLUSIVE), free);
+        assert_eq!(t.record_lock(20, 2, EXCLUSIVE), free);
+        assert_eq!(t.record_lock(31, 3, EXCLUSIVE), free);
+        assert!(!t.record_lock(20, 2, EXCLUSIVE), "the same lock");
+        for (instance, order) in [(30, 3), (20, 2), (31, 3), (21, 2)] {
+            assert!(t.record_unlock(instance, order, EXCLUSIVE));
+        }
+        if let Some(mode) = ticket {
+            assert!(t.record_unlock(1, 1, mode));
+        }
+        assert!(t.check_all_unlocked());
+    }
+    // Others have their place.
+    assert!(t.record_lock(1, 1, EXCLUSIVE));
+    assert!(t.record_lock(8, 8, EXCLUSIVE));
+    assert!(!t.record_lock(20, 2, EXCLUSIVE));
+    // What it is under is released last.
+    assert!(t.record_unlock(8, 8, EXCLUSIVE));
+    assert!(!t.record_unlock(1, 1, EXCLUSIVE));
+}
+
+#[test]
+fn a_recursive_reader_may_read_again_whatever_it_holds() {
+    let mut t = Thread::new(KINDS_OF_LOCKS);
+    assert!(t.record_lock(70, 7, SHARED));
+    assert!(t.record_lock(80, 8, EXCLUSIVE));
+    assert!(t.record_lock(70, 7, SHARED));
+    assert!(!t.record_lock(71, 7, SHARED), "another lock");
+    assert!(t.record_unlock(71, 7, SHARED));
+    assert!(t.record_unlock(70, 7, SHARED));
+    assert!(t.record_unlock(80, 8, EXCLUSIVE));
+    assert!(t.check_locked(70, 7, SHARED), "it was read twice");
+    assert!(t.record_unlock(70, 7, SHARED));
+    assert!(t.check_all_unlocked());
+    assert!(t.record_lock(70, 7, SHARED));
+    assert!(
+        !t.record_lock(70, 7, EXCLUSIVE),
+        "a writer waits for its own reader"
+    );
+}
+
+#[test]
+fn surroundings_decide_for_orders_with_attributes_alone() {
+    let held = HeldLocks::new();
+    let at = |order, flags, surroundings| {
+        let u = LockUse::new(1, order, flags | EXCLUSIVE, 0);
+        held.surroundings_fault(&KINDS_OF_LOCKS, u, surroundings)
+    };
+    let anywhere = INTERRUPT | HARD_INTERRUPT | ATOMIC | INTERRUPTS_OFF;
+    assert_eq!(at(8, 0, anywhere), None);
+    for surroundings in [INTERRUPT, ATOMIC, anywhere] {
+        assert_eq!(at(5, 0, surroundings), Some(Violation::SleepsInAtomic));
+        assert_eq!(
+            at(5, WAITING, surroundings),
+            Some(Violation::SleepsInAtomic)
+        );
+        assert_eq!(at(5, TRYLOCK, surroundings), None);
+    }
+    assert_eq!(at(5, 0, 0), None);
+    assert_eq!(at(4, 0, INTERRUPT), None);
+    assert_eq!(at(4, 0, HARD_INTERRUPT), Some(Violation::InHandler));
+    assert_eq!(at(4, TRYLOCK, HARD_INTERRUPT), None);
+    for surroundings in [0, INTERRUPT, ATOMIC] {
+        assert_eq!(at(6, 0, surroundings), Some(Violation::InterruptsOn));
+        assert_eq!(at(6, TRYLOCK, surroundings), Some(Violation::InterruptsOn));
+        assert_eq!(at(6, WAITING, surroundings), None);
+    }
+    assert_eq!(at(6, 0, INTERRUPTS_OFF), None);
+    assert_eq!(at(6, 0, HARD_INTERRUPT), None);
+}
+
+#[test]
+fn what_waits_holds_nothing_that_is_taken_there_and_does_not_spin() {
+    let mut t = Thread::new(KINDS_OF_LOCKS);
+    let wait = |t: &Thread, order, surroundings| {
+        let u = LockUse::new(9, order, 0, 0);
+        let faults = t.held.wait_faults(&t.rules, u, surroundings);
+        faults.iter().collect::<Vec<_>>()
+    };
+    assert_eq!(wait(&t, 8, 0), []);
+    assert_eq!(wait(&t, 0, 0), [Violation::InvalidOrder]);
+    assert_eq!(wait(&t, 8, ATOMIC), [Violation::SleepsInAtomic]);
+    assert!(t.record_lock(50, 5, EXCLUSIVE));
+    assert_eq!(wait(&t, 8, 0), []);
+    assert_eq!(wait(&t, 5, 0), [Violation::OrderHeld(0)]);
+    assert_eq!(wait(&t, 2, 0), [Violation::OrderHeld(0)]);
+    assert!(t.record_unlock(50, 5, EXCLUSIVE));
+    assert!(t.record_lock(40, 4, EXCLUSIVE));
+    assert_eq!(wait(&t, 8, 0), [Violation::SleepsUnder(0)]);
+    let u = LockUse::new(50, 5, EXCLUSIVE, 0);
+    let fault = t.held.surroundings_fault(&t.rules, u, 0);
+    assert_eq!(fault, Some(Violation::SleepsUnder(0)));
+    assert!(t.held.disable());
+    assert_eq!(wait(&t, 8, 0), []);
 }

@@ -136,6 +136,7 @@ impl Boot {
             smp: 2,
             disk: self.disk,
             accel: Accel::Tcg,
+            append: String::new(),
             qemu_args: String::new(),
             dir: ctx.dir.join("vm"),
         };

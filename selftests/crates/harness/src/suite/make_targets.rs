@@ -57,6 +57,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     ext_sample(ctx, "modules/life"),
                 ),
                 test(
+                    "handlers that threadirqs makes threads need not enter",
+                    ext_threadirqs(ctx),
+                ),
+                test(
                     "make ext and vm: guards record, and drivers load without Reeve",
                     ext_guards(ctx),
                 ),
@@ -324,6 +328,14 @@ fn ext_sample(ctx: &JobContext, sample: &str) -> Result<()> {
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
     expect_vm(ctx, &[&files, &script], true, "0")
+}
+
+/// `modules/life` on a kernel that has most handlers run in threads.
+fn ext_threadirqs(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/life", "base")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    expect_vm(ctx, &[&files, &script, "APPEND=threadirqs"], true, "0")
 }
 
 /// The three drivers of `modules/guards`, the second of which must have nothing of Reeve in it.

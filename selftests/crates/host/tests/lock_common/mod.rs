@@ -3,7 +3,7 @@
 //! Helpers of the lock-order tests.
 
 use reeve_host::lock_order::rules::{
-    conflict::{Rules, MAX_ORDERS},
+    conflict::{Attributes, Rules, MAX_ORDERS},
     flags::{is_one_mode, EXCLUSIVE, SHARED},
     held::{HeldLocks, LockUse},
     plain::{is_plain, order_mark, pack_plain},
@@ -19,6 +19,7 @@ pub(crate) const SANITY: Rules<'static> = Rules {
     count: ORDER_NAMES.len() as u32,
     nestable: 0,
     conflicts: &RULES,
+    attributes: Attributes::NONE,
 };
 
 /// A thread's held locks and one hierarchy, with what was reported so far.
