@@ -134,9 +134,9 @@ impl DirtyLog {
         self.bits.take(to)
     }
 
-    /// Sets the bits of `from` again.
-    pub(super) fn put_back(&mut self, from: &[u64]) {
-        self.bits.put_back(from);
+    /// Sets the bits of `from`, which begins at page `first`, again.
+    pub(super) fn put_back(&mut self, first: u64, from: &[u64]) {
+        self.bits.put_back(first, from);
     }
 
     /// Clears bits, like [`Bits::clear`]. Those pages have to be write-protected before the reservation

@@ -110,7 +110,7 @@ impl OpenFile {
         args.dirty = dirty;
         let result = hand_out(args.bitmap, &words).and_then(|()| write(arg, &args));
         if let (Err(_), Some(number)) = (result, taken) {
-            put_back(&bo, number, &words);
+            put_back(&bo, number, 0, &words);
         }
         result.map(|()| 0)
     }
@@ -138,11 +138,16 @@ impl OpenFile {
         }
         // Before anything changes.
         write(arg, &args)?;
-        args.cleared =
-            bo.reserve_killable()?
-                .clear_log(args.first_page, args.num_pages, &mut mask)?;
-        write(arg, &args)?;
-        Ok(0)
+        let (first, pages) = (args.first_page, args.num_pages);
+        let mut reservation = bo.reserve_killable()?;
+        let (cleared, number) = reservation.clear_log(first, pages, &mut mask)?;
+        drop(reservation);
+        args.cleared = cleared;
+        let result = write(arg, &args);
+        if result.is_err() {
+            put_back(&bo, number, first, &mask);
+        }
+        result.map(|()| 0)
     }
 
     /// `REEVE_IOC_BO_LOG_INFO`.
@@ -178,8 +183,8 @@ fn hand_out(to: u64, words: &[u64]) -> Result {
     }
 }
 
-/// Gives bits back that a get has taken and could not hand out.
-fn put_back(bo: &BoRef, number: u64, words: &[u64]) {
+/// Gives bits back that were taken by a call that failed afterwards.
+fn put_back(bo: &BoRef, number: u64, first: u64, words: &[u64]) {
     // Not killable: a task that dies must not take them with it.
-    bo.reserve().put_back_log(number, words);
+    bo.reserve().put_back_log(number, first, words);
 }

@@ -83,22 +83,29 @@ impl Reservation<'_> {
         Ok(result)
     }
 
-    /// Sets bits again that a get cleared, if it is still the log of this number.
-    pub(crate) fn put_back_log(&mut self, number: u64, from: &[u64]) {
+    /// Sets bits again that were cleared, in words from page `first` on, if it is still the log of this
+    /// number.
+    pub(crate) fn put_back_log(&mut self, number: u64, first: u64, from: &[u64]) {
         if let Ok(tt) = self.tt() {
-            tt.put_back_log(number, from);
+            tt.put_back_log(number, first, from);
         }
     }
 
     /// Clears the bits that are set in `mask`, of the `pages` pages from `first` on, and protects what it
-    /// clears. Returns how many. `mask` becomes those.
+    /// clears. Returns how many, and the number of the log. `mask` becomes those.
     ///
     /// When it returns no user can write to these pages without setting their bits again. Returns
     /// `ENOENT` if the object does not log. May sleep.
-    pub(crate) fn clear_log(&mut self, first: u64, pages: u64, mask: &mut [u64]) -> Result<u64> {
-        let mode = self.log()?.mode();
+    pub(crate) fn clear_log(
+        &mut self,
+        first: u64,
+        pages: u64,
+        mask: &mut [u64],
+    ) -> Result<(u64, u64)> {
+        let log = self.log()?;
+        let (mode, number) = (log.mode(), log.number());
         let cleared = self.tt()?.clear_log(first, pages, mask);
         trace::log_cleared(self.bo.id(), mode.bits(), (first, pages), cleared);
-        Ok(cleared)
+        Ok((cleared, number))
     }
 }

@@ -195,10 +195,12 @@ impl<W: DerefMut<Target = [u64]>> Bits<W> {
         taken
     }
 
-    /// Sets the bits that are set in `from`, which begins at the first page.
-    pub fn put_back(&mut self, from: &[u64]) {
-        let mut left = self.pages;
-        for (word, from) in self.words.iter_mut().zip(from) {
+    /// Sets the bits that are set in `from`, which begins at page `first`, the first of a word.
+    pub fn put_back(&mut self, first: u64, from: &[u64]) {
+        let mut left = self.pages.saturating_sub(first);
+        let start = (first / PER_WORD) as usize;
+        let words = self.words.get_mut(start..).unwrap_or_default();
+        for (word, from) in words.iter_mut().zip(from) {
             let add = from & low(left) & !*word;
             *word |= add;
             self.dirty += u64::from(add.count_ones());

@@ -47,10 +47,10 @@ impl Tt {
         taken
     }
 
-    /// Sets the bits of `from` again, if the log has this number.
-    pub(in crate::bo) fn put_back_log(&mut self, number: u64, from: &[u64]) {
+    /// Sets the bits of `from`, which begins at page `first`, again, if the log has this number.
+    pub(in crate::bo) fn put_back_log(&mut self, number: u64, first: u64, from: &[u64]) {
         if let Some(log) = self.log.as_mut().filter(|log| log.number() == number) {
-            log.put_back(from);
+            log.put_back(first, from);
         }
     }
 

@@ -82,7 +82,8 @@ fn nothing_is_behind_the_end() {
     let mut log = bits(130, false);
     assert!(!log.set(130) && !log.set(u64::MAX));
     log.set_range(129, u64::MAX);
-    log.put_back(&[0, 0, u64::MAX]);
+    log.put_back(128, &[u64::MAX, u64::MAX]);
+    log.put_back(192, &[1]);
     assert_eq!(pages_of(&copy(&log)), BTreeSet::from([128, 129]));
     assert_eq!(log.dirty(), 2);
     let mut mask = [u64::MAX];
@@ -97,7 +98,7 @@ enum Step {
     SetRange(u64, u64),
     SetAll,
     Take,
-    PutBack(Vec<u64>),
+    PutBack(u64, Vec<u64>),
     Clear(u64, Vec<u64>),
 }
 
@@ -108,7 +109,7 @@ fn step() -> impl Strategy<Value = Step> {
         (0..300u64, 0..300u64).prop_map(|(first, pages)| Step::SetRange(first, pages)),
         Just(Step::SetAll),
         Just(Step::Take),
-        words().prop_map(Step::PutBack),
+        (0..5u64, words()).prop_map(|(word, words)| Step::PutBack(word * 64, words)),
         (0..5u64, words()).prop_map(|(word, mask)| Step::Clear(word * 64, mask)),
     ]
 }
@@ -137,9 +138,9 @@ proptest! {
                     prop_assert_eq!(log.take(&mut words), model.len() as u64);
                     prop_assert_eq!(pages_of(&words), std::mem::take(&mut model));
                 }
-                Step::PutBack(words) => {
-                    log.put_back(&words);
-                    model.extend(pages_of(&words).into_iter().filter(|page| *page < pages));
+                Step::PutBack(first, words) => {
+                    log.put_back(first, &words);
+                    model.extend(pages_of(&words).into_iter().map(|bit| first + bit).filter(|page| *page < pages));
                 }
                 Step::Clear(first, mut mask) => {
                     let count = (mask.len() as u64 * 64).min(pages.saturating_sub(first));
