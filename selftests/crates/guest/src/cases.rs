@@ -26,6 +26,7 @@ mod latency;
 mod life;
 mod lifetime;
 mod limits;
+mod migrate;
 mod mmap;
 mod mmap_pages;
 mod mmap_races;
@@ -33,6 +34,7 @@ mod parallel;
 mod parameters;
 mod pins;
 mod pool;
+mod precopy;
 mod pressure;
 mod races;
 mod ranges;
@@ -96,6 +98,8 @@ const CASES: &[&[Test]] = &[
     mmap_pages::TESTS,
     mmap_races::TESTS,
     dirty_log::TESTS,
+    precopy::TESTS,
+    migrate::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,
