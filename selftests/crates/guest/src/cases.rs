@@ -29,6 +29,7 @@ mod latency;
 mod life;
 mod lifetime;
 mod limits;
+mod migrate;
 mod mmap;
 mod mmap_pages;
 mod mmap_races;
@@ -36,6 +37,7 @@ mod parallel;
 mod parameters;
 mod pins;
 mod pool;
+mod precopy;
 mod pressure;
 mod races;
 mod ranges;
@@ -102,6 +104,8 @@ const CASES: &[&[Test]] = &[
     dirty_log_calls::TESTS,
     dirty_log_oracle::TESTS,
     dirty_log_races::TESTS,
+    precopy::TESTS,
+    migrate::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

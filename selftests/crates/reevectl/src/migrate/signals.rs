@@ -94,7 +94,10 @@ impl Channel for Connection<'_> {
     }
 
     fn read(&mut self, to: &mut [u8]) -> io::Result<()> {
-        self.signals.wait_for(&self.socket, Some(self.silence))?;
+        // A frame may have no payload, and then nothing follows that could be waited for.
+        if !to.is_empty() {
+            self.signals.wait_for(&self.socket, Some(self.silence))?;
+        }
         self.socket.read(to)
     }
 
