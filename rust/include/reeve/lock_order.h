@@ -315,8 +315,8 @@ REEVE_API bool reeve_record_lock_keyed(struct reeve_hierarchy *h,
  * The order counts as not held afterwards, also when that was incorrect.
  *
  * Return: true when this lock is held in this mode and no deeper order is held
- * (unless @flags say so, or a trylock took it out of order); false without a
- * context.
+ * (unless @flags say so, or it was taken out of order, by a trylock or as a
+ * violation); false without a context.
  */
 REEVE_API bool reeve_record_unlock(struct reeve_hierarchy *h, const void *lock,
 				   unsigned int order, unsigned int flags);
@@ -393,8 +393,9 @@ REEVE_API bool reeve_thread_context_enter(struct reeve_thread_context *ctx);
  * reeve_thread_context_leave() - stop tracking the calling thread
  * @ctx: as passed to the enter
  *
- * Return: true when nothing was held any more; false: something was, or this
- * thread has no context (reported; the context ends all the same).
+ * Return: true when nothing was held any more and tracking was enabled; false
+ * otherwise, or this thread has no context (reported; the context ends all the
+ * same).
  */
 REEVE_API bool reeve_thread_context_leave(struct reeve_thread_context *ctx);
 
