@@ -2,7 +2,7 @@
 //! What a back end knows of its front end, and what each message does to it.
 //!
 //! One thread handles the messages and the rings of a connection. So nothing is in flight while a message is handled:
-//! GET_VRING_BASE is answered when all that was begun is done, and a replaced log or mapping has no user any more.
+//! GET_VRING_BASE is replied to when all that was begun is done, and a replaced log or mapping has no user any more.
 
 use std::os::fd::OwnedFd;
 

@@ -28,9 +28,9 @@ pub enum Broken {
     MmapOffset,
     /// Accepts regions that overlap.
     Overlap,
-    /// Writes to memory after its answer to GET_VRING_BASE.
+    /// Writes to memory after its reply to GET_VRING_BASE.
     WriteAfterStop,
-    /// Answers GET_VRING_BASE with 0.
+    /// Replies to GET_VRING_BASE with 0.
     BaseZero,
     /// Begins at index 0 whatever SET_VRING_BASE says.
     StartZero,
@@ -48,7 +48,7 @@ pub enum Broken {
     IgnoreReset,
     /// Acknowledges only if GET_PROTOCOL_FEATURES was asked.
     ReplyAckAfterGet,
-    /// Answers SET_LOG_BASE twice when it is asked to acknowledge.
+    /// Replies to SET_LOG_BASE twice when it is asked to acknowledge.
     LogReplyTwice,
     /// Keeps the memory of one connection in the next.
     KeepMemory,

@@ -126,7 +126,7 @@ impl Target {
         }
     }
 
-    /// Asks the back end whether it can be what it is said to be; the answer is what to do if it cannot.
+    /// Asks the back end whether it can be what it is said to be; the result is what to do if it cannot.
     pub fn probe(&self) -> Result<Option<String>> {
         let session = self.session(&[])?;
         let has_config = session.offer.has(features::CONFIG);

@@ -98,7 +98,7 @@ impl Device {
         }
     }
 
-    /// Returns the answer to GET_QUEUE_NUM: pairs of rings for a network card, as front ends understand it.
+    /// Returns the reply to GET_QUEUE_NUM: pairs of rings for a network card, as front ends understand it.
     pub fn queues(&self, offer: Features) -> u64 {
         match self {
             Self::Net { .. } => self.rings(offer) as u64 / 2,

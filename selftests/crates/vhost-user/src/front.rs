@@ -79,7 +79,7 @@ impl Front {
     pub fn receive(&self) -> Result<Message> {
         ensure!(
             wire::readable(self.socket.as_fd(), LIMIT)?,
-            "no answer within {} s",
+            "no reply within {} s",
             LIMIT.as_secs()
         );
         wire::receive(&self.socket)?.context("the back end has closed the connection")
@@ -97,7 +97,7 @@ impl Front {
         let reply = self.receive().with_context(|| format!("after {name}"))?;
         ensure!(
             reply.code == message.code,
-            "{name} was answered by {}",
+            "{name} was replied to with {}",
             reply.name()
         );
         ensure!(
@@ -107,12 +107,12 @@ impl Front {
         Ok(reply.body)
     }
 
-    /// Returns the 64 bits that a request is answered with.
+    /// Returns the 64 bits that a request is replied to with.
     pub fn get(&self, code: FrontendReq) -> Result<u64> {
         let body = self.ask(code, Vec::new())?;
         ensure!(
             body.len() == 8,
-            "{code:?} is answered by {} bytes, not 8",
+            "{code:?} is replied to with {} bytes, not 8",
             body.len()
         );
         Ok(long(&body, 0))
@@ -447,7 +447,7 @@ impl Session {
             .ask(FrontendReq::GET_VRING_BASE, words(&[ring, 0]))?;
         ensure!(
             body.len() == 8 && word(&body, 0) == ring,
-            "GET_VRING_BASE of ring {ring} is answered by {body:02x?}"
+            "GET_VRING_BASE of ring {ring} is replied to with {body:02x?}"
         );
         u16::try_from(word(&body, 4)).context("an index of more than 16 bits")
     }
@@ -638,7 +638,7 @@ impl Session {
         let body = self.front.ask_with(message)?;
         ensure!(
             [0, 8, 16].contains(&body.len()),
-            "SET_LOG_BASE is answered by {} bytes",
+            "SET_LOG_BASE is replied to with {} bytes",
             body.len()
         );
         Ok(Log {

@@ -63,19 +63,19 @@ impl Local {
         &self,
         action: impl FnOnce(&mut Backend) -> T + Send + 'static,
     ) -> anyhow::Result<T> {
-        let (answer, answered) = mpsc::channel();
+        let (reply, replied) = mpsc::channel();
         let action: Action = Box::new(move |backend| {
             // Who asked may have given up.
-            let _ = answer.send(action(backend));
+            let _ = reply.send(action(backend));
         });
         self.actions
             .send(action)
             .ok()
             .context("the back end has ended")?;
         rustix::io::write(&self.wake, &1_u64.to_ne_bytes())?;
-        answered
+        replied
             .recv_timeout(LIMIT)
-            .context("the back end does not answer")
+            .context("the back end does not reply")
     }
 }
 

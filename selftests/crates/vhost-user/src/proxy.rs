@@ -102,13 +102,13 @@ impl Rules {
         }
         let Some((code, ring)) = self.waiting.pop_front() else {
             broken.push(format!(
-                "{} is answered though no reply was due",
+                "{} is replied to though no reply was due",
                 message.name()
             ));
             return broken;
         };
         if code != message.code {
-            broken.push(format!("request {code} is answered by {}", message.name()));
+            broken.push(format!("request {code} is replied to with {}", message.name()));
         }
         match FrontendReq::try_from(message.code) {
             Ok(FrontendReq::GET_FEATURES) => self.offered.virtio = long(&message.body, 0),
@@ -117,7 +117,7 @@ impl Rules {
             }
             Ok(FrontendReq::GET_VRING_BASE) if word(&message.body, 0) != ring => {
                 broken.push(format!(
-                    "GET_VRING_BASE of ring {ring} is answered for another"
+                    "GET_VRING_BASE of ring {ring} is replied to for another"
                 ));
             }
             _ => {}

@@ -215,7 +215,7 @@ fn fill(
     while got < buffer.len() {
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let answer = recvmsg(
+        let reply = recvmsg(
             socket,
             &mut [IoSliceMut::new(&mut buffer[got..])],
             &mut control,
@@ -226,10 +226,10 @@ fn fill(
                 fds.extend(received);
             }
         }
-        match answer {
-            Ok(answer) if answer.flags.contains(ReturnFlags::CTRUNC) => return Err(Error::FdsLost),
-            Ok(answer) if answer.bytes == 0 => break,
-            Ok(answer) => got += answer.bytes,
+        match reply {
+            Ok(reply) if reply.flags.contains(ReturnFlags::CTRUNC) => return Err(Error::FdsLost),
+            Ok(reply) if reply.bytes == 0 => break,
+            Ok(reply) => got += reply.bytes,
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) => {
                 if !readable(socket, end.saturating_duration_since(Instant::now()))? {

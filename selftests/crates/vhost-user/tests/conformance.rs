@@ -92,7 +92,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "blk",
         "handshake/reply-ack-without-get",
     ),
-    ("log-reply-twice", "blk", "handshake/log-answered-once"),
+    ("log-reply-twice", "blk", "handshake/log-replied-once"),
     ("keep-memory", "blk", "handshake/reconnect-afresh"),
     ("leak-fds", "blk", "bad/surplus-fds"),
     ("die", "blk", "bad/version"),

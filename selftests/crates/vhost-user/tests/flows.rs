@@ -26,7 +26,7 @@ mod reeve;
 #[path = "flows/watch.rs"]
 mod watch;
 
-/// A test: its name, whether it runs every day, itself; the answer is a reason to skip it.
+/// A test: its name, whether it runs every day, itself; the result is a reason to skip it.
 type Test = (String, bool, Box<dyn Fn() -> Option<String>>);
 
 fn tests() -> Vec<Test> {

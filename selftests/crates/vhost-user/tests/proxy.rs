@@ -58,10 +58,10 @@ fn what_keeps_the_rules_goes_through_untouched() {
 #[test]
 fn a_reply_too_many_is_told() {
     let mistake = ["--broken", "log-reply-twice"];
-    let (_, proxied, log) = through("blk", &mistake, &["handshake/log-answered-once"]);
+    let (_, proxied, log) = through("blk", &mistake, &["handshake/log-replied-once"]);
     assert_eq!(proxied, Some(1), "{log}");
     assert!(
-        log.contains("RULE: SET_LOG_BASE is answered though no reply was due"),
+        log.contains("RULE: SET_LOG_BASE is replied to though no reply was due"),
         "{log}"
     );
 }

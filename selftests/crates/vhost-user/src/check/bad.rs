@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-//! What no front end should send. The back end may answer or hang up; the next client is served, and nothing is kept.
+//! What no front end should send. The back end may reply or hang up; the next client is served, and nothing is kept.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -175,7 +175,7 @@ fn survives(target: &Target, wrong: impl FnOnce(&mut Session) -> Result<()>) -> 
         (true, _, _) => "the connection is closed".into(),
         (_, true, _) => "the err fd is signalled".into(),
         (_, _, Err(error)) => format!("{error:#}"),
-        _ => "no answer".into(),
+        _ => "no reply".into(),
     }))
 }
 
@@ -201,11 +201,11 @@ fn split(target: &Target) -> Result<Outcome> {
     send_bytes(session.front.socket(), &bytes[..5], &[])?;
     std::thread::yield_now();
     send_bytes(session.front.socket(), &bytes[5..], &[])?;
-    let answered = session.front.receive().is_ok();
+    let replied = session.front.receive().is_ok();
     drop(session);
     target.next_client()?;
-    let seen = if answered {
-        "it is answered"
+    let seen = if replied {
+        "it is replied to"
     } else {
         "the connection is closed"
     };

@@ -16,7 +16,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         name: "handshake/features-before-owner",
         level: Must,
-        sentence: "GET_FEATURES is answered before SET_OWNER.",
+        sentence: "GET_FEATURES is replied to before SET_OWNER.",
         run: features_before_owner,
     },
     Requirement {
@@ -34,7 +34,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         name: "handshake/reply-ack",
         level: Must,
-        sentence: "With REPLY_ACK, a request with need_reply and no reply of its own is answered by 0 for success.",
+        sentence: "With REPLY_ACK, a request with need_reply and no reply of its own is replied to with 0 for success.",
         run: reply_ack,
     },
     Requirement {
@@ -46,13 +46,13 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         name: "handshake/one-reply-each",
         level: Must,
-        sentence: "A request with a reply is answered once, and one without is not, unless REPLY_ACK asks for it.",
+        sentence: "A request with a reply is replied to once, and one without is not, unless REPLY_ACK asks for it.",
         run: one_reply_each,
     },
     Requirement {
-        name: "handshake/log-answered-once",
+        name: "handshake/log-replied-once",
         level: Must,
-        sentence: "SET_LOG_BASE is answered once, whatever need_reply says.",
+        sentence: "SET_LOG_BASE is replied to once, whatever need_reply says.",
         run: log_answered_once,
     },
     Requirement {
@@ -76,13 +76,13 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         name: "handshake/queue-num",
         level: Must,
-        sentence: "With MQ, GET_QUEUE_NUM is answered by the number of queues, which is not 0.",
+        sentence: "With MQ, GET_QUEUE_NUM is replied to with the number of queues, which is not 0.",
         run: queue_num,
     },
     Requirement {
         name: "handshake/config",
         level: Must,
-        sentence: "With CONFIG, GET_CONFIG is answered by a payload of the same size.",
+        sentence: "With CONFIG, GET_CONFIG is replied to with a payload of the same size.",
         run: config,
     },
 ];

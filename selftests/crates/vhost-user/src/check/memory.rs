@@ -184,8 +184,8 @@ fn refused(target: &Target, areas: &[(Area, u64)]) -> Result<Outcome> {
         body.extend(longs(&[info.guest, info.size, info.user, info.offset]));
         fds.push(memory_file(*size)?);
     }
-    let answer = session.front.set(FrontendReq::SET_MEM_TABLE, body, fds);
-    ensure!(answer.is_err(), "the table is accepted");
+    let reply = session.front.set(FrontendReq::SET_MEM_TABLE, body, fds);
+    ensure!(reply.is_err(), "the table is accepted");
     drop(session);
     target.next_client()?;
     Ok(Outcome::Pass)

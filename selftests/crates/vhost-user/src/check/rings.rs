@@ -19,7 +19,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         name: "rings/base-kept",
         level: Must,
-        sentence: "GET_VRING_BASE is answered by the index of the next available descriptor.",
+        sentence: "GET_VRING_BASE is replied to with the index of the next available descriptor.",
         run: base_kept,
     },
     Requirement {
@@ -31,7 +31,7 @@ pub(super) const ALL: &[Requirement] = &[
     Requirement {
         name: "rings/stop-no-writes",
         level: Must,
-        sentence: "After its answer to GET_VRING_BASE a back end does not touch the ring or its buffers.",
+        sentence: "After its reply to GET_VRING_BASE a back end does not touch the ring or its buffers.",
         run: stop_no_writes,
     },
     Requirement {

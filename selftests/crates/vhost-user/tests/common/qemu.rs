@@ -15,7 +15,7 @@ use super::common::{command, until, within, Dir, Running, LIMIT};
 /// How long firmware may take until its driver is there, on a machine that is busy.
 pub(crate) const BOOT: Duration = Duration::from_secs(30);
 
-/// A socket on which lines are asked and answered.
+/// A socket on which requests and replies are lines.
 struct Lines {
     reader: BufReader<UnixStream>,
     writer: UnixStream,
@@ -34,7 +34,7 @@ impl Lines {
         let mut line = String::new();
         self.reader
             .read_line(&mut line)
-            .expect("QEMU answers in time");
+            .expect("QEMU replies in time");
         assert!(!line.is_empty(), "QEMU has ended");
         line
     }
@@ -119,13 +119,13 @@ impl Qemu {
         let line = json!({ "execute": command, "arguments": arguments });
         self.qmp.send(&line.to_string());
         loop {
-            let answer: Value = serde_json::from_str(&self.qmp.line()).unwrap();
-            if let Some(event) = answer["event"].as_str() {
+            let reply: Value = serde_json::from_str(&self.qmp.line()).unwrap();
+            if let Some(event) = reply["event"].as_str() {
                 self.events.push(event.into());
-            } else if let Some(error) = answer.get("error") {
+            } else if let Some(error) = reply.get("error") {
                 return Err(error["desc"].as_str().unwrap_or_default().into());
             } else {
-                return Ok(answer["return"].clone());
+                return Ok(reply["return"].clone());
             }
         }
     }
@@ -173,9 +173,9 @@ impl Qemu {
         let mut qtest = Lines::connect(self.qtest.as_ref().expect("with -qtest"));
         let mut word = |address: u64| {
             qtest.send(&format!("readl {address:#x}"));
-            let answer = qtest.line();
-            let value = answer.trim().strip_prefix("OK 0x");
-            let value = value.unwrap_or_else(|| panic!("qtest: {answer}"));
+            let reply = qtest.line();
+            let value = reply.trim().strip_prefix("OK 0x");
+            let value = value.unwrap_or_else(|| panic!("qtest: {reply}"));
             u64::from_str_radix(value, 16).unwrap() as u32
         };
         (0..count).map(|number| word(4 * number)).collect()

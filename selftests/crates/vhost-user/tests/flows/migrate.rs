@@ -26,7 +26,7 @@ const A: u64 = 0x300_0000;
 const B: u64 = 0x310_0000;
 /// Not written and marked: stays.
 const C: u64 = 0x320_0000;
-/// Written and marked just before GET_VRING_BASE is answered: arrives.
+/// Written and marked just before GET_VRING_BASE is replied to: arrives.
 const LAST: u64 = 0x330_0000;
 
 /// What is done wrong, to see that the test fails.
@@ -39,7 +39,7 @@ enum Wrong {
     MarkNothing,
     /// A page is marked, and written when the mark was taken away.
     MarkFirst,
-    /// The last page is written after GET_VRING_BASE was answered.
+    /// The last page is written after GET_VRING_BASE was replied to.
     WriteLate,
 }
 
