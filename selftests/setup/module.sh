@@ -19,7 +19,7 @@ build_module() {
 	bench) options=(REEVE_BENCH=1) ;;
 	break-*) options=(REEVE_KUNIT=1 "REEVE_BREAK=${variant#break-}") ;;
 	lint) options=(REEVE_KUNIT=1 REEVE_BENCH=1 REEVE_WERROR=1 CLIPPY=1) ;;
-	*) die "there is no module variant '$variant'" "Known: normal test bench lint break-kunit break-selftest break-splat break-lockdep" ;;
+	*) die "there is no module variant '$variant'" "Known: normal test bench lint break-kunit break-selftest break-splat break-lockdep, and others of rust/Kbuild" ;;
 	esac
 	MODULE=$out/rust/reeve.ko
 	inputs=("$REEVE_ROOT/Kbuild" "$REEVE_ROOT/rust" -- "${options[@]}" "${REEVE_WERROR:-}")

@@ -62,6 +62,7 @@ const ORDER: &[&str] = &[
     "mutant selftest",
     "mutant stress",
     "mutant kunit",
+    "mutant dirty log",
     "mutant splat",
     "cycles base",
     "make run",

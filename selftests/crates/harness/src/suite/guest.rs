@@ -26,6 +26,8 @@ const SELFTESTS_SCRIPTS: [&str; 2] = [
 ];
 /// The guest's tests of content.
 const CONTENT_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests life. content. swap.\n";
+/// The guest's tests of the dirty log.
+const DIRTY_LOG_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests dirty_log.\n";
 /// What needs little memory and a disk to swap to, and a minute of everything at once. (Three minutes, or thirty, are
 /// one command away: see Documentation/testing.md.)
 const STRESS_SCRIPT: &str = "#!/bin/sh\n\
@@ -89,6 +91,11 @@ impl Boot {
     /// Those of them that look at content.
     pub(super) fn content(kernel: &'static str, variant: &'static str) -> Self {
         Self::usual(kernel, variant, true, CONTENT_SCRIPT)
+    }
+
+    /// Those of the dirty log.
+    pub(super) fn dirty_log(kernel: &'static str, variant: &'static str) -> Self {
+        Self::usual(kernel, variant, true, DIRTY_LOG_SCRIPT)
     }
 
     /// Inserting and removing that build.

@@ -40,6 +40,17 @@ pub(super) fn jobs() -> Vec<Job> {
         )
         // The same build of the module, so that one compiles it.
         .after(&["mutant selftest"]),
+        Job::new("mutant dirty log", Tier::MakeTargets, NEEDS, |ctx| {
+            let all = DIRTY_LOGS.iter();
+            let records = all.map(|(variant, test)| {
+                let boot = Boot::dirty_log("base", variant);
+                let result = boot
+                    .records(ctx, Tier::Selftests, "")
+                    .and_then(|records| some_case_failed(&records));
+                Record::from_result(Tier::MakeTargets, test, result)
+            });
+            Ok(records.collect())
+        }),
         mutant(
             "mutant splat",
             "a splat of the module turns the run red",
@@ -65,6 +76,34 @@ pub(super) fn jobs() -> Vec<Job> {
         ),
     ]
 }
+
+/// Builds with one mistake each in the dirty log, and what is wrong with them.
+const DIRTY_LOGS: &[(&str, &str)] = &[
+    (
+        "break-log_window",
+        "a dirty log is noticed whose entries become writable after their bits",
+    ),
+    (
+        "break-log_around",
+        "a dirty log is noticed that makes the neighbours of a fault writable",
+    ),
+    (
+        "break-log_unprotected",
+        "a dirty log is noticed that protects nothing after a clear",
+    ),
+    (
+        "break-log_huge",
+        "a dirty log is noticed that maps clean pages by writable huge entries",
+    ),
+    (
+        "break-log_swapout",
+        "a dirty log is noticed that a swapout empties",
+    ),
+    (
+        "break-log_write",
+        "a dirty log is noticed that misses BO_WRITE",
+    ),
+];
 
 /// The build takes two locks in the wrong order at load; the right one never ran but for priming.
 fn lockdep_is_primed(ctx: &JobContext) -> Result<()> {
