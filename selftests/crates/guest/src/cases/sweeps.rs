@@ -599,6 +599,13 @@ fn sweep(faults: &mut Faults, scene: &Scene, row: &Row, state: State) -> Outcome
     Ok(failures)
 }
 
+/// Calls that external objects refuse.
+const NOT_EXTERNAL: [u32; 3] = [
+    sys::REEVE_NR_BO_SWAPOUT,
+    sys::REEVE_NR_BO_LOG_START,
+    sys::REEVE_NR_BO_LOG_GET,
+];
+
 fn sweep_rows<'a>(rows: impl IntoIterator<Item = &'a Row>, create: Create) -> Outcome {
     sweep_scene(rows, &Scene::new(create)?)
 }
@@ -610,8 +617,9 @@ fn sweep_scene<'a>(rows: impl IntoIterator<Item = &'a Row>, scene: &Scene) -> Ou
     for row in rows {
         let external = create.kind == BoType::Sg;
         for state in row.from {
-            // Those are not swapped out.
-            if external && (*state == Swapped || row.calls == [sys::REEVE_NR_BO_SWAPOUT]) {
+            // Those are not swapped out, and have no log.
+            let refused = row.calls.iter().any(|call| NOT_EXTERNAL.contains(call));
+            if external && (*state == Swapped || refused) {
                 continue;
             }
             let failed = sweep(&mut faults, scene, row, *state)?;
