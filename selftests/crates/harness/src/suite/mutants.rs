@@ -47,7 +47,7 @@ pub(super) fn jobs() -> Vec<Job> {
                 let result = boot
                     .records(ctx, Tier::Selftests, "")
                     .and_then(|records| some_case_failed(&records));
-                Record::from_result(Tier::MakeTargets, test, result)
+                Record::from_result(Tier::MakeTargets, *test, result)
             });
             Ok(records.collect())
         }),
