@@ -157,7 +157,8 @@ fn vhost_user() -> Job {
         let done = ctx.run_merged(cargo.arg("vhost_test"), "log")?;
         Ok(libtest::records(&done.stdout, done.success))
     })
-    .after(&["guest programs"])
+    // Both compile in the same workspace.
+    .after(&["host tests"])
 }
 
 /// The same with QEMU as the front end, and with our kernel as the guest of some.
