@@ -622,14 +622,12 @@ impl Fault<'_> {
         index: u64,
         log: Option<&mut impl WriteLog>,
     ) -> FaultResult {
-        #[cfg(reeve_break_log_window)]
-        {
+        if cfg!(reeve_break_log_window) {
             if let Some(log) = log {
                 log.write_fault(index);
             }
             return FaultResult(0);
         }
-        #[cfg(not(reeve_break_log_window))]
         // SAFETY: The helper wants a valid fault with its lock held, which this is by the type
         // invariant, and a valid page, which the caller owns. The fault is a write in a mapping that
         // allows it, for the kernel asks of no others.

@@ -92,10 +92,6 @@ const DIRTY_LOGS: &[(&str, &str)] = &[
         "a dirty log is noticed that protects nothing after a clear",
     ),
     (
-        "break-log_huge",
-        "a dirty log is noticed that maps clean pages by writable huge entries",
-    ),
-    (
         "break-log_swapout",
         "a dirty log is noticed that a swapout empties",
     ),
