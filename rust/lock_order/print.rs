@@ -108,7 +108,7 @@ fn order_name(names: Option<&Names>, order: u32) -> &[u8] {
     }
 }
 
-/// Where the caller runs, as [`surroundings`] has it.
+/// Where the caller runs, as [`mod@surroundings`] has it.
 pub(crate) fn surroundings() -> u32 {
     // SAFETY: The helper looks at the state of this CPU; it may be called anywhere.
     unsafe { bindings::reeve_helper_surroundings() }

@@ -108,7 +108,10 @@ impl Rules {
             return broken;
         };
         if code != message.code {
-            broken.push(format!("request {code} is replied to with {}", message.name()));
+            broken.push(format!(
+                "request {code} is replied to with {}",
+                message.name()
+            ));
         }
         match FrontendReq::try_from(message.code) {
             Ok(FrontendReq::GET_FEATURES) => self.offered.virtio = long(&message.body, 0),
