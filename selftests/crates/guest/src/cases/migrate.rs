@@ -202,6 +202,13 @@ fn objects_move_between_commands() -> Outcome {
     succeeds(&to)
 }
 
+/// Sender and receiver both ended with 0.
+fn ended_well(sent: &Run, received: &Run) -> Outcome {
+    let codes = (sent.code, received.code);
+    check_eq!(codes, (Some(0), Some(0)), "{}{}", sent.err, received.err);
+    Ok(())
+}
+
 fn objects_move_while_they_are_written_to() -> Outcome {
     let (from, to) = (open()?, open()?);
     needs_log(&from)?;
@@ -218,13 +225,7 @@ fn objects_move_while_they_are_written_to() -> Outcome {
         ),
     )?;
     let received = receiver.end()?;
-    check_eq!(
-        (run.code, received.code),
-        (Some(0), Some(0)),
-        "{}{}",
-        run.err,
-        received.err
-    );
+    ended_well(&run, &received)?;
     check!(run.err.starts_with("round 1: "), "{}", run.err);
     let statistics: serde_json::Value =
         serde_json::from_str(&run.out).map_err(|err| Stop::failed(err.to_string()))?;
@@ -274,13 +275,7 @@ fn a_cgroup_of_writers_is_frozen() -> Outcome {
     );
     let run = sent(&from, &args)?;
     let received = receiver.end()?;
-    check_eq!(
-        (run.code, received.code),
-        (Some(0), Some(0)),
-        "{}{}",
-        run.err,
-        received.err
-    );
+    ended_well(&run, &received)?;
     let events = fs::read_to_string(format!("{}/cgroup.events", group.0))?;
     check!(events.contains("frozen 1"), "{events}");
     check_eq!((from.list()?.len(), to.list()?.len()), (0, 4));

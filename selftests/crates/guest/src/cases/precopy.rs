@@ -203,6 +203,16 @@ fn moved(
     })
 }
 
+/// The same to the end, without limits.
+fn moved_whole(
+    from: (&Device, &[Handle]),
+    to: &Device,
+    writers: &mut impl Writers,
+    options: &Options,
+) -> Outcome<Moved> {
+    moved(from, to, writers, options, PATIENT, Limits::default())
+}
+
 /// Writes to some pages of each object for ever; says so once it has begun.
 pub(super) fn writer(device: &Device, handles: &[Handle]) -> Outcome<Child> {
     Child::run(|line| {
@@ -267,14 +277,7 @@ fn objects_arrive_as_they_were_left() -> Outcome {
         at_limit: AtLimit::Force,
         ..Options::default()
     };
-    let moved = moved(
-        (&from, &handles),
-        &to,
-        &mut writers,
-        &options,
-        PATIENT,
-        Limits::default(),
-    )?;
+    let moved = moved_whole((&from, &handles), &to, &mut writers, &options)?;
     let statistics = arrived(&moved, &from, &to)?;
     // Pages were written to after they had been sent, and came again.
     let pages: u64 = statistics.rounds.iter().map(|round| round.pages).sum();
@@ -302,14 +305,7 @@ fn without_writes_round_2_is_empty() -> Outcome {
             first_sync,
             ..Options::default()
         };
-        let moved = moved(
-            (&from, &handles),
-            &to,
-            &mut NoWriters,
-            &options,
-            PATIENT,
-            Limits::default(),
-        )?;
+        let moved = moved_whole((&from, &handles), &to, &mut NoWriters, &options)?;
         let statistics = arrived(&moved, &from, &to)?;
         let rounds: Vec<u64> = statistics.rounds.iter().map(|round| round.pages).collect();
         check_eq!(rounds, [364, 0], "{first_sync:?}");
