@@ -65,8 +65,8 @@ impl HeldLocks {
     ///
     /// It is held afterwards beside what was held before; only the very same lock is not held twice,
     /// unless it is shared both times. It is remembered if it was out of order, by a trylock or
-    /// reported: then it may be released in any order. Where there is no room for it, no verdict is given that depends on it until as many locks were released that are not
-    /// recorded.
+    /// reported: then it may be released in any order. Where there is no room for it, no verdict is
+    /// given that depends on it until as many locks were released that are not recorded.
     pub fn lock(&mut self, rules: &Rules<'_>, u: LockUse) {
         if self.is_disabled() || !rules.has(u.order) || !flags::is_one_mode(u.flags) {
             return;
