@@ -8,6 +8,7 @@ use super::{
     bindings as helpers,
     page::PageRef, //
 };
+use core::ptr::NonNull;
 use kernel::types::NotThreadSafe;
 
 /// The id of a memory cgroup; it is never used for another one.
@@ -55,6 +56,47 @@ fn fits(pages: u64, if_empty: bool) -> bool {
     // SAFETY: The helper reads the counters of the current task's cgroup and of those above it
     // under RCU, which it enters itself; it may be called in any task context.
     unsafe { helpers::reeve_helper_memcg_has_room(pages as usize, if_empty) }
+}
+
+/// Makes reclaim of a memory cgroup call the shrinker that is aware of cgroups; dropping it ends that.
+///
+/// # Invariants
+///
+/// `marker` is a marker that only this value frees.
+pub(crate) struct Marker {
+    marker: NonNull<helpers::reeve_marker>,
+    of: Memcg,
+}
+
+// SAFETY: A marker belongs to no task: any task may free it.
+unsafe impl Send for Marker {}
+// SAFETY: `&self` methods only read a field that never changes.
+unsafe impl Sync for Marker {}
+
+impl Marker {
+    /// Makes one for `of`, which is the cgroup of the current task; `None`: there is no memory, or no
+    /// such shrinker. May sleep.
+    pub(crate) fn new(of: Memcg) -> Option<Self> {
+        // SAFETY: The helper allocates, and adds what it allocated to a list with a lock of its own.
+        let marker = unsafe { helpers::reeve_helper_marker_new() };
+        // INVARIANT: The marker was made just now.
+        Some(Self {
+            marker: NonNull::new(marker)?,
+            of,
+        })
+    }
+
+    /// Returns the cgroup.
+    pub(crate) fn of(&self) -> Memcg {
+        self.of
+    }
+}
+
+impl Drop for Marker {
+    fn drop(&mut self) {
+        // SAFETY: The helper wants a marker, once: by the type invariant it is one that only we free.
+        unsafe { helpers::reeve_helper_marker_free(self.marker.as_ptr()) };
+    }
 }
 
 /// While it exists, what the current task allocates is charged to the cgroup that some page is

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/shrinker.h`](srctree/include/linux/shrinker.h)
 
-use super::bindings as helpers;
+use super::{
+    bindings as helpers,
+    memcg::Memcg, //
+};
 use core::ptr::NonNull;
 use kernel::{
     bindings,
@@ -42,12 +45,16 @@ pub(crate) trait Shrink: Send + Sync + 'static {
     /// Whether it is called for each memory node by itself, or always for node 0.
     const BY_NODE: bool;
 
-    /// Returns the number of pages of this memory node that could be freed.
-    fn count(&self, node: usize) -> u64;
+    /// Whether it is called for each memory cgroup by itself that has a
+    /// [`Marker`](super::memcg::Marker). There may be one registered shrinker like that.
+    const BY_MEMCG: bool = false;
 
-    /// Frees about `pages` pages of this memory node. Returns how many, or 0 if no more can be
-    /// freed now.
-    fn scan(&self, node: usize, pages: u64, allowed: Allowed) -> u64;
+    /// Returns the number of pages of this memory node, and of this cgroup, that could be freed.
+    fn count(&self, node: usize, memcg: Option<Memcg>) -> u64;
+
+    /// Frees about `pages` pages of this memory node, and of this cgroup. Returns how many, or 0 if no
+    /// more can be freed now.
+    fn scan(&self, node: usize, memcg: Option<Memcg>, pages: u64, allowed: Allowed) -> u64;
 }
 
 /// A registered shrinker; dropping it unregisters it and waits for calls in progress.
@@ -79,6 +86,7 @@ impl<T: Shrink> Shrinker<T> {
                 batch: T::BATCH as isize,
                 seeks: T::SEEKS,
                 by_node: T::BY_NODE,
+                by_memcg: T::BY_MEMCG,
             },
             GFP_KERNEL,
         )?;
@@ -98,9 +106,10 @@ impl<T: Shrink> Shrinker<T> {
 
 impl<T: Shrink> Drop for Shrinker<T> {
     fn drop(&mut self) {
-        // SAFETY: `shrinker_free()` wants a shrinker that was allocated and is not freed yet, which
-        // it is by the type invariant; it is not used after this. It waits for calls in progress.
-        unsafe { bindings::shrinker_free(self.shrinker.as_ptr()) };
+        // SAFETY: The helper wants a shrinker that was allocated and is not freed yet, which it is by the
+        // type invariant, and its operations; it is not used after this. It waits for calls in progress.
+        // Markers are of objects, of which there are none when the module goes.
+        unsafe { helpers::reeve_helper_shrinker_free(self.shrinker.as_ptr(), &*self._operations) };
     }
 }
 
@@ -109,10 +118,10 @@ impl<T: Shrink> Drop for Shrinker<T> {
 /// # Safety
 ///
 /// `data` must point to a `T` that is valid during the call.
-unsafe extern "C" fn count<T: Shrink>(data: *mut c_void, node: c_int) -> c_ulong {
+unsafe extern "C" fn count<T: Shrink>(data: *mut c_void, node: c_int, memcg: u64) -> c_ulong {
     // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let this = unsafe { &*data.cast::<T>() };
-    let pages = this.count(usize::try_from(node).unwrap_or(0));
+    let pages = this.count(usize::try_from(node).unwrap_or(0), Memcg::from_id(memcg));
     // The two largest values of C's type are `SHRINK_EMPTY` and `SHRINK_STOP`.
     pages.min(u64::from(u32::MAX)) as c_ulong
 }
@@ -127,6 +136,7 @@ unsafe extern "C" fn scan<T: Shrink>(
     node: c_int,
     pages: c_ulong,
     gfp: bindings::gfp_t,
+    memcg: u64,
 ) -> c_ulong {
     // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let this = unsafe { &*data.cast::<T>() };
@@ -135,7 +145,7 @@ unsafe extern "C" fn scan<T: Shrink>(
         io: gfp & helpers::REEVE_GFP_IO != 0,
     };
     let node = usize::try_from(node).unwrap_or(0);
-    let freed = this.scan(node, pages as u64, allowed);
+    let freed = this.scan(node, Memcg::from_id(memcg), pages as u64, allowed);
     freed.min(u64::from(u32::MAX)) as c_ulong
 }
 

@@ -118,9 +118,9 @@ impl Reclaim for Manager {
 }
 
 impl Manager {
-    /// Moves about `pages` pages of objects out of memory and returns how many it moved. For
+    /// Moves about `pages` pages of objects in `scope` out of memory and returns how many it moved. For
     /// reclaim: it waits for no lock. `writeback`: content is sent on to swap.
-    pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
+    pub(super) fn shrink(&self, scope: EvictScope<'_>, pages: u64, writeback: bool) -> u64 {
         let sequence = match self.sequence().try_lock() {
             Some(sequence) => *sequence,
             None => return 0,
@@ -129,7 +129,7 @@ impl Manager {
         for index in sequence.iter() {
             if let (true, Some(device)) = (freed < pages, self.devices().get(index)) {
                 // What was freed counts, whatever ended the walk.
-                let _ = shrink(device, pages, writeback, &mut freed);
+                let _ = shrink(device, scope, pages, writeback, &mut freed);
             }
         }
         freed
@@ -229,14 +229,20 @@ pub(super) fn evict_all(device: &Device) -> (u64, Result) {
     }
 }
 
-/// Moves the least recently used objects of `device` out of memory until `freed`, to which their pages are
+/// Moves the least recently used objects of `device` in `scope` out of memory until `freed`, to which their pages are
 /// added, is about `pages`. Objects that are reserved, and those that fail, are passed over. Returns
 /// `EINTR` if a fatal signal arrived: a task that is being killed does not reclaim for itself.
-fn shrink(device: &Device, pages: u64, writeback: bool, freed: &mut u64) -> Result {
+fn shrink(
+    device: &Device,
+    scope: EvictScope<'_>,
+    pages: u64,
+    writeback: bool,
+    freed: &mut u64,
+) -> Result {
     let mut failed = Failed::none();
     let mut walk = Walk::<Bo, 0, Device>::new(device)?;
     while *freed < pages {
-        let Some(bo) = walk.next(|_| true)? else {
+        let Some(bo) = walk.next(|bo| bo.is_in(scope))? else {
             break;
         };
         let (copied, memcg) = need(&bo);

@@ -27,7 +27,10 @@ use super::{
     tt::Tt, //
 };
 use crate::{
-    abstractions::list::Linked,
+    abstractions::{
+        list::Linked,
+        memcg::Marker, //
+    },
     lock_order::{
         classes::BoReservation,
         typed::Mutex, //
@@ -93,6 +96,9 @@ pub(super) struct Reserved {
     pub(super) shown: Holdings,
     /// The pages that are counted as being in storage.
     pub(super) stored: u64,
+    /// Has reclaim of the memory cgroup that populated it ask for its pages; `None`: there is no such
+    /// cgroup, or there was no memory for it.
+    pub(super) marker: Option<Marker>,
 }
 
 impl Reserved {
@@ -103,6 +109,7 @@ impl Reserved {
             pin_charge: None,
             shown: Holdings::default(),
             stored: 0,
+            marker: None,
         };
         reserved.shown = reserved.holdings();
         reserved

@@ -54,6 +54,7 @@ use crate::{
         dmem,
         kmap::Protection,
         list::Linked,
+        memcg::Marker,
         task,
         vma::{
             Fault,
@@ -303,6 +304,7 @@ impl<'a> Reservation<'a> {
             Ok(gained)
         })?;
         let charged = tt.charged_pages();
+        self.mark_memcg();
         if listed {
             device.resize(bo, charged);
             self.touch();
@@ -329,6 +331,15 @@ impl<'a> Reservation<'a> {
         let charges = self.bo.charges();
         charges.replace(&before, &now);
         charges.restored(self.accounting(), stored, now.stored());
+    }
+
+    /// Has reclaim of the cgroup of the current task, which has just populated it, ask for its pages.
+    #[inline]
+    fn mark_memcg(&mut self) {
+        let memcg = self.bo.charges().memcg();
+        if self.guard.marker.as_ref().map(Marker::of) != memcg {
+            self.guard.marker = memcg.and_then(Marker::new);
+        }
     }
 
     /// Drops pages and content, if it is populated, and returns the number of pages freed.
@@ -646,6 +657,7 @@ impl<'a> Reservation<'a> {
         self.guard.pins = 0;
         self.guard.pin_charge = None;
         self.guard.tt = None;
+        self.guard.marker = None;
     }
 
     /// Returns the frame of page `index`, if it is populated and has that many.

@@ -8,14 +8,18 @@
 use super::{
     manager::Manager,
     pool::Pool,
+    reclaim::EvictScope,
     trace, //
 };
 use crate::{
-    abstractions::shrinker::{
-        self,
-        Allowed,
-        Shrink,
-        Shrinker, //
+    abstractions::{
+        memcg::Memcg,
+        shrinker::{
+            self,
+            Allowed,
+            Shrink,
+            Shrinker, //
+        }, //
     },
     lock_order::with_context, //
 };
@@ -28,6 +32,7 @@ use kernel::{
 pub(crate) struct Shrinkers {
     _pool: Shrinker<Pool>,
     _objects: Shrinker<Manager>,
+    _cgroups: Option<Shrinker<ByMemcg>>,
 }
 
 impl Shrinkers {
@@ -36,6 +41,7 @@ impl Shrinkers {
         Ok(Self {
             _pool: Shrinker::new(manager.pool().clone())?,
             _objects: Shrinker::new(manager.clone())?,
+            _cgroups: ByMemcg::register(manager)?,
         })
     }
 }
@@ -48,11 +54,11 @@ impl Shrink for Pool {
     const SEEKS: i32 = 1;
     const BY_NODE: bool = true;
 
-    fn count(&self, node: usize) -> u64 {
+    fn count(&self, node: usize, _: Option<Memcg>) -> u64 {
         with_context(|| self.free_counts(node).pages())
     }
 
-    fn scan(&self, node: usize, pages: u64, _: Allowed) -> u64 {
+    fn scan(&self, node: usize, _: Option<Memcg>, pages: u64, _: Allowed) -> u64 {
         self.statistics.scans.count();
         let freed = with_context(|| self.shrink_node(node, pages));
         self.statistics.scanned_pages.count_many(freed);
@@ -71,18 +77,67 @@ impl Shrink for Manager {
     const SEEKS: i32 = 2;
     const BY_NODE: bool = false;
 
-    fn count(&self, _: usize) -> u64 {
+    fn count(&self, _: usize, _: Option<Memcg>) -> u64 {
         match shrinker::free_swap() {
             0 => 0,
             free => with_context(|| self.evictable_pages()).min(free),
         }
     }
 
-    fn scan(&self, _: usize, pages: u64, allowed: Allowed) -> u64 {
+    fn scan(&self, _: usize, _: Option<Memcg>, pages: u64, allowed: Allowed) -> u64 {
         if !allowed.fs {
             return 0;
         }
         with_context(|| self.scan_objects(pages, allowed.io))
+    }
+}
+
+/// The buffer objects of a memory cgroup that is at its limit, so that they are reclaimed before a task of
+/// it is killed, whatever it wants memory for.
+///
+/// What is copied is charged to the same cgroup above its limit, and sent on to swap at once.
+struct ByMemcg(Arc<Manager>);
+
+impl ByMemcg {
+    /// Registers it, if the kernel has memory cgroups.
+    fn register(manager: &Arc<Manager>) -> Result<Option<Shrinker<Self>>> {
+        if !cfg!(CONFIG_MEMCG) {
+            return Ok(None);
+        }
+        let this = Arc::new(Self(manager.clone()), GFP_KERNEL)?;
+        Shrinker::new(this).map(Some)
+    }
+}
+
+impl Shrink for ByMemcg {
+    const NAME: &'static CStr = c"reeve-memcg";
+    const BATCH: u32 = 64;
+    const SEEKS: i32 = 1;
+    const BY_NODE: bool = true;
+    const BY_MEMCG: bool = true;
+
+    fn count(&self, _: usize, memcg: Option<Memcg>) -> u64 {
+        match (memcg, shrinker::free_swap()) {
+            // Of all cgroups: those of this one are found when it is scanned.
+            (Some(_), free @ 1..) => with_context(|| self.0.evictable_pages()).min(free),
+            _ => 0,
+        }
+    }
+
+    fn scan(&self, _: usize, memcg: Option<Memcg>, pages: u64, allowed: Allowed) -> u64 {
+        match memcg {
+            Some(memcg) if allowed.fs => {
+                let scope = EvictScope::Memcg(memcg);
+                let freed = with_context(|| self.0.shrink(scope, pages, allowed.io));
+                self.0
+                    .accounting()
+                    .statistics
+                    .shrunk_pages
+                    .count_many(freed);
+                freed
+            }
+            _ => 0,
+        }
     }
 }
 
@@ -100,7 +155,7 @@ impl Manager {
             statistics.direct_scans.count();
         }
         let freed = trace::bo_shrink(&statistics.times, || {
-            self.shrink(pages - drained, writeback)
+            self.shrink(EvictScope::Any, pages - drained, writeback)
         });
         statistics.shrunk_pages.count_many(freed);
         drained + freed
@@ -110,7 +165,7 @@ impl Manager {
 /// Scans the objects' shrinker once, as reclaim would, and returns the number of pages freed.
 pub(super) fn scan_objects(manager: &Manager) -> u64 {
     let allowed = Allowed { fs: true, io: true };
-    shrinker::as_reclaim(|| manager.scan(0, Manager::BATCH.into(), allowed))
+    shrinker::as_reclaim(|| manager.scan(0, None, Manager::BATCH.into(), allowed))
 }
 
 /// Scans the pool's shrinker once, as reclaim would, and returns the number of pages freed on all
@@ -122,8 +177,8 @@ pub(super) fn scan_pool(pool: &Pool) -> u64 {
     };
     shrinker::as_reclaim(|| {
         (0..pool.nodes())
-            .filter(|&node| pool.count(node) != 0)
-            .map(|node| pool.scan(node, Pool::BATCH.into(), allowed))
+            .filter(|&node| pool.count(node, None) != 0)
+            .map(|node| pool.scan(node, None, Pool::BATCH.into(), allowed))
             .sum()
     })
 }

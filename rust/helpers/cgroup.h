@@ -59,6 +59,26 @@ bool reeve_helper_memcg_has_room(unsigned long pages, bool if_empty);
 /* Whether the block that begins with @page is charged. */
 bool reeve_helper_page_is_charged(struct page *page);
 
+/* The id of @memcg, or 0 for the root and NULL. Under a reference to it. */
+u64 reeve_helper_memcg_id(struct mem_cgroup *memcg);
+
+/*
+ * A marker makes reclaim of the memory cgroup of the task that makes it call the
+ * shrinker for which the markers were initialised. There is one such shrinker;
+ * all markers must be gone before exit. A new one is NULL if there is no memory,
+ * or no such shrinker.
+ */
+struct reeve_marker;
+struct shrinker;
+struct shrink_control;
+
+int reeve_helper_markers_init(struct shrinker *shrinker);
+void reeve_helper_markers_exit(void);
+struct reeve_marker *reeve_helper_marker_new(void);
+void reeve_helper_marker_free(struct reeve_marker *marker);
+/* How many there are of the memory cgroup and the node that are shrunk. */
+unsigned long reeve_helper_marked(struct shrink_control *sc);
+
 struct reeve_memcg_scope {
 	struct mem_cgroup *before;
 	struct mem_cgroup *memcg;

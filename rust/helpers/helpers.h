@@ -146,18 +146,23 @@ struct page *reeve_helper_shmem_held_page(struct file *file, pgoff_t index);
 struct shrinker;
 
 struct reeve_shrinker_ops {
-	unsigned long (*count)(void *data, int node);
+	/* @memcg: the id of the memory cgroup, or 0 for all. */
+	unsigned long (*count)(void *data, int node, u64 memcg);
 	unsigned long (*scan)(void *data, int node, unsigned long pages,
-			      gfp_t gfp);
+			      gfp_t gfp, u64 memcg);
 	void *data;
 	long batch;
 	int seeks;
 	bool by_node;
+	bool by_memcg; /* for cgroups that have markers; one shrinker at most */
 };
 
-/* Allocates and registers it; @ops must stay valid until shrinker_free(). */
+/* Allocates and registers it; @ops must stay valid until it is freed. */
 struct shrinker *reeve_helper_shrinker_new(const char *name,
 					   const struct reeve_shrinker_ops *ops);
+/* Unregisters it and waits for calls in progress. */
+void reeve_helper_shrinker_free(struct shrinker *shrinker,
+				const struct reeve_shrinker_ops *ops);
 /* What an allocation lets a shrinker do. */
 static const gfp_t __maybe_unused REEVE_GFP_FS = __GFP_FS;
 static const gfp_t __maybe_unused REEVE_GFP_IO = __GFP_IO;

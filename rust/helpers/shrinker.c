@@ -4,6 +4,7 @@
 #include <linux/shrinker.h>
 #include <linux/swap.h>
 
+#include "cgroup.h"
 #include "helpers.h"
 
 static unsigned long reeve_shrinker_count(struct shrinker *shrinker,
@@ -11,7 +12,12 @@ static unsigned long reeve_shrinker_count(struct shrinker *shrinker,
 {
 	const struct reeve_shrinker_ops *ops = shrinker->private_data;
 
-	return ops->count(ops->data, sc->nid) ?: SHRINK_EMPTY;
+	/* What is empty is not asked again until another marker is added. */
+	if (ops->by_memcg && !reeve_helper_marked(sc))
+		return SHRINK_EMPTY;
+	return ops->count(ops->data, sc->nid,
+			  reeve_helper_memcg_id(sc->memcg)) ?:
+		       (ops->by_memcg ? 0 : SHRINK_EMPTY);
 }
 
 static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
@@ -19,7 +25,8 @@ static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
 {
 	const struct reeve_shrinker_ops *ops = shrinker->private_data;
 	unsigned long freed = ops->scan(ops->data, sc->nid, sc->nr_to_scan,
-					sc->gfp_mask);
+					sc->gfp_mask,
+					reeve_helper_memcg_id(sc->memcg));
 
 	/* Whole blocks are freed, so it may be more than was asked for. */
 	sc->nr_scanned = max(freed, sc->nr_to_scan);
@@ -29,12 +36,16 @@ static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
 struct shrinker *reeve_helper_shrinker_new(const char *name,
 					   const struct reeve_shrinker_ops *ops)
 {
-	struct shrinker *shrinker =
-		shrinker_alloc(ops->by_node ? SHRINKER_NUMA_AWARE : 0, "%s",
-			       name);
+	unsigned int flags = (ops->by_node ? SHRINKER_NUMA_AWARE : 0) |
+			     (ops->by_memcg ? SHRINKER_MEMCG_AWARE : 0);
+	struct shrinker *shrinker = shrinker_alloc(flags, "%s", name);
 
 	if (!shrinker)
 		return NULL;
+	if (ops->by_memcg && reeve_helper_markers_init(shrinker)) {
+		shrinker_free(shrinker);
+		return NULL;
+	}
 	shrinker->count_objects = reeve_shrinker_count;
 	shrinker->scan_objects = reeve_shrinker_scan;
 	shrinker->batch = ops->batch;
@@ -42,6 +53,14 @@ struct shrinker *reeve_helper_shrinker_new(const char *name,
 	shrinker->private_data = (void *)ops;
 	shrinker_register(shrinker);
 	return shrinker;
+}
+
+void reeve_helper_shrinker_free(struct shrinker *shrinker,
+				const struct reeve_shrinker_ops *ops)
+{
+	shrinker_free(shrinker);
+	if (ops->by_memcg)
+		reeve_helper_markers_exit();
 }
 
 unsigned int reeve_helper_reclaim_enter(void)

@@ -239,19 +239,19 @@ mod tests {
                 fs: false,
                 io: false,
             };
-            expect!(pool.count(local_node()) == 0);
-            expect!(pool.scan(local_node(), 100, allowed) == 0);
-            expect!(pool.scan(usize::MAX, 100, allowed) == 0);
+            expect!(pool.count(local_node(), None) == 0);
+            expect!(pool.scan(local_node(), None, 100, allowed) == 0);
+            expect!(pool.scan(usize::MAX, None, 100, allowed) == 0);
             let mut pages = directory(37, WC, Some(pool))?;
             alloc::give_back(&mut pages, false, Some(pool));
-            let counted: u64 = (0..pool.nodes()).map(|node| pool.count(node)).sum();
+            let counted: u64 = (0..pool.nodes()).map(|node| pool.count(node, None)).sum();
             expect!(counted == 37);
             // At least what is asked for, and not all at once.
             let node = (0..pool.nodes())
-                .find(|&n| pool.count(n) >= 5)
+                .find(|&n| pool.count(n, None) >= 5)
                 .ok_or(EINVAL)?;
             let before = pool.kept();
-            let freed = pool.scan(node, 5, allowed);
+            let freed = pool.scan(node, None, 5, allowed);
             expect!(freed == 5);
             expect!(pool.kept() == before - freed);
             expect!(shrinker::scan_pool(pool) == 32);
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn an_allocation_of_a_file_system_gets_nothing() -> Result {
         Bench::run(1, |bench| {
-            let scan = |fs| bench.manager.scan(0, 512, Allowed { fs, io: true });
+            let scan = |fs| bench.manager.scan(0, None, 512, Allowed { fs, io: true });
             let flags = BoFlags::of(BoType::Device, false)
                 .of_kind(WC)
                 .ok_or(EINVAL)?;

@@ -20,10 +20,12 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::cgroup::Group;
 use crate::process::Child;
 use crate::runner::scale;
 use crate::seen::counter;
 use crate::seen::open;
+use crate::seen::populated;
 use crate::seen::until;
 use crate::seen::PAGE;
 use crate::shortage::available;
@@ -42,9 +44,16 @@ cases!("reclaim";
     drop_caches_takes_objects,
     a_hog_dies_when_objects_are_pinned,
     a_hog_lives_when_they_are_not,
+    idle_objects_of_a_cgroup_go_before_a_task_is_killed,
+    more_objects_than_fit_into_a_cgroup_are_filled,
+    a_lower_limit_of_a_cgroup_takes_objects,
 );
 
 const EACH: u64 = 1 << 20;
+const MIB: u64 = 1 << 20;
+
+/// The controller of memory cgroups.
+const MEMORY: &str = "memory";
 
 /// How long it may take until the kernel has noticed.
 fn patience() -> Duration {
@@ -61,10 +70,14 @@ impl Objects {
     /// So many hundredths of the memory that is there, which the pool has no part of.
     fn filling(hundredths: u64) -> Outcome<Self> {
         knobs::drain_pool()?;
-        let bytes = available()? / 100 * hundredths;
+        Self::of(available()? / 100 * hundredths / EACH)
+    }
+
+    /// So many.
+    fn of(count: u64) -> Outcome<Self> {
         let device = open()?;
         let mut handles = Vec::new();
-        for seed in 0..bytes / EACH {
+        for seed in 0..count {
             let handle = device.create(Create::new(EACH))?;
             device.write(handle, 0, &Pattern::new(seed).bytes(EACH as usize))?;
             handles.push(handle);
@@ -247,5 +260,77 @@ fn a_hog_lives_when_they_are_not() -> Outcome {
         .join_within(patience())
         .map_err(|stop: Stop| stop.during(format!("{wanted} bytes wanted")))?;
     check!(objects.resident()? < resident);
+    objects.check()
+}
+
+/// Three quarters of a cgroup are objects that are not used, and a task of it wants half of it for itself, in
+/// memory that can't be swapped: no populate is there to make room.
+fn idle_objects_of_a_cgroup_go_before_a_task_is_killed() -> Outcome {
+    const LIMIT: u64 = 24 * MIB;
+    let _swap = Swap::on_disk()?;
+    let group = Group::new(MEMORY)?;
+    group.write("memory.max", &LIMIT.to_string())?;
+    let device = open()?;
+    let before = counter("backed_up_pages")?;
+    let child = Child::run(|_| {
+        let _inside = group.enter()?;
+        for _ in 0..18 {
+            populated(&device, MIB / PAGE)?;
+        }
+        mlockall(MlockAllFlags::MCL_FUTURE)?;
+        let mut hog = Hog::new();
+        while hog.bytes() < LIMIT / 2 {
+            hog.take(MIB as usize);
+        }
+        Ok(())
+    })?;
+    child.join()?;
+    check_eq!(group.memory_event("oom_kill")?, 0);
+    check!(counter("backed_up_pages")? > before);
+    drop(device);
+    Ok(())
+}
+
+/// With swap for all of them: each has its content afterwards.
+fn more_objects_than_fit_into_a_cgroup_are_filled() -> Outcome {
+    const SIZE: u64 = 256 << 10;
+    let _swap = Swap::on_disk()?;
+    let group = Group::new(MEMORY)?;
+    group.write("memory.max", &(8 * MIB).to_string())?;
+    let device = open()?;
+    let child = Child::run(|_| {
+        let _inside = group.enter()?;
+        let mut handles = Vec::new();
+        for seed in 0..36 {
+            let handle = device.create(Create::new(SIZE))?;
+            device.write(handle, 0, &Pattern::new(seed).bytes(SIZE as usize))?;
+            handles.push(handle);
+        }
+        let mut found = vec![0; SIZE as usize];
+        for (seed, handle) in (0..).zip(handles) {
+            device.read(handle, 0, &mut found)?;
+            check_eq!(Pattern::new(seed).mismatch(0, &found), None, "{seed}");
+        }
+        Ok(())
+    })?;
+    child.join()?;
+    check_eq!(group.memory_event("oom_kill")?, 0);
+    drop(device);
+    Ok(())
+}
+
+/// Writing `memory.max` has the kernel reclaim, too.
+fn a_lower_limit_of_a_cgroup_takes_objects() -> Outcome {
+    let _swap = Swap::on_disk()?;
+    let group = Group::new(MEMORY)?;
+    let objects = {
+        let _inside = group.enter()?;
+        Objects::of(12)?
+    };
+    let before = counter("backed_up_pages")?;
+    group.write("memory.max", &(8 * MIB).to_string())?;
+    check!(group.memory_pages()? <= 8 * MIB / PAGE);
+    check!(counter("backed_up_pages")? > before);
+    check_eq!(group.memory_event("oom_kill")?, 0);
     objects.check()
 }
