@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The page counters, and the steps on them that every populate and unpopulate takes.
-//!
-//! Each step is one call of C, because each atomic operation of the kernel crate would be one.
 
 use super::bindings as helpers;
-use core::mem::offset_of;
 use kernel::{
     error::to_result,
     prelude::*,
-    sync::atomic::Atomic, //
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// The page counters. Any context; nothing here sleeps or locks.
-#[repr(C)]
 pub(crate) struct PageCounters {
     /// Pages that are counted now.
     pub(crate) pages: Atomic<u64>,
@@ -27,16 +26,23 @@ pub(crate) struct PageCounters {
     pub(crate) finished: Atomic<u64>,
 }
 
-// The struct has the same fields as that of C.
-const _: () = {
-    assert!(size_of::<PageCounters>() == size_of::<helpers::reeve_counters>());
-    assert!(align_of::<PageCounters>() == align_of::<helpers::reeve_counters>());
-    assert!(offset_of!(PageCounters, pages) == offset_of!(helpers::reeve_counters, pages));
-    assert!(offset_of!(PageCounters, dma32) == offset_of!(helpers::reeve_counters, dma32));
-    assert!(offset_of!(PageCounters, listed) == offset_of!(helpers::reeve_counters, listed));
-    assert!(offset_of!(PageCounters, begun) == offset_of!(helpers::reeve_counters, begun));
-    assert!(offset_of!(PageCounters, finished) == offset_of!(helpers::reeve_counters, finished));
+/// The limits in force, as [`params`](super::params) computes them: the limit on pages is at most what
+/// the machine has, and 0 with hard limits. At or below them nothing else needs to be checked.
+struct Bounds {
+    pages: Atomic<u64>,
+    dma32: Atomic<u64>,
+}
+
+static BOUNDS: Bounds = Bounds {
+    pages: Atomic::new(u64::MAX),
+    dma32: Atomic::new(u64::MAX),
 };
+
+/// Sets the bounds. Any context.
+pub(super) fn set_bounds(pages: u64, dma32: u64) {
+    BOUNDS.pages.store(pages, Relaxed);
+    BOUNDS.dma32.store(dma32, Relaxed);
+}
 
 /// What became of a charge.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -76,43 +82,34 @@ impl PageCounters {
         }
     }
 
-    fn as_ptr(&self) -> *mut helpers::reeve_counters {
-        core::ptr::from_ref(self).cast_mut().cast()
-    }
-
     /// Adds `pages` for an object of `whole` pages; to the DMA32 counter too if `dma32`.
     ///
     /// Nothing is counted if `whole` by itself is above the bound: the module's limit, or what the
     /// machine has if that is less, and 0 if the limits are hard.
     #[inline(always)]
     pub(crate) fn charge(&self, pages: u64, whole: u64, dma32: bool) -> Charged {
-        // SAFETY: The helpers want counters that all others change atomically, too. `PageCounters`
-        // is laid out like the C struct, as asserted above, and is made of atomics.
-        let result = unsafe {
-            if dma32 {
-                helpers::reeve_helper_charge_dma32(self.as_ptr(), pages, whole)
-            } else {
-                helpers::reeve_helper_charge(self.as_ptr(), pages, whole)
-            }
-        };
-        match result {
-            helpers::REEVE_CHARGED => Charged::Within,
-            helpers::REEVE_CHARGED_OVER => Charged::Over,
-            _ => Charged::Not,
+        if whole > BOUNDS.pages.load(Relaxed) {
+            return Charged::Not;
         }
+        if dma32 {
+            self.dma32.add(pages, Relaxed);
+        }
+        self.pages.add(pages, Relaxed);
+        // Other CPUs add, too; the last one to add reads the sum.
+        if self.pages.load(Relaxed) > BOUNDS.pages.load(Relaxed)
+            || self.dma32.load(Relaxed) > BOUNDS.dma32.load(Relaxed)
+        {
+            return Charged::Over;
+        }
+        Charged::Within
     }
 
     /// Undoes [`PageCounters::charge`].
     #[inline(always)]
     pub(crate) fn uncharge(&self, pages: u64, dma32: bool) {
-        // SAFETY: The helpers want counters that all others change atomically, too. `PageCounters`
-        // is laid out like the C struct, as asserted above, and is made of atomics.
-        unsafe {
-            if dma32 {
-                helpers::reeve_helper_uncharge_dma32(self.as_ptr(), pages)
-            } else {
-                helpers::reeve_helper_uncharge(self.as_ptr(), pages)
-            }
+        self.pages.add(pages.wrapping_neg(), Relaxed);
+        if dma32 {
+            self.dma32.add(pages.wrapping_neg(), Relaxed);
         }
     }
 }

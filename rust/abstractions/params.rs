@@ -7,7 +7,8 @@
 
 use super::{
     bindings,
-    page, //
+    page,
+    page_counters, //
 };
 use crate::bo::rules::limits::{
     effective_limits,
@@ -70,8 +71,7 @@ pub(crate) extern "C" fn reeve_limits_written() {
     } else {
         limits.pages.min(page::total_ram())
     };
-    // SAFETY: The helper writes two variables with `WRITE_ONCE()`, in any context.
-    unsafe { bindings::reeve_helper_params_set_bounds(pages, limits.dma32) }
+    page_counters::set_bounds(pages, limits.dma32);
 }
 
 const _: unsafe extern "C" fn() = if true {

@@ -203,7 +203,7 @@ impl PageBlocks {
     /// Returns `None` if there is no block, or if it was decrypted and could not be encrypted
     /// again: then it can never be used again and is leaked. May sleep if the block is mapped or
     /// decrypted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Block> {
         self.mapped.remove();
         self.dma = None;
@@ -481,9 +481,15 @@ impl PageBlocks {
         if self.kind.caching == Caching::Cached {
             self.release_to(drop);
         } else {
-            let mut freer = Freer::new();
-            self.release_to(|block| freer.free(block));
+            self.release_together();
         }
+    }
+
+    /// Frees the pages of all blocks, and changes their caching many pages at a time.
+    #[inline(never)]
+    fn release_together(&mut self) {
+        let mut freer = Freer::new();
+        self.release_to(|block| freer.free(block));
     }
 
     /// Passes all blocks to `to`, the last one first. May sleep.

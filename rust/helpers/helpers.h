@@ -71,37 +71,7 @@ unsigned long reeve_helper_page_cache_bits(struct page *page);
 unsigned long reeve_helper_total_ram(void);
 unsigned long reeve_helper_low_ram(void);
 
-/* page_counters.c; rust/abstractions/page_counters.rs has the same fields. */
-struct reeve_counters {
-	atomic64_t pages;
-	atomic64_t dma32;
-	atomic64_t listed;
-	atomic64_t begun;
-	atomic64_t finished;
-};
-
-/*
- * The limits in force, as ../abstractions/params.rs computes them: the limit on
- * pages is at most what the machine has, and 0 with hard limits. At or below
- * them nothing else need be checked.
- */
-struct reeve_bounds {
-	u64 pages;
-	u64 dma32;
-};
-
-/*
- * Charges @pages for an object of @whole pages. If these are above the bound by
- * themselves nothing is counted: it may be that this can't succeed.
- */
-#define REEVE_CHARGED 0
-#define REEVE_CHARGED_OVER 1 /* counted, and a counter is above its bound */
-#define REEVE_NOT_CHARGED 2
-unsigned int reeve_helper_charge(struct reeve_counters *c, u64 pages, u64 whole);
-void reeve_helper_uncharge(struct reeve_counters *c, u64 pages);
-unsigned int reeve_helper_charge_dma32(struct reeve_counters *c, u64 pages,
-				       u64 whole);
-void reeve_helper_uncharge_dma32(struct reeve_counters *c, u64 pages);
+/* page_counters.c */
 /* Waits until the upper half of @word is not @seen, or a fatal signal arrives. */
 int reeve_helper_settled_wait(atomic64_t *word, u32 seen);
 void reeve_helper_settled_wake(void);
@@ -174,8 +144,6 @@ long reeve_helper_free_swap(void);
 bool reeve_helper_is_kswapd(void);
 
 /* params.c */
-extern struct reeve_bounds reeve_bounds;
-void reeve_helper_params_set_bounds(u64 pages, u64 dma32);
 /* Sets the limits that are 0. May sleep. */
 void reeve_helper_params_set_unset_limits(unsigned long pages,
 					  unsigned long dma32);

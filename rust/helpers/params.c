@@ -144,14 +144,6 @@ void reeve_helper_param_set_page_pool_size(unsigned long pages)
 	WRITE_ONCE(page_pool_size, pages);
 }
 
-struct reeve_bounds reeve_bounds = { U64_MAX, U64_MAX };
-
-void reeve_helper_params_set_bounds(u64 pages, u64 dma32)
-{
-	WRITE_ONCE(reeve_bounds.pages, pages);
-	WRITE_ONCE(reeve_bounds.dma32, dma32);
-}
-
 void reeve_helper_params_set_unset_limits(unsigned long pages,
 					  unsigned long dma32)
 {

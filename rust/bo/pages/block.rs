@@ -187,7 +187,7 @@ impl Drop for Block {
             caching::make_cached(self.first, self.order);
         }
         // SAFETY: The helper wants the first page of a block, which by the type invariant this is.
-        unsafe { helpers::reeve_helper_count_active(self.first.as_ptr(), -(1 << self.order)) };
+        unsafe { helpers::reeve_helper_count_active(self.first.as_ptr(), (-1) << self.order) };
         // SAFETY: By the type invariant the block came from `alloc_pages()` with this order, and
         // nothing else frees or uses it. It is cached, as the allocator expects its pages to be.
         unsafe { bindings::__free_pages(self.first.as_ptr(), self.order) };

@@ -56,9 +56,19 @@ impl<T: Copy> SmallList<T> {
     /// Returns `ENOMEM` if there is no memory; nothing has changed then. May sleep.
     #[inline]
     pub(crate) fn reserve(&mut self) -> Result<Slot<'_, T>> {
+        match &self.heap {
+            None if self.len < INLINE => {}
+            Some(heap) if heap.len() < heap.capacity() => {}
+            _ => self.grow()?,
+        }
+        Ok(Slot(self))
+    }
+
+    /// Makes room for one more entry on the heap, to which all others move.
+    #[cold]
+    fn grow(&mut self) -> Result {
         match &mut self.heap {
             Some(heap) => heap.reserve(1, GFP_KERNEL_ACCOUNT)?,
-            None if self.len < INLINE => {}
             None => {
                 let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL_ACCOUNT)?;
                 heap.extend_from_slice(&self.inline, GFP_KERNEL_ACCOUNT)?;
@@ -67,7 +77,7 @@ impl<T: Copy> SmallList<T> {
                 self.len = 0;
             }
         }
-        Ok(Slot(self))
+        Ok(())
     }
 
     /// Removes the last entry and returns it. Memory on the heap stays until the list is dropped.

@@ -123,6 +123,7 @@ impl Tt {
     }
 
     /// Counts a populate by the state that it began in.
+    #[inline]
     fn count_populate(&self, backing: &Backing, gained: u64, overcommitted: bool) {
         let statistics = &backing.accounting().statistics;
         if !self.flags.external {
@@ -131,10 +132,7 @@ impl Tt {
                 statistics.populates.count();
             }
             if overcommitted {
-                statistics.overcommits.count();
-                let accounting = backing.accounting();
-                let (counted, limits) = (accounting.counted(), accounting.limits.get());
-                trace::overcommitted(backing.device(), gained, counted, limits);
+                count_overcommit(backing, gained);
             }
         }
         match self.state {
@@ -211,6 +209,15 @@ impl Tt {
         alloc::give_back(&mut self.pages, self.cleared, Some(backing.pool()));
         lost
     }
+}
+
+/// Counts a populate that went on over a limit.
+#[cold]
+fn count_overcommit(backing: &Backing, gained: u64) {
+    let accounting = backing.accounting();
+    accounting.statistics.overcommits.count();
+    let (counted, limits) = (accounting.counted(), accounting.limits.get());
+    trace::overcommitted(backing.device(), gained, counted, limits);
 }
 
 /// Evicts objects until the counters are within their limits. `true`: no more can go, and they still are
