@@ -22,6 +22,8 @@ pub(crate) struct Budget {
     in_flight: Atomic<u64>,
     /// Pages whose content is in storage.
     stored: Atomic<u64>,
+    /// Pages charged that are pinned.
+    pinned: Atomic<u64>,
 }
 
 impl Budget {
@@ -31,6 +33,7 @@ impl Budget {
             charged: Atomic::new(0),
             in_flight: Atomic::new(0),
             stored: Atomic::new(0),
+            pinned: Atomic::new(0),
         }
     }
 
@@ -44,6 +47,11 @@ impl Budget {
     #[inline]
     pub(in crate::bo) fn stored(&self) -> u64 {
         self.stored.load(Relaxed)
+    }
+
+    /// Returns the number of pages charged that are pinned.
+    pub(in crate::bo) fn pinned(&self) -> u64 {
+        self.pinned.load(Relaxed)
     }
 
     /// Returns how much is charged, and what of it is being populated.
@@ -91,10 +99,20 @@ impl Budget {
 
     /// Counts that the content in storage went from `before` pages of an object to `after`.
     pub(in crate::bo) fn restored(&self, before: u64, after: u64) {
-        if after > before {
-            self.stored.add(after - before, Relaxed);
-        } else if after < before {
-            self.stored.fetch_sub(before - after, Relaxed);
-        }
+        replace(&self.stored, before, after);
+    }
+
+    /// Counts that the pinned pages of an object went from `before` to `after`.
+    pub(in crate::bo) fn repinned(&self, before: u64, after: u64) {
+        replace(&self.pinned, before, after);
+    }
+}
+
+/// Replaces what one object adds to a sum: `before` by `after`.
+fn replace(sum: &Atomic<u64>, before: u64, after: u64) {
+    if after > before {
+        sum.add(after - before, Relaxed);
+    } else if after < before {
+        sum.fetch_sub(before - after, Relaxed);
     }
 }

@@ -84,8 +84,14 @@ impl<T: LruItem> Charges<T> {
 
     /// Shows with the client what the object holds. The reservation is held.
     pub(in crate::bo) fn replace(&self, before: &Holdings, after: &Holdings) {
-        if let Some(client) = &self.client {
-            client.replace(before, after);
+        let Some(client) = &self.client else {
+            return;
+        };
+        client.replace(before, after);
+        let (before, after) = (before.pinned_charged(), after.pinned_charged());
+        client.budget().repinned(before, after);
+        if let Some(user) = client.user() {
+            user.budget().repinned(before, after);
         }
     }
 
@@ -398,6 +404,11 @@ fn make_room<'a>(
         accounting.statistics.refusals.count();
         ENOMEM
     };
+    // Nothing is evicted for a limit that would be exceeded without any other object that can go.
+    let helps = |limit| {
+        limits.eviction_helps(budget.stored())
+            && client_limit::eviction_helps(budget.pinned(), total, limit)
+    };
     let hard = limits.are_hard();
     if hard && owner.limit().is_some_and(|limit| total > limit) {
         return Err(refuse());
@@ -416,7 +427,7 @@ fn make_room<'a>(
             Verdict::MakeRoom => {}
         }
         task::cond_resched_killable()?;
-        if limits.eviction_helps(budget.stored()) && owner.evict_one(reclaim)? != 0 {
+        if helps(limit) && owner.evict_one(reclaim)? != 0 {
             continue;
         }
         if !hard {
@@ -433,7 +444,7 @@ fn make_room<'a>(
             return Ok(Some(()));
         }
         task::cond_resched_killable()?;
-        if !limits.eviction_helps(budget.stored()) || owner.evict_one(reclaim)? == 0 {
+        if !helps(limit) || owner.evict_one(reclaim)? == 0 {
             return Ok(None);
         }
     })?;

@@ -44,6 +44,15 @@ impl Holdings {
         self.swapped + self.backed_up
     }
 
+    /// Returns the number of pages charged that are pinned, for what one object holds.
+    pub const fn pinned_charged(&self) -> u64 {
+        if self.pinned == 0 {
+            0
+        } else {
+            self.charged
+        }
+    }
+
     /// Replaces what one object adds to the sums: `before` by `after`.
     pub fn replace(&mut self, before: &Self, after: &Self) {
         let change =
@@ -105,6 +114,18 @@ pub const fn judge(charged: u64, wanted: u64, limit: Option<u64>, hard: bool) ->
             }
         }
         _ => Verdict::Fits,
+    }
+}
+
+/// Returns whether an object of `wanted` pages in all would fit if everything was evicted that is not
+/// among the `pinned` pages.
+pub const fn eviction_helps(pinned: u64, wanted: u64, limit: Option<u64>) -> bool {
+    match limit {
+        None => true,
+        Some(limit) => match pinned.checked_add(wanted) {
+            Some(sum) => sum <= limit,
+            None => false,
+        },
     }
 }
 

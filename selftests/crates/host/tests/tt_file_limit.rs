@@ -71,6 +71,21 @@ fn sums_are_those_of_the_objects() {
     assert_eq!(sums, none);
 }
 
+#[test]
+fn eviction_helps_if_what_is_pinned_leaves_room() {
+    for (pinned, wanted, limit, helps) in [
+        (0, 10, None, true),
+        (u64::MAX, u64::MAX, None, true),
+        (0, 10, Some(10), true),
+        (0, 11, Some(10), false),
+        (5, 5, Some(10), true),
+        (5, 6, Some(10), false),
+        (u64::MAX, 1, Some(u64::MAX), false),
+    ] {
+        assert_eq!(eviction_helps(pinned, wanted, limit), helps);
+    }
+}
+
 proptest! {
     /// A populate is let go on only within the limit, and refused only if it can never be.
     #[test]

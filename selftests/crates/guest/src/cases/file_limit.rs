@@ -39,6 +39,7 @@ cases!("file_limit";
     the_parameter_is_for_every_file,
     the_lower_limit_holds,
     with_no_object_left_it_goes_on,
+    nothing_is_evicted_in_vain,
     hard_refuses_and_changes_nothing,
     pages_of_others_do_not_count,
     mapped_objects_make_room_too,
@@ -174,6 +175,33 @@ fn with_no_object_left_it_goes_on() -> Outcome {
     let after = device.stats()?;
     check_eq!(after.file_overcommits, before.file_overcommits + 2);
     check_eq!(after.overcommits, before.overcommits);
+    Ok(())
+}
+
+/// With what is pinned it could not be kept, whatever else was evicted.
+fn nothing_is_evicted_in_vain() -> Outcome {
+    let device = open()?;
+    device.set_file_limit(30)?;
+    let idle = populated(&device, 10)?;
+    let pinned = populated(&device, 15)?;
+    device.pin(pinned)?;
+    let before = device.stats()?;
+    let large = populated(&device, 16)?;
+    check!(!swapped(&device, idle)?);
+    check_eq!(device.stats()?.swapouts, before.swapouts);
+    check_eq!(device.file_limit()?.overcommits, 1);
+
+    device.unpopulate(large)?;
+    knobs::set_parameter("hard_limit", "1")?;
+    refused(device.populate(large), Errno::ENOMEM)?;
+    check!(!swapped(&device, idle)?);
+    knobs::set_parameter("hard_limit", "0")?;
+
+    // For less it can be kept.
+    populated(&device, 12)?;
+    check!(swapped(&device, idle)?);
+    check!(device.file_limit()?.pages_charged <= 30);
+    device.unpin(pinned)?;
     Ok(())
 }
 
