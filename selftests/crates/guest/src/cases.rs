@@ -24,6 +24,7 @@ mod file_limit;
 mod fresh;
 mod handles;
 mod hard;
+mod held;
 mod hostile_pages;
 mod latency;
 mod life;
@@ -64,11 +65,12 @@ use crate::test::Test;
 /// What runs unless another suite is asked for.
 pub(crate) const STANDARD: &str = "standard";
 
-/// The suites, by what they need: nothing; C TTM beside the module; a disk to swap to and little
-/// memory; likewise, and time.
+/// The suites, by what they need: nothing; C TTM beside the module; another module with locks; a disk to swap to
+/// and little memory; likewise, and time.
 pub(crate) const SUITES: &[(&str, &[&[Test]])] = &[
     (STANDARD, CASES),
     ("reference", &[reference::TESTS]),
+    ("held", &[held::TESTS]),
     ("reclaim", &[reclaim::TESTS]),
     ("stress", &[stress::TESTS]),
 ];

@@ -72,11 +72,15 @@ fn is_unit(word: &str) -> bool {
     matches!(word, "us" | "ms" | "s" | "B" | "KiB" | "MiB" | "GiB")
 }
 
-/// True for numbers in any base, with any number of dots.
+/// True for numbers in any base, with any number of dots, and for hashed addresses, which may be all letters.
 fn is_number(word: &str) -> bool {
+    const HASH: usize = 8;
     let digits = word.strip_prefix("0x").unwrap_or(word);
     let is_digit = |c: char| c.is_ascii_hexdigit() || c == '.';
-    digits.contains(|c: char| c.is_ascii_digit()) && digits.chars().all(is_digit)
+    let may_be_letters = digits != word || digits.len() == HASH;
+    !digits.is_empty()
+        && digits.chars().all(is_digit)
+        && (may_be_letters || digits.contains(|c: char| c.is_ascii_digit()))
 }
 
 /// True for the five marks of an event in a trace: interrupts off, preemption and so on.
@@ -244,6 +248,7 @@ mod tests {
             ),
             ("a\n...\nz 1\n...\nz 1", "a\nb\nz 2\nz 3"),
             ("a\n\n  b", "a\nb"),
+            ("f+0x4a at 9cf44233", "f+0xae at fecdabef"),
         ] {
             assert!(same(transcript, printed), "{transcript:?} {printed:?}");
         }
