@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Files in debugfs, some of which act when they are written. The operations name this module as their owner,
- * so that an open file keeps the module loaded: debugfs calls their ->release()
- * even after the file was removed.
+ * Files in debugfs, some of which act when they are written. The operations name
+ * this module as their owner, so that an open file keeps the module loaded:
+ * debugfs calls their ->release() even after the file was removed.
  */
 #include <linux/debugfs.h>
 #include <linux/module.h>
