@@ -137,7 +137,8 @@ impl Setting {
 struct LimitJson {
     name: &'static str,
     parameter: &'static str,
-    /// In pages, or objects; null: the module's default, which for `file` and `pinned` is none.
+    /// In pages, or objects; null: the module's default, which for `file` and `pinned` is none, and for the others is
+    /// only known where debugfs can be read.
     limit: Option<u64>,
     /// Null for `objects`, and where there is no limit.
     limit_bytes: Option<u64>,
@@ -219,7 +220,10 @@ fn read(page: u64) -> Result<Vec<LimitJson>> {
     for row in &ROWS {
         let path = knobs::parameter_path(row.parameter);
         let text = knobs::parameter(row.parameter).asked(Asked::Parameter(path))?;
-        let limit = text.parse().ok().filter(|limit| *limit != 0);
+        let set = text.parse().ok().filter(|limit| *limit != 0);
+        // 0 is the default: the file has what is in force.
+        let limit = set.or_else(|| used.get(row.parameter)?.parse().ok());
+        let limit = limit.filter(|limit| *limit != 0);
         let bytes = limit.map(|limit: u64| limit.saturating_mul(page));
         limits.push(LimitJson {
             name: row.name,

@@ -39,8 +39,7 @@ impl Sample {
             at: Instant::now(),
             stats: Stats(session.device.stats().asked(Asked::Stats)?),
             latency: latency::read(),
-            // Without /proc the rest is worth showing.
-            clients: ps::scan(Path::new("/proc")).unwrap_or_default().clients,
+            clients: clients(),
         })
     }
 
@@ -49,6 +48,13 @@ impl Sample {
         let mut all = self.latency.as_deref().unwrap_or_default().iter();
         all.find(|histogram| histogram.operation == operation)
     }
+}
+
+/// Returns the clients that hold something; this program is one that does not. Without `/proc` the rest is worth showing.
+fn clients() -> Vec<ps::Client> {
+    let mut found = ps::scan(Path::new("/proc")).unwrap_or_default();
+    found.clients.retain(|client| client.total_bytes > 0);
+    found.clients
 }
 
 /// A sample, and the one before.
