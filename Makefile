@@ -8,6 +8,7 @@ SETUP := selftests/setup/make.sh
 
 .DEFAULT_GOAL := help
 .PHONY: help deps kernel run test bench vm ext modules shell lint docs migration-test clean
+.PHONY: install modules_install uninstall rust-analyzer
 
 help:
 	@echo 'Reeve: page accounting and checked lock order for kernel drivers, in Rust.'
@@ -22,6 +23,9 @@ help:
 	@echo '  make deps     install packages, find a toolchain, get the kernel source'
 	@echo '  make kernel   build a test kernel: KERNEL=base (small), debug, bench or bench-lockdep'
 	@echo '  make modules  build reeve.ko, for the test kernel or for KDIR=your-kernel-build'
+	@echo '  make install  reevectl, manual pages, completions, headers: below [DESTDIR=] [PREFIX=/usr/local]'
+	@echo '  make modules_install  reeve.ko, for [KDIR=]; make uninstall removes both'
+	@echo '  make rust-analyzer  build/rust-project.json, for editors'
 	@echo '  make vm       run SCRIPT=file as root in a VM; ends with "vm: exit N"'
 	@echo '                [FILES="a b"] [PARAMS="k=v"] [LOAD=0] [KERNEL=base|debug|...] [MEM=1024] [SMP=2]'
 	@echo '                [DISK=MiB] [ACCEL=tcg|kvm] [APPEND="kernel arguments"] [QEMU_ARGS=...] [TIMEOUT=seconds]'
@@ -36,7 +40,7 @@ help:
 	@echo '            REEVE_CACHE=directory (kernels, sources, programs; default ~/.cache/reeve).'
 	@echo 'More in README.md and Documentation/.'
 
-deps run test bench vm ext modules shell lint docs migration-test:
+deps run test bench vm ext modules shell lint docs migration-test install modules_install uninstall rust-analyzer:
 	@exec $(SETUP) $@
 
 kernel:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Directories and read-only files in debugfs.
+//! Directories and files in debugfs, which are read, and some of which act when they are written.
 //!
 //! The files of `kernel::debugfs` have no owner, so the module could be unloaded while one is open,
 //! and closing it would then call through freed memory. An open file of these keeps the module
@@ -13,12 +13,17 @@ use kernel::{
     bindings,
     error::from_err_ptr,
     ffi::{
+        c_char,
         c_int,
         c_void, //
     },
     prelude::*,
     seq_file::SeqFile,
-    sync::Arc, //
+    sync::Arc,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
 };
 
 /// The content of a file.
@@ -27,6 +32,14 @@ pub(crate) trait Show: Send + Sync + 'static {
     ///
     /// The reader's `read()` fails with the error that is returned.
     fn show(&self, m: &SeqFile) -> Result;
+}
+
+/// What a file does when it is written.
+pub(crate) trait Act: Show {
+    /// Acts once. Called for each write of `1`. May sleep.
+    ///
+    /// The writer's `write()` fails with the error that is returned.
+    fn act(&self) -> Result;
 }
 
 /// An entry in debugfs; dropping it removes it.
@@ -94,9 +107,31 @@ impl Dir {
     ///
     /// Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn file<T: Show>(&self, name: &CStr, mode: u16, data: Arc<T>) -> Result<File> {
+        self.create(name, mode, None, data)
+    }
+
+    /// Creates a file of mode 0200 in this directory, that acts when `1` is written to it, and shows
+    /// what `data` shows to tasks that may read it in spite of its mode.
+    ///
+    /// Any other text is refused with `EINVAL`, and nothing is done. Returns `ENOMEM` if there is no
+    /// memory. May sleep.
+    pub(crate) fn trigger<T: Act>(&self, name: &CStr, data: Arc<T>) -> Result<File> {
+        self.create(name, 0o200, Some(write::<T>), data)
+    }
+
+    /// Creates a file that shows `data`, and hands what is written to `write`, which has to accept a
+    /// `T` as its data.
+    fn create<T: Show>(
+        &self,
+        name: &CStr,
+        mode: u16,
+        write: Option<WriteFn>,
+        data: Arc<T>,
+    ) -> Result<File> {
         let content = Content {
             operations: helpers::reeve_debugfs_file {
                 show: Some(show::<T>),
+                write,
                 data: Arc::as_ptr(&data).cast_mut().cast(),
             },
             _data: data,
@@ -111,7 +146,7 @@ impl Dir {
         // SAFETY: The helper wants a string, which is copied, a directory, which the parent is by
         // the invariant of `Entry`, and operations that stay valid until the file was removed. They
         // are on the heap, and `File` drops its entry before its content: removal waits for all
-        // calls of `show::<T>`, and a file that was opened but not read before can't be read after
+        // calls of `show::<T>` and `write`, and a file that was opened but not read before can't be read after
         // it. Only the `Entry` gets the result.
         let entry = unsafe {
             Entry::new(helpers::reeve_helper_debugfs_file(
@@ -143,8 +178,8 @@ struct Content<T> {
     _data: Arc<T>,
 }
 
-// SAFETY: `operations` is a function and a pointer to the `T` that `_data` keeps alive, which the
-// function only borrows; a `T` may be shared with and sent to other tasks.
+// SAFETY: `operations` is functions and a pointer to the `T` that `_data` keeps alive, which the
+// functions only borrow; a `T` may be shared with and sent to other tasks.
 unsafe impl<T: Send + Sync> Send for Content<T> {}
 // SAFETY: There are no `&self` methods; C reads `operations`, which never change, and borrows the
 // `T`, which may be shared.
@@ -164,5 +199,38 @@ unsafe extern "C" fn show<T: Show>(m: *mut bindings::seq_file, _: *mut c_void) -
     match data.show(m) {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
+    }
+}
+
+/// What C calls when a file is written.
+type WriteFn = unsafe extern "C" fn(*mut c_void, *const c_char, usize) -> isize;
+
+/// The longest text that is looked at.
+const LONGEST: usize = 8;
+
+/// Has a `T` act if `1` is written, and returns `count` or a negative errno.
+///
+/// # Safety
+///
+/// `data` must point to a `T` that stays valid meanwhile.
+unsafe extern "C" fn write<T: Act>(data: *mut c_void, from: *const c_char, count: usize) -> isize {
+    // SAFETY: By the contract it is a valid `T`, which is only borrowed.
+    let data = unsafe { &*data.cast::<T>() };
+    let from = UserPtr::from_ptr(from.cast_mut().cast());
+    match accept(from, count).and_then(|()| data.act()) {
+        Ok(()) => count as isize,
+        Err(e) => e.to_errno() as isize,
+    }
+}
+
+/// Returns whether the text is `1`, with or without blanks around it: `EINVAL` if not, `EFAULT` if it can't be
+/// read.
+fn accept(from: UserPtr, count: usize) -> Result {
+    let mut text = [0; LONGEST];
+    let text = text.get_mut(..count).ok_or(EINVAL)?;
+    UserSlice::new(from, count).reader().read_slice(text)?;
+    match text.trim_ascii() {
+        b"1" => Ok(()),
+        _ => Err(EINVAL),
     }
 }

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     abstractions::debugfs::{
+        Act,
         Dir,
         File,
         Show, //
@@ -34,7 +35,13 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     seq_print,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// The files; dropping them removes them.
@@ -46,21 +53,23 @@ impl Files {
     /// Creates the files in `dir`. Returns `ENOMEM` if there is no memory. May sleep.
     pub(crate) fn new(dir: &Dir, manager: &Arc<Manager>) -> Result<Self> {
         let shrink = Arc::new(TtShrink(manager.clone()), GFP_KERNEL)?;
-        let bo_shrink = Arc::new(BoShrink(manager.clone()), GFP_KERNEL)?;
-        let hibernation = Arc::new(PrepareHibernation(manager.clone()), GFP_KERNEL)?;
+        let bo_shrink = Arc::new(Trigger::new(BoShrink(manager.clone())), GFP_KERNEL)?;
+        let hibernation = PrepareHibernation(manager.clone());
+        let hibernation = Arc::new(Trigger::new(hibernation), GFP_KERNEL)?;
         let objects = Arc::new(BufferObjects(manager.clone()), GFP_KERNEL)?;
         let pool = Arc::new(PagePool(manager.pool().clone()), GFP_KERNEL)?;
-        let pool_shrink = Arc::new(PagePoolShrink(manager.pool().clone()), GFP_KERNEL)?;
+        let pool_shrink = PagePoolShrink(manager.pool().clone());
+        let pool_shrink = Arc::new(Trigger::new(pool_shrink), GFP_KERNEL)?;
         let accounting = Arc::new(Accounting(manager.clone()), GFP_KERNEL)?;
         let logs = Arc::new(DirtyLogs(manager.clone()), GFP_KERNEL)?;
         let latency = Arc::new(Latency(manager.clone()), GFP_KERNEL)?;
         Ok(Self {
             _files: [
                 dir.file(c"tt_shrink", 0o400, shrink)?,
-                dir.file(c"bo_shrink", 0o400, bo_shrink)?,
-                dir.file(c"prepare_hibernation", 0o400, hibernation)?,
+                dir.trigger(c"bo_shrink", bo_shrink)?,
+                dir.trigger(c"prepare_hibernation", hibernation)?,
                 dir.file(c"page_pool", 0o444, pool)?,
-                dir.file(c"page_pool_shrink", 0o400, pool_shrink)?,
+                dir.trigger(c"page_pool_shrink", pool_shrink)?,
                 dir.file(c"buffer_objects", 0o444, objects)?,
                 dir.file(c"accounting", 0o444, accounting)?,
                 dir.file(c"dirty_logs", 0o444, logs)?,
@@ -85,28 +94,83 @@ impl Show for TtShrink {
     }
 }
 
-/// `prepare_hibernation`: reading it swaps out all objects that can be, as happens before the
-/// machine hibernates, and shows the pages freed or the negative errno.
-struct PrepareHibernation(Arc<Manager>);
+/// Frees pages when it is asked to.
+trait Frees: Send + Sync + 'static {
+    /// Frees pages and returns how many, or the errno. May sleep.
+    fn free(&self) -> Result<u64>;
 
-impl Show for PrepareHibernation {
+    /// Returns about how many pages that would be now.
+    fn would_free(&self) -> u64;
+}
+
+/// A file that frees pages when `1` is written to it. Reading it changes nothing: it shows how many
+/// pages that would be, and how many it was the last time.
+struct Trigger<T> {
+    what: T,
+    /// Pages, or a negative errno; [`NEVER`].
+    last: Atomic<i64>,
+}
+
+/// The file was not written to yet. No errno and no number of pages.
+const NEVER: i64 = i64::MIN;
+
+impl<T> Trigger<T> {
+    fn new(what: T) -> Self {
+        Self {
+            what,
+            last: Atomic::new(NEVER),
+        }
+    }
+}
+
+impl<T: Frees> Show for Trigger<T> {
     fn show(&self, m: &SeqFile) -> Result {
-        match with_context(|| self.0.prepare_hibernation()) {
-            Ok(pages) => seq_print!(m, "{pages}\n"),
-            Err(e) => seq_print!(m, "{}\n", e.to_errno()),
+        let would_free = with_context(|| self.what.would_free());
+        seq_print!(m, "would_free {would_free}\n");
+        match self.last.load(Relaxed) {
+            NEVER => seq_print!(m, "last -\n"),
+            last => seq_print!(m, "last {last}\n"),
         }
         Ok(())
     }
 }
 
-/// `bo_shrink`: reading it scans the objects' shrinker once and shows the pages freed.
+impl<T: Frees> Act for Trigger<T> {
+    fn act(&self) -> Result {
+        let freed = with_context(|| self.what.free());
+        let last = match freed {
+            Ok(pages) => i64::try_from(pages).unwrap_or(i64::MAX),
+            Err(e) => e.to_errno().into(),
+        };
+        self.last.store(last, Relaxed);
+        freed.map(|_| ())
+    }
+}
+
+/// `prepare_hibernation`: swaps out all objects that can be, as happens before the machine
+/// hibernates.
+struct PrepareHibernation(Arc<Manager>);
+
+impl Frees for PrepareHibernation {
+    fn free(&self) -> Result<u64> {
+        self.0.prepare_hibernation()
+    }
+
+    fn would_free(&self) -> u64 {
+        self.0.evictable_pages()
+    }
+}
+
+/// `bo_shrink`: scans the objects' shrinker once.
 struct BoShrink(Arc<Manager>);
 
-impl Show for BoShrink {
-    fn show(&self, m: &SeqFile) -> Result {
-        let freed = with_context(|| shrinker::scan_objects(&self.0));
-        seq_print!(m, "{freed}\n");
-        Ok(())
+impl Frees for BoShrink {
+    fn free(&self) -> Result<u64> {
+        Ok(shrinker::scan_objects(&self.0))
+    }
+
+    fn would_free(&self) -> u64 {
+        shrinker::would_free_objects(&self.0)
     }
 }
 
@@ -143,14 +207,16 @@ impl Show for PagePool {
     }
 }
 
-/// `page_pool_shrink`: reading it scans the pool's shrinker once and shows the pages freed.
+/// `page_pool_shrink`: scans the pool's shrinker once.
 struct PagePoolShrink(Arc<Pool>);
 
-impl Show for PagePoolShrink {
-    fn show(&self, m: &SeqFile) -> Result {
-        let freed = with_context(|| shrinker::scan_pool(&self.0));
-        seq_print!(m, "{freed}\n");
-        Ok(())
+impl Frees for PagePoolShrink {
+    fn free(&self) -> Result<u64> {
+        Ok(shrinker::scan_pool(&self.0))
+    }
+
+    fn would_free(&self) -> u64 {
+        shrinker::would_free_pool(&self.0)
     }
 }
 

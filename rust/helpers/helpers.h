@@ -363,6 +363,8 @@ void reeve_helper_unlock_user_memory(void);
 /* debugfs.c */
 struct reeve_debugfs_file {
 	int (*show)(struct seq_file *m, void *data);
+	/* NULL: the file can't be written. */
+	ssize_t (*write)(void *data, const char __user *from, size_t count);
 	void *data;
 };
 

@@ -7,6 +7,9 @@
 
 #include "helpers.h"
 
+/* As in Cargo.toml of selftests, and in chardev/ioctl.rs; a host test compares. */
+MODULE_VERSION("0.1.0");
+
 /* What is called after a limit was written. Changed under the parameters' lock. */
 static void (*reeve_watcher)(void *data);
 static void *reeve_watcher_data;

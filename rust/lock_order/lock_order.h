@@ -219,6 +219,7 @@ void reeve_helper_who(struct reeve_who *who);
 bool reeve_helper_task_who(unsigned long task, struct reeve_who *who);
 bool reeve_helper_copy_context(void *to, const void *from, size_t size);
 bool reeve_helper_report_allowed(bool repeat);
+void reeve_helper_panic_if_asked(void);
 void reeve_helper_report_head(const struct reeve_violation *v);
 void reeve_helper_report_held(struct reeve_text name, unsigned int order,
 			      unsigned long lock, bool exclusive, bool conflicts,

@@ -5,7 +5,9 @@
 #include <linux/irqflags.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/notifier.h>
+#include <linux/panic.h>
 #include <linux/pgtable.h>
 #include <linux/printk.h>
 #include <linux/ratelimit.h>
@@ -73,6 +75,17 @@ bool reeve_helper_report_allowed(bool repeat)
 	static DEFINE_RATELIMIT_STATE(reeve_repeat_limit, 5 * HZ, 10);
 
 	return __ratelimit(repeat ? &reeve_repeat_limit : &reeve_report_limit);
+}
+
+static bool panic_on_violation;
+module_param(panic_on_violation, bool, 0644);
+MODULE_PARM_DESC(panic_on_violation,
+		 "Panic at a lock order violation, after its report (default 0)");
+
+void reeve_helper_panic_if_asked(void)
+{
+	if (READ_ONCE(panic_on_violation))
+		panic("reeve: lock order violation, and panic_on_violation is set\n");
 }
 
 /* Whether the report is of what runs now, and not of a task that has ended. */

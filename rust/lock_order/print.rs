@@ -127,6 +127,12 @@ pub(crate) fn report_allowed(repeat: bool) -> bool {
     unsafe { bindings::reeve_helper_report_allowed(repeat) }
 }
 
+/// Panics if the parameter `panic_on_violation` is set. Called last, when everything was said. Any context.
+pub(crate) fn panic_if_asked() {
+    // SAFETY: The helper reads a variable with `READ_ONCE()`; `panic()` may be called in any context.
+    unsafe { bindings::reeve_helper_panic_if_asked() }
+}
+
 /// Runs `f` with interrupts of this CPU off. Any context.
 pub(crate) fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
     // SAFETY: The helper may be called anywhere; what it returns goes to its counterpart below, on the

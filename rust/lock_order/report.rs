@@ -40,6 +40,7 @@ pub(super) fn of(slot: &Hierarchy, violation: Violation, record: impl FnOnce() -
     if let Some(record) = record() {
         slot.with_names(|names| tell(Some(slot.id()), names, &record));
     }
+    log::panic_if_asked();
 }
 
 /// Reports a violation in a use `u` of a lock of `slot` that no held lock has to do with.
@@ -60,6 +61,7 @@ pub(super) fn without_hierarchy(site: u32, doing: Operation, violation: Violatio
 pub(super) fn without_hierarchy_by(who: Who, site: u32, doing: Operation, violation: Violation) {
     hierarchy::count_violation(violation.kind());
     tell(None, None, &bare(who, site, doing, violation));
+    log::panic_if_asked();
 }
 
 /// Who is running now.

@@ -20,13 +20,17 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/userland.sh"
 # shellcheck source=selftests/setup/lint.sh
 . "$here/lint.sh"
+# shellcheck source=selftests/setup/probe.sh
+. "$here/probe.sh"
+# shellcheck source=selftests/setup/install.sh
+. "$here/install.sh"
 # shellcheck source=selftests/setup/verbs.sh
 . "$here/verbs.sh"
 
 verb=${1:-}
 verb=${verb//-/_}
 case $verb in
-deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | vhost_flows | migration_test | docs | vm | shell | ext)
+deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | vhost_flows | migration_test | docs | vm | shell | ext | install | modules_install | uninstall | rust_analyzer)
 	shift
 	"verb_$verb" "$@"
 	;;

@@ -10,22 +10,23 @@ MIN_RUSTC=1.85.0
 MIN_BINDGEN=0.71.1
 MIN_LLVM=17
 
-# thing|package: a command, or a file when it begins with a slash.
+# thing|package: a command, or a file when it begins with a slash. A third word `module`: also to build a module for a
+# kernel that is there (TOOLS_FOR=module), which takes no more than these.
 PLAIN_TOOLS='
-make|make
+make|make|module
 git|git
-gcc|gcc
+gcc|gcc|module
 /usr/include/stdio.h|libc6-dev
 flex|flex
 bison|bison
 bc|bc
-perl|perl
+perl|perl|module
 /usr/include/libelf.h|libelf-dev
 /usr/include/openssl/ssl.h|libssl-dev
 depmod|kmod
 cpio|cpio
 xz|xz-utils
-flock|util-linux
+flock|util-linux|module
 qemu-system-x86_64|qemu-system-x86
 /bin/busybox|busybox-static
 shellcheck|shellcheck
@@ -76,12 +77,15 @@ llvm_packages() {
 
 # missing_tools: the packages of the missing plain tools, `rust` and `llvm` standing for those that need a choice.
 missing_tools() {
-	local thing package
-	while IFS='|' read -r thing package; do
+	local thing package for
+	while IFS='|' read -r thing package for; do
+		[ "${TOOLS_FOR:-all}" = all ] || [ "$for" = "$TOOLS_FOR" ] || continue
 		[ -z "$thing" ] || have "$thing" || printf '%s ' "$package"
 	done <<<"$PLAIN_TOOLS"
 	(find_rust) || printf 'rust '
 	(find_llvm) || printf 'llvm '
+	# Where the distribution has one that is new enough, none is built.
+	(find_bindgen) || ! version_ge "$(candidate bindgen)" "$MIN_BINDGEN" || printf 'bindgen '
 }
 
 # packages_for TOOL...: the names to install.

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 # Tests of the setup scripts that need no kernel; prints KTAP.
-# shellcheck disable=SC2317,SC2030,SC2031 # the tests are called by their names, and each changes what it wants for itself
+# shellcheck disable=SC2317,SC2030,SC2031,SC2016 # the tests are called by their names, and each changes what it wants
+# for itself; programs are written into files
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 scratch=$(mktemp -d)
@@ -21,6 +22,10 @@ export REEVE_CACHE=$scratch/cache
 . "$here/module.sh"
 # shellcheck source=selftests/setup/userland.sh
 . "$here/userland.sh"
+# shellcheck source=selftests/setup/probe.sh
+. "$here/probe.sh"
+# shellcheck source=selftests/setup/install.sh
+. "$here/install.sh"
 set +e
 
 test_version_order() {
@@ -79,6 +84,213 @@ test_a_kernel_that_is_not_there_is_named() {
 	local said
 	said=$(fragments_of astray 2>&1) && return 1
 	grep -q "no kernel 'nothing'" <<<"$said"
+}
+
+# program NAME SAYS: a program that says so when it is asked for its version.
+program() {
+	printf '#!/bin/sh\ncase $1 in\n--print) echo "%s" ;;\n*) echo "%s" ;;\nesac\n' "$scratch/sysroot" "$2" >"$scratch/bin/$1"
+	chmod +x "$scratch/bin/$1"
+}
+
+# new_kernel: KERNEL_DIR, a tree with everything that a module of Rust needs, and tools that fit it.
+new_kernel() {
+	KERNEL_DIR=$(mktemp -d "$scratch/kernel.XXXX")
+	mkdir -p "$KERNEL_DIR/rust" "$KERNEL_DIR/include/config" "$scratch/bin"
+	printf '%s\n' CONFIG_RUST=y CONFIG_CC_IS_CLANG=y 'CONFIG_RUSTC_VERSION_TEXT="rustc 1.90.0 (1159e78c4 2025-09-14)"' >"$KERNEL_DIR/.config"
+	echo 7.3.4-reeve >"$KERNEL_DIR/include/config/kernel.release"
+	touch "$KERNEL_DIR/Module.symvers"
+	touch "$KERNEL_DIR"/rust/lib{core,kernel,bindings,ffi,pin_init,uapi}.rmeta "$KERNEL_DIR/rust/libmacros.so"
+	program rustc 'rustc 1.90.0 (1159e78c4 2025-09-14)'
+	program bindgen 'bindgen 0.72.1'
+	program clang 'clang version 19'
+	RUSTC=$scratch/bin/rustc BINDGEN=$scratch/bin/bindgen LLVM_BIN=$scratch/bin
+}
+
+# probed KIND LINES PATTERN: the probe of KERNEL_DIR fails for that kind, with so many lines, and one says PATTERN.
+probed() {
+	local said
+	LACKING=unasked
+	probe_kernel "$KERNEL_DIR" 2>"$scratch/said" && return 1
+	said=$(cat "$scratch/said")
+	[ "$LACKING" = "$1" ] && [ "$(grep -c '^  missing: ' <<<"$said")" = "$2" ] && grep -q "$3" <<<"$said"
+}
+
+test_a_probe_of_what_is_complete_says_nothing() {
+	new_kernel
+	[ -z "$(probe_kernel "$KERNEL_DIR" 2>&1)" ] && probe_kernel "$KERNEL_DIR"
+}
+
+test_a_probe_says_no_rust() {
+	new_kernel
+	sed -i 's/CONFIG_RUST=y/# CONFIG_RUST is not set/' "$KERNEL_DIR/.config"
+	probed kernel 1 'missing: CONFIG_RUST=y'
+}
+
+test_a_probe_says_which_crates_and_macros() {
+	new_kernel
+	mkdir -p "$scratch/sysroot/lib/rustlib/src/rust/library/core/src"
+	touch "$scratch/sysroot/lib/rustlib/src/rust/library/core/src/lib.rs"
+	rm "$KERNEL_DIR/rust/libkernel.rmeta" "$KERNEL_DIR/rust/libmacros.so"
+	probed kernel 1 'missing: rust/libkernel.rmeta rust/libmacros.so: '
+}
+
+test_a_probe_says_no_rust_src() {
+	new_kernel
+	rm -rf "$scratch/sysroot"
+	rm "$KERNEL_DIR/rust/libcore.rmeta"
+	probed kernel 2 'missing: rust-src'
+}
+
+test_a_probe_says_which_compiler_it_should_be() {
+	new_kernel
+	program rustc 'rustc 1.91.0 (f8297e351 2025-10-28)'
+	probed tools 1 "'rustc 1.90.0 (1159e78c4 2025-09-14)'; .* is 'rustc 1.91.0 "
+}
+
+test_a_probe_says_no_compiler() {
+	new_kernel
+	RUSTC=$scratch/bin/none
+	probed tools 1 'missing: a Rust compiler'
+}
+
+test_a_probe_says_bindgen_is_too_old() {
+	new_kernel
+	program bindgen 'bindgen 0.60.1'
+	probed tools 1 "missing: bindgen $MIN_BINDGEN or newer; .* is 0.60.1"
+}
+
+test_a_probe_says_an_older_kernel() {
+	new_kernel
+	echo 6.12.43+deb13-amd64 >"$KERNEL_DIR/include/config/kernel.release"
+	probed kernel 1 'this one is 6.12.43'
+}
+
+test_a_probe_says_all_at_once() {
+	new_kernel
+	rm "$KERNEL_DIR/rust/libkernel.rmeta" "$KERNEL_DIR/Module.symvers"
+	mkdir -p "$scratch/sysroot/lib/rustlib/src/rust/library/core/src"
+	touch "$scratch/sysroot/lib/rustlib/src/rust/library/core/src/lib.rs"
+	program bindgen 'bindgen 0.60.1'
+	program rustc 'rustc 1.91.0 (f8297e351 2025-10-28)'
+	probed kernel 4 'Module.symvers'
+}
+
+test_a_probe_says_what_is_no_kernel() {
+	KERNEL_DIR=$(mktemp -d "$scratch/kernel.XXXX")
+	probed kernel 1 '\.config'
+}
+
+# missing_for WHAT: the packages that a machine with nothing needs for it.
+missing_for() (
+	have() { false; }
+	find_rust() { false; }
+	find_llvm() { false; }
+	find_bindgen() { false; }
+	candidate() { [ "$1" != bindgen ] || echo "${BINDGEN_THERE:-}"; }
+	TOOLS_FOR=$1
+	missing_tools
+)
+
+test_a_module_needs_no_emulator_and_no_shellcheck() {
+	local missing
+	missing=" $(missing_for module)"
+	[[ $missing == *' make '* && $missing == *' rust '* ]] && ! grep -qE 'qemu|shellcheck|busybox|cpio' <<<"$missing" &&
+		[[ " $(missing_for all)" == *' qemu-system-x86 '*' shellcheck '* ]]
+}
+
+test_a_bindgen_of_the_distribution_is_taken_if_it_is_new_enough() {
+	[[ " $(BINDGEN_THERE=0.71.1 missing_for module)" == *' bindgen '* ]] &&
+		[[ " $(BINDGEN_THERE=0.60.1 missing_for module)" != *' bindgen '* ]] &&
+		[[ " $(missing_for module)" != *' bindgen '* ]]
+}
+
+# installed DESTDIR: what was installed there, in order.
+installed() { (cd "$1" && find . -type f | sed 's/^\.//' | LC_ALL=C sort); }
+
+# new_pages: PAGES, as the program that makes them leaves it.
+new_pages() {
+	PAGES=$(mktemp -d "$scratch/pages.XXXX")
+	mkdir "$PAGES/man"
+	touch "$PAGES"/man/reevectl.1 "$PAGES"/man/reevectl-bo-create.1 "$PAGES"/reevectl.{bash,fish} "$PAGES/_reevectl"
+}
+
+test_what_is_installed() {
+	local found
+	new_pages
+	DESTDIR=$scratch/to PREFIX=/usr
+	rm -rf "$DESTDIR"
+	install_programs "$PAGES" /bin/true 2>/dev/null || return
+	found=$(installed "$DESTDIR" | grep -v "^/usr/src/reeve-$(version)/rust/")
+	[ "$found" = "/usr/bin/reevectl
+/usr/include/reeve/lock_guard.h
+/usr/include/reeve/lock_order.h
+/usr/include/reeve/lock_order.rs
+/usr/include/reeve/lock_order_bind.h
+/usr/include/reeve/lock_order_off.h
+/usr/include/reeve/lock_order_ops.h
+/usr/include/reeve/uapi/reeve.h
+/usr/share/bash-completion/completions/reevectl
+/usr/share/doc/reeve/60-reeve.rules
+/usr/share/fish/vendor_completions.d/reevectl.fish
+/usr/share/man/man1/reevectl-bo-create.1
+/usr/share/man/man1/reevectl.1
+/usr/share/zsh/site-functions/_reevectl
+/usr/src/reeve-$(version)/Kbuild
+/usr/src/reeve-$(version)/dkms.conf" ] || { echo "$found" >&2 && return 1; }
+	[ -e "$DESTDIR/usr/src/reeve-$(version)/rust/reeve_main.rs" ] && [ -x "$DESTDIR/usr/bin/reevectl" ] &&
+		[ -z "$(find "$DESTDIR/usr/src" -name '*.o' -o -name '*.ko')" ]
+}
+
+test_what_is_removed() {
+	local release=7.3.4-reeve
+	new_pages
+	new_kernel
+	DESTDIR=$scratch/from PREFIX=/usr
+	rm -rf "$DESTDIR"
+	mkdir -p "$KERNEL_DIR/out/rust"
+	echo symvers >"$KERNEL_DIR/out/Module.symvers"
+	echo module >"$KERNEL_DIR/out/rust/reeve.ko"
+	depmod() { echo "$*" >>"$scratch/depmod"; }
+	rm -f "$scratch/depmod"
+	install_programs "$PAGES" /bin/true 2>/dev/null || return
+	install_module "$KERNEL_DIR" "$KERNEL_DIR/out/rust/reeve.ko" 2>/dev/null || return
+	[ -e "$DESTDIR/lib/modules/$release/updates/reeve.ko" ] && [ -e "$DESTDIR/usr/share/reeve/$release/Module.symvers" ] || return
+	mkdir -p "$DESTDIR/usr/bin" && touch "$DESTDIR/usr/bin/other"
+	uninstall 2>/dev/null || return
+	[ "$(installed "$DESTDIR")" = /usr/bin/other ] && [ "$(grep -c "^-b $DESTDIR $release\$" "$scratch/depmod")" = 2 ]
+}
+
+test_a_module_is_signed_with_the_kernels_key() {
+	new_kernel
+	mkdir -p "$KERNEL_DIR/certs" "$KERNEL_DIR/scripts"
+	printf '%s\n' CONFIG_MODULE_SIG=y 'CONFIG_MODULE_SIG_KEY="certs/signing_key.pem"' 'CONFIG_MODULE_SIG_HASH="sha512"' >>"$KERNEL_DIR/.config"
+	echo module >"$KERNEL_DIR/reeve.ko"
+	# Without a key it is left as it is, and said.
+	sign_module "$KERNEL_DIR" "$KERNEL_DIR/reeve.ko" 2>&1 | grep -q 'not signed' || return
+	touch "$KERNEL_DIR"/certs/signing_key.{pem,x509}
+	printf '#!/bin/sh\necho "$1 $(basename "$2") $(basename "$3")" >>"$4"\n' >"$KERNEL_DIR/scripts/sign-file"
+	chmod +x "$KERNEL_DIR/scripts/sign-file"
+	sign_module "$KERNEL_DIR" "$KERNEL_DIR/reeve.ko" 2>/dev/null || return
+	[ "$(cat "$KERNEL_DIR/reeve.ko")" = $'module\nsha512 signing_key.pem signing_key.x509' ]
+}
+
+test_dkms_passes_over_kernels_without_rust() {
+	local conf
+	conf=$(dkms_conf)
+	(
+		set +u # dkms sets what it has in it
+		eval "$conf"
+		# shellcheck disable=SC2154 # it sets them
+		[ "$BUILD_EXCLUSIVE_CONFIG" = CONFIG_RUST ] && [ "$BUILD_EXCLUSIVE_KERNEL_MIN" = "$SOURCE_WANTED" ] &&
+			[ "$PACKAGE_VERSION" = "$(version)" ] && [ "$PACKAGE_NAME" = reeve ]
+	)
+}
+
+# There is one version, in three places.
+test_one_version() {
+	[ -n "$(version)" ] && grep -q "^MODULE_VERSION(\"$(version)\");" "$REEVE_ROOT/rust/helpers/params.c" &&
+		grep -q "^const RELEASE: &\[u8\] = b\"$(version)\";" "$REEVE_ROOT/rust/chardev/ioctl.rs" &&
+		grep -q "^## $(version)" "$REEVE_ROOT/Documentation/CHANGELOG.md"
 }
 
 # Every test that needs one gets a cache of its own.

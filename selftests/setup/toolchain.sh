@@ -22,9 +22,11 @@ find_rust() {
 		[ -x "$rustc" ] || rustc=$(command -v "$rustc") || continue
 		version_ge "$(rust_version "$rustc")" "$MIN_RUSTC" || continue
 		sysroot=$("$rustc" --print sysroot)
-		[ -e "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ] || continue
 		RUST_BIN=$(dirname "$rustc")
-		have_all "$RUST_BIN" cargo rustfmt clippy-driver || continue
+		if [ "${TOOLS_FOR:-all}" = all ]; then
+			[ -e "$sysroot/lib/rustlib/src/rust/library/core/src/lib.rs" ] || continue
+			have_all "$RUST_BIN" cargo rustfmt clippy-driver || continue
+		fi
 		RUSTC=$rustc
 		return 0
 	done
@@ -41,7 +43,8 @@ find_llvm() {
 	'')
 		for n in $(seq 40 -1 "$MIN_LLVM"); do
 			LLVM_BIN=/usr/lib/llvm-$n/bin
-			have_all "$LLVM_BIN" clang ld.lld llvm-nm llvm-objcopy || continue
+			# Of a kernel that gcc built, only libclang is needed, for bindgen.
+			[ "${KERNEL_CC:-clang}" = gcc ] || have_all "$LLVM_BIN" clang ld.lld llvm-nm llvm-objcopy || continue
 			compgen -G "/usr/lib/llvm-$n/lib/libclang*.so*" >/dev/null || continue
 			LLVM=-$n
 			break
@@ -49,7 +52,8 @@ find_llvm() {
 		;;
 	*) return 1 ;;
 	esac
-	[ -n "${LLVM:-}" ] && [ -x "$LLVM_BIN/clang" ] || return 1
+	[ -n "${LLVM:-}" ] || return 1
+	[ "${KERNEL_CC:-clang}" = gcc ] || [ -x "$LLVM_BIN/clang" ] || return 1
 	: "${LIBCLANG_PATH:=$(dirname "$LLVM_BIN")/lib}"
 }
 

@@ -32,7 +32,6 @@ verb_module() {
 verb_modules() {
 	local kernel=${KERNEL:-base}
 	if [ -n "${KDIR:-}" ]; then
-		ensure_toolchain
 		use_kdir
 		kernel=kdir-$(echo "$KOUT" | hash_of)
 	else
@@ -43,15 +42,47 @@ verb_modules() {
 	echo "$MODULE"
 }
 
-# use_kdir: sets KOUT to the user's own kernel, if that can have Rust modules.
+# use_kdir: sets KOUT to the user's own kernel, if that can have Rust modules, and finds the tools for it; installs
+# those that are missing, and no others.
 use_kdir() {
 	KOUT=$(cd "$KDIR" 2>/dev/null && pwd) || die "there is no directory KDIR=$KDIR" "Give the build directory of a kernel, with .config and vmlinux."
-	[ -e "$KOUT/.config" ] || die "KDIR=$KOUT is not a configured kernel build" "Give the directory that has .config and vmlinux."
-	grep -qx 'CONFIG_RUST=y' "$KOUT/.config" || die "the kernel in KDIR=$KOUT has no Rust support" "It needs CONFIG_RUST=y, and to be 7.3 or newer."
-	[ -e "$KOUT/Module.symvers" ] || die "the kernel in KDIR=$KOUT is not built" "Build it first; modules need its Module.symvers."
+	TOOLS_FOR=module
+	[ "$(kernel_config "$KOUT" CONFIG_CC_IS_CLANG)" = y ] || KERNEL_CC=gcc
+	find_rust || true
+	find_llvm || true
+	find_bindgen || true
+	# What can't be installed is said at once; then there is nothing to install, either.
+	probe_kernel "$KOUT" || [ "$LACKING" = tools ] ||
+		die "no module can be built for the kernel in KDIR=$KOUT" "What is missing, and what to do, is above."
+	ensure_toolchain
 	# A kernel built with gcc wants its modules built so, too.
-	grep -qx 'CONFIG_CC_IS_CLANG=y' "$KOUT/.config" || KMAKE=("${KMAKE[@]/LLVM=*/LLVM=}")
+	[ "${KERNEL_CC:-clang}" = clang ] || KMAKE=("${KMAKE[@]/LLVM=*/LLVM=}")
+	probe_kernel "$KOUT" ||
+		die "no module can be built for the kernel in KDIR=$KOUT" "What is missing, and what to do, is above."
 }
+
+# install: what is of no kernel.
+verb_install() {
+	ensure_toolchain
+	build_guest
+	rm -rf "$BUILD/pages"
+	mkdir -p "$BUILD/pages"
+	run_logged "manual pages and completions" "seconds; minutes the first time" "$LOGS/pages.log" last_line \
+		"$here/make.sh" cargo run --package reevectl --example pages -- "$BUILD/pages" ||
+		die "the manual pages were not made" "Log: $LOGS/pages.log"
+	step "Installing below ${DESTDIR:-}${PREFIX:-/usr/local}"
+	install_programs "$BUILD/pages" "$GUEST_BIN/reevectl"
+}
+
+# modules_install: the module, for a kernel of the user's or for the test kernel.
+verb_modules_install() {
+	verb_modules >/dev/null
+	step "Installing the module"
+	have depmod || die "there is no depmod" "Install the package kmod, or what your distribution calls it."
+	install_module "$KOUT" "$MODULE"
+}
+
+verb_uninstall() { uninstall; }
 
 verb_userland() {
 	ensure_toolchain
@@ -230,6 +261,32 @@ verb_docs() {
 	say "  Documentation/README.md"
 	say "  $BUILD/doc/module/reeve_main/index.html"
 	say "  $BUILD/doc/programs/reeve_harness/index.html"
+}
+
+# rust-analyzer: build/rust-project.json, by which an editor knows the kernel's crates, our bindings and cfgs.
+verb_rust_analyzer() {
+	local out bindings project=$BUILD/rust-project.json
+	ensure_kernel base
+	have python3 || die "there is no python3, with which the kernel writes rust-project.json" "Install it, or the package python3."
+	# With the KUnit suites, so that their files are known, too; of a build of this checkout, not of one in the cache.
+	build_module base test
+	out=$(module_dir base test)
+	bindings=$out/rust/abstractions/bindings_generated.rs
+	run_logged "rust-project.json" "some seconds" "$LOGS/rust-analyzer.log" - \
+		"${KMAKE[@]}" -C "$KOUT" M="$REEVE_ROOT" MO="$out" rust-analyzer ||
+		die "the kernel made no rust-project.json" "Log: $LOGS/rust-analyzer.log"
+	complete_project "$out/rust-project.json" "$bindings" >"$project"
+	say "have your editor use both (rust-analyzer.linkedProjects):"
+	say "  $project"
+	say "  $REEVE_ROOT/selftests/Cargo.toml"
+	echo "$project"
+}
+
+# complete_project FILE BINDINGS: prints the project with what the kernel does not know of us: the variable by which the
+# module includes its bindings, and the cfg of its KUnit suites.
+complete_project() {
+	sed -e "s#^\( *\)\"RUST_MODFILE\": .*[^,]\(,\{0,1\}\)\$#\1\"REEVE_BINDINGS\": \"$2\",\n&#" \
+		-e 's#^\( *\)"cfg": \[$#&\n\1    "reeve_kunit",#' "$1"
 }
 
 verb_lint() {

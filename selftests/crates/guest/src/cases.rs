@@ -44,6 +44,7 @@ mod races;
 mod ranges;
 mod reclaim;
 mod reevectl;
+mod reevectl_asks;
 mod reevectl_locks;
 mod reevectl_top;
 mod reference;
@@ -129,6 +130,7 @@ const CASES: &[&[Test]] = &[
     faults::TESTS,
     sweeps::TESTS,
     reevectl::TESTS,
+    reevectl_asks::TESTS,
     reevectl_locks::TESTS,
     reevectl_top::TESTS,
     transcripts::TESTS,

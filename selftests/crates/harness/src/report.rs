@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! `make run`: shows what the module can do, and writes the same as JSON.
 //!
-//! `reevectl report` does the work in the guest: it prints for people and, with `--json`, writes for programs. Here
+//! `reevectl report` does the work in the guest: it prints for people and, with `--output`, writes for programs. Here
 //! it is put into a frame: which kernel, which module, how long, and the verdict.
 
 use std::fs;
@@ -30,7 +30,7 @@ pub struct Options {
     timeout: u64,
 }
 
-const SCRIPT: &[u8] = b"#!/bin/sh\nexec reevectl report --json /out/report.json\n";
+const SCRIPT: &[u8] = b"#!/bin/sh\nexec reevectl report --output /out/report.json\n";
 
 /// How many lines of the console explain a failure.
 const TAIL: usize = 30;

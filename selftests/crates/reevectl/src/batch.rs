@@ -34,8 +34,12 @@ pub(crate) fn run(session: &mut Session, args: &BatchArgs, out: &mut dyn Write) 
     let mut first = None;
     for (index, line) in input.lines().enumerate() {
         let line = line.asked(Asked::File(name.to_owned()))?;
-        let Some(words) = words(&line) else { continue };
-        let Err(err) = one(session, &words, out) else {
+        let done = match words(&line) {
+            Ok(words) if words.is_empty() => continue,
+            Ok(words) => one(session, &words, out),
+            Err(unended) => Err(Error::Usage(unended.to_owned())),
+        };
+        let Err(err) = done else {
             continue;
         };
         if err.is_closed_pipe() {
@@ -55,14 +59,44 @@ pub(crate) fn run(session: &mut Session, args: &BatchArgs, out: &mut dyn Write) 
     }
 }
 
-/// The words of a line, or nothing when it is empty or a comment.
-fn words(line: &str) -> Option<Vec<&str>> {
-    let code = line.split('#').next().unwrap_or("");
-    let words: Vec<&str> = code.split_whitespace().collect();
-    (!words.is_empty()).then_some(words)
+/// Returns the words of a line; none when it is empty or a comment.
+///
+/// As in a shell: blanks separate words but in '...' and "..."; a backslash takes the next character as it is, inside
+/// of "..." only before one of `"\`; `#` at the beginning of a word starts a comment. Nothing is expanded.
+fn words(line: &str) -> std::result::Result<Vec<String>, &'static str> {
+    let mut words = Vec::new();
+    // None: between two words.
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut rest = line.chars().peekable();
+    while let Some(c) = rest.next() {
+        match (quote, c) {
+            (Some(end), _) if c == end => quote = None,
+            (Some('"'), '\\') if matches!(rest.peek(), Some('"' | '\\')) => {
+                word.get_or_insert_default().extend(rest.next());
+            }
+            (Some(_), _) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '\\') => match rest.next() {
+                Some(c) => word.get_or_insert_default().push(c),
+                None => return Err("nothing follows the backslash"),
+            },
+            (None, '#') if word.is_none() => break,
+            (None, _) if c.is_whitespace() => words.extend(word.take()),
+            (None, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err("a quotation mark has no other one");
+    }
+    words.extend(word);
+    Ok(words)
 }
 
-fn one(session: &mut Session, words: &[&str], out: &mut dyn Write) -> Result<()> {
+fn one(session: &mut Session, words: &[String], out: &mut dyn Write) -> Result<()> {
     match Line::try_parse_from(words) {
         Ok(line) => crate::act(session, &line.action, out),
         Err(err) if !err.use_stderr() => Ok(write!(out, "{err}")?),
@@ -85,10 +119,23 @@ mod tests {
 
     #[test]
     fn lines_are_words_and_comments() {
-        assert_eq!(words("bo list"), Some(vec!["bo", "list"]));
-        assert_eq!(words("  stat   # counters"), Some(vec!["stat"]));
-        assert_eq!(words("# nothing"), None);
-        assert_eq!(words("   "), None);
+        for (line, expected) in [
+            ("bo list", &["bo", "list"][..]),
+            ("  stat\t # counters", &["stat"]),
+            ("# nothing", &[]),
+            ("   ", &[]),
+            ("a#b #c", &["a#b"]),
+            ("--output '/tmp/a b'", &["--output", "/tmp/a b"]),
+            (r#"x"y z"w '' """#, &["xy zw", "", ""]),
+            (r#"a\ b \# "\"\\\n" '\'"#, &["a b", "#", r#""\\n"#, "\\"]),
+            ("'#' \"it's\"", &["#", "it's"]),
+        ] {
+            let expected: Vec<String> = expected.iter().map(|word| (*word).to_owned()).collect();
+            assert_eq!(words(line), Ok(expected), "{line}");
+        }
+        for line in ["bo 'list", "\"", "a\\", r#""\""#] {
+            assert!(words(line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -172,11 +172,17 @@ fn flags(info: &reeve_bo_info) -> Vec<&'static str> {
     .collect()
 }
 
+/// The objects of an open file, as they appear in JSON.
+#[derive(Debug, Serialize)]
+struct Objects {
+    objects: Vec<Object>,
+}
+
 fn list(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
     let all = session.device.list().asked(Asked::List)?;
     let objects: Vec<Object> = all.iter().map(Object::from).collect();
     if args.json {
-        return print_json(&objects, out);
+        return print_json(&Objects { objects }, out);
     }
     let mut table = Table::new(&[
         ("handle", Align::Right),

@@ -19,7 +19,10 @@ use reeve_uapi::Caching;
 use reeve_uapi::Handle;
 use reeve_uapi::DEFAULT_PATH;
 
+use crate::limits::Setting;
 use crate::size;
+use crate::size::Amount;
+use crate::style::Color;
 use crate::watch;
 
 const FD_HELP: &str = "\
@@ -34,7 +37,8 @@ shell hold the file:
 or put several commands into one `reevectl batch`.
 
 Exit codes: 0 success; 1 an operation or a check failed; 2 wrong usage.
-`reevectl migrate --help` has more of them.";
+`reevectl migrate --help` has more of them. With --json an error is JSON, too,
+in a line on standard error.";
 
 const MIGRATE_HELP: &str = "\
 Exit codes: 0 moved; 1 this side could not do its part; 2 wrong usage;
@@ -44,6 +48,9 @@ stays stopped and whole, and the receiver may have the objects.";
 
 /// Heading of the options that all commands share.
 const WHERE: &str = "Which device";
+
+/// Heading of the option on colours.
+const LOOK: &str = "Output";
 
 /// Drive the Reeve kernel module.
 #[derive(Debug, Parser)]
@@ -56,6 +63,10 @@ pub(crate) struct Args {
     /// Use the file that is already open under this number instead of opening the node.
     #[arg(long, value_name = "N", env = "REEVE_FD", global = true, help_heading = WHERE)]
     pub(crate) fd: Option<i32>,
+
+    /// When to use colours; auto: on a terminal, unless NO_COLOR is set.
+    #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", global = true, help_heading = LOOK)]
+    pub(crate) color: Color,
 
     /// What to do.
     #[command(subcommand)]
@@ -73,8 +84,12 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Show lock hierarchies, held locks and lock violations
     Locks(LocksArgs),
-    /// Watch counters, limits, rates and latencies of operations
+    /// Watch counters, limits, rates, latencies of operations and who holds memory
     Top(TopArgs),
+    /// Show which processes hold memory, in Reeve and in other drivers
+    Ps(PsArgs),
+    /// Show or set the module's limits, in sizes
+    Limits(LimitsArgs),
     /// Move objects to another open file while they are written to
     #[command(subcommand, after_long_help = MIGRATE_HELP)]
     Migrate(MigrateCommand),
@@ -195,7 +210,7 @@ pub(crate) enum Action {
     /// Show or set the limit on pages charged to this open file's objects
     Limit(LimitArgs),
     /// Show the module's counters and limits
-    Stat(JsonArgs),
+    Stat(StatArgs),
     /// Show the module's version, ABI and features
     Version(JsonArgs),
 }
@@ -215,11 +230,13 @@ pub(crate) struct ShrinkArgs {
     #[arg(
         short = 'n',
         long,
-        value_name = "TIMES",
+        alias = "times",
+        value_name = "N",
         default_value_t = 1,
-        conflicts_with = "all"
+        conflicts_with = "all",
+        value_parser = clap::value_parser!(u64).range(1..)
     )]
-    pub(crate) times: u64,
+    pub(crate) count: u64,
     /// Continue until nothing is left.
     #[arg(long)]
     pub(crate) all: bool,
@@ -228,10 +245,56 @@ pub(crate) struct ShrinkArgs {
 /// What the open file's limit is to be.
 #[derive(Clone, Copy, Debug, ClapArgs)]
 pub(crate) struct LimitArgs {
-    /// Limit in pages; 0: that of the module parameter file_pages_limit. Without it, nothing is set.
-    #[arg(value_name = "PAGES")]
-    pub(crate) pages: Option<u64>,
+    /// Limit: a size with K, M, G or T behind it, or a number of pages; 0: that of the module parameter
+    /// file_pages_limit. Without it, nothing is set.
+    #[arg(value_name = "SIZE", value_parser = Amount::parse)]
+    pub(crate) limit: Option<Amount>,
     /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the module's limits are to be.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LimitsArgs {
+    /// Set limits: pages, dma32, pool, file, pinned to a size (48G) or a number of pages, objects to a number, or
+    /// any to `default`.
+    #[arg(long, value_name = "NAME=SIZE", num_args = 1.., value_parser = Setting::parse)]
+    pub(crate) set: Vec<Setting>,
+    /// Keep what is set for the next time that modprobe loads the module.
+    #[arg(long, requires = "set")]
+    pub(crate) persist: bool,
+    /// File to keep it in.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/modprobe.d/reeve.conf",
+        requires = "persist"
+    )]
+    pub(crate) modprobe_conf: PathBuf,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How to show the counters.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct StatArgs {
+    /// Print JSON instead of a table.
+    #[arg(long, group = "form")]
+    pub(crate) json: bool,
+    /// Print Prometheus' text format instead of a table.
+    #[arg(long, group = "form")]
+    pub(crate) prometheus: bool,
+}
+
+/// Whose memory to show, and how.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct PsArgs {
+    /// Only clients of this driver [default: of all drivers].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) driver: Option<String>,
+    /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -250,9 +313,15 @@ pub(crate) struct BatchArgs {
 /// What the report does.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ReportArgs {
-    /// Write the same facts as JSON to this file; `-` prints only them.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// File to write the same as JSON, too.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Run although there are buffer objects, which it may swap out.
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Number of buffer objects to create.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub(crate) objects: u32,
@@ -298,8 +367,11 @@ pub(crate) struct LocksArgs {
         conflicts_with_all = ["dot", "svg"]
     )]
     pub(crate) watch: Option<Duration>,
+    /// Exit code 1 if there are violations.
+    #[arg(long, requires = "violations", conflicts_with = "watch")]
+    pub(crate) exit_code: bool,
     /// Exit after showing it this many times.
-    #[arg(long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short = 'n', long, value_name = "N", requires = "watch", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
 }
 
@@ -308,7 +380,6 @@ pub(crate) struct LocksArgs {
 pub(crate) struct TopArgs {
     /// Time between two samples, up to a day.
     #[arg(
-        short,
         long,
         value_name = "SECONDS",
         default_value = "1",
@@ -608,6 +679,67 @@ mod tests {
         assert_eq!((create.extra_pages, create.zero), (1, true));
     }
 
+    /// What an option is: its value's name, and its short form.
+    type Meaning = (String, Option<char>);
+
+    fn collect(command: &clap::Command, path: &str, all: &mut Vec<(String, String, Meaning)>) {
+        for argument in command
+            .get_arguments()
+            .filter(|argument| !argument.is_global_set())
+        {
+            let Some(long) = argument.get_long() else {
+                assert!(argument.is_positional(), "{path}: {argument}");
+                continue;
+            };
+            let value = match argument.get_action().takes_values() {
+                true => format!("{:?}", argument.get_value_names()),
+                false => "flag".to_owned(),
+            };
+            all.push((
+                long.to_owned(),
+                path.to_owned(),
+                (value, argument.get_short()),
+            ));
+        }
+        for below in command.get_subcommands() {
+            collect(below, &format!("{path} {}", below.get_name()), all);
+        }
+    }
+
+    /// An option takes the same in all commands, and has the same letter; a letter is one option.
+    #[test]
+    fn flags_mean_the_same_everywhere() {
+        let mut command = Args::command();
+        command.build();
+        let mut all = Vec::new();
+        collect(&command, "reevectl", &mut all);
+        let mut longs = std::collections::BTreeMap::new();
+        let mut shorts = std::collections::BTreeMap::new();
+        for (long, path, (value, short)) in all {
+            let (first, before) = longs
+                .entry(long.clone())
+                .or_insert_with(|| (path.clone(), (value.clone(), short)));
+            assert_eq!(before, &(value, short), "--{long} of {first} and of {path}");
+            if let Some(short) = short {
+                let (first, before) = shorts
+                    .entry(short)
+                    .or_insert_with(|| (path.clone(), long.clone()));
+                assert_eq!(before, &long, "-{short} of {first} and of {path}");
+            }
+        }
+        assert!(longs.contains_key("json") && shorts.contains_key(&'n'));
+    }
+
+    #[test]
+    fn limits_are_settings() {
+        let args =
+            parse("reevectl limits --set pages=48G file=2G --persist --modprobe-conf /x").unwrap();
+        let Command::Limits(limits) = args.command else {
+            panic!("{args:?}");
+        };
+        assert_eq!((limits.set.len(), limits.persist), (2, true));
+    }
+
     #[test]
     fn handles_are_numbers_or_last() {
         assert_eq!(parse_name("last"), Ok(Name::Last));
@@ -671,6 +803,12 @@ mod tests {
             "reevectl bo create --size 0x",
             "reevectl bo info",
             "reevectl shrink -n 3 --all",
+            "reevectl shrink -n 0",
+            "reevectl limits --persist",
+            "reevectl limits --set pages",
+            "reevectl locks --exit-code",
+            "reevectl locks --violations --exit-code --watch",
+            "reevectl stat --json --prometheus",
             "reevectl report --objects 1",
             "reevectl unheard-of",
         ] {

@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
+use serde::Serialize;
 
 use reeve_precopy::Address;
 use reeve_precopy::Failure;
@@ -15,6 +16,7 @@ use reeve_uapi::BoCall;
 use reeve_uapi::Handle;
 
 use crate::line::Malformed;
+use crate::stat::SCHEMA;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -85,10 +87,50 @@ impl Error {
         }
     }
 
+    /// Returns the error as a line of JSON.
+    pub(crate) fn json(&self) -> Option<String> {
+        let text = self.to_string();
+        let (message, advice) = match text.split_once('\n') {
+            Some((message, advice)) => (message, Some(advice.trim_start())),
+            None => (text.as_str(), None),
+        };
+        let errno = match self {
+            Self::Refused { source, .. } | Self::Output(source) => source.raw_os_error(),
+            _ => None,
+        };
+        let document = ErrorJson {
+            schema: SCHEMA,
+            error: Facts {
+                message,
+                advice,
+                errno: errno.map(|errno| format!("{:?}", Errno::from_raw(errno))),
+                exit_code: self.exit_code(),
+            },
+        };
+        serde_json::to_string(&document).ok()
+    }
+
     /// True when the reader of our output has gone, as with `| head`.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(err) if err.kind() == io::ErrorKind::BrokenPipe)
     }
+}
+
+/// An error as it appears in JSON.
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    schema: u32,
+    error: Facts<'a>,
+}
+
+#[derive(Serialize)]
+struct Facts<'a> {
+    message: &'a str,
+    /// What to do about it; null if that is not known.
+    advice: Option<&'a str>,
+    /// Its name; null for errors that are none of the system's.
+    errno: Option<String>,
+    exit_code: u8,
 }
 
 /// Says what was asked when a call fails: `device.stats().asked(Asked::Stats)?`.
@@ -346,6 +388,25 @@ mod tests {
             text,
             "could not read the module's counters: I/O error (EIO)"
         );
+    }
+
+    #[test]
+    fn errors_are_json_when_asked() {
+        let refused = Error::Refused {
+            asked: Asked::LockSanity,
+            source: io::Error::from(Errno::EPERM),
+        };
+        let json: serde_json::Value = serde_json::from_str(&refused.json().unwrap()).unwrap();
+        assert_eq!(json["schema"], 1);
+        assert_eq!(json["error"]["errno"], "EPERM");
+        assert_eq!(json["error"]["exit_code"], 1);
+        let text = |key: &str| json["error"][key].as_str().unwrap().to_owned();
+        assert!(text("message").starts_with("could not run the lock sanity suite"));
+        assert!(text("advice").starts_with("Switch them on"));
+        let usage = Error::Usage("a \"b\"".to_owned()).json().unwrap();
+        let json: serde_json::Value = serde_json::from_str(&usage).unwrap();
+        assert_eq!(json["error"]["message"], "a \"b\"");
+        assert!(json["error"]["errno"].is_null() && json["error"]["advice"].is_null());
     }
 
     #[test]

@@ -37,15 +37,15 @@ impl From<reeve_file_limit> for FileLimit {
 
 /// Sets the limit if one is given, and shows the limit in force.
 pub(crate) fn run(session: &Session, args: &LimitArgs, out: &mut dyn Write) -> Result<()> {
-    let limit = match args.pages {
-        Some(pages) => session.device.set_file_limit(pages),
+    let page_size = u64::from(session.version.page_size);
+    let limit = match args.limit {
+        Some(limit) => session.device.set_file_limit(limit.pages(page_size)),
         None => session.device.file_limit(),
     };
     let facts = FileLimit::from(limit.asked(Asked::FileLimit)?);
     if args.json {
         return print_json(&facts, out);
     }
-    let page_size = u64::from(session.version.page_size);
     let human = |pages: u64| size::human(pages.saturating_mul(page_size));
     match facts.limit {
         Some(limit) => writeln!(out, "limit           {limit} ({})", human(limit))?,

@@ -62,6 +62,15 @@ pub(crate) fn run(args: &LocksArgs, out: &mut dyn Write) -> Result<()> {
         out.write_all(&svg::draw(&source.graph()?)?)?;
         return Ok(());
     }
+    if args.exit_code {
+        let facts = Facts::read(&source, View::new(args))?;
+        out.write_all(text(&facts, args)?.as_bytes())?;
+        return match facts.violations.map_or(0, |violations| violations.total) {
+            0 => Ok(()),
+            1 => Err(Error::Check("there was 1 violation".to_owned())),
+            total => Err(Error::Check(format!("there were {total} violations"))),
+        };
+    }
     let draw = || text(&Facts::read(&source, View::new(args))?, args);
     match args.watch {
         Some(pause) => watch::run(pause, args.count, out, draw),
@@ -72,7 +81,7 @@ pub(crate) fn run(args: &LocksArgs, out: &mut dyn Write) -> Result<()> {
 fn text(facts: &Facts, args: &LocksArgs) -> Result<String> {
     let mut text = Vec::new();
     if args.json {
-        crate::stat::print_json(facts, &mut text)?;
+        crate::stat::print_json_as_it_is(facts, &mut text)?;
     } else {
         tables::print(facts, View::new(args), &mut text)?;
     }

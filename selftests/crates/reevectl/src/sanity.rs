@@ -19,6 +19,7 @@ use crate::error::Asked;
 use crate::error::Error;
 use crate::error::Result;
 use crate::session::Session;
+use crate::style::Style;
 
 /// The outcome of one run of the suite.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -90,11 +91,16 @@ impl Suite {
             let name = &case.name;
             let number = number + 1;
             match case.status {
-                Status::Passed => writeln!(out, "{indent}PASS  {number:>2}  {name}")?,
+                Status::Passed => writeln!(
+                    out,
+                    "{indent}{}  {number:>2}  {name}",
+                    Style::Good.paint("PASS")
+                )?,
                 Status::Failed => {
                     writeln!(
                         out,
-                        "{indent}FAIL  {number:>2}  {name}  (line {})",
+                        "{indent}{}  {number:>2}  {name}  (line {})",
+                        Style::Bad.paint("FAIL"),
                         case.line
                     )?;
                 }

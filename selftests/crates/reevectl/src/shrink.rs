@@ -14,7 +14,7 @@ use crate::error::Result;
 
 /// Swaps out one object per round and shows what each gave.
 pub(crate) fn run(args: &ShrinkArgs, out: &mut dyn Write) -> Result<()> {
-    let rounds = if args.all { u64::MAX } else { args.times };
+    let rounds = if args.all { u64::MAX } else { args.count };
     let mut total = 0;
     for round in 1..=rounds {
         let path = knobs::debugfs_path("tt_shrink");

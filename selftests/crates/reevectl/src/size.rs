@@ -11,7 +11,8 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         "k" | "kb" | "kib" => 10,
         "m" | "mb" | "mib" => 20,
         "g" | "gb" | "gib" => 30,
-        _ => return Err("a size is a number with nothing, K, M or G behind it".to_owned()),
+        "t" | "tb" | "tib" => 40,
+        _ => return Err("a size is a number with nothing, K, M, G or T behind it".to_owned()),
     };
     let number: u64 = number
         .parse()
@@ -21,11 +22,38 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "more than 2^64 bytes".to_owned())
 }
 
+/// An amount of memory, as limits are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Amount {
+    /// A number without a unit.
+    Pages(u64),
+    /// A number with one.
+    Bytes(u64),
+}
+
+impl Amount {
+    /// Parses an amount such as `1024` (pages), `4096B`, `64M` or `2G` (bytes).
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text.bytes().all(|byte| byte.is_ascii_digit()) {
+            true => parse(text).map(Self::Pages),
+            false => parse(text).map(Self::Bytes),
+        }
+    }
+
+    /// Returns it in pages of `page` bytes, a part of a page as a whole one.
+    pub(crate) fn pages(self, page: u64) -> u64 {
+        match self {
+            Self::Pages(pages) => pages,
+            Self::Bytes(bytes) => bytes.div_ceil(page.max(1)),
+        }
+    }
+}
+
 /// A size in the largest unit that keeps it readable.
 pub(crate) fn human(bytes: u64) -> String {
-    for (shift, unit) in [(30, "GiB"), (20, "MiB"), (10, "KiB")] {
+    for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
         if bytes >> shift != 0 {
-            return format!("{:.1} {unit}", bytes as f64 / f64::from(1u32 << shift));
+            return format!("{:.1} {unit}", bytes as f64 / (1u64 << shift) as f64);
         }
     }
     format!("{bytes} B")
@@ -47,9 +75,30 @@ mod tests {
             ("4KiB", 4096),
             ("1M", 1 << 20),
             ("3g", 3 << 30),
+            ("2T", 2 << 40),
             ("18446744073709551615", u64::MAX),
         ] {
             assert_eq!(parse(text), Ok(bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_without_a_unit_are_pages() {
+        let pages = |text| Amount::parse(text).map(|amount| amount.pages(4096));
+        for (text, expected) in [
+            ("0", 0),
+            ("1024", 1024),
+            ("0B", 0),
+            ("1B", 1),
+            ("4096B", 1),
+            ("4097B", 2),
+            ("64M", 16384),
+            ("2g", 524_288),
+        ] {
+            assert_eq!(pages(text), Ok(expected), "{text}");
+        }
+        for text in ["", "K", "-1", "many", "99999999999999999999"] {
+            assert!(pages(text).is_err(), "{text}");
         }
     }
 
@@ -61,7 +110,6 @@ mod tests {
             "-1",
             "1.5M",
             "1 M",
-            "1T",
             "0x10",
             "18446744073709551616",
             "17179869184G",
@@ -79,6 +127,7 @@ mod tests {
             (1536, "1.5 KiB"),
             (8 << 20, "8.0 MiB"),
             (5 << 30, "5.0 GiB"),
+            (3 << 40, "3.0 TiB"),
         ] {
             assert_eq!(human(bytes), text);
         }

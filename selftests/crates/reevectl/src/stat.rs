@@ -27,12 +27,14 @@ use reeve_uapi::sys::REEVE_FEATURE_PAGE_POOL;
 use reeve_uapi::sys::REEVE_FEATURE_SHMEM;
 
 use crate::cli::JsonArgs;
+use crate::cli::StatArgs;
 use crate::error::Ask;
 use crate::error::Asked;
 use crate::error::Error;
 use crate::error::Result;
 use crate::latency;
 use crate::latency::LatencyJson;
+use crate::prometheus;
 use crate::session::Session;
 use crate::size;
 
@@ -68,7 +70,7 @@ struct StatJson {
 }
 
 /// Shows the counters of the ioctl, then what only debugfs knows.
-pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> Result<()> {
+pub(crate) fn stat(session: &Session, args: &StatArgs, out: &mut dyn Write) -> Result<()> {
     let stats = Stats(session.device.stats().asked(Asked::Stats)?);
     let accounting = knobs::accounting().asked(Asked::Debugfs(knobs::debugfs_path("accounting")));
     let latency = latency::read();
@@ -84,6 +86,15 @@ pub(crate) fn stat(session: &Session, args: &JsonArgs, out: &mut dyn Write) -> R
             latency: latency.map(|all| all.iter().map(LatencyJson::from).collect()),
         };
         return print_json(&facts, out);
+    }
+    if args.prometheus {
+        let facts = prometheus::Facts {
+            version: &session.version,
+            stats: &stats,
+            accounting: accounting.as_deref().ok(),
+            latency: latency.as_deref().ok(),
+        };
+        return Ok(prometheus::print(&facts, out)?);
     }
     out.write_all(table(&stats, session.version.page_size).as_bytes())?;
     match accounting {
@@ -177,8 +188,25 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
     .collect()
 }
 
-/// Prints a value as JSON that people can read too.
+/// Version of all JSON; grows when a key changes its meaning.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// JSON with the version of its keys.
+#[derive(Serialize)]
+struct Document<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    value: &'a T,
+}
+
+/// Prints a struct as JSON that people can read too, behind the key `schema`.
 pub(crate) fn print_json<T: Serialize>(value: &T, out: &mut dyn Write) -> Result<()> {
+    let schema = SCHEMA;
+    print_json_as_it_is(&Document { schema, value }, out)
+}
+
+/// The same for a value that has the key.
+pub(crate) fn print_json_as_it_is<T: Serialize>(value: &T, out: &mut dyn Write) -> Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(|err| Error::Output(err.into()))?;
     writeln!(out, "{text}")?;
     Ok(())

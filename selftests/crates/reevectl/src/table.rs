@@ -5,6 +5,8 @@
 use std::io;
 use std::io::Write;
 
+use crate::style::Style;
+
 /// The side of its column at which a cell is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
@@ -89,11 +91,16 @@ impl Table {
             }
             widths[widest] -= 1;
         }
-        for row in &self.rows {
+        for (index, row) in self.rows.iter().enumerate() {
             let cells = row.cells.iter().zip(&widths);
             let cells: Vec<String> = cells.map(|(cell, width)| clip(cell, *width)).collect();
             let line = line(&cells, &self.align, &widths);
-            writeln!(out, "{}", format!("{indent}{line}").trim_end())?;
+            let line = line.trim_end();
+            match index {
+                // The titles.
+                0 => writeln!(out, "{indent}{}", Style::Title.paint(line))?,
+                _ => writeln!(out, "{}", format!("{indent}{line}").trim_end())?,
+            }
             for note in &row.notes {
                 let note = clip(note, room.saturating_sub(NOTE.len()));
                 writeln!(out, "{indent}{NOTE}{note}")?;

@@ -52,9 +52,31 @@ pub fn tt_shrink() -> io::Result<i64> {
     number(&debugfs("tt_shrink")?)
 }
 
-/// Scans the pool's shrinker once by reading `page_pool_shrink`. Returns the number of pages freed.
+/// Has a debugfs file act, by writing to it: `bo_shrink`, `page_pool_shrink` or `prepare_hibernation`.
+pub fn trigger(name: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .open(debugfs_path(name))?;
+    io::Write::write_all(&mut file, b"1\n")
+}
+
+/// Has a debugfs file act. Returns the number of pages freed, which another writer's may replace.
+pub fn triggered(name: &str) -> io::Result<i64> {
+    trigger(name)?;
+    last(&debugfs(name)?)
+}
+
+/// Returns the outcome of the last write from the text of a file that acts.
+fn last(text: &str) -> io::Result<i64> {
+    let pairs = pairs(text)?;
+    let found = pairs.iter().find(|(name, _)| name == "last");
+    let (_, value) = found.ok_or_else(|| invalid(format!("expected `last N`, found {text:?}")))?;
+    number(value)
+}
+
+/// Scans the pool's shrinker once by writing to `page_pool_shrink`. Returns the number of pages freed.
 pub fn page_pool_shrink() -> io::Result<i64> {
-    number(&debugfs("page_pool_shrink")?)
+    triggered("page_pool_shrink")
 }
 
 /// Frees all pages that the pool keeps.
@@ -102,6 +124,15 @@ mod tests {
         assert_eq!(number("-12").unwrap(), -12);
         for wrong in ["", "\n", "1 2\n", "0x1\n", "1\n2\n"] {
             assert!(number(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_outcome_is_a_number() {
+        assert_eq!(last("would_free 5\nlast 12\n").unwrap(), 12);
+        assert_eq!(last("would_free 5\nlast -12\n").unwrap(), -12);
+        for wrong in ["would_free 5\nlast -\n", "would_free 5\n", "12\n"] {
+            assert!(last(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -8,7 +8,9 @@ use std::fs::File;
 use std::io::Read;
 use std::io::Seek;
 use std::io::SeekFrom;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use nix::errno::Errno;
 
@@ -16,12 +18,14 @@ use reeve_uapi::knobs;
 use reeve_uapi::sys::REEVE_BO_SWAPPED;
 use reeve_uapi::BoType;
 use reeve_uapi::Create;
+use reeve_uapi::Device;
 
 use crate::seen::open;
 use crate::seen::populated;
 use crate::seen::unchanged;
 use crate::seen::Limit;
 use crate::seen::PAGE;
+use crate::shortage::Swap;
 use crate::test::cases;
 use crate::test::check;
 use crate::test::check_eq;
@@ -42,15 +46,18 @@ cases!("debugfs";
     accounting_agrees_with_the_ioctl,
     accounting_follows_changes,
     files_cannot_be_written,
+    reading_changes_nothing,
+    files_act_on_a_write,
+    other_texts_are_refused,
 );
 
 fn files_have_their_modes() -> Outcome {
     for (name, mode) in [
         ("tt_shrink", 0o400),
-        ("bo_shrink", 0o400),
-        ("prepare_hibernation", 0o400),
+        ("bo_shrink", 0o200),
+        ("prepare_hibernation", 0o200),
         ("page_pool", 0o444),
-        ("page_pool_shrink", 0o400),
+        ("page_pool_shrink", 0o200),
         ("buffer_objects", 0o444),
         ("accounting", 0o444),
         ("dirty_logs", 0o444),
@@ -61,7 +68,7 @@ fn files_have_their_modes() -> Outcome {
         let found = file.mode() & 0o7777;
         // Fewer users may read than said here, no others.
         check!(
-            found & 0o400 != 0 && found & !mode == 0,
+            found & mode & 0o600 != 0 && found & !mode == 0,
             "{name}: {found:o}"
         );
     }
@@ -247,10 +254,7 @@ fn files_cannot_be_written() -> Outcome {
     unchanged(&device, || {
         for name in [
             "tt_shrink",
-            "bo_shrink",
-            "prepare_hibernation",
             "page_pool",
-            "page_pool_shrink",
             "buffer_objects",
             "accounting",
             "dirty_logs",
@@ -260,9 +264,91 @@ fn files_cannot_be_written() -> Outcome {
             let file = fs::OpenOptions::new()
                 .write(true)
                 .open(knobs::debugfs_path(name));
-            match file.and_then(|mut file| std::io::Write::write(&mut file, b"1")) {
+            match file.and_then(|mut file| file.write(b"1")) {
                 Ok(_) => return Err(Stop::failed(format!("{name} was written"))),
                 Err(err) => check!(errno(&err) != Errno::UnknownErrno, "{name}: {err}"),
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The files that act when they are written.
+const TRIGGERS: [&str; 3] = ["bo_shrink", "prepare_hibernation", "page_pool_shrink"];
+
+/// Reads every file below a directory but `tt_shrink`, as `grep -r` does. Returns how many.
+fn read_all(directory: &Path) -> Outcome<u32> {
+    let mut files = 0;
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            files += read_all(&path)?;
+        } else if !path.ends_with("tt_shrink") {
+            fs::read(&path)?;
+            files += 1;
+        }
+    }
+    Ok(files)
+}
+
+/// Objects and free pages, which each of the files that act would take.
+fn much() -> Outcome<Device> {
+    let device = open()?;
+    knobs::drain_pool()?;
+    populated(&device, 40)?;
+    device.destroy(populated(&device, 20)?)?;
+    Ok(device)
+}
+
+fn reading_changes_nothing() -> Outcome {
+    let _swap = Swap::on()?;
+    let device = much()?;
+    let before = (accounting()?, knobs::debugfs("latency")?);
+    unchanged(&device, || {
+        let files = read_all(Path::new(knobs::DEBUGFS))?;
+        check!(files >= 12, "{files}");
+        Ok(())
+    })?;
+    check_eq!((accounting()?, knobs::debugfs("latency")?), before);
+    check_eq!(device.stats()?.pages_allocated, 40);
+    Ok(())
+}
+
+fn would_free(name: &str) -> Outcome<i64> {
+    let pairs: BTreeMap<_, _> = knobs::pairs(&knobs::debugfs(name)?)?.into_iter().collect();
+    check_eq!(pairs.keys().collect::<Vec<_>>(), ["last", "would_free"]);
+    let value = pairs.get("would_free").map(String::as_str);
+    Ok(knobs::number(value.unwrap_or_default())?)
+}
+
+fn files_act_on_a_write() -> Outcome {
+    let _swap = Swap::on()?;
+    for (name, pages, left) in [
+        ("bo_shrink", 60, 0),
+        ("prepare_hibernation", 40, 0),
+        ("page_pool_shrink", 20, 40),
+    ] {
+        let device = much()?;
+        check_eq!(would_free(name)?, pages, "{name}");
+        check_eq!(knobs::triggered(name)?, pages, "{name}");
+        check_eq!(device.stats()?.pages_allocated, left, "{name}");
+        check_eq!(device.stats()?.pool_pages, 0, "{name}");
+        check_eq!(would_free(name)?, 0, "{name}");
+    }
+    Ok(())
+}
+
+fn other_texts_are_refused() -> Outcome {
+    let device = much()?;
+    unchanged(&device, || {
+        for name in TRIGGERS {
+            let path = knobs::debugfs_path(name);
+            for text in ["0", "2", "11", "1 1", "y", "\n", "-1", "1\0", "        1"] {
+                let mut file = fs::OpenOptions::new().write(true).open(&path)?;
+                match file.write(text.as_bytes()) {
+                    Ok(_) => return Err(Stop::failed(format!("{name}: {text:?} was accepted"))),
+                    Err(err) => check_eq!(errno(&err), Errno::EINVAL, "{name}: {text:?}"),
+                }
             }
         }
         Ok(())

@@ -145,8 +145,8 @@ fn addresses_last_while_it_is_pinned() -> Outcome {
         device.populate(handle)?;
         device.pin(handle)?;
         let before = addresses(&device, handle)?;
-        knobs::debugfs("prepare_hibernation")?;
-        knobs::debugfs("bo_shrink")?;
+        knobs::trigger("prepare_hibernation")?;
+        knobs::trigger("bo_shrink")?;
         let busy = other.create(Create::new(PAGES * PAGE))?;
         other.populate(busy)?;
         check!(addresses(&device, handle)? == before);

@@ -222,7 +222,7 @@ fn a_killed_task_stops_to_reclaim() -> Outcome {
     for _ in 0..5 {
         let shrunk = counter("backed_up_pages")?;
         let child = Child::run(|_| loop {
-            knobs::debugfs("bo_shrink")?;
+            knobs::trigger("bo_shrink")?;
         })?;
         check!(until(patience(), || Ok(
             counter("backed_up_pages")? > shrunk
@@ -277,7 +277,7 @@ fn backups_that_fail_take_no_time() -> Outcome {
     let handle = device.create(Create::new(PAGE))?;
     let _strict = Strict::set()?;
     let start = Instant::now();
-    check_eq!(knobs::debugfs("bo_shrink")?.trim(), "0");
+    check_eq!(knobs::triggered("bo_shrink")?, 0);
     check_eq!(knobs::tt_shrink()?, 0);
     let _limit = Limit::pages(100)?;
     device.populate(handle)?;

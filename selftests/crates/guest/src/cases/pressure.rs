@@ -36,7 +36,7 @@ cases!("pressure";
 
 /// Calls the shrinker of objects once.
 fn shrink() -> Outcome<u64> {
-    let freed = knobs::number(&knobs::debugfs("bo_shrink")?)?;
+    let freed = knobs::triggered("bo_shrink")?;
     u64::try_from(freed).map_err(|_| Stop::failed(format!("bo_shrink says {freed}")))
 }
 

@@ -111,7 +111,7 @@ fn report_passes() -> Outcome {
 }
 
 fn report_in_json() -> Outcome {
-    let run = reevectl("report --objects 4 --size 64K --json -")?;
+    let run = reevectl("report --objects 4 --size 64K --json")?;
     check_eq!(run.code, Some(0), "{}{}", run.out, run.err);
     check!(
         run.out.starts_with("{\n") && run.out.ends_with("}\n"),

@@ -262,14 +262,13 @@ fn wrong_usage() -> Outcome {
 fn without_the_module() -> Outcome {
     module::need_file()?;
     module::remove()?;
-    for args in ["top", "top --json"] {
+    for (args, words) in [
+        ("top", "(ENOENT)\n  Load the module"),
+        ("top --json", "\"errno\":\"ENOENT\""),
+    ] {
         let run = reevectl(args)?;
         check_eq!((run.code, run.out.as_str()), (Some(1), ""), "{args}");
-        check!(
-            run.err.contains("(ENOENT)\n  Load the module"),
-            "{}",
-            run.err
-        );
+        check!(run.err.contains(words), "{}", run.err);
     }
     Ok(module::insert("enable_builtin_tests=1")??)
 }

@@ -217,7 +217,7 @@ impl Worker<'_> {
             89..=90 => ("global swapout", knobs::tt_shrink()? > 0),
             91..=92 => (
                 "objects' shrinker",
-                knobs::number(&knobs::debugfs("bo_shrink")?)? > 0,
+                knobs::triggered("bo_shrink")? > 0,
             ),
             93 => ("pool's shrinker", knobs::page_pool_shrink()? > 0),
             94..=95 => ("memory pressure", self.press()?),

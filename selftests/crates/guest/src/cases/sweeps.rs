@@ -368,6 +368,9 @@ const OTHER_ROWS: &[Row] = &[
                 "buffer_objects",
                 "latency",
                 "dirty_logs",
+                "bo_shrink",
+                "prepare_hibernation",
+                "page_pool_shrink",
             ] {
                 knobs::debugfs(name)?;
             }

@@ -42,7 +42,7 @@ pub(super) fn typed(page: &'static str, other: Option<&str>) -> Vec<&'static str
 
 fn reevectl_page() -> Outcome {
     let blocks = typed(REEVECTL, None);
-    check_eq!(blocks.len(), 6);
+    check_eq!(blocks.len(), 8);
     blocks.into_iter().try_for_each(transcript::check)
 }
 

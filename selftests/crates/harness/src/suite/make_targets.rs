@@ -21,6 +21,10 @@ pub(super) fn jobs() -> Vec<Job> {
             Ok(vec![
                 test("make help names every target", help(ctx)),
                 test("make run ends well", run(ctx)),
+                test(
+                    "make rust-analyzer: all files that it names are there",
+                    rust_analyzer(ctx),
+                ),
             ])
         }),
         Job::new("make vm", TIER, NEEDS, |ctx| {
@@ -38,11 +42,21 @@ pub(super) fn jobs() -> Vec<Job> {
                 ),
             ])
         }),
+        Job::new("make install", TIER, NEEDS, |ctx| {
+            Ok(vec![test(
+                "make install: what is below DESTDIR is found by modprobe, and removed again",
+                install(ctx),
+            )])
+        }),
         Job::new("make ext", TIER, NEEDS, |ctx| {
             Ok(vec![
                 test(
                     "make ext and vm: a WARN of another module fails",
                     ext_warn(ctx),
+                ),
+                test(
+                    "make ext and vm: with panic_on_violation the first violation ends it",
+                    ext_panic(ctx),
                 ),
                 test(
                     "make ext and vm: a C driver records its locks",
@@ -170,8 +184,20 @@ fn script(ctx: &JobContext, name: &str, text: &str) -> Result<String> {
 fn help(ctx: &JobContext) -> Result<()> {
     let text = make(ctx, &[])?.stdout;
     for target in [
-        "run", "test", "bench", "deps", "kernel", "modules", "vm", "shell", "ext", "lint", "docs",
+        "run",
+        "test",
+        "bench",
+        "deps",
+        "kernel",
+        "modules",
+        "vm",
+        "shell",
+        "ext",
+        "lint",
+        "docs",
         "clean",
+        "install",
+        "modules_install",
     ] {
         if !text.contains(&format!("make {target} ")) {
             bail!("make says nothing about 'make {target}'");
@@ -193,6 +219,85 @@ fn run(ctx: &JobContext) -> Result<()> {
         bail!("{} does not say that it passed", path.display());
     }
     Ok(())
+}
+
+fn rust_analyzer(ctx: &JobContext) -> Result<()> {
+    let done = make(ctx, &["rust-analyzer"])?;
+    if !done.success {
+        bail!("make rust-analyzer failed:\n{}", tail(&done.stdout, 20));
+    }
+    let project: serde_json::Value =
+        serde_json::from_slice(&fs::read(ctx.build.join("rust-project.json"))?)?;
+    let crates = project["crates"].as_array().context("it has no crates")?;
+    let find = |name: &str| {
+        let found = crates.iter().find(|one| one["display_name"] == name);
+        found.with_context(|| format!("there is no crate {name}"))
+    };
+    let ours = find("reeve_main")?;
+    for path in [
+        &ours["root_module"],
+        &ours["env"]["REEVE_BINDINGS"],
+        &find("kernel")?["root_module"],
+    ] {
+        let path = path.as_str().context("no path")?;
+        if !PathBuf::from(path).exists() {
+            bail!("{path} is not there");
+        }
+    }
+    let cfgs = ours["cfg"].as_array().context("no cfgs")?;
+    match cfgs.iter().any(|cfg| cfg == "reeve_kunit") {
+        true => Ok(()),
+        false => bail!("the KUnit suites are not in it"),
+    }
+}
+
+/// Installs everything below a directory, makes that the root of a guest, and removes it again.
+fn install(ctx: &JobContext) -> Result<()> {
+    let dir = ctx.dir.join("root");
+    let destdir = format!("DESTDIR={}", dir.display());
+    let succeeds = |verb: &str| {
+        let done = make(ctx, &[verb, &destdir, "PREFIX=/usr", "KERNEL=base"])?;
+        match done.success {
+            true => Ok(()),
+            false => bail!("make {verb} failed:\n{}", tail(&done.stdout, 20)),
+        }
+    };
+    succeeds("install")?;
+    succeeds("modules_install")?;
+    for (file, words) in [
+        ("usr/share/man/man1/reevectl.1", ".TH "),
+        ("usr/share/man/man1/reevectl-ps.1", "memory"),
+        ("usr/share/bash-completion/completions/reevectl", "limits"),
+        ("usr/include/reeve/lock_order.h", "reeve_record_lock"),
+    ] {
+        let text = fs::read_to_string(dir.join(file)).with_context(|| file.to_owned())?;
+        if !text.contains(words) {
+            bail!("{file} has no '{words}'");
+        }
+    }
+    let tar = ctx.dir.join("root.tar");
+    let mut command = ctx.command("tar");
+    command.arg("-C").arg(&dir).arg("-cf").arg(&tar);
+    let done = ctx.run_merged(command.args(["lib", "usr/bin"]), "tar.log")?;
+    if !done.success {
+        bail!("tar failed:\n{}", tail(&done.stdout, 10));
+    }
+    let text = "set -eux\ntar -C / -xf root.tar\nmodprobe reeve pages_limit=1000\n\
+                [ \"$(cat /sys/module/reeve/parameters/pages_limit)\" = 1000 ]\n\
+                [ \"$(cat /sys/module/reeve/version)\" = \"$(reevectl --version | cut -d ' ' -f 2)\" ]\n\
+                /usr/bin/reevectl version\nmodprobe -r reeve\n";
+    let script = script(ctx, "modprobe.sh", text)?;
+    let files = format!("FILES={}", tar.display());
+    expect_vm(ctx, &[&files, &script, "LOAD=0"], true, "0")?;
+    succeeds("uninstall")?;
+    let left = ctx.run_merged(
+        ctx.command("find").arg(&dir).args(["-name", "*reeve*"]),
+        "left.log",
+    )?;
+    match left.stdout.trim() {
+        "" => Ok(()),
+        left => bail!("make uninstall leaves:\n{left}"),
+    }
 }
 
 fn vm_surroundings(ctx: &JobContext) -> Result<()> {
@@ -321,6 +426,36 @@ fn ext_warn(ctx: &JobContext) -> Result<()> {
         false,
         "kernel splat: WARNING",
     )
+}
+
+/// Without the parameter the same script exits 0; with it, its last line is never reached.
+fn ext_panic(ctx: &JobContext) -> Result<()> {
+    let (module, _) = ext(ctx, "modules/held", "base")?;
+    let files = format!("FILES={}", module.display());
+    let text = "insmod reeve_held.ko && echo 1 >/sys/module/reeve_held/parameters/violate && echo went on\n";
+    let script = script(ctx, "violate.sh", text)?;
+    expect_vm(ctx, &[&files, &script], true, "0")?;
+    let panics = "PARAMS=panic_on_violation=1";
+    expect_vm(
+        ctx,
+        &[&files, &script, panics],
+        false,
+        "kernel splat: Kernel panic",
+    )?;
+    let log = fs::read_to_string(ctx.dir.join("make.log"))?;
+    for words in [
+        "lock order violation in ",
+        "held_wrong_order",
+        "panic_on_violation is set",
+    ] {
+        if !log.contains(words) {
+            bail!("the console has no '{words}':\n{}", tail(&log, 30));
+        }
+    }
+    match log.contains("went on\n") {
+        true => bail!("it went on after a violation"),
+        false => Ok(()),
+    }
 }
 
 fn ext_sample(ctx: &JobContext, sample: &str) -> Result<()> {

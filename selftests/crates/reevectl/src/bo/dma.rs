@@ -23,6 +23,12 @@ struct Run {
     address: u64,
 }
 
+/// The runs of an object, as they appear in JSON.
+#[derive(Debug, Serialize)]
+struct Runs {
+    runs: Vec<Run>,
+}
+
 /// Prints a line for each run.
 pub(super) fn show(session: &Session, args: &InfoArgs, out: &mut dyn Write) -> Result<()> {
     let handle = session.handle(args.target)?;
@@ -38,7 +44,7 @@ pub(super) fn show(session: &Session, args: &InfoArgs, out: &mut dyn Write) -> R
             .asked(Asked::DmaAddress(handle))
     })?;
     if args.json.json {
-        return print_json(&runs, out);
+        return print_json(&Runs { runs }, out);
     }
     let mut table = Table::new(&[
         ("page", Align::Right),

@@ -26,9 +26,7 @@ use super::violations::Violations;
 use super::View;
 use crate::line::Name;
 use crate::line::Parsed;
-
-/// Version of the JSON; grows when a key changes its meaning.
-const SCHEMA: u32 = 1;
+use crate::stat::SCHEMA;
 
 /// The parts that a view shows; the others are left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]

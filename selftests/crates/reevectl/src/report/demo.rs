@@ -12,6 +12,7 @@ use crate::bo;
 use crate::cli::ReportArgs;
 use crate::error::Result;
 use crate::stat::Stats;
+use crate::stat::SCHEMA;
 
 use super::facts::Facts;
 use super::facts::Kind;
@@ -74,7 +75,7 @@ pub(super) fn run(subject: &dyn Subject, plan: &Plan, text: &mut Text<'_>) -> Re
     let shrink = shrink(subject, plan, text)?;
     let checks = verdict::checks(&lock_sanity, &shrink);
     let facts = Facts {
-        schema: 1,
+        schema: SCHEMA,
         kernel,
         module,
         lock_sanity,

@@ -20,18 +20,21 @@ use crate::stat::Stats;
 
 use super::facts::Kernel;
 use super::facts::Module;
+use super::keeper::Keeper;
+use super::keeper::LIMIT;
 use super::subject::Subject;
-
-const LIMIT: &str = "pages_limit";
 
 /// The running kernel.
 pub(super) struct Live<'a> {
     session: &'a Session,
+    keeper: Keeper,
 }
 
 impl<'a> Live<'a> {
-    pub(super) fn new(session: &'a Session) -> Self {
-        Self { session }
+    /// From now on a signal that ends the program puts `pages_limit` back.
+    pub(super) fn new(session: &'a Session) -> Result<Self> {
+        let keeper = Keeper::start()?;
+        Ok(Self { session, keeper })
     }
 }
 
@@ -81,7 +84,9 @@ impl Subject for Live<'_> {
     }
 
     fn set_pages_limit(&self, text: &str) -> Result<()> {
-        knobs::set_parameter(LIMIT, text).asked(Asked::Parameter(knobs::parameter_path(LIMIT)))
+        self.keeper
+            .set(text)
+            .asked(Asked::Parameter(knobs::parameter_path(LIMIT)))
     }
 
     fn tt_shrink(&self) -> Result<i64> {

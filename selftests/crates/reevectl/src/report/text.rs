@@ -6,6 +6,7 @@ use std::io;
 use std::io::Write;
 
 use crate::size;
+use crate::style::Style;
 use crate::table;
 use crate::table::Align;
 
@@ -142,7 +143,10 @@ impl<'out> Text<'out> {
     pub(super) fn verdict(&mut self, facts: &Facts) -> io::Result<()> {
         writeln!(self.out, "\nChecks")?;
         for check in &facts.checks {
-            let word = if check.passed { "ok  " } else { "FAIL" };
+            let word = match check.passed {
+                true => Style::Good.paint("ok  "),
+                false => Style::Bad.paint("FAIL"),
+            };
             writeln!(self.out, "  {word}  {:<19} {}", check.name, check.detail)?;
         }
         let all = facts.checks.len();
@@ -152,12 +156,14 @@ impl<'out> Text<'out> {
         if facts.passed {
             writeln!(
                 self.out,
-                "verdict: PASS ({all} of {all} checks, {seconds:.1} s)"
+                "verdict: {} ({all} of {all} checks, {seconds:.1} s)",
+                Style::Good.paint("PASS")
             )
         } else {
             writeln!(
                 self.out,
-                "verdict: FAIL ({failed} of {all} checks failed, {seconds:.1} s)"
+                "verdict: {} ({failed} of {all} checks failed, {seconds:.1} s)",
+                Style::Bad.paint("FAIL")
             )
         }
     }

@@ -2,6 +2,7 @@
 
 //! One sample of the module's statistics, and the rates between two.
 
+use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -17,11 +18,10 @@ use crate::latency;
 use crate::latency::Histogram;
 use crate::latency::LatencyJson;
 use crate::latency::Summary;
+use crate::ps;
 use crate::session::Session;
 use crate::stat::Stats;
-
-/// Version of the JSON; grows when a key changes its meaning.
-const SCHEMA: u32 = 1;
+use crate::stat::SCHEMA;
 
 /// The module's statistics at one moment.
 pub(super) struct Sample {
@@ -29,6 +29,8 @@ pub(super) struct Sample {
     pub(super) stats: Stats,
     /// The histograms, or why they cannot be read.
     pub(super) latency: Result<Vec<Histogram>>,
+    /// The open files that hold memory.
+    pub(super) clients: Vec<ps::Client>,
 }
 
 impl Sample {
@@ -37,6 +39,7 @@ impl Sample {
             at: Instant::now(),
             stats: Stats(session.device.stats().asked(Asked::Stats)?),
             latency: latency::read(),
+            clients: clients(),
         })
     }
 
@@ -45,6 +48,13 @@ impl Sample {
         let mut all = self.latency.as_deref().unwrap_or_default().iter();
         all.find(|histogram| histogram.operation == operation)
     }
+}
+
+/// Returns the clients that hold something; this program is one that does not. Without `/proc` the rest is worth showing.
+fn clients() -> Vec<ps::Client> {
+    let mut found = ps::scan(Path::new("/proc")).unwrap_or_default();
+    found.clients.retain(|client| client.total_bytes > 0);
+    found.clients
 }
 
 /// A sample, and the one before.
@@ -144,6 +154,7 @@ impl Pair<'_> {
             stats: self.now.stats,
             per_second: rates.collect(),
             latency,
+            clients: self.now.clients.clone(),
         }
     }
 }
@@ -159,6 +170,7 @@ pub(super) struct TopJson {
     per_second: serde_json::Map<String, serde_json::Value>,
     /// Null when debugfs cannot be read.
     latency: Option<Vec<Row>>,
+    clients: Vec<ps::Client>,
 }
 
 #[derive(Serialize)]
@@ -201,11 +213,13 @@ pub(super) mod tests {
                 at,
                 stats: Stats(stats),
                 latency: parse(SAMPLE).map_err(|_| Error::Check(String::new())),
+                clients: Vec::new(),
             },
             Sample {
                 at: at + Duration::from_secs(2),
                 stats: Stats(later),
                 latency: parse(&text).map_err(|_| Error::Check(String::new())),
+                clients: Vec::new(),
             },
         ]
     }

@@ -9,7 +9,9 @@ use reeve_uapi::sys::reeve_version;
 use crate::error::Error;
 use crate::error::Result;
 use crate::latency::NONE;
+use crate::ps;
 use crate::size;
+use crate::style::Style;
 use crate::table::Align;
 use crate::table::Table;
 
@@ -20,6 +22,9 @@ const WIDTH: usize = 100;
 
 /// Characters between the ends of a bar.
 const BAR: u64 = 40;
+
+/// The number of clients that are shown, those that hold most first.
+const CLIENTS: usize = 10;
 
 /// Returns the text of a screen.
 pub(super) fn text(pair: &Pair<'_>, version: &reeve_version) -> Result<String> {
@@ -55,6 +60,15 @@ fn draw(pair: &Pair<'_>, version: &reeve_version, out: &mut dyn Write) -> Result
         writeln!(out, "{}", gauge(name, used, limit, page))?;
     }
     writeln!(out)?;
+    let clients = &pair.now.clients;
+    if !clients.is_empty() {
+        ps::table(&clients[..clients.len().min(CLIENTS)]).print_within("", WIDTH, out)?;
+        match clients.len().saturating_sub(CLIENTS) {
+            0 => {}
+            more => writeln!(out, "({more} more clients: reevectl ps)")?,
+        }
+        writeln!(out)?;
+    }
     counters(pair).print_within("", WIDTH, out)?;
     writeln!(out)?;
     match &pair.now.latency {
@@ -78,7 +92,12 @@ fn gauge(name: &str, used: u64, limit: u64, page: u64) -> String {
     let (percent, bytes) = (part * 100.0, size::human(used.saturating_mul(page)));
     let over = if used > limit { ", over the limit" } else { "" };
     let width = BAR as usize;
-    format!("{name:<6}[{bar:<width$}] {percent:>5.1} %  {used} of {limit} ({bytes}{over})")
+    let line =
+        format!("{name:<6}[{bar:<width$}] {percent:>5.1} %  {used} of {limit} ({bytes}{over})");
+    match used > limit {
+        true => Style::Bad.paint(&line),
+        false => line,
+    }
 }
 
 fn per_second(rate: Option<f64>) -> String {
