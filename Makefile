@@ -7,8 +7,7 @@
 SETUP := selftests/setup/make.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel run test bench vm ext modules shell lint docs migration-test clean
-.PHONY: install modules_install uninstall rust-analyzer
+.PHONY: help deps kernel run test bench vm ext modules shell lint docs migration-test clean install modules_install uninstall rust-analyzer
 
 help:
 	@echo 'Reeve: page accounting and checked lock order for kernel drivers, in Rust.'

@@ -215,10 +215,7 @@ impl Worker<'_> {
             79..=81 => ("restore", moved(device.restore(object.handle()), &[])?),
             82..=88 => ("pin", self.pin(object)?),
             89..=90 => ("global swapout", knobs::tt_shrink()? > 0),
-            91..=92 => (
-                "objects' shrinker",
-                knobs::triggered("bo_shrink")? > 0,
-            ),
+            91..=92 => ("objects' shrinker", knobs::triggered("bo_shrink")? > 0),
             93 => ("pool's shrinker", knobs::page_pool_shrink()? > 0),
             94..=95 => ("memory pressure", self.press()?),
             96..=97 => ("another limit", self.limit()?),
