@@ -75,7 +75,9 @@ void reeve_helper_misuse(const char *function, const char *device, bool counts,
 
 bool reeve_helper_may_sleep(void)
 {
-	return in_task() && !in_atomic() && !irqs_disabled();
+	if (!in_task() || irqs_disabled())
+		return false;
+	return !IS_ENABLED(CONFIG_PREEMPT_COUNT) || !preempt_count();
 }
 
 unsigned long reeve_helper_current(void)
@@ -152,27 +154,96 @@ struct reeve_buffer_object *reeve_bo_create(struct reeve_device *device,
 }
 EXPORT_SYMBOL_GPL(reeve_bo_create);
 
-#define REEVE_BO_CALL(type, name, call)                                     \
-	type reeve_bo_##name(struct reeve_buffer_object *bo)                \
-	{                                                                   \
-		return reeve_rs_bo_call(call, reeve_handle(bo), 0, 0,       \
-					_RET_IP_);                          \
-	}                                                                   \
-	EXPORT_SYMBOL_GPL(reeve_bo_##name)
+int reeve_bo_get(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_GET, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_get);
 
-REEVE_BO_CALL(int, get, REEVE_CALL_GET);
-REEVE_BO_CALL(int, put, REEVE_CALL_PUT);
-REEVE_BO_CALL(int, lock, REEVE_CALL_LOCK);
-REEVE_BO_CALL(int, trylock, REEVE_CALL_TRYLOCK);
-REEVE_BO_CALL(int, unlock, REEVE_CALL_UNLOCK);
-REEVE_BO_CALL(long, unpopulate, REEVE_CALL_UNPOPULATE);
-REEVE_BO_CALL(int, pin, REEVE_CALL_PIN);
-REEVE_BO_CALL(int, unpin, REEVE_CALL_UNPIN);
-REEVE_BO_CALL(long, swap_out, REEVE_CALL_SWAP_OUT);
-REEVE_BO_CALL(long, restore, REEVE_CALL_RESTORE);
-REEVE_BO_CALL(long, purge, REEVE_CALL_PURGE);
-REEVE_BO_CALL(int, touch, REEVE_CALL_TOUCH);
-REEVE_BO_CALL(int, unmap, REEVE_CALL_UNMAP);
+int reeve_bo_put(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_PUT, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_put);
+
+int reeve_bo_lock(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_LOCK, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_lock);
+
+int reeve_bo_trylock(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_TRYLOCK, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_trylock);
+
+int reeve_bo_unlock(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_UNLOCK, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_unlock);
+
+long reeve_bo_unpopulate(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_UNPOPULATE, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_unpopulate);
+
+int reeve_bo_pin(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_PIN, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_pin);
+
+int reeve_bo_unpin(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_UNPIN, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_unpin);
+
+long reeve_bo_swap_out(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_SWAP_OUT, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_swap_out);
+
+long reeve_bo_restore(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_RESTORE, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_restore);
+
+long reeve_bo_purge(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_PURGE, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_purge);
+
+int reeve_bo_touch(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_TOUCH, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_touch);
+
+int reeve_bo_unmap(struct reeve_buffer_object *bo)
+{
+	return reeve_rs_bo_call(REEVE_CALL_UNMAP, reeve_handle(bo), 0, 0,
+				_RET_IP_);
+}
+EXPORT_SYMBOL_GPL(reeve_bo_unmap);
 
 long reeve_bo_populate(struct reeve_buffer_object *bo, unsigned int flags)
 {

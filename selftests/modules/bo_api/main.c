@@ -12,6 +12,7 @@
 
 #include "bo_api.h"
 
+atomic_t bo_api_failures = ATOMIC_INIT(0);
 struct reeve_device *device;
 struct bo_api_driver driver;
 
@@ -400,8 +401,11 @@ static int __init bo_api_init(void)
 	device = reeve_device_register(NULL, "bo_api", &ops, 0);
 	if (IS_ERR(device))
 		return PTR_ERR(device);
-	for (i = 0; i < ARRAY_SIZE(tests) && !ret; i++)
+	for (i = 0; i < ARRAY_SIZE(tests) && !ret; i++) {
 		ret = tests[i]();
+		if (atomic_read(&bo_api_failures))
+			ret = -EINVAL;
+	}
 	if (reeve_device_unregister(device) && !ret) {
 		pr_err("bo_api: objects are left\n");
 		ret = -EBUSY;

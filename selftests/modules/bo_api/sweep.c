@@ -195,9 +195,9 @@ static int sweep(void)
 				return -EINVAL;
 			}
 			failed += ret != 0;
-			EXPECT(nth < 2000);
-		} while (!left);
-		pr_info("bo_api: sweep of %s: %u allocations, %u failures\n",
+		} while (!left && nth < 2000);
+		EXPECT(nth < 2000);
+		pr_info("bo_api: %s: %u allocations, %u failures\n",
 			sweeps[i].name, nth - 1, failed);
 	}
 	return 0;

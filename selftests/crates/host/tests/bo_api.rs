@@ -97,10 +97,7 @@ fn every_function_is_documented_and_exported() {
             manual.contains(&format!("`{name}()`")),
             "{name} is not in the manual"
         );
-        let short = name.trim_start_matches("reeve_bo_");
-        let exported = api.contains(&format!("EXPORT_SYMBOL_GPL({name})"))
-            || api.contains(&format!("_CALL(int, {short},"))
-            || api.contains(&format!("_CALL(long, {short},"));
+        let exported = api.contains(&format!("EXPORT_SYMBOL_GPL({name})"));
         assert!(exported, "{name} is not exported");
         let comment = format!(" * {name}() - ");
         let (_, comment) = header
