@@ -151,7 +151,12 @@ impl BoRef {
 impl Drop for BoRef {
     fn drop(&mut self) {
         if self.0.drop_use() {
-            self.reserve().destroy();
+            // A driver may have locked other objects. Those that have this one reserved, to evict it, wait for
+            // none.
+            let tried = self.0.reserved().try_lock();
+            let reservation =
+                tried.map_or_else(|| self.reserve(), |guard| Reservation::new(&self.0, guard));
+            reservation.destroy();
             self.0.device().accounting().object_gone();
             if let Some(driver) = self.0.driver() {
                 driver.released();

@@ -100,7 +100,8 @@ impl Object {
             ENODEV => Failure::Misuse(e, c"the device is being removed"),
             e => e.into(),
         })?;
-        let mut reservation = bo.reserve();
+        // Nothing else knows it, so there is nothing to wait for, while the caller may have locked others.
+        let mut reservation = bo.try_reserve_locked().ok_or(EBUSY)?;
         reservation.set_purgeable(desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0);
         let protection = reservation.info().protection;
         drop(reservation);
