@@ -3,6 +3,8 @@
 //! Page accounting: buffer objects, the pages behind them, and what happens when there are too many.
 //!
 //! From the outside in:
+//! - [`api`]: what other drivers call; [`desc`] is what they and users say of an object, [`fdinfo`] what both are
+//!   shown.
 //! - [`manager`]: the devices, and what they share; everything hangs off it.
 //! - [`evict`]: what moves objects out of memory; [`shrinker`] and [`pm`] call it for the kernel,
 //!   [`reclaim`] is how a populate asks for it.
@@ -10,6 +12,7 @@
 //! - [`reservation`]: what can be done with a reserved object.
 //! - [`object`]: a buffer object.
 //! - [`device`], [`client`]: the LRU of a device, and of an open file with its limit.
+//! - [`driver`]: what an object's driver is asked before its pages go.
 //! - [`dirty`]: which pages of an object were written to.
 //! - [`tt`]: the pages behind an object, or where its content is. It uses a [`backing`].
 //! - [`pool`], [`pages`]: where pages come from and go to.
@@ -22,14 +25,18 @@
 
 #![deny(unsafe_code)]
 
+pub(crate) mod api;
 mod backing;
 pub(crate) mod charge;
 pub(crate) mod client;
 pub(crate) mod counters;
 pub(crate) mod debugfs;
+pub(crate) mod desc;
 pub(crate) mod device;
 pub(crate) mod dirty;
+pub(crate) mod driver;
 pub(crate) mod evict;
+pub(crate) mod fdinfo;
 pub(crate) mod limits;
 mod lru;
 pub(crate) mod manager;

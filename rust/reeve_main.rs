@@ -29,6 +29,7 @@ use crate::{
         shmem, //
     },
     bo::{
+        api::Api,
         limits::{
             Limits,
             PoolCap, //
@@ -54,6 +55,7 @@ module! {
 /// All state of the loaded module. Fields are dropped in order: what lets user space in goes first.
 struct Reeve {
     _device: Pin<KBox<miscdevice::Registration<OpenFile>>>,
+    _api: Api,
     _shrinkers: Shrinkers,
     _limits: params::Watch<Manager>,
     _sleep: SleepWatch<Manager>,
@@ -91,12 +93,15 @@ impl kernel::Module for Reeve {
         #[cfg(reeve_bench)]
         let bench_files = bench::Files::new(&debugfs, &manager)?;
         let dmem = dmem::Region::new(manager.clone(), page::total_ram())?;
+        // SAFETY: This is the only call. Drivers use symbols of the module, so it stays until they are gone.
+        let api = unsafe { Api::new(manager.clone()) }?;
         let shared = Shared {
             manager,
             sanity: lock_order.sanity_hierarchy(),
         };
         Ok(Self {
             _device: KBox::pin_init(miscdevice::Registration::new(c"reeve", shared), GFP_KERNEL)?,
+            _api: api,
             _shrinkers: shrinkers,
             _limits: limits,
             _sleep: sleep,

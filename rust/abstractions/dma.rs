@@ -26,6 +26,7 @@ use kernel::{
     prelude::*,
     str::CString,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -37,10 +38,13 @@ use kernel::{
 /// How many devices were made; it makes their names differ.
 static MADE: Atomic<u32> = Atomic::new(0);
 
-/// A device that pages are mapped for: a faux device, which has no hardware, that reaches all
-/// memory.
+/// A device that pages are mapped for.
+///
+/// # Invariants
+///
+/// It stays valid as long as this, and DMA masks are set for it.
 pub(crate) struct DmaDevice {
-    registration: faux::Registration,
+    kind: Kind,
     /// How many pages can be mapped at once, at most.
     most: u64,
     /// How many mappings succeed before all fail, for tests.
@@ -48,7 +52,41 @@ pub(crate) struct DmaDevice {
     left: Atomic<u64>,
 }
 
+/// What device it is.
+enum Kind {
+    /// A faux device, which has no hardware, and reaches all memory.
+    Faux(faux::Registration),
+    /// The device of a driver.
+    Driver(ARef<device::Device>),
+}
+
 impl DmaDevice {
+    /// Takes the device of a driver.
+    ///
+    /// Returns `EINVAL` if it can't do DMA, `ENOMEM` if there is no memory. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be a valid device.
+    pub(crate) unsafe fn of_driver(dev: *mut bindings::device) -> Result<Arc<Self>> {
+        // SAFETY: The helper reads a field of a valid device, as this one is by the contract.
+        if !unsafe { helpers::reeve_helper_dma_is_possible(dev) } {
+            return Err(EINVAL);
+        }
+        // SAFETY: By the contract it is a valid device, so a reference to it can be taken.
+        let device = unsafe { device::Device::get_device(dev) };
+        // SAFETY: `dma_max_mapping_size()` wants a valid device.
+        let bytes = unsafe { bindings::dma_max_mapping_size(dev) };
+        // INVARIANT: The reference keeps the device valid, and it has a mask.
+        let this = Self {
+            kind: Kind::Driver(device),
+            most: (bytes >> PAGE_SHIFT).max(1) as u64,
+            #[cfg(reeve_kunit)]
+            left: Atomic::new(u64::MAX),
+        };
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+
     /// Creates and registers a device.
     ///
     /// Returns `ENODEV` if it can't be registered, `ENOMEM` if there is no memory. May sleep.
@@ -57,15 +95,16 @@ impl DmaDevice {
         let name = CString::try_from_fmt(fmt!("reeve{number}"))?;
         let registration = faux::Registration::new(&name, None)?;
         let dev = raw(&registration);
-        // SAFETY: The helper sets the DMA masks of a registered device that nothing is mapped for:
+        // SAFETY: The helper sets the DMA masks of a valid device that nothing is mapped for:
         // it was registered just now and has no driver, so only we know it.
         to_result(unsafe { helpers::reeve_helper_dma_reach_all(dev) })?;
         // SAFETY: `dma_max_mapping_size()` wants a device that stays registered, which this one
         // does as long as we own the registration.
         let bytes = unsafe { bindings::dma_max_mapping_size(dev) };
+        // INVARIANT: It is registered as long as we own the registration, and the helper has set masks.
         Ok(Arc::new(
             Self {
-                registration,
+                kind: Kind::Faux(registration),
                 most: (bytes >> PAGE_SHIFT) as u64,
                 #[cfg(reeve_kunit)]
                 left: Atomic::new(u64::MAX),
@@ -75,7 +114,13 @@ impl DmaDevice {
     }
 
     fn as_ptr(&self) -> *mut bindings::device {
-        raw(&self.registration)
+        match &self.kind {
+            Kind::Faux(registration) => raw(registration),
+            // `Device` is a transparent wrapper of the C struct in an `Opaque`.
+            Kind::Driver(device) => core::ptr::from_ref::<device::Device>(device)
+                .cast_mut()
+                .cast(),
+        }
     }
 
     /// Makes all mappings fail after `mappings` more.
@@ -155,7 +200,7 @@ impl DmaAddresses {
                 return Err(EIO);
             }
             let mut address = 0;
-            // SAFETY: The helper wants a registered device, which this one is as long as we have a
+            // SAFETY: The helper wants a valid device, which this one is as long as we have a
             // reference to it, frames that have a `struct page`, which they are by the contract,
             // and a place for the address.
             to_result(unsafe {
@@ -183,10 +228,6 @@ impl DmaAddresses {
     ///
     /// Returns `EINVAL` if a run is empty, is not of whole pages, or overflows, `ENOMEM` if there
     /// is no memory. May sleep.
-    #[cfg_attr(
-        not(reeve_kunit),
-        expect(dead_code, reason = "for in-kernel importers")
-    )]
     pub(crate) fn told(runs: &[(u64, u64)]) -> Result<KBox<Self>> {
         let mut this = Self::new(None)?;
         for &(address, pages) in runs {
@@ -247,7 +288,7 @@ impl DmaAddresses {
             return;
         };
         let dev = device.as_ptr();
-        // SAFETY: The helper reads fields of a registered device, which this one is as long as we
+        // SAFETY: The helper reads fields of a valid device, which this one is as long as we
         // have a reference to it.
         if unsafe { helpers::reeve_helper_dma_need_sync(dev) } {
             for (address, pages) in self.parts(first, pages) {

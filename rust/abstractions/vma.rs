@@ -54,18 +54,22 @@ use kernel::{
     }, //
 };
 
-/// The address space of an open file: all its mappings are in it, and no others.
+/// The address space in which pages are mapped: an open file's, with all its mappings and no others, or
+/// that of an inode.
 ///
 /// # Invariants
 ///
-/// `inner` is an initialised address space without pages.
-#[pin_data]
+/// `inner` is an initialised address space without pages, unless `inode` is an inode of which we have a
+/// reference, and which has an address space of its own.
+#[pin_data(PinnedDrop)]
 pub(crate) struct MapSpace {
+    inode: Option<NonNull<bindings::inode>>,
     #[pin]
     inner: Opaque<bindings::address_space>,
 }
 
-// SAFETY: An address space belongs to no task: any task may use and free it.
+// SAFETY: An address space belongs to no task: any task may use and free it. So is it with a reference to
+// an inode.
 unsafe impl Send for MapSpace {}
 // SAFETY: `&self` methods only take its address, for functions that do their own locking.
 unsafe impl Sync for MapSpace {}
@@ -77,6 +81,7 @@ impl MapSpace {
     pub(crate) fn new(file: &File) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
+                inode: None,
                 // INVARIANT: The helper initialises it, without pages.
                 // SAFETY: The helper wants a place to write to that stays where it is, as `slot`
                 // does for it is pinned, and a valid file, which a `File` is.
@@ -88,6 +93,42 @@ impl MapSpace {
         )
     }
 
+    /// Takes the address space of the file that `vma` maps.
+    ///
+    /// Returns `EINVAL` if it is not that of an inode, which can be kept, `ENOMEM` if there is no memory.
+    /// May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `vma` must be a valid mapping of a file.
+    pub(crate) unsafe fn of_vma(vma: NonNull<bindings::vm_area_struct>) -> Result<Arc<Self>> {
+        // SAFETY: The helper wants a valid mapping of a file, as the caller vouches for.
+        let inode = unsafe { helpers::reeve_helper_vma_hold_inode(vma.as_ptr()) };
+        let inode = NonNull::new(inode).ok_or(EINVAL)?;
+        let made = Arc::pin_init(
+            pin_init!(Self {
+                // INVARIANT: The helper took a reference to the inode, whose own address space it is.
+                inode: Some(inode),
+                inner: Opaque::uninit(),
+            }),
+            GFP_KERNEL,
+        );
+        if made.is_err() {
+            // SAFETY: The helper took a reference, which nothing else has.
+            unsafe { bindings::iput(inode.as_ptr()) };
+        }
+        made
+    }
+
+    /// Returns the C struct.
+    fn as_ptr(&self) -> *mut bindings::address_space {
+        match self.inode {
+            None => self.inner.get(),
+            // SAFETY: By the type invariant the inode is valid, for we have a reference to it.
+            Some(inode) => unsafe { &raw mut (*inode.as_ptr()).i_data },
+        }
+    }
+
     /// Makes it the address space of `file`.
     ///
     /// # Safety
@@ -96,7 +137,7 @@ impl MapSpace {
     pub(crate) unsafe fn enter(&self, file: &File) {
         // SAFETY: By the contract the file is being opened, so nothing else accesses its fields.
         // The address space stays valid until `leave` resets the pointer.
-        unsafe { (*file.as_ptr()).f_mapping = self.inner.get() };
+        unsafe { (*file.as_ptr()).f_mapping = self.as_ptr() };
     }
 
     /// Undoes [`MapSpace::enter`].
@@ -108,6 +149,16 @@ impl MapSpace {
         // SAFETY: The helper writes a field of a file that nothing else accesses: by the contract
         // it is being released, after its last reference is gone.
         unsafe { helpers::reeve_helper_space_leave(file.as_ptr()) };
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for MapSpace {
+    fn drop(self: Pin<&mut Self>) {
+        if let Some(inode) = self.inode {
+            // SAFETY: By the type invariant we have a reference, which is not used again.
+            unsafe { bindings::iput(inode.as_ptr()) };
+        }
     }
 }
 
@@ -141,7 +192,7 @@ impl Range {
 
     /// Whether both ranges are the same.
     fn is(&self, other: &Self) -> bool {
-        core::ptr::eq(&*self.space, &*other.space)
+        self.space.as_ptr() == other.space.as_ptr()
             && (self.first, self.pages) == (other.first, other.pages)
     }
 
@@ -157,7 +208,7 @@ impl Range {
         // `MapSpace` it is one, and our reference keeps it.
         unsafe {
             bindings::unmap_mapping_pages(
-                self.space.inner.get(),
+                self.space.as_ptr(),
                 self.first as usize,
                 self.pages as usize,
                 true,
@@ -180,7 +231,7 @@ impl Range {
         // number; the caller vouches for that.
         unsafe {
             helpers::reeve_helper_protect(
-                self.space.inner.get(),
+                self.space.as_ptr(),
                 (self.first + first) as usize,
                 page.as_ptr(),
                 pages as usize,
@@ -521,7 +572,7 @@ impl Fault<'_> {
         range: &Range,
         mut log: Option<&mut impl WriteLog>,
     ) -> FaultResult {
-        if self.info.space != range.space.inner.get()
+        if self.info.space != range.space.as_ptr()
             || range.first.checked_add(index) != Some(self.page())
         {
             return self.sigbus();
@@ -649,14 +700,56 @@ pub(crate) fn map<T: Mapped>(
     vma: &VmaNew,
     find: impl FnOnce(u64, u64) -> Result<Arc<T>>,
 ) -> Result {
-    if vma.flags() & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE {
-        return Err(EINVAL);
-    }
-    vma.try_clear_mayexec().map_err(|_| EPERM)?;
+    check(vma)?;
     // SAFETY: A `VmaNew` is valid and being set up by this task, so nothing else writes to it.
     let first = unsafe { (*vma.as_ptr()).vm_pgoff } as u64;
     let pages = ((vma.end() - vma.start()) >> PAGE_SHIFT) as u64;
-    let mapped = find(first, pages)?;
+    install(vma, find(first, pages)?);
+    Ok(())
+}
+
+/// Sets up a mapping, for the driver of `T`, of the pages of the file from `first` on, of which there are
+/// `count`. `make` makes what is mapped, of the address space in which it is.
+///
+/// Returns `EINVAL` if it is not of those pages or not of a file whose address space can be kept.
+/// Otherwise as [`map`].
+///
+/// # Safety
+///
+/// `vma` must be a valid mapping of a file that is being set up by the calling task, in `mmap` of its file
+/// operations.
+pub(crate) unsafe fn map_for<T: Mapped>(
+    vma: NonNull<bindings::vm_area_struct>,
+    first: u64,
+    count: u64,
+    make: impl FnOnce(Arc<MapSpace>) -> Result<Arc<T>>,
+) -> Result {
+    // SAFETY: `from_raw` wants a mapping that is being set up by this task, as the caller vouches for.
+    let new = unsafe { VmaNew::from_raw(vma.as_ptr()) };
+    check(new)?;
+    // SAFETY: By the contract nothing else writes to it.
+    let start = unsafe { (*vma.as_ptr()).vm_pgoff } as u64;
+    let pages = ((new.end() - new.start()) >> PAGE_SHIFT) as u64;
+    let end = first.checked_add(count).ok_or(EINVAL)?;
+    if start < first || start.checked_add(pages).is_none_or(|last| last > end) {
+        return Err(EINVAL);
+    }
+    // SAFETY: By the contract it is a valid mapping of a file.
+    let space = unsafe { MapSpace::of_vma(vma) }?;
+    install(new, make(space)?);
+    Ok(())
+}
+
+/// Checks that pages may be mapped here; see [`map`].
+fn check(vma: &VmaNew) -> Result {
+    if vma.flags() & (flags::SHARED | flags::MAYWRITE) == flags::MAYWRITE {
+        return Err(EINVAL);
+    }
+    vma.try_clear_mayexec().map_err(|_| EPERM)
+}
+
+/// Makes `vma` a mapping of `mapped`.
+fn install<T: Mapped>(vma: &VmaNew, mapped: Arc<T>) {
     let protection = mapped.protection();
     // SAFETY: A `VmaNew` is valid and being set up by this task, so its fields may be written to.
     // Nothing is mapped yet and it is not private, so it may become `VM_PFNMAP`, as the helper
@@ -670,7 +763,6 @@ pub(crate) fn map<T: Mapped>(
         (*vma.as_ptr()).vm_private_data = mapped.into_foreign();
         (*vma.as_ptr()).vm_ops = Operations::<T>::get();
     }
-    Ok(())
 }
 
 /// The operations of mappings of a `T`. The private data of each such mapping is an `Arc<T>` of its

@@ -111,7 +111,7 @@ macro_rules! statistics_table {
                 debugfs refusals;
             }
             values {
-                debugfs evictable_pages = $manager.evictable_pages();
+                debugfs evictable_pages = $crate::lock_order::with_context(|| $manager.evictable_pages());
             }
             events {
                 /// Scans of the objects' shrinker by the kernel's background reclaim.

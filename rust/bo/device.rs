@@ -31,17 +31,23 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
+            Full,
             Relaxed, //
         },
         Arc, //
     }, //
 };
 
+/// Set in the number of a device's objects when it takes no more.
+const CLOSED: u64 = 1 << 63;
+
 /// A device.
 #[pin_data]
 pub(crate) struct Device<T: LruItem> {
     index: u32,
     backing: Backing,
+    /// Objects that were made and are not destroyed, and [`CLOSED`].
+    objects: Atomic<u64>,
     evictable: ListName<T, 0>,
     /// Pages of the objects in the LRU; written with the lists' lock held.
     evictable_pages: Atomic<u64>,
@@ -72,6 +78,7 @@ impl<T: LruItem> Device<T> {
             pin_init!(Self {
                 index,
                 backing,
+                objects: Atomic::new(0),
                 evictable: lru.name(),
                 evictable_pages: Atomic::new(0),
                 pinned_pages: Atomic::new(0),
@@ -100,6 +107,33 @@ impl<T: LruItem> Device<T> {
     #[inline]
     pub(crate) fn accounting(&self) -> &Arc<Accounting> {
         self.backing.accounting()
+    }
+
+    /// Counts an object that is being made. Returns `ENODEV` if the device takes no more. Any context.
+    pub(super) fn add_object(&self) -> Result {
+        if self.objects.fetch_add(1u64, Full) & CLOSED != 0 {
+            self.remove_object();
+            return Err(ENODEV);
+        }
+        Ok(())
+    }
+
+    /// Counts an object less, after it was destroyed. Any context.
+    pub(super) fn remove_object(&self) {
+        self.objects.fetch_sub(1u64, Full);
+    }
+
+    /// Ends the making of objects. Returns `EBUSY` if there are any. Any context.
+    pub(super) fn close(&self) -> Result {
+        self.objects
+            .cmpxchg(0, CLOSED, Full)
+            .map(|_| ())
+            .map_err(|_| EBUSY)
+    }
+
+    /// Returns the number of objects. Any context.
+    pub(crate) fn objects(&self) -> u64 {
+        self.objects.load(Relaxed) & !CLOSED
     }
 
     /// Returns whether `bo` may be evicted, as far as can be told without the lock.

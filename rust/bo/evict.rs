@@ -9,6 +9,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    driver::Wait,
     lru::{
         HasLru,
         Walk, //
@@ -16,6 +17,7 @@ use super::{
     manager::Manager,
     object::{
         Bo,
+        BoRef,
         Device, //
     },
     reclaim::{
@@ -25,7 +27,6 @@ use super::{
     reservation::Reservation,
     rules::{
         limits::Amount,
-        sequence::MAX_DEVICES,
         victims::Failed, //
     }, //
 };
@@ -33,15 +34,118 @@ use crate::abstractions::{
     memcg::Memcg,
     shmem, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The devices that one eviction has asked, with the place in the LRU of each.
+struct Asked {
+    /// The first ones, which take no memory.
+    first: [Option<Asking>; FEW],
+    more: KVec<Asking>,
+}
+
+/// How many devices are asked without memory for the list of them.
+const FEW: usize = 8;
+
+/// A device that is being asked.
+struct Asking {
+    device: u32,
+    /// The last round in which it was asked.
+    round: u64,
+    /// None: there was no memory to look for objects.
+    walk: Option<Walk<Bo, 0, Arc<Device>>>,
+    /// What failed on this device. That does not rule out objects of another.
+    failed: Failed,
+}
+
+impl Asked {
+    const fn new() -> Self {
+        Self {
+            first: [const { None }; FEW],
+            more: KVec::new(),
+        }
+    }
+
+    /// Returns whether `device` was asked in this round.
+    fn has_asked(&self, device: &Device, round: u64) -> bool {
+        let is_it = |asking: &Asking| asking.device == device.index() && asking.round == round;
+        self.first.iter().flatten().any(is_it) || self.more.iter().any(is_it)
+    }
+
+    /// Returns what is known of `device`, which is asked in this round. Returns `ENOMEM` if there is no
+    /// memory.
+    fn ask(&mut self, device: Arc<Device>, round: u64) -> Result<&mut Asking> {
+        let index = device.index();
+        let known = |asking: &Asking| asking.device == index;
+        let first = &mut self.first;
+        if let Some(at) = first.iter().flatten().position(known) {
+            let asking = first.get_mut(at).and_then(Option::as_mut).ok_or(EINVAL)?;
+            asking.round = round;
+            return Ok(asking);
+        }
+        if let Some(at) = self.more.iter().position(known) {
+            let asking = self.more.get_mut(at).ok_or(EINVAL)?;
+            asking.round = round;
+            return Ok(asking);
+        }
+        let asking = Asking {
+            device: index,
+            round,
+            walk: Walk::new(device).ok(),
+            failed: Failed::none(),
+        };
+        if let Some(free) = first.iter_mut().find(|slot| slot.is_none()) {
+            return Ok(free.insert(asking));
+        }
+        self.more.push(asking, GFP_KERNEL)?;
+        self.more.last_mut().ok_or(EINVAL)
+    }
+}
 
 impl Reclaim for Manager {
-    /// Evicts buffer objects in `scope` until `enough`; see the trait. For [`EvictScope::Any`] and
+    fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64> {
+        self.evict(scope, enough, Wait::Yes)
+    }
+
+    fn pinned(&self) -> Amount {
+        self.pinned_amount()
+    }
+}
+
+/// A manager that evicts only what can go at once: for a populate that must not wait.
+pub(super) struct AtOnce<'a>(pub(super) &'a Manager);
+
+impl Reclaim for AtOnce<'_> {
+    fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64> {
+        self.0.evict(scope, enough, Wait::No)
+    }
+
+    fn pinned(&self) -> Amount {
+        self.0.pinned_amount()
+    }
+}
+
+impl Manager {
+    fn pinned_amount(&self) -> Amount {
+        Amount {
+            pages: self.sum(|device| device.pinned().pages),
+            dma32: self.sum(|device| device.pinned().dma32),
+        }
+    }
+
+    /// Evicts buffer objects in `scope` until `enough`; see [`Reclaim`]. For [`EvictScope::Any`] and
     /// [`EvictScope::Dma32`] the pool is drained first: free pages go before used ones.
     ///
     /// Devices are asked in sequence, for one object at a time; the one that gave pages is asked last
     /// next time. All objects are looked at once at most, whether or not they can go.
-    fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64> {
+    fn evict(
+        &self,
+        scope: EvictScope<'_>,
+        enough: &mut dyn FnMut() -> bool,
+        wait: Wait,
+    ) -> Result<u64> {
         if let EvictScope::Client(number) = scope {
             let Some(client) = self.clients().find(number) else {
                 return Ok(0);
@@ -49,7 +153,7 @@ impl Reclaim for Manager {
             let (mut freed, mut failed) = (0, Failed::none());
             let mut walk = Walk::<_, 1, _>::new(&**client)?;
             loop {
-                match evict_next(&mut walk, scope, &mut failed)? {
+                match evict_next(&mut walk, scope, wait, &mut failed)? {
                     0 => return Ok(freed),
                     pages => freed += pages,
                 }
@@ -62,44 +166,37 @@ impl Reclaim for Manager {
         if any {
             self.pool().drain();
         }
-        let mut walks = [const { None }; MAX_DEVICES];
-        // What failed on one device does not rule out objects of another.
-        let mut failed = [Failed::none(); MAX_DEVICES];
-        let mut freed = 0;
+        let mut asked = Asked::new();
+        let (mut freed, mut round) = (0, 0);
         let mut failure = Ok(());
         loop {
-            // The lock is not held while a device evicts, which may take long.
-            let sequence = *self.sequence().lock();
+            round += 1;
             let before = freed;
-            for index in sequence.iter() {
-                let (Some(device), Some(slot), Some(failed)) = (
-                    self.devices().get(index),
-                    walks.get_mut(index),
-                    failed.get_mut(index),
-                ) else {
+            // The list is not locked while a device evicts, which may take long.
+            while let Some(device) = self.first_device(|device| !asked.has_asked(device, round)) {
+                let index = device.index();
+                let asking = match asked.ask(device, round) {
+                    Ok(asking) => asking,
+                    Err(e) => {
+                        failure = Err(e);
+                        break;
+                    }
+                };
+                let Some(walk) = &mut asking.walk else {
+                    // Another device may have something all the same.
+                    failure = Err(ENOMEM);
                     continue;
                 };
-                let walk = match slot {
-                    Some(walk) => walk,
-                    None => match Walk::<Bo, 0, Device>::new(&**device) {
-                        Ok(walk) => slot.insert(walk),
-                        // Another device may have something all the same.
-                        Err(e) => {
-                            failure = Err(e);
-                            continue;
-                        }
-                    },
-                };
-                let pages = evict_next(walk, scope, failed)?;
+                let pages = evict_next(walk, scope, wait, &mut asking.failed)?;
                 if pages != 0 {
                     freed += pages;
                     if any {
-                        self.sequence().lock().move_to_tail(index);
+                        self.ask_last(index);
                     }
                     break;
                 }
             }
-            if freed == 0 && before == 0 {
+            if freed == 0 {
                 return failure.map(|()| 0);
             }
             if freed == before || enough() {
@@ -108,29 +205,17 @@ impl Reclaim for Manager {
         }
     }
 
-    fn pinned(&self) -> Amount {
-        let mut sum = Amount::default();
-        for device in self.devices() {
-            sum = sum.plus(device.pinned()).unwrap_or(sum);
-        }
-        sum
-    }
-}
-
-impl Manager {
     /// Moves about `pages` pages of objects in `scope` out of memory and returns how many it moved. For
-    /// reclaim: it waits for no lock. `writeback`: content is sent on to swap.
+    /// reclaim: it waits for no lock, and for no driver. `writeback`: content is sent on to swap.
     pub(super) fn shrink(&self, scope: EvictScope<'_>, pages: u64, writeback: bool) -> u64 {
-        let sequence = match self.sequence().try_lock() {
-            Some(sequence) => *sequence,
-            None => return 0,
-        };
-        let mut freed = 0;
-        for index in sequence.iter() {
-            if let (true, Some(device)) = (freed < pages, self.devices().get(index)) {
-                // What was freed counts, whatever ended the walk.
-                let _ = shrink(device, scope, pages, writeback, &mut freed);
-            }
+        let (mut freed, mut at) = (0, 0);
+        while freed < pages {
+            let Some(device) = self.try_device(at) else {
+                break;
+            };
+            // What was freed counts, whatever ended the walk.
+            let _ = shrink(&device, scope, pages, writeback, &mut freed);
+            at += 1;
         }
         freed
     }
@@ -143,8 +228,9 @@ impl Manager {
 /// memory or swap, mostly. Only what ends the caller, a fatal signal, ends the walk: `EINTR`. May sleep;
 /// the caller holds at most reservations.
 fn evict_next<const N: u64, O: HasLru<Bo, N>>(
-    walk: &mut Walk<'_, Bo, N, O>,
+    walk: &mut Walk<Bo, N, O>,
     scope: EvictScope<'_>,
+    wait: Wait,
     failed: &mut Failed,
 ) -> Result<u64> {
     while let Some(bo) = walk.next(|bo| bo.is_in(scope))? {
@@ -159,7 +245,7 @@ fn evict_next<const N: u64, O: HasLru<Bo, N>>(
             continue;
         }
         // Only ever tried: the caller may hold another reservation.
-        let Some(mut reservation) = Reservation::try_take(&bo) else {
+        let Some(mut reservation) = Reservation::try_take(&bo, wait) else {
             continue;
         };
         // It may have been pinned or unpopulated since it was found.
@@ -197,7 +283,7 @@ fn need(bo: &Bo) -> (u64, u64) {
 /// Each object is tried once. `EINTR` ends the walk. May sleep; the caller holds no reservation.
 pub(super) fn evict_all(device: &Device) -> (u64, Result) {
     let (mut freed, mut result) = (0, Ok(()));
-    let mut walk = match Walk::<Bo, 0, Device>::new(device) {
+    let mut walk = match Walk::<Bo, 0, _>::new(device) {
         Ok(walk) => walk,
         Err(e) => return (0, Err(e)),
     };
@@ -207,7 +293,11 @@ pub(super) fn evict_all(device: &Device) -> (u64, Result) {
             Ok(None) => return (freed, result),
             Err(e) => return (freed, Err(e)),
         };
-        let mut reservation = match Reservation::take_killable(&bo) {
+        // Its driver's lock is waited for, so what is that lock's must stay.
+        let Some(user) = BoRef::of(&bo) else {
+            continue;
+        };
+        let mut reservation = match user.reserve_killable() {
             Ok(reservation) => reservation,
             Err(e) => return (freed, Err(e)),
         };
@@ -240,7 +330,7 @@ fn shrink(
     freed: &mut u64,
 ) -> Result {
     let mut failed = Failed::none();
-    let mut walk = Walk::<Bo, 0, Device>::new(device)?;
+    let mut walk = Walk::<Bo, 0, _>::new(device)?;
     while *freed < pages {
         let Some(bo) = walk.next(|bo| bo.is_in(scope))? else {
             break;
@@ -250,7 +340,7 @@ fn shrink(
         if failed.rules_out(copied.min(1), memcg) {
             continue;
         }
-        if let Some(mut reservation) = Reservation::try_take(&bo) {
+        if let Some(mut reservation) = Reservation::try_take(&bo, Wait::No) {
             if device.is_evictable(&bo) {
                 match reservation.shrink(pages - *freed, writeback) {
                     Ok(0) => {}

@@ -128,19 +128,31 @@ pub(super) trait HasLru<T: LruItem, const N: u64> {
     fn with_lru<R>(&self, f: impl FnOnce(&mut Lru<T, N>) -> R) -> R;
 }
 
+impl<T: LruItem, const N: u64, O: HasLru<T, N>> HasLru<T, N> for &O {
+    fn with_lru<R>(&self, f: impl FnOnce(&mut Lru<T, N>) -> R) -> R {
+        (**self).with_lru(f)
+    }
+}
+
+impl<T: LruItem, const N: u64, O: HasLru<T, N>> HasLru<T, N> for Arc<O> {
+    fn with_lru<R>(&self, f: impl FnOnce(&mut Lru<T, N>) -> R) -> R {
+        (**self).with_lru(f)
+    }
+}
+
 /// A walk through the LRU of an `O`, least recently used first, that keeps its place while the LRU is not
 /// locked. All steps together take time for each item once, whatever is added, used and removed meanwhile;
 /// what is used after the walk began is not part of it.
-pub(super) struct Walk<'a, T: LruItem, const N: u64, O: HasLru<T, N>> {
-    owner: &'a O,
+pub(super) struct Walk<T: LruItem, const N: u64, O: HasLru<T, N>> {
+    owner: O,
     hitch: Hitch<T, N>,
     /// The first sequence number that was not given out yet when the walk began.
     until: Option<u64>,
 }
 
-impl<'a, T: LruItem, const N: u64, O: HasLru<T, N>> Walk<'a, T, N, O> {
+impl<T: LruItem, const N: u64, O: HasLru<T, N>> Walk<T, N, O> {
     /// Begins a walk. Returns `ENOMEM` if there is no memory. May sleep.
-    pub(super) fn new(owner: &'a O) -> Result<Self> {
+    pub(super) fn new(owner: O) -> Result<Self> {
         Ok(Self {
             owner,
             hitch: Hitch::new()?,
@@ -165,7 +177,7 @@ impl<'a, T: LruItem, const N: u64, O: HasLru<T, N>> Walk<'a, T, N, O> {
     }
 }
 
-impl<T: LruItem, const N: u64, O: HasLru<T, N>> Drop for Walk<'_, T, N, O> {
+impl<T: LruItem, const N: u64, O: HasLru<T, N>> Drop for Walk<T, N, O> {
     fn drop(&mut self) {
         self.owner.with_lru(|lru| lru.list.unhitch(&mut self.hitch));
     }

@@ -33,7 +33,10 @@ use super::{
             Amount,
             Verdict, //
         },
-        sequence::Sequence,
+        sequence::{
+            move_to_tail,
+            MAX_DEVICES, //
+        },
         victims::{
             self,
             Victims, //
@@ -56,7 +59,13 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    }, //
 };
 
 /// How often the self-check looks again before it gives up.
@@ -67,12 +76,17 @@ const SELF_CHECK_ATTEMPTS: u32 = 1000;
 pub(crate) struct Manager {
     accounting: Arc<Accounting>,
     pool: Arc<Pool>,
-    devices: KVec<Arc<Device>>,
+    /// The device for which pages are mapped of devices that have none of their own.
+    dma: Arc<DmaDevice>,
+    /// Those of `/dev/reeve`, by number.
+    fixed: KVec<Arc<Device>>,
+    /// The number of the next device.
+    next: Atomic<u32>,
     /// What happened before the machine slept.
     pub(super) hibernation: HibernationStatistics,
-    /// The order in which devices are asked to evict.
+    /// All devices, in the order in which they are asked to evict. Nothing is allocated while it is locked.
     #[pin]
-    sequence: Mutex<Sequence, DeviceList>,
+    devices: Mutex<KVec<Arc<Device>>, DeviceList>,
     clients: Arc<Clients<Bo>>,
 }
 
@@ -87,41 +101,90 @@ pub(crate) struct HibernationStatistics {
 }
 
 impl Manager {
-    /// Makes `count` devices.
+    /// Makes the manager, with `count` devices for `/dev/reeve`.
     ///
     /// Returns `EINVAL` if that is none, or more than
     /// [`MAX_DEVICES`](crate::bo::rules::sequence::MAX_DEVICES), and `ENOMEM` if there is no memory.
     /// May sleep.
     pub(crate) fn new(limits: Limits, cap: PoolCap, count: usize) -> Result<Arc<Self>> {
-        let sequence = Sequence::new(count).ok_or(EINVAL)?;
-        if count == 0 {
+        if count == 0 || count > MAX_DEVICES {
             return Err(EINVAL);
         }
         let accounting = Arc::new(Accounting::new(limits), GFP_KERNEL)?;
         let pool = Pool::new(cap)?;
         let dma = DmaDevice::new()?;
-        let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
-        for index in sequence.iter() {
-            let index = index as u32;
-            let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone())?;
-            devices.push(Device::new(index, backing)?, GFP_KERNEL)?;
-        }
         let clients = Arc::pin_init(Clients::new(), GFP_KERNEL)?;
+        let mut fixed = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
+        for index in 0..count as u32 {
+            let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone())?;
+            let device = Device::new(index, backing)?;
+            fixed.push(device.clone(), GFP_KERNEL)?;
+            devices.push(device, GFP_KERNEL)?;
+        }
         Arc::pin_init(
             pin_init!(Self {
                 accounting,
                 pool,
-                devices,
+                dma,
+                fixed,
+                next: Atomic::new(count as u32),
                 hibernation: HibernationStatistics {
                     prepares: Event::new(),
                     pages: Event::new(),
                     failures: Event::new(),
                 },
-                sequence <- Mutex::new(sequence),
+                devices <- Mutex::new(devices),
                 clients,
             }),
             GFP_KERNEL,
         )
+    }
+
+    /// Adds a device, which global swapout and reclaim ask from now on. Its objects' pages are mapped for
+    /// `dma`; `None`: for the module's own device.
+    ///
+    /// Returns `ENOMEM` if there is no memory, `ENFILE` if there are too many open files. May sleep.
+    ///
+    /// C original: `ttm_device_init()`.
+    pub(crate) fn register(&self, dma: Option<Arc<DmaDevice>>) -> Result<Arc<Device>> {
+        let index = self.next.fetch_add(1u32, Relaxed);
+        let dma = dma.unwrap_or_else(|| self.dma.clone());
+        let backing = Backing::new(index, self.accounting.clone(), self.pool.clone(), dma)?;
+        let device = Device::new(index, backing)?;
+        let mut wanted = self.devices.lock().len() + 1;
+        loop {
+            let mut longer = KVec::with_capacity(wanted, GFP_KERNEL)?;
+            let mut devices = self.devices.lock();
+            wanted = devices.len() + 1;
+            if longer.capacity() >= wanted {
+                for known in devices.drain_all() {
+                    longer.push_within_capacity(known)?;
+                }
+                longer.push_within_capacity(device.clone())?;
+                core::mem::swap(&mut *devices, &mut longer);
+                drop(devices);
+                return Ok(device);
+            }
+        }
+    }
+
+    /// Removes a device. Returns `EBUSY` if it has objects, `ENOENT` if it is none, or was removed. May
+    /// sleep.
+    ///
+    /// When it succeeds no object of the device is left, so no reclaim, eviction or fault is going to call
+    /// its driver.
+    ///
+    /// C original: `ttm_device_fini()`.
+    pub(crate) fn unregister(&self, device: &Arc<Device>) -> Result {
+        let is_it = |known: &Arc<Device>| Arc::ptr_eq(known, device);
+        let mut devices = self.devices.lock();
+        let at = devices.iter().position(is_it).ok_or(ENOENT)?;
+        device.close()?;
+        let reference = devices.remove(at);
+        drop(devices);
+        drop(reference);
+        Ok(())
     }
 
     /// Returns the accounting that all devices share.
@@ -134,9 +197,38 @@ impl Manager {
         &self.pool
     }
 
-    /// Returns the devices, by number.
+    /// Returns the devices of `/dev/reeve`, by number.
     pub(crate) fn devices(&self) -> &[Arc<Device>] {
-        &self.devices
+        &self.fixed
+    }
+
+    /// Returns the device that is asked first, of those that `is` picks.
+    pub(super) fn first_device(&self, is: impl Fn(&Device) -> bool) -> Option<Arc<Device>> {
+        let devices = self.devices.lock();
+        let first = devices.iter().find(|device| is(device));
+        first.cloned()
+    }
+
+    /// Returns the device that is asked after `at` others; `None`: there is none, or the list is locked.
+    pub(super) fn try_device(&self, at: usize) -> Option<Arc<Device>> {
+        self.devices.try_lock()?.get(at).cloned()
+    }
+
+    /// Returns the device with the lowest number above `after`.
+    pub(super) fn next_device(&self, after: Option<u32>) -> Option<Arc<Device>> {
+        let devices = self.devices.lock();
+        let later = devices.iter().filter(|device| Some(device.index()) > after);
+        later.min_by_key(|device| device.index()).cloned()
+    }
+
+    /// Has a device asked after all others from now on.
+    pub(super) fn ask_last(&self, index: u32) {
+        move_to_tail(&mut self.devices.lock(), |device| device.index() == index);
+    }
+
+    /// Returns the sum of what `of` returns for each device, at a moment when none comes or goes.
+    pub(super) fn sum(&self, of: impl Fn(&Device) -> u64) -> u64 {
+        self.devices.lock().iter().map(|device| of(device)).sum()
     }
 
     /// Returns the clients.
@@ -152,11 +244,6 @@ impl Manager {
     /// Returns the number of open files.
     pub(crate) fn open_files(&self) -> u64 {
         self.clients.count()
-    }
-
-    /// Returns the order in which devices are asked to evict.
-    pub(super) fn sequence(&self) -> &Mutex<Sequence, DeviceList> {
-        &self.sequence
     }
 
     /// Returns every histogram, with the name of its operation.
@@ -175,10 +262,7 @@ impl Manager {
 
     /// Returns the number of pages of objects that could be evicted.
     pub(super) fn evictable_pages(&self) -> u64 {
-        self.devices
-            .iter()
-            .map(|device| device.evictable_pages())
-            .sum()
+        self.sum(|device| device.evictable_pages())
     }
 
     /// Compares the counter with the pages that all TTs hold; invariant I1.
@@ -188,7 +272,7 @@ impl Manager {
     pub(crate) fn self_check(&self) -> Verdict {
         for _ in 0..SELF_CHECK_ATTEMPTS {
             let before = self.accounting.sample();
-            let listed = self.devices.iter().map(|d| d.listed_pages()).sum();
+            let listed = self.sum(|device| device.listed_pages());
             let verdict = limits::verdict(before, listed, self.accounting.sample());
             if verdict != Verdict::Retry {
                 return verdict;

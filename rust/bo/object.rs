@@ -13,6 +13,7 @@ use super::{
     client,
     device,
     dirty::DirtyLog,
+    driver::Driver,
     lru::LruItem,
     reclaim::EvictScope,
     rules::{
@@ -80,6 +81,10 @@ pub(crate) struct Bo {
     /// listed, with the lists' lock held.
     resident: Atomic<u64>,
     charges: Charges<Bo>,
+    /// Whether its pages are cleared, so that user space may see them.
+    clear: bool,
+    /// What is asked before its pages go.
+    driver: Option<Arc<dyn Driver>>,
     #[pin]
     reserved: Mutex<Reserved, BoReservation>,
 }
@@ -90,6 +95,8 @@ pub(super) struct Reserved {
     pub(super) tt: Option<Tt>,
     /// Pins in force.
     pub(super) pins: u32,
+    /// Whether eviction drops its content rather than keeping it.
+    pub(super) purgeable: bool,
     /// What these are charged to, if a client owns the object.
     pub(super) pin_charge: Option<PinCharge>,
     /// What its client shows that it holds.
@@ -106,6 +113,7 @@ impl Reserved {
         let mut reserved = Self {
             tt,
             pins: 0,
+            purgeable: false,
             pin_charge: None,
             shown: Holdings::default(),
             stored: 0,
@@ -164,6 +172,18 @@ impl Bo {
     /// Returns its type.
     pub(crate) fn ty(&self) -> BoType {
         self.ty
+    }
+
+    /// Returns whether its pages are cleared, so that user space may see them.
+    #[inline]
+    pub(crate) fn clears(&self) -> bool {
+        self.clear
+    }
+
+    /// Returns what is asked before its pages go.
+    #[inline]
+    pub(super) fn driver(&self) -> Option<&dyn Driver> {
+        self.driver.as_deref()
     }
 
     /// Returns what its pages are charged to besides the accounting.
@@ -235,6 +255,18 @@ impl LruItem for Bo {
 pub(crate) struct BoRef(pub(super) Arc<Linked<Bo>>);
 
 impl BoRef {
+    /// Returns a counted use of `bo`; `None`: it is being destroyed. Any context.
+    pub(super) fn of(bo: &Arc<Linked<Bo>>) -> Option<Self> {
+        let mut users = bo.users.load(Relaxed);
+        while users != 0 {
+            match bo.users.cmpxchg(users, users + 1, Full) {
+                Ok(_) => return Some(Self(bo.clone())),
+                Err(now) => users = now,
+            }
+        }
+        None
+    }
+
     /// Makes a buffer object of `device` with an empty TT: `size` bytes, `extra` pages behind them.
     ///
     /// Returns `EINVAL` if the size is zero or overflows, `ENOMEM` if there is no memory. May sleep.
@@ -247,7 +279,7 @@ impl BoRef {
         flags: BoFlags,
     ) -> Result<Self> {
         let tt = Tt::new(size, extra, flags)?;
-        Self::make(device, size, ty, Some(tt), Charges::new(None)?)
+        Self::make(device, size, ty, Some(tt), Charges::new(None)?, true, None)
     }
 
     /// Makes one that a client owns. Returns `ENOSPC` if the client has as many objects as a file may
@@ -262,7 +294,24 @@ impl BoRef {
     ) -> Result<Self> {
         let tt = Tt::new(size, extra, flags)?;
         let charges = Charges::new(Some(client.shared().clone()))?;
-        Self::make(device, size, ty, Some(tt), charges)
+        Self::make(device, size, ty, Some(tt), charges, true, None)
+    }
+
+    /// Makes one of a driver, which a client may own. `clear`: pages without content are cleared.
+    ///
+    /// Returns `ENODEV` if the device takes no objects any more. Otherwise as [`BoRef::of_file`].
+    pub(super) fn of_driver(
+        client: Option<&Arc<Linked<Client>>>,
+        device: &Arc<Device>,
+        (size, extra): (u64, u64),
+        ty: BoType,
+        flags: BoFlags,
+        clear: bool,
+        driver: Arc<dyn Driver>,
+    ) -> Result<Self> {
+        let tt = Tt::new(size, extra, flags)?;
+        let charges = Charges::new(client.cloned())?;
+        Self::make(device, size, ty, Some(tt), charges, clear, Some(driver))
     }
 
     /// Makes a buffer object with or without a TT. Returns `ENOMEM` if there is no memory. May sleep.
@@ -273,7 +322,7 @@ impl BoRef {
         ty: BoType,
         tt: Option<Tt>,
     ) -> Result<Self> {
-        Self::make(device, size, ty, tt, Charges::new(None)?)
+        Self::make(device, size, ty, tt, Charges::new(None)?, true, None)
     }
 
     fn make(
@@ -282,6 +331,25 @@ impl BoRef {
         ty: BoType,
         tt: Option<Tt>,
         charges: Charges<Bo>,
+        clear: bool,
+        driver: Option<Arc<dyn Driver>>,
+    ) -> Result<Self> {
+        device.add_object()?;
+        let made = Self::make_of(device, size, ty, tt, charges, clear, driver);
+        if made.is_err() {
+            device.remove_object();
+        }
+        made
+    }
+
+    fn make_of(
+        device: &Arc<Device>,
+        size: u64,
+        ty: BoType,
+        tt: Option<Tt>,
+        charges: Charges<Bo>,
+        clear: bool,
+        driver: Option<Arc<dyn Driver>>,
     ) -> Result<Self> {
         let flags = tt.as_ref().map(Tt::flags);
         let reserved = Reserved::new(tt);
@@ -297,6 +365,8 @@ impl BoRef {
                 sequence: [const { Atomic::new(0) }; 2],
                 resident: Atomic::new(0),
                 charges,
+                clear,
+                driver,
                 reserved <- Mutex::new(reserved),
             }? Error)),
             GFP_KERNEL_ACCOUNT,

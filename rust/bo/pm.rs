@@ -29,8 +29,10 @@ impl Manager {
         statistics.prepares.count();
         self.pool().drain();
         let (mut freed, mut result) = (0, Ok(()));
-        for device in self.devices() {
-            let (pages, outcome) = evict::evict_all(device);
+        let mut after = None;
+        while let Some(device) = self.next_device(after) {
+            after = Some(device.index());
+            let (pages, outcome) = evict::evict_all(&device);
             freed += pages;
             result = result.and(outcome);
             if outcome == Err(EINTR) {

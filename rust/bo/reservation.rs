@@ -16,6 +16,10 @@ use super::{
     },
     counters::Accounting,
     dirty::DirtyLog,
+    driver::{
+        Leaving,
+        Wait, //
+    },
     lru::LruItem,
     object::{
         Bo,
@@ -55,6 +59,7 @@ use crate::{
         kmap::Protection,
         list::Linked,
         memcg::Marker,
+        page::PageRef,
         task,
         vma::{
             Fault,
@@ -82,6 +87,10 @@ use kernel::{
 /// A reserved buffer object; dropping it ends the reservation.
 pub(crate) struct Reservation<'a> {
     bo: &'a Arc<Linked<Bo>>,
+    /// Whether the driver's own lock was taken, to be released with this.
+    driver_locked: bool,
+    /// Whether the driver may wait when it is asked for the pages.
+    wait: Wait,
     guard: MutexGuard<'a, Reserved, BoReservation>,
     /// Behind the guard, for it is dropped in this order. None if no limit is hard.
     _busy: Option<Busy<'a>>,
@@ -112,6 +121,20 @@ impl BoRef {
         Reservation::take(&self.0)
     }
 
+    /// Reserves the object for its driver, which holds its own lock if it has one. Otherwise as
+    /// [`BoRef::reserve_killable`].
+    pub(super) fn reserve_locked(&self) -> Result<Reservation<'_>> {
+        Ok(Reservation::new(
+            &self.0,
+            self.0.reserved().lock_killable()?,
+        ))
+    }
+
+    /// Reserves the object for its driver, if it is not reserved; see [`BoRef::reserve_locked`].
+    pub(super) fn try_reserve_locked(&self) -> Option<Reservation<'_>> {
+        Some(Reservation::new(&self.0, self.0.reserved().try_lock()?))
+    }
+
     /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
     /// arrived before. May sleep.
     #[inline]
@@ -122,15 +145,24 @@ impl BoRef {
     /// Reserves the object if it is not reserved.
     #[cfg(reeve_kunit)]
     pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {
-        Reservation::try_take(&self.0)
+        Reservation::try_take(&self.0, Wait::Yes)
     }
 }
 
 impl Drop for BoRef {
     fn drop(&mut self) {
         if self.0.drop_use() {
-            self.reserve().destroy();
+            // A driver may have locked other objects. Those that have this one reserved, to evict it, wait for
+            // none.
+            let tried = self.0.reserved().try_lock();
+            let reservation =
+                tried.map_or_else(|| self.reserve(), |guard| Reservation::new(&self.0, guard));
+            reservation.destroy();
             self.0.device().accounting().object_gone();
+            if let Some(driver) = self.0.driver() {
+                driver.released();
+            }
+            self.0.device().remove_object();
             task::cond_resched();
         }
     }
@@ -139,15 +171,16 @@ impl Drop for BoRef {
 impl Drop for Reservation<'_> {
     #[inline]
     fn drop(&mut self) {
-        let now = self.guard.holdings();
-        if now != self.guard.shown || now.stored() != self.guard.stored {
-            self.show(now);
+        self.settle();
+        if let (true, Some(driver)) = (self.driver_locked, self.bo.driver()) {
+            driver.unlock();
         }
     }
 }
 
 impl<'a> Reservation<'a> {
-    /// Reserves the object, waiting until it is not reserved any more. May sleep.
+    /// Reserves the object, waiting until it is not reserved any more, without its driver's lock: for one
+    /// that has none, or that is being destroyed. May sleep.
     #[inline]
     pub(super) fn take(bo: &'a Arc<Linked<Bo>>) -> Self {
         Self::new(bo, bo.reserved().lock())
@@ -161,28 +194,110 @@ impl<'a> Reservation<'a> {
         let counts = accounting.limits.are_hard() || dmem::charges();
         Self {
             bo,
+            driver_locked: false,
+            wait: Wait::Yes,
             guard,
             _busy: counts.then(|| accounting.settling.begin()),
         }
     }
 
     /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
-    /// arrived before. May sleep.
+    /// arrived before. May sleep. If the object has a driver, there must be a [`BoRef`] meanwhile.
     #[inline]
     pub(super) fn take_killable(bo: &'a Arc<Linked<Bo>>) -> Result<Self> {
-        Ok(Self::new(bo, bo.reserved().lock_killable()?))
+        let Some(driver) = bo.driver() else {
+            return Ok(Self::new(bo, bo.reserved().lock_killable()?));
+        };
+        driver.lock()?;
+        match bo.reserved().lock_killable() {
+            Ok(guard) => {
+                let mut this = Self::new(bo, guard);
+                this.driver_locked = true;
+                Ok(this)
+            }
+            Err(e) => {
+                driver.unlock();
+                Err(e)
+            }
+        }
     }
 
-    /// Reserves the object if it is not reserved.
+    /// Reserves the object if it is not reserved. `wait`: whether its driver may wait when it is asked for
+    /// the pages.
     #[inline]
-    pub(super) fn try_take(bo: &'a Arc<Linked<Bo>>) -> Option<Self> {
+    pub(super) fn try_take(bo: &'a Arc<Linked<Bo>>, wait: Wait) -> Option<Self> {
         let guard = bo.reserved().try_lock()?;
+        // In this order: while the object is reserved it is not destroyed, and what is behind its driver's
+        // lock stays. Both are only tried, so there is no deadlock.
+        let driver_locked = match bo.driver() {
+            Some(driver) if guard.tt.is_some() => {
+                if !driver.try_lock() {
+                    return None;
+                }
+                true
+            }
+            _ => false,
+        };
         // It is only tried by those that look for room, so none waits for it.
         Some(Self {
             bo,
+            driver_locked,
+            wait,
             guard,
             _busy: None,
         })
+    }
+
+    /// Asks the driver for the pages, before they go.
+    ///
+    /// Returns `EBUSY` if it needs them still, `EINTR` if it waited and a fatal signal arrived.
+    fn ask_driver(&self, leaving: Leaving) -> Result {
+        let Some(driver) = self.bo.driver() else {
+            return Ok(());
+        };
+        driver
+            .evict_begin(leaving, self.wait)
+            .map_err(|e| if e == EINTR { EINTR } else { EBUSY })
+    }
+
+    /// Does `act`, which takes the pages, after the driver was asked; if it fails the driver is told that
+    /// they stay.
+    fn asked<R>(
+        &mut self,
+        leaving: Leaving,
+        act: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
+        self.ask_driver(leaving)?;
+        let result = act(self);
+        if let (Err(_), Some(driver)) = (&result, self.bo.driver()) {
+            driver.evict_abort();
+        }
+        result
+    }
+
+    /// Shows what the object holds now, if that has changed.
+    #[inline]
+    pub(super) fn settle(&mut self) {
+        let now = self.guard.holdings();
+        if now != self.guard.shown || now.stored() != self.guard.stored {
+            self.show(now);
+        }
+    }
+
+    /// Takes the reservation out of what the thread is recorded to hold, until [`Reservation::resume`]: it
+    /// outlasts the thread's context.
+    pub(super) fn suspend(&self) {
+        self.guard.forget();
+    }
+
+    /// Undoes [`Reservation::suspend`], in the same thread.
+    pub(super) fn resume(&self) {
+        self.guard.remember();
+    }
+
+    /// Sets whether eviction drops the content rather than keeping it.
+    pub(super) fn set_purgeable(&mut self, purgeable: bool) {
+        self.guard.purgeable = purgeable;
     }
 
     fn device(&self) -> &'a Arc<Device> {
@@ -211,7 +326,7 @@ impl<'a> Reservation<'a> {
     }
 
     /// Makes the object the most recently used.
-    fn touch(&self) {
+    pub(super) fn touch(&self) {
         self.device().touch(self.bo);
         self.bo.charges().touch(self.bo);
     }
@@ -275,8 +390,8 @@ impl<'a> Reservation<'a> {
     /// Gives the object its pages, and its content back if it was swapped out; makes it the most
     /// recently used. Returns the number of pages gained.
     ///
-    /// Returns `EINVAL` if it has no TT; else as [`Tt::populate`]. Pages that user space can read are
-    /// cleared, whatever the object was made for: user space can read device and kernel objects.
+    /// Returns `EINVAL` if it has no TT; else as [`Tt::populate`]. Pages are cleared, whatever the object was
+    /// made for, but those of a driver's object that user space can't map.
     pub(crate) fn populate(&mut self, reclaim: &impl Reclaim) -> Result<u64> {
         if !self.decide(Request::Populate)? {
             self.touch();
@@ -284,6 +399,7 @@ impl<'a> Reservation<'a> {
         }
         let (bo, device) = (self.bo, self.device());
         let times = &device.accounting().statistics.times;
+        let clear = bo.clears();
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
         self.leave_storage();
@@ -295,7 +411,7 @@ impl<'a> Reservation<'a> {
                 .charges()
                 .try_charge(device.accounting(), wanted, reclaim)?;
             let gained = loop {
-                match tt.populate(device.backing(), reclaim, true) {
+                match tt.populate(device.backing(), reclaim, clear) {
                     Err(ENOMEM) => owners::make_room_in_memcg(tt.to_be_charged().1, reclaim)?,
                     result => break result?,
                 }
@@ -349,7 +465,7 @@ impl<'a> Reservation<'a> {
         if !self.decide(Request::Unpopulate)? {
             return Ok(0);
         }
-        Ok(self.empty())
+        self.asked(Leaving::Dropped, |this| Ok(this.empty()))
     }
 
     /// Removes the object from the lists, and drops all pages and content but swapped out content.
@@ -379,6 +495,10 @@ impl<'a> Reservation<'a> {
         if !self.decide(Request::SwapOut)? {
             return Ok(0);
         }
+        self.asked(Leaving::Kept, Self::swap_out_asked)
+    }
+
+    fn swap_out_asked(&mut self) -> Result<u64> {
         let (id, device, accounting) = (self.bo.id(), self.device(), self.accounting());
         let pages = self.guard.tt.as_ref().map_or(0, Tt::charged_pages);
         trace::swap_out(id, &accounting.statistics.times, pages, || {
@@ -396,8 +516,12 @@ impl<'a> Reservation<'a> {
     /// up the rest. Otherwise as [`Reservation::swap_out`].
     ///
     /// Content is charged to the memory cgroup to which the pages are charged. If the cgroup has no
-    /// room for the copy, the content is moved a few pages at a time.
+    /// room for the copy, the content is moved a few pages at a time. That of a purgeable object is
+    /// dropped.
     pub(super) fn evict(&mut self) -> Result<u64> {
+        if self.guard.purgeable {
+            return self.purge();
+        }
         let result = if self.state() == State::PartlyBackedUp {
             self.back_up(BackUp::RELAXED)
         } else {
@@ -412,6 +536,9 @@ impl<'a> Reservation<'a> {
     /// Moves the object out of memory a few pages at a time, which may be charged above the limit of its
     /// cgroup until those that they are copied from are freed. Otherwise as [`Reservation::back_up`].
     pub(super) fn evict_sparingly(&mut self) -> Result<u64> {
+        if self.guard.purgeable {
+            return self.purge();
+        }
         self.back_up(BackUp {
             writeback: true,
             granule: BackUp::SPARING,
@@ -420,9 +547,12 @@ impl<'a> Reservation<'a> {
         })
     }
 
-    /// Moves about `pages` pages out of memory, for reclaim, and returns how many it moved. Otherwise
-    /// as [`Reservation::back_up`].
+    /// Moves about `pages` pages out of memory, for reclaim, and returns how many it moved; all those of a
+    /// purgeable object are dropped. Otherwise as [`Reservation::back_up`].
     pub(super) fn shrink(&mut self, pages: u64, writeback: bool) -> Result<u64> {
+        if self.guard.purgeable {
+            return self.purge();
+        }
         let resident = self.guard.tt.as_ref().map_or(0, Tt::resident_pages);
         self.back_up(BackUp {
             writeback,
@@ -448,6 +578,10 @@ impl<'a> Reservation<'a> {
         if !self.decide(Request::BackUp)? {
             return Ok(0);
         }
+        self.asked(Leaving::Kept, |this| this.back_up_asked(how))
+    }
+
+    fn back_up_asked(&mut self, how: BackUp) -> Result<u64> {
         let (bo, device, accounting) = (self.bo, self.device(), self.accounting());
         let pages = self.guard.tt.as_ref().map_or(0, Tt::resident_pages);
         trace::back_up(bo.id(), &accounting.statistics.times, pages, || {
@@ -488,6 +622,10 @@ impl<'a> Reservation<'a> {
         if !self.decide(Request::Purge)? {
             return Ok(0);
         }
+        self.asked(Leaving::Dropped, Self::purge_asked)
+    }
+
+    fn purge_asked(&mut self) -> Result<u64> {
         let (id, accounting) = (self.bo.id(), self.accounting());
         let charged = self.tt()?.charged_pages();
         self.delist(charged);
@@ -595,17 +733,29 @@ impl<'a> Reservation<'a> {
 
     /// Lets the processor see what the device wrote to these pages. What is moved out of memory is
     /// what the processor sees, so a driver does this before an object may be evicted.
-    #[cfg_attr(not(reeve_kunit), expect(dead_code, reason = "for in-kernel users"))]
     pub(crate) fn sync_for_cpu(&mut self, first: u64, pages: u64) -> Result {
         self.tt()?.sync_for_cpu(first, pages);
         Ok(())
     }
 
+    /// Lets the device see what the processor wrote to these pages.
+    pub(super) fn sync_for_device(&mut self, first: u64, pages: u64) -> Result {
+        self.tt()?.sync_for_device(first, pages);
+        Ok(())
+    }
+
+    /// Returns the page `index`, if it is in memory.
+    pub(super) fn page(&self, index: u64) -> Option<PageRef<'_>> {
+        self.guard.tt.as_ref()?.page(index)
+    }
+
+    /// Removes all mappings of users. May sleep.
+    pub(super) fn unmap(&mut self) -> Result {
+        self.tt()?.unmap();
+        Ok(())
+    }
+
     /// Keeps the DMA addresses of external pages; see [`Tt::set_dma_addresses`].
-    #[cfg_attr(
-        not(reeve_kunit),
-        expect(dead_code, reason = "for in-kernel importers")
-    )]
     pub(crate) fn set_dma_addresses(&mut self, addresses: KBox<DmaAddresses>) -> Result {
         self.tt()?.set_dma_addresses(addresses)
     }
@@ -653,6 +803,9 @@ impl<'a> Reservation<'a> {
 
     /// Destroys what the object holds, whether or not it is pinned.
     pub(super) fn destroy(mut self) {
+        if self.guard.tt.as_ref().map_or(0, Tt::resident_pages) != 0 {
+            let _ = self.ask_driver(Leaving::Final);
+        }
         self.empty();
         self.guard.pins = 0;
         self.guard.pin_charge = None;

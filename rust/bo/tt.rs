@@ -207,7 +207,7 @@ impl Tt {
     /// Removes all user mappings of the pages, so that these do not change any more. May sleep.
     ///
     /// C original: `ttm_bo_unmap_virtual()`.
-    fn unmap(&mut self) {
+    pub(super) fn unmap(&mut self) {
         self.pages.unmap();
         if let Some(shmem) = &mut self.shmem {
             shmem.unmap();

@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    driver::Wait,
     manager::Manager,
     object::{
         Bo,
@@ -50,6 +51,8 @@ use kernel::{
 /// object, which may be destroyed meanwhile.
 pub(crate) struct Mapping {
     bo: Arc<Linked<Bo>>,
+    /// A use of the object, if it is a driver's: its driver's lock is waited for.
+    user: Option<BoRef>,
     protection: Protection,
     manager: Arc<Manager>,
     range: Range,
@@ -74,12 +77,34 @@ impl Mapping {
         Ok(UniqueArc::new(
             Self {
                 bo: bo.unused(),
+                user: None,
                 protection,
                 manager: manager.clone(),
                 range: Range::new(space.clone(), 0, pages),
             },
             GFP_KERNEL_ACCOUNT,
         )?)
+    }
+
+    /// Makes a mapping of a driver's object, from page `first` of `space` on. It counts as a use of the
+    /// object. Otherwise as [`Mapping::new`].
+    pub(super) fn of_driver(
+        bo: &BoRef,
+        manager: &Arc<Manager>,
+        space: Arc<MapSpace>,
+        first: u64,
+        protection: Protection,
+    ) -> Result<Arc<Self>> {
+        let pages = sizes::pages_for(bo.size(), 0, PAGE_SHIFT as u32).map_err(|_| EINVAL)?;
+        first.checked_add(pages).ok_or(EINVAL)?;
+        let mapping = Self {
+            bo: bo.unused(),
+            user: Some(bo.clone()),
+            protection,
+            manager: manager.clone(),
+            range: Range::new(space, first, pages),
+        };
+        Ok(Arc::new(mapping, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Puts it at page `first` of the file.
@@ -119,7 +144,7 @@ impl Mapping {
 
         if fault.makes_writable() {
             // What takes long can't be waited for here, but in the fault of a page that is not mapped.
-            let Some(mut reservation) = Reservation::try_take(&self.bo) else {
+            let Some(mut reservation) = Reservation::try_take(&self.bo, Wait::Yes) else {
                 return fault.remove_entry();
             };
             if !reservation.state().is_populated() {
@@ -134,7 +159,7 @@ impl Mapping {
             }
             return result;
         }
-        let mut reservation = match Reservation::try_take(&self.bo) {
+        let mut reservation = match Reservation::try_take(&self.bo, Wait::Yes) {
             Some(reservation) => reservation,
             None if fault.retry_nowait() => return fault.retry_later(),
             None if fault.allow_retry() => {
@@ -196,6 +221,15 @@ impl Mapping {
                 reservation.write(offset, from, &*self.manager)?;
                 Ok(length)
             }
+        }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // The kernel closes mappings outside of any context.
+        if let Some(user) = self.user.take() {
+            with_context(|| drop(user));
         }
     }
 }

@@ -34,17 +34,12 @@ use crate::{
         }, //
     },
     bo::{
+        desc::flags_of,
         object::BoRef,
         reservation::Reservation,
         rules::{
-            object::{
-                BoFlags,
-                BoType, //
-            },
-            page_kind::{
-                Caching,
-                PageKind, //
-            },
+            object::BoType,
+            page_kind::Caching,
             state::Request, //
         },
         tt::{
@@ -67,45 +62,7 @@ impl OpenFile {
     /// `REEVE_IOC_BO_CREATE`.
     pub(super) fn bo_create(&self, arg: usize) -> Result<isize> {
         let mut args = read::<BoCreate>(arg)?;
-        let ty = match args.type_ {
-            REEVE_BO_TYPE_DEVICE => BoType::Device,
-            REEVE_BO_TYPE_KERNEL => BoType::Kernel,
-            REEVE_BO_TYPE_SG => BoType::Sg,
-            _ => return Err(EINVAL),
-        };
-        let caching = match args.caching {
-            REEVE_CACHING_CACHED => Caching::Cached,
-            REEVE_CACHING_WRITE_COMBINED => Caching::WriteCombined,
-            REEVE_CACHING_UNCACHED => Caching::Uncached,
-            _ => return Err(EINVAL),
-        };
-        const FLAGS: u32 = REEVE_BO_CREATE_ZERO_ALLOC
-            | REEVE_BO_CREATE_DMA32
-            | REEVE_BO_CREATE_EXTERNAL_MAPPABLE
-            | REEVE_BO_CREATE_SHMEM
-            | REEVE_BO_CREATE_DMA_ADDRESSES;
-        if args.flags & !FLAGS != 0 {
-            return Err(EINVAL);
-        }
-        let zero_alloc = args.flags & REEVE_BO_CREATE_ZERO_ALLOC != 0;
-        if zero_alloc && ty != BoType::Device {
-            return Err(EINVAL);
-        }
-        let kind = PageKind {
-            caching,
-            dma32: args.flags & REEVE_BO_CREATE_DMA32 != 0,
-        };
-        let mut flags = BoFlags::of(ty, zero_alloc);
-        if args.flags & REEVE_BO_CREATE_EXTERNAL_MAPPABLE != 0 {
-            flags = flags.mappable().ok_or(EINVAL)?;
-        }
-        flags = flags.of_kind(kind).ok_or(EINVAL)?;
-        if args.flags & REEVE_BO_CREATE_SHMEM != 0 {
-            flags = flags.on_shmem().ok_or(EINVAL)?;
-        }
-        if args.flags & REEVE_BO_CREATE_DMA_ADDRESSES != 0 {
-            flags = flags.with_dma();
-        }
+        let (ty, flags) = flags_of(args.type_, args.caching, args.flags)?;
         // A bad size is a bad field, so it is checked before the device is looked up.
         let extra = args.extra_pages.into();
         Tt::new(args.size, extra, flags)?;

@@ -9,6 +9,11 @@ int reeve_helper_dma_reach_all(struct device *dev)
 	return dma_coerce_mask_and_coherent(dev, DMA_BIT_MASK(64));
 }
 
+bool reeve_helper_dma_is_possible(struct device *dev)
+{
+	return dev->dma_mask && *dev->dma_mask;
+}
+
 int reeve_helper_dma_map(struct device *dev, unsigned long pfn,
 			 unsigned long pages, u64 *address)
 {

@@ -262,6 +262,7 @@ int reeve_helper_set_encrypted(struct page *first, int pages);
 
 /* dma.c: pages that lie side by side, mapped DMA_BIDIRECTIONAL. */
 int reeve_helper_dma_reach_all(struct device *dev);
+bool reeve_helper_dma_is_possible(struct device *dev);
 int reeve_helper_dma_map(struct device *dev, unsigned long pfn,
 			 unsigned long pages, u64 *address);
 void reeve_helper_dma_unmap(struct device *dev, u64 address, unsigned long pages);
@@ -328,6 +329,11 @@ static const unsigned int __maybe_unused REEVE_HUGE_ORDER =
 void reeve_helper_space_init(struct address_space *space, struct file *file);
 /* Makes @file use its inode's address space again. */
 void reeve_helper_space_leave(struct file *file);
+/*
+ * Returns the inode whose address space the file of @vma has, with a reference
+ * to it; NULL: it has one of another kind.
+ */
+struct inode *reeve_helper_vma_hold_inode(struct vm_area_struct *vma);
 /* @caching: REEVE_CACHING_* */
 void reeve_helper_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 			      bool decrypted);

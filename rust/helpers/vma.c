@@ -21,6 +21,16 @@ void reeve_helper_space_leave(struct file *file)
 	file->f_mapping = file_inode(file)->i_mapping;
 }
 
+struct inode *reeve_helper_vma_hold_inode(struct vm_area_struct *vma)
+{
+	struct address_space *space = vma->vm_file ? vma->vm_file->f_mapping : NULL;
+
+	if (!space || !space->host || &space->host->i_data != space)
+		return NULL;
+	ihold(space->host);
+	return space->host;
+}
+
 void reeve_helper_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 			      bool decrypted)
 {

@@ -15,6 +15,7 @@ use super::{
     record,
     rules::flags::{
         EXCLUSIVE,
+        OUT_OF_ORDER,
         TRYLOCK,
         WAITING, //
     }, //
@@ -138,6 +139,25 @@ impl<T, O: Class> Mutex<T, O> {
 pub(crate) struct Guard<'a, T, B: Backend, O: Class> {
     inner: lock::Guard<'a, T, B>,
     lock: &'a Tracked<T, B, O>,
+}
+
+impl<T, B: Backend, O: Class> Guard<'_, T, B, O> {
+    /// Takes the lock out of what the thread is recorded to hold, so that its context can end before the
+    /// lock is released.
+    pub(crate) fn forget(&self) {
+        if record::is_tracking() {
+            let flags = EXCLUSIVE | OUT_OF_ORDER;
+            record::record_unlock(classes::hierarchy(), self.lock.address(), O::ORDER, flags);
+        }
+    }
+
+    /// Undoes [`Guard::forget`], in a later context of the same thread.
+    pub(crate) fn remember(&self) {
+        if record::is_tracking() {
+            let flags = EXCLUSIVE | TRYLOCK;
+            record::record_lock(classes::hierarchy(), self.lock.address(), O::ORDER, flags);
+        }
+    }
 }
 
 impl<T, B: Backend, O: Class> Drop for Guard<'_, T, B, O> {

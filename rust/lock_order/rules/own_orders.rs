@@ -31,6 +31,8 @@ macro_rules! own_lock_orders {
             spinlock PoolNode,
             /// The list of open files, each with what its objects hold.
             spinlock OpenFiles,
+            /// The handles that drivers have of devices, clients and objects.
+            spinlock DriverHandles,
             /// The turn to look at other threads' held locks.
             turn ContextReader,
         } }

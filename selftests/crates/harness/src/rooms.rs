@@ -56,6 +56,9 @@ const UNSAFE_FILES: &[&str] = &[
     // What the kernel crate lacks.
     "abstractions.rs",
     "abstractions/",
+    // The C API for drivers.
+    "bo/api.rs",
+    "bo/api/",
     // Pages by their struct page.
     "bo/pages.rs",
     "bo/pages/",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! The examples of drivers in README.md and Documentation/lock-order.md are parts of the samples, which are compiled and run.
+//! The examples of drivers in README.md and Documentation/ are parts of the samples, which are compiled and run.
 
 use std::fs;
 use std::path::Path;
@@ -36,15 +36,23 @@ fn missing(page: &str, language: &str, sample: &str) -> Vec<String> {
 #[test]
 fn examples_are_parts_of_the_samples() {
     const PAGE: &str = "Documentation/lock-order.md";
+    const LOCKS: &str = "selftests/samples/c/reeve_sample.c";
+    const PAGES: &str = "selftests/samples/gpu-c/reeve_gpu.c";
     for (page, language, sample) in [
-        ("README.md", "c", "selftests/samples/c/reeve_sample.c"),
-        (PAGE, "c", "selftests/samples/c/reeve_sample.c"),
-        (PAGE, "rust", "selftests/samples/rust/reeve_sample_rust.rs"),
+        ("README.md", "c", &[LOCKS, PAGES][..]),
+        (PAGE, "c", &[LOCKS]),
+        (
+            PAGE,
+            "rust",
+            &["selftests/samples/rust/reeve_sample_rust.rs"],
+        ),
+        ("Documentation/drivers.md", "c", &[PAGES]),
     ] {
         let page = of_drivers(&text_of(page));
         assert!(pieces(&page, language).len() >= 2, "{language}");
-        let missing = missing(&page, language, &text_of(sample));
-        assert!(missing.is_empty(), "not in {sample}: {missing:#?}");
+        let sample: String = sample.iter().map(|path| text_of(path)).collect();
+        let missing = missing(&page, language, &sample);
+        assert!(missing.is_empty(), "not in the sample: {missing:#?}");
     }
 }
 

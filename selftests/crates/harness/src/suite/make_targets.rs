@@ -67,6 +67,14 @@ pub(super) fn jobs() -> Vec<Job> {
                     ext_sample(ctx, "samples/rust"),
                 ),
                 test(
+                    "make ext and vm: a GPU driver leaves its pages to Reeve",
+                    ext_pages(ctx, "samples/gpu-c", "base"),
+                ),
+                test(
+                    "every call of the API for drivers, as documented and not",
+                    ext_pages(ctx, "modules/bo_api", "base"),
+                ),
+                test(
                     "forgotten leaves and ended tasks harm nothing",
                     ext_sample(ctx, "modules/life"),
                 ),
@@ -114,6 +122,14 @@ pub(super) fn jobs() -> Vec<Job> {
                     test(
                         "the same random operations on C TTM and here end alike",
                         ended_well(&ended, "modules/ttm"),
+                    ),
+                    test(
+                        "make ext and vm: a GPU driver leaves its pages to Reeve (debug kernel)",
+                        ext_pages(ctx, "samples/gpu-c", "debug"),
+                    ),
+                    test(
+                        "each allocation of each call of the API for drivers fails once",
+                        ext_pages(ctx, "modules/bo_api", "debug"),
                     ),
                     test(
                         "make ext and vm: the debug kernel had nothing to say",
@@ -463,6 +479,22 @@ fn ext_sample(ctx: &JobContext, sample: &str) -> Result<()> {
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
     expect_vm(ctx, &[&files, &script], true, "0")
+}
+
+/// What uses page accounting as a driver; with a disk to swap to.
+fn ext_pages(ctx: &JobContext, name: &str, kernel: &str) -> Result<()> {
+    let (module, script) = ext(ctx, name, kernel)?;
+    let mut files = String::from("FILES=");
+    for entry in fs::read_dir(module.parent().context("a module is in a directory")?)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "ko") {
+            files.push_str(&format!("{} ", path.display()));
+        }
+    }
+    let files = files.trim_end();
+    let script = format!("SCRIPT={}", script.display());
+    let kernel = format!("KERNEL={kernel}");
+    expect_vm(ctx, &[files, &script, &kernel, "DISK=64"], true, "0")
 }
 
 /// `modules/life` on a kernel that has most handlers run in threads.

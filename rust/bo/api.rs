@@ -1,0 +1,713 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The API for drivers: what `reeve/bo.h` declares, and `api.c` hands over.
+//!
+//! Each function's contract is documented in `rust/include/reeve/bo.h`. Handles are looked up in tables:
+//! nothing is read or written at what a driver passes as one.
+#![expect(unsafe_code, reason = "C calls this, and it calls drivers")]
+
+mod device;
+mod misuse;
+mod object;
+mod table;
+
+use self::{
+    device::DriverDevice,
+    misuse::{
+        Answer,
+        Call,
+        Failure, //
+    },
+    object::Object,
+    table::{
+        Left,
+        Table, //
+    }, //
+};
+use super::{
+    fdinfo,
+    object::ClientRef,
+    Manager, //
+};
+use crate::{
+    abstractions::{
+        bindings,
+        params, //
+    },
+    bo::reservation::Reservation,
+    lock_order::with_context, //
+};
+use core::mem::size_of;
+use kernel::{
+    error::to_result,
+    ffi::{
+        c_char,
+        c_int,
+        c_ulong,
+        c_void, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    seq_file::SeqFile,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc, //
+    }, //
+};
+
+/// The address of what drivers call into; 0: the module is not loaded.
+static API: Atomic<usize> = Atomic::new(0);
+
+/// What the module has for drivers.
+#[pin_data]
+struct Tables {
+    manager: Arc<Manager>,
+    #[pin]
+    devices: Table<DriverDevice, 1>,
+    #[pin]
+    clients: Table<ClientRef, 2>,
+    #[pin]
+    objects: Table<Object, 3>,
+}
+
+/// The API, as long as the module is loaded. Drivers that use it keep the module.
+pub(crate) struct Api(Option<Pin<KBox<Tables>>>);
+
+impl Api {
+    /// Lets drivers in. Returns `ENOMEM` if there is no memory. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// There must be no other one, and it must be dropped after all drivers are gone.
+    pub(crate) unsafe fn new(manager: Arc<Manager>) -> Result<Self> {
+        let tables = KBox::pin_init(
+            pin_init!(Tables {
+                manager,
+                devices <- Table::new(),
+                clients <- Table::new(),
+                objects <- Table::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+        API.store(core::ptr::from_ref(&*tables).expose_provenance(), Release);
+        let this = Self(Some(tables));
+        // SAFETY: This is undone when the value is dropped; by the contract it is the only one.
+        to_result(unsafe { bindings::reeve_helper_watch_drivers() })?;
+        Ok(this)
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
+        // SAFETY: `new` began it, or failed to, which is the same.
+        unsafe { bindings::reeve_helper_unwatch_drivers() };
+        API.store(0, Relaxed);
+        // What is left in the tables is of drivers that went without it.
+        let tables = self.0.take();
+        with_context(|| drop(tables));
+    }
+}
+
+fn tables() -> Answer<&'static Tables> {
+    let address = API.load(Acquire);
+    if address == 0 {
+        return Err(ENODEV.into());
+    }
+    // SAFETY: It is the address of what the module's `Api` owns, which by the contract of `Api::new` is
+    // dropped after all callers are gone.
+    Ok(unsafe { &*core::ptr::with_exposed_provenance::<Tables>(address) })
+}
+
+impl Tables {
+    fn object(&self, handle: u64) -> Answer<Arc<Object>> {
+        self.objects.find(handle).ok_or(NO_OBJECT)
+    }
+}
+
+const NO_OBJECT: Failure = Failure::Misuse(
+    ENOENT,
+    c"there is no such object; it was put, or never made",
+);
+const NO_DEVICE: Failure = Failure::Misuse(ENOENT, c"there is no such device");
+const NO_CLIENT: Failure = Failure::Misuse(ENOENT, c"there is no such client");
+
+/// Makes a call about an object, or about none.
+fn call<R>(
+    name: &'static CStr,
+    object: u64,
+    site: c_ulong,
+    f: impl FnOnce(&'static Tables) -> Answer<R>,
+) -> Result<R> {
+    let call = Call {
+        name,
+        site,
+        object,
+        counts: false,
+    };
+    call.make(with_device_name, || f(tables()?))
+}
+
+/// Passes on the name of the device of an object.
+fn with_device_name(object: u64, f: &mut dyn FnMut(Option<&CStr>)) {
+    let object = tables().ok().and_then(|api| api.objects.find(object));
+    f(object.as_ref().map(|object| object.link().device().name()));
+}
+
+/// Makes a call about an object that the caller has locked.
+fn locked<R>(
+    name: &'static CStr,
+    handle: u64,
+    site: c_ulong,
+    f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>,
+) -> Result<R> {
+    call(name, handle, site, |api| api.object(handle)?.with(f))
+}
+
+fn status(result: Result) -> c_int {
+    match result {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
+    }
+}
+
+fn count(result: Result<u64>) -> i64 {
+    match result {
+        Ok(pages) => i64::try_from(pages).unwrap_or(i64::MAX),
+        Err(e) => e.to_errno().into(),
+    }
+}
+
+/// The names of the calls `REEVE_CALL_...`.
+const CALLS: [&CStr; 18] = [
+    c"reeve_bo_get",
+    c"reeve_bo_put",
+    c"reeve_bo_lock",
+    c"reeve_bo_trylock",
+    c"reeve_bo_unlock",
+    c"reeve_bo_populate",
+    c"reeve_bo_unpopulate",
+    c"reeve_bo_pin",
+    c"reeve_bo_unpin",
+    c"reeve_bo_swap_out",
+    c"reeve_bo_back_up",
+    c"reeve_bo_restore",
+    c"reeve_bo_purge",
+    c"reeve_bo_set_purgeable",
+    c"reeve_bo_touch",
+    c"reeve_bo_sync_for_cpu",
+    c"reeve_bo_sync_for_device",
+    c"reeve_bo_unmap",
+];
+
+impl Tables {
+    /// Drops a reference to an object; with the last one, the object.
+    fn put(&self, handle: u64) -> Answer {
+        match self.objects.put(handle) {
+            None => Err(NO_OBJECT),
+            Some(Left::References) => Ok(()),
+            Some(Left::Nothing(object)) => {
+                drop(object);
+                Ok(())
+            }
+        }
+    }
+
+    /// Locks an object, which counts as a reference.
+    fn lock(&self, handle: u64, wait: bool) -> Answer {
+        let object = self.objects.get(handle).ok_or(NO_OBJECT)?;
+        let result = object.lock(wait);
+        drop(object);
+        if result.is_err() {
+            self.put(handle)?;
+        }
+        result
+    }
+
+    /// Does one of the calls that are alike.
+    fn act(&self, which: u32, handle: u64, first: u64, second: u64) -> Answer<u64> {
+        use bindings::*;
+
+        match which {
+            REEVE_CALL_GET => {
+                self.objects.get(handle).ok_or(NO_OBJECT)?;
+                return Ok(0);
+            }
+            REEVE_CALL_PUT => return self.put(handle).map(|()| 0),
+            REEVE_CALL_LOCK => return self.lock(handle, true).map(|()| 0),
+            REEVE_CALL_TRYLOCK => return self.lock(handle, false).map(|()| 0),
+            REEVE_CALL_UNLOCK => {
+                self.object(handle)?.unlock()?;
+                return self.put(handle).map(|()| 0);
+            }
+            _ => {}
+        }
+        let pinned = |e| match e {
+            EBUSY => Failure::Error(EBUSY),
+            EINVAL => Failure::Misuse(EINVAL, c"its state does not allow that"),
+            e => Failure::Error(e),
+        };
+        self.object(handle)?.with(|bo| match which {
+            REEVE_CALL_POPULATE => object::populate(bo, &self.manager, first),
+            REEVE_CALL_UNPOPULATE => Ok(bo.unpopulate()?),
+            REEVE_CALL_PIN => bo.pin().map(|()| 0).map_err(pinned),
+            REEVE_CALL_UNPIN => bo.unpin().map(|()| 0).map_err(pinned),
+            REEVE_CALL_SWAP_OUT => bo.swap_out().map_err(pinned),
+            REEVE_CALL_BACK_UP => object::back_up(bo, first != 0),
+            REEVE_CALL_RESTORE => bo.restore(&*self.manager).map_err(pinned),
+            REEVE_CALL_PURGE => bo.purge().map_err(pinned),
+            REEVE_CALL_SET_PURGEABLE => object::set_purgeable(bo, first != 0),
+            REEVE_CALL_TOUCH => {
+                bo.touch();
+                Ok(0)
+            }
+            REEVE_CALL_SYNC_FOR_CPU => {
+                object::check_pages(bo, first, second)?;
+                bo.sync_for_cpu(first, second)?;
+                Ok(0)
+            }
+            REEVE_CALL_SYNC_FOR_DEVICE => {
+                object::check_pages(bo, first, second)?;
+                bo.sync_for_device(first, second)?;
+                Ok(0)
+            }
+            REEVE_CALL_UNMAP => {
+                bo.unmap()?;
+                Ok(0)
+            }
+            _ => Err(EINVAL.into()),
+        })
+    }
+}
+
+/// Defines entry points whose types must agree with their C prototypes in api.h.
+macro_rules! entry_points {
+    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {
+        $(
+            $(#[$meta])*
+            #[no_mangle]
+            unsafe extern "C" fn $name($($arg: $ty),*) $(-> $ret)? $body
+
+            const _: unsafe extern "C" fn($($ty),*) $(-> $ret)? = if true {
+                $name
+            } else {
+                bindings::$name
+            };
+        )*
+    };
+}
+
+entry_points! {
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_call(which: u32, bo: u64, first: u64, second: u64, site: c_ulong) -> i64 {
+        let name = CALLS.get(which as usize).copied().unwrap_or(c"reeve_bo");
+        count(call(name, bo, site, |api| api.act(which, bo, first, second)))
+    }
+
+    /// # Safety
+    ///
+    /// As `bo.h` says: `dev`, `name` and `ops` are null or valid, `device` is valid for writes.
+    fn reeve_rs_device_register(
+        dev: *mut kernel::bindings::device,
+        name: *const c_char,
+        ops: *const bindings::reeve_device_ops,
+        flags: u32,
+        device: *mut u64,
+        site: c_ulong,
+    ) -> c_int {
+        status(call(c"reeve_device_register", 0, site, |api| {
+            // SAFETY: The contract of this function is that of `new`, as `bo.h` tells the driver.
+            let made = unsafe { DriverDevice::new(&api.manager, dev, name, ops, flags, site) }?;
+            let result = api.devices.insert(made.clone(), |_| ());
+            match result {
+                // SAFETY: By the contract it is valid for writes.
+                Ok(handle) => unsafe { device.write(handle) },
+                Err(e) => {
+                    api.manager.unregister(made.device())?;
+                    return Err(e.into());
+                }
+            }
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `module` is valid, and its code is not run any more, but for ops that run already.
+    fn reeve_rs_module_gone(module: *mut kernel::bindings::module) {
+        with_context(|| {
+            let mut after = 0;
+            while let Ok(Some((handle, known))) = tables().map(|api| api.devices.next(after)) {
+                after = handle;
+                // SAFETY: By the contract the module is valid.
+                if unsafe { known.is_of(module) } {
+                    known.orphan();
+                    let call = Call {
+                        name: c"reeve_device_register",
+                        site: known.site(),
+                        object: known.device().objects(),
+                        counts: true,
+                    };
+                    let what = c"the driver is gone, and left the device behind";
+                    call.report(Some(known.name()), EBUSY, what);
+                    if tables().is_ok_and(|api| api.manager.unregister(known.device()).is_ok()) {
+                        drop(tables().map(|api| api.devices.put(handle)));
+                    }
+                }
+            }
+        });
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_device_unregister(device: u64, site: c_ulong) -> c_int {
+        status(call(c"reeve_device_unregister", 0, site, |api| {
+            let known = api.devices.find(device).ok_or(NO_DEVICE)?;
+            match api.manager.unregister(known.device()) {
+                Err(EBUSY) => {
+                    let call = Call {
+                        name: c"reeve_device_unregister",
+                        site,
+                        object: known.device().objects(),
+                        counts: true,
+                    };
+                    let what = c"it can't go before them";
+                    Err(call.report(Some(known.name()), EBUSY, what).into())
+                }
+                Err(_) => Err(NO_DEVICE),
+                Ok(()) => {
+                    drop(api.devices.put(device));
+                    Ok(())
+                }
+            }
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `client` is valid for writes.
+    fn reeve_rs_client_create(client: *mut u64, site: c_ulong) -> c_int {
+        status(call(c"reeve_client_create", 0, site, |api| {
+            let made = Arc::new(api.manager.open_file()?, GFP_KERNEL)?;
+            let handle = api.clients.insert(made, |_| ())?;
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { client.write(handle) };
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_client_put(client: u64, site: c_ulong) -> c_int {
+        status(call(c"reeve_client_put", 0, site, |api| {
+            drop(api.clients.put(client).ok_or(NO_CLIENT)?);
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_client_set_limit(client: u64, pages: u64, site: c_ulong) -> c_int {
+        status(call(c"reeve_client_set_limit", 0, site, |api| {
+            api.clients.find(client).ok_or(NO_CLIENT)?.set_limit(pages);
+            params::limit_changed();
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `stats` is null or valid for writes.
+    fn reeve_rs_client_get_stats(
+        client: u64,
+        stats: *mut bindings::reeve_client_stats,
+        site: c_ulong,
+    ) -> c_int {
+        status(call(c"reeve_client_get_stats", 0, site, |api| {
+            let client = api.clients.find(client).ok_or(NO_CLIENT)?;
+            if stats.is_null() {
+                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+            }
+            let sums = client.holdings();
+            let result = bindings::reeve_client_stats {
+                objects: sums.objects,
+                total: sums.total,
+                resident: sums.resident,
+                charged: sums.charged,
+                pinned: sums.pinned,
+                swapped: sums.swapped,
+                backed_up: sums.backed_up,
+                limit: client.limit().unwrap_or(0),
+            };
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { stats.write(result) };
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `m` is null or a valid `seq_file`.
+    fn reeve_rs_client_show_fdinfo(
+        client: u64,
+        m: *mut kernel::bindings::seq_file,
+        site: c_ulong,
+    ) -> c_int {
+        status(call(c"reeve_client_show_fdinfo", 0, site, |api| {
+            let client = api.clients.find(client).ok_or(NO_CLIENT)?;
+            if m.is_null() {
+                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+            }
+            // SAFETY: By the contract it is valid, and only the caller uses it.
+            fdinfo::show(&client, unsafe { SeqFile::from_raw(m) });
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `desc` is null or valid for the bytes that its first field says; `bo` is valid for writes.
+    fn reeve_rs_bo_create(
+        device: u64,
+        client: u64,
+        desc: *const bindings::reeve_bo_desc,
+        bo: *mut u64,
+        site: c_ulong,
+    ) -> c_int {
+        status(call(c"reeve_bo_create", 0, site, |api| {
+            let device = api.devices.find(device).ok_or(NO_DEVICE)?;
+            let client = match client {
+                0 => None,
+                client => Some(api.clients.find(client).ok_or(NO_CLIENT)?),
+            };
+            // SAFETY: The contract of this function is that of `read_desc`.
+            let desc = unsafe { read_desc(desc) }?;
+            let client = client.as_ref().map(|client| client.shared());
+            let made = Object::new(&device, client, &desc)?;
+            let handle = api
+                .objects
+                .insert(made.clone(), |handle| made.link().set_handle(handle))?;
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { bo.write(handle) };
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `state` is null or valid for writes.
+    fn reeve_rs_bo_get_state(
+        bo: u64,
+        state: *mut bindings::reeve_bo_state,
+        site: c_ulong,
+    ) -> c_int {
+        status(locked(c"reeve_bo_get_state", bo, site, |bo| {
+            if state.is_null() {
+                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+            }
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { state.write(object::state(bo)) };
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `page` is valid for writes.
+    fn reeve_rs_bo_page(
+        bo: u64,
+        index: u64,
+        page: *mut *mut kernel::bindings::page,
+        site: c_ulong,
+    ) -> c_int {
+        status(locked(c"reeve_bo_page", bo, site, |bo| {
+            let found = bo.page(index).ok_or(NO_PAGE)?;
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { page.write(found.as_ptr()) };
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `run` is null or valid for writes.
+    fn reeve_rs_bo_dma_run(
+        bo: u64,
+        index: u64,
+        run: *mut bindings::reeve_bo_dma_run,
+        site: c_ulong,
+    ) -> c_int {
+        status(locked(c"reeve_bo_dma_run", bo, site, |bo| {
+            if run.is_null() {
+                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+            }
+            let place = bo.dma_address(index).map_err(|_| NO_PAGE)?;
+            let found = bindings::reeve_bo_dma_run {
+                address: place.address,
+                pages: place.pages,
+            };
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { run.write(found) };
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `pages` is null or valid for `count` writes.
+    fn reeve_rs_bo_pages(
+        which: u32,
+        bo: u64,
+        pages: *mut *mut kernel::bindings::page,
+        count_: u64,
+        site: c_ulong,
+    ) -> i64 {
+        let name = match which {
+            bindings::REEVE_PAGES_SG => c"reeve_bo_get_sg_table",
+            _ => c"reeve_bo_vmap",
+        };
+        count(locked(name, bo, site, |bo| {
+            let info = bo.info();
+            if which == bindings::REEVE_PAGES_SG && info.pins == 0 {
+                return Err(Failure::Misuse(EINVAL, c"it is not pinned"));
+            }
+            if bo.page(0).is_none() {
+                return Err(NO_PAGE);
+            }
+            if pages.is_null() {
+                return Ok(info.num_pages);
+            }
+            for index in 0..info.num_pages.min(count_) {
+                let page = bo.page(index).ok_or(NO_PAGE)?;
+                // SAFETY: By the contract it is valid for `count_` writes, and `index` is less.
+                unsafe { pages.add(index as usize).write(page.as_ptr()) };
+            }
+            Ok(info.num_pages)
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `runs` is valid for `count_` reads.
+    fn reeve_rs_bo_set_runs(
+        bo: u64,
+        runs: *const bindings::reeve_bo_dma_run,
+        count_: u64,
+        site: c_ulong,
+    ) -> c_int {
+        status(locked(c"reeve_bo_set_sg_table", bo, site, |bo| {
+            // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
+            let runs = unsafe { core::slice::from_raw_parts(runs, count_ as usize) };
+            object::set_runs(bo, runs)
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `new` is null, or what `vmap()` returned for all pages of the object; `address` is valid for writes.
+    fn reeve_rs_bo_vmap(
+        bo: u64,
+        new: *mut c_void,
+        address: *mut *mut c_void,
+        site: c_ulong,
+    ) -> c_int {
+        status(call(c"reeve_bo_vmap", bo, site, |api| {
+            let object = api.object(bo)?;
+            object.with(|_| {
+                // SAFETY: By the contract it is valid for writes.
+                unsafe { address.write(object.link().vmap(new)) };
+                Ok(())
+            })
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// `address` is valid for writes.
+    fn reeve_rs_bo_vunmap(bo: u64, address: *mut *mut c_void, site: c_ulong) -> c_int {
+        status(call(c"reeve_bo_vunmap", bo, site, |api| {
+            let object = api.object(bo)?;
+            object.check_locked_or_op()?;
+            let not_mapped = Failure::Misuse(EINVAL, c"it is not mapped for the kernel");
+            let found = object.link().vunmap().ok_or(not_mapped)?;
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { address.write(found) };
+            Ok(())
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// Both are valid for writes.
+    fn reeve_rs_bo_protection(
+        bo: u64,
+        caching: *mut u32,
+        decrypted: *mut bool,
+        site: c_ulong,
+    ) -> bool {
+        call(c"reeve_bo_pgprot", bo, site, |api| {
+            let protection = api.object(bo)?.protection();
+            // SAFETY: By the contract they are valid for writes.
+            unsafe {
+                caching.write(protection.caching());
+                decrypted.write(protection.is_decrypted());
+            }
+            Ok(())
+        })
+        .is_ok()
+    }
+
+    /// # Safety
+    ///
+    /// `vma` is null, or a valid mapping of a file that is being set up, in `mmap` of its file operations.
+    fn reeve_rs_bo_mmap(
+        bo: u64,
+        vma: *mut kernel::bindings::vm_area_struct,
+        first: u64,
+        site: c_ulong,
+    ) -> c_int {
+        status(call(c"reeve_bo_mmap", bo, site, |api| {
+            // SAFETY: The contract of this function is that of `mmap`.
+            unsafe { api.object(bo)?.mmap(&api.manager, vma, first) }
+        }))
+    }
+}
+
+const NO_PAGE: Failure = Failure::Misuse(
+    EINVAL,
+    c"it has no such page in memory, or no address for it",
+);
+
+/// Reads a descriptor, which may be longer than what is known here if the rest is 0.
+///
+/// # Safety
+///
+/// `desc` must be null or valid for the bytes that its first field says.
+unsafe fn read_desc(desc: *const bindings::reeve_bo_desc) -> Answer<bindings::reeve_bo_desc> {
+    const KNOWN: usize = size_of::<bindings::reeve_bo_desc>();
+    if desc.is_null() {
+        return Err(Failure::Misuse(EINVAL, c"there is no descriptor"));
+    }
+    // SAFETY: By the contract it has at least its first field.
+    let size = unsafe { (*desc).size };
+    if !(KNOWN..=PAGE_SIZE).contains(&size) {
+        return Err(Failure::Misuse(EINVAL, c"a bad size of the descriptor"));
+    }
+    // SAFETY: By the contract so many bytes are valid.
+    let rest = unsafe { core::slice::from_raw_parts(desc.cast::<u8>().add(KNOWN), size - KNOWN) };
+    if rest.iter().any(|&byte| byte != 0) {
+        let what = c"the descriptor says what this module does not know";
+        return Err(Failure::Misuse(E2BIG, what));
+    }
+    // SAFETY: By the contract and the check it is valid.
+    Ok(unsafe { desc.read() })
+}

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The devices of drivers, and how their ops are called.
+
+use super::misuse::{
+    Answer,
+    Failure, //
+};
+use crate::{
+    abstractions::{
+        bindings,
+        dma::DmaDevice, //
+    },
+    bo::{
+        driver::{
+            Driver,
+            Leaving,
+            Wait, //
+        },
+        object::Device,
+        Manager, //
+    }, //
+};
+use kernel::{
+    error::to_result,
+    ffi::{
+        c_char,
+        c_void, //
+    },
+    prelude::*,
+    str::CString,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        barrier::smp_mb,
+        Arc, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
+};
+
+/// The most bytes of a device's name.
+const NAME: usize = 31;
+
+/// A device of a driver.
+///
+/// # Invariants
+///
+/// Until the device is unregistered, `ops` has what the driver gave for it: functions that may be called
+/// with what it gave for an object, unless `orphaned` is set; and, if it is set, while `running` counts a
+/// call that began before.
+pub(super) struct DriverDevice {
+    device: Arc<Device>,
+    name: CString,
+    ops: bindings::reeve_device_ops,
+    /// Where it was registered.
+    site: usize,
+    /// Calls of ops.
+    running: Atomic<u64>,
+    /// 1: the driver is gone.
+    orphaned: Atomic<u64>,
+}
+
+// SAFETY: A table of functions belongs to no task.
+unsafe impl Send for DriverDevice {}
+// SAFETY: Nothing is written to it.
+unsafe impl Sync for DriverDevice {}
+
+impl DriverDevice {
+    /// Registers a device.
+    ///
+    /// # Safety
+    ///
+    /// `dev` must be null or a valid device, `name` null or a string, `ops` null or valid, with functions
+    /// that may be called until the device is unregistered as `bo.h` says.
+    pub(super) unsafe fn new(
+        manager: &Manager,
+        dev: *mut kernel::bindings::device,
+        name: *const c_char,
+        ops: *const bindings::reeve_device_ops,
+        flags: u32,
+        site: usize,
+    ) -> Answer<Arc<Self>> {
+        if name.is_null() {
+            return Err(Failure::Misuse(EINVAL, c"a device needs a name"));
+        }
+        // SAFETY: By the contract it is a string.
+        let name = unsafe { CStr::from_char_ptr(name) };
+        if name.to_bytes().is_empty() || name.to_bytes().len() > NAME {
+            return Err(Failure::Misuse(EINVAL, c"a name has 1 to 31 bytes"));
+        }
+        if flags != 0 {
+            return Err(Failure::Misuse(EINVAL, c"unknown flags"));
+        }
+        let ops = if ops.is_null() {
+            bindings::reeve_device_ops::default()
+        } else {
+            // SAFETY: By the contract it is valid. It is only read.
+            unsafe { ops.read() }
+        };
+        let given = [
+            ops.lock.is_some(),
+            ops.trylock.is_some(),
+            ops.unlock.is_some(),
+            ops.is_held.is_some(),
+        ];
+        if given.iter().any(|&it| it != given[0]) {
+            return Err(Failure::Misuse(EINVAL, c"only some of the ops of the lock"));
+        }
+        let dma = if dev.is_null() {
+            None
+        } else {
+            // SAFETY: By the contract it is a valid device.
+            match unsafe { DmaDevice::of_driver(dev) } {
+                Err(EINVAL) => return Err(Failure::Misuse(EINVAL, c"its device has no DMA mask")),
+                dma => Some(dma?),
+            }
+        };
+        let name = CString::try_from(name)?;
+        let device = manager.register(dma)?;
+        // INVARIANT: By the contract the functions may be called.
+        let made = Arc::new(
+            Self {
+                device: device.clone(),
+                name,
+                ops,
+                site,
+                running: Atomic::new(0),
+                orphaned: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        );
+        if made.is_err() {
+            // It has no objects, for it was made just now.
+            let _ = manager.unregister(&device);
+        }
+        Ok(made?)
+    }
+
+    /// Returns the device.
+    pub(super) fn device(&self) -> &Arc<Device> {
+        &self.device
+    }
+
+    /// Returns where it was registered.
+    pub(super) fn site(&self) -> usize {
+        self.site
+    }
+
+    /// Returns its name.
+    pub(super) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Returns whether it was registered by the code of `module`, or has ops there.
+    ///
+    /// # Safety
+    ///
+    /// `module` must be valid.
+    pub(super) unsafe fn is_of(&self, module: *mut kernel::bindings::module) -> bool {
+        let ops = &self.ops;
+        // What was registered by code that ran once is known by its ops.
+        let places = [
+            Some(self.site),
+            ops.evict_begin.map(|op| op as usize),
+            ops.evict_abort.map(|op| op as usize),
+            ops.release.map(|op| op as usize),
+            ops.lock.map(|op| op as usize),
+            ops.trylock.map(|op| op as usize),
+            ops.unlock.map(|op| op as usize),
+            ops.is_held.map(|op| op as usize),
+        ];
+        places.into_iter().flatten().any(|place| {
+            // SAFETY: The helper compares an address with those of a valid module.
+            unsafe { bindings::reeve_helper_within(module, place) }
+        })
+    }
+
+    /// Ends the use of its ops, for the driver goes: its objects stay as they are. Waits for those that
+    /// run. May sleep.
+    pub(super) fn orphan(&self) {
+        self.orphaned.store(1, Relaxed);
+        smp_mb(Full);
+        while self.running.load(Acquire) != 0 {
+            fsleep(Delta::from_millis(1));
+        }
+    }
+
+    /// Calls one of the ops with `call`. `None`: the driver is gone.
+    #[inline]
+    fn op<R>(&self, call: impl FnOnce(&bindings::reeve_device_ops) -> R) -> Option<R> {
+        self.running.fetch_add(1u64, Full);
+        let result = match self.orphaned.load(Relaxed) {
+            0 => Some(call(&self.ops)),
+            _ => None,
+        };
+        self.running.fetch_sub(1u64, Full);
+        result
+    }
+
+    /// Returns whether the driver has a lock of its own for objects.
+    #[inline]
+    pub(super) fn has_lock(&self) -> bool {
+        self.ops.lock.is_some()
+    }
+}
+
+/// Set in [`Link::user`] while the task is in a call about the object, or in an op for it.
+const INSIDE: usize = 1;
+
+/// An object as its driver knows it.
+pub(super) struct Link {
+    device: Arc<DriverDevice>,
+    private: usize,
+    handle: Atomic<u64>,
+    /// The task that has locked the object, with or without [`INSIDE`]; 0: none. For a lock of the driver's:
+    /// the task that is in a call, or 0.
+    user: Atomic<usize>,
+    /// How often it is mapped for the kernel, and where. Changed with the object reserved.
+    vmaps: Atomic<u64>,
+    address: Atomic<usize>,
+}
+
+/// Who uses an object.
+#[derive(PartialEq, Eq)]
+pub(super) enum User {
+    /// The current task, which has locked it.
+    Caller,
+    /// The current task, in an op for the object.
+    Op,
+    /// Another task, or none.
+    Other,
+}
+
+/// Returns what identifies the current task.
+pub(super) fn current() -> usize {
+    // SAFETY: The helper returns an address, in any context.
+    unsafe { bindings::reeve_helper_current() }
+}
+
+impl Link {
+    /// Makes one of an object that has no handle yet.
+    pub(super) fn new(device: Arc<DriverDevice>, private: usize) -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                device,
+                private,
+                handle: Atomic::new(0),
+                user: Atomic::new(0),
+                vmaps: Atomic::new(0),
+                address: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Returns its device.
+    #[inline]
+    pub(super) fn device(&self) -> &DriverDevice {
+        &self.device
+    }
+
+    /// Sets its handle.
+    pub(super) fn set_handle(&self, handle: u64) {
+        self.handle.store(handle, Relaxed);
+    }
+
+    /// Returns who uses the object.
+    #[inline]
+    pub(super) fn user(&self) -> User {
+        let (user, me) = (self.user.load(Relaxed), current());
+        if user == me {
+            User::Caller
+        } else if user == me | INSIDE {
+            User::Op
+        } else {
+            User::Other
+        }
+    }
+
+    /// The current task has locked the object from now on.
+    #[inline]
+    pub(super) fn locked(&self) {
+        self.user.store(current(), Relaxed);
+    }
+
+    /// No task has locked the object from now on.
+    #[inline]
+    pub(super) fn unlocked(&self) {
+        self.user.store(0, Relaxed);
+    }
+
+    /// Runs `f`, which may have ops called. The object is reserved by the current task.
+    #[inline]
+    pub(super) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        let before = self.user.load(Relaxed);
+        self.user.store(current() | INSIDE, Relaxed);
+        let result = f();
+        self.user.store(before, Relaxed);
+        result
+    }
+
+    /// Returns whether the driver's own lock is held.
+    #[inline]
+    pub(super) fn is_held(&self) -> bool {
+        let is_held = self.device.op(|ops| match ops.is_held {
+            // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
+            Some(is_held) => unsafe { is_held(self.private()) },
+            None => false,
+        });
+        is_held.unwrap_or(false)
+    }
+
+    fn private(&self) -> *mut c_void {
+        core::ptr::with_exposed_provenance_mut(self.private)
+    }
+
+    fn pointer(&self) -> *mut bindings::reeve_buffer_object {
+        core::ptr::without_provenance_mut(self.handle.load(Relaxed) as usize)
+    }
+
+    /// Counts a mapping for the kernel, at `new` if it is the first. Returns where it is; null: nowhere.
+    pub(super) fn vmap(&self, new: *mut c_void) -> *mut c_void {
+        if self.vmaps.load(Relaxed) == 0 {
+            if new.is_null() {
+                return new;
+            }
+            self.address.store(new.expose_provenance(), Relaxed);
+        }
+        self.vmaps.add(1u64, Relaxed);
+        core::ptr::with_exposed_provenance_mut(self.address.load(Relaxed))
+    }
+
+    /// Counts a mapping less. Returns what is to be unmapped, or null. `None`: it is not mapped.
+    pub(super) fn vunmap(&self) -> Option<*mut c_void> {
+        let vmaps = self.vmaps.load(Relaxed);
+        self.vmaps.store(vmaps.checked_sub(1)?, Relaxed);
+        let address = if vmaps == 1 {
+            self.address.load(Relaxed)
+        } else {
+            0
+        };
+        Some(core::ptr::with_exposed_provenance_mut(address))
+    }
+
+    /// Returns whether it is mapped for the kernel.
+    pub(super) fn is_vmapped(&self) -> bool {
+        self.vmaps.load(Relaxed) != 0
+    }
+}
+
+impl Driver for Link {
+    fn evict_begin(&self, leaving: Leaving, wait: Wait) -> Result {
+        let mut flags = match leaving {
+            Leaving::Kept => 0,
+            Leaving::Dropped => bindings::REEVE_EVICT_DROP,
+            Leaving::Final => bindings::REEVE_EVICT_DROP | bindings::REEVE_EVICT_FINAL,
+        };
+        if wait == Wait::No {
+            flags |= bindings::REEVE_EVICT_NOWAIT;
+        }
+        let asked = self.device.op(|ops| match ops.evict_begin {
+            None => Ok(()),
+            Some(evict_begin) => {
+                let (bo, private) = (self.pointer(), self.private());
+                // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
+                to_result(self.inside(|| unsafe { evict_begin(bo, private, flags) }))
+            }
+        });
+        // Pages that the device of a driver that is gone may use stay.
+        asked.unwrap_or(Err(EBUSY))?;
+        if !self.is_vmapped() {
+            return Ok(());
+        }
+        if leaving == Leaving::Final {
+            self.vmaps.store(1, Relaxed);
+            if let Some(address) = self.vunmap() {
+                // SAFETY: The helper wants an address that `vmap()` returned, which it is, and which is
+                // not used any more: the object has no users.
+                unsafe { bindings::reeve_helper_vunmap(address) };
+            }
+            return Ok(());
+        }
+        self.evict_abort();
+        Err(EBUSY)
+    }
+
+    fn evict_abort(&self) {
+        self.device.op(|ops| {
+            if let Some(evict_abort) = ops.evict_abort {
+                let (bo, private) = (self.pointer(), self.private());
+                // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
+                self.inside(|| unsafe { evict_abort(bo, private) });
+            }
+        });
+    }
+
+    fn try_lock(&self) -> bool {
+        let locked = self.device.op(|ops| match ops.trylock {
+            // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
+            Some(trylock) => unsafe { trylock(self.private()) },
+            None => true,
+        });
+        locked.unwrap_or(false)
+    }
+
+    fn lock(&self) -> Result {
+        let locked = self.device.op(|ops| match ops.lock {
+            // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
+            Some(lock) => to_result(unsafe { lock(self.private()) }).map_err(|_| EINTR),
+            None => Ok(()),
+        });
+        locked.unwrap_or(Err(EINTR))
+    }
+
+    fn unlock(&self) {
+        self.device.op(|ops| {
+            if let Some(unlock) = ops.unlock {
+                // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
+                unsafe { unlock(self.private()) };
+            }
+        });
+    }
+
+    fn released(&self) {
+        self.device.op(|ops| {
+            if let Some(release) = ops.release {
+                // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
+                unsafe { release(self.private()) };
+            }
+        });
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Errors of the API for drivers, and the line in the log about misuse.
+
+use crate::{
+    abstractions::bindings,
+    lock_order::with_context, //
+};
+use kernel::{
+    alloc::AllocError,
+    prelude::*, //
+};
+
+/// Why a call failed.
+pub(super) enum Failure {
+    /// What may happen to every driver.
+    Error(Error),
+    /// The caller's mistake, which the log tells of.
+    Misuse(Error, &'static CStr),
+}
+
+impl From<Error> for Failure {
+    fn from(e: Error) -> Self {
+        Self::Error(e)
+    }
+}
+
+impl From<AllocError> for Failure {
+    fn from(e: AllocError) -> Self {
+        Self::Error(e.into())
+    }
+}
+
+/// The result of a call.
+pub(super) type Answer<R = ()> = core::result::Result<R, Failure>;
+
+/// A call of the API.
+#[derive(Clone, Copy)]
+pub(super) struct Call {
+    /// The function's name.
+    pub(super) name: &'static CStr,
+    /// Where it was called from.
+    pub(super) site: usize,
+    /// The object that it is about, or 0.
+    pub(super) object: u64,
+    /// Whether that is not an object but a number of objects, which are left.
+    pub(super) counts: bool,
+}
+
+impl Call {
+    /// Does `f` in a context for held locks. `named` passes on the name of an object's device, for the log.
+    pub(super) fn make<R>(
+        self,
+        named: impl FnOnce(u64, &mut dyn FnMut(Option<&CStr>)),
+        f: impl FnOnce() -> Answer<R>,
+    ) -> Result<R> {
+        // SAFETY: The helper looks at the state of this CPU; it may be called anywhere.
+        if !unsafe { bindings::reeve_helper_may_sleep() } {
+            return Err(self.report(None, EPERM, c"called where nothing may sleep"));
+        }
+        with_context(|| match f() {
+            Ok(value) => Ok(value),
+            Err(Failure::Error(e)) => Err(e),
+            Err(Failure::Misuse(e, what)) => {
+                named(self.object, &mut |device| {
+                    self.report(device, e, what);
+                });
+                Err(e)
+            }
+        })
+    }
+
+    /// Tells of a mistake, and returns its errno.
+    pub(super) fn report(self, device: Option<&CStr>, e: Error, what: &'static CStr) -> Error {
+        let device = match device {
+            _ if self.object == 0 && !self.counts => core::ptr::null(),
+            Some(name) => name.as_char_ptr(),
+            None => c"no device".as_char_ptr(),
+        };
+        // SAFETY: The helper reads three strings, which are valid during the call, or null in the second
+        // case, and prints; any context.
+        unsafe {
+            bindings::reeve_helper_misuse(
+                self.name.as_char_ptr(),
+                device,
+                self.counts,
+                self.object,
+                what.as_char_ptr(),
+                e.to_errno(),
+                self.site,
+            )
+        };
+        e
+    }
+}

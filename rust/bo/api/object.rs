@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The buffer objects of drivers, and what is done with them.
+
+use super::{
+    device::{
+        DriverDevice,
+        Link,
+        User, //
+    },
+    misuse::{
+        Answer,
+        Failure, //
+    }, //
+};
+use crate::{
+    abstractions::{
+        bindings,
+        dma::DmaAddresses,
+        kmap::Protection,
+        list::Linked,
+        vma, //
+    },
+    bo::{
+        desc,
+        evict::AtOnce,
+        object::{
+            BoRef,
+            Client, //
+        },
+        reservation::Reservation,
+        rules::object::flags,
+        tt::swapout::BackUp,
+        vm::Mapping,
+        Manager, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The flags of the API that are not the ABI's.
+const OWN_FLAGS: u32 = bindings::REEVE_BO_CREATE_PURGEABLE | bindings::REEVE_BO_CREATE_UNCLEARED;
+
+/// A buffer object of a driver.
+///
+/// # Invariants
+///
+/// `held` is accessed by the task that has locked the object, as `link` says, and before it says so
+/// and after it says no more only by the owner of the reservation that it is to have, or had. What is in
+/// it borrows from `bo`.
+pub(super) struct Object {
+    held: UnsafeCell<Option<Reservation<'static>>>,
+    bo: BoRef,
+    link: Arc<Link>,
+    protection: Protection,
+    /// Whether users may map it.
+    mappable: bool,
+}
+
+// SAFETY: By the type invariant only one task at a time accesses `held`, and it is the one that reserved
+// the object, which also ends the reservation.
+unsafe impl Send for Object {}
+// SAFETY: As above; all else is `Sync`.
+unsafe impl Sync for Object {}
+
+impl Object {
+    /// Makes an object.
+    pub(super) fn new(
+        device: &Arc<DriverDevice>,
+        client: Option<&Arc<Linked<Client>>>,
+        desc: &bindings::reeve_bo_desc,
+    ) -> Answer<Arc<Self>> {
+        if desc.pad != 0 || desc.reserved != [0; 8] {
+            let what = c"a reserved field of the descriptor is not 0";
+            return Err(Failure::Misuse(EINVAL, what));
+        }
+        let given = desc::flags_of(desc.type_, desc.caching, desc.flags & !OWN_FLAGS);
+        let (ty, flags) = given
+            .map_err(|e| Failure::Misuse(e, c"a bad type, caching or flag in the descriptor"))?;
+        let clear = desc.flags & bindings::REEVE_BO_CREATE_UNCLEARED == 0;
+        let link = Link::new(device.clone(), desc.priv_.expose_provenance())?;
+        let size = (desc.bytes, desc.extra_pages);
+        let bo = BoRef::of_driver(
+            client,
+            device.device(),
+            size,
+            ty,
+            flags,
+            clear,
+            link.clone(),
+        )
+        .map_err(|e| match e {
+            EINVAL => Failure::Misuse(e, c"a bad size in the descriptor"),
+            ENODEV => Failure::Misuse(e, c"the device is being removed"),
+            e => e.into(),
+        })?;
+        // Nothing else knows it, so there is nothing to wait for, while the caller may have locked others.
+        let mut reservation = bo.try_reserve_locked().ok_or(EBUSY)?;
+        reservation.set_purgeable(desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0);
+        let protection = reservation.info().protection;
+        drop(reservation);
+        // INVARIANT: Nothing is held.
+        let this = Self {
+            held: UnsafeCell::new(None),
+            bo,
+            link,
+            protection,
+            mappable: clear && flags.owns_pages(),
+        };
+        Ok(Arc::new(this, GFP_KERNEL)?)
+    }
+
+    /// Returns what its driver knows it by.
+    pub(super) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Returns how its mappings are protected.
+    pub(super) fn protection(&self) -> Protection {
+        self.protection
+    }
+
+    /// Locks the object for the current task. `wait`: until it can; else returns `EBUSY` if it can't.
+    pub(super) fn lock(&self, wait: bool) -> Answer {
+        if self.link.device().has_lock() {
+            let what = c"the driver has a lock of its own, to be taken instead";
+            return Err(Failure::Misuse(EINVAL, what));
+        }
+        if self.link.user() != User::Other {
+            return Err(Failure::Misuse(
+                EDEADLK,
+                c"the caller has locked it already",
+            ));
+        }
+        let reservation = if wait {
+            self.bo.reserve_locked()?
+        } else {
+            self.bo.try_reserve_locked().ok_or(EBUSY)?
+        };
+        // SAFETY: What is borrowed is `self.bo`, which stays where it is, for objects are on the heap, and
+        // lives until `unlock` has ended this: the caller has a reference until then.
+        let reservation =
+            unsafe { core::mem::transmute::<Reservation<'_>, Reservation<'static>>(reservation) };
+        reservation.suspend();
+        // SAFETY: By the type invariant nothing else accesses it, for the object is reserved now, and no
+        // task has said that it has locked it.
+        unsafe { *self.held.get() = Some(reservation) };
+        self.link.locked();
+        Ok(())
+    }
+
+    /// Unlocks the object. A reference to it is to be dropped afterwards.
+    pub(super) fn unlock(&self) -> Answer {
+        if self.link.device().has_lock() {
+            let what = c"the driver has a lock of its own";
+            return Err(Failure::Misuse(EINVAL, what));
+        }
+        self.check_caller()?;
+        // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
+        let reservation = unsafe { (*self.held.get()).take() };
+        self.link.unlocked();
+        if let Some(reservation) = reservation {
+            reservation.resume();
+            drop(reservation);
+        }
+        Ok(())
+    }
+
+    /// Checks that the current task has locked the object, and is in no op of it.
+    fn check_caller(&self) -> Answer {
+        match self.link.user() {
+            User::Caller => Ok(()),
+            User::Op => Err(Failure::Misuse(
+                EDEADLK,
+                c"called from its own evict_begin() or evict_abort()",
+            )),
+            User::Other => Err(Failure::Misuse(EPERM, c"the caller has not locked it")),
+        }
+    }
+
+    /// Runs `f` with the reservation of the object, which the caller has locked.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>) -> Answer<R> {
+        if self.link.device().has_lock() {
+            if self.link.user() == User::Op {
+                self.check_caller()?;
+            }
+            if !self.link.is_held() {
+                let what = c"the driver's lock for it is not held";
+                return Err(Failure::Misuse(EPERM, what));
+            }
+            let mut reservation = self.bo.reserve_locked()?;
+            return self.link.inside(|| f(&mut reservation));
+        }
+        self.check_caller()?;
+        // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object,
+        // and `inside` makes `check_caller` fail until `f` has returned.
+        let Some(reservation) = (unsafe { (*self.held.get()).as_mut() }) else {
+            return Err(EPERM.into());
+        };
+        reservation.resume();
+        let result = self.link.inside(|| f(reservation));
+        reservation.settle();
+        reservation.suspend();
+        result
+    }
+
+    /// Checks that the object is locked by the caller, or that this is an op of it.
+    pub(super) fn check_locked_or_op(&self) -> Answer {
+        match self.link.user() {
+            User::Op | User::Caller => Ok(()),
+            User::Other if self.link.is_held() => Ok(()),
+            User::Other => self.check_caller(),
+        }
+    }
+
+    /// Sets up a mapping of users.
+    ///
+    /// # Safety
+    ///
+    /// The contract of [`vma::map_for`].
+    pub(super) unsafe fn mmap(
+        &self,
+        manager: &Arc<Manager>,
+        vma: *mut kernel::bindings::vm_area_struct,
+        first: u64,
+    ) -> Answer {
+        let Some(vma) = NonNull::new(vma) else {
+            return Err(Failure::Misuse(EINVAL, c"there is no mapping"));
+        };
+        if !self.mappable {
+            let what = c"its pages are external or not cleared";
+            return Err(Failure::Misuse(EINVAL, what));
+        }
+        let pages = self.bo.size().div_ceil(kernel::page::PAGE_SIZE as u64);
+        let protection = self.protection;
+        let make = |space| Mapping::of_driver(&self.bo, manager, space, first, protection);
+        // SAFETY: The contract of this function is that of `map_for`.
+        Ok(unsafe { vma::map_for(vma, first, pages, make) }?)
+    }
+}
+
+/// Populates an object.
+pub(super) fn populate(bo: &mut Reservation<'_>, manager: &Manager, how: u64) -> Answer<u64> {
+    match how {
+        0 => Ok(bo.populate(manager)?),
+        _ if how == bindings::REEVE_POPULATE_NOWAIT.into() => Ok(bo.populate(&AtOnce(manager))?),
+        _ => Err(Failure::Misuse(EINVAL, c"unknown flags")),
+    }
+}
+
+/// Backs an object up.
+pub(super) fn back_up(bo: &mut Reservation<'_>, writeback: bool) -> Answer<u64> {
+    let how = BackUp {
+        writeback,
+        ..BackUp::RELAXED
+    };
+    Ok(bo.back_up(how)?)
+}
+
+/// Sets whether content may be dropped. Returns whether there is any.
+pub(super) fn set_purgeable(bo: &mut Reservation<'_>, purgeable: bool) -> Answer<u64> {
+    bo.set_purgeable(purgeable);
+    const SOMEWHERE: u32 = flags::POPULATED | flags::SWAPPED | flags::BACKED_UP;
+    Ok((bo.info().flags & SOMEWHERE != 0).into())
+}
+
+/// Checks that an object has pages `first` to `first + pages`.
+pub(super) fn check_pages(bo: &Reservation<'_>, first: u64, pages: u64) -> Answer {
+    match first.checked_add(pages) {
+        Some(end) if end <= bo.info().num_pages => Ok(()),
+        _ => Err(Failure::Misuse(EINVAL, c"it has no such pages")),
+    }
+}
+
+/// Returns what an object is like now.
+pub(super) fn state(bo: &Reservation<'_>) -> bindings::reeve_bo_state {
+    let info = bo.info();
+    bindings::reeve_bo_state {
+        pages: info.num_pages,
+        resident: info.resident,
+        charged: info.charged,
+        flags: info.flags,
+        pins: info.pins,
+    }
+}
+
+/// Sets the DMA addresses of external pages.
+pub(super) fn set_runs(bo: &mut Reservation<'_>, runs: &[bindings::reeve_bo_dma_run]) -> Answer {
+    let mut told = KVVec::with_capacity(runs.len(), GFP_KERNEL)?;
+    for run in runs {
+        told.push((run.address, run.pages), GFP_KERNEL)?;
+    }
+    let bad = |e| match e {
+        EINVAL => Failure::Misuse(e, c"these are not the addresses of its pages"),
+        e => Failure::Error(e),
+    };
+    let addresses = DmaAddresses::told(&told).map_err(bad)?;
+    bo.set_dma_addresses(addresses).map_err(bad)
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Each allocation of each call fails once: it says so, and changes nothing. */
+#include <linux/err.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+
+#include "bo_api.h"
+
+#ifdef CONFIG_FAULT_INJECTION
+
+static struct reeve_client *client;
+static struct reeve_buffer_object *bo, *external;
+static struct sg_table table;
+
+static long register_device(void)
+{
+	struct reeve_device *made = reeve_device_register(NULL, "x", NULL, 0);
+
+	return IS_ERR(made) ? PTR_ERR(made) : reeve_device_unregister(made);
+}
+
+static long create_client(void)
+{
+	struct reeve_client *made = reeve_client_create();
+
+	return IS_ERR(made) ? PTR_ERR(made) : reeve_client_put(made);
+}
+
+static long limit_client(void)
+{
+	return reeve_client_set_limit(client, 1000);
+}
+
+static long create(void)
+{
+	struct reeve_buffer_object *made = bo_api_object(client, 1, 0);
+
+	return IS_ERR(made) ? PTR_ERR(made) : reeve_bo_put(made);
+}
+
+static long get(void)
+{
+	long ret = reeve_bo_get(bo);
+
+	return ret ? ret : reeve_bo_put(bo);
+}
+
+static long populate(void)
+{
+	long ret = reeve_bo_populate(bo, 0);
+
+	return ret < 0 ? ret : 0;
+}
+
+static long populate_at_once(void)
+{
+	long ret = reeve_bo_populate(bo, REEVE_POPULATE_NOWAIT);
+
+	return ret < 0 ? ret : 0;
+}
+
+static long swap_out(void)
+{
+	long ret = reeve_bo_swap_out(bo);
+
+	return ret < 0 ? ret : 0;
+}
+
+static long back_up(void)
+{
+	long ret = reeve_bo_back_up(bo, false);
+
+	return ret < 0 ? ret : 0;
+}
+
+static long restore(void)
+{
+	long ret = reeve_bo_restore(bo);
+
+	return ret < 0 ? ret : 0;
+}
+
+static long purge(void)
+{
+	long ret = reeve_bo_purge(bo);
+
+	return ret < 0 ? ret : 0;
+}
+
+static long unpopulate(void)
+{
+	long ret = reeve_bo_unpopulate(bo);
+
+	return ret < 0 ? ret : 0;
+}
+
+static long pin(void)
+{
+	long ret = reeve_bo_pin(bo);
+
+	return ret ? ret : reeve_bo_unpin(bo);
+}
+
+static long use(void)
+{
+	struct reeve_client_stats stats;
+	struct reeve_bo_dma_run run;
+	struct reeve_bo_state state;
+
+	EXPECT(reeve_client_get_stats(client, &stats) == 0);
+	EXPECT(reeve_bo_get_state(bo, &state) == 0);
+	EXPECT(reeve_bo_dma_run(bo, 0, &run) == 0);
+	EXPECT(!IS_ERR(reeve_bo_page(bo, 0)));
+	EXPECT(reeve_bo_touch(bo) == 0);
+	EXPECT(reeve_bo_set_purgeable(bo, false) == 1);
+	EXPECT(reeve_bo_sync_for_cpu(bo, 0, 1) == 0);
+	EXPECT(reeve_bo_sync_for_device(bo, 0, 1) == 0);
+	EXPECT(reeve_bo_unmap(bo) == 0);
+	EXPECT(reeve_bo_unlock(bo) == 0);
+	/* Another one is locked, so this one is not waited for. */
+	EXPECT(reeve_bo_trylock(bo) == 0);
+	return 0;
+}
+
+static long map(void)
+{
+	void *address = reeve_bo_vmap(bo);
+
+	return IS_ERR(address) ? PTR_ERR(address) : reeve_bo_vunmap(bo);
+}
+
+static long export_pages(void)
+{
+	struct sg_table sgt;
+	long ret = reeve_bo_pin(bo);
+
+	if (ret)
+		return ret;
+	ret = reeve_bo_get_sg_table(bo, &sgt);
+	if (!ret)
+		sg_free_table(&sgt);
+	return reeve_bo_unpin(bo) ?: ret;
+}
+
+static long import_pages(void)
+{
+	return reeve_bo_set_sg_table(external, &table);
+}
+
+/* In this order each finds what it needs. */
+static const struct {
+	const char *name;
+	long (*act)(void);
+	/* Before each attempt. */
+	long (*prepare)(void);
+} sweeps[] = {
+	{ "register_device", register_device },
+	{ "create_client", create_client },
+	{ "limit_client", limit_client },
+	{ "create", create },
+	{ "get", get },
+	{ "populate", populate, unpopulate },
+	{ "populate at once", populate_at_once, unpopulate },
+	{ "use", use, populate },
+	{ "pin", pin, populate },
+	{ "map", map, populate },
+	{ "export", export_pages, populate },
+	{ "import", import_pages },
+	{ "swap_out", swap_out, populate },
+	{ "swap in", populate, swap_out },
+	{ "back_up", back_up, populate },
+	{ "restore", restore, back_up },
+	{ "purge", purge, populate },
+	{ "unpopulate", unpopulate, populate },
+};
+
+static int sweep(void)
+{
+	unsigned int i, nth;
+
+	for (i = 0; i < ARRAY_SIZE(sweeps); i++) {
+		unsigned int failed = 0, left;
+		long ret;
+
+		nth = 0;
+		do {
+			if (sweeps[i].prepare)
+				EXPECT(sweeps[i].prepare() == 0);
+			current->fail_nth = ++nth;
+			ret = sweeps[i].act();
+			left = current->fail_nth;
+			current->fail_nth = 0;
+			if (ret && (left || ret != -ENOMEM)) {
+				pr_err("bo_api: %s returned %ld at %u\n",
+				       sweeps[i].name, ret, nth);
+				return -EINVAL;
+			}
+			failed += ret != 0;
+		} while (!left && nth < 2000);
+		EXPECT(nth < 2000);
+		pr_info("bo_api: %s: %u allocations, %u failures\n",
+			sweeps[i].name, nth - 1, failed);
+	}
+	return 0;
+}
+
+int bo_api_sweep(void)
+{
+	struct reeve_bo_desc desc = {
+		.size = sizeof(desc),
+		.bytes = PAGE_SIZE,
+		.type = REEVE_BO_TYPE_SG,
+		.flags = REEVE_BO_CREATE_DMA_ADDRESSES,
+		.priv = &driver,
+	};
+	int ret;
+
+	memset(&driver, 0, sizeof(driver));
+	client = reeve_client_create();
+	EXPECT(!IS_ERR(client));
+	bo = bo_api_object(client, 20, REEVE_BO_CREATE_DMA_ADDRESSES);
+	EXPECT(!IS_ERR(bo));
+	EXPECT(reeve_bo_lock(bo) == 0);
+	external = reeve_bo_create(device, client, &desc);
+	EXPECT(!IS_ERR(external));
+	EXPECT(reeve_bo_trylock(external) == 0);
+	EXPECT(reeve_bo_populate(external, 0) == 0);
+	EXPECT(sg_alloc_table(&table, 1, GFP_KERNEL) == 0);
+	sg_dma_address(table.sgl) = PAGE_SIZE;
+	sg_dma_len(table.sgl) = PAGE_SIZE;
+	ret = sweep();
+	sg_free_table(&table);
+	EXPECT(reeve_bo_unlock(external) == 0);
+	EXPECT(reeve_bo_put(external) == 0);
+	EXPECT(reeve_bo_unlock(bo) == 0);
+	EXPECT(reeve_bo_put(bo) == 0);
+	EXPECT(reeve_client_put(client) == 0);
+	return ret;
+}
+
+#else
+
+int bo_api_sweep(void)
+{
+	pr_info("bo_api: no sweep: the kernel has no CONFIG_FAULT_INJECTION\n");
+	return 0;
+}
+
+#endif
