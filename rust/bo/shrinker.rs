@@ -187,12 +187,12 @@ pub(super) fn scan_pool(pool: &Pool) -> u64 {
 /// pages up to a batch, as far as there is swap for them.
 pub(super) fn would_free_objects(manager: &Manager) -> u64 {
     let (kept, batch) = (manager.pool().kept(), u64::from(Manager::BATCH));
-    kept + manager.count(0).min(batch.saturating_sub(kept))
+    kept + manager.count(0, None).min(batch.saturating_sub(kept))
 }
 
 /// Returns about how many pages [`scan_pool`] would free now: of each node up to a batch.
 pub(super) fn would_free_pool(pool: &Pool) -> u64 {
     (0..pool.nodes())
-        .map(|node| pool.count(node).min(Pool::BATCH.into()))
+        .map(|node| pool.count(node, None).min(Pool::BATCH.into()))
         .sum()
 }
