@@ -113,8 +113,9 @@ static int gpu_engine(void *unused)
 	struct gpu_buffer *buffer;
 
 	while (!kthread_should_stop()) {
-		wait_event_idle(jobs_wait, (buffer = gpu_next_job()) ||
-						   kthread_should_stop());
+		wait_event_idle(jobs_wait,
+				(buffer = gpu_next_job()) ||
+				kthread_should_stop());
 		if (buffer) {
 			gpu_run(buffer);
 			complete_all(&buffer->fence);
