@@ -120,7 +120,9 @@ impl Memory {
         if self.broken == Some(Broken::MmapOffset) {
             info.offset = 0;
         }
-        if let (Some(log), true) = (&self.log, self.logging) {
+        // One that goes on with an old log does not see that it is too short, either.
+        let checks = self.logging && self.broken != Some(Broken::OldLog);
+        if let (Some(log), true) = (&self.log, checks) {
             log.check(log_bytes(info))?;
         }
         let mapping = Mapping::new(fd, info.offset, info.size)?;
