@@ -204,7 +204,16 @@ impl Memory {
     }
 
     /// Marks pages as written, where marking is on; after the data, always.
+    #[inline]
     pub fn mark(&mut self, guest: u64, size: u64) -> Result<()> {
+        match &self.log {
+            Some(log) if self.broken.is_none() && self.logging => log.mark(guest, size),
+            _ => self.mark_specially(guest, size),
+        }
+    }
+
+    /// Marks what is marked without a log so far, or by a back end that is broken on purpose.
+    fn mark_specially(&mut self, guest: u64, size: u64) -> Result<()> {
         if !self.logging && self.broken != Some(Broken::MarkAlways) {
             return Ok(());
         }
