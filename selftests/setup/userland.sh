@@ -7,7 +7,7 @@
 # directory for it. A checkout takes the one that it had, or one that is free, and changes in it only the files that
 # differ: so cargo compiles only what depends on these, however new the checkout is.
 
-GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-vhost-guest)
+GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-vhost-guest reeve-vhost-peer)
 
 # One target and one set of flags for everything, the guest's, so that what is compiled once serves the tests, the
 # harness, the guest and clippy. (Naming the target keeps the flags away from build scripts and macros, which run here

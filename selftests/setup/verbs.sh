@@ -160,7 +160,7 @@ verb_test() {
 
 # bench_parts KERNEL: builds what is measured on that kernel, in build/bench/KERNEL.
 bench_parts() {
-	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/modules/bench reference
+	local dir=$BUILD/bench/$1 sources=$REEVE_ROOT/selftests/modules/bench reference program
 	ensure_kernel "$1"
 	build_module "$1" bench
 	build_ext "$sources" "$1"
@@ -174,6 +174,14 @@ bench_parts() {
 	for reference in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm; do
 		cp "$KOUT/drivers/$reference.ko" "$dir/"
 	done
+	(
+		take_workspace
+		run_logged "building what measures the back end of vhost-user" "seconds to minutes" "$LOGS/vhost-bench.log" last_line \
+			"$here/make.sh" cargo build --package reeve-vhost-user --bins --examples
+		for program in reeve-vhost-peer examples/reeve-vhost-bench; do
+			"$LLVM_BIN/llvm-strip" -o "$dir/$(basename "$program")" "$REEVE_WORKSPACE/target/$TARGET/debug/$program"
+		done
+	)
 }
 
 verb_bench() {
@@ -220,6 +228,9 @@ verb_cargo_test() {
 # vhost_test: the vhost-user peer and the check, without QEMU.
 verb_vhost_test() {
 	ensure_toolchain
+	# A run that is known by its seed can be repeated.
+	export REEVE_SEED=${REEVE_SEED:-$(date +%s)}
+	echo "REEVE_SEED=$REEVE_SEED"
 	REEVE_FUZZ_SECONDS=${REEVE_FUZZ_SECONDS:-30} workspace test --package reeve-vhost-user --no-fail-fast --lib --bins \
 		--test bare --test conformance --test fuzz --test peer --test proxy 2>&1
 }

@@ -44,6 +44,9 @@ for _ in 1 2; do
 	for file in $accounting; do
 		cat "$debugfs/$file"
 	done
+	if [ -e reeve-vhost-bench ]; then
+		./reeve-vhost-bench ./reeve-vhost-peer
+	fi
 	echo 0 >$switch
 	measure off
 	echo 1 >$switch

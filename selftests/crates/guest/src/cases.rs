@@ -60,6 +60,7 @@ mod sweeps;
 mod tracepoints;
 mod transcripts;
 mod version;
+mod vhost;
 
 use crate::test::Test;
 
@@ -108,6 +109,7 @@ const CASES: &[&[Test]] = &[
     dirty_log_oracle::TESTS,
     dirty_log_races::TESTS,
     precopy::TESTS,
+    vhost::TESTS,
     migrate::TESTS,
     counters::TESTS,
     sleep::TESTS,

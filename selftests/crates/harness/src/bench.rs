@@ -63,6 +63,9 @@ const TTM: [&str; 5] = [
     "ttm_bench.ko",
 ];
 
+/// What measures the back end of vhost-user, and the back end.
+const VHOST: [&str; 2] = ["reeve-vhost-bench", "reeve-vhost-peer"];
+
 /// The number of boots of each kernel.
 const BOOTS: usize = 2;
 
@@ -156,7 +159,11 @@ fn machine(parts: &Path, kernel: Kernel, boot: usize) -> Machine {
         Kernel::Bench => (COUNTING.to_owned(), &TTM),
         Kernel::Lockdep => (format!("{COUNTING} {PINNED}"), &[]),
     };
-    let files = ["reeve_bench.ko"].iter().chain(references);
+    let programs: &[&str] = match kernel {
+        Kernel::Bench => &VHOST,
+        Kernel::Lockdep => &[],
+    };
+    let files = ["reeve_bench.ko"].iter().chain(references).chain(programs);
     Machine {
         kernel: parts.join("bzImage"),
         module: Some(parts.join("reeve.ko")),

@@ -423,7 +423,7 @@ impl Backend {
     }
 
     /// Takes a kick, and serves the ring.
-    pub(crate) fn kicked(&mut self, index: usize) {
+    pub fn kicked(&mut self, index: usize) {
         if let Err(error) = self.rings[index].take_kick() {
             eprintln!("reeve-vhost-peer: ring {index} is stopped: {error}");
             self.rings[index].fail();

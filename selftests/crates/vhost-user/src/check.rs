@@ -102,6 +102,11 @@ impl Target {
         Front::connect(&self.socket)
     }
 
+    /// Tells whether the back end can be connected to.
+    pub fn listens(&self) -> bool {
+        Front::listens(&self.socket)
+    }
+
     /// Connects and negotiates.
     fn session(&self, more: &[Feature]) -> Result<Session> {
         Session::new(&self.socket, self.kind, more)

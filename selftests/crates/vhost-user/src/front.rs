@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A front end with a driver in it: memory of its own, rings, requests; every wait has a limit.
 
-use std::io::ErrorKind;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
 use rustix::fs::{ftruncate, memfd_create, MemfdFlags};
+use rustix::io::Errno;
 use vhost::vhost_user::message::FrontendReq;
 
 use crate::features::{self, Feature, Features};
@@ -45,24 +45,32 @@ pub struct Front {
 impl Front {
     /// Connects to a back end, which may be one that is started anew for each client.
     pub fn connect(path: &Path) -> Result<Self> {
-        let end = Instant::now() + LIMIT;
-        let socket = loop {
-            match UnixStream::connect(path) {
-                Ok(socket) => break socket,
-                Err(error) => {
-                    let again = [ErrorKind::ConnectionRefused, ErrorKind::NotFound];
-                    if !again.contains(&error.kind()) || Instant::now() > end {
-                        let path = path.display();
-                        return Err(error).with_context(|| format!("cannot connect to {path}"));
-                    }
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-            }
-        };
+        let again = [Errno::CONNREFUSED, Errno::NOENT, Errno::AGAIN];
+        let socket = Self::try_until(path, &again)
+            .with_context(|| format!("cannot connect to {}", path.display()))?;
         Ok(Self {
             socket,
             acks: false,
         })
+    }
+
+    /// Tells whether a process listens on a socket, be it one that accepts nothing; waits for one that is started anew.
+    pub fn listens(path: &Path) -> bool {
+        let again = [Errno::CONNREFUSED, Errno::NOENT];
+        matches!(Self::try_until(path, &again), Ok(_) | Err(Errno::AGAIN))
+    }
+
+    /// Connects; tries again within the limit after these errors.
+    fn try_until(path: &Path, again: &[Errno]) -> rustix::io::Result<UnixStream> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            match wire::connect_now(path) {
+                Err(error) if again.contains(&error) && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Returns the socket.
@@ -241,6 +249,8 @@ pub struct Session {
     pub log_used: bool,
     /// What is added to the used ring's address for the log.
     pub log_shift: u64,
+    /// Whether SET_LOG_BASE says NEED_REPLY, which it need not, and QEMU's does not: it has a reply of its own.
+    pub log_needs_reply: bool,
     kind: Kind,
     files: Vec<(RegionInfo, OwnedFd)>,
     kick: OwnedFd,
@@ -293,6 +303,7 @@ impl Session {
             buffers: BUFFERS_AT,
             log_used: false,
             log_shift: 0,
+            log_needs_reply: false,
             kind,
             files: Vec::new(),
             kick: event()?,
@@ -309,6 +320,13 @@ impl Session {
             self.memory.add(area.info(), &file)?;
             self.files.push((area.info(), file));
         }
+        Ok(())
+    }
+
+    /// Takes an area of a file that is there already, at the area's offset in it.
+    pub fn adopt(&mut self, area: Area, file: OwnedFd) -> Result<()> {
+        self.memory.add(area.info(), &file)?;
+        self.files.push((area.info(), file));
         Ok(())
     }
 
@@ -420,6 +438,12 @@ impl Session {
         let body = words(&[ring as u32, on.into()]);
         self.front
             .set(FrontendReq::SET_VRING_ENABLE, body, Vec::new())
+    }
+
+    /// Enables all rings that the device needs.
+    pub fn enable_all(&self) -> Result<()> {
+        (0..=self.kind.ring()).try_for_each(|ring| self.enable(ring, true))?;
+        self.front.sync()
     }
 
     /// Starts all rings that the device needs, at an index.
@@ -631,7 +655,7 @@ impl Session {
         let log = DirtyLog::new(&file, size, offset)?;
         let mut message = Message::request(FrontendReq::SET_LOG_BASE, longs(&[size, offset]));
         message.fds.push(file);
-        if self.acked.has(features::REPLY_ACK) {
+        if self.log_needs_reply && self.acked.has(features::REPLY_ACK) {
             message.flags |= NEED_REPLY;
         }
         // Back ends reply with nothing, with a number, or with the request; the protocol does not say what it means.

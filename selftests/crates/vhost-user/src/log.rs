@@ -2,10 +2,9 @@
 //! The dirty log: a bit for each page of the guest's memory, shared with the front end.
 
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 
 use rustix::fs::{fstat, FileType};
-use vm_memory::volatile_memory::VolatileMemory;
 
 use crate::error::{Error, Result};
 use crate::map::Mapping;
@@ -47,15 +46,16 @@ impl DirtyLog {
         if size == 0 {
             return Ok(());
         }
-        let last = guest.checked_add(size - 1);
-        let last = last.ok_or(Error::Value("an address", guest))? / LOG_PAGE;
-        let slice = self.mapping.slice();
-        let mut page = guest / LOG_PAGE;
+        let Some(last) = guest.checked_add(size - 1) else {
+            return Err(Error::Value("an address", guest));
+        };
+        let (mut page, last) = (guest / LOG_PAGE, last / LOG_PAGE);
         while page <= last {
             let end = last.min(page | 7);
             let bits = (0xff_u8 >> (7 - (end - page))) << (page % 8);
-            let byte = slice.get_atomic_ref::<AtomicU8>((page / 8) as usize);
-            let byte = byte.map_err(|_| Error::Log(format!("page {page:#x} is beyond its end")))?;
+            let Some(byte) = self.mapping.byte(page / 8) else {
+                return Err(Error::Log(format!("page {page:#x} is beyond its end")));
+            };
             byte.fetch_or(bits, Ordering::SeqCst);
             page = end + 1;
         }
@@ -65,8 +65,7 @@ impl DirtyLog {
     /// Tells whether the page at a guest-physical address is marked now.
     pub fn is_marked(&self, guest: u64) -> bool {
         let page = guest / LOG_PAGE;
-        let slice = self.mapping.slice();
-        let byte = slice.get_atomic_ref::<AtomicU8>((page / 8) as usize);
-        byte.is_ok_and(|byte| byte.load(Ordering::SeqCst) & (1 << (page % 8)) != 0)
+        let byte = self.mapping.byte(page / 8);
+        byte.is_some_and(|byte| byte.load(Ordering::SeqCst) & (1 << (page % 8)) != 0)
     }
 }

@@ -5,6 +5,7 @@ use std::ffi::c_void;
 use std::os::fd::AsFd;
 use std::ptr;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU8;
 
 use rustix::fs::{fstat, fstatfs, FileType};
 use rustix::mm::{mmap, munmap, MapFlags, ProtFlags};
@@ -87,6 +88,18 @@ impl Mapping {
             skip: skip as usize,
             size: size as usize,
         })
+    }
+
+    /// Returns one of the mapped bytes, `None` behind the end.
+    #[inline]
+    pub fn byte(&self, index: u64) -> Option<&AtomicU8> {
+        if index >= self.size as u64 {
+            return None;
+        }
+        let at = self.base.as_ptr().cast::<u8>();
+        // SAFETY: by the invariants the byte is mapped for as long as `self` is borrowed; a byte is always aligned, and
+        // everything that reaches it does so by atomic or volatile accesses.
+        Some(unsafe { AtomicU8::from_ptr(at.add(self.skip + index as usize)) })
     }
 
     /// Returns the mapped bytes.

@@ -120,7 +120,9 @@ impl Memory {
         if self.broken == Some(Broken::MmapOffset) {
             info.offset = 0;
         }
-        if let (Some(log), true) = (&self.log, self.logging) {
+        // One that goes on with an old log does not see that it is too short, either.
+        let checks = self.logging && self.broken != Some(Broken::OldLog);
+        if let (Some(log), true) = (&self.log, checks) {
             log.check(log_bytes(info))?;
         }
         let mapping = Mapping::new(fd, info.offset, info.size)?;
@@ -202,7 +204,16 @@ impl Memory {
     }
 
     /// Marks pages as written, where marking is on; after the data, always.
+    #[inline]
     pub fn mark(&mut self, guest: u64, size: u64) -> Result<()> {
+        match &self.log {
+            Some(log) if self.broken.is_none() && self.logging => log.mark(guest, size),
+            _ => self.mark_specially(guest, size),
+        }
+    }
+
+    /// Marks what is marked without a log so far, or by a back end that is broken on purpose.
+    fn mark_specially(&mut self, guest: u64, size: u64) -> Result<()> {
         if !self.logging && self.broken != Some(Broken::MarkAlways) {
             return Ok(());
         }

@@ -98,6 +98,16 @@ impl Ring {
         self.started
     }
 
+    /// Returns how many entries it has, 0 before SET_VRING_NUM.
+    pub fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Returns where it lies, once SET_VRING_ADDR has come.
+    pub fn address(&self) -> Option<RingAddress> {
+        self.address
+    }
+
     /// Tells whether an error in the ring has stopped it.
     pub fn has_failed(&self) -> bool {
         self.failed

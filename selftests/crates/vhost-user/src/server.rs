@@ -94,7 +94,7 @@ impl Server {
                 "{shown} exists and is no socket; remove it or choose another path"
             );
             anyhow::ensure!(
-                UnixStream::connect(path).is_err(),
+                !matches!(wire::connect_now(path), Ok(_) | Err(Errno::AGAIN)),
                 "a process listens on {shown} already; end that or choose another path"
             );
             fs::remove_file(path)?;

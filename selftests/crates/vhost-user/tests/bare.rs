@@ -1,130 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The gaps of vhost-user-backend: each requirement that it does not meet as it is, and our back end does.
 
-use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::thread;
 
 use reeve_vhost_user::check::{self, Target};
-use reeve_vhost_user::device::Device;
 use reeve_vhost_user::front::Kind;
-use vhost::vhost_user::message::VhostUserProtocolFeatures;
-use vhost::vhost_user::Listener;
-use vhost_user_backend::bitmap::BitmapMmapRegion;
-use vhost_user_backend::{VhostUserBackendMut, VhostUserDaemon, VringRwLock, VringT};
-use virtio_queue::QueueT;
-use vm_memory::{Bytes, GuestAddressSpace, GuestMemoryAtomic, GuestMemoryMmap};
-use vmm_sys_util::epoll::EventSet;
-use vmm_sys_util::event::{
-    new_event_consumer_and_notifier, EventConsumer, EventFlag, EventNotifier,
-};
 
 mod common;
+#[path = "common/daemon.rs"]
+mod daemon;
 
 use common::{peer, Dir};
-
-type Memory = GuestMemoryAtomic<GuestMemoryMmap<BitmapMmapRegion>>;
-
-/// A disk on the crates as they are: reads are served.
-struct Bare {
-    image: Vec<u8>,
-    memory: Memory,
-}
-
-impl VhostUserBackendMut for Bare {
-    type Bitmap = BitmapMmapRegion;
-    type Vring = VringRwLock<Memory>;
-
-    fn num_queues(&self) -> usize {
-        1
-    }
-
-    fn max_queue_size(&self) -> usize {
-        256
-    }
-
-    fn features(&self) -> u64 {
-        1 << 26 | 1 << 30 | 1 << 32
-    }
-
-    fn protocol_features(&self) -> VhostUserProtocolFeatures {
-        VhostUserProtocolFeatures::REPLY_ACK
-            | VhostUserProtocolFeatures::LOG_SHMFD
-            | VhostUserProtocolFeatures::CONFIG
-            | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS
-    }
-
-    fn set_event_idx(&mut self, _enabled: bool) {}
-
-    // Without it a daemon's thread waits for ever for its end.
-    fn exit_event(&self, _thread: usize) -> Option<(EventConsumer, EventNotifier)> {
-        new_event_consumer_and_notifier(EventFlag::empty()).ok()
-    }
-
-    fn get_config(&self, _offset: u32, size: u32) -> Vec<u8> {
-        vec![0; size as usize]
-    }
-
-    fn update_memory(&mut self, memory: Memory) -> io::Result<()> {
-        self.memory = memory;
-        Ok(())
-    }
-
-    fn handle_event(
-        &mut self,
-        _event: u16,
-        _events: EventSet,
-        vrings: &[Self::Vring],
-        _thread: usize,
-    ) -> io::Result<()> {
-        let vring = &vrings[0];
-        let memory = self.memory.memory();
-        loop {
-            let chain = vring
-                .get_mut()
-                .get_queue_mut()
-                .pop_descriptor_chain(memory.clone());
-            let Some(chain) = chain else {
-                break;
-            };
-            let head = chain.head_index();
-            let parts: Vec<_> = chain.filter(|part| part.is_write_only()).collect();
-            let mut written = 0;
-            for (number, part) in parts.iter().enumerate() {
-                let size = part.len() as usize;
-                let status = number + 1 == parts.len();
-                let data = if status { &[0] } else { &self.image[..size] };
-                memory
-                    .write_slice(data, part.addr())
-                    .map_err(io::Error::other)?;
-                written += part.len();
-            }
-            vring.add_used(head, written).map_err(io::Error::other)?;
-            vring.signal_used_queue()?;
-        }
-        Ok(())
-    }
-}
-
-/// Serves one client after the other, each with a daemon of its own, until the test's process ends.
-fn serve(path: &Path) {
-    let mut listener = Listener::new(path, true).unwrap();
-    thread::spawn(move || loop {
-        let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
-        let image = Device::pattern(1);
-        let bare = Bare {
-            image,
-            memory: memory.clone(),
-        };
-        let bare = Arc::new(Mutex::new(bare));
-        let mut daemon = VhostUserDaemon::new("bare".into(), bare, memory).unwrap();
-        if daemon.start(&mut listener).is_err() {
-            break;
-        }
-        let _ = daemon.wait();
-    });
-}
+use daemon::serve;
 
 /// What the crates do not do by themselves.
 const GAPS: &[&str] = &[
@@ -148,7 +35,7 @@ fn target(socket: &Path) -> Target {
 fn each_gap_of_the_crates_is_closed() {
     let dir = Dir::new();
     let (bare, ours) = (dir.join("bare"), dir.join("ours"));
-    serve(&bare);
+    serve(&bare, |_| ());
     let _peer = peer(&ours, &["--device", "blk"]);
     let (bare, ours) = (target(&bare), target(&ours));
     let requirements = check::all();
@@ -174,7 +61,7 @@ fn each_gap_of_the_crates_is_closed() {
 fn everything_on_the_bare_crates() {
     let dir = Dir::new();
     let bare = dir.join("bare");
-    serve(&bare);
+    serve(&bare, |_| ());
     let bare = target(&bare);
     for requirement in check::all() {
         match requirement.check(&bare) {

@@ -1,7 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The check on our back end, on the same with each mistake, and on one of another code base.
 
+use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use reeve_vhost_user::broken::Broken;
+use rustix::net::{
+    bind, listen, socket_with, AddressFamily, SocketAddrUnix, SocketFlags, SocketType,
+};
 
 mod common;
 
@@ -65,73 +76,187 @@ fn a_feature_that_is_taken_away_is_skipped() {
     }
 }
 
-/// Each mistake, the device that makes it, and the requirement that is there to find it.
-const MISTAKES: &[(&str, &str, &str)] = &[
-    ("mark-nothing", "blk", "log/complete"),
-    ("mark-first", "blk", "log/after-data"),
-    ("mark-always", "blk", "log/off"),
-    ("forget-used", "net", "log/used-ring"),
-    ("used-address", "net", "log/used-address"),
-    ("part-page", "blk", "log/both-ends"),
-    ("late-region", "blk", "log/region-after-log-base"),
-    ("old-log", "blk", "log/replaced"),
-    ("log-offset", "blk", "log/offset"),
-    ("mmap-offset", "blk", "memory/mmap-offset"),
-    ("overlap", "blk", "memory/overlap"),
-    ("write-after-stop", "blk", "rings/stop-no-writes"),
-    ("base-zero", "net", "rings/base-kept"),
-    ("start-zero", "net", "rings/start-index"),
-    ("used-zero", "net", "rings/used-index"),
-    ("lose-early-kick", "net", "rings/kick-before-enable"),
-    ("need-kick", "blk", "rings/available-at-start"),
-    ("ignore-enable", "blk", "rings/disabled"),
-    ("features-disable", "blk", "rings/log-all-leaves-rings"),
-    ("ignore-reset", "blk", "rings/reset-device"),
+/// A mistake: its name, the device that makes it, the exit status of the check, and all requirements that fail; the
+/// first is the one that is there to find it. The others cannot be met either by a back end that does this.
+type Mistake = (&'static str, &'static str, i32, &'static [&'static str]);
+
+const MISTAKES: &[Mistake] = &[
+    (
+        "mark-nothing",
+        "blk",
+        1,
+        &[
+            "log/complete",
+            "log/after-data",
+            "log/used-ring",
+            "log/used-address",
+            "log/both-ends",
+            "log/last-part-page",
+            "log/region-after-log-base",
+            "log/replaced",
+            "log/offset",
+            "log/just-large-enough",
+            "log/larger",
+        ],
+    ),
+    ("mark-first", "blk", 1, &["log/after-data"]),
+    ("mark-always", "blk", 1, &["log/off"]),
+    (
+        "forget-used",
+        "blk",
+        1,
+        &["log/used-ring", "log/used-address"],
+    ),
+    ("used-address", "blk", 1, &["log/used-address"]),
+    ("part-page", "blk", 1, &["log/both-ends"]),
+    ("late-region", "blk", 1, &["log/region-after-log-base"]),
+    ("old-log", "blk", 1, &["log/replaced"]),
+    ("log-offset", "blk", 1, &["log/offset"]),
+    ("mmap-offset", "blk", 1, &["memory/mmap-offset"]),
+    // The protocol's text says nothing of regions that overlap, so it is no more than a should.
+    ("overlap", "blk", 0, &["memory/overlap"]),
+    ("write-after-stop", "blk", 1, &["rings/stop-no-writes"]),
+    (
+        "base-zero",
+        "net",
+        1,
+        &[
+            "rings/base-kept",
+            "rings/stop-and-start",
+            "rings/start-index",
+        ],
+    ),
+    (
+        "start-zero",
+        "net",
+        1,
+        &["rings/start-index", "rings/used-index"],
+    ),
+    (
+        "used-zero",
+        "net",
+        1,
+        &[
+            "rings/used-index",
+            "rings/stop-and-start",
+            "rings/start-index",
+        ],
+    ),
+    ("lose-early-kick", "net", 1, &["rings/kick-before-enable"]),
+    // The text starts a ring with a kick, so it is no more than a should.
+    ("need-kick", "blk", 0, &["rings/available-at-start"]),
+    ("ignore-enable", "blk", 1, &["rings/disabled"]),
+    (
+        "features-disable",
+        "blk",
+        1,
+        &["rings/log-all-leaves-rings"],
+    ),
+    ("ignore-reset", "blk", 1, &["rings/reset-device"]),
     (
         "reply-ack-after-get",
         "blk",
-        "handshake/reply-ack-without-get",
+        1,
+        &["handshake/reply-ack-without-get"],
     ),
-    ("log-reply-twice", "blk", "handshake/log-replied-once"),
-    ("keep-memory", "blk", "handshake/reconnect-afresh"),
-    ("leak-fds", "blk", "bad/surplus-fds"),
-    ("die", "blk", "bad/version"),
+    ("log-reply-twice", "blk", 1, &["handshake/log-replied-once"]),
+    (
+        "keep-memory",
+        "blk",
+        1,
+        &[
+            "handshake/reconnect-afresh",
+            "memory/slots",
+            "memory/max-slots",
+            "log/region-after-log-base",
+        ],
+    ),
+    (
+        "leak-fds",
+        "blk",
+        1,
+        &[
+            "bad/surplus-fds",
+            "bad/too-many-regions",
+            "bad/regions-without-fds",
+        ],
+    ),
+    // Nothing can be said of it after that, and nothing is.
+    ("die", "blk", 1, &["handshake/unknown-features"]),
 ];
 
+/// A mistake must not turn everything red, or the name that is printed would say nothing: exactly these fail.
 #[test]
-fn each_mistake_fails_the_requirement_that_is_meant_for_it() {
-    for (mistake, device, requirement) in MISTAKES {
-        let dir = Dir::new();
-        let socket = dir.join("s");
-        let peer = peer(&socket, &["--device", device, "--broken", mistake]);
-        let pid = peer.pid().to_string();
-        let arguments = ["--device", device, "--pid", &pid, "--only", requirement];
-        let output = check(&socket, &arguments);
-        assert_eq!(
-            failed(&output),
-            [*requirement],
-            "{mistake}: {}",
-            text(&output)
-        );
+fn each_mistake_fails_the_requirement_that_is_meant_for_it_and_no_other() {
+    let next = AtomicUsize::new(0);
+    let wrong = Mutex::new(Vec::new());
+    // A mistake is mostly a wait of five seconds.
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while let Some(mistake) = MISTAKES.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let result = finds(mistake);
+                    wrong.lock().unwrap().extend(result.err());
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Checks a back end with a mistake; the error is what is not as written above.
+fn finds((mistake, device, status, requirements): &Mistake) -> Result<(), String> {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let peer = peer(&socket, &["--device", device, "--broken", mistake]);
+    let pid = peer.pid().to_string();
+    let arguments = ["--device", device, "--pid", &pid, "--reconnects", "10"];
+    let output = check(&socket, &arguments);
+    let found: BTreeSet<String> = failed(&output).into_iter().collect();
+    let meant: BTreeSet<String> = requirements.iter().map(|name| name.to_string()).collect();
+    let code = output.status.code();
+    match found == meant && code == Some(*status) {
+        true => Ok(()),
+        false => Err(format!("{mistake}: status {code:?}, {found:?}")),
     }
 }
 
-/// A mistake must not turn everything red, or the name that is printed would say nothing.
 #[test]
-fn a_mistake_leaves_the_other_requirements_alone() {
-    for (mistake, most) in [
-        ("forget-used", 3),
-        ("used-address", 1),
-        ("part-page", 1),
-        ("base-zero", 3),
-    ] {
-        let dir = Dir::new();
-        let socket = dir.join("s");
-        let _peer = peer(&socket, &["--device", "blk", "--broken", mistake]);
-        let output = check(&socket, &["--device", "blk", "--reconnects", "10"]);
-        let failed = failed(&output);
-        assert!((1..=most).contains(&failed.len()), "{mistake}: {failed:?}");
+fn every_mistake_that_there_is_is_in_the_table() {
+    let named: BTreeSet<&str> = MISTAKES.iter().map(|mistake| mistake.0).collect();
+    let all: Vec<_> = Broken::value_variants().iter().collect();
+    assert_eq!(named.len(), MISTAKES.len());
+    for mistake in &all {
+        let value = mistake.to_possible_value().unwrap();
+        assert!(named.contains(value.get_name()), "{}", value.get_name());
     }
+    assert_eq!(all.len(), named.len());
+}
+
+/// A back end that accepts clients, or not even that, and says nothing costs five seconds a requirement.
+#[test]
+fn a_back_end_that_hangs_costs_five_seconds_a_requirement() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let listener = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    bind(&listener, &SocketAddrUnix::new(&socket).unwrap()).unwrap();
+    // The third client finds no place to wait at: connecting to it would wait for ever.
+    listen(&listener, 1).unwrap();
+    let names = ["handshake/version", "rings/served", "bad/unknown"];
+    let start = Instant::now();
+    let output = check(&socket, &names.map(|name| ["--only", name]).concat());
+    let seconds = start.elapsed().as_secs_f64();
+    assert_eq!(failed(&output), names, "{}", text(&output));
+    assert_eq!(output.status.code(), Some(1));
+    // One more is for the question what kind of device it is.
+    assert!(seconds < 5.0 * 4.0 + 2.0, "{seconds} s");
 }
 
 /// What the storage daemon of QEMU 7.2 does not do; Documentation/vhost-conformance.md says why.

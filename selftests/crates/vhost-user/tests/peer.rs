@@ -2,11 +2,13 @@
 //! The back end's program: its clients, its end, its options.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use reeve_vhost_user::features;
-use reeve_vhost_user::front::{Front, Kind, Session};
+use reeve_vhost_user::front::{Front, Kind, Session, QUIET};
+use reeve_vhost_user::wire::{readable, send, Message};
 use vhost::vhost_user::message::FrontendReq;
 
 mod common;
@@ -128,6 +130,78 @@ fn out_of_file_descriptors_it_goes_on_when_there_are_some_again() {
     let mut session = Session::new(&socket, Kind::Blk, &[]).unwrap();
     session.go().unwrap();
     session.io().unwrap();
+}
+
+/// Without a file descriptor that it could have, clients wait, and are served when there are some again.
+#[test]
+fn a_client_that_cannot_be_accepted_waits_for_file_descriptors() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let peer = peer(&socket, &["--device", "blk"]);
+    // Its replies come after the end of the client that looked whether it listens.
+    Front::connect(&socket).unwrap().sync().unwrap();
+    common::limit_fds(peer.pid(), 3);
+    let fronts = [(); 2].map(|()| Front::connect(&socket).unwrap());
+    let request = Message::request(FrontendReq::GET_FEATURES, Vec::new());
+    send(fronts[1].socket(), &request).unwrap();
+    assert!(!readable(fronts[1].socket().as_fd(), QUIET * 4).unwrap());
+    common::limit_fds(peer.pid(), 256);
+    drop(fronts);
+    let mut session = Session::new(&socket, Kind::Blk, &[]).unwrap();
+    session.go().unwrap();
+    session.io().unwrap();
+}
+
+/// Returns how many file descriptors and mappings a process has, and how many KiB of it are resident.
+fn holdings(pid: u32) -> [u64; 3] {
+    let proc = std::path::Path::new("/proc").join(pid.to_string());
+    let maps = fs::read_to_string(proc.join("maps")).unwrap();
+    let status = fs::read_to_string(proc.join("status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    [
+        fs::read_dir(proc.join("fd")).unwrap().count() as u64,
+        maps.lines().count() as u64,
+        line.split_whitespace().next().unwrap().parse().unwrap(),
+    ]
+}
+
+/// Clients with memory, a log and a ring that works: a thousand of them leave what ten have left.
+#[test]
+fn a_thousand_clients_leave_no_more_than_ten() {
+    for (device, kind) in [("blk", Kind::Blk), ("net", Kind::Net)] {
+        let dir = Dir::new();
+        let socket = dir.join("s");
+        let peer = peer(&socket, &["--device", device]);
+        let clients = |count| {
+            for _ in 0..count {
+                let mut session = Session::new(&socket, kind, &[features::LOG_SHMFD]).unwrap();
+                session.go().unwrap();
+                session.log(4096, 0).unwrap();
+                session.log_all(true).unwrap();
+                session.io().unwrap();
+            }
+        };
+        clients(10);
+        // Who is replied to knows that the client before is gone.
+        let what_it_has = || {
+            let front = Front::connect(&socket).unwrap();
+            front.sync().unwrap();
+            holdings(peer.pid())
+        };
+        clients(10);
+        let [fds, maps, resident] = what_it_has();
+        clients(990);
+        let [fds_now, maps_now, resident_now] = what_it_has();
+        assert_eq!((fds_now, maps_now), (fds, maps), "{device}");
+        // Some pages are the allocator's; had each client left a page behind, it would be 990.
+        assert!(
+            resident_now <= resident + 256,
+            "{resident_now} KiB, {resident} before"
+        );
+    }
 }
 
 #[test]

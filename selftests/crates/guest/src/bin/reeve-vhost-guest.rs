@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use reeve_uapi::knobs;
 use reeve_uapi::pattern::Pattern;
+use reeve_uapi::sys;
 use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
@@ -100,6 +101,7 @@ fn run() -> Result<bool> {
         return Err("the object to swap out was not swapped out".into());
     }
 
+    let logged = Logged::new(&device)?;
     for object in &objects {
         for page in 0..object.pages {
             // Without an IOMMU, the address for the device is the guest-physical one. (/proc/self/pagemap shows
@@ -132,6 +134,7 @@ fn run() -> Result<bool> {
         ("accounting", accounting()),
         ("lock sanity suite", sanity(&device)),
         ("module", module(&device)),
+        ("dirty log", logged.goes_on(&device)),
     ] {
         match result {
             Ok(()) => println!("check ok {name}"),
@@ -188,6 +191,64 @@ fn holds(device: &Device, handle: Handle, seed: u64, pages: usize) -> Result<()>
     match Pattern::new(seed).mismatch(0, &found) {
         None => Ok(()),
         Some(at) => Err(format!("the object of seed {seed} differs at {at}").into()),
+    }
+}
+
+/// An object with a dirty log that is on while the machine moves, and a mapping of it.
+struct Logged {
+    handle: Handle,
+    mapping: Mapping,
+}
+
+impl Logged {
+    const PAGES: u64 = 70;
+    /// What is written before the machine moves.
+    const BEFORE: [u64; 3] = [1, 64, 69];
+
+    fn new(device: &Device) -> Result<Self> {
+        let handle = device.create(Create::new(Self::PAGES * PAGE as u64))?;
+        device.write(
+            handle,
+            0,
+            &Pattern::new(200).bytes(Self::PAGES as usize * PAGE),
+        )?;
+        let mapping = device.map(handle)?;
+        mapping.touch();
+        device.set_log_mode(sys::REEVE_LOG_MANUAL)?;
+        device.log_start(handle)?;
+        let logged = Self { handle, mapping };
+        logged.write(&Self::BEFORE);
+        logged.is_exactly(device, &Self::BEFORE)?;
+        Ok(logged)
+    }
+
+    fn write(&self, pages: &[u64]) {
+        for page in pages {
+            self.mapping.write(*page as usize * PAGE, &[1; 8]);
+        }
+    }
+
+    fn is_exactly(&self, device: &Device, pages: &[u64]) -> Result<()> {
+        let mut bits = [0; 2];
+        device.log_get(self.handle, Self::PAGES, &mut bits)?;
+        let is_set = |page: &u64| bits[(page / 64) as usize] >> (page % 64) & 1 != 0;
+        let dirty: Vec<u64> = (0..Self::PAGES).filter(is_set).collect();
+        if dirty == pages {
+            return Ok(());
+        }
+        Err(format!("pages {dirty:?} are dirty and not {pages:?}").into())
+    }
+
+    /// What was dirty is, nothing else is; what is written shows; what is cleared does not, until it is written again.
+    fn goes_on(&self, device: &Device) -> Result<()> {
+        self.is_exactly(device, &Self::BEFORE)?;
+        self.write(&[2]);
+        device.write(self.handle, 3 * PAGE as u64, &[5; 8])?;
+        self.is_exactly(device, &[1, 2, 3, 64, 69])?;
+        device.log_clear(self.handle, 0, 64, &[1 << 1 | 1 << 2])?;
+        self.is_exactly(device, &[3, 64, 69])?;
+        self.write(&[1, 64]);
+        self.is_exactly(device, &[1, 3, 64, 69])
     }
 }
 

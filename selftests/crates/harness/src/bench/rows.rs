@@ -504,12 +504,59 @@ const LOCK_ORDER_CASES: [Spec; 15] = [
     ),
 ];
 
+/// The back end of vhost-user, whose program runs in the guest.
+const VHOST_USER: [Spec; 4] = [
+    Spec {
+        unit: PER_PAGE,
+        ..vhost(
+            "vhost.mark",
+            Some(("vhost.mark.peer", CRATES)),
+            of_reference(1.0),
+        )
+    },
+    vhost(
+        "vhost.write.logged",
+        Some(("vhost.write.plain", "without a log")),
+        of_reference(1.1),
+    ),
+    vhost(
+        "vhost.message",
+        Some(("vhost.message.peer", CRATES)),
+        of_reference(1.2),
+    ),
+    Spec {
+        unit: "bytes",
+        ..vhost("vhost.memory", None, at_most((8 << 20) as f64))
+    },
+];
+
+const CRATES: &str = "vhost-user-backend";
+
+/// A row of vhost-user with a reference that is measured in the same boot, or none.
+const fn vhost(
+    name: &'static str,
+    reference: Option<(&'static str, &'static str)>,
+    target: Option<Target>,
+) -> Spec {
+    Spec {
+        name,
+        unit: INSTRUCTIONS,
+        ours: on(name),
+        reference: match reference {
+            Some((name, what)) => Some((Reference::Now(on(name)), what)),
+            None => None,
+        },
+        target,
+    }
+}
+
 /// Returns all rows, in the order they are shown.
 pub fn all() -> impl Iterator<Item = &'static Spec> {
     LOCK_ORDER
         .iter()
         .chain(&LOCK_ORDER_CASES)
         .chain(&PAGE_ACCOUNTING)
+        .chain(&VHOST_USER)
 }
 
 /// A row of the result; its serialised form is for programs.

@@ -25,6 +25,11 @@ const TTM: &str = "ttm.";
 /// How many times as much such figures may differ.
 const LOOSE_FACTOR: f64 = 3.0;
 
+/// Prefix of what programs measure, with threads that the kernel switches between and a timer that goes on.
+const VHOST: &str = "vhost.";
+/// How many times as much such figures may differ.
+const PROGRAM_FACTOR: f64 = 10.0;
+
 /// Prefix of lifetimes that make a file each, for which the kernel has to find memory.
 const FILES: &str = "tt.life.shmem.";
 
@@ -41,7 +46,7 @@ fn is_worst(name: &str) -> bool {
 
 /// Whether figures of this name may differ more than others.
 fn is_loose(name: &str) -> bool {
-    [LOCKDEP, TTM, FILES]
+    [LOCKDEP, TTM, FILES, VHOST]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
@@ -88,7 +93,11 @@ impl Samples {
     pub fn unsteady(&self, tolerance: f64) -> Vec<String> {
         let all = self.0.iter();
         all.filter(|((_, name), figures)| {
-            let factor = if is_loose(name) { LOOSE_FACTOR } else { 1.0 };
+            let factor = match name {
+                _ if name.starts_with(VHOST) => PROGRAM_FACTOR,
+                _ if is_loose(name) => LOOSE_FACTOR,
+                _ => 1.0,
+            };
             !is_worst(name) && spread(figures) > tolerance * factor
         })
         .map(|((section, name), figures)| format!("{section}: {name} does not repeat: {figures:?}"))

@@ -176,8 +176,11 @@ fn log_answered_once(target: &Target) -> Result<Outcome> {
         return Ok(skip);
     }
     session.areas(&[Area::new(0, MEMORY)])?;
-    session.log(4096, 0)?;
-    quiet(&session.front)?;
+    for needs_reply in [false, true] {
+        session.log_needs_reply = needs_reply;
+        session.log(4096, 0)?;
+        quiet(&session.front)?;
+    }
     Ok(Outcome::Pass)
 }
 

@@ -3,7 +3,7 @@
 
 use std::os::fd::AsFd;
 
-use anyhow::Result;
+use anyhow::{ensure, Context, Result};
 use vhost::vhost_user::message::FrontendReq;
 
 use super::Level::{Information, Must};
@@ -24,16 +24,32 @@ pub(super) const ALL: &[Requirement] = &[
     },
 ];
 
+/// How many KiB more may be resident after many clients: less than a kilobyte for each of a thousand.
+const GROWTH: u64 = 1000;
+
+/// Returns the KiB of a process that are resident.
+fn resident(pid: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let size = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+    size.with_context(|| format!("the status of process {pid} has no VmRSS"))
+}
+
 fn reconnects(target: &Target) -> Result<Outcome> {
     let clients =
         |count| -> Result<()> { (0..count).try_for_each(|_| target.going()?.io().map(drop)) };
     clients(10)?;
     let before = target.pid.map(Holdings::of).transpose()?;
+    let resident = target.pid.map(resident).transpose()?;
     clients(target.reconnects)?;
-    if let (Some(pid), Some(before)) = (target.pid, before) {
+    let mut seen = format!("{} clients", target.reconnects);
+    if let (Some(pid), Some(before), Some(old)) = (target.pid, before, resident) {
         before.back_to(pid)?;
+        let grown = self::resident(pid)?.saturating_sub(old);
+        ensure!(grown < GROWTH, "{grown} KiB more are resident after {seen}");
+        seen += &format!(", {grown} KiB more resident");
     }
-    Ok(Outcome::Seen(format!("{} clients", target.reconnects)))
+    Ok(Outcome::Seen(seen))
 }
 
 fn silent_client(target: &Target) -> Result<Outcome> {

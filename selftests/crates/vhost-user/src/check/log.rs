@@ -106,15 +106,30 @@ pub(super) const ALL: &[Requirement] = &[
 
 /// Has a ring going with a log that is on.
 fn logging(target: &Target) -> Result<std::result::Result<(Session, Log), Outcome>> {
+    logging_to(target, LOG, 0)
+}
+
+/// The same with a log of this size at this offset.
+fn logging_to(
+    target: &Target,
+    size: u64,
+    offset: u64,
+) -> Result<std::result::Result<(Session, Log), Outcome>> {
     let mut session = target.session(&[LOG_SHMFD])?;
     if let Some(skip) = lacks(session.offer, NEEDS) {
         return Ok(Err(skip));
     }
     session.go()?;
-    let log = session.log(LOG, 0)?;
-    session.log_all(true)?;
+    let log = session.log(size, offset)?;
+    switch(&session, true)?;
     session.log_rings(true)?;
     Ok(Ok((session, log)))
+}
+
+/// Switches LOG_ALL. That the rings stay as they are then is a requirement of its own, so they are enabled again.
+fn switch(session: &Session, on: bool) -> Result<()> {
+    session.log_all(on)?;
+    session.enable_all()
 }
 
 macro_rules! or_skip {
@@ -251,7 +266,7 @@ fn last_part_page(target: &Target) -> Result<Outcome> {
     session.areas(&[Area::new(0, MEMORY), second])?;
     session.start(0)?;
     let log = session.log(LOG, 0)?;
-    session.log_all(true)?;
+    switch(&session, true)?;
     let size = if target.kind == Kind::Blk { 512 } else { 80 };
     let parts = data_at(&mut session, second.guest + 2 * LOG_PAGE, size)?;
     marked(&log, &parts)?;
@@ -275,7 +290,7 @@ fn region_after(target: &Target) -> Result<Outcome> {
     }
     session.start(0)?;
     let log = session.log(LOG, 0)?;
-    session.log_all(true)?;
+    switch(&session, true)?;
     session.make(&[Area::new(2 * MEMORY, MEMORY)])?;
     if slots {
         session.add(1)?
@@ -304,7 +319,7 @@ fn replaced(target: &Target) -> Result<Outcome> {
 fn off(target: &Target) -> Result<Outcome> {
     let (mut session, _) = or_skip!(logging(target));
     session.log_rings(false)?;
-    session.log_all(false)?;
+    switch(&session, false)?;
     let log = session.log(LOG, 0)?;
     session.io()?;
     let count = log.count();
@@ -313,21 +328,19 @@ fn off(target: &Target) -> Result<Outcome> {
 }
 
 fn offset(target: &Target) -> Result<Outcome> {
-    let (mut session, _) = or_skip!(logging(target));
-    let log = session.log(LOG, LOG)?;
-    session.io()?;
+    let (mut session, log) = or_skip!(logging_to(target, LOG, LOG));
+    let parts = session.io()?;
     let before = log.before();
     ensure!(before == 0, "{before} marks are before the log's offset");
-    ensure!(
-        log.is_marked(session.used_at()),
-        "nothing is marked at the log's offset"
-    );
+    // A device that writes into no buffer writes the used ring.
+    let written = parts.iter().find(|part| part.2);
+    let at = written.map_or(session.used_at(), |part| part.0);
+    ensure!(log.is_marked(at), "nothing is marked at the log's offset");
     Ok(Outcome::Pass)
 }
 
 fn just_large_enough(target: &Target) -> Result<Outcome> {
-    let (mut session, _) = or_skip!(logging(target));
-    let log = session.log(MEMORY / LOG_PAGE / 8, 0)?;
+    let (mut session, log) = or_skip!(logging_to(target, MEMORY / LOG_PAGE / 8, 0));
     session.buffers = MEMORY - 3 * LOG_PAGE;
     let parts = session.io()?;
     marked(&log, &parts)?;
@@ -335,8 +348,7 @@ fn just_large_enough(target: &Target) -> Result<Outcome> {
 }
 
 fn larger(target: &Target) -> Result<Outcome> {
-    let (mut session, _) = or_skip!(logging(target));
-    let log = session.log(256 * LOG, 0)?;
+    let (mut session, log) = or_skip!(logging_to(target, 256 * LOG, 0));
     let parts = session.io()?;
     marked(&log, &parts)?;
     Ok(Outcome::Pass)

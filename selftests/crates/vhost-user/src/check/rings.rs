@@ -66,7 +66,7 @@ pub(super) const ALL: &[Requirement] = &[
     },
     Requirement {
         name: "rings/disabled",
-        level: Should,
+        level: Must,
         sentence: "A ring that is disabled is processed without side effects: no buffer is written.",
         run: disabled,
     },

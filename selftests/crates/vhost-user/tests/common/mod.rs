@@ -110,6 +110,14 @@ pub(crate) fn listening(mut command: Command, socket: &Path) -> Running {
     running
 }
 
+/// Sets how many file descriptors a process may have.
+pub(crate) fn limit_fds(pid: u32, most: u64) {
+    let mut prlimit = command("prlimit");
+    prlimit.arg(format!("--nofile={most}:"));
+    prlimit.arg(format!("--pid={pid}"));
+    assert!(prlimit.status().unwrap().success());
+}
+
 /// Starts the back end's program.
 pub(crate) fn peer(socket: &Path, arguments: &[&str]) -> Running {
     let mut command = command(PEER);

@@ -44,6 +44,12 @@ impl Lines {
     }
 }
 
+/// Returns a number that qtest replied with.
+fn number(reply: &str) -> u32 {
+    let digits = reply.strip_prefix("0x").unwrap();
+    u64::from_str_radix(digits, 16).unwrap() as u32
+}
+
 /// A QEMU that is killed when dropped.
 pub(crate) struct Qemu {
     running: Running,
@@ -168,17 +174,29 @@ impl Qemu {
             .unwrap_or(0)
     }
 
-    /// Reads words of the guest's memory by qtest.
+    /// Reads words of the guest's memory, from address 0 on, by qtest.
     pub(crate) fn words(&self, count: u64) -> Vec<u32> {
+        let commands: Vec<_> = (0..count).map(|n| format!("readl {:#x}", 4 * n)).collect();
+        let replies = self.qtest(&commands);
+        replies.iter().map(|reply| number(reply)).collect()
+    }
+
+    /// Reads a word of the guest's memory by qtest.
+    pub(crate) fn word(&self, address: u64) -> u32 {
+        number(&self.qtest(&[format!("readl {address:#x}")])[0])
+    }
+
+    /// Executes commands of qtest, and returns what they reply after `OK`.
+    pub(crate) fn qtest(&self, commands: &[String]) -> Vec<String> {
         let mut qtest = Lines::connect(self.qtest.as_ref().expect("with -qtest"));
-        let mut word = |address: u64| {
-            qtest.send(&format!("readl {address:#x}"));
+        let mut reply = |command: &String| {
+            qtest.send(command);
             let reply = qtest.line();
-            let value = reply.trim().strip_prefix("OK 0x");
-            let value = value.unwrap_or_else(|| panic!("qtest: {reply}"));
-            u64::from_str_radix(value, 16).unwrap() as u32
+            let value = reply.trim().strip_prefix("OK");
+            let value = value.unwrap_or_else(|| panic!("qtest: {command}: {reply}"));
+            value.trim().to_string()
         };
-        (0..count).map(|number| word(4 * number)).collect()
+        commands.iter().map(&mut reply).collect()
     }
 
     /// Kills it.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! Flow C: a disk, whose boot sector is the guest.
 
+use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Stdio;
 
 use reeve_vhost_user::device::Device;
 
-use super::common::{within, Dir};
+use super::common::{command, limit_fds, until, within, Dir, Running, PEER};
 use super::qemu::{Qemu, BOOT};
 use super::watch::{becomes, is_driven, read, Guest};
 use super::Test;
@@ -41,10 +44,14 @@ const BOOT_SECTOR: [u8; 94] = [
 
 /// Returns a disk from which the guest boots.
 pub(super) fn disk() -> Device {
+    Device::blk(image_to_boot())
+}
+
+fn image_to_boot() -> Vec<u8> {
     let mut image = Device::pattern(1);
     image[..BOOT_SECTOR.len()].copy_from_slice(&BOOT_SECTOR);
     image[510..512].copy_from_slice(&[0x55, 0xaa]);
-    Device::blk(image)
+    image
 }
 
 /// Returns the arguments for a machine that boots from the disk.
@@ -115,6 +122,50 @@ fn reboot() -> Option<String> {
     None
 }
 
+/// The back end has no file descriptor left: it can take neither QEMU's memory nor, when that has hung up, QEMU. It goes
+/// on when there are some again.
+fn few_fds() -> Option<String> {
+    let dir = Dir::new();
+    let (socket, image, log) = (dir.join("s"), dir.join("image"), dir.join("log"));
+    fs::write(&image, image_to_boot()).unwrap();
+    let mut program = command(PEER);
+    program.arg("--socket").arg(&socket);
+    program
+        .args(["--device", "blk", "--trace", "--image"])
+        .arg(&image);
+    program
+        .stdout(fs::File::create(&log).unwrap())
+        .stderr(Stdio::null());
+    let back = Running(program.spawn().unwrap());
+    until("a listener", || UnixStream::connect(&socket).ok());
+    let mut more = drive(&socket);
+    more.push("-qtest".into());
+    let mut qemu = Qemu::start(&dir, "qemu", "memory-backend-memfd", KIB, &more);
+    let last = BUSY + (BUSY_PAGES - 1) * 4096;
+    let runs = |qemu: &Qemu| {
+        qemu.qtest(&[format!("writel {last:#x} 0")]);
+        within(BOOT, "the guest runs", || {
+            (qemu.word(last) != 0).then_some(())
+        });
+    };
+    runs(&qemu);
+    let said = || fs::read_to_string(&log).unwrap();
+    let lost = || said().matches("could not be received").count();
+    limit_fds(back.pid(), 3);
+    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    within(BOOT, "a message whose file descriptors are lost", || {
+        (lost() > 0).then_some(())
+    });
+    let clients = said().matches("connected").count();
+    limit_fds(back.pid(), 256);
+    within(BOOT, "QEMU comes again", || {
+        (said().matches("connected").count() > clients).then_some(())
+    });
+    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    runs(&qemu);
+    None
+}
+
 fn is_driven_and_busy(host: &reeve_vhost_user::local::Local) {
     becomes(host, BOOT, "the firmware drives the disk", is_driven);
     is_busy(host);
@@ -142,5 +193,6 @@ pub(super) fn tests() -> Vec<Test> {
         ("boot".into(), true, Box::new(boot)),
         ("reboot".into(), true, Box::new(reboot)),
         ("restart".into(), true, Box::new(restart)),
+        ("few-fds".into(), true, Box::new(few_fds)),
     ]
 }

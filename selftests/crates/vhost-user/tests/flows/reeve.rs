@@ -213,7 +213,7 @@ fn objects() -> Option<String> {
 fn ends_well(boot: &Boot, machine: &str) -> Vec<String> {
     let lines = hears(&boot.dir, machine, "done");
     let good = lines.iter().filter(|line| line.starts_with("check ok"));
-    assert_eq!(good.count(), 5, "{lines:?}");
+    assert_eq!(good.count(), 6, "{lines:?}");
     let facts = within(GUEST, "the guest's end", || {
         let facts = said(&boot.dir, machine, 1);
         facts.contains(&"end".into()).then_some(facts)

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reeve_vhost_user::backend::Backend;
+use reeve_vhost_user::broken::Broken;
 use reeve_vhost_user::device::Device;
 use reeve_vhost_user::error::Error;
 use reeve_vhost_user::features::Feature;
@@ -100,6 +101,18 @@ impl Guest {
         without: &[Feature],
         hook: Option<Hook>,
     ) -> Local {
+        self.host_with(path, device, without, hook, None)
+    }
+
+    /// Starts a back end that makes a mistake, or none.
+    pub(crate) fn host_with(
+        &self,
+        path: &Path,
+        device: Device,
+        without: &[Feature],
+        hook: Option<Hook>,
+        broken: Option<Broken>,
+    ) -> Local {
         let number = {
             let mut state = self.0.lock().unwrap();
             state.started.push(false);
@@ -113,7 +126,7 @@ impl Guest {
             number,
             hook,
         };
-        Local::start(path, Backend::new(device, offer, None), Box::new(watch)).unwrap()
+        Local::start(path, Backend::new(device, offer, broken), Box::new(watch)).unwrap()
     }
 }
 
