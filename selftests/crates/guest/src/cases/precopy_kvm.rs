@@ -13,7 +13,6 @@ use nix::errno::Errno;
 
 use reeve_precopy::receive;
 use reeve_precopy::send;
-use reeve_precopy::AtLimit;
 use reeve_precopy::Bitmap;
 use reeve_precopy::Failed;
 use reeve_precopy::FirstSync;
@@ -217,14 +216,27 @@ impl Sink for Copy {
     }
 }
 
-/// A user who cancels at the so many-th request.
-struct User(u64);
+/// A user who wants something from a number of requests on.
+struct User {
+    after: u64,
+    wants: Request,
+}
+
+impl User {
+    /// Has the processor stopped after some rounds. The number of requests does not depend on how fast the machine is.
+    const fn patient() -> Self {
+        Self {
+            after: 60,
+            wants: Request::Force,
+        }
+    }
+}
 
 impl Watch for User {
     fn request(&mut self) -> Request {
-        self.0 = self.0.saturating_sub(1);
-        match self.0 {
-            0 => Request::Cancel,
+        self.after = self.after.saturating_sub(1);
+        match self.after {
+            0 => self.wants,
             _ => Request::Continue,
         }
     }
@@ -264,13 +276,11 @@ fn moved(
     })
 }
 
-/// Small chunks, and an end however much is written.
+/// Small chunks, and rounds until the user has enough of them.
 fn options() -> Options {
     Options {
         clear_shift: 6,
         downtime: Duration::ZERO,
-        limit: Some(Duration::from_secs(1)),
-        at_limit: AtLimit::Force,
         ..Options::default()
     }
 }
@@ -308,10 +318,9 @@ fn memory_of_kvm_moves_while_its_guest_writes() -> Outcome {
             let mut source = Kvm::new(&guest, mode, &running);
             let options = Options {
                 first_sync,
-                limit: Some(Duration::from_millis(200)),
                 ..options()
             };
-            let (sent, copy) = moved(&mut source, &options, User(u64::MAX))?;
+            let (sent, copy) = moved(&mut source, &options, User::patient())?;
             let statistics = arrived(&source, sent, &copy)?;
             let skipped = match first_sync {
                 FirstSync::Auto => mode == INITIALLY_SET,
@@ -329,11 +338,15 @@ fn memory_of_kvm_stays_after_a_cancel() -> Outcome {
     let guest = Guest::new(PAGES)?;
     let running = Cell::new(true);
     let mut source = Kvm::new(&guest, INITIALLY_SET, &running);
-    let (sent, copy) = moved(&mut source, &options(), User(4))?;
+    let cancels = User {
+        after: 4,
+        wants: Request::Cancel,
+    };
+    let (sent, copy) = moved(&mut source, &options(), cancels)?;
     let failed = sent.err().ok_or_else(|| Stop::failed("it moved"))?;
     check_eq!(failed.failure.kind(), Kind::Cancelled, "{failed}");
     check!(running.get() && !source.released && !copy.kept && copy.bytes.is_empty());
     is_off(&source)?;
-    let (sent, copy) = moved(&mut source, &options(), User(u64::MAX))?;
+    let (sent, copy) = moved(&mut source, &options(), User::patient())?;
     arrived(&source, sent, &copy).map(drop)
 }
