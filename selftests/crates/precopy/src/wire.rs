@@ -526,7 +526,7 @@ mod tests {
             regions: 1,
         };
         let error = Hello::parse(&hello.encode()).unwrap_err();
-        assert_eq!(error, "the other side has version 7, this one 1");
+        assert_eq!(error, "the other side has version 7, this one 2");
         let mut bytes = hello.encode();
         bytes[0] = b'X';
         assert!(Hello::parse(&bytes).unwrap_err().contains("no migration"));
