@@ -360,6 +360,9 @@ void reeve_helper_remove_entry(struct vm_fault *vmf);
  */
 unsigned long reeve_helper_protect(struct address_space *space, unsigned long first,
 				   struct page *page, unsigned long pages);
+/* Only there in a build with REEVE_BREAK=log_dirty. */
+void reeve_helper_make_dirty(struct address_space *space, unsigned long first,
+			     unsigned long pages);
 /* Returns REEVE_FAULT_FALLBACK if the kernel can't map pfns by huge entries. */
 unsigned int reeve_helper_insert_huge(struct vm_fault *vmf, struct page *first);
 /* Takes current's mmap_lock for reading. Returns false if it has no mm. */

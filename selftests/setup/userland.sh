@@ -9,6 +9,9 @@
 
 GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-vhost-guest reeve-vhost-peer)
 
+# What only guests of `make bench` have.
+BENCH_PROGRAMS=(reeve-log-bench)
+
 # One target and one set of flags for everything, the guest's, so that what is compiled once serves the tests, the
 # harness, the guest and clippy. (Naming the target keeps the flags away from build scripts and macros, which run here
 # and cannot be static.)
@@ -133,13 +136,16 @@ compile_programs() {
 	mkdir -p "$REEVE_CACHE/programs"
 	new=$(mktemp -d "$REEVE_CACHE/programs/.new.XXXXXX")
 	cp "$made/reeve-harness" "$new/"
-	mkdir "$new/guest"
+	mkdir "$new/guest" "$new/bench"
 	# Every boot unpacks them: without what only a debugger reads.
 	for program in "${GUEST_PROGRAMS[@]}"; do
 		"$LLVM_BIN/llvm-strip" -o "$new/guest/$program" "$made/$program"
 	done
+	for program in "${BENCH_PROGRAMS[@]}"; do
+		"$LLVM_BIN/llvm-strip" -o "$new/bench/$program" "$made/$program"
+	done
 	chmod -R a+rX "$new"
-	chmod 755 "$new"/guest/*
+	chmod 755 "$new"/guest/* "$new"/bench/*
 	mv -T "$new" "$REEVE_CACHE/programs/$id"
 	forget_programs
 }

@@ -15,8 +15,10 @@ mod debugfs;
 mod devices;
 mod dirty_log;
 mod dirty_log_calls;
+mod dirty_log_entries;
 mod dirty_log_oracle;
 mod dirty_log_races;
+mod dirty_log_writes;
 mod dma;
 mod faults;
 mod fdinfo;
@@ -31,6 +33,7 @@ mod life;
 mod lifetime;
 mod limits;
 mod migrate;
+mod migrate_ends;
 mod mmap;
 mod mmap_pages;
 mod mmap_races;
@@ -39,6 +42,7 @@ mod parameters;
 mod pins;
 mod pool;
 mod precopy;
+mod precopy_kvm;
 mod pressure;
 mod races;
 mod ranges;
@@ -59,6 +63,7 @@ mod swap;
 mod sweeps;
 mod tracepoints;
 mod transcripts;
+mod two_guests;
 mod version;
 mod vhost;
 
@@ -68,13 +73,14 @@ use crate::test::Test;
 pub(crate) const STANDARD: &str = "standard";
 
 /// The suites, by what they need: nothing; C TTM beside the module; another module with locks; a disk to swap to
-/// and little memory; likewise, and time.
+/// and little memory; likewise, and time; another guest.
 pub(crate) const SUITES: &[(&str, &[&[Test]])] = &[
     (STANDARD, CASES),
     ("reference", &[reference::TESTS]),
     ("held", &[held::TESTS]),
     ("reclaim", &[reclaim::TESTS]),
     ("stress", &[stress::TESTS]),
+    ("two-guests", &[two_guests::TESTS]),
 ];
 
 /// The cases of a suite, if there is one of that name.
@@ -106,11 +112,15 @@ const CASES: &[&[Test]] = &[
     mmap_races::TESTS,
     dirty_log::TESTS,
     dirty_log_calls::TESTS,
+    dirty_log_entries::TESTS,
     dirty_log_oracle::TESTS,
     dirty_log_races::TESTS,
+    dirty_log_writes::TESTS,
     precopy::TESTS,
     vhost::TESTS,
+    precopy_kvm::TESTS,
     migrate::TESTS,
+    migrate_ends::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

@@ -272,6 +272,25 @@ impl<'a> Guest<'a> {
         Ok(())
     }
 
+    /// Copies what whole pages of its own hold, from `page` on.
+    pub(crate) fn read(&self, page: u64, to: &mut [u8]) {
+        let Some(own) = &self.own else {
+            return;
+        };
+        let at = page as usize * PAGE;
+        assert!(at <= own.length && to.len() <= own.length - at);
+        for (index, byte) in to.iter_mut().enumerate() {
+            // SAFETY: inside of the memory, as was looked at above. The guest, which may write to it, does not run.
+            *byte = unsafe {
+                own.start
+                    .as_ptr()
+                    .byte_add(at + index)
+                    .cast::<u8>()
+                    .read_volatile()
+            };
+        }
+    }
+
     /// Gets the log.
     pub(crate) fn get(&self, slot: Option<u32>) -> io::Result<Vec<u64>> {
         let mut words = vec![0; self.pages.div_ceil(64) as usize];

@@ -11,6 +11,7 @@
 //! `REEVE_KO` says where reeve.ko is (for the cases that insert it anew), `REEVE_TIME_SCALE`
 //! multiplies the time limits.
 
+mod beside;
 mod cases;
 mod cgroup;
 mod content;
@@ -21,6 +22,7 @@ mod kvm;
 mod lockstep;
 mod memory;
 mod module;
+mod other;
 mod process;
 mod random;
 mod reference;
@@ -41,6 +43,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|arg| arg == helper::FLAG) {
         return helper::main(&args[1..]);
+    }
+    if args.first().is_some_and(|arg| arg == other::FLAG) {
+        return other::main(&args[1..]);
     }
     let (options, names): (Vec<String>, Vec<String>) =
         args.into_iter().partition(|arg| arg.starts_with('-'));

@@ -4,6 +4,7 @@
 //!
 //! All `unsafe` around processes is here.
 
+use std::fs;
 use std::io;
 use std::io::Read;
 use std::io::Write;
@@ -166,6 +167,19 @@ impl Child {
     /// True while the process has not ended.
     pub(crate) fn is_running(&self) -> Outcome<bool> {
         Ok(!self.wait(Duration::ZERO)?)
+    }
+
+    /// True while it runs and is not stopped by a signal.
+    pub(crate) fn is_going(&self) -> Outcome<bool> {
+        Ok(self.is_running()? && !self.is_stopped()?)
+    }
+
+    /// True while it is stopped by a signal.
+    pub(crate) fn is_stopped(&self) -> Outcome<bool> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        // The state follows the name, which is in parentheses and may have anything in it.
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+        Ok(state.is_some_and(|state| state.starts_with('T')))
     }
 
     /// Its number.

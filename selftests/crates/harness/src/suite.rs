@@ -19,6 +19,7 @@ mod make_targets;
 mod mutants;
 pub mod record;
 pub mod summary;
+mod two_guests;
 
 use crate::paths::near;
 use job_context::JobContext;
@@ -57,12 +58,14 @@ const ORDER: &[&str] = &[
     "lint",
     "lint programs",
     "make vm",
+    "two guests",
     "cycles debug",
     "mutant lockdep",
     "mutant selftest",
     "mutant stress",
     "mutant kunit",
     "mutant dirty log",
+    "mutant huge entries",
     "mutant splat",
     "cycles base",
     "make run",
@@ -85,6 +88,7 @@ fn test_jobs() -> Vec<Job> {
         build_kernel("kernel debug", "debug").after(&["kernel base"]),
     ];
     jobs.extend(guest::jobs());
+    jobs.push(two_guests::job());
     jobs.extend(make_targets::jobs());
     jobs.extend(mutants::jobs());
     jobs.extend(lint::jobs());

@@ -18,6 +18,7 @@
 mod bitmap;
 mod channel;
 mod clock;
+mod estimate;
 mod failure;
 mod pace;
 mod plan;
@@ -42,6 +43,8 @@ pub use channel::Socket;
 pub use channel::SILENCE;
 pub use clock::Clock;
 pub use clock::Monotonic;
+pub use estimate::Estimate;
+pub use estimate::Measured;
 pub use failure::Cause;
 pub use failure::Failure;
 pub use failure::Kind;

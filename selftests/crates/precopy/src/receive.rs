@@ -5,11 +5,12 @@
 use std::io;
 
 use serde::Serialize;
-use twox_hash::XxHash3_64;
 
+use crate::wire;
 use crate::wire::shown;
 use crate::wire::Frame;
 use crate::wire::Hello;
+use crate::wire::SUM;
 use crate::wire::VERSION;
 use crate::Cause;
 use crate::Channel;
@@ -380,7 +381,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
                 region,
                 first,
                 sums,
-            } if sums.len() % 8 == 0 => (region, first, sums.len() as u64 / 8),
+            } if sums.len().is_multiple_of(SUM) => (region, first, (sums.len() / SUM) as u64),
             Frame::Skip {
                 region,
                 first,
@@ -427,7 +428,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         content: bool,
     ) -> Result<(), Failure> {
         self.page.resize(self.sink.page_size() as usize, 0);
-        for (page, sum) in (first..).zip(sums.chunks_exact(8)) {
+        for (page, sum) in (first..).zip(sums.chunks_exact(SUM)) {
             if content {
                 let read = self.sink.read(index, page, &mut self.page);
                 read.map_err(|error| {
@@ -438,7 +439,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
                 // Without content it reads as zeros, which needs no pages.
                 self.page.fill(0);
             }
-            if XxHash3_64::oneshot(&self.page).to_le_bytes() != sum {
+            if wire::sum(&self.page) != sum {
                 self.differs.get_or_insert((index as u32, page));
             }
         }

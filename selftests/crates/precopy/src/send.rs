@@ -2,21 +2,19 @@
 
 //! The sender: rounds, throttle, hand-over, and the way back.
 
+mod compare;
 mod link;
+mod options;
+mod pages;
 
-use std::error;
-use std::fmt;
 use std::io;
 use std::time::Duration;
-
-use twox_hash::XxHash3_64;
 
 use crate::pace::rate_of;
 use crate::plan::clamp_shift;
 use crate::plan::Plan;
 use crate::throttle::Throttle;
 use crate::wire::Frame;
-use crate::wire::MAX_CONTENT;
 use crate::Bitmap;
 use crate::Cause;
 use crate::Channel;
@@ -33,101 +31,12 @@ use crate::Statistics;
 use crate::Writers;
 
 use link::Link;
-
-/// Whether the log is got before the first page is sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FirstSync {
-    /// Not if the log says, once it is on, that all its bits are set at first: it can tell nothing new.
-    #[default]
-    Auto,
-    /// Not at all: all pages are to be sent, so the log can name none that is not.
-    Never,
-    /// In any case.
-    Always,
-}
-
-/// What to do when the time limit is reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AtLimit {
-    /// Give up.
-    #[default]
-    Cancel,
-    /// Stop the writers, however much is left.
-    Force,
-}
-
-/// How to move.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Whether to sync first.
-    pub first_sync: FirstSync,
-    /// A chunk, which is cleared at once, has 2^this pages; 6 to 31, what is outside is clamped with a warning.
-    pub clear_shift: u32,
-    /// The longest time to have the writers stopped for sending what is left, at the rate measured.
-    pub downtime: Duration,
-    /// The longest time until the writers are stopped.
-    pub limit: Option<Duration>,
-    /// What to do then.
-    pub at_limit: AtLimit,
-    /// The most bytes a second.
-    pub bandwidth: Option<u64>,
-    /// A deliberate mistake, which tests have to find.
-    #[cfg(test)]
-    pub(crate) mistake: Option<crate::tests::Mistake>,
-}
-
-impl Default for Options {
-    /// First sync `auto`, chunks of 2^15 pages, 300 ms of downtime, no limits.
-    fn default() -> Self {
-        Self {
-            first_sync: FirstSync::Auto,
-            clear_shift: 15,
-            downtime: Duration::from_millis(300),
-            limit: None,
-            at_limit: AtLimit::Cancel,
-            bandwidth: None,
-            #[cfg(test)]
-            mistake: None,
-        }
-    }
-}
-
-/// What a user wants of a migration that runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
-    /// To go on.
-    Continue,
-    /// To give up. After the hand-over it is too late for that.
-    Cancel,
-    /// To stop the writers now, however much is left.
-    Force,
-}
-
-/// The user's view of a migration that runs.
-pub trait Watch {
-    /// Returns what is wanted. It is asked often.
-    fn request(&mut self) -> Request;
-
-    /// Takes note of how far it is; once after each part of a round, at most some times a second.
-    fn progress(&mut self, progress: &Progress);
-}
-
-/// A migration that failed, with what it did until then.
-#[derive(Debug)]
-pub struct Failed {
-    /// Where, when, why.
-    pub failure: Failure,
-    /// What it did.
-    pub statistics: Box<Statistics>,
-}
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.failure.fmt(f)
-    }
-}
-
-impl error::Error for Failed {}
+pub use options::AtLimit;
+pub use options::Failed;
+pub use options::FirstSync;
+pub use options::Options;
+pub use options::Request;
+pub use options::Watch;
 
 /// Moves all regions of `source` to the receiver at the other end of `channel`.
 ///
@@ -414,179 +323,6 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
         Ok(())
     }
 
-    /// Sends what is to be sent of all regions, once.
-    fn pass(&mut self, first: bool) -> Result<Pass, Failure> {
-        for region in 0..self.plans.len() {
-            if !first && self.plans[region].left().next(0, u64::MAX).is_none() {
-                continue;
-            }
-            if self.send_empty(region)? {
-                continue;
-            }
-            for chunk in 0..self.plans[region].chunks() {
-                let (from, to) = self.plans[region].bounds(chunk);
-                if !first && self.plans[region].left().next(from, to).is_none() {
-                    continue;
-                }
-                #[cfg(test)]
-                let clear = self.options.mistake != Some(crate::tests::Mistake::ReadBeforeClear);
-                #[cfg(not(test))]
-                let clear = true;
-                if clear {
-                    self.clear(region, chunk)?;
-                }
-                if first {
-                    self.leave_out_discarded(region, from, to)?;
-                }
-                if self.send_chunk(region, chunk)? == Pass::Forced {
-                    return Ok(Pass::Forced);
-                }
-            }
-        }
-        Ok(Pass::Complete)
-    }
-
-    /// Sends a region without content as such. Returns whether it has none.
-    fn send_empty(&mut self, region: usize) -> Result<bool, Failure> {
-        if self.has_content(region)? {
-            return Ok(false);
-        }
-        // A write after the look has to be logged, so look again with the log cleared.
-        for chunk in 0..self.plans[region].chunks() {
-            self.clear(region, chunk)?;
-        }
-        if self.has_content(region)? {
-            return Ok(false);
-        }
-        self.plans[region].done(0, u64::MAX);
-        self.round.empty += 1;
-        let number = region as u32;
-        self.send(&Frame::Empty { region: number })?;
-        Ok(true)
-    }
-
-    fn has_content(&mut self, region: usize) -> Result<bool, Failure> {
-        let what = format!("look at object {}", self.object(region));
-        self.source.has_content(region).map_err(self.local(what))
-    }
-
-    /// Clears the chunk's log, if it has to be.
-    fn clear(&mut self, region: usize, chunk: u64) -> Result<(), Failure> {
-        let (from, to) = self.plans[region].bounds(chunk);
-        let Some(mask) = self.plans[region].mask(chunk) else {
-            return Ok(());
-        };
-        #[cfg(test)]
-        let mask = &self.options.mask(mask, self.statistics.syncs);
-        let what = format!("clear the log of object {}", self.object(region));
-        self.source
-            .clear(region, from, to - from, mask)
-            .map_err(self.local(what))?;
-        self.plans[region].cleared(chunk);
-        self.statistics.clears += 1;
-        Ok(())
-    }
-
-    /// Leaves pages out whose content no one uses. It is asked once their log is cleared, and so sees what was written
-    /// to them before.
-    fn leave_out_discarded(&mut self, region: usize, from: u64, to: u64) -> Result<(), Failure> {
-        for page in from..to {
-            let discarded = self.source.is_discarded(region, page);
-            let discarded = discarded.map_err(|error| {
-                let what = format!("ask for discarded pages of object {}", self.object(region));
-                self.local(what)(error)
-            })?;
-            if discarded {
-                self.plans[region].done(page, page + 1);
-                self.discarded[region].set(page);
-            }
-        }
-        Ok(())
-    }
-
-    fn send_chunk(&mut self, region: usize, chunk: u64) -> Result<Pass, Failure> {
-        let most = (MAX_CONTENT / self.statistics.page_size as usize) as u64;
-        let (from, to) = self.plans[region].bounds(chunk);
-        let mut at = from;
-        while let Some(first) = self.plans[region].left().next(at, to) {
-            if self.tick()? == Pass::Forced {
-                return Ok(Pass::Forced);
-            }
-            #[cfg(test)]
-            if self.options.mistake == Some(crate::tests::Mistake::ReadBeforeClear) {
-                let count = self.plans[region].left().run(first, most.min(to - first));
-                self.read(region, first, count)?;
-                self.clear(region, chunk)?;
-                self.plans[region].done(first, first + count);
-                self.send_content(region, first)?;
-                at = first + count;
-                continue;
-            }
-            // A tick may have synced.
-            self.clear(region, chunk)?;
-            let count = self.plans[region].left().run(first, most.min(to - first));
-            self.read(region, first, count)?;
-            self.plans[region].done(first, first + count);
-            self.send_content(region, first)?;
-            at = first + count;
-        }
-        Ok(Pass::Complete)
-    }
-
-    fn read(&mut self, region: usize, first: u64, count: u64) -> Result<(), Failure> {
-        let what = format!("read object {}", self.object(region));
-        let length = count as usize * self.statistics.page_size as usize;
-        self.content.resize(length, 0);
-        self.source
-            .read(region, first, &mut self.content)
-            .map_err(self.local(what))
-    }
-
-    /// Sends the pages that were read, zeros as such.
-    fn send_content(&mut self, region: usize, first: u64) -> Result<(), Failure> {
-        let page_size = self.statistics.page_size as usize;
-        let content = std::mem::take(&mut self.content);
-        let mut page = first;
-        let mut result = Ok(());
-        for (bytes, zero) in runs(&content, page_size) {
-            let count = (bytes.len() / page_size) as u64;
-            let region = region as u32;
-            let frame = if zero {
-                self.round.zero_pages += count;
-                Frame::Zeros {
-                    region,
-                    first: page,
-                    count,
-                }
-            } else {
-                Frame::Pages {
-                    region,
-                    first: page,
-                    bytes,
-                }
-            };
-            self.round.pages += count;
-            page += count;
-            result = self.send(&frame);
-            if result.is_err() {
-                break;
-            }
-        }
-        self.content = content;
-        result?;
-        self.wait()
-    }
-
-    /// Keeps the bandwidth limit.
-    fn wait(&mut self) -> Result<(), Failure> {
-        while self.link.pause(self.stage)? {
-            if self.watch.request() == Request::Cancel {
-                return Err(self.fail(Side::Source, Cause::Cancelled));
-            }
-        }
-        Ok(())
-    }
-
     /// What has to be done now and then: requests, limits, the throttle, the report.
     fn tick(&mut self) -> Result<Pass, Failure> {
         if self.round.stopped {
@@ -655,95 +391,6 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
         self.watch.progress(&progress);
     }
 
-    /// Has the receiver compare every page with its copy.
-    fn compare(&mut self) -> Result<(), Failure> {
-        self.stage = Stage::Compare;
-        let page_size = self.statistics.page_size as usize;
-        let most = (MAX_CONTENT / page_size) as u64;
-        let mut sums = Vec::new();
-        for region in 0..self.plans.len() {
-            let number = region as u32;
-            if !self.has_content(region)? {
-                self.send(&Frame::StillEmpty { region: number })?;
-                continue;
-            }
-            let pages = self.discarded[region].len();
-            let mut first = 0;
-            while first < pages {
-                if self.watch.request() == Request::Cancel {
-                    return Err(self.fail(Side::Source, Cause::Cancelled));
-                }
-                let skipped = self.discarded[region].run(first, pages - first);
-                if skipped > 0 {
-                    self.send(&Frame::Skip {
-                        region: number,
-                        first,
-                        count: skipped,
-                    })?;
-                    first += skipped;
-                    continue;
-                }
-                let end = self.discarded[region].next(first, pages).unwrap_or(pages);
-                let count = most.min(end - first);
-                self.read(region, first, count)?;
-                sums.clear();
-                for page in self.content.chunks(page_size) {
-                    sums.extend_from_slice(&XxHash3_64::oneshot(page).to_le_bytes());
-                }
-                self.link.send(
-                    &Frame::Sums {
-                        region: number,
-                        first,
-                        sums: &sums,
-                    },
-                    self.stage,
-                )?;
-                first += count;
-            }
-        }
-        self.send(&Frame::Compare)?;
-        let differing = self.link.expect(self.stage, |frame| match frame {
-            Frame::Equal => Some(None),
-            Frame::Differs { region, page } => Some(Some((*region, *page))),
-            _ => None,
-        })?;
-        match differing {
-            None => Ok(()),
-            Some((region, page)) => {
-                let region = self.source.regions().get(region as usize);
-                let region = region.map_or(0, |region| region.id);
-                Err(self.fail(Side::Receiver, Cause::Mismatch { region, page }))
-            }
-        }
-    }
-
-    /// Gives the regions away. From the moment that the receiver may have read the frame, they may be its.
-    fn hand_over(&mut self) -> Result<(), Failure> {
-        if self.watch.request() == Request::Cancel {
-            return Err(self.fail(Side::Source, Cause::Cancelled));
-        }
-        self.send(&Frame::HandOver)?;
-        self.stage = Stage::HandOver;
-        let answer = self.link.expect(self.stage, |frame| {
-            (*frame == Frame::Acknowledge).then_some(())
-        });
-        answer.map_err(|failure| match failure.cause {
-            Cause::Lost(error) => self.fail(Side::Link, Cause::NoAcknowledgement(error)),
-            // It answers, but not so that it could be understood.
-            Cause::Protocol(text) => self.fail(
-                Side::Receiver,
-                Cause::NoAcknowledgement(io::Error::other(text)),
-            ),
-            // It says that it does not take them.
-            cause => self.fail(failure.side, cause),
-        })?;
-        self.statistics.moved = true;
-        self.statistics.downtime_seconds = self
-            .stopping
-            .map(|since| (self.clock.now() - since).as_secs_f64());
-        Ok(())
-    }
-
     /// Leaves everything as it has to be after this result.
     fn end(mut self, result: Result<(), Failure>) -> Result<Statistics, Failed> {
         let mut complaints = Vec::new();
@@ -790,23 +437,4 @@ fn written(discarded: &mut Bitmap, dirty: &Bitmap, word: u64) {
         discarded.unset(page, page + 1);
         at = page + 1;
     }
-}
-
-/// Splits pages into runs of zeros and others.
-fn runs(content: &[u8], page_size: usize) -> Vec<(&[u8], bool)> {
-    let mut runs = Vec::new();
-    let mut from = 0;
-    let mut kind = None;
-    for (index, page) in content.chunks(page_size).enumerate() {
-        let zero = page.iter().all(|byte| *byte == 0);
-        if let Some(before) = kind.filter(|kind| *kind != zero) {
-            runs.push((&content[from..index * page_size], before));
-            from = index * page_size;
-        }
-        kind = Some(zero);
-    }
-    if let Some(kind) = kind {
-        runs.push((&content[from..], kind));
-    }
-    runs
 }

@@ -4,6 +4,7 @@
 
 mod bytes;
 mod ends;
+mod fuzz;
 mod model;
 mod whole;
 

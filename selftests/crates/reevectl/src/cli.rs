@@ -102,6 +102,8 @@ pub(crate) enum MigrateCommand {
     Send(SendArgs),
     /// Wait for a sender, and take its objects into this open file
     Receive(ReceiveArgs),
+    /// Measure how much is written to objects, and say what moving them would take
+    Estimate(EstimateArgs),
 }
 
 /// What to move, where to, and how.
@@ -143,7 +145,30 @@ pub(crate) struct SendArgs {
     /// Show how far it is, on standard error.
     #[arg(long)]
     pub(crate) progress: bool,
+    /// Draw pages left and rates over time into a file, also of a migration that failed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
     /// Print the statistics as JSON, also of a migration that failed.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to measure, and what to assume.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct EstimateArgs {
+    /// Objects to move [default: all of this open file].
+    #[arg(value_name = "HANDLE")]
+    pub(crate) handles: Vec<u32>,
+    /// How long to measure.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Bytes a second that the connection carries, with a suffix K, M, G.
+    #[arg(long, value_name = "SIZE", default_value = "100M", value_parser = size::parse)]
+    pub(crate) bandwidth: u64,
+    /// Longest time in milliseconds to send what is left with the writers stopped.
+    #[arg(long, value_name = "MS", default_value_t = 300)]
+    pub(crate) downtime: u64,
+    /// Print JSON instead of text.
     #[arg(long)]
     pub(crate) json: bool,
 }

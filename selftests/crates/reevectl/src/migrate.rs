@@ -2,10 +2,13 @@
 
 //! `reevectl migrate`: moves objects to another open file while they are written to.
 
+mod estimate;
 mod signals;
+mod svg;
 
 use std::io::Write;
 use std::time::Duration;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -32,6 +35,7 @@ use reeve_precopy::Stage;
 use reeve_precopy::Statistics;
 use reeve_precopy::Watch;
 use reeve_precopy::Writers;
+use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::cli;
@@ -63,6 +67,7 @@ pub(crate) fn run(session: &Session, command: &MigrateCommand, out: &mut dyn Wri
     match command {
         MigrateCommand::Send(args) => send_objects(session, args, out),
         MigrateCommand::Receive(args) => receive_objects(session, args, out),
+        MigrateCommand::Estimate(args) => estimate::run(session, args, out),
     }
 }
 
@@ -106,15 +111,13 @@ fn writers(args: &SendArgs) -> Result<Box<dyn Writers>> {
     writers().asked(Asked::Writers)
 }
 
-fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Result<()> {
-    // Before there are threads, which are not to take them.
-    let signals = Signals::block()?;
-    let device = &session.device;
-    let handles: Vec<Handle> = if args.handles.is_empty() {
+/// Returns the objects that were named, or all of the open file.
+fn chosen(device: &Device, named: &[u32]) -> Result<Vec<Handle>> {
+    let handles: Vec<Handle> = if named.is_empty() {
         let all = device.list().asked(Asked::List)?;
         all.iter().map(|info| info.handle()).collect()
     } else {
-        args.handles.iter().copied().map(Handle::new).collect()
+        named.iter().copied().map(Handle::new).collect()
     };
     for (index, handle) in handles.iter().enumerate() {
         device.info(*handle).asked(Asked::Info(*handle))?;
@@ -122,6 +125,14 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
             return Err(Error::Usage(format!("object {handle} is named twice")));
         }
     }
+    Ok(handles)
+}
+
+fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Result<()> {
+    // Before there are threads, which are not to take them.
+    let signals = Signals::block()?;
+    let device = &session.device;
+    let handles = chosen(device, &args.handles)?;
     let mut source = ReeveSource::new(device, &handles).asked(Asked::Migrate)?;
     let mut writers = writers(args)?;
     let silence = Duration::from_secs(args.silence);
@@ -129,6 +140,8 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
     let mut user = User {
         signals: &signals,
         shown: args.progress,
+        begin: Instant::now(),
+        samples: Vec::new(),
     };
     let result = send(
         &mut source,
@@ -138,10 +151,15 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
         &options(args),
         &mut user,
     );
+    let took = user.begin.elapsed();
     let (statistics, failure) = match result {
         Ok(statistics) => (statistics, None),
         Err(failed) => (*failed.statistics, Some(failed.failure)),
     };
+    if let Some(path) = &args.svg {
+        let picture = svg::draw(&user.samples, took, &statistics);
+        std::fs::write(path, picture).asked(Asked::File(path.clone()))?;
+    }
     for warning in &statistics.warnings {
         eprintln!("warning: {warning}");
     }
@@ -157,6 +175,8 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
 struct User<'s> {
     signals: &'s Signals,
     shown: bool,
+    begin: Instant,
+    samples: Vec<(Duration, Progress)>,
 }
 
 impl Watch for User<'_> {
@@ -169,6 +189,7 @@ impl Watch for User<'_> {
     }
 
     fn progress(&mut self, progress: &Progress) {
+        self.samples.push((self.begin.elapsed(), *progress));
         if self.shown {
             eprintln!("{}", line(progress));
         }

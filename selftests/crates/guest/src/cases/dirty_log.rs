@@ -4,12 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::fs::File;
-use std::fs::OpenOptions;
 use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::resource::getrusage;
@@ -23,14 +19,12 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 use reeve_uapi::Mapping;
-use reeve_uapi::Protection;
 
 use crate::memory;
 use crate::memory::ReadOnly;
 use crate::memory::Region;
 use crate::memory::Words;
 use crate::memory::NOWHERE;
-use crate::process::Child;
 use crate::seen::open;
 use crate::seen::unchanged;
 use crate::seen::PAGE;
@@ -56,22 +50,12 @@ cases!("dirty_log";
     what_does_not_log,
     modes,
     stopped_and_started_again,
-    reads_make_nothing_writable,
-    mprotect_makes_nothing_writable,
-    huge_entries,
-    huge_entries_of_several_blocks,
-    kinds_of_writes,
-    no_writes,
-    bitmap_in_a_mapping_of_the_object,
-    mappings_of_several_processes,
-    outlives_pages_and_mappings,
-    without_a_log_no_more_faults,
     external_objects_are_refused,
     is_shown,
 );
 
 pub(super) const STEP: usize = PAGE as usize;
-const N: u64 = 130;
+pub(super) const N: u64 = 130;
 pub(super) const LEGACY: u32 = sys::REEVE_LOG_LEGACY;
 pub(super) const MANUAL: u32 = sys::REEVE_LOG_MANUAL;
 pub(super) const INITIALLY_SET: u32 = sys::REEVE_LOG_MANUAL | sys::REEVE_LOG_INITIALLY_SET;
@@ -88,7 +72,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Of [`N`] pages, all of them mapped to be read before the log is started.
-    fn new(mode: u32) -> Outcome<Self> {
+    pub(super) fn new(mode: u32) -> Outcome<Self> {
         Self::of(Create::new(N * PAGE), mode)
     }
 
@@ -124,7 +108,7 @@ impl Log {
         self.mapping.write(page as usize * STEP, &[9; 8]);
     }
 
-    fn read(&self, page: u64) {
+    pub(super) fn read(&self, page: u64) {
         self.mapping.read(page as usize * STEP, &mut [0; 8]);
     }
 
@@ -138,7 +122,7 @@ impl Log {
     }
 
     /// The pages of a get.
-    fn dirty(&self) -> Outcome<BTreeSet<u64>> {
+    pub(super) fn dirty(&self) -> Outcome<BTreeSet<u64>> {
         Ok(pages_of(&self.get()?).collect())
     }
 
@@ -146,12 +130,12 @@ impl Log {
         Ok(self.device.log_clear(self.handle, first, pages, mask)?)
     }
 
-    fn clear_all(&self) -> Outcome<u64> {
+    pub(super) fn clear_all(&self) -> Outcome<u64> {
         let mask = vec![u64::MAX; self.pages.div_ceil(64) as usize];
         self.clear(0, self.pages, &mask)
     }
 
-    fn info(&self) -> Outcome<sys::reeve_bo_log_info> {
+    pub(super) fn info(&self) -> Outcome<sys::reeve_bo_log_info> {
         Ok(self.device.log_info(self.handle)?)
     }
 }
@@ -161,18 +145,18 @@ pub(super) fn pages_of(words: &[u64]) -> impl Iterator<Item = u64> + '_ {
     (0..words.len() as u64 * 64).filter(|page| words[*page as usize / 64] >> (page % 64) & 1 != 0)
 }
 
-fn set<const COUNT: usize>(pages: [u64; COUNT]) -> BTreeSet<u64> {
+pub(super) fn set<const COUNT: usize>(pages: [u64; COUNT]) -> BTreeSet<u64> {
     pages.into_iter().collect()
 }
 
 /// Writes to all pages. It is one function, so that its code is in memory when it was called once.
 #[inline(never)]
-fn write_all(log: &Log) {
+pub(super) fn write_all(log: &Log) {
     (0..log.pages).for_each(|page| log.write(page));
 }
 
 /// Has the code in memory that [`faults_in`] is to measure.
-fn warm_up() -> Outcome {
+pub(super) fn warm_up() -> Outcome {
     let log = Log::prepared(Create::new(N * PAGE))?;
     for _ in 0..2 {
         faults_in(|| write_all(&log))?;
@@ -182,7 +166,7 @@ fn warm_up() -> Outcome {
 }
 
 /// Page faults that this thread takes in `f`.
-fn faults_in(f: impl FnOnce()) -> Outcome<i64> {
+pub(super) fn faults_in(f: impl FnOnce()) -> Outcome<i64> {
     let count = || -> Outcome<i64> {
         let usage = getrusage(UsageWho::RUSAGE_THREAD)?;
         Ok(usage.minor_page_faults() + usage.major_page_faults())
@@ -349,7 +333,7 @@ fn device_refuses(log: &Log, first: u64, pages: u64) -> Outcome<Errno> {
     }
 }
 
-fn log_get(handle: Handle, pages: u64) -> sys::reeve_bo_log_get {
+pub(super) fn log_get(handle: Handle, pages: u64) -> sys::reeve_bo_log_get {
     sys::reeve_bo_log_get {
         handle: handle.get(),
         pages,
@@ -357,7 +341,11 @@ fn log_get(handle: Handle, pages: u64) -> sys::reeve_bo_log_get {
     }
 }
 
-fn log_clear(handle: Handle, first_page: u64, num_pages: u64) -> sys::reeve_bo_log_clear {
+pub(super) fn log_clear(
+    handle: Handle,
+    first_page: u64,
+    num_pages: u64,
+) -> sys::reeve_bo_log_clear {
     sys::reeve_bo_log_clear {
         handle: handle.get(),
         first_page,
@@ -540,351 +528,6 @@ fn stopped_and_started_again() -> Outcome {
         log.clear_all()?;
         log.write(9);
         check_eq!(log.dirty()?, set([9]));
-    }
-    Ok(())
-}
-
-fn reads_make_nothing_writable() -> Outcome {
-    for create in [Create::new(N * PAGE), Create::new(N * PAGE).shmem()] {
-        for mode in MODES {
-            let log = Log::prepared(create)?;
-            log.start(mode)?;
-            log.clear_all()?;
-            log.read(40);
-            log.write(41);
-            check_eq!(log.dirty()?, set([41]));
-            log.clear_all()?;
-            // Around the page that was touched.
-            for page in 32..48 {
-                log.write(page);
-            }
-            check_eq!(log.dirty()?, (32..48).collect());
-            log.clear_all()?;
-            // A write makes no others writable either.
-            log.device.swapout(log.handle)?;
-            log.write(10);
-            log.write(11);
-            check_eq!(log.dirty()?, set([10, 11]));
-        }
-    }
-    Ok(())
-}
-
-fn mprotect_makes_nothing_writable() -> Outcome {
-    for mode in MODES {
-        let log = Log::new(mode)?;
-        log.clear_all()?;
-        for page in 0..N {
-            log.write(page);
-        }
-        let length = log.mapping.len();
-        // Dirty entries that are protected by both, in either order.
-        log.mapping.protect(0, length, Protection::Read)?;
-        check_eq!(log.clear_all()?, N);
-        log.mapping.protect(0, length, Protection::ReadWrite)?;
-        log.write(50);
-        check_eq!(log.dirty()?, set([50]));
-        log.clear_all()?;
-        log.write(51);
-        log.clear_all()?;
-        log.mapping.protect(0, length, Protection::Read)?;
-        log.mapping.protect(0, length, Protection::ReadWrite)?;
-        log.write(51);
-        check_eq!(log.dirty()?, set([51]));
-    }
-    Ok(())
-}
-
-pub(super) fn has_huge_entries() -> bool {
-    Path::new("/sys/kernel/mm/transparent_hugepage").is_dir()
-}
-
-fn huge_entries() -> Outcome {
-    for caching in [Caching::Cached, Caching::WriteCombined] {
-        let log = Log::prepared(Create::new(1024 * PAGE).caching(caching))?;
-        log.mapping.touch();
-        if has_huge_entries() {
-            check!(log.device.stats()?.huge_faults >= 2);
-        }
-        log.start(INITIALLY_SET)?;
-        check_eq!(log.clear(512, 64, &[u64::MAX])?, 64);
-        log.write(520);
-        log.write(600);
-        let expected: BTreeSet<u64> = (0..1024)
-            .filter(|page| !(512..576).contains(page) || *page == 520)
-            .collect();
-        check!(log.dirty()? == expected);
-        // The rest of it, and the other one.
-        log.clear_all()?;
-        for page in [0, 511, 512, 513, 1023] {
-            log.read(page);
-            log.write(page);
-        }
-        check_eq!(log.dirty()?, set([0, 511, 512, 513, 1023]));
-    }
-    Ok(())
-}
-
-/// The kernel's walk of a range ends at the first huge entry.
-fn huge_entries_of_several_blocks() -> Outcome {
-    for mode in MODES {
-        let log = Log::prepared(Create::new((3 * 512 + 5) * PAGE))?;
-        log.mapping.touch();
-        log.start(mode)?;
-        log.clear_all()?;
-        for page in [100, 612, 1300, 1540] {
-            log.write(page);
-        }
-        check_eq!(log.dirty()?, set([100, 612, 1300, 1540]), "in mode {mode}");
-    }
-    Ok(())
-}
-
-fn kinds_of_writes() -> Outcome {
-    for mode in MODES {
-        for create in [Create::new(N * PAGE), Create::new(N * PAGE).shmem()] {
-            let log = Log::of(create, mode)?;
-            kinds_of_one(&log).map_err(|stop| stop.during(format!("mode {mode}, {create:?}")))?;
-        }
-    }
-    Ok(())
-}
-
-fn kinds_of_one(log: &Log) -> Outcome {
-    let device = &log.device;
-    let all: BTreeSet<u64> = (0..N).collect();
-    log.clear_all()?;
-
-    // Copied in, across a page's end, and by a call that ends early.
-    device.write(log.handle, 3 * PAGE - 4, &[1; 8])?;
-    check_eq!(log.dirty()?, set([2, 3]));
-    log.clear_all()?;
-    let mut region = Region::new(2)?;
-    let mut arg = sys::reeve_bo_rw {
-        handle: log.handle.get(),
-        offset: 7 * PAGE,
-        length: 2 * PAGE + 1,
-        ..Default::default()
-    };
-    let way = reeve_uapi::raw::Way::Write;
-    let result = memory::rw_at_hole(device, way, &mut arg, &mut region, STEP + 1);
-    refused(result, Errno::EFAULT)?;
-    check_eq!(arg.done, PAGE + 1);
-    check_eq!(log.dirty()?, set([7, 8]));
-    log.clear_all()?;
-
-    // A debugger.
-    let memory = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/proc/self/mem")?;
-    let at = log.mapping.address() as u64;
-    memory.read_exact_at(&mut [0; 8], at + 30 * PAGE)?;
-    check_eq!(log.dirty()?, set([]));
-    memory.write_all_at(&[1; 8], at + 31 * PAGE - 4)?;
-    check_eq!(log.dirty()?, set([30, 31]));
-    log.clear_all()?;
-
-    // The kernel stores through the mapping.
-    let file = temporary("dirty_log")?;
-    memory::fill(&file, &[5; STEP + 8])?;
-    memory::load(&log.mapping, STEP + 8, &file)?;
-    check_eq!(log.dirty()?, set([0, 1]));
-    log.clear_all()?;
-
-    // Content that is gone.
-    device.unpopulate(log.handle)?;
-    check_eq!(log.dirty()?, all);
-    log.clear_all()?;
-    // There is nothing to lose.
-    device.unpopulate(log.handle)?;
-    check_eq!(log.dirty()?, set([]));
-    for backed_up in [false, true] {
-        device.populate(log.handle)?;
-        if backed_up {
-            device.backup(log.handle)?;
-        }
-        check_eq!(log.dirty()?, set([]));
-        device.backup_with(log.handle, sys::REEVE_BO_BACKUP_PURGE)?;
-        check_eq!(log.dirty()?, all);
-        log.clear_all()?;
-    }
-    Ok(())
-}
-
-fn temporary(name: &str) -> Outcome<File> {
-    let path = std::env::temp_dir().join(name);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&path)?;
-    fs::remove_file(path)?;
-    Ok(file)
-}
-
-fn no_writes() -> Outcome {
-    for create in [Create::new(N * PAGE), Create::new(N * PAGE).shmem()] {
-        for mode in MODES {
-            let log = Log::of(create, mode)?;
-            log.clear_all()?;
-            let (device, handle) = (&log.device, log.handle);
-            device.swapout(handle)?;
-            log.mapping.touch();
-            device.backup(handle)?;
-            device.restore(handle)?;
-            device.swapout(handle)?;
-            device.populate(handle)?;
-            let mut bytes = vec![0; N as usize * STEP];
-            device.read(handle, 0, &mut bytes)?;
-            check_eq!(log.dirty()?, set([]));
-            check_eq!(log.info()?.write_faults, 0);
-        }
-    }
-    // Nor is the populate of an empty object.
-    let log = Log::prepared(Create::new(N * PAGE))?;
-    log.start(MANUAL)?;
-    log.device.populate(log.handle)?;
-    log.mapping.touch();
-    check_eq!(log.dirty()?, set([]));
-    Ok(())
-}
-
-fn bitmap_in_a_mapping_of_the_object() -> Outcome {
-    for mode in MODES {
-        let log = Log::new(mode)?;
-        log.clear_all()?;
-        log.write(100);
-        log.device.swapout(log.handle)?;
-        let mut get = log_get(log.handle, N);
-        memory::log_get(
-            &log.device,
-            &mut get,
-            Words::Mapped(&log.mapping, 20 * STEP),
-        )?;
-        let mut words = [0; 24];
-        log.mapping.read(20 * STEP, &mut words);
-        check_eq!(
-            u64::from_ne_bytes(words[8..16].try_into().unwrap_or_default()),
-            1 << 36
-        );
-        let dirty = log.dirty()?;
-        check!(dirty.contains(&20), "{dirty:?}");
-        log.write(64);
-        let mask = [u64::MAX; 3].map(u64::to_ne_bytes).concat();
-        log.mapping.write(20 * STEP, &mask);
-        let mut clear = log_clear(log.handle, 0, N);
-        memory::log_clear(
-            &log.device,
-            &mut clear,
-            Words::Mapped(&log.mapping, 20 * STEP),
-        )?;
-        check!(clear.cleared >= 2);
-        check_eq!(log.dirty()?, set([]));
-    }
-    Ok(())
-}
-
-fn mappings_of_several_processes() -> Outcome {
-    for mode in MODES {
-        let log = Log::new(mode)?;
-        log.clear_all()?;
-        let again = log.device.map(log.handle)?;
-        again.touch();
-        for page in [1, 2] {
-            again.write(page * STEP, &[3; 8]);
-        }
-        check_eq!(log.dirty()?, set([1, 2]));
-        // Entries that fork copied while they were writable.
-        let mut child = Child::run(|line| {
-            line.hear()?;
-            again.write(2 * STEP, &[4; 8]);
-            log.write(60);
-            line.say(0)
-        })?;
-        log.clear_all()?;
-        child.line.say(0)?;
-        child.line.hear()?;
-        check_eq!(log.dirty()?, set([2, 60]));
-        child.join()?;
-        log.clear_all()?;
-        // Moved while they are writable.
-        again.write(STEP, &[5; 8]);
-        let again = again.moved()?;
-        log.clear_all()?;
-        again.write(STEP, &[6; 8]);
-        check_eq!(log.dirty()?, set([1]));
-    }
-    Ok(())
-}
-
-fn outlives_pages_and_mappings() -> Outcome {
-    for create in [Create::new(N * PAGE), Create::new(N * PAGE).shmem()] {
-        for mode in MODES {
-            let log = Log::of(create, mode)?;
-            log.clear_all()?;
-            log.write(5);
-            log.device.swapout(log.handle)?;
-            check_eq!(log.info()?.dirty, 1);
-            check_eq!(log.clear(0, 64, &[0])?, 0);
-            log.write(6);
-            log.device.backup(log.handle)?;
-            log.device.restore(log.handle)?;
-            let Log {
-                device,
-                handle,
-                mapping,
-                pages,
-            } = log;
-            drop(mapping);
-            let mapping = device.map(handle)?;
-            mapping.write(7 * STEP, &[1; 8]);
-            let log = Log {
-                device,
-                handle,
-                mapping,
-                pages,
-            };
-            check_eq!(log.dirty()?, set([5, 6, 7]));
-            // Swapped out objects can be cleared, and started.
-            log.device.swapout(log.handle)?;
-            let again = if mode == LEGACY { 0 } else { 3 };
-            check_eq!(log.clear_all()?, again);
-            check_eq!(log.dirty()?, set([]));
-            log.device.log_stop(log.handle)?;
-            log.start(mode)?;
-            log.clear_all()?;
-            log.read(9);
-            log.write(8);
-            check_eq!(log.dirty()?, set([8]));
-        }
-    }
-    Ok(())
-}
-
-fn without_a_log_no_more_faults() -> Outcome {
-    warm_up()?;
-    let create = Create::new(1024 * PAGE);
-    for create in [
-        create,
-        create.shmem(),
-        create.caching(Caching::WriteCombined),
-    ] {
-        let log = Log::prepared(create)?;
-        log.mapping.touch();
-        let write_all = || write_all(&log);
-        check_eq!(faults_in(write_all)?, 0);
-        let length = log.mapping.len();
-        log.mapping.protect(0, length, Protection::Read)?;
-        log.mapping.protect(0, length, Protection::ReadWrite)?;
-        check_eq!(faults_in(write_all)?, 0, "after mprotect, {create:?}");
-        // Mapped while it could only be read.
-        log.mapping.protect(0, length, Protection::Read)?;
-        log.device.swapout(log.handle)?;
-        log.mapping.touch();
-        log.mapping.protect(0, length, Protection::ReadWrite)?;
-        check_eq!(faults_in(write_all)?, 0, "mapped to be read, {create:?}");
     }
     Ok(())
 }

@@ -3,27 +3,15 @@
 //! `reevectl migrate` and `reevectl bo log`, as people and scripts use them, and the ways to end badly.
 
 use std::fs;
-use std::io::BufRead;
-use std::io::BufReader;
 use std::io::Read;
 use std::io::Write;
-use std::os::fd::AsFd;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::process;
-use std::process::ChildStdout;
-use std::process::Command;
-use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
-use nix::fcntl::fcntl;
-use nix::fcntl::FcntlArg;
-use nix::fcntl::FdFlag;
-use nix::sys::signal::kill;
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
 use reeve_precopy::wire::Hello;
 use reeve_precopy::wire::VERSION;
@@ -35,7 +23,10 @@ use super::precopy::needs_log;
 use super::precopy::objects;
 use super::precopy::writer;
 use super::reevectl::reevectl;
-use super::reevectl::Run;
+use crate::beside::inherit;
+use crate::beside::keep;
+use crate::beside::Beside;
+use crate::beside::Run;
 use crate::content::filled;
 use crate::content::holds;
 use crate::seen::open;
@@ -62,70 +53,6 @@ cases!("migrate";
     logs_on_the_command_line,
 );
 
-/// A reevectl that runs beside this process.
-struct Beside {
-    child: process::Child,
-    out: BufReader<ChildStdout>,
-}
-
-impl Beside {
-    /// Starts it on this open file.
-    fn start(device: &Device, args: &str) -> Outcome<Self> {
-        let fd = inherit(device)?;
-        let mut child = Command::new("reevectl")
-            .args(["--fd", &fd])
-            .args(args.split_whitespace())
-            .env_remove("REEVE_FD")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|err| Stop::skipped(format!("no reevectl here: {err}")))?;
-        let out = child.stdout.take();
-        let out = BufReader::new(out.ok_or_else(|| Stop::failed("no output"))?);
-        Ok(Self { child, out })
-    }
-
-    /// A receiver, once it listens.
-    fn receiver(device: &Device, address: &str, args: &str) -> Outcome<Self> {
-        let mut beside = Self::start(device, &format!("migrate receive {address} {args}"))?;
-        let mut line = String::new();
-        beside.out.read_line(&mut line)?;
-        if !line.starts_with("listening on ") {
-            let run = beside.end()?;
-            return Err(Stop::failed(format!("{line}{}", run.err)));
-        }
-        Ok(beside)
-    }
-
-    fn signal(&self, signal: Signal) -> Outcome {
-        Ok(kill(Pid::from_raw(self.child.id() as i32), signal)?)
-    }
-
-    /// Waits for its end.
-    fn end(mut self) -> Outcome<Run> {
-        let (mut out, mut err) = (String::new(), String::new());
-        self.out.read_to_string(&mut out)?;
-        if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut err)?;
-        }
-        let code = self.child.wait()?.code();
-        Ok(Run { code, out, err })
-    }
-}
-
-/// Lets programs that are started from here have the open file. Returns its number.
-fn inherit(device: &Device) -> Outcome<String> {
-    fcntl(device.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
-    Ok(device.as_fd().as_raw_fd().to_string())
-}
-
-/// Undoes that.
-fn keep(device: &Device) -> Outcome {
-    fcntl(device.as_fd(), FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
-    Ok(())
-}
-
 /// A place for a socket that no other case has.
 fn address() -> (String, String) {
     let path = format!("/tmp/reeve-migrate-{}", process::id());
@@ -142,7 +69,7 @@ fn sent(device: &Device, args: &str) -> Outcome<Run> {
 }
 
 /// Fails unless no object logs.
-fn logs_nothing(device: &Device) -> Outcome {
+pub(super) fn logs_nothing(device: &Device) -> Outcome {
     for info in device.list()? {
         check!(!info.is(sys::REEVE_BO_LOGGING), "object {}", info.handle);
     }
@@ -421,7 +348,7 @@ fn a_receiver_of_another_version() -> Outcome {
     filled(&from, Create::new(4 << 20), 1)?;
     let (run, _) = played(&from, |mut socket| Ok(socket.write_all(&hello(7))?))?;
     check_eq!(run.code, Some(4), "{}", run.err);
-    let text = "receiver, setup: protocol: the other side has version 7, this one 1";
+    let text = "receiver, setup: protocol: the other side has version 7, this one 2";
     check!(run.err.contains(text), "{}", run.err);
     logs_nothing(&from)?;
     succeeds(&from)

@@ -15,6 +15,7 @@ use nix::fcntl::FdFlag;
 use reeve_uapi::knobs;
 use reeve_uapi::LOCK_SANITY_NAMES;
 
+use crate::beside::Run;
 use crate::seen::open;
 use crate::seen::populated;
 use crate::test::cases;
@@ -37,13 +38,6 @@ cases!("reevectl";
     errors_are_explained,
     exit_codes,
 );
-
-/// What a run of reevectl gave.
-pub(super) struct Run {
-    pub(super) code: Option<i32>,
-    pub(super) out: String,
-    pub(super) err: String,
-}
 
 /// Runs reevectl with these words and this input.
 pub(super) fn reevectl_with(args: &str, input: &str) -> Outcome<Run> {

@@ -17,7 +17,7 @@ use serde_json::Value;
 use reeve_uapi::knobs;
 
 use super::reevectl::reevectl;
-use super::reevectl::Run;
+use crate::beside::Run;
 use crate::module;
 use crate::seen::open;
 use crate::seen::populated;

@@ -28,6 +28,9 @@ const SELFTESTS_SCRIPTS: [&str; 2] = [
 const CONTENT_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests life. content. swap.\n";
 /// The guest's tests of the dirty log.
 const DIRTY_LOG_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests dirty_log.\n";
+/// Those that have huge entries, and one that has none.
+const HUGE_ENTRIES_SCRIPT: &str =
+    "#!/bin/sh\nexec reeve-guest-tests dirty_log.huge_entries dirty_log.fresh\n";
 /// What needs little memory and a disk to swap to, and a minute of everything at once. (Three minutes, or thirty, are
 /// one command away: see Documentation/testing.md.)
 const STRESS_SCRIPT: &str = "#!/bin/sh\n\
@@ -58,11 +61,13 @@ pub(super) struct Boot {
     pub(super) mem: u32,
     /// MiB of disk.
     pub(super) disk: u32,
+    /// More arguments for QEMU.
+    pub(super) qemu_args: String,
 }
 
 impl Boot {
     /// That build on a machine like any other.
-    fn usual(
+    pub(super) fn usual(
         kernel: &'static str,
         variant: &'static str,
         load: bool,
@@ -75,6 +80,7 @@ impl Boot {
             script,
             mem: 1024,
             disk: 0,
+            qemu_args: String::new(),
         }
     }
 
@@ -96,6 +102,11 @@ impl Boot {
     /// Those of the dirty log.
     pub(super) fn dirty_log(kernel: &'static str, variant: &'static str) -> Self {
         Self::usual(kernel, variant, true, DIRTY_LOG_SCRIPT)
+    }
+
+    /// Those of them that need huge entries.
+    pub(super) fn huge_entries(kernel: &'static str, variant: &'static str) -> Self {
+        Self::usual(kernel, variant, true, HUGE_ENTRIES_SCRIPT)
     }
 
     /// Inserting and removing that build.
@@ -144,7 +155,7 @@ impl Boot {
             disk: self.disk,
             accel: Accel::Tcg,
             append: String::new(),
-            qemu_args: String::new(),
+            qemu_args: self.qemu_args.clone(),
             dir: ctx.dir.join("vm"),
         };
         let job = GuestJob::Script {
@@ -169,7 +180,7 @@ impl Boot {
     }
 
     /// The same, but the record of the kernel's verdict has a prefix of its own.
-    fn named_records(
+    pub(super) fn named_records(
         &self,
         ctx: &JobContext,
         tier: Tier,
@@ -205,7 +216,8 @@ pub(super) fn records_of(tier: Tier, prefix: &str, ktap: &str) -> Vec<Record> {
         .collect()
 }
 
-fn kernel_verdict(
+/// The record of how the machine itself ended.
+pub(super) fn kernel_verdict(
     ctx: &JobContext,
     tier: Tier,
     prefix: &str,

@@ -51,6 +51,20 @@ pub(super) fn jobs() -> Vec<Job> {
             });
             Ok(records.collect())
         }),
+        Job::new(
+            "mutant huge entries",
+            Tier::MakeTargets,
+            &["kernel debug", "guest programs"],
+            |ctx| {
+                let records =
+                    Boot::huge_entries("debug", "break-log_huge").records(ctx, Tier::Selftests, "");
+                Ok(vec![Record::from_result(
+                    Tier::MakeTargets,
+                    "a dirty log is noticed whose huge entries are writable after a clear",
+                    records.and_then(|records| some_case_failed(&records)),
+                )])
+            },
+        ),
         mutant(
             "mutant splat",
             "a splat of the module turns the run red",
@@ -90,6 +104,10 @@ const DIRTY_LOGS: &[(&str, &str)] = &[
     (
         "break-log_unprotected",
         "a dirty log is noticed that protects nothing after a clear",
+    ),
+    (
+        "break-log_dirty",
+        "a dirty log is noticed that protects entries and leaves them dirty",
     ),
     (
         "break-log_swapout",

@@ -91,9 +91,12 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
         frame.encode(&mut self.frame);
         let bytes = self.frame.len() as u64;
         if let Err(error) = self.channel.write(&self.frame) {
-            // It may have said why before it went.
+            // It may have said why before it went. If not, this error says more than the end that is found now.
             if let Ok(true) = self.channel.is_waiting() {
-                self.expect(stage, |_| None::<()>)?;
+                match self.expect(stage, |_| None::<()>) {
+                    Err(said) if !matches!(said.cause, Cause::Lost(_)) => return Err(said),
+                    _ => {}
+                }
             }
             return Err(self.lost(error, stage));
         }

@@ -36,7 +36,7 @@ impl Channel for Recorder<'_> {
 }
 
 /// A whole stream of a migration.
-fn stream(seed: u64) -> Vec<u8> {
+pub(super) fn stream(seed: u64) -> Vec<u8> {
     let load = Load {
         often: 100,
         pages: 2,
@@ -59,7 +59,7 @@ fn stream(seed: u64) -> Vec<u8> {
 }
 
 /// Receives these bytes. Returns whether they were a migration, after checking that else nothing is left.
-fn take(bytes: &[u8]) -> bool {
+pub(super) fn take(bytes: &[u8]) -> bool {
     let world = World::new(0, &[], LogMode::Manual, Load::NONE);
     let mut tape = Tape::default();
     tape.input.extend(bytes);

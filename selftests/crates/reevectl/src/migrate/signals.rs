@@ -47,6 +47,15 @@ impl Signals {
         matches!(poll(&mut fds, PollTimeout::ZERO), Ok(ready) if ready > 0)
     }
 
+    /// Waits for `limit`, or until one comes. Returns whether one did.
+    pub(super) fn come_within(&self, limit: Duration) -> io::Result<bool> {
+        match self.wait_for(&self.0, Some(limit)) {
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
+            other => other.map(|()| true),
+        }
+    }
+
     /// Waits until `file` can be read. Fails with `Interrupted` if a signal comes first, with `TimedOut` after `limit`.
     pub(super) fn wait_for(&self, file: &impl AsFd, limit: Option<Duration>) -> io::Result<()> {
         let timeout = limit.map_or(PollTimeout::NONE, |limit| {
