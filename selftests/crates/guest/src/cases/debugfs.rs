@@ -345,8 +345,8 @@ fn other_texts_are_refused() -> Outcome {
             let path = knobs::debugfs_path(name);
             for text in ["0", "2", "11", "1 1", "y", "\n", "-1", "1\0", "        1"] {
                 let mut file = fs::OpenOptions::new().write(true).open(&path)?;
-                match file.write(text.as_bytes()) {
-                    Ok(_) => return Err(Stop::failed(format!("{name}: {text:?} was accepted"))),
+                match file.write_all(text.as_bytes()) {
+                    Ok(()) => return Err(Stop::failed(format!("{name}: {text:?} was accepted"))),
                     Err(err) => check_eq!(errno(&err), Errno::EINVAL, "{name}: {text:?}"),
                 }
             }
