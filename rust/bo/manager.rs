@@ -104,7 +104,7 @@ impl Manager {
     /// Makes the manager, with `count` devices for `/dev/reeve`.
     ///
     /// Returns `EINVAL` if that is none, or more than
-    /// [`MAX_DEVICES`](crate::bo::rules::sequence::MAX_DEVICES), and `ENOMEM` if there is no memory.
+    /// [`MAX_DEVICES`], and `ENOMEM` if there is no memory.
     /// May sleep.
     pub(crate) fn new(limits: Limits, cap: PoolCap, count: usize) -> Result<Arc<Self>> {
         if count == 0 || count > MAX_DEVICES {

@@ -117,7 +117,7 @@ for n in 1 2 3 4; do
 		done
 	) &
 done
-for n in 1 2 3 4 5 6 7 8 9 10; do
+for _ in 1 2 3 4 5 6 7 8 9 10; do
 	cat $reeve/tt_shrink $reeve/bo_shrink >/dev/null
 	rmmod reeve_gpu 2>/dev/null && die "the driver was unloaded under its users"
 done
