@@ -43,8 +43,8 @@ pub(crate) trait Driver: Send + Sync {
     /// Takes the driver's own lock if that needs no waiting; `true` also if it has none.
     fn try_lock(&self) -> bool;
 
-    /// Takes the driver's own lock, if it has one. Returns `EINTR` if a fatal signal arrived before. May
-    /// sleep.
+    /// Takes the driver's own lock, if it has one. Returns `EINTR` if a fatal signal arrived before, or
+    /// `EBUSY` if the driver is gone. May sleep.
     fn lock(&self) -> Result;
 
     /// Releases what [`Driver::try_lock`] or [`Driver::lock`] took.

@@ -299,7 +299,11 @@ pub(super) fn evict_all(device: &Device) -> (u64, Result) {
         };
         let mut reservation = match user.reserve_killable() {
             Ok(reservation) => reservation,
-            Err(e) => return (freed, Err(e)),
+            Err(EINTR) => return (freed, Err(EINTR)),
+            Err(e) => {
+                result = result.and(Err(e));
+                continue;
+            }
         };
         // It may have been pinned or unpopulated since it was found.
         if !device.is_evictable(&bo) {

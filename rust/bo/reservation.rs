@@ -136,7 +136,7 @@ impl BoRef {
     }
 
     /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
-    /// arrived before. May sleep.
+    /// arrived before, or `EBUSY` if its driver is gone. May sleep.
     #[inline]
     pub(crate) fn reserve_killable(&self) -> Result<Reservation<'_>> {
         Reservation::take_killable(&self.0)

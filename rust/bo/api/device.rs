@@ -416,7 +416,7 @@ impl Driver for Link {
             Some(lock) => to_result(unsafe { lock(self.private()) }).map_err(|_| EINTR),
             None => Ok(()),
         });
-        locked.unwrap_or(Err(EINTR))
+        locked.unwrap_or(Err(EBUSY))
     }
 
     fn unlock(&self) {

@@ -48,6 +48,8 @@ dmesg -c | grep -q 'bo_forgets: asked' || { echo "the driver was not asked" >&2;
 rmmod bo_forgets
 dmesg >/tmp/log
 expect_logged 'bo_forgets, objects left 1: the driver is gone, and left the device behind (-16)'
-cat $debug/reeve/tt_shrink $debug/reeve/bo_shrink $debug/reeve/prepare_hibernation >/dev/null
+cat $debug/reeve/tt_shrink >/dev/null
+echo 1 >$debug/reeve/bo_shrink
+echo 1 >$debug/reeve/prepare_hibernation || true # what is left can't be moved
 [ "$(counter pages_allocated)" = 1 ] || { echo "the page that was left is gone" >&2; exit 1; }
 echo "bo_api: ok"

@@ -63,7 +63,7 @@ before=$(param refusals)
 sum 3 >/tmp/sum &
 job=$!
 until [ "$(param refusals)" -gt "$before" ]; do
-	cat $reeve/bo_shrink >/dev/null
+	echo 1 >$reeve/bo_shrink
 	[ -d /proc/$job ] || die "reclaim did not ask while the GPU worked"
 done
 wait $job
@@ -74,7 +74,7 @@ echo 1 >$params/delay
 echo 1 >$params/refuse
 for round in 1 2 3 4 5 6 7 8 9 10; do
 	cat $reeve/tt_shrink >/dev/null
-	cat $reeve/bo_shrink >/dev/null
+	echo 1 >$reeve/bo_shrink
 	same "$(sum 3)" $expected "the sum in round $round"
 done
 echo 0 >$params/refuse
@@ -118,7 +118,8 @@ for n in 1 2 3 4; do
 	) &
 done
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-	cat $reeve/tt_shrink $reeve/bo_shrink >/dev/null
+	cat $reeve/tt_shrink >/dev/null
+	echo 1 >$reeve/bo_shrink
 	rmmod reeve_gpu 2>/dev/null && die "the driver was unloaded under its users"
 done
 wait

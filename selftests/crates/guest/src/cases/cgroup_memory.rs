@@ -239,10 +239,10 @@ fn a_limit_above_counts_too() -> Outcome {
         parent.child(MEMORY, "sibling")?,
     );
     let (device, other) = (open()?, open()?);
-    let mut foreign = Filled::new(&other, MIB, 1)?;
-    let mut first = Filled::new(&device, 384 * PAGE, 2)?;
-    let second = Filled::new(&device, 448 * PAGE, 3)?;
-    parent.write("memory.max", "4M")?;
+    let mut foreign = Filled::new(&other, 200 * PAGE, 1)?;
+    let mut first = Filled::new(&device, 300 * PAGE, 2)?;
+    let second = Filled::new(&device, 350 * PAGE, 3)?;
+    parent.write("memory.max", "3M")?;
     let inside = sibling.enter()?;
     foreign.write(&other)?;
     drop(inside);
@@ -251,7 +251,7 @@ fn a_limit_above_counts_too() -> Outcome {
     second.write(&device)?;
     // Whose, the kernel decides: all groups below the limit share it.
     check!(!resident(&device, first.handle)? || !resident(&other, foreign.handle)?);
-    check!(parent.memory_pages()? <= 4 * MIB / PAGE);
+    check!(parent.memory_pages()? <= 3 * MIB / PAGE);
     first.check(&device)?;
     drop(inside);
     check_eq!(parent.memory_event("oom_kill")?, 0);
