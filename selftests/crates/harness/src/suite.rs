@@ -58,6 +58,7 @@ const ORDER: &[&str] = &[
     "lint",
     "lint programs",
     "make vm",
+    "make install",
     "two guests",
     "cycles debug",
     "mutant lockdep",

@@ -379,9 +379,9 @@ pub(crate) struct LocksArgs {
     /// Print the graph in graphviz's language.
     #[arg(long, group = "form", conflicts_with_all = ["hierarchies", "held", "violations"])]
     pub(crate) dot: bool,
-    /// Draw the graph (needs graphviz).
-    #[arg(long, group = "form", conflicts_with_all = ["hierarchies", "held", "violations"])]
-    pub(crate) svg: bool,
+    /// Draw the graph into a file, - for standard output (needs graphviz).
+    #[arg(long, value_name = "FILE", group = "form", conflicts_with_all = ["hierarchies", "held", "violations"])]
+    pub(crate) svg: Option<PathBuf>,
     /// Show it again every SECONDS, until interrupted.
     #[arg(
         long,
@@ -785,13 +785,13 @@ mod tests {
         assert_eq!(seconds("--watch"), Some(1.0));
         assert_eq!(seconds("--held --watch 0.5 --json"), Some(0.5));
         assert_eq!(locks("--watch --count 2").unwrap().count, Some(2));
-        assert!(locks("--graph --svg").unwrap().svg);
+        assert_eq!(locks("--graph --svg f").unwrap().svg, Some("f".into()));
         for wrong in [
             "--held --graph",
             "--json --dot",
-            "--dot --svg",
+            "--dot --svg f",
             "--held --dot",
-            "--watch --svg",
+            "--watch --svg f",
             "--watch 0",
             "--count 2",
             "--watch --count 0",

@@ -21,6 +21,8 @@ mod violations;
 use std::io::Write;
 
 use crate::cli::LocksArgs;
+use crate::error::Ask;
+use crate::error::Asked;
 use crate::error::Error;
 use crate::error::Result;
 use crate::watch;
@@ -58,8 +60,13 @@ pub(crate) fn run(args: &LocksArgs, out: &mut dyn Write) -> Result<()> {
         out.write_all(source.graph()?.as_bytes())?;
         return Ok(());
     }
-    if args.svg {
-        out.write_all(&svg::draw(&source.graph()?)?)?;
+    if let Some(path) = &args.svg {
+        let picture = svg::draw(&source.graph()?)?;
+        if path.as_os_str() == "-" {
+            out.write_all(&picture)?;
+        } else {
+            std::fs::write(path, picture).asked(Asked::File(path.clone()))?;
+        }
         return Ok(());
     }
     if args.exit_code {

@@ -234,11 +234,11 @@ fn dot_is_the_file() -> Outcome {
 
 fn svg_without_graphviz() -> Outcome {
     if Command::new("dot").arg("-V").output().is_ok() {
-        let svg = succeeds("locks --svg")?;
+        let svg = succeeds("locks --svg -")?;
         check!(svg.contains("<svg") && svg.contains("FileHandles"), "{svg}");
         return Ok(());
     }
-    let run = reevectl("locks --svg")?;
+    let run = reevectl("locks --svg -")?;
     check_eq!((run.code, run.out.as_str()), (Some(1), ""));
     check!(
         run.err.contains("reevectl locks --dot >f.dot"),
