@@ -105,7 +105,7 @@ same "$(counter pages_allocated)" 0 "pages that are left"
 grep -q 'self_check ok' $reeve/accounting || die "the accounting is wrong"
 
 # It goes while it is used by many.
-for n in 1 2 3 4; do
+for _ in 1 2 3 4; do
 	(
 		i=0
 		while [ $i -lt 20 ]; do
