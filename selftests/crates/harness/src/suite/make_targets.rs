@@ -397,7 +397,10 @@ fn vm_refusals(ctx: &JobContext) -> Result<()> {
             &["modules", "KDIR=/does/not/exist"],
             "there is no directory",
         ),
-        (&["modules", "KDIR=/tmp"], "not a configured kernel"),
+        (
+            &["modules", "KDIR=/tmp"],
+            "no module can be built for the kernel in KDIR=/tmp",
+        ),
         (&["kernel", "KERNEL_SRC=/tmp"], "not a Linux source tree"),
     ] {
         let done = make(ctx, arguments)?;
