@@ -146,8 +146,4 @@ echo "== gone with its module"
 rmmod reeve_held
 cat $files/violations $files/graph $files/held >/tmp/all
 expect_none /tmp/all reeve_held
-
-echo "== what the documentation shows"
-cd /root
-reeve-guest-tests --suite=held
 echo "held: ok"
