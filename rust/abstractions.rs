@@ -10,6 +10,7 @@ pub(crate) mod cred;
 pub(crate) mod debugfs;
 pub(crate) mod dma;
 pub(crate) mod dmem;
+pub(crate) mod export;
 pub(crate) mod kmap;
 pub(crate) mod list;
 pub(crate) mod memcg;

@@ -32,6 +32,7 @@ use super::{
 use crate::{
     abstractions::{
         bindings,
+        export::entry_points,
         params, //
     },
     bo::reservation::Reservation,
@@ -282,23 +283,6 @@ impl Tables {
             _ => Err(EINVAL.into()),
         })
     }
-}
-
-/// Defines entry points whose types must agree with their C prototypes in api.h.
-macro_rules! entry_points {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {
-        $(
-            $(#[$meta])*
-            #[no_mangle]
-            unsafe extern "C" fn $name($($arg: $ty),*) $(-> $ret)? $body
-
-            const _: unsafe extern "C" fn($($ty),*) $(-> $ret)? = if true {
-                $name
-            } else {
-                bindings::$name
-            };
-        )*
-    };
 }
 
 entry_points! {

@@ -23,7 +23,10 @@ use super::{
     }, //
 };
 use crate::{
-    abstractions::bindings,
+    abstractions::{
+        bindings,
+        export::entry_points, //
+    },
     lock_order::{
         rules::operation::Operation,
         trace,
@@ -67,23 +70,6 @@ const _: () = {
     assert!(super::hierarchy::MAX_HIERARCHIES == bindings::REEVE_MAX_HIERARCHIES as usize);
     assert!(crate::lock_order::rules::held::MAX_HELD == bindings::REEVE_MAX_HELD as usize);
 };
-
-/// Defines entry points whose types must agree with their C prototypes in lock_order.h.
-macro_rules! entry_points {
-    ($($(#[$meta:meta])* fn $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block)*) => {
-        $(
-            $(#[$meta])*
-            #[no_mangle]
-            unsafe extern "C" fn $name($($arg: $ty),*) $(-> $ret)? $body
-
-            const _: unsafe extern "C" fn($($ty),*) $(-> $ret)? = if true {
-                $name
-            } else {
-                bindings::$name
-            };
-        )*
-    };
-}
 
 /// Packs the arguments every operation on a lock has.
 ///

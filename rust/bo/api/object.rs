@@ -143,9 +143,9 @@ impl Object {
         } else {
             self.bo.try_reserve_locked().ok_or(EBUSY)?
         };
-        // SAFETY: What is borrowed is `self.bo`, which stays where it is, for objects are on the heap, and
-        // lives until `unlock` has ended this: the caller has a reference until then.
         let reservation =
+            // SAFETY: What is borrowed is `self.bo`, which stays where it is, for objects are on the heap,
+            // and lives until `unlock` has ended this: the caller has a reference until then.
             unsafe { core::mem::transmute::<Reservation<'_>, Reservation<'static>>(reservation) };
         reservation.suspend();
         // SAFETY: By the type invariant nothing else accesses it, for the object is reserved now, and no

@@ -45,53 +45,45 @@ static long get(void)
 	return ret ? ret : reeve_bo_put(bo);
 }
 
+/* What went well, whatever it returned, is no error. */
+static long error_of(long ret)
+{
+	return ret < 0 ? ret : 0;
+}
+
 static long populate(void)
 {
-	long ret = reeve_bo_populate(bo, 0);
-
-	return ret < 0 ? ret : 0;
+	return error_of(reeve_bo_populate(bo, 0));
 }
 
 static long populate_at_once(void)
 {
-	long ret = reeve_bo_populate(bo, REEVE_POPULATE_NOWAIT);
-
-	return ret < 0 ? ret : 0;
+	return error_of(reeve_bo_populate(bo, REEVE_POPULATE_NOWAIT));
 }
 
 static long swap_out(void)
 {
-	long ret = reeve_bo_swap_out(bo);
-
-	return ret < 0 ? ret : 0;
+	return error_of(reeve_bo_swap_out(bo));
 }
 
 static long back_up(void)
 {
-	long ret = reeve_bo_back_up(bo, false);
-
-	return ret < 0 ? ret : 0;
+	return error_of(reeve_bo_back_up(bo, false));
 }
 
 static long restore(void)
 {
-	long ret = reeve_bo_restore(bo);
-
-	return ret < 0 ? ret : 0;
+	return error_of(reeve_bo_restore(bo));
 }
 
 static long purge(void)
 {
-	long ret = reeve_bo_purge(bo);
-
-	return ret < 0 ? ret : 0;
+	return error_of(reeve_bo_purge(bo));
 }
 
 static long unpopulate(void)
 {
-	long ret = reeve_bo_unpopulate(bo);
-
-	return ret < 0 ? ret : 0;
+	return error_of(reeve_bo_unpopulate(bo));
 }
 
 static long pin(void)
