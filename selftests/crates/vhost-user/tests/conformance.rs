@@ -130,7 +130,11 @@ const MISTAKES: &[Mistake] = &[
         "start-zero",
         "net",
         1,
-        &["rings/start-index", "rings/used-index"],
+        &[
+            "rings/start-index",
+            "rings/used-index",
+            "rings/stop-and-start",
+        ],
     ),
     (
         "used-zero",

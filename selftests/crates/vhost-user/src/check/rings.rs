@@ -131,6 +131,9 @@ fn stop_and_start(target: &Target) -> Result<Outcome> {
     session.io()?;
     let base = session.stop()?;
     ensure!(base == 2, "after 2 requests the index is {base}");
+    // A request that is served twice comes after the answer to the second, so it is looked for while the ring is quiet.
+    let used = session.used()?;
+    ensure!(used == 2, "after 2 requests the used index is {used}");
     Ok(Outcome::Pass)
 }
 
