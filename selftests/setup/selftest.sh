@@ -222,6 +222,7 @@ test_what_is_installed() {
 	install_programs "$PAGES" /bin/true 2>/dev/null || return
 	found=$(installed "$DESTDIR" | grep -v "^/usr/src/reeve-$(version)/rust/")
 	[ "$found" = "/usr/bin/reevectl
+/usr/include/reeve/bo.h
 /usr/include/reeve/lock_guard.h
 /usr/include/reeve/lock_order.h
 /usr/include/reeve/lock_order.rs
