@@ -775,6 +775,7 @@ impl<T: Mapped> Operations<T> {
         close: Some(Self::close),
         fault: Some(Self::fault),
         huge_fault: Some(Self::huge_fault),
+        map_pages: Some(Self::map_pages),
         pfn_mkwrite: Some(Self::pfn_mkwrite),
         access: Some(Self::access),
         ..pin_init::zeroed()
@@ -864,6 +865,22 @@ impl<T: Mapped> Operations<T> {
         }
         // SAFETY: The contract of this function is that of `handle`.
         unsafe { Self::handle(vmf, FaultKind::Huge) }
+    }
+
+    /// Maps nothing, for what [`Self::fault`] maps is enough: pages around that of the access, too.
+    ///
+    /// The kernel calls the other operations with the lock of the mapping alone only if there is this
+    /// one; else it gives up, takes `mmap_lock` and begins again, which costs more than all they do.
+    ///
+    /// # Safety
+    ///
+    /// None.
+    unsafe extern "C" fn map_pages(
+        _vmf: *mut bindings::vm_fault,
+        _first: kernel::ffi::c_ulong,
+        _last: kernel::ffi::c_ulong,
+    ) -> bindings::vm_fault_t {
+        0
     }
 
     /// Handles a write to a page that is mapped read-only though the mapping is writable.
