@@ -172,13 +172,14 @@ fn writes() -> Result {
     Ok(())
 }
 
-/// `log.fault.off`: an object without a log, too small for huge entries.
+/// `log.fault.off`: an object without a log, too small for huge entries, and below 4 GiB: for each page that is mapped the
+/// kernel looks through the ranges of memory until it finds the one that the page is in.
 fn faults() -> Result {
     const PAGES: u64 = 496;
     /// A fault maps up to so many.
     const AROUND: u64 = 16;
     let device = Device::open(reeve_uapi::DEFAULT_PATH)?;
-    let handle = device.create(Create::new(PAGES * PAGE as u64))?;
+    let handle = device.create(Create::new(PAGES * PAGE as u64).dma32())?;
     device.map(handle)?.touch();
     let fault = least(|| {
         let mapping = device.map(handle)?;
