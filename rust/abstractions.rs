@@ -6,6 +6,7 @@
 //! Each wraps C objects, and the helpers of `rust/helpers/`, so that the rest is safe Rust. The
 //! bindings are made by Kbuild from `bindings_helper.h`.
 
+pub(crate) mod atomic_words;
 pub(crate) mod cred;
 pub(crate) mod debugfs;
 pub(crate) mod dma;
@@ -20,6 +21,7 @@ pub(crate) mod page;
 pub(crate) mod page_counters;
 pub(crate) mod params;
 pub(crate) mod pm;
+pub(crate) mod published;
 pub(crate) mod shmem;
 pub(crate) mod shrinker;
 pub(crate) mod task;

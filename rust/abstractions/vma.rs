@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`Mapped`] | what a user maps: it handles the faults of its mappings |
 //! | [`Fault`] | a fault, which ends as a [`FaultResult`] |
+//! | [`WriteFault`] | the same, of a page that is mapped and was written to |
 //! | [`Pages`] | pages that a fault can map |
 //! | [`WriteLog`] | where writes to them are logged, if they are |
 //! | [`Mappings`] | where the owner of pages has them mapped |
@@ -17,6 +18,14 @@
 //!
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
+
+mod space;
+
+pub(crate) use space::{
+    MapSpace,
+    Mappings,
+    Range, //
+};
 
 use super::{
     bindings as helpers,
@@ -33,7 +42,6 @@ use core::{
 };
 use kernel::{
     bindings,
-    fs::File,
     mm::virt::{
         flags,
         VmaNew,
@@ -48,232 +56,8 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
-    types::{
-        ForeignOwnable,
-        Opaque, //
-    }, //
+    types::ForeignOwnable, //
 };
-
-/// The address space in which pages are mapped: an open file's, with all its mappings and no others, or
-/// that of an inode.
-///
-/// # Invariants
-///
-/// `inner` is an initialised address space without pages, unless `inode` is an inode of which we have a
-/// reference, and which has an address space of its own.
-#[pin_data(PinnedDrop)]
-pub(crate) struct MapSpace {
-    inode: Option<NonNull<bindings::inode>>,
-    #[pin]
-    inner: Opaque<bindings::address_space>,
-}
-
-// SAFETY: An address space belongs to no task: any task may use and free it. So is it with a reference to
-// an inode.
-unsafe impl Send for MapSpace {}
-// SAFETY: `&self` methods only take its address, for functions that do their own locking.
-unsafe impl Sync for MapSpace {}
-
-impl MapSpace {
-    /// Makes an address space for `file`, which is being opened.
-    ///
-    /// Returns `ENOMEM` if there is no memory. May sleep.
-    pub(crate) fn new(file: &File) -> Result<Arc<Self>> {
-        Arc::pin_init(
-            pin_init!(Self {
-                inode: None,
-                // INVARIANT: The helper initialises it, without pages.
-                // SAFETY: The helper wants a place to write to that stays where it is, as `slot`
-                // does for it is pinned, and a valid file, which a `File` is.
-                inner <- Opaque::ffi_init(|slot| unsafe {
-                    helpers::reeve_helper_space_init(slot, file.as_ptr())
-                }),
-            }),
-            GFP_KERNEL,
-        )
-    }
-
-    /// Takes the address space of the file that `vma` maps.
-    ///
-    /// Returns `EINVAL` if it is not that of an inode, which can be kept, `ENOMEM` if there is no memory.
-    /// May sleep.
-    ///
-    /// # Safety
-    ///
-    /// `vma` must be a valid mapping of a file.
-    pub(crate) unsafe fn of_vma(vma: NonNull<bindings::vm_area_struct>) -> Result<Arc<Self>> {
-        // SAFETY: The helper wants a valid mapping of a file, as the caller vouches for.
-        let inode = unsafe { helpers::reeve_helper_vma_hold_inode(vma.as_ptr()) };
-        let inode = NonNull::new(inode).ok_or(EINVAL)?;
-        let made = Arc::pin_init(
-            pin_init!(Self {
-                // INVARIANT: The helper took a reference to the inode, whose own address space it is.
-                inode: Some(inode),
-                inner: Opaque::uninit(),
-            }),
-            GFP_KERNEL,
-        );
-        if made.is_err() {
-            // SAFETY: The helper took a reference, which nothing else has.
-            unsafe { bindings::iput(inode.as_ptr()) };
-        }
-        made
-    }
-
-    /// Returns the C struct.
-    fn as_ptr(&self) -> *mut bindings::address_space {
-        match self.inode {
-            None => self.inner.get(),
-            // SAFETY: By the type invariant the inode is valid, for we have a reference to it.
-            Some(inode) => unsafe { &raw mut (*inode.as_ptr()).i_data },
-        }
-    }
-
-    /// Makes it the address space of `file`.
-    ///
-    /// # Safety
-    ///
-    /// `file` must be in its `open`, and this must live until [`MapSpace::leave`].
-    pub(crate) unsafe fn enter(&self, file: &File) {
-        // SAFETY: By the contract the file is being opened, so nothing else accesses its fields.
-        // The address space stays valid until `leave` resets the pointer.
-        unsafe { (*file.as_ptr()).f_mapping = self.as_ptr() };
-    }
-
-    /// Undoes [`MapSpace::enter`].
-    ///
-    /// # Safety
-    ///
-    /// `file` must be in its `release`, so that it has no mappings.
-    pub(crate) unsafe fn leave(file: &File) {
-        // SAFETY: The helper writes a field of a file that nothing else accesses: by the contract
-        // it is being released, after its last reference is gone.
-        unsafe { helpers::reeve_helper_space_leave(file.as_ptr()) };
-    }
-}
-
-#[pinned_drop]
-impl PinnedDrop for MapSpace {
-    fn drop(self: Pin<&mut Self>) {
-        if let Some(inode) = self.inode {
-            // SAFETY: By the type invariant we have a reference, which is not used again.
-            unsafe { bindings::iput(inode.as_ptr()) };
-        }
-    }
-}
-
-/// A range of an open file's offsets, in pages, at which an owner's pages are mapped.
-#[derive(Clone)]
-pub(crate) struct Range {
-    space: Arc<MapSpace>,
-    first: u64,
-    pages: u64,
-}
-
-impl Range {
-    /// Makes the range of `pages` pages of the file from `first` on.
-    pub(crate) fn new(space: Arc<MapSpace>, first: u64, pages: u64) -> Self {
-        Self {
-            space,
-            first,
-            pages,
-        }
-    }
-
-    /// Returns the first page.
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
-    /// Returns the number of pages.
-    pub(crate) fn pages(&self) -> u64 {
-        self.pages
-    }
-
-    /// Whether both ranges are the same.
-    fn is(&self, other: &Self) -> bool {
-        self.space.as_ptr() == other.space.as_ptr()
-            && (self.first, self.pages) == (other.first, other.pages)
-    }
-
-    /// Changes the first page.
-    pub(crate) fn set_first(&mut self, first: u64) {
-        self.first = first;
-    }
-
-    /// Removes all mappings of these offsets, in every process; when it returns no user accesses
-    /// pages through them any more. May sleep.
-    fn unmap(&self) {
-        // SAFETY: `unmap_mapping_pages()` wants an initialised address space: by the invariant of
-        // `MapSpace` it is one, and our reference keeps it.
-        unsafe {
-            bindings::unmap_mapping_pages(
-                self.space.as_ptr(),
-                self.first as usize,
-                self.pages as usize,
-                true,
-            )
-        };
-    }
-
-    /// Makes all mappings of these `pages` pages, which lie side by side from `page` on and are mapped
-    /// at page `first` of the range, fault when they are written to; when it returns no user writes to
-    /// them through an entry from before. Returns the number of entries that changed. May sleep.
-    ///
-    /// Entries are cleaned, too: `mprotect()` would make a dirty one writable without a fault.
-    ///
-    /// # Safety
-    ///
-    /// `page` must be valid, and no more than one of the pages' entries in a process be huge.
-    unsafe fn protect(&self, first: u64, page: NonNull<bindings::page>, pages: u64) -> u64 {
-        // SAFETY: The helper wants an initialised address space, which it is by the invariant of
-        // `MapSpace` and which our reference keeps, and a valid page, of which it takes the frame
-        // number; the caller vouches for that.
-        unsafe {
-            helpers::reeve_helper_protect(
-                self.space.as_ptr(),
-                (self.first + first) as usize,
-                page.as_ptr(),
-                pages as usize,
-            ) as u64
-        }
-    }
-}
-
-/// Where an owner's pages are mapped, if they are.
-///
-/// # Invariants
-///
-/// All user mappings of these pages are at the range, if there is one; else there are none.
-pub(crate) struct Mappings(Option<Range>);
-
-impl Mappings {
-    /// Makes a value for pages that are not mapped.
-    pub(crate) const fn none() -> Self {
-        // INVARIANT: There are no mappings.
-        Self(None)
-    }
-
-    /// Notes that pages are about to be mapped at `range`. Returns `false` if they may be mapped at
-    /// another one; then they must not be.
-    fn note(&mut self, range: &Range) -> bool {
-        match &self.0 {
-            None => self.0 = Some(range.clone()),
-            Some(known) if !known.is(range) => return false,
-            Some(_) => {}
-        }
-        true
-    }
-
-    /// Removes all mappings. May sleep.
-    #[inline]
-    pub(crate) fn remove(&mut self) {
-        if let Some(range) = self.0.take() {
-            // INVARIANT: All mappings are at the range, so none are left when this returns.
-            range.unmap();
-        }
-    }
-}
 
 /// Pages that can be mapped.
 ///
@@ -295,7 +79,7 @@ pub(crate) unsafe trait Pages {
     /// Makes users fault when they write to these `pages` pages, from page `first` on, the next time.
     /// Returns the number of entries of page tables that changed. May sleep.
     fn protect(&mut self, first: u64, pages: u64) -> u64 {
-        let Some(range) = self.mappings().0.clone() else {
+        let Some(range) = self.mappings().range().cloned() else {
             return 0;
         };
         let end = first + pages;
@@ -340,8 +124,9 @@ pub(crate) trait WriteLog {
     /// Returns whether that is so of all these pages.
     fn are_logged(&self, first: u64, pages: u64) -> bool;
 
-    /// Logs a write to page `index` by a user, whose entry becomes writable.
-    fn write_fault(&mut self, index: u64);
+    /// Logs a write to page `index` by a user, whose entry becomes writable. Returns whether it was not
+    /// logged before. Any context; nothing here sleeps.
+    fn write_fault(&self, index: u64) -> bool;
 }
 
 /// What users can map; handles the faults of its mappings.
@@ -352,6 +137,12 @@ pub(crate) trait Mapped: Send + Sync + 'static {
     /// Handles a fault: a page that is not mapped was accessed. May sleep; `mmap_lock`, or the lock
     /// of the mapping, is held for reading.
     fn fault(&self, fault: Fault<'_>) -> FaultResult;
+
+    /// Handles a write to a page that is mapped, but not to be written to. The same locks are held.
+    ///
+    /// Nothing can be waited for: the kernel takes all answers but errors and that of
+    /// [`WriteFault::make_writable`] for a yes, and makes the entry writable itself, some time later.
+    fn write_fault(&self, fault: WriteFault<'_>) -> FaultResult;
 
     /// Accesses the file's bytes from `offset` on for another process, such as a debugger. Returns
     /// how many bytes were copied. May sleep; the `mmap_lock` of the mapping's owner is held for
@@ -402,8 +193,6 @@ enum FaultKind {
     Page,
     /// Many pages with one entry.
     Huge,
-    /// A page that is mapped, to be written to.
-    MakeWritable,
 }
 
 /// A fault whose lock was released: all that can be done is to retry it.
@@ -468,27 +257,6 @@ impl Fault<'_> {
     /// Whether many pages are to be mapped with one entry.
     pub(crate) fn is_huge(&self) -> bool {
         self.kind == FaultKind::Huge
-    }
-
-    /// Whether the page is mapped, and only to be made writable. Then nothing can be waited for: the
-    /// kernel takes all answers but errors and [`Fault::ask_again`] for a yes, and makes the entry
-    /// writable itself, some time later.
-    pub(crate) fn makes_writable(&self) -> bool {
-        self.kind == FaultKind::MakeWritable
-    }
-
-    /// Ends the fault; if the access still can't go on there will be another.
-    pub(crate) fn ask_again(self) -> FaultResult {
-        FaultResult(helpers::REEVE_FAULT_NOPAGE)
-    }
-
-    /// Removes the entry, so that the next fault is one of a page that is not mapped, which can be
-    /// waited with.
-    pub(crate) fn remove_entry(self) -> FaultResult {
-        // SAFETY: The helper wants a valid fault with its lock held, which this is by the type
-        // invariant. An entry may be removed at any time.
-        unsafe { helpers::reeve_helper_remove_entry(self.vmf.as_ptr()) };
-        self.ask_again()
     }
 
     /// Whether it must be retried instead of waiting (`FAULT_FLAG_RETRY_NOWAIT`).
@@ -570,21 +338,15 @@ impl Fault<'_> {
         pages: &mut impl Pages,
         index: u64,
         range: &Range,
-        mut log: Option<&mut impl WriteLog>,
+        log: Option<&impl WriteLog>,
     ) -> FaultResult {
         if self.info.space != range.space.as_ptr()
-            || range.first.checked_add(index) != Some(self.page())
+            || range.first().checked_add(index) != Some(self.page())
         {
             return self.sigbus();
         }
         if !pages.mappings().note(range) {
             return self.sigbus();
-        }
-        if self.makes_writable() {
-            return match pages.page(index) {
-                Some(page) => self.make_writable(page, index, log),
-                None => self.ask_again(),
-            };
         }
         if self.is_huge() {
             // One entry is as writable as any of its pages may be.
@@ -593,8 +355,7 @@ impl Fault<'_> {
                     return true;
                 }
                 let first = index - place.page as u64;
-                log.as_ref()
-                    .is_none_or(|log| log.are_logged(first, 1 << place.order))
+                log.is_none_or(|log| log.are_logged(first, 1 << place.order))
             };
             return match pages.block(index) {
                 Some((block, place)) if self.fits(place) && may_write(place) => {
@@ -616,7 +377,7 @@ impl Fault<'_> {
         let (first, end) = mappings::around(
             index,
             index.saturating_sub(before),
-            range.pages.min(index.saturating_add(after)),
+            range.pages().min(index.saturating_add(after)),
         );
         // The address of page `first`, which is in the mapping.
         let start = (self.info.address & !(PAGE_SIZE - 1)) - (index - first) as usize * PAGE_SIZE;
@@ -626,7 +387,7 @@ impl Fault<'_> {
             helpers::reeve_helper_fault_prot(self.vmf.as_ptr(), writable)
         };
         // Without a log, read faults make pages writable, too, so that the write needs no other.
-        let prots = [log.as_ref().map_or(0, |_| prot(false)), prot(true)];
+        let prots = [log.map_or(0, |_| prot(false)), prot(true)];
         let insert = |at: u64, writable: bool| match pages.page(at) {
             None => FaultResult(helpers::REEVE_FAULT_SIGBUS),
             Some(page) => {
@@ -645,49 +406,71 @@ impl Fault<'_> {
                 })
             }
         };
-        let is_logged = |log: &Option<&mut _>, at| match log {
+        let is_logged = |at| match log {
             _ if cfg!(reeve_break_log_around) => true,
-            Some(log) => WriteLog::is_logged(&**log, at),
+            Some(log) => log.is_logged(at),
             None => true,
         };
-        let result = insert(index, self.info.write || is_logged(&log, index));
+        let result = insert(index, self.info.write || is_logged(index));
         if result.is_mapped() {
-            if let Some(log) = log.as_mut().filter(|_| self.info.write) {
+            if let Some(log) = log.filter(|_| self.info.write) {
                 log.write_fault(index);
             }
             // Pages that can't be mapped now get a fault of their own when they are accessed.
             let _ = (first..end)
                 .filter(|&at| at != index)
-                .all(|at| insert(at, is_logged(&log, at)).is_mapped());
+                .all(|at| insert(at, is_logged(at)).is_mapped());
         }
         result
     }
+}
 
-    /// Makes the entry of `page`, which is page `index`, writable, and logs that.
+/// A write to a page that is mapped, but not to be written to, though the mapping allows writes.
+///
+/// # Invariants
+///
+/// `vmf` is valid for `'a` and of a mapping made by [`map`], the lock of which is held, and the entry
+/// that it is for is in a table of pages.
+pub(crate) struct WriteFault<'a> {
+    vmf: NonNull<bindings::vm_fault>,
+    _vmf: PhantomData<&'a mut bindings::vm_fault>,
+}
+
+impl WriteFault<'_> {
+    /// Returns the page of the file that was accessed.
+    pub(crate) fn page(&self) -> u64 {
+        // SAFETY: By the type invariant the fault is valid.
+        unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.pgoff as u64 }
+    }
+
+    /// Calls `log`, which logs the write, and makes the entry writable, if it is still the one of the
+    /// fault; in any case the access is made again. `log` is called with the entry's lock held, and
+    /// must not sleep.
     ///
-    /// Both are one step for whoever clears the log: it holds what the caller holds. The kernel, if it
-    /// was left to do the first, would do it after that, when the bit may be clear again.
-    fn make_writable(
-        self,
-        page: NonNull<bindings::page>,
-        index: u64,
-        log: Option<&mut impl WriteLog>,
-    ) -> FaultResult {
+    /// So both are one step for whoever takes that lock: a thread that clears the log does, to protect
+    /// the entry, after it has cleared the bit. The kernel, if it was left to make the entry writable,
+    /// would do it after that.
+    pub(crate) fn make_writable(self, log: impl FnOnce()) -> FaultResult {
         if cfg!(reeve_break_log_window) {
-            if let Some(log) = log {
-                log.write_fault(index);
-            }
+            log();
+            // Time for the log to be cleared.
+            kernel::time::delay::fsleep(kernel::time::Delta::from_millis(20));
             return FaultResult(0);
         }
-        // SAFETY: The helper wants a valid fault with its lock held, which this is by the type
-        // invariant, and a valid page, which the caller owns. The fault is a write in a mapping that
-        // allows it, for the kernel asks of no others.
-        if unsafe { helpers::reeve_helper_make_writable(self.vmf.as_ptr(), page.as_ptr()) } {
-            if let Some(log) = log {
-                log.write_fault(index);
-            }
+        // SAFETY: The helper wants a valid fault of a page in a table with its lock held, which this
+        // is by the type invariant. If it returns true the entry is locked.
+        if unsafe { helpers::reeve_helper_lock_entry(self.vmf.as_ptr()) } {
+            log();
+            // SAFETY: The helper wants a valid fault whose entry is locked, as it was just above. The
+            // mapping allows writes, for the kernel asks of no others.
+            unsafe { helpers::reeve_helper_unlock_writable_entry(self.vmf.as_ptr()) };
         }
-        self.ask_again()
+        FaultResult(helpers::REEVE_FAULT_NOPAGE)
+    }
+
+    /// Sends SIGBUS: there is no such page.
+    pub(crate) fn sigbus(self) -> FaultResult {
+        FaultResult(helpers::REEVE_FAULT_SIGBUS)
     }
 }
 
@@ -889,8 +672,19 @@ impl<T: Mapped> Operations<T> {
     ///
     /// The contract of [`Self::handle`].
     unsafe extern "C" fn pfn_mkwrite(vmf: *mut bindings::vm_fault) -> bindings::vm_fault_t {
-        // SAFETY: The contract of this function is that of `handle`.
-        unsafe { Self::handle(vmf, FaultKind::MakeWritable) }
+        let Some(vmf) = NonNull::new(vmf) else {
+            return helpers::REEVE_FAULT_SIGBUS;
+        };
+        // SAFETY: By the contract the fault is valid and its mapping has these operations; it is not
+        // closed while the lock is held, which it is during the call.
+        let mapped = unsafe { Self::mapped((*vmf.as_ptr()).__bindgen_anon_1.vma) };
+        // INVARIANT: By the contract the fault is valid, its lock is held, and its mapping was made by
+        // `map`, for which alone these operations are. The kernel calls this for entries of pages.
+        let fault = WriteFault {
+            vmf,
+            _vmf: PhantomData,
+        };
+        mapped.write_fault(fault).0
     }
 
     /// Copies from or to mapped memory for another process.

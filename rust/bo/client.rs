@@ -10,6 +10,7 @@ use super::{
         Accounting,
         Event, //
     },
+    dirty::LogSums,
     lru::{
         HasLru,
         Lru,
@@ -75,6 +76,8 @@ pub(crate) struct Client<T: LruItem> {
     objects: Atomic<u64>,
     /// Populates that went on over its limit.
     overcommits: Event,
+    /// What the dirty logs of its objects hold.
+    logs: Arc<LogSums>,
     #[pin]
     owned: SpinLock<Owned<T>, FileLru>,
 }
@@ -168,6 +171,11 @@ impl<T: LruItem> Client<T> {
     /// Returns what all its objects hold at this moment.
     pub(crate) fn holdings(&self) -> Holdings {
         self.owned.lock().holdings
+    }
+
+    /// Returns what the dirty logs of its objects hold at this moment.
+    pub(crate) fn logs(&self) -> &Arc<LogSums> {
+        &self.logs
     }
 
     /// Replaces what one of its objects holds.
@@ -324,6 +332,7 @@ impl<T: LruItem> Clients<T> {
         accounting: &Arc<Accounting>,
         user: Option<Arc<Linked<User<T>>>>,
     ) -> Result<Arc<Linked<Client<T>>>> {
+        let logs = Arc::new(LogSums::new(), GFP_KERNEL_ACCOUNT)?;
         let client = Arc::pin_init(
             Linked::new(pin_init!(Client {
                 accounting: accounting.clone(),
@@ -333,6 +342,7 @@ impl<T: LruItem> Clients<T> {
                 user,
                 objects: Atomic::new(0),
                 overcommits: Event::new(),
+                logs,
                 owned <- SpinLock::new(Owned {
                         lru: Lru::new(),
                         holdings: Holdings::default(),

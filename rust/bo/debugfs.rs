@@ -238,13 +238,14 @@ impl Show for DirtyLogs {
     fn show(&self, m: &SeqFile) -> Result {
         seq_print!(m, "client objects dirty write_faults\n");
         let mut last = 0;
-        while let Some((number, sums)) = with_context(|| {
+        while let Some((number, logging, sums)) = with_context(|| {
             let client = self.0.clients().next(last)?;
-            Some((client.number(), client.holdings()))
+            let logging = client.holdings().logging;
+            Some((client.number(), logging, client.logs().clone()))
         }) {
             last = number;
-            if sums.logging != 0 {
-                let (logging, dirty, faults) = (sums.logging, sums.dirty, sums.write_faults);
+            if logging != 0 {
+                let (dirty, faults) = (sums.dirty(), sums.write_faults());
                 seq_print!(m, "{number} {logging} {dirty} {faults}\n");
             }
         }

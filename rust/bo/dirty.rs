@@ -2,37 +2,106 @@
 
 //! The dirty log of a buffer object: which of its pages were written to.
 //!
-//! It is the object's, not its pages' or its mappings', so it stays when these go. The reservation
-//! protects all of it: a bit changes only while the object is reserved, and so do the entries of
-//! page tables that let users write without a fault. What such an entry is for has its bit set.
+//! It is the object's, not its pages' or its mappings', so it stays when these go. A bit is set before
+//! an entry of a page table lets users write to the page, by whoever makes that entry: under a
+//! reservation, or, when a write fault makes an entry writable, under the lock of that entry alone.
+//! Bits are cleared under the reservation, and then the entries are protected, each under its lock. So
+//! whichever of the two comes second at an entry leaves it as the bit wants it.
 #![deny(unsafe_code)]
 
 use super::rules::dirty::{
     self,
     Bits,
+    Count,
     Mode, //
 };
-use crate::abstractions::vma::WriteLog;
+use crate::abstractions::{
+    atomic_words::AtomicWords,
+    vma::WriteLog, //
+};
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
     }, //
 };
 
 /// The number of the log that was made last.
 static LAST: Atomic<u64> = Atomic::new(0);
 
+/// What the logs of a client's objects hold together.
+pub(crate) struct LogSums {
+    dirty: Atomic<u64>,
+    write_faults: Atomic<u64>,
+}
+
+impl LogSums {
+    /// Makes the sums of no logs.
+    pub(super) const fn new() -> Self {
+        Self {
+            dirty: Atomic::new(0),
+            write_faults: Atomic::new(0),
+        }
+    }
+
+    /// Returns how many bits are set.
+    pub(crate) fn dirty(&self) -> u64 {
+        self.dirty.load(Relaxed)
+    }
+
+    /// Returns how many page faults set a bit of a log that there is.
+    pub(crate) fn write_faults(&self) -> u64 {
+        self.write_faults.load(Relaxed)
+    }
+}
+
+impl dirty::Word for Atomic<u64> {
+    #[inline]
+    fn get(&self) -> u64 {
+        self.load(Relaxed)
+    }
+
+    #[inline]
+    fn replace(&self, old: u64, new: u64) -> bool {
+        self.cmpxchg(old, new, Full).is_ok()
+    }
+}
+
+/// The bits that are set, of a log and of all logs of the client.
+struct Dirty {
+    own: Atomic<u64>,
+    sums: Option<Arc<LogSums>>,
+}
+
+impl Count for Dirty {
+    #[inline]
+    fn add(&self, pages: u64) {
+        self.own.add(pages, Relaxed);
+        if let Some(sums) = &self.sums {
+            sums.dirty.add(pages, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn sub(&self, pages: u64) {
+        self.add(pages.wrapping_neg());
+    }
+}
+
 /// Which pages of an object were written to.
 pub(crate) struct DirtyLog {
-    bits: Bits<KVVec<u64>>,
+    bits: Bits<AtomicWords, Dirty>,
     mode: Mode,
     /// Tells it from others that the object had or will have.
     number: u64,
-    write_faults: u64,
-    protections: u64,
+    write_faults: Atomic<u64>,
+    protections: Atomic<u64>,
 }
 
 /// A dirty log at one moment.
@@ -53,21 +122,24 @@ pub(crate) struct LogInfo {
 }
 
 impl DirtyLog {
-    /// Makes the log of an object of which `pages` pages can be mapped.
+    /// Makes the log of an object of which `pages` pages can be mapped. It counts in `sums`, if the
+    /// object is a client's.
     ///
     /// Returns `ENOMEM` if there is no memory. May sleep.
-    pub(crate) fn new(pages: u64, mode: Mode) -> Result<KBox<Self>> {
+    pub(crate) fn new(pages: u64, mode: Mode, sums: Option<Arc<LogSums>>) -> Result<Arc<Self>> {
+        let set = mode.begins_set();
         let words = usize::try_from(dirty::words_for(pages)).map_err(|_| ENOMEM)?;
-        let words = KVVec::from_elem(0u64, words, GFP_KERNEL_ACCOUNT)?;
-        let bits = Bits::new(words, pages, mode.begins_set()).ok_or(EINVAL)?;
+        let words = AtomicWords::new(set, words, GFP_KERNEL_ACCOUNT)?;
+        let own = Atomic::new(0);
+        let bits = Bits::new(words, pages, set, Dirty { own, sums }).ok_or(EINVAL)?;
         let log = Self {
             bits,
             mode,
             number: LAST.fetch_add(1u64, Relaxed) + 1,
-            write_faults: 0,
-            protections: 0,
+            write_faults: Atomic::new(0),
+            protections: Atomic::new(0),
         };
-        Ok(KBox::new(log, GFP_KERNEL_ACCOUNT)?)
+        Ok(Arc::new(log, GFP_KERNEL_ACCOUNT)?)
     }
 
     /// Returns its mode.
@@ -87,12 +159,12 @@ impl DirtyLog {
 
     /// Returns how many bits are set.
     pub(crate) fn dirty(&self) -> u64 {
-        self.bits.dirty()
+        self.bits.dirty().own.load(Relaxed)
     }
 
     /// Returns how many page faults set a bit.
     pub(crate) fn write_faults(&self) -> u64 {
-        self.write_faults
+        self.write_faults.load(Relaxed)
     }
 
     /// Returns what it is like now.
@@ -102,24 +174,24 @@ impl DirtyLog {
             mode: self.mode,
             pages: self.pages(),
             dirty: self.dirty(),
-            write_faults: self.write_faults,
-            protections: self.protections,
+            write_faults: self.write_faults(),
+            protections: self.protections.load(Relaxed),
             bytes: words * size_of::<u64>() as u64 + size_of::<Self>() as u64,
         }
     }
 
     /// Logs a write of the kernel's to page `index`.
-    pub(crate) fn written(&mut self, index: u64) {
+    pub(crate) fn written(&self, index: u64) {
         self.bits.set(index);
     }
 
     /// Logs writes to these `pages` pages, as far as it has them.
-    pub(crate) fn written_range(&mut self, first: u64, pages: u64) {
+    pub(crate) fn written_range(&self, first: u64, pages: u64) {
         self.bits.set_range(first, pages);
     }
 
     /// Logs that all pages changed.
-    pub(crate) fn all_written(&mut self) {
+    pub(crate) fn all_written(&self) {
         self.bits.set_all();
     }
 
@@ -130,24 +202,24 @@ impl DirtyLog {
 
     /// Moves the bits to `to`, which leaves them clear. Returns how many were set. Those pages have to
     /// be write-protected before the reservation ends.
-    pub(super) fn take(&mut self, to: &mut [u64]) -> u64 {
+    pub(super) fn take(&self, to: &mut [u64]) -> u64 {
         self.bits.take(to)
     }
 
     /// Sets the bits of `from`, which begins at page `first`, again.
-    pub(super) fn put_back(&mut self, first: u64, from: &[u64]) {
+    pub(super) fn put_back(&self, first: u64, from: &[u64]) {
         self.bits.put_back(first, from);
     }
 
     /// Clears bits, like [`Bits::clear`]. Those pages have to be write-protected before the reservation
     /// ends.
-    pub(super) fn clear(&mut self, first: u64, pages: u64, mask: &mut [u64]) -> u64 {
+    pub(super) fn clear(&self, first: u64, pages: u64, mask: &mut [u64]) -> u64 {
         self.bits.clear(first, pages, mask)
     }
 
     /// Counts entries of page tables that were write-protected.
-    pub(super) fn count_protections(&mut self, entries: u64) {
-        self.protections += entries;
+    pub(super) fn count_protections(&self, entries: u64) {
+        self.protections.add(entries, Relaxed);
     }
 }
 
@@ -160,9 +232,24 @@ impl WriteLog for DirtyLog {
         self.bits.are_set(first, pages)
     }
 
-    fn write_fault(&mut self, index: u64) {
-        if self.bits.set(index) {
-            self.write_faults += 1;
+    fn write_fault(&self, index: u64) -> bool {
+        let was_clear = self.bits.set(index);
+        if was_clear {
+            self.write_faults.add(1u64, Relaxed);
+            if let Some(sums) = &self.bits.dirty().sums {
+                sums.write_faults.add(1u64, Relaxed);
+            }
+        }
+        was_clear
+    }
+}
+
+impl Drop for DirtyLog {
+    fn drop(&mut self) {
+        let (dirty, write_faults) = (self.dirty(), self.write_faults());
+        if let Some(sums) = &self.bits.dirty().sums {
+            sums.dirty.add(dirty.wrapping_neg(), Relaxed);
+            sums.write_faults.add(write_faults.wrapping_neg(), Relaxed);
         }
     }
 }

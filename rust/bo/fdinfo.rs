@@ -36,9 +36,9 @@ pub(crate) fn show(client: &Client, m: &SeqFile) {
     seq_print!(m, "reeve-overcommits:\t{}\n", client.overcommits());
     seq_print!(m, "reeve-objects:\t{}\n", sums.objects);
     if sums.logging != 0 {
-        let kib = sums.dirty * (PAGE_SIZE as u64 / 1024);
+        let kib = client.logs().dirty() * (PAGE_SIZE as u64 / 1024);
         seq_print!(m, "reeve-logging:\t{}\n", sums.logging);
         seq_print!(m, "reeve-dirty-system:\t{kib} KiB\n");
-        seq_print!(m, "reeve-write-faults:\t{}\n", sums.write_faults);
+        seq_print!(m, "reeve-write-faults:\t{}\n", client.logs().write_faults());
     }
 }

@@ -30,7 +30,8 @@ use super::{
 use crate::{
     abstractions::{
         list::Linked,
-        memcg::Marker, //
+        memcg::Marker,
+        published::Published, //
     },
     lock_order::{
         classes::BoReservation,
@@ -85,6 +86,8 @@ pub(crate) struct Bo {
     clear: bool,
     /// What is asked before its pages go.
     driver: Option<Arc<dyn Driver>>,
+    /// The log that its TT has, for write faults; changed with the reservation held.
+    log: Published<DirtyLog>,
     #[pin]
     reserved: Mutex<Reserved, BoReservation>,
 }
@@ -140,8 +143,6 @@ impl Reserved {
             swapped: if state == State::Swapped { outside } else { 0 },
             backed_up: if state.is_backed_up() { outside } else { 0 },
             logging: tt.log().is_some().into(),
-            dirty: tt.log().map_or(0, DirtyLog::dirty),
-            write_faults: tt.log().map_or(0, DirtyLog::write_faults),
         }
     }
 }
@@ -190,6 +191,12 @@ impl Bo {
     #[inline]
     pub(super) fn charges(&self) -> &Charges<Bo> {
         &self.charges
+    }
+
+    /// Returns the log that write faults find.
+    #[inline]
+    pub(super) fn log(&self) -> &Published<DirtyLog> {
+        &self.log
     }
 
     /// Returns the lock that a reservation holds.
@@ -367,6 +374,7 @@ impl BoRef {
                 charges,
                 clear,
                 driver,
+                log: Published::none(),
                 reserved <- Mutex::new(reserved),
             }? Error)),
             GFP_KERNEL_ACCOUNT,

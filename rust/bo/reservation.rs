@@ -807,6 +807,9 @@ impl<'a> Reservation<'a> {
             let _ = self.ask_driver(Leaving::Final);
         }
         self.empty();
+        if self.log().is_ok() {
+            drop(self.bo.log().replace(None));
+        }
         self.guard.pins = 0;
         self.guard.pin_charge = None;
         self.guard.tt = None;

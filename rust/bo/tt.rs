@@ -52,7 +52,8 @@ use crate::abstractions::{
 };
 use kernel::{
     page::PAGE_SHIFT,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// The pages behind a buffer object, or where its content is.
@@ -77,7 +78,7 @@ pub(crate) struct Tt {
     /// The place for a backup that was set up and is not used yet.
     prepared: Option<Slot>,
     /// Which pages were written to, if that is logged.
-    log: Option<KBox<DirtyLog>>,
+    log: Option<Arc<DirtyLog>>,
 }
 
 impl Tt {
@@ -193,7 +194,7 @@ impl Tt {
     /// Returns the page `index`, to be written to, while it is populated. It counts as written to.
     pub(super) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
         if let (State::Populated, Some(log), false) =
-            (self.state, &mut self.log, cfg!(reeve_break_log_write))
+            (self.state, &self.log, cfg!(reeve_break_log_write))
         {
             log.written(index);
         }
@@ -216,7 +217,7 @@ impl Tt {
 
     /// Maps the page `index`, while it is populated. The mapping is removed before the page is freed.
     pub(super) fn map(&mut self, fault: Fault<'_>, index: u64, range: &Range) -> FaultResult {
-        let log = self.log.as_deref_mut();
+        let log = self.log.as_deref();
         match (self.state, &mut self.shmem) {
             (State::Populated, None) => fault.map(&mut self.pages, index, range, log),
             (State::Populated, Some(shmem)) => fault.map(shmem, index, range, log),

@@ -6,7 +6,7 @@
 //! mappings of them were removed, see [`crate::abstractions::vma`]. So mapped pages stay charged, and a
 //! mapping of an object that was swapped out, or destroyed, is just one that will fault.
 //!
-//! Faults come with `mmap_lock` held, so that lock is outside of all of the module's, and no user
+//! Faults come with `mmap_lock` held, or the lock of the mapping alone, so these are outside of all of the module's, and no user
 //! memory is touched while one of those is held.
 //!
 //! C original: `ttm_bo_vm.c`.
@@ -20,7 +20,8 @@ use super::{
         BoRef, //
     },
     reservation::Reservation,
-    rules::sizes, //
+    rules::sizes,
+    trace, //
 };
 use crate::{
     abstractions::{
@@ -32,7 +33,9 @@ use crate::{
             FaultResult,
             MapSpace,
             Mapped,
-            Range, //
+            Range,
+            WriteFault,
+            WriteLog, //
         }, //
     },
     lock_order::with_context, //
@@ -142,23 +145,6 @@ impl Mapping {
             return fault.sigbus();
         }
 
-        if fault.makes_writable() {
-            // What takes long can't be waited for here, but in the fault of a page that is not mapped.
-            let Some(mut reservation) = Reservation::try_take(&self.bo, Wait::Yes) else {
-                return fault.remove_entry();
-            };
-            if !reservation.state().is_populated() {
-                // It was mapped, so it is being unmapped.
-                return fault.ask_again();
-            }
-            let result = reservation.map(fault, index, &self.range);
-            #[cfg(reeve_break_log_window)]
-            {
-                drop(reservation);
-                kernel::time::delay::fsleep(kernel::time::Delta::from_millis(20));
-            }
-            return result;
-        }
         let mut reservation = match Reservation::try_take(&self.bo, Wait::Yes) {
             Some(reservation) => reservation,
             None if fault.retry_nowait() => return fault.retry_later(),
@@ -241,6 +227,28 @@ impl Mapped for Mapping {
 
     fn fault(&self, fault: Fault<'_>) -> FaultResult {
         with_context(|| self.serve(fault))
+    }
+
+    /// Logs the write, and makes the entry writable. Where there is an entry the page is the object's,
+    /// and its log is found without the reservation: a guest or a device's process that is being migrated
+    /// does this for every page it writes to, in every round, and taking the reservation costs more than
+    /// all the rest of the fault.
+    fn write_fault(&self, fault: WriteFault<'_>) -> FaultResult {
+        let Some(index) = fault.page().checked_sub(self.first()) else {
+            return fault.sigbus();
+        };
+        let mut mode = None;
+        let result = fault.make_writable(|| {
+            let logged = self
+                .bo
+                .log()
+                .with(|log| log.write_fault(index).then(|| log.mode()));
+            mode = logged.flatten();
+        });
+        if let Some(mode) = mode {
+            trace::log_write_fault(self.bo.id(), mode.bits(), index);
+        }
+        result
     }
 
     fn access(&self, offset: u64, access: Access<'_>) -> Result<usize> {

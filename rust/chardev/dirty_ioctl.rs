@@ -75,7 +75,7 @@ impl OpenFile {
         write(arg, &args)?;
         if !logs {
             let mode = Mode::of(self.log_mode.load(Relaxed)).ok_or(EINVAL)?;
-            let log = DirtyLog::new(args.pages, mode)?;
+            let log = DirtyLog::new(args.pages, mode, Some(self.client.logs().clone()))?;
             let unused = bo.reserve_killable()?.start_log(log)?;
             drop(unused);
         }

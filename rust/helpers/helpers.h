@@ -348,11 +348,12 @@ unsigned long reeve_helper_fault_prot(const struct vm_fault *vmf, bool writable)
 unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long address,
 				      struct page *page, unsigned long prot);
 /*
- * Makes the entry of a write fault in a writable mapping writable, if it is of
- * @page; else returns false.
+ * Locks the entry of a write fault of a page that is mapped. Returns false, with
+ * nothing locked, if it has changed since.
  */
-bool reeve_helper_make_writable(struct vm_fault *vmf, struct page *page);
-void reeve_helper_remove_entry(struct vm_fault *vmf);
+bool reeve_helper_lock_entry(struct vm_fault *vmf);
+/* Makes the locked entry writable and unlocks it. The mapping allows writes. */
+void reeve_helper_unlock_writable_entry(struct vm_fault *vmf);
 /*
  * Write-protects and cleans all entries of @pages adjacent pages, which are mapped
  * at page @first of the file, and returns how many were not. No more than one of

@@ -92,40 +92,36 @@ unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long addres
 							 __pgprot(prot));
 }
 
-struct reeve_entry {
-	struct vm_fault *vmf;
-	unsigned long pfn;
-	bool done;
-};
-
-static int reeve_entry_make_writable(pte_t *pte, unsigned long address, void *data)
+/* As pte_offset_map_lock() and the check after it, which modules can't call. */
+bool reeve_helper_lock_entry(struct vm_fault *vmf)
 {
-	struct reeve_entry *entry = data;
-	struct vm_area_struct *vma = entry->vmf->vma;
-	pte_t old = ptep_get(pte);
+	pmd_t pmd;
 
-	if (pte_present(old) && pte_pfn(old) == entry->pfn) {
-		set_pte_at(vma->vm_mm, address, pte,
-			   pte_mkdirty(pte_mkwrite_novma(pte_mkyoung(old))));
-		update_mmu_cache(vma, address, pte);
-		entry->done = true;
-	}
-	return 0;
-}
-
-bool reeve_helper_make_writable(struct vm_fault *vmf, struct page *page)
-{
-	struct reeve_entry entry = { .vmf = vmf, .pfn = page_to_pfn(page) };
-
-	if (apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
-				PAGE_SIZE, reeve_entry_make_writable, &entry))
+	rcu_read_lock();
+	pmd = pmdp_get_lockless(vmf->pmd);
+	if (unlikely(pmd_none(pmd) || pmd_leaf(pmd) || pmd_bad(pmd))) {
+		rcu_read_unlock();
 		return false;
-	return entry.done;
+	}
+	vmf->ptl = pte_lockptr(vmf->vma->vm_mm, &pmd);
+	vmf->pte = __pte_map(&pmd, vmf->address);
+	spin_lock(vmf->ptl);
+	if (likely(pmd_same(pmd, pmdp_get_lockless(vmf->pmd)) &&
+		   pte_same(ptep_get(vmf->pte), vmf->orig_pte)))
+		return true;
+	pte_unmap_unlock(vmf->pte, vmf->ptl);
+	return false;
 }
 
-void reeve_helper_remove_entry(struct vm_fault *vmf)
+void reeve_helper_unlock_writable_entry(struct vm_fault *vmf)
 {
-	zap_special_vma_range(vmf->vma, vmf->address & PAGE_MASK, PAGE_SIZE);
+	unsigned long address = vmf->address & PAGE_MASK;
+	pte_t entry = pte_mkyoung(vmf->orig_pte);
+
+	set_pte_at(vmf->vma->vm_mm, address, vmf->pte,
+		   pte_mkdirty(pte_mkwrite_novma(entry)));
+	update_mmu_cache(vmf->vma, address, vmf->pte);
+	pte_unmap_unlock(vmf->pte, vmf->ptl);
 }
 
 unsigned long reeve_helper_protect(struct address_space *space, unsigned long first,

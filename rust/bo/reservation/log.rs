@@ -16,7 +16,8 @@ use crate::bo::{
 };
 use kernel::{
     page::PAGE_SHIFT,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 impl Reservation<'_> {
@@ -44,7 +45,7 @@ impl Reservation<'_> {
 
     /// Begins to log writes, in `log`. An object that logs keeps the log that it has, and `log` is
     /// returned. Returns `EINVAL` if its pages are external. May sleep.
-    pub(crate) fn start_log(&mut self, log: KBox<DirtyLog>) -> Result<Option<KBox<DirtyLog>>> {
+    pub(crate) fn start_log(&mut self, log: Arc<DirtyLog>) -> Result<Option<Arc<DirtyLog>>> {
         if log.pages() != self.pages_to_log()? {
             return Err(EINVAL);
         }
@@ -52,15 +53,24 @@ impl Reservation<'_> {
             return Ok(Some(log));
         }
         let (mode, pages, dirty) = (log.mode().bits(), log.pages(), log.dirty());
+        // Before entries are protected: a write fault that found no log makes its entry writable before
+        // that.
+        drop(self.bo.log().replace(Some(log.clone())));
         self.tt()?.start_log(log);
         trace::log_started(self.bo.id(), mode, pages, dirty);
         Ok(None)
     }
 
     /// Ends the log and returns it, to be dropped when the object is not reserved any more. Returns
-    /// `ENOENT` if the object does not log.
-    pub(crate) fn stop_log(&mut self) -> Result<KBox<DirtyLog>> {
-        self.tt().ok().and_then(|tt| tt.stop_log()).ok_or(ENOENT)
+    /// `ENOENT` if the object does not log. May sleep.
+    ///
+    /// Mappings are removed, so that the faults to come map pages to be written to, and many with one
+    /// entry, as those of an object that never had a log.
+    pub(crate) fn stop_log(&mut self) -> Result<Arc<DirtyLog>> {
+        let log = self.tt().ok().and_then(|tt| tt.stop_log()).ok_or(ENOENT)?;
+        drop(self.bo.log().replace(None));
+        self.unmap()?;
+        Ok(log)
     }
 
     /// Hands out the bits of the log, and clears them if its mode wants that. Returns how many are set,

@@ -13,7 +13,7 @@ pub const fn in_force(own: u64, module: u64) -> Option<u64> {
     }
 }
 
-/// What an open file's objects hold; all but `objects`, `logging` and `write_faults` in pages.
+/// What an open file's objects hold; all but `objects` and `logging` in pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// How many there are.
@@ -32,10 +32,6 @@ pub struct Holdings {
     pub backed_up: u64,
     /// How many of the objects log writes.
     pub logging: u64,
-    /// Pages of these whose bits are set.
-    pub dirty: u64,
-    /// Page faults that set a bit in a log that there is.
-    pub write_faults: u64,
 }
 
 impl Holdings {
@@ -66,8 +62,6 @@ impl Holdings {
             swapped: change(self.swapped, before.swapped, after.swapped),
             backed_up: change(self.backed_up, before.backed_up, after.backed_up),
             logging: change(self.logging, before.logging, after.logging),
-            dirty: change(self.dirty, before.dirty, after.dirty),
-            write_faults: change(self.write_faults, before.write_faults, after.write_faults),
         };
     }
 }

@@ -3,10 +3,13 @@
 //! The bits of a dirty log, its modes, and which ranges of it can be cleared.
 #![deny(unsafe_code)]
 
-use core::ops::DerefMut;
+use core::ops::Deref;
 
 /// Pages whose bits are in one word.
 pub const PER_WORD: u64 = u64::BITS as u64;
+
+/// Words that are copied before they are counted.
+const AT_ONCE: usize = 64;
 
 /// How a dirty log begins, and what a get does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,33 +87,57 @@ const fn low(bits: u64) -> u64 {
     }
 }
 
-/// A bit for each page: whether it was written to.
-///
-/// No bit behind the last page is ever set.
-#[derive(Debug)]
-pub struct Bits<W> {
-    words: W,
-    pages: u64,
-    dirty: u64,
+/// A word of bits that several threads change at once.
+pub trait Word {
+    /// Returns it.
+    fn get(&self) -> u64;
+
+    /// Makes it `new` if it is `old`, and returns whether it was. What the caller did before is done
+    /// before, and what it does afterwards, afterwards.
+    fn replace(&self, old: u64, new: u64) -> bool;
 }
 
-impl<W: DerefMut<Target = [u64]>> Bits<W> {
-    /// Makes the bits of `pages` pages in `words`, all of them set or clear. `None`: there are too few
-    /// words.
-    pub fn new(mut words: W, pages: u64, set: bool) -> Option<Self> {
+/// A number of pages that several threads change at once.
+pub trait Count {
+    /// Adds `pages`.
+    fn add(&self, pages: u64);
+
+    /// Subtracts `pages`.
+    fn sub(&self, pages: u64);
+}
+
+/// A bit for each page: whether it was written to.
+///
+/// Bits are set by whoever writes, without a lock, while another thread reads or clears them. No bit
+/// behind the last page is ever set. `dirty` counts those that are set, and for a moment those that
+/// are about to be, so that it is never too low.
+#[derive(Debug)]
+pub struct Bits<W, C> {
+    words: W,
+    pages: u64,
+    dirty: C,
+}
+
+impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
+    /// Makes the bits of `pages` pages in `words`, which are all ones if the bits are to be `set`, and
+    /// else 0. `None`: there are too few words.
+    pub fn new(words: W, pages: u64, set: bool, dirty: C) -> Option<Self> {
         if (words.len() as u64) < words_for(pages) {
             return None;
         }
-        words.fill(0);
-        let mut bits = Self {
+        if set {
+            let mut keep = low(pages % PER_WORD);
+            for word in words.iter().skip((pages / PER_WORD) as usize) {
+                word.replace(word.get(), keep);
+                keep = 0;
+            }
+            dirty.add(pages);
+        }
+        Some(Self {
             words,
             pages,
-            dirty: 0,
-        };
-        if set {
-            bits.set_all();
-        }
-        Some(bits)
+            dirty,
+        })
     }
 
     /// Returns the number of pages.
@@ -118,15 +145,15 @@ impl<W: DerefMut<Target = [u64]>> Bits<W> {
         self.pages
     }
 
-    /// Returns how many bits are set.
-    pub const fn dirty(&self) -> u64 {
-        self.dirty
+    /// Returns the count of bits that are set.
+    pub const fn dirty(&self) -> &C {
+        &self.dirty
     }
 
     /// Returns whether the bit of page `index` is set. There is none behind the last.
     pub fn is_set(&self, index: u64) -> bool {
         let word = self.words.get((index / PER_WORD) as usize);
-        word.is_some_and(|word| word >> (index % PER_WORD) & 1 != 0)
+        word.is_some_and(|word| word.get() >> (index % PER_WORD) & 1 != 0)
     }
 
     /// Returns whether the bits of these `pages` pages are all set.
@@ -136,8 +163,8 @@ impl<W: DerefMut<Target = [u64]>> Bits<W> {
             let shift = at % PER_WORD;
             let here = left.min(PER_WORD - shift);
             let mask = low(here) << shift;
-            let word = self.words.get((at / PER_WORD) as usize).copied();
-            if word.unwrap_or(0) & mask != mask {
+            let word = self.words.get((at / PER_WORD) as usize);
+            if word.map_or(0, Word::get) & mask != mask {
                 return false;
             }
             at += here;
@@ -146,83 +173,117 @@ impl<W: DerefMut<Target = [u64]>> Bits<W> {
         true
     }
 
+    /// Sets the bits of `mask` in a word. Returns those that were clear.
+    fn set_in(&self, word: &A, mask: u64) -> u64 {
+        loop {
+            let old = word.get();
+            let new = mask & !old;
+            if new == 0 {
+                return 0;
+            }
+            let count = u64::from(new.count_ones());
+            self.dirty.add(count);
+            if word.replace(old, old | new) {
+                return new;
+            }
+            self.dirty.sub(count);
+        }
+    }
+
+    /// Clears the bits of `mask` in a word. Returns those that were set.
+    fn clear_in(&self, word: &A, mask: u64) -> u64 {
+        loop {
+            let old = word.get();
+            let both = mask & old;
+            if both == 0 {
+                return 0;
+            }
+            if word.replace(old, old & !both) {
+                self.dirty.sub(u64::from(both.count_ones()));
+                return both;
+            }
+        }
+    }
+
     /// Sets the bit of page `index`, if there is one. Returns whether it was clear.
-    pub fn set(&mut self, index: u64) -> bool {
+    pub fn set(&self, index: u64) -> bool {
         if index >= self.pages {
             return false;
         }
-        let Some(word) = self.words.get_mut((index / PER_WORD) as usize) else {
-            return false;
-        };
-        let mask = 1 << (index % PER_WORD);
-        let was_clear = *word & mask == 0;
-        *word |= mask;
-        self.dirty += u64::from(was_clear);
-        was_clear
+        let word = self.words.get((index / PER_WORD) as usize);
+        word.is_some_and(|word| self.set_in(word, 1 << (index % PER_WORD)) != 0)
     }
 
     /// Sets the bits of those of these `pages` pages that there are.
-    pub fn set_range(&mut self, first: u64, pages: u64) {
+    pub fn set_range(&self, first: u64, pages: u64) {
         let end = first.saturating_add(pages).min(self.pages);
-        for index in first..end {
-            self.set(index);
+        let mut at = first;
+        while at < end {
+            let shift = at % PER_WORD;
+            let here = (end - at).min(PER_WORD - shift);
+            if let Some(word) = self.words.get((at / PER_WORD) as usize) {
+                self.set_in(word, low(here) << shift);
+            }
+            at += here;
         }
     }
 
     /// Sets all bits.
-    pub fn set_all(&mut self) {
-        let mut left = self.pages;
-        for word in self.words.iter_mut() {
-            *word = low(left);
-            left = left.saturating_sub(PER_WORD);
-        }
-        self.dirty = self.pages;
+    pub fn set_all(&self) {
+        self.set_range(0, self.pages);
     }
 
-    /// Copies all bits to `to`. Returns how many are set.
+    /// Copies all bits to `to`. Returns how many of these are set.
     pub fn copy(&self, to: &mut [u64]) -> u64 {
-        for (to, word) in to.iter_mut().zip(self.words.iter()) {
-            *to = *word;
+        let mut set = 0;
+        for (to, words) in to.chunks_mut(AT_ONCE).zip(self.words.chunks(AT_ONCE)) {
+            let mut any = 0;
+            for (to, word) in to.iter_mut().zip(words) {
+                *to = word.get();
+                any |= *to;
+            }
+            // Most of a log is clear.
+            if any != 0 {
+                set += to
+                    .iter()
+                    .map(|word| u64::from(word.count_ones()))
+                    .sum::<u64>();
+            }
         }
-        self.dirty
+        set
     }
 
-    /// Moves all bits to `to`, which leaves them clear. Returns how many were set.
-    pub fn take(&mut self, to: &mut [u64]) -> u64 {
-        let taken = self.copy(to);
-        self.words.fill(0);
-        self.dirty = 0;
+    /// Moves all bits to `to`, which leaves them clear. Returns how many of these were set.
+    pub fn take(&self, to: &mut [u64]) -> u64 {
+        let mut taken = 0;
+        for (to, word) in to.iter_mut().zip(self.words.iter()) {
+            *to = self.clear_in(word, u64::MAX);
+            taken += u64::from(to.count_ones());
+        }
         taken
     }
 
     /// Sets the bits that are set in `from`, which begins at page `first`, the first of a word.
-    pub fn put_back(&mut self, first: u64, from: &[u64]) {
+    pub fn put_back(&self, first: u64, from: &[u64]) {
         let mut left = self.pages.saturating_sub(first);
-        let start = (first / PER_WORD) as usize;
-        let words = self.words.get_mut(start..).unwrap_or_default();
-        for (word, from) in words.iter_mut().zip(from) {
-            let add = from & low(left) & !*word;
-            *word |= add;
-            self.dirty += u64::from(add.count_ones());
+        let words = self.words.iter().skip((first / PER_WORD) as usize);
+        for (word, from) in words.zip(from) {
+            self.set_in(word, from & low(left));
             left = left.saturating_sub(PER_WORD);
         }
     }
 
     /// Clears the bits that are set in `mask`, which begins at page `first`, the first of a word, and is
     /// for `pages` pages. `mask` becomes those that were set. Returns how many these are.
-    pub fn clear(&mut self, first: u64, pages: u64, mask: &mut [u64]) -> u64 {
+    pub fn clear(&self, first: u64, pages: u64, mask: &mut [u64]) -> u64 {
         let mut left = pages;
         let mut cleared = 0;
-        let start = (first / PER_WORD) as usize;
-        let words = self.words.get_mut(start..).unwrap_or_default();
-        for (word, mask) in words.iter_mut().zip(mask) {
-            let both = *word & *mask & low(left);
-            *word &= !both;
-            *mask = both;
-            cleared += u64::from(both.count_ones());
+        let words = self.words.iter().skip((first / PER_WORD) as usize);
+        for (word, mask) in words.zip(mask) {
+            *mask = self.clear_in(word, *mask & low(left));
+            cleared += u64::from(mask.count_ones());
             left = left.saturating_sub(PER_WORD);
         }
-        self.dirty -= cleared;
         cleared
     }
 }

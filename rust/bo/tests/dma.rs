@@ -258,7 +258,7 @@ mod tests {
                 let bo = bench.object_with(*ty, 130, *flags)?;
                 fill(&bo, 4, reclaim)?;
                 let mut reservation = bo.reserve();
-                reservation.start_log(DirtyLog::new(130, Mode::Manual)?)?;
+                reservation.start_log(DirtyLog::new(130, Mode::Manual, None)?)?;
                 let addresses = reservation.tt()?.dma().ok_or(EINVAL)?;
                 addresses.device_writes(128, 9, b"device")?;
                 let mut words = [7; 3];

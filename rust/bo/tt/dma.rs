@@ -91,7 +91,7 @@ impl Tt {
             return;
         };
         addresses.sync_for_cpu(first, pages);
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &self.log {
             log.written_range(first, pages);
         }
     }

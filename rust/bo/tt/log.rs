@@ -14,7 +14,7 @@ use crate::{
         rules::dirty::runs, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::sync::Arc;
 
 /// The most pages that are protected before others may run.
 const AT_ONCE: u64 = 512;
@@ -26,8 +26,9 @@ impl Tt {
         self.log.as_deref()
     }
 
-    /// Begins to log writes. Replaces a log that it has. May sleep.
-    pub(in crate::bo) fn start_log(&mut self, log: KBox<DirtyLog>) {
+    /// Begins to log writes, which write faults do from before this on. Replaces a log that it has. May
+    /// sleep.
+    pub(in crate::bo) fn start_log(&mut self, log: Arc<DirtyLog>) {
         let (pages, begins_set) = (log.pages(), log.mode().begins_set());
         self.log = Some(log);
         if !begins_set {
@@ -36,20 +37,20 @@ impl Tt {
     }
 
     /// Ends the log.
-    pub(in crate::bo) fn stop_log(&mut self) -> Option<KBox<DirtyLog>> {
+    pub(in crate::bo) fn stop_log(&mut self) -> Option<Arc<DirtyLog>> {
         self.log.take()
     }
 
     /// Moves the bits to `to` and protects those pages. Returns how many were set. May sleep.
     pub(in crate::bo) fn take_log(&mut self, to: &mut [u64]) -> u64 {
-        let taken = self.log.as_mut().map_or(0, |log| log.take(to));
+        let taken = self.log.as_ref().map_or(0, |log| log.take(to));
         self.protect_all(0, to);
         taken
     }
 
     /// Sets the bits of `from`, which begins at page `first`, again, if the log has this number.
     pub(in crate::bo) fn put_back_log(&mut self, number: u64, first: u64, from: &[u64]) {
-        if let Some(log) = self.log.as_mut().filter(|log| log.number() == number) {
+        if let Some(log) = self.log.as_ref().filter(|log| log.number() == number) {
             log.put_back(first, from);
         }
     }
@@ -57,7 +58,7 @@ impl Tt {
     /// Clears the bits of `mask`, which becomes those that were set, and protects those pages. Returns
     /// how many there are. May sleep.
     pub(in crate::bo) fn clear_log(&mut self, first: u64, pages: u64, mask: &mut [u64]) -> u64 {
-        let log = self.log.as_mut();
+        let log = self.log.as_ref();
         let cleared = log.map_or(0, |log| log.clear(first, pages, mask));
         if cleared != 0 {
             self.protect_all(first, mask);
@@ -89,7 +90,7 @@ impl Tt {
             at += count;
             task::cond_resched();
         }
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &self.log {
             log.count_protections(entries);
         }
     }

@@ -186,7 +186,7 @@ impl Tt {
         };
         self.state = next;
         // It reads as zeroes from now on.
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &self.log {
             log.all_written();
         }
         let lost = self.release_pages(backing);

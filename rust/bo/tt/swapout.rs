@@ -123,7 +123,7 @@ impl Tt {
     /// Can't fail; may sleep. The charge must be in flight.
     pub(crate) fn swap_out(&mut self, copy: SwapCopy, accounting: &Accounting) -> u64 {
         #[cfg(reeve_break_log_swapout)]
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &self.log {
             log.clear(0, u64::MAX, &mut [u64::MAX; 64]);
         }
         let freed = self.charged_pages();
@@ -245,7 +245,7 @@ impl Tt {
         }
         self.state = next;
         // It reads as zeroes from now on.
-        if let Some(log) = &mut self.log {
+        if let Some(log) = &self.log {
             log.all_written();
         }
         self.storage = None;

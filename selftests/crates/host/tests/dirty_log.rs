@@ -3,18 +3,55 @@
 //! The bits of a dirty log, its modes, and the ranges that can be cleared.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
 
 use proptest::prelude::*;
 use reeve_host::bo::rules::dirty::*;
 
-fn bits(pages: u64, set: bool) -> Bits<Vec<u64>> {
-    let words = vec![0xdead_beef; words_for(pages) as usize];
-    Bits::new(words, pages, set).unwrap()
+/// A number that can be changed by several.
+struct Shared(AtomicU64);
+
+impl Word for Shared {
+    fn get(&self) -> u64 {
+        self.0.load(SeqCst)
+    }
+
+    fn replace(&self, old: u64, new: u64) -> bool {
+        self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+    }
 }
 
-fn copy(bits: &Bits<Vec<u64>>) -> Vec<u64> {
+impl Count for Shared {
+    fn add(&self, pages: u64) {
+        self.0.fetch_add(pages, SeqCst);
+    }
+
+    fn sub(&self, pages: u64) {
+        assert!(self.0.fetch_sub(pages, SeqCst) >= pages, "fewer than none");
+    }
+}
+
+type Log = Bits<Vec<Shared>, Shared>;
+
+fn words(pages: u64, set: bool) -> Vec<Shared> {
+    let word = if set { u64::MAX } else { 0 };
+    let words = (0..words_for(pages)).map(|_| Shared(AtomicU64::new(word)));
+    words.collect()
+}
+
+fn bits(pages: u64, set: bool) -> Log {
+    Bits::new(words(pages, set), pages, set, Shared(AtomicU64::new(0))).unwrap()
+}
+
+fn dirty(bits: &Log) -> u64 {
+    bits.dirty().get()
+}
+
+fn copy(bits: &Log) -> Vec<u64> {
     let mut words = vec![7; words_for(bits.pages()) as usize];
-    assert_eq!(bits.copy(&mut words), bits.dirty());
+    assert_eq!(bits.copy(&mut words), dirty(bits));
     words
 }
 
@@ -43,7 +80,13 @@ fn fresh_logs_end_at_their_last_page() {
     assert_eq!(copy(&bits(130, false)), [0; 3]);
     assert_eq!(copy(&bits(128, true)), [u64::MAX; 2]);
     assert_eq!(copy(&bits(1, true)), [1]);
-    assert!(Bits::new(vec![0; 2], 129, true).is_none());
+    let none = Shared(AtomicU64::new(0));
+    assert!(Bits::new(words(128, true), 129, true, none).is_none());
+    // More words than are needed are empty.
+    let log = Bits::new(words(200, true), 64, true, Shared(AtomicU64::new(0))).unwrap();
+    let mut to = [7; 4];
+    assert_eq!(log.copy(&mut to), 64);
+    assert_eq!((to, dirty(&log)), ([u64::MAX, 0, 0, 0], 64));
 }
 
 #[test]
@@ -79,16 +122,60 @@ fn ranges_are_whole_words_or_end_with_the_log() {
 
 #[test]
 fn nothing_is_behind_the_end() {
-    let mut log = bits(130, false);
+    let log = bits(130, false);
     assert!(!log.set(130) && !log.set(u64::MAX));
     log.set_range(129, u64::MAX);
     log.put_back(128, &[u64::MAX, u64::MAX]);
     log.put_back(192, &[1]);
     assert_eq!(pages_of(&copy(&log)), BTreeSet::from([128, 129]));
-    assert_eq!(log.dirty(), 2);
+    assert_eq!(dirty(&log), 2);
     let mut mask = [u64::MAX];
     assert_eq!(log.clear(128, 2, &mut mask), 2);
-    assert_eq!((mask, log.dirty()), ([3], 0));
+    assert_eq!((mask, dirty(&log)), ([3], 0));
+}
+
+/// Each bit that is set is handed out by one of those who take, or still there; and the count is that of the bits.
+#[test]
+fn what_several_set_and_take_at_once_adds_up() {
+    const ROUNDS: u64 = 2000;
+    let log = bits(130, false);
+    let (set, taken) = thread::scope(|scope| {
+        let setters: Vec<_> = (0..2_u64)
+            .map(|first| {
+                let log = &log;
+                scope.spawn(move || {
+                    let pages = (0..ROUNDS).map(|round| (round * 7 + first) % 130);
+                    pages.filter(|page| log.set(*page)).count() as u64
+                })
+            })
+            .collect();
+        let takers: Vec<_> = (0..2)
+            .map(|which| {
+                let log = &log;
+                scope.spawn(move || {
+                    let mut words = [u64::MAX; 3];
+                    let mut taken = 0;
+                    for _ in 0..ROUNDS {
+                        taken += match which {
+                            0 => log.take(&mut words),
+                            _ => log.clear(64, 66, &mut words[1..]),
+                        };
+                        words = [u64::MAX; 3];
+                    }
+                    taken
+                })
+            })
+            .collect();
+        let sum = |threads: Vec<thread::ScopedJoinHandle<'_, u64>>| -> u64 {
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
+        };
+        (sum(setters), sum(takers))
+    });
+    let left = pages_of(&copy(&log)).len() as u64;
+    assert_eq!((set, dirty(&log)), (taken + left, left));
 }
 
 /// What a test does to a log.
@@ -117,7 +204,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #[test]
     fn bits_are_a_set_of_pages(pages in 1..260u64, set: bool, steps in prop::collection::vec(step(), 0..60)) {
-        let mut log = bits(pages, set);
+        let log = bits(pages, set);
         let mut model: BTreeSet<u64> = if set { (0..pages).collect() } else { BTreeSet::new() };
         for step in steps {
             match step {
@@ -160,7 +247,7 @@ proptest! {
                 }
             }
             prop_assert_eq!(pages_of(&copy(&log)), model.clone());
-            prop_assert_eq!(log.dirty(), model.len() as u64);
+            prop_assert_eq!(dirty(&log), model.len() as u64);
         }
         for first in 0..pages.min(70) {
             for count in [0, 1, 63, 64, 65, 130] {

@@ -3,12 +3,14 @@
 //! The step from a clean page to a writable entry, against clears, gets and swapouts on other
 //! processors: in no order is a write lost.
 //!
-//! A page has a bit, which the reservation protects, and an entry, which the processors look at without
-//! it. A processor may go on to write by what it has seen of the entry until it is told that the entry
+//! A page has a bit, which is cleared with the reservation held, and an entry, which the processors look at
+//! without a lock. A fault of a page that is not mapped sets both with the reservation held, a write fault
+//! with the lock of the entry held. A processor may go on to write by what it has seen of the entry until it is told that the entry
 //! has changed, so a change that takes the permission away waits for the writes that have begun.
 
 use std::sync::Arc;
 
+use loom::sync::atomic::AtomicBool;
 use loom::sync::atomic::AtomicU32;
 use loom::sync::atomic::Ordering::SeqCst;
 use loom::sync::Mutex;
@@ -24,6 +26,10 @@ enum Mistake {
     NotProtected,
     /// A clear does not wait for the processors that may still use the old entry.
     NotFlushed,
+    /// A clear protects, and then clears the bit.
+    ProtectedFirst,
+    /// The write fault looks for a log before it has the lock of the entry.
+    LogFoundEarly,
     /// A swapout drops the bit.
     SwapoutDropsTheBit,
 }
@@ -32,24 +38,35 @@ const NONE: u32 = 0;
 const READ_ONLY: u32 = 1;
 const WRITABLE: u32 = 2;
 
-/// An object of one page with a log.
+/// An object of one page.
 struct Page {
     mistake: Mistake,
-    /// The bit; the mutex is the reservation.
-    bit: Mutex<bool>,
+    reservation: Mutex<()>,
+    /// Whether there is a log.
+    logs: AtomicBool,
+    bit: AtomicBool,
     entry: Mutex<u32>,
     /// What the page holds.
     content: AtomicU32,
 }
 
 impl Page {
-    fn new(mistake: Mistake, entry: u32, bit: bool) -> Arc<Self> {
+    fn new(mistake: Mistake, entry: u32, logs: bool) -> Arc<Self> {
         Arc::new(Self {
             mistake,
-            bit: Mutex::new(bit),
+            reservation: Mutex::new(()),
+            logs: AtomicBool::new(logs),
+            bit: AtomicBool::new(logs && entry == WRITABLE),
             entry: Mutex::new(entry),
             content: AtomicU32::new(0),
         })
+    }
+
+    /// Logs a write, if there is a log.
+    fn log(&self) {
+        if self.logs.load(SeqCst) {
+            self.bit.swap(true, SeqCst);
+        }
     }
 
     /// A store, with the faults that it takes.
@@ -73,10 +90,10 @@ impl Page {
 
     /// `fault` or `pfn_mkwrite`, by what the entry was.
     fn fault(&self, was: u32) {
-        let mut bit = self.bit.lock().unwrap();
+        let reservation = (was == NONE).then(|| self.reservation.lock().unwrap());
+        let early = self.mistake == Mistake::LogFoundEarly && self.logs.load(SeqCst);
         if self.mistake == Mistake::EntryLater && was == READ_ONLY {
-            *bit = true;
-            drop(bit);
+            self.log();
             let mut entry = self.entry.lock().unwrap();
             if *entry == READ_ONLY {
                 *entry = WRITABLE;
@@ -86,39 +103,60 @@ impl Page {
         let mut entry = self.entry.lock().unwrap();
         // As the kernel does: one that is there stays, unless it is asked to make it writable.
         if *entry == was {
+            if self.mistake == Mistake::LogFoundEarly {
+                self.bit.fetch_or(early, SeqCst);
+            } else {
+                self.log();
+            }
             *entry = WRITABLE;
-            drop(entry);
-            *bit = true;
         }
+        drop(entry);
+        drop(reservation);
     }
 
-    /// Clears the bit and protects the page. Returns the content, if the bit was set.
-    fn clear(&self) -> Option<u32> {
-        let mut bit = self.bit.lock().unwrap();
-        let was_set = std::mem::take(&mut *bit);
-        if was_set && self.mistake != Mistake::NotProtected {
+    fn protect(&self) {
+        if self.mistake != Mistake::NotProtected {
             let mut entry = self.entry.lock().unwrap();
             if *entry == WRITABLE {
                 *entry = READ_ONLY;
             }
         }
-        drop(bit);
+    }
+
+    /// Begins a log, all clear.
+    fn start(&self) {
+        let _reservation = self.reservation.lock().unwrap();
+        self.logs.store(true, SeqCst);
+        self.protect();
+    }
+
+    /// Clears the bit and protects the page. Returns the content, if the bit was set.
+    fn clear(&self) -> Option<u32> {
+        let reservation = self.reservation.lock().unwrap();
+        if self.mistake == Mistake::ProtectedFirst {
+            self.protect();
+        }
+        let was_set = self.bit.swap(false, SeqCst);
+        if was_set && self.mistake != Mistake::ProtectedFirst {
+            self.protect();
+        }
+        drop(reservation);
         was_set.then(|| self.content.load(SeqCst))
     }
 
     fn swap_out(&self) {
-        let mut bit = self.bit.lock().unwrap();
+        let _reservation = self.reservation.lock().unwrap();
         *self.entry.lock().unwrap() = NONE;
         if self.mistake == Mistake::SwapoutDropsTheBit {
-            *bit = false;
+            self.bit.swap(false, SeqCst);
         }
     }
 }
 
 /// A writer on one processor, another with an entry from before, and a reader who clears or gets and
-/// clears as one, and copies what it is told; perhaps a swapout.
-fn race(mistake: Mistake, entry: u32, second_writer: bool, swap: bool) {
-    let page = Page::new(mistake, entry, entry == WRITABLE);
+/// clears as one, and copies what it is told; perhaps a swapout. The reader may begin the log.
+fn race(mistake: Mistake, entry: u32, begin: bool, second_writer: bool, swap: bool) {
+    let page = Page::new(mistake, entry, !begin);
     let writer = {
         let page = page.clone();
         thread::spawn(move || page.write(1))
@@ -131,7 +169,14 @@ fn race(mistake: Mistake, entry: u32, second_writer: bool, swap: bool) {
         let page = page.clone();
         thread::spawn(move || page.swap_out())
     });
-    let mut copy = page.clear().unwrap_or(0);
+    let mut copy = 0;
+    if begin {
+        page.start();
+        copy = page.content.load(SeqCst);
+    }
+    if let Some(content) = page.clear() {
+        copy = content;
+    }
     writer.join().unwrap();
     for thread in [other, swapper].into_iter().flatten() {
         thread.join().unwrap();
@@ -145,10 +190,16 @@ fn race(mistake: Mistake, entry: u32, second_writer: bool, swap: bool) {
 
 fn check(mistake: Mistake) {
     for entry in [NONE, READ_ONLY, WRITABLE] {
-        for (second, swap) in [(false, false), (true, false), (false, true)] {
+        for (begin, second, swap) in [
+            (false, false, false),
+            (false, true, false),
+            (false, false, true),
+            (true, false, false),
+            (true, false, true),
+        ] {
             let mut model = loom::model::Builder::new();
             model.preemption_bound = Some(3);
-            model.check(move || race(mistake, entry, second, swap));
+            model.check(move || race(mistake, entry, begin, second, swap));
         }
     }
 }
@@ -176,6 +227,16 @@ fn a_clear_without_protection_is_caught() {
 #[test]
 fn an_old_entry_is_caught() {
     caught(Mistake::NotFlushed);
+}
+
+#[test]
+fn a_bit_that_is_cleared_after_the_protection_is_caught() {
+    caught(Mistake::ProtectedFirst);
+}
+
+#[test]
+fn a_log_that_is_found_before_the_lock_is_caught() {
+    caught(Mistake::LogFoundEarly);
 }
 
 #[test]

@@ -56,8 +56,6 @@ fn sums_are_those_of_the_objects() {
         swapped: n / 5,
         backed_up: n / 6,
         logging: 1,
-        dirty: n / 7,
-        write_faults: n / 8,
     };
     let none = Holdings::default();
     let mut sums = none;

@@ -138,6 +138,14 @@ impl Log {
     pub(super) fn info(&self) -> Outcome<sys::reeve_bo_log_info> {
         Ok(self.device.log_info(self.handle)?)
     }
+
+    /// The value of a key in the open file's fdinfo; `None`: there is no such key.
+    pub(super) fn shown(&self, key: &str) -> Outcome<Option<String>> {
+        let fd = self.device.as_fd().as_raw_fd();
+        let text = fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key));
+        Ok(line.map(|line| line.trim_start_matches(':').trim().to_owned()))
+    }
 }
 
 /// The set bits.
@@ -556,21 +564,17 @@ fn external_objects_are_refused() -> Outcome {
 
 fn is_shown() -> Outcome {
     let log = Log::new(MANUAL)?;
-    let fd = log.device.as_fd().as_raw_fd();
-    let shown = || fs::read_to_string(format!("/proc/self/fdinfo/{fd}"));
-    let field = |text: &str, name: &str| -> Outcome<String> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        let line = line.ok_or_else(|| Stop::failed(format!("no {name} in {text}")))?;
-        Ok(line.trim_start_matches(':').trim().to_owned())
-    };
     for page in [4, 5, 90] {
         log.write(page);
     }
-    let text = shown()?;
-    check_eq!(field(&text, "reeve-logging")?, "1");
-    check_eq!(field(&text, "reeve-dirty-system")?, "12 KiB");
-    check_eq!(field(&text, "reeve-write-faults")?, "3");
-    let client = field(&text, "drm-client-id")?;
+    let field = |key: &str| -> Outcome<String> {
+        let value = log.shown(key)?;
+        value.ok_or_else(|| Stop::failed(format!("no {key} in fdinfo")))
+    };
+    check_eq!(field("reeve-logging")?, "1");
+    check_eq!(field("reeve-dirty-system")?, "12 KiB");
+    check_eq!(field("reeve-write-faults")?, "3");
+    let client = field("drm-client-id")?;
     let logs = knobs::debugfs("dirty_logs")?;
     let line = format!("{client} 1 3 3");
     check!(logs.lines().any(|shown| shown == line), "{logs}");
@@ -579,7 +583,7 @@ fn is_shown() -> Outcome {
     check!(info.bytes >= 24 && info.bytes < 1024, "{}", info.bytes);
     check!(info.protections >= N, "{}", info.protections);
     log.device.log_stop(log.handle)?;
-    check!(!shown()?.contains("reeve-logging"));
+    check_eq!(log.shown("reeve-logging")?, None);
     check!(!knobs::debugfs("dirty_logs")?
         .lines()
         .any(|line| line.starts_with(&format!("{client} "))));

@@ -30,6 +30,7 @@ cases!("dirty_log";
     huge_entries,
     huge_entries_of_several_blocks,
     without_a_log_no_more_faults,
+    stopping_leaves_nothing_protected,
 );
 
 fn reads_make_nothing_writable() -> Outcome {
@@ -150,6 +151,24 @@ fn without_a_log_no_more_faults() -> Outcome {
         log.mapping.touch();
         log.mapping.protect(0, length, Protection::ReadWrite)?;
         check_eq!(faults_in(write_all)?, 0, "mapped to be read, {create:?}");
+    }
+    Ok(())
+}
+
+/// An object that logged costs no fault for each of its pages afterwards: one maps 16 of them.
+fn stopping_leaves_nothing_protected() -> Outcome {
+    warm_up()?;
+    let create = Create::new(N * PAGE);
+    for create in [create, create.shmem()] {
+        for mode in MODES {
+            let log = Log::of(create, mode)?;
+            log.clear_all()?;
+            log.device.log_stop(log.handle)?;
+            let faults = faults_in(|| write_all(&log))?;
+            let most = N.div_ceil(16) as i64 + 1;
+            check!(faults <= most, "{faults} faults, {create:?}, mode {mode}");
+            check_eq!(faults_in(|| write_all(&log))?, 0);
+        }
     }
     Ok(())
 }

@@ -38,6 +38,7 @@ cases!("dirty_log";
     writers_against_swapouts,
     writers_against_changes_of_mappings,
     a_clear_between_bit_and_entry,
+    logs_that_come_and_go,
 );
 
 /// Processes that write, each to words of its own in all pages.
@@ -209,11 +210,15 @@ fn race(create: Create, mode: u32, others: Others, seed: u64, count: u64) -> Out
     if let Some(mover) = mover {
         mover.kill()?;
     }
-    let missed: Vec<u64> = (0..log.pages)
-        .filter(|page| copy[*page as usize] != words_of(&log, *page))
-        .collect();
-    check_eq!(missed, Vec::<u64>::new());
+    check_eq!(missed(&log, &copy), Vec::<u64>::new());
     Ok(())
+}
+
+/// The pages whose copy is not up to date.
+fn missed(log: &Log, copy: &[[u8; 64]]) -> Vec<u64> {
+    (0..log.pages)
+        .filter(|page| copy[*page as usize] != words_of(log, *page))
+        .collect()
 }
 
 fn races(others: Others, usual: u64) -> Outcome {
@@ -270,5 +275,52 @@ fn a_clear_between_bit_and_entry() -> Outcome {
     }
     check_eq!(u64::from_ne_bytes(copy), count);
     check_eq!(log.device.log_stop(log.handle)?, 1);
+    Ok(())
+}
+
+/// Logs begin and end while writers are in the middle of faults. Each reports what is written after it began, and all that
+/// the last one counted is gone with it.
+fn logs_that_come_and_go() -> Outcome {
+    let seed = seed();
+    println!("# seed {seed}");
+    let mut random = Random::new(seed);
+    let log = Log::prepared(Create::new(130 * PAGE))?;
+    for round in 0..steps().unwrap_or(12) {
+        let mode = MODES[round as usize % MODES.len()];
+        let writers = (0..2)
+            .map(|writer| {
+                let random = Random::new(random.next());
+                Child::run(|_| write(&log, writer, random, u64::MAX, false))
+            })
+            .collect::<Outcome<Vec<_>>>()?;
+        for _ in 0..random.below(8) {
+            log.start(mode)?;
+            log.device.log_stop(log.handle)?;
+        }
+        log.start(mode)?;
+        let mut copy: Vec<_> = (0..log.pages).map(|page| words_of(&log, page)).collect();
+        for _ in 0..random.below(4) {
+            collect(&log, &mut random, &mut copy, false)?;
+        }
+        for writer in writers {
+            writer.kill()?;
+        }
+        let info = log.info()?;
+        let ones: u32 = log.get()?.iter().map(|word| word.count_ones()).sum();
+        check_eq!(info.dirty, u64::from(ones), "REEVE_SEED={seed}");
+        if mode != LEGACY {
+            let shown = format!("{} KiB", info.dirty * PAGE / 1024);
+            check_eq!(log.shown("reeve-dirty-system")?, Some(shown));
+            let shown = info.write_faults.to_string();
+            check_eq!(log.shown("reeve-write-faults")?, Some(shown));
+            collect(&log, &mut random, &mut copy, true)?;
+            check_eq!(missed(&log, &copy), Vec::<u64>::new(), "REEVE_SEED={seed}");
+        }
+        log.device.log_stop(log.handle)?;
+        check_eq!(log.shown("reeve-logging")?, None);
+    }
+    log.start(MANUAL)?;
+    check_eq!(log.shown("reeve-dirty-system")?, Some("0 KiB".into()));
+    check_eq!(log.shown("reeve-write-faults")?, Some("0".into()));
     Ok(())
 }
