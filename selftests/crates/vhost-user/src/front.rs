@@ -385,6 +385,17 @@ impl Session {
         Self::at(self.kind.ring()) + AVAIL
     }
 
+    /// Returns the ring that requests go to.
+    pub fn ring(&self) -> usize {
+        self.kind.ring()
+    }
+
+    /// Returns where the ring that requests go to lies, in the front end's addresses: descriptors, used ring, available
+    /// ring.
+    pub fn addresses(&self) -> [u64; 3] {
+        [self.desc_at(0), self.used_at(), self.avail_at()].map(|at| at + USER)
+    }
+
     /// Sends SET_VRING_ADDR of a ring.
     pub fn address(&self, ring: usize) -> Result<()> {
         let at = Self::at(ring);
@@ -414,7 +425,15 @@ impl Session {
             self.front.set(code, longs(&[index.into()]), fds)
         };
         event(FrontendReq::SET_VRING_CALL, &self.call)?;
-        event(FrontendReq::SET_VRING_ERR, &self.err)
+        self.set_err(ring)
+    }
+
+    /// Sends SET_VRING_ERR of a ring, with an fd that was not signalled yet.
+    pub fn set_err(&self, ring: usize) -> Result<()> {
+        let _ = rustix::io::read(&self.err, &mut [0; 8]);
+        let fds = vec![self.err.try_clone()?];
+        let body = longs(&[ring as u64]);
+        self.front.set(FrontendReq::SET_VRING_ERR, body, fds)
     }
 
     /// Sends SET_VRING_KICK of a ring.
@@ -532,6 +551,12 @@ impl Session {
         store16(&self.memory, slot, head)?;
         self.avail = self.avail.wrapping_add(1);
         Ok(store16(&self.memory, self.avail_at() + 2, self.avail)?)
+    }
+
+    /// Says that so many more chains are available than are.
+    pub fn ahead(&mut self, count: u16) -> Result<()> {
+        let index = self.avail.wrapping_add(count);
+        Ok(store16(&self.memory, self.avail_at() + 2, index)?)
     }
 
     /// Makes a request available without a kick.
