@@ -21,6 +21,8 @@ mod network;
 mod picture;
 #[path = "common/qemu.rs"]
 mod qemu;
+#[path = "common/qmp.rs"]
+mod qmp;
 #[path = "flows/reeve.rs"]
 mod reeve;
 #[path = "flows/watch.rs"]

@@ -10,6 +10,7 @@ use reeve_vhost_user::device::Device;
 
 use super::common::{command, limit_fds, until, within, Dir, Running, PEER};
 use super::qemu::{Qemu, BOOT};
+use super::qmp::SystemReset;
 use super::watch::{becomes, is_driven, read, Guest};
 use super::Test;
 
@@ -106,7 +107,7 @@ fn reboot() -> Option<String> {
             .unwrap()
             .unwrap();
         let seen = guest.log().len();
-        qemu.ask("system_reset", serde_json::json!({})).unwrap();
+        qemu.ask(&SystemReset {}).unwrap();
         within(BOOT, "the rings stop and start", || {
             let log = guest.log();
             let stop = log[seen..]
@@ -152,7 +153,7 @@ fn few_fds() -> Option<String> {
     let said = || fs::read_to_string(&log).unwrap();
     let lost = || said().matches("could not be received").count();
     limit_fds(back.pid(), 3);
-    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    qemu.ask(&SystemReset {}).unwrap();
     within(BOOT, "a message whose file descriptors are lost", || {
         (lost() > 0).then_some(())
     });
@@ -161,7 +162,7 @@ fn few_fds() -> Option<String> {
     within(BOOT, "QEMU comes again", || {
         (said().matches("connected").count() > clients).then_some(())
     });
-    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    qemu.ask(&SystemReset {}).unwrap();
     runs(&qemu);
     None
 }
@@ -182,7 +183,7 @@ fn restart() -> Option<String> {
     let host = guest.host(&socket, disk(), &[], None);
     becomes(&host, BOOT, "the disk is driven again", is_driven);
     goes_on(&host);
-    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    qemu.ask(&SystemReset {}).unwrap();
     goes_on(&host);
     guest.no_overlap();
     None
