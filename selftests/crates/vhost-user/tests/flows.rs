@@ -13,6 +13,8 @@ use std::time::Instant;
 mod common;
 #[path = "flows/disk.rs"]
 mod disk;
+#[path = "common/docs.rs"]
+mod docs;
 #[path = "flows/migrate.rs"]
 mod migrate;
 #[path = "flows/network.rs"]

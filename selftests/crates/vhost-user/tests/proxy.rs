@@ -14,6 +14,8 @@ use rustix::net::{
 mod common;
 #[path = "common/daemon.rs"]
 mod daemon;
+#[path = "common/docs.rs"]
+mod docs;
 
 use common::{check, command, peer, text, until, Dir, Running, CHECK, LIMIT};
 
@@ -40,8 +42,12 @@ fn through(device: &str, arguments: &[&str], only: &[&str]) -> (Option<i32>, Opt
 }
 
 fn proxy(front: &Path, back: &Path, log: &Path) -> Running {
+    // As the documentation says to run it.
+    let words = docs::words("vhost-user.md", "reeve-vhost-check --proxy ");
+    let (listen, connect) = (front.to_str().unwrap(), back.to_str().unwrap());
+    let words = docs::with(&words, &[("LISTEN", listen), ("CONNECT", connect)]);
     let mut program = command(CHECK);
-    program.arg("--proxy").args([front, back]);
+    program.args(&words[1..]);
     let child = program.stdout(fs::File::create(log).unwrap()).spawn();
     let running = Running(child.unwrap());
     until("the proxy", || UnixStream::connect(front).ok());

@@ -50,6 +50,19 @@ fn connect(path: &PathBuf) -> UnixStream {
     stream
 }
 
+/// Executes commands at a socket of qtest, and returns what they reply after `OK`.
+pub(crate) fn qtest(path: &PathBuf, commands: &[String]) -> Vec<String> {
+    let mut qtest = Lines::new(connect(path));
+    let mut reply = |command: &String| {
+        qtest.send(command);
+        let reply = qtest.line();
+        let value = reply.trim().strip_prefix("OK");
+        let value = value.unwrap_or_else(|| panic!("qtest: {command}: {reply}"));
+        value.trim().to_string()
+    };
+    commands.iter().map(&mut reply).collect()
+}
+
 /// Returns a number that qtest replied with.
 fn number(reply: &str) -> u32 {
     let digits = reply.strip_prefix("0x").unwrap();
@@ -176,15 +189,7 @@ impl Qemu {
 
     /// Executes commands of qtest, and returns what they reply after `OK`.
     pub(crate) fn qtest(&self, commands: &[String]) -> Vec<String> {
-        let mut qtest = Lines::new(connect(self.qtest.as_ref().expect("with -qtest")));
-        let mut reply = |command: &String| {
-            qtest.send(command);
-            let reply = qtest.line();
-            let value = reply.trim().strip_prefix("OK");
-            let value = value.unwrap_or_else(|| panic!("qtest: {command}: {reply}"));
-            value.trim().to_string()
-        };
-        commands.iter().map(&mut reply).collect()
+        qtest(self.qtest.as_ref().expect("with -qtest"), commands)
     }
 
     /// Kills it.
