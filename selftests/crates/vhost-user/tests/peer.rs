@@ -40,9 +40,9 @@ fn what_a_test_has_started_dies_with_it() {
     const VARIABLE: &str = "REEVE_TEST_TO_KILL";
     if let Some(file) = std::env::var_os(VARIABLE) {
         let mut sleeper = command("sleep");
-        let child = sleeper.arg("600").spawn().unwrap();
+        let mut child = sleeper.arg("600").spawn().unwrap();
         fs::write(file, child.id().to_string()).unwrap();
-        std::thread::sleep(LIMIT * 10);
+        child.wait().unwrap();
         return;
     }
     let dir = Dir::new();

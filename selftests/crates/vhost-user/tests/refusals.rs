@@ -88,6 +88,9 @@ enum End {
     Stopped,
 }
 
+/// Does what is wrong.
+type Act = Box<dyn Fn(&mut Session) -> Result<()>>;
+
 /// Something that is wrong.
 struct Case {
     name: String,
@@ -98,7 +101,7 @@ struct Case {
     features: &'static [Feature],
     /// Whether a ring is going before it; if not, there is only what was negotiated.
     going: bool,
-    act: Box<dyn Fn(&mut Session) -> Result<()>>,
+    act: Act,
 }
 
 fn case(

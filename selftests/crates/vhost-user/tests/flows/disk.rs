@@ -217,7 +217,7 @@ fn documented() -> Option<String> {
     let qemu = Running(program.spawn().unwrap());
     let last = format!("readl {:#x}", BUSY + (BUSY_PAGES - 1) * 4096);
     within(BOOT, "the guest runs", || {
-        let word = super::qemu::qtest(&qtest, &[last.clone()]).pop()?;
+        let word = super::qemu::qtest(&qtest, std::slice::from_ref(&last)).pop()?;
         (word != "0x0000000000000000").then_some(())
     });
     let said = fs::read_to_string(&log).unwrap();
