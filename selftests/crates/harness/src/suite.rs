@@ -69,6 +69,7 @@ const ORDER: &[&str] = &[
     "mutant huge entries",
     "mutant splat",
     "cycles base",
+    "vhost-user base",
     "make run",
     "lint planted",
 ];
