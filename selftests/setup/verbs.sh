@@ -236,7 +236,7 @@ verb_vhost_test() {
 	export REEVE_SEED=${REEVE_SEED:-$(date +%s)}
 	echo "REEVE_SEED=$REEVE_SEED"
 	REEVE_FUZZ_SECONDS=${REEVE_FUZZ_SECONDS:-30} workspace test --package reeve-vhost-user --no-fail-fast --lib --bins \
-		--test bare --test conformance --test fuzz --test peer --test proxy 2>&1
+		--test bare --test conformance --test fuzz --test peer --test proxy --test refusals 2>&1
 }
 
 # flows KERNEL MIB ARGUMENT...: real QEMU as the front end, its guest that kernel with reeve.ko where Reeve matters. A

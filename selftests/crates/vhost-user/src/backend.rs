@@ -202,11 +202,11 @@ impl Backend {
             }
             FrontendReq::SET_VRING_KICK => {
                 let kick = one_event(fds)?;
-                self.ring(body)?.start(kick)?;
-                self.run(word(body, 0) as usize, Cause::Started);
+                self.ring_of_fd(body)?.start(kick)?;
+                self.run((long(body, 0) & !NO_FD) as usize, Cause::Started);
             }
-            FrontendReq::SET_VRING_CALL => self.ring(body)?.call = one_event(fds)?,
-            FrontendReq::SET_VRING_ERR => self.ring(body)?.err = one_event(fds)?,
+            FrontendReq::SET_VRING_CALL => self.ring_of_fd(body)?.call = one_event(fds)?,
+            FrontendReq::SET_VRING_ERR => self.ring_of_fd(body)?.err = one_event(fds)?,
             FrontendReq::GET_QUEUE_NUM => {
                 return Ok(Some(longs(&[self.device.queues(self.offer)])))
             }
@@ -222,7 +222,7 @@ impl Backend {
         let body = message.body.as_slice();
         let needs = match request {
             R::GET_QUEUE_NUM => Some(features::MQ),
-            R::GET_CONFIG | R::SET_CONFIG => Some(features::CONFIG),
+            R::GET_CONFIG => Some(features::CONFIG),
             R::RESET_DEVICE => Some(features::RESET_DEVICE),
             R::SET_LOG_BASE => Some(features::LOG_SHMFD),
             R::GET_MAX_MEM_SLOTS | R::ADD_MEM_REG | R::REM_MEM_REG => {
@@ -242,8 +242,11 @@ impl Backend {
             R::SET_LOG_BASE => 16,
             R::SET_MEM_TABLE if count <= TABLE_REGIONS => 8 + count * RegionInfo::BYTES,
             R::SET_MEM_TABLE => return Err(Error::Memory(format!("{count} regions"))),
-            R::GET_CONFIG => 12 + word(body, 4) as usize,
-            _ => 0,
+            R::GET_CONFIG => (word(body, 4) as usize).saturating_add(12),
+            R::GET_FEATURES | R::GET_PROTOCOL_FEATURES | R::GET_QUEUE_NUM => 0,
+            R::SET_OWNER | R::RESET_OWNER | R::RESET_DEVICE | R::GET_MAX_MEM_SLOTS => 0,
+            // What is not served has no payload that would be right.
+            _ => return Err(Error::Unknown(message.code)),
         };
         if body.len() != want {
             return Err(Error::Size {
@@ -267,11 +270,20 @@ impl Backend {
         Ok(())
     }
 
+    /// Returns the ring that a message about its state names.
     fn ring(&mut self, body: &[u8]) -> Result<&mut Ring> {
-        let index = word(body, 0) & 0xff;
-        let ring = self.rings.get_mut(index as usize);
-        ring.filter(|_| word(body, 0) & !0x1ff == 0)
-            .ok_or(Error::RingIndex(word(body, 0)))
+        self.ring_at(word(body, 0).into())
+    }
+
+    /// Returns the ring that a message about one of its file descriptors names, which says also whether there is one.
+    fn ring_of_fd(&mut self, body: &[u8]) -> Result<&mut Ring> {
+        self.ring_at(long(body, 0) & !NO_FD)
+    }
+
+    fn ring_at(&mut self, index: u64) -> Result<&mut Ring> {
+        let at = usize::try_from(index).ok();
+        let ring = at.and_then(|at| self.rings.get_mut(at));
+        ring.ok_or(Error::RingIndex(index))
     }
 
     /// Returns the features if all of them were offered.

@@ -102,6 +102,11 @@ impl Target {
         Front::connect(&self.socket)
     }
 
+    /// Connects and asks for the features.
+    fn greeted(&self) -> Result<(Front, u64)> {
+        Front::greeted(&self.socket)
+    }
+
     /// Tells whether the back end can be connected to.
     pub fn listens(&self) -> bool {
         Front::listens(&self.socket)

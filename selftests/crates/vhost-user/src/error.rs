@@ -36,9 +36,11 @@ pub enum Error {
     /// A request of a feature that was not negotiated.
     NotNegotiated(&'static str),
     /// A ring's index is out of range.
-    RingIndex(u32),
+    RingIndex(u64),
     /// A field has a value that it cannot have.
     Value(&'static str, u64),
+    /// A file that cannot be mapped as it is asked for.
+    File(String),
     /// Memory regions that cannot be.
     Memory(String),
     /// A dirty log that cannot be.
@@ -66,6 +68,7 @@ impl fmt::Display for Error {
             Self::NotNegotiated(feature) => write!(f, "{feature} was not negotiated"),
             Self::RingIndex(index) => write!(f, "there is no ring {index}"),
             Self::Value(field, value) => write!(f, "{field} cannot be {value:#x}"),
+            Self::File(what) => write!(f, "mapping: {what}"),
             Self::Memory(what) => write!(f, "memory table: {what}"),
             Self::Log(what) => write!(f, "dirty log: {what}"),
             Self::Ring(what) => write!(f, "ring: {what}"),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A front end with a driver in it: memory of its own, rings, requests; every wait has a limit.
 
+use std::fmt;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -11,6 +13,7 @@ use rustix::fs::{ftruncate, memfd_create, MemfdFlags};
 use rustix::io::Errno;
 use vhost::vhost_user::message::FrontendReq;
 
+use crate::error;
 use crate::features::{self, Feature, Features};
 use crate::local::event;
 use crate::log::{DirtyLog, LOG_PAGE};
@@ -35,6 +38,27 @@ pub fn memory_file(size: u64) -> Result<OwnedFd> {
     Ok(fd)
 }
 
+/// The back end has closed the connection where it owed a reply.
+#[derive(Debug)]
+struct HungUp;
+
+impl fmt::Display for HungUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the back end has closed the connection")
+    }
+}
+
+impl std::error::Error for HungUp {}
+
+/// Tells whether it was the other side's hanging up that made something fail.
+fn hung_up(error: &anyhow::Error) -> bool {
+    let broken = |e: &error::Error| match e {
+        error::Error::Os(_, e) => e.kind() == io::ErrorKind::BrokenPipe,
+        _ => false,
+    };
+    error.is::<HungUp>() || error.downcast_ref().is_some_and(broken)
+}
+
 /// A connection.
 #[derive(Debug)]
 pub struct Front {
@@ -52,6 +76,22 @@ impl Front {
             socket,
             acks: false,
         })
+    }
+
+    /// Connects, and asks for the features; comes again within the limit if it is hung up on before the reply.
+    ///
+    /// A back end that begins anew after each client hangs up on those that have come meanwhile.
+    pub fn greeted(path: &Path) -> Result<(Self, u64)> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let front = Self::connect(path)?;
+            match front.get(FrontendReq::GET_FEATURES) {
+                Err(error) if hung_up(&error) && Instant::now() < end => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                reply => return Ok((front, reply?)),
+            }
+        }
     }
 
     /// Tells whether a process listens on a socket, be it one that accepts nothing; waits for one that is started anew.
@@ -90,7 +130,7 @@ impl Front {
             "no reply within {} s",
             LIMIT.as_secs()
         );
-        wire::receive(&self.socket)?.context("the back end has closed the connection")
+        wire::receive(&self.socket)?.ok_or_else(|| HungUp.into())
     }
 
     /// Sends a request and returns its reply's payload.
@@ -262,9 +302,9 @@ pub struct Session {
 impl Session {
     /// Connects and negotiates: version 1, acknowledgements, and `more` of what is offered.
     pub fn new(path: &Path, kind: Kind, more: &[Feature]) -> Result<Self> {
-        let mut front = Front::connect(path)?;
+        let (mut front, virtio) = Front::greeted(path)?;
         let mut offer = Features {
-            virtio: front.get(FrontendReq::GET_FEATURES)?,
+            virtio,
             protocol: 0,
         };
         front.set(FrontendReq::SET_OWNER, Vec::new(), Vec::new())?;
@@ -385,6 +425,17 @@ impl Session {
         Self::at(self.kind.ring()) + AVAIL
     }
 
+    /// Returns the ring that requests go to.
+    pub fn ring(&self) -> usize {
+        self.kind.ring()
+    }
+
+    /// Returns where the ring that requests go to lies, in the front end's addresses: descriptors, used ring, available
+    /// ring.
+    pub fn addresses(&self) -> [u64; 3] {
+        [self.desc_at(0), self.used_at(), self.avail_at()].map(|at| at + USER)
+    }
+
     /// Sends SET_VRING_ADDR of a ring.
     pub fn address(&self, ring: usize) -> Result<()> {
         let at = Self::at(ring);
@@ -414,7 +465,15 @@ impl Session {
             self.front.set(code, longs(&[index.into()]), fds)
         };
         event(FrontendReq::SET_VRING_CALL, &self.call)?;
-        event(FrontendReq::SET_VRING_ERR, &self.err)
+        self.set_err(ring)
+    }
+
+    /// Sends SET_VRING_ERR of a ring, with an fd that was not signalled yet.
+    pub fn set_err(&self, ring: usize) -> Result<()> {
+        let _ = rustix::io::read(&self.err, &mut [0; 8]);
+        let fds = vec![self.err.try_clone()?];
+        let body = longs(&[ring as u64]);
+        self.front.set(FrontendReq::SET_VRING_ERR, body, fds)
     }
 
     /// Sends SET_VRING_KICK of a ring.
@@ -532,6 +591,12 @@ impl Session {
         store16(&self.memory, slot, head)?;
         self.avail = self.avail.wrapping_add(1);
         Ok(store16(&self.memory, self.avail_at() + 2, self.avail)?)
+    }
+
+    /// Says that so many more chains are available than are.
+    pub fn ahead(&mut self, count: u16) -> Result<()> {
+        let index = self.avail.wrapping_add(count);
+        Ok(store16(&self.memory, self.avail_at() + 2, index)?)
     }
 
     /// Makes a request available without a kick.

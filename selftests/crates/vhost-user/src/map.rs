@@ -48,7 +48,7 @@ impl Mapping {
         let end = end.ok_or(Error::Value("offset plus size", offset))?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile if end > u64::try_from(stat.st_size).unwrap_or(0) => {
-                return Err(Error::Memory(format!(
+                return Err(Error::File(format!(
                     "a file of {} bytes, of which those up to {end} are asked for",
                     stat.st_size
                 )));
@@ -57,7 +57,7 @@ impl Mapping {
             _ => return Err(Error::FdKind("a file that can be mapped")),
         }
         if size == 0 {
-            return Err(Error::Memory("a size of 0".into()));
+            return Err(Error::File("a size of 0".into()));
         }
         let page = match fstatfs(fd) {
             Ok(fs) if fs.f_type == HUGETLBFS_MAGIC => u64::try_from(fs.f_bsize).unwrap_or(4096),
@@ -80,7 +80,7 @@ impl Mapping {
             )
         }
         .map_err(Error::os("mmap"))?;
-        let base = NonNull::new(base).ok_or(Error::Memory("mapped at address 0".into()))?;
+        let base = NonNull::new(base).ok_or(Error::File("mapped at address 0".into()))?;
         // INVARIANT: `base` is new, and `mapped` was rounded up from `skip + size`.
         Ok(Self {
             base,

@@ -10,7 +10,7 @@ mod common;
 #[path = "common/daemon.rs"]
 mod daemon;
 
-use common::{peer, Dir};
+use common::{check, failed, peer, text, until, Dir};
 use daemon::serve;
 
 /// What the crates do not do by themselves.
@@ -53,6 +53,28 @@ fn each_gap_of_the_crates_is_closed() {
         );
         requirement.check(&ours).unwrap();
     }
+}
+
+/// What fails in a run of all, as Documentation/vhost-conformance.md has it.
+const FAILS: &[&str] = &[
+    "handshake/enable-before-features",
+    "memory/file-too-small",
+    "log/used-address",
+    "log/last-part-page",
+    "log/region-after-log-base",
+    "log/off",
+];
+
+/// A daemon that begins anew after each client, and after an error, is checked as if it were there all the time.
+#[test]
+fn a_daemon_that_begins_anew_after_each_client_fails_no_more_than_it_has_to() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    daemon::serve_as_published(&socket);
+    until("a listener", || socket.exists().then_some(()));
+    let output = check(&socket, &["--device", "blk", "--reconnects", "100"]);
+    assert_eq!(failed(&output), FAILS, "{}", text(&output));
+    assert_eq!(output.status.code(), Some(1));
 }
 
 /// Prints what else fails, for Documentation/vhost-conformance.md.

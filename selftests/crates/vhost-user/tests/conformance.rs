@@ -15,8 +15,10 @@ use rustix::net::{
 };
 
 mod common;
+#[path = "common/docs.rs"]
+mod docs;
 
-use common::{check, command, failed, listening, peer, text, Dir};
+use common::{check, command, failed, listening, peer, text, Dir, CHECK, PEER};
 
 #[test]
 fn the_disk_meets_every_requirement() {
@@ -281,20 +283,107 @@ fn qemu_storage_daemon_does_as_recorded() {
         .map(|at: u32| (at / 512 + 1) as u8 | 1)
         .collect();
     std::fs::write(&image, content).unwrap();
-    let mut daemon = command("qemu-storage-daemon");
-    let image = format!("driver=file,node-name=d,filename={}", image.display());
-    let path = socket.display();
-    let export =
-        format!("type=vhost-user-blk,id=e,node-name=d,addr.type=unix,addr.path={path},writable=on");
-    daemon
-        .args(["--blockdev", &image, "--export", &export])
-        .stderr(Stdio::null());
+    // As the documentation says to run them.
+    let page = "vhost-conformance.md";
+    let (path, file) = (socket.to_str().unwrap(), image.to_str().unwrap());
+    let words = docs::words(page, "qemu-storage-daemon ");
+    let words = docs::with(&words, &[("IMAGE", file), ("SOCKET", path)]);
+    let mut daemon = command(&words[0]);
+    daemon.args(&words[1..]).stderr(Stdio::null());
     let daemon = listening(daemon, &socket);
-    let output = check(
-        &socket,
-        &["--device", "blk", "--pid", &daemon.pid().to_string()],
-    );
+    let words = docs::words(page, "reeve-vhost-check --socket SOCKET --device blk");
+    let pid = daemon.pid().to_string();
+    let words = docs::with(&words, &[("SOCKET", path), ("PID", &pid)]);
+    let output = command(CHECK).args(&words[1..]).output().unwrap();
     assert_eq!(failed(&output), STORAGE_DAEMON, "{}", text(&output));
+}
+
+/// The check's command line in the documentation, with each of its devices that is ours; and that of its list.
+#[test]
+fn the_command_lines_of_the_documentation_run() {
+    let dir = Dir::new();
+    for device in ["blk", "net"] {
+        let socket = dir.join(device);
+        let peer = peer(&socket, &["--device", device]);
+        let words = docs::words("vhost-user.md", "reeve-vhost-check --socket ");
+        let (path, pid) = (socket.to_str().unwrap(), peer.pid().to_string());
+        let replace = [("SOCKET", path), ("blk|net|fs|rng", device), ("PID", &pid)];
+        let words = docs::with(&words, &replace);
+        let mut program = command(CHECK);
+        program.args(&words[1..]).args(["--only", "handshake/"]);
+        let output = program.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+        let whole = text(&output);
+        assert!(
+            whole.contains("ok 1 handshake/features-before-owner [must]"),
+            "{whole}"
+        );
+    }
+    // Each requirement has its sentence there.
+    let list = text(&command(CHECK).arg("--list").output().unwrap());
+    assert_eq!(
+        list.lines().count(),
+        76,
+        "Documentation/vhost-conformance.md has the number"
+    );
+    for line in list.lines() {
+        let (name, sentence) = line.split_once("] ").unwrap();
+        assert!(name.contains('/') && sentence.len() > 20, "{line}");
+    }
+}
+
+/// JSON has what the lines have.
+#[test]
+fn json_has_each_requirement() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let _peer = peer(&socket, &["--device", "blk", "--broken", "ignore-enable"]);
+    let only = [
+        "--only",
+        "rings/disabled",
+        "--only",
+        "rings/served",
+        "--json",
+    ];
+    let output = check(&socket, &only);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["ok"], false);
+    let rows = json["requirements"].as_array().unwrap();
+    let row = |name: &str| rows.iter().find(|row| row["name"] == name).unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(row("rings/served")["result"], "ok");
+    let disabled = row("rings/disabled");
+    assert_eq!(disabled["result"], "not ok");
+    assert_eq!(disabled["level"], "must");
+    assert_eq!(disabled["message"], "the ring is served");
+    assert!(disabled["sentence"].as_str().unwrap().contains("disabled"));
+}
+
+/// A path of 107 bytes is served; one of 108 gets a sentence, of both programs.
+#[test]
+fn a_path_may_have_107_bytes() {
+    let dir = Dir::new();
+    let stem = dir.join("").as_os_str().len();
+    let path = |bytes: usize| dir.join(&"x".repeat(bytes - stem));
+    let (longest, longer) = (path(107), path(108));
+    let _peer = peer(&longest, &["--device", "blk"]);
+    let output = check(&longest, &["--only", "rings/served"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let mut peer = command(PEER);
+    peer.args(["--device", "blk", "--socket"]).arg(&longer);
+    for (output, advice) in [
+        (peer.output().unwrap(), "choose a shorter one"),
+        (check(&longer, &[]), "use a shorter one"),
+    ] {
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(
+            said.contains("107 bytes") && said.contains(advice),
+            "{said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }
 
 #[test]
@@ -326,5 +415,6 @@ fn wrong_command_lines_get_advice() {
             "{advice}: {}",
             text(&output)
         );
+        assert_eq!(text(&output).lines().count(), 1, "{}", text(&output));
     }
 }

@@ -13,6 +13,8 @@ use std::time::Instant;
 mod common;
 #[path = "flows/disk.rs"]
 mod disk;
+#[path = "common/docs.rs"]
+mod docs;
 #[path = "flows/migrate.rs"]
 mod migrate;
 #[path = "flows/network.rs"]
@@ -21,6 +23,8 @@ mod network;
 mod picture;
 #[path = "common/qemu.rs"]
 mod qemu;
+#[path = "common/qmp.rs"]
+mod qmp;
 #[path = "flows/reeve.rs"]
 mod reeve;
 #[path = "flows/watch.rs"]

@@ -34,6 +34,38 @@ fn sigterm_ends_it_and_takes_the_socket_along() {
     assert!(session.front.closes(LIMIT).unwrap());
 }
 
+/// What the tests start dies with them, also if they are killed: this test runs itself, as a child to kill.
+#[test]
+fn what_a_test_has_started_dies_with_it() {
+    const VARIABLE: &str = "REEVE_TEST_TO_KILL";
+    if let Some(file) = std::env::var_os(VARIABLE) {
+        let mut sleeper = command("sleep");
+        let mut child = sleeper.arg("600").spawn().unwrap();
+        fs::write(file, child.id().to_string()).unwrap();
+        child.wait().unwrap();
+        return;
+    }
+    let dir = Dir::new();
+    let file = dir.join("pid");
+    let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
+    itself.args(["--exact", "what_a_test_has_started_dies_with_it"]);
+    itself.env(VARIABLE, &file).stdout(Stdio::null());
+    let mut itself = Running(itself.spawn().unwrap());
+    let pid: u32 = until("its child", || fs::read_to_string(&file).ok()?.parse().ok());
+    let status = |what: &str| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.contains(what).then_some(())
+    };
+    until("a sleeper", || status("Name:\tsleep"));
+    itself.0.kill().unwrap();
+    assert_eq!(itself.end(), None);
+    // It is gone, or waits for whoever takes orphans.
+    until("the child's end", || match status("") {
+        Some(()) => status("State:\tZ"),
+        None => Some(()),
+    });
+}
+
 #[test]
 fn a_socket_that_was_left_behind_is_replaced_and_a_live_one_is_not() {
     let dir = Dir::new();

@@ -18,6 +18,11 @@ pub(super) fn records(text: &str, success: bool, why: &str) -> Vec<Record> {
     records
 }
 
+/// The lines of a run that are shown: those of tests, and of what was skipped.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| record(line, "").is_some())
+}
+
 /// `ok NAME SECONDS`, `FAILED NAME SECONDS` or `skip NAME: REASON`.
 fn record(line: &str, why: &str) -> Option<Record> {
     let (verdict, rest) = line.split_once(' ')?;
@@ -54,6 +59,13 @@ mod tests {
         let names: Vec<&str> = records.iter().map(|record| &*record.name).collect();
         assert_eq!(names, ["vhost.reconnect", "vhost.read-guest-mem/hugetlb"]);
         assert!(!records.iter().any(Record::is_failure));
+    }
+
+    #[test]
+    fn each_line_of_a_test_is_shown() {
+        let shown: Vec<&str> = lines(GOOD).collect();
+        let skip = "skip read-guest-mem/hugetlb: 0 huge pages";
+        assert_eq!(shown, ["ok reconnect 3.1", skip]);
     }
 
     #[test]

@@ -28,6 +28,8 @@ const SELFTESTS_SCRIPTS: [&str; 2] = [
 const CONTENT_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests life. content. swap.\n";
 /// The guest's tests of the dirty log.
 const DIRTY_LOG_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests dirty_log.\n";
+/// An object as the memory of a vhost-user connection.
+const VHOST_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests vhost.\n";
 /// Those that have huge entries, and one that has none.
 const HUGE_ENTRIES_SCRIPT: &str =
     "#!/bin/sh\nexec reeve-guest-tests dirty_log.huge_entries dirty_log.fresh\n";
@@ -102,6 +104,11 @@ impl Boot {
     /// Those of the dirty log.
     pub(super) fn dirty_log(kernel: &'static str, variant: &'static str) -> Self {
         Self::usual(kernel, variant, true, DIRTY_LOG_SCRIPT)
+    }
+
+    /// Those with an object as the memory of a vhost-user connection.
+    fn vhost(kernel: &'static str, variant: &'static str) -> Self {
+        Self::usual(kernel, variant, true, VHOST_SCRIPT)
     }
 
     /// Those of them that need huge entries.
@@ -267,6 +274,13 @@ pub(super) fn jobs() -> Vec<Job> {
             Tier::Selftests,
             "base kernel: ",
             Boot::cycles("base", "normal"),
+        ),
+        // The debug kernel fills free pages, so what is used again without being filled is seen here only.
+        boot_job(
+            "vhost-user base",
+            Tier::Selftests,
+            "base kernel: ",
+            Boot::vhost("base", "normal"),
         ),
     ]
 }

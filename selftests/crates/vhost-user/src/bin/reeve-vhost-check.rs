@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<bool> {
     if let [listen, connect] = cli.proxy.as_slice() {
-        look(connect)?;
+        is_socket(connect)?;
         let control = Control {
             stop: terminated()?,
             actions: None,
@@ -99,8 +99,8 @@ fn run(cli: &Cli) -> Result<bool> {
     Ok(check_all(&requirements, &target, cli.json))
 }
 
-/// Refuses a path at which no back end can be.
-fn look(path: &Path) -> Result<()> {
+/// Refuses a path at which there is no socket.
+fn is_socket(path: &Path) -> Result<()> {
     let shown = path.display();
     if path.as_os_str().len() > 107 {
         bail!("the path {shown} is longer than the 107 bytes of a socket's; use a shorter one");
@@ -110,6 +110,13 @@ fn look(path: &Path) -> Result<()> {
     if !meta.file_type().is_socket() {
         bail!("{shown} is no socket; give the one that the back end listens on");
     }
+    Ok(())
+}
+
+/// Refuses a path at which no back end listens.
+fn look(path: &Path) -> Result<()> {
+    is_socket(path)?;
+    let shown = path.display();
     match connect_now(path) {
         // It does not accept: its requirements say so.
         Ok(_) | Err(Errno::AGAIN) => Ok(()),

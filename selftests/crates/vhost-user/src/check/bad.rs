@@ -207,8 +207,8 @@ fn split(target: &Target) -> Result<Outcome> {
     let bytes = words(&[FrontendReq::GET_FEATURES as u32, VERSION, 0]);
     send_bytes(session.front.socket(), &bytes[..5], &[])?;
     std::thread::yield_now();
-    send_bytes(session.front.socket(), &bytes[5..], &[])?;
-    let replied = session.front.receive().is_ok();
+    let rest = send_bytes(session.front.socket(), &bytes[5..], &[]);
+    let replied = rest.is_ok() && session.front.receive().is_ok();
     drop(session);
     target.next_client()?;
     let seen = if replied {

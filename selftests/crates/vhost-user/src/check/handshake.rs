@@ -95,12 +95,12 @@ fn quiet(front: &Front) -> Result<()> {
 }
 
 fn features_before_owner(target: &Target) -> Result<Outcome> {
-    let features = target.connect()?.get(FrontendReq::GET_FEATURES)?;
+    let (_, features) = target.greeted()?;
     Ok(Outcome::Seen(format!("features {features:#x}")))
 }
 
 fn version(target: &Target) -> Result<Outcome> {
-    let front = target.connect()?;
+    let (front, _) = target.greeted()?;
     crate::wire::send(
         front.socket(),
         &Message::request(FrontendReq::GET_FEATURES, Vec::new()),
@@ -118,8 +118,7 @@ fn version(target: &Target) -> Result<Outcome> {
 }
 
 fn protocol_features(target: &Target) -> Result<Outcome> {
-    let front = target.connect()?;
-    let features = front.get(FrontendReq::GET_FEATURES)?;
+    let (front, features) = target.greeted()?;
     if features & features::PROTOCOL_FEATURES.mask() == 0 {
         return Ok(Outcome::Skip("PROTOCOL_FEATURES is not offered".into()));
     }
@@ -144,8 +143,7 @@ fn reply_ack_without_get(target: &Target) -> Result<Outcome> {
     if let Some(skip) = lacks(offer, &[features::REPLY_ACK]) {
         return Ok(skip);
     }
-    let mut front = target.connect()?;
-    front.get(FrontendReq::GET_FEATURES)?;
+    let (mut front, _) = target.greeted()?;
     front.set(FrontendReq::SET_OWNER, Vec::new(), Vec::new())?;
     let body = longs(&[features::REPLY_ACK.mask()]);
     front.set(FrontendReq::SET_PROTOCOL_FEATURES, body, Vec::new())?;
@@ -223,8 +221,7 @@ fn enable_before_features(target: &Target) -> Result<Outcome> {
     if let Some(skip) = lacks(offer, &[features::PROTOCOL_FEATURES]) {
         return Ok(skip);
     }
-    let front = target.connect()?;
-    front.get(FrontendReq::GET_FEATURES)?;
+    let (front, _) = target.greeted()?;
     let protocol = offer.protocol & features::REPLY_ACK.mask();
     front.set(
         FrontendReq::SET_PROTOCOL_FEATURES,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! A disk on the rust-vmm crates as they are.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -100,6 +102,24 @@ impl VhostUserBackendMut for Bare {
         }
         Ok(())
     }
+}
+
+/// Serves one client after the other as the published daemons do: each with a daemon and a socket of its own, so that the
+/// socket is gone as long as there is a client, and those that came while it ended are hung up on.
+pub(crate) fn serve_as_published(path: &Path) {
+    let path = path.to_path_buf();
+    thread::spawn(move || loop {
+        let memory = GuestMemoryAtomic::new(GuestMemoryMmap::new());
+        let image = Device::pattern(1);
+        let bare = Bare {
+            image,
+            memory: memory.clone(),
+        };
+        let bare = Arc::new(Mutex::new(bare));
+        let mut daemon = VhostUserDaemon::new("bare".into(), bare, memory).unwrap();
+        // A client that is wrong is no reason to end.
+        let _ = daemon.serve(&path);
+    });
 }
 
 /// Serves one client after the other, each with a daemon of its own, until the process ends. `told` gets the memory of each.

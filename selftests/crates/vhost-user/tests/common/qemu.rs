@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use serde_json::{json, Value};
+use qapi::Command;
 
 use super::common::{command, until, within, Dir, Running, LIMIT};
+use super::qmp::{Migration, Qmp, QueryMigrate, QueryStatus};
 
 /// How long firmware may take until its driver is there, on a machine that is busy.
 pub(crate) const BOOT: Duration = Duration::from_secs(30);
@@ -22,9 +23,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn connect(path: &PathBuf) -> Self {
-        let stream = within(BOOT, "QEMU's socket", || UnixStream::connect(path).ok());
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
+    fn new(stream: UnixStream) -> Self {
         let writer = stream.try_clone().unwrap();
         let reader = BufReader::new(stream);
         Self { reader, writer }
@@ -44,6 +43,26 @@ impl Lines {
     }
 }
 
+/// Connects to a socket of QEMU's, which replies in time.
+fn connect(path: &PathBuf) -> UnixStream {
+    let stream = within(BOOT, "QEMU's socket", || UnixStream::connect(path).ok());
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    stream
+}
+
+/// Executes commands at a socket of qtest, and returns what they reply after `OK`.
+pub(crate) fn qtest(path: &PathBuf, commands: &[String]) -> Vec<String> {
+    let mut qtest = Lines::new(connect(path));
+    let mut reply = |command: &String| {
+        qtest.send(command);
+        let reply = qtest.line();
+        let value = reply.trim().strip_prefix("OK");
+        let value = value.unwrap_or_else(|| panic!("qtest: {command}: {reply}"));
+        value.trim().to_string()
+    };
+    commands.iter().map(&mut reply).collect()
+}
+
 /// Returns a number that qtest replied with.
 fn number(reply: &str) -> u32 {
     let digits = reply.strip_prefix("0x").unwrap();
@@ -53,8 +72,7 @@ fn number(reply: &str) -> u32 {
 /// A QEMU that is killed when dropped.
 pub(crate) struct Qemu {
     running: Running,
-    qmp: Lines,
-    events: Vec<String>,
+    qmp: Qmp,
     qtest: Option<PathBuf>,
     errors: PathBuf,
 }
@@ -103,16 +121,12 @@ impl Qemu {
         qemu.stdin(Stdio::null()).stdout(Stdio::null());
         qemu.stderr(fs::File::create(&errors).unwrap());
         let running = Running(qemu.spawn().unwrap());
-        let mut qemu = Self {
+        Self {
             running,
-            qmp: Lines::connect(&qmp),
-            events: Vec::new(),
+            qmp: Qmp::new(connect(&qmp)),
             qtest,
             errors,
-        };
-        assert!(qemu.qmp.line().contains("QMP"));
-        qemu.ask("qmp_capabilities", json!({})).unwrap();
-        qemu
+        }
     }
 
     /// Returns what QEMU said on standard error.
@@ -121,32 +135,21 @@ impl Qemu {
     }
 
     /// Executes a command; the error is QEMU's description.
-    pub(crate) fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, String> {
-        let line = json!({ "execute": command, "arguments": arguments });
-        self.qmp.send(&line.to_string());
-        loop {
-            let reply: Value = serde_json::from_str(&self.qmp.line()).unwrap();
-            if let Some(event) = reply["event"].as_str() {
-                self.events.push(event.into());
-            } else if let Some(error) = reply.get("error") {
-                return Err(error["desc"].as_str().unwrap_or_default().into());
-            } else {
-                return Ok(reply["return"].clone());
-            }
-        }
+    pub(crate) fn ask<C: Command>(&mut self, command: &C) -> Result<C::Ok, String> {
+        self.qmp.ask(command)
     }
 
     /// Waits for an event that came since the start.
     pub(crate) fn event(&mut self, name: &str, limit: Duration) {
         within(limit, name, || {
-            self.ask("query-status", json!({})).unwrap();
-            self.events.iter().any(|event| event == name).then_some(())
+            self.ask(&QueryStatus {}).unwrap();
+            self.qmp.has_seen(name).then_some(())
         });
     }
 
     /// Returns the migration as it is now.
-    pub(crate) fn migration(&mut self) -> Value {
-        self.ask("query-migrate", json!({})).unwrap()
+    pub(crate) fn migration(&mut self) -> Migration {
+        self.ask(&QueryMigrate {}).unwrap()
     }
 
     /// Waits until the migration has this status.
@@ -154,14 +157,14 @@ impl Qemu {
         let end = Instant::now() + limit;
         loop {
             let now = self.migration();
-            let is = now["status"].as_str().unwrap_or_default();
+            let is = now.status.as_deref().unwrap_or_default();
             if is == status {
                 return;
             }
             let ended = ["failed", "completed", "cancelled"].contains(&is);
             assert!(
                 !ended && Instant::now() < end,
-                "the migration is not {status}: {now}"
+                "the migration is not {status}: {now:?}"
             );
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -169,9 +172,7 @@ impl Qemu {
 
     /// Returns how often the dirty bitmap was taken.
     pub(crate) fn rounds(&mut self) -> u64 {
-        self.migration()["ram"]["dirty-sync-count"]
-            .as_u64()
-            .unwrap_or(0)
+        self.migration().ram.map_or(0, |ram| ram.dirty_sync_count)
     }
 
     /// Reads words of the guest's memory, from address 0 on, by qtest.
@@ -188,15 +189,7 @@ impl Qemu {
 
     /// Executes commands of qtest, and returns what they reply after `OK`.
     pub(crate) fn qtest(&self, commands: &[String]) -> Vec<String> {
-        let mut qtest = Lines::connect(self.qtest.as_ref().expect("with -qtest"));
-        let mut reply = |command: &String| {
-            qtest.send(command);
-            let reply = qtest.line();
-            let value = reply.trim().strip_prefix("OK");
-            let value = value.unwrap_or_else(|| panic!("qtest: {command}: {reply}"));
-            value.trim().to_string()
-        };
-        commands.iter().map(&mut reply).collect()
+        qtest(self.qtest.as_ref().expect("with -qtest"), commands)
     }
 
     /// Kills it.

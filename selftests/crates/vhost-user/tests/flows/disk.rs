@@ -9,7 +9,9 @@ use std::process::Stdio;
 use reeve_vhost_user::device::Device;
 
 use super::common::{command, limit_fds, until, within, Dir, Running, PEER};
+use super::docs;
 use super::qemu::{Qemu, BOOT};
+use super::qmp::SystemReset;
 use super::watch::{becomes, is_driven, read, Guest};
 use super::Test;
 
@@ -106,7 +108,7 @@ fn reboot() -> Option<String> {
             .unwrap()
             .unwrap();
         let seen = guest.log().len();
-        qemu.ask("system_reset", serde_json::json!({})).unwrap();
+        qemu.ask(&SystemReset {}).unwrap();
         within(BOOT, "the rings stop and start", || {
             let log = guest.log();
             let stop = log[seen..]
@@ -152,7 +154,7 @@ fn few_fds() -> Option<String> {
     let said = || fs::read_to_string(&log).unwrap();
     let lost = || said().matches("could not be received").count();
     limit_fds(back.pid(), 3);
-    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    qemu.ask(&SystemReset {}).unwrap();
     within(BOOT, "a message whose file descriptors are lost", || {
         (lost() > 0).then_some(())
     });
@@ -161,7 +163,7 @@ fn few_fds() -> Option<String> {
     within(BOOT, "QEMU comes again", || {
         (said().matches("connected").count() > clients).then_some(())
     });
-    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    qemu.ask(&SystemReset {}).unwrap();
     runs(&qemu);
     None
 }
@@ -182,14 +184,53 @@ fn restart() -> Option<String> {
     let host = guest.host(&socket, disk(), &[], None);
     becomes(&host, BOOT, "the disk is driven again", is_driven);
     goes_on(&host);
-    qemu.ask("system_reset", serde_json::json!({})).unwrap();
+    qemu.ask(&SystemReset {}).unwrap();
     goes_on(&host);
     guest.no_overlap();
     None
 }
 
+/// The command lines of the documentation, as they are: the back end says what comes, and the guest boots from it.
+fn documented() -> Option<String> {
+    let dir = Dir::new();
+    let (socket, image, log) = (dir.join("s"), dir.join("image"), dir.join("log"));
+    fs::write(&image, image_to_boot()).unwrap();
+    let (path, file) = (socket.to_str().unwrap(), image.to_str().unwrap());
+    let page = "vhost-user.md";
+    let peer = docs::words(page, "reeve-vhost-peer ");
+    let peer = docs::with(&peer, &[("/tmp/s", path), ("IMAGE", file)]);
+    let mut program = command(PEER);
+    program.args(&peer[1..]).stdin(Stdio::null());
+    program.stdout(fs::File::create(&log).unwrap());
+    let mut back = Running(program.spawn().unwrap());
+    until("a listener", || UnixStream::connect(&socket).ok());
+    let qemu = docs::words(page, "qemu-system-x86_64 ");
+    let qemu = docs::with(&qemu, &[("/tmp/s", path)]);
+    let mut program = command(&qemu[0]);
+    let qtest = dir.join("qtest");
+    program.args(&qemu[1..]).stdin(Stdio::null());
+    program.args([
+        "-qtest",
+        &format!("unix:{},server=on,wait=off", qtest.display()),
+    ]);
+    program.args(["-qtest-log", "/dev/null"]);
+    let qemu = Running(program.spawn().unwrap());
+    let last = format!("readl {:#x}", BUSY + (BUSY_PAGES - 1) * 4096);
+    within(BOOT, "the guest runs", || {
+        let word = super::qemu::qtest(&qtest, std::slice::from_ref(&last)).pop()?;
+        (word != "0x0000000000000000").then_some(())
+    });
+    let said = fs::read_to_string(&log).unwrap();
+    assert!(said.contains("> SET_VRING_KICK"), "{said}");
+    drop(qemu);
+    back.terminate();
+    assert_eq!(back.end(), Some(0));
+    None
+}
+
 pub(super) fn tests() -> Vec<Test> {
     vec![
+        ("documented".into(), true, Box::new(documented)),
         ("boot".into(), true, Box::new(boot)),
         ("reboot".into(), true, Box::new(reboot)),
         ("restart".into(), true, Box::new(restart)),

@@ -11,12 +11,12 @@ use reeve_vhost_user::features::{self, Feature};
 use reeve_vhost_user::local::Local;
 use reeve_vhost_user::memory::Memory;
 use reeve_vhost_user::wire::{longs, words};
-use serde_json::json;
 
 use super::common::{within, Dir};
 use super::disk::{disk, drive, goes_on, is_busy, KIB};
 use super::picture;
 use super::qemu::{Qemu, BOOT};
+use super::qmp::{Migrate, MigrateCancel, MigrateSetParameters};
 use super::watch::{becomes, is_driven, read, Guest, Hook, What};
 use super::Test;
 
@@ -124,15 +124,18 @@ impl Host {
     }
 
     fn speed(&mut self, bytes: u64, downtime: u64) {
-        let parameters = json!({ "max-bandwidth": bytes, "downtime-limit": downtime });
-        self.qemu.ask("migrate-set-parameters", parameters).unwrap();
+        let parameters = MigrateSetParameters {
+            max_bandwidth: bytes,
+            downtime_limit: downtime,
+        };
+        self.qemu.ask(&parameters).unwrap();
     }
 
     /// Begins a migration that cannot end, and waits until all of the memory has travelled once.
     pub(super) fn begin(&mut self, to: &Host) {
         self.speed(20 << 20, 1);
         let uri = format!("unix:{}", to.incoming.display());
-        self.qemu.ask("migrate", json!({ "uri": uri })).unwrap();
+        self.qemu.ask(&Migrate { uri }).unwrap();
         within(ROUNDS, "the second round", || {
             (self.qemu.rounds() >= 2).then_some(())
         });
@@ -390,10 +393,7 @@ fn refused(feature: Feature) -> Option<String> {
     let (dir, guest) = (Dir::new(), Guest::default());
     let mut source = Host::boots(&dir, &guest, "source", &[feature], None);
     let uri = format!("unix:{}", dir.join("nowhere").display());
-    let said = source
-        .qemu
-        .ask("migrate", json!({ "uri": uri }))
-        .unwrap_err();
+    let said = source.qemu.ask(&Migrate { uri }).unwrap_err();
     assert!(said.contains(feature.name), "{said}");
     goes_on(&source.back);
     None
@@ -405,7 +405,7 @@ fn cancel() -> Option<String> {
     let mut source = Host::boots(&dir, &guest, "source", &[], None);
     let first = Host::waits(&dir, &guest, "first");
     source.begin(&first);
-    source.qemu.ask("migrate_cancel", json!({})).unwrap();
+    source.qemu.ask(&MigrateCancel {}).unwrap();
     source.qemu.migration_is("cancelled", ROUNDS);
     becomes(&source.back, BOOT, "LOG_ALL is off", |b| {
         !b.memory().is_logging()

@@ -12,6 +12,7 @@ use reeve_vhost_user::features::{self, Feature};
 
 use super::common::{command, until, within, Dir, Running, LIMIT};
 use super::qemu::{Qemu, BOOT};
+use super::qmp::Stop;
 use super::watch::{becomes, is_driven, read, Guest};
 use super::Test;
 
@@ -72,7 +73,7 @@ fn read_guest_mem(memory: &str, mib: u64, without: &[Feature]) -> Option<String>
     let mut qemu = Qemu::start(&dir, "qemu", &object, mib << 10, &more);
     becomes(&host, BOOT, "the option ROM drives the card", is_driven);
     // Nothing changes it while it is compared.
-    qemu.ask("stop", serde_json::json!({})).unwrap();
+    qemu.ask(&Stop {}).unwrap();
     let expected = qemu.words(256);
     let got: Vec<u32> = read(&host, 0, 1024)
         .chunks_exact(4)
