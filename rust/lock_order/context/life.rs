@@ -159,6 +159,8 @@ pub(super) fn take(key: usize) -> Option<&'static Context> {
     let raw = unsafe { bindings::reeve_helper_stock_take() };
     // SAFETY: Null or all 0, of the size of a context, and it stays one; bits of 0 are a valid one.
     let context = unsafe { raw.cast::<Context>().as_ref() }?;
+    // SAFETY: It is not in the table yet, so nothing else accesses it.
+    unsafe { (*context.held.get()).reset(0) };
     TABLE.add(key, context);
     Some(context)
 }
@@ -178,7 +180,7 @@ pub(super) fn start(context: &'static Context, cookie: usize, site: u32) {
     context.cookie.store(cookie, Relaxed);
     context.site.store(site, Relaxed);
     // SAFETY: The current task has claimed it, so nothing else accesses it, see `Context`.
-    unsafe { (*context.held.get()).reset(epoch()) };
+    unsafe { (*context.held.get()).begin(epoch()) };
 }
 
 /// Gives `context`, which the caller has claimed and which `task` had, back.

@@ -211,6 +211,19 @@ impl HeldLocks {
         self.lock[0] = 0;
     }
 
+    /// Begins to record for another thread: [`reset`](Self::reset), but the hierarchy of the last lock stays
+    /// the home if tracking is on in `epoch`. So the first lock takes the fast path, too, where threads take
+    /// what others took before. A home that was unregistered meanwhile allows none to follow.
+    #[inline(always)]
+    pub fn begin(&mut self, epoch: u32) {
+        let (home, id) = (self.home, self.home_id);
+        self.reset(epoch);
+        if epoch & 1 == 0 {
+            self.home = home;
+            self.home_id = id;
+        }
+    }
+
     /// How many locks are held.
     pub fn len(&self) -> usize {
         ((self.word & LEN) as usize).min(MAX_HELD)

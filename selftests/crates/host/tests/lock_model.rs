@@ -369,6 +369,28 @@ fn snapshot(held: &HeldLocks) -> Vec<Held> {
     all
 }
 
+/// The first lock of a context takes the fast path if the last one of its former owner was of the same hierarchy; not of
+/// another, nor in a context that began while tracking was off, which knows nothing of what is held.
+#[test]
+fn the_first_lock_of_a_context_is_fast_while_tracking_is_on() {
+    let packed = pack_plain(3, EXCLUSIVE).unwrap();
+    let token = HIERARCHIES[0].token;
+    let fast = |held: &mut HeldLocks, token| held.lock_fast(token, 1, packed, 0, |_| u64::MAX);
+    let mut thread = Thread::new(HIERARCHIES[0]);
+    assert!(!fast(&mut thread.held, token), "it has had no lock");
+    assert!(thread.lock_in(&HIERARCHIES[0], 1, 3, EXCLUSIVE));
+    thread.held.begin(2);
+    assert!(thread.held.is_empty());
+    assert!(!fast(&mut thread.held, HIERARCHIES[1].token));
+    assert!(fast(&mut thread.held, token));
+    let ids: Vec<u16> = thread.held.iter().map(|entry| entry.hierarchy).collect();
+    assert_eq!(ids, [HIERARCHIES[0].id]);
+    for epoch in [3, 4] {
+        thread.held.begin(epoch);
+        assert!(!fast(&mut thread.held, token), "epoch {epoch}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 

@@ -192,6 +192,7 @@ impl Tracker for Thread {
     }
 
     fn forget_all(&mut self) {
-        self.held.reset(0);
+        // As a thread that ends, and another that begins with the same context.
+        self.held.begin(self.epoch);
     }
 }
