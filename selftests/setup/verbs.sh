@@ -170,7 +170,7 @@ bench_parts() {
 	cp "$sources/reeve_bench.ko" "$dir/"
 	# The reference of page accounting and what it needs; the harness has the same list.
 	[ "$1" = bench ] || return 0
-	cp "$sources/ttm_bench.ko" "$dir/"
+	cp "$sources/ttm_bench.ko" "$sources/bo_bench.ko" "$dir/"
 	build_programs
 	for program in "${BENCH_PROGRAMS[@]}"; do
 		take_program "$PROGRAMS/bench/$program" "$dir"

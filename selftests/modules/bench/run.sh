@@ -10,13 +10,14 @@ debugfs=/sys/kernel/debug
 # as they leave them.
 accounting=
 if [ -e ttm_bench.ko ]; then
-	accounting="reeve/bench/tt ttm_bench/tt reeve/bench/tt_growth ttm_bench/growth"
+	accounting="reeve/bench/tt bo_bench ttm_bench/tt reeve/bench/tt_growth ttm_bench/growth"
 	# C TTM backs nothing up without swap.
 	mkswap /dev/ram0 >/dev/null
 	swapon /dev/ram0
 	for module in i2c-core drm_panel_orientation_quirks drm ttm ttm_bench; do
 		insmod $module.ko
 	done
+	insmod bo_bench.ko
 	for file in $accounting; do
 		cat "$debugfs/$file" >/dev/null
 	done
@@ -53,6 +54,6 @@ for _ in 1 2; do
 done
 rmmod reeve_bench
 if [ -n "$accounting" ]; then
-	rmmod ttm_bench
+	rmmod ttm_bench bo_bench
 fi
 echo end

@@ -37,6 +37,7 @@
 
 static const unsigned long sizes[] = { 1, 16, 512, 4096, 16384 };
 static const unsigned long populated[] = { 1, 16, 512 };
+static const unsigned long objects[] = { 1, 512, 16384 };
 
 struct bench {
 	struct ttm_device bdev;
@@ -469,6 +470,46 @@ static struct ttm_buffer_object *bench_bo(struct bench *b, unsigned long pages,
 	return bo;
 }
 
+/* The reference of bo_bench.c. */
+static noinline int bo_life_loop(struct bench *b, unsigned long pages,
+				 unsigned long turns, u64 *ticks)
+{
+	u64 begin = rdtsc();
+
+	do {
+		struct ttm_buffer_object *bo;
+
+		bo = bench_bo(b, pages, ttm_bo_type_kernel);
+		if (IS_ERR(bo))
+			return PTR_ERR(bo);
+		dma_resv_lock(bo->base.resv, NULL);
+		ttm_tt_unpopulate(&b->bdev, bo->ttm);
+		dma_resv_unlock(bo->base.resv);
+		ttm_bo_fini(bo);
+	} while (--turns);
+	*ticks = rdtsc() - begin;
+	return 0;
+}
+
+static int measure_bo_life(struct seq_file *m, unsigned long pages)
+{
+	unsigned long i, turns = turns_for(pages);
+	struct bench *b = bench_begin(&plain_funcs);
+	u64 least = U64_MAX, ticks = 0;
+	int ret = 0;
+
+	if (IS_ERR(b))
+		return PTR_ERR(b);
+	for (i = 0; i < TRIES && !ret; i++) {
+		ret = bo_life_loop(b, pages, turns, &ticks);
+		least = min(least, ticks);
+	}
+	bench_end(b);
+	seq_printf(m, "bench ttm.bo.life.%lu %lld %lu\n", pages,
+		   (s64)(least - empty_loop(turns)), turns * pages);
+	return ret;
+}
+
 static int backing_up(struct seq_file *m)
 {
 	u64 nothing = ticks_of_nothing(), out = U64_MAX, in = U64_MAX, begin;
@@ -526,6 +567,8 @@ static int ttm_bench_show(struct seq_file *m, void *unused)
 		ret = measure_floor(m, sizes[i]);
 	for (i = 0; i < ARRAY_SIZE(populated) && !ret; i++)
 		ret = measure_populate(m, populated[i]);
+	for (i = 0; i < ARRAY_SIZE(objects) && !ret; i++)
+		ret = measure_bo_life(m, objects[i]);
 	if (!ret)
 		ret = counting(m);
 	if (!ret)

@@ -168,7 +168,7 @@ fn machine(parts: &Path, kernel: Kernel, boot: usize) -> Machine {
         Kernel::Log => (COUNTING.to_owned(), 6144),
     };
     let files: Vec<&str> = match kernel {
-        Kernel::Bench => ["reeve_bench.ko"]
+        Kernel::Bench => ["reeve_bench.ko", "bo_bench.ko"]
             .into_iter()
             .chain(TTM)
             .chain(VHOST)

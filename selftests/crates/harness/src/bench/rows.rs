@@ -340,7 +340,7 @@ const LOCK_ORDER: [Spec; 17] = [
     ),
 ];
 
-const PAGE_ACCOUNTING: [Spec; 44] = [
+const PAGE_ACCOUNTING: [Spec; 47] = [
     tt("tt.life.cached.1", "ttm.life.cached.1", of_reference(0.85)),
     tt("tt.life.cached.16", "ttm.life.cached.16", of_reference(0.8)),
     tt(
@@ -420,6 +420,17 @@ const PAGE_ACCOUNTING: [Spec; 44] = [
         unit: "bytes/page",
         ..tt("tt.directory_bytes", "ttm.directory_bytes", at_most(0.25))
     },
+    tt("bo.api.life.cached.1", "ttm.bo.life.1", of_reference(1.0)),
+    tt(
+        "bo.api.life.cached.512",
+        "ttm.bo.life.512",
+        of_reference(0.7),
+    ),
+    tt(
+        "bo.api.life.cached.16384",
+        "ttm.bo.life.16384",
+        of_reference(0.65),
+    ),
     tt("tt.growth.populate.1", "ttm.growth.populate.1", None),
     tt(
         "tt.growth.populate.10",
