@@ -10,7 +10,7 @@ mod common;
 #[path = "common/daemon.rs"]
 mod daemon;
 
-use common::{check, failed, peer, text, until, Dir};
+use common::{check, failed_each_time, peer, text, until, Dir};
 use daemon::serve;
 
 /// What the crates do not do by themselves.
@@ -73,7 +73,7 @@ fn a_daemon_that_begins_anew_after_each_client_fails_no_more_than_it_has_to() {
     daemon::serve_as_published(&socket);
     until("a listener", || socket.exists().then_some(()));
     let output = check(&socket, &["--device", "blk", "--reconnects", "100"]);
-    assert_eq!(failed(&output), FAILS, "{}", text(&output));
+    assert_eq!(failed_each_time(&output), FAILS, "{}", text(&output));
     assert_eq!(output.status.code(), Some(1));
 }
 

@@ -18,7 +18,7 @@ mod common;
 #[path = "common/docs.rs"]
 mod docs;
 
-use common::{check, command, failed, listening, peer, text, Dir, CHECK, PEER};
+use common::{check, command, failed, failed_each_time, listening, peer, text, Dir, CHECK, PEER};
 
 #[test]
 fn the_disk_meets_every_requirement() {
@@ -295,7 +295,12 @@ fn qemu_storage_daemon_does_as_recorded() {
     let pid = daemon.pid().to_string();
     let words = docs::with(&words, &[("SOCKET", path), ("PID", &pid)]);
     let output = command(CHECK).args(&words[1..]).output().unwrap();
-    assert_eq!(failed(&output), STORAGE_DAEMON, "{}", text(&output));
+    assert_eq!(
+        failed_each_time(&output),
+        STORAGE_DAEMON,
+        "{}",
+        text(&output)
+    );
 }
 
 /// The check's command line in the documentation, with each of its devices that is ours; and that of its list.
@@ -323,7 +328,7 @@ fn the_command_lines_of_the_documentation_run() {
     let list = text(&command(CHECK).arg("--list").output().unwrap());
     assert_eq!(
         list.lines().count(),
-        76,
+        77,
         "Documentation/vhost-conformance.md has the number"
     );
     for line in list.lines() {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 
 use reeve_vhost_user::features;
-use reeve_vhost_user::front::{Front, Kind, Session, QUIET};
+use reeve_vhost_user::front::{Area, Front, Kind, Session, MEMORY, MEMORY_NAME, QUIET};
 use reeve_vhost_user::wire::{readable, send, Message};
 use vhost::vhost_user::message::FrontendReq;
 
@@ -234,6 +234,50 @@ fn a_thousand_clients_leave_no_more_than_ten() {
             "{resident_now} KiB, {resident} before"
         );
     }
+}
+
+/// What is replaced or taken away is unmapped and closed at once, not when the client goes.
+#[test]
+fn regions_and_logs_that_are_replaced_are_unmapped_and_closed() {
+    let dir = Dir::new();
+    let socket = dir.join("s");
+    let peer = peer(&socket, &["--device", "blk"]);
+    let slots = features::CONFIGURE_MEM_SLOTS;
+    let mut session = Session::new(&socket, Kind::Blk, &[features::LOG_SHMFD, slots]).unwrap();
+    let has = || {
+        let proc = std::path::Path::new("/proc").join(peer.pid().to_string());
+        let maps = fs::read_to_string(proc.join("maps")).unwrap();
+        let fds = fs::read_dir(proc.join("fd")).unwrap().count();
+        (maps.matches(MEMORY_NAME).count(), fds)
+    };
+    session.front.sync().unwrap();
+    let (none, fds) = has();
+    assert_eq!(none, 0);
+    let area = |number: u64| Area::new(number * 2 * MEMORY, MEMORY);
+    session.areas(&[area(0), area(1)]).unwrap();
+    session.start(0).unwrap();
+    session.io().unwrap();
+    let rings = has().1 - fds;
+    assert_eq!((has().0, rings), (2, 3), "kick, call and err");
+    // The same table again: what was mapped for the first is gone, and the ring goes on in the new one.
+    session.table().unwrap();
+    assert_eq!(has(), (2, fds + rings));
+    session.io().unwrap();
+    session.make(&[area(2)]).unwrap();
+    session.add(2).unwrap();
+    assert_eq!(has(), (3, fds + rings));
+    session.remove(1).unwrap();
+    session.remove(2).unwrap();
+    assert_eq!(has(), (1, fds + rings));
+    for _ in 0..3 {
+        session.log(4096, 0).unwrap();
+        assert_eq!(has(), (2, fds + rings));
+    }
+    session.io().unwrap();
+    drop(session);
+    let idle = Front::connect(&socket).unwrap();
+    idle.sync().unwrap();
+    assert_eq!(has(), (0, fds));
 }
 
 #[test]

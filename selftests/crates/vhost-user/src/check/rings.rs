@@ -7,7 +7,7 @@ use vhost::vhost_user::message::FrontendReq;
 use super::Level::{Must, Should};
 use super::{lacks, Outcome, Requirement, Target};
 use crate::features;
-use crate::front::{Area, MEMORY};
+use crate::front::{Area, MEMORY, QUIET};
 
 pub(super) const ALL: &[Requirement] = &[
     Requirement {
@@ -33,6 +33,12 @@ pub(super) const ALL: &[Requirement] = &[
         level: Must,
         sentence: "After its reply to GET_VRING_BASE a back end does not touch the ring or its buffers.",
         run: stop_no_writes,
+    },
+    Requirement {
+        name: "rings/stop-in-flight",
+        level: Must,
+        sentence: "With its rings stopped a device does not write to guest memory: what is in flight is done before the reply.",
+        run: stop_in_flight,
     },
     Requirement {
         name: "rings/stop-and-start",
@@ -119,6 +125,27 @@ fn stop_no_writes(target: &Target) -> Result<Outcome> {
     session.submit(&parts)?;
     session.kick()?;
     session.stays(&parts, used)?;
+    Ok(Outcome::Pass)
+}
+
+/// How many requests are in flight when a ring is stopped, again and again: what is late depends on the moment.
+const IN_FLIGHT: &[u32] = &[3, 1, 12, 3, 1, 12, 3, 3];
+
+fn stop_in_flight(target: &Target) -> Result<Outcome> {
+    for count in IN_FLIGHT {
+        // That a ring goes on after a stop is another requirement's matter.
+        let mut session = target.going()?;
+        for _ in 0..*count {
+            let parts = session.request()?;
+            session.submit(&parts)?;
+        }
+        session.kick()?;
+        session.stop()?;
+        let stopped = session.snapshot()?;
+        std::thread::sleep(QUIET);
+        let late = session.snapshot()? != stopped;
+        ensure!(!late, "memory is written after the reply");
+    }
     Ok(Outcome::Pass)
 }
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use reeve_vhost_user::device::Device;
+use reeve_vhost_user::features;
 
 use super::common::{command, limit_fds, until, within, Dir, Running, PEER};
 use super::docs;
@@ -83,16 +84,22 @@ pub(super) fn goes_on(host: &reeve_vhost_user::local::Local) {
     });
 }
 
-/// The firmware reads the boot sector through the ring, and it runs.
-fn boot() -> Option<String> {
+/// The firmware reads the boot sector through the ring, and it runs. `options` are more of the device.
+fn boot(options: &str, is_legacy: bool) -> Option<String> {
     let (dir, guest) = (Dir::new(), Guest::default());
     let socket = dir.join("s");
     let host = guest.host(&socket, disk(), &[], None);
-    let _qemu = Qemu::start(&dir, "qemu", "memory-backend-memfd", KIB, &drive(&socket));
+    let mut drive = drive(&socket);
+    if let Some(device) = drive.last_mut() {
+        device.push_str(options);
+    }
+    let _qemu = Qemu::start(&dir, "qemu", "memory-backend-memfd", KIB, &drive);
     becomes(&host, BOOT, "the firmware drives the disk", is_driven);
     is_busy(&host);
     assert_eq!(read(&host, 0x7c00, BOOT_SECTOR.len()), BOOT_SECTOR);
     goes_on(&host);
+    let version_1 = host.with(|b| b.acked().has(features::VERSION_1)).unwrap();
+    assert_eq!(version_1, !is_legacy, "what the driver has negotiated");
     None
 }
 
@@ -231,7 +238,12 @@ fn documented() -> Option<String> {
 pub(super) fn tests() -> Vec<Test> {
     vec![
         ("documented".into(), true, Box::new(documented)),
-        ("boot".into(), true, Box::new(boot)),
+        ("boot".into(), true, Box::new(|| boot("", false))),
+        (
+            "boot/legacy".into(),
+            true,
+            Box::new(|| boot(",disable-modern=on", true)),
+        ),
         ("reboot".into(), true, Box::new(reboot)),
         ("restart".into(), true, Box::new(restart)),
         ("few-fds".into(), true, Box::new(few_fds)),
