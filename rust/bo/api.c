@@ -22,6 +22,9 @@
 static int reeve_module_event(struct notifier_block *nb, unsigned long event,
 			      void *module)
 {
+	/* What ran once only is freed after the first, for others' code. */
+	if (event == MODULE_STATE_LIVE)
+		reeve_rs_module_live(module);
 	if (event == MODULE_STATE_GOING)
 		reeve_rs_module_gone(module);
 	return NOTIFY_OK;
@@ -44,6 +47,11 @@ void reeve_helper_unwatch_drivers(void)
 bool reeve_helper_within(struct module *module, unsigned long address)
 {
 	return within_module(address, module);
+}
+
+bool reeve_helper_within_init(struct module *module, unsigned long address)
+{
+	return within_module_init(address, module);
 }
 
 static u64 reeve_handle(const void *pointer)

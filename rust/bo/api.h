@@ -69,11 +69,14 @@ bool reeve_rs_bo_protection(u64 bo, u32 *caching, bool *decrypted,
 int reeve_rs_bo_mmap(u64 bo, struct vm_area_struct *vma, u64 first,
 		     unsigned long site);
 
-/* The code of @module goes; what it has registered must be called no more. */
+/* The code of @module that runs once only goes. */
+void reeve_rs_module_live(struct module *module);
+/* All code of @module goes; what it has registered must be called no more. */
 void reeve_rs_module_gone(struct module *module);
 int reeve_helper_watch_drivers(void);
 void reeve_helper_unwatch_drivers(void);
 bool reeve_helper_within(struct module *module, unsigned long address);
+bool reeve_helper_within_init(struct module *module, unsigned long address);
 
 /* The line in the log. */
 void reeve_helper_misuse(const char *function, const char *device, bool counts,

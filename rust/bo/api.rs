@@ -323,6 +323,20 @@ entry_points! {
 
     /// # Safety
     ///
+    /// `module` is valid, and what of its code runs once only is there still.
+    fn reeve_rs_module_live(module: *mut kernel::bindings::module) {
+        with_context(|| {
+            let mut after = 0;
+            while let Ok(Some((handle, known))) = tables().map(|api| api.devices.next(after)) {
+                after = handle;
+                // SAFETY: The contract of this function is that of `module_live`.
+                unsafe { known.module_live(module) };
+            }
+        });
+    }
+
+    /// # Safety
+    ///
     /// `module` is valid, and its code is not run any more, but for ops that run already.
     fn reeve_rs_module_gone(module: *mut kernel::bindings::module) {
         with_context(|| {

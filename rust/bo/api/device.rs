@@ -59,8 +59,10 @@ pub(super) struct DriverDevice {
     device: Arc<Device>,
     name: CString,
     ops: bindings::reeve_device_ops,
-    /// Where it was registered.
-    site: usize,
+    /// Where it was registered; 0: by code that is gone since, for it ran once only.
+    site: Atomic<usize>,
+    /// The module of which that code was, then; else 0.
+    module: Atomic<usize>,
     /// Calls of ops.
     running: Atomic<u64>,
     /// 1: the driver is gone.
@@ -130,7 +132,8 @@ impl DriverDevice {
                 device: device.clone(),
                 name,
                 ops,
-                site,
+                site: Atomic::new(site),
+                module: Atomic::new(0),
                 running: Atomic::new(0),
                 orphaned: Atomic::new(0),
             },
@@ -148,9 +151,41 @@ impl DriverDevice {
         &self.device
     }
 
-    /// Returns where it was registered.
+    /// Returns where it was registered, or, if that is gone, what it has else of its driver.
     pub(super) fn site(&self) -> usize {
-        self.site
+        match self.site.load(Relaxed) {
+            0 => self.places().flatten().next().unwrap_or(0),
+            site => site,
+        }
+    }
+
+    /// Returns where the driver's code is.
+    fn places(&self) -> impl Iterator<Item = Option<usize>> {
+        let ops = &self.ops;
+        [
+            ops.evict_begin.map(|op| op as usize),
+            ops.evict_abort.map(|op| op as usize),
+            ops.release.map(|op| op as usize),
+            ops.lock.map(|op| op as usize),
+            ops.trylock.map(|op| op as usize),
+            ops.unlock.map(|op| op as usize),
+            ops.is_held.map(|op| op as usize),
+        ]
+        .into_iter()
+    }
+
+    /// Remembers `module` instead of where the device was registered, if that was in what is about to be freed.
+    ///
+    /// # Safety
+    ///
+    /// `module` must be valid.
+    pub(super) unsafe fn module_live(&self, module: *mut kernel::bindings::module) {
+        let site = self.site.load(Relaxed);
+        // SAFETY: The helper compares an address with those of a valid module.
+        if site != 0 && unsafe { bindings::reeve_helper_within_init(module, site) } {
+            self.module.store(module.expose_provenance(), Relaxed);
+            self.site.store(0, Relaxed);
+        }
     }
 
     /// Returns its name.
@@ -164,22 +199,15 @@ impl DriverDevice {
     ///
     /// `module` must be valid.
     pub(super) unsafe fn is_of(&self, module: *mut kernel::bindings::module) -> bool {
-        let ops = &self.ops;
-        // What was registered by code that ran once is known by its ops.
-        let places = [
-            Some(self.site),
-            ops.evict_begin.map(|op| op as usize),
-            ops.evict_abort.map(|op| op as usize),
-            ops.release.map(|op| op as usize),
-            ops.lock.map(|op| op as usize),
-            ops.trylock.map(|op| op as usize),
-            ops.unlock.map(|op| op as usize),
-            ops.is_held.map(|op| op as usize),
-        ];
-        places.into_iter().flatten().any(|place| {
+        if self.module.load(Relaxed) == module.addr() {
+            return true;
+        }
+        let is_in = |place: usize| {
             // SAFETY: The helper compares an address with those of a valid module.
             unsafe { bindings::reeve_helper_within(module, place) }
-        })
+        };
+        let site = self.site.load(Relaxed);
+        site != 0 && is_in(site) || self.places().flatten().any(is_in)
     }
 
     /// Ends the use of its ops, for the driver goes: its objects stay as they are. Waits for those that
@@ -264,6 +292,11 @@ impl Link {
     #[inline]
     pub(super) fn device(&self) -> &DriverDevice {
         &self.device
+    }
+
+    /// Returns whether its driver knows it: it does not if it could not be made.
+    fn is_known(&self) -> bool {
+        self.handle.load(Relaxed) != 0
     }
 
     /// Sets its handle.
@@ -429,6 +462,9 @@ impl Driver for Link {
     }
 
     fn released(&self) {
+        if !self.is_known() {
+            return;
+        }
         self.device.op(|ops| {
             if let Some(release) = ops.release {
                 // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.

@@ -33,9 +33,17 @@ static long limit_client(void)
 
 static long create(void)
 {
+	unsigned int released = driver.released;
 	struct reeve_buffer_object *made = bo_api_object(client, 1, 0);
 
-	return IS_ERR(made) ? PTR_ERR(made) : reeve_bo_put(made);
+	if (IS_ERR(made)) {
+		/* The driver has what it gave for it still, and frees it. */
+		EXPECT(driver.released == released);
+		return PTR_ERR(made);
+	}
+	EXPECT(reeve_bo_put(made) == 0);
+	EXPECT(driver.released == released + 1);
+	return 0;
 }
 
 static long get(void)
