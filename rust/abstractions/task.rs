@@ -11,13 +11,19 @@ use kernel::prelude::*;
 #[inline]
 pub(crate) fn cond_resched_killable() -> Result {
     cond_resched();
-    // SAFETY: `fatal_signal_pending()` reads fields of the current task, which is valid and needs
-    // no lock for this.
-    if unsafe { bindings::reeve_helper_fatal_signal_pending() } {
+    if is_being_killed() {
         Err(EINTR)
     } else {
         Ok(())
     }
+}
+
+/// Returns whether the current task has a fatal signal. Any context of a task.
+#[inline]
+pub(crate) fn is_being_killed() -> bool {
+    // SAFETY: `fatal_signal_pending()` reads fields of the current task, which is valid and needs
+    // no lock for this.
+    unsafe { bindings::reeve_helper_fatal_signal_pending() }
 }
 
 /// Reschedules if needed. May sleep.

@@ -62,11 +62,16 @@ struct reeve_device_ops {
 			   unsigned int flags);
 	/** @evict_abort: the pages stay after all; the object is locked */
 	void (*evict_abort)(struct reeve_buffer_object *bo, void *priv);
-	/** @release: the object is gone, and @priv is not used again */
+	/**
+	 * @release: the object is gone, and @priv is not used again. Until then
+	 * @priv must stay, with its lock: this is what a driver would otherwise
+	 * count references for. Not called if reeve_bo_create() failed.
+	 */
 	void (*release)(void *priv);
 	/**
 	 * @lock: takes the lock that the driver has of its own for the object;
-	 * returns -EINTR if a fatal signal arrived. For faults and hibernation.
+	 * returns -EINTR if a signal arrived, of those that end the wait. For
+	 * faults, which are then repeated, and hibernation.
 	 */
 	int (*lock)(void *priv);
 	/** @trylock: takes it if that needs no waiting; for eviction */
