@@ -128,6 +128,10 @@ pub(super) fn jobs() -> Vec<Job> {
                         ext_pages(ctx, "samples/gpu-c", "debug"),
                     ),
                     test(
+                        "make ext and vm: programs and monitors use a DRM driver with Reeve's pages",
+                        ext_drm(ctx),
+                    ),
+                    test(
                         "each allocation of each call of the API for drivers fails once",
                         ext_pages(ctx, "modules/bo_api", "debug"),
                     ),
@@ -498,6 +502,22 @@ fn ext_pages(ctx: &JobContext, name: &str, kernel: &str) -> Result<()> {
     let script = format!("SCRIPT={}", script.display());
     let kernel = format!("KERNEL={kernel}");
     expect_vm(ctx, &[files, &script, &kernel, "DISK=64"], true, "0")
+}
+
+/// The DRM driver, beside the other sample: both have pages under one limit.
+fn ext_drm(ctx: &JobContext) -> Result<()> {
+    let [drm @ .., _ttm] = TTM;
+    let (module, script) = ext(ctx, "samples/gpu-drm", "debug")?;
+    let (beside, _) = ext(ctx, "samples/gpu-c", "debug")?;
+    let files = format!(
+        "FILES={}{} {}",
+        modules_of(ctx, "debug", &drm)?,
+        module.display(),
+        beside.display()
+    );
+    let script = format!("SCRIPT={}", script.display());
+    let arguments = [&files, &script, "KERNEL=debug", "DISK=64", "SMP=2"];
+    expect_vm(ctx, &arguments, true, "0")
 }
 
 /// `modules/life` on a kernel that has most handlers run in threads.
