@@ -5,6 +5,29 @@
 use super::bindings;
 use kernel::prelude::*;
 
+/// Which signals end a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EndedBy {
+    /// Those that kill the task.
+    Fatal,
+    /// All.
+    Any,
+}
+
+impl EndedBy {
+    /// Reschedules if needed. Returns `EINTR` if such a signal arrived. May sleep.
+    #[inline]
+    pub(crate) fn cond_resched(self) -> Result {
+        cond_resched_killable()?;
+        // SAFETY: `signal_pending()` reads fields of the current task, which is valid and needs no lock
+        // for this.
+        if self == Self::Any && unsafe { bindings::reeve_helper_signal_pending() } {
+            return Err(EINTR);
+        }
+        Ok(())
+    }
+}
+
 /// Reschedules if needed. Returns `EINTR` if the current task is being killed.
 ///
 /// May sleep.

@@ -67,6 +67,8 @@ pub(super) struct DriverDevice {
     running: Atomic<u64>,
     /// 1: the driver is gone.
     orphaned: Atomic<u64>,
+    /// 1: lockdep knows what is taken in its `evict_begin()`.
+    primed: Atomic<u32>,
 }
 
 // SAFETY: A table of functions belongs to no task.
@@ -136,6 +138,7 @@ impl DriverDevice {
                 module: Atomic::new(0),
                 running: Atomic::new(0),
                 orphaned: Atomic::new(0),
+                primed: Atomic::new(0),
             },
             GFP_KERNEL,
         );
@@ -239,6 +242,15 @@ impl DriverDevice {
     }
 }
 
+/// Runs `f`, which lockdep takes to be run by reclaim.
+fn as_reclaim(f: impl FnOnce()) {
+    // SAFETY: The helper tells lockdep something, which is undone below. May sleep.
+    unsafe { bindings::reeve_helper_prime_reclaim_begin() };
+    f();
+    // SAFETY: It was begun above.
+    unsafe { bindings::reeve_helper_prime_reclaim_end() };
+}
+
 /// Set in [`Link::user`] while the task is in a call about the object, or in an op for it.
 const INSIDE: usize = 1;
 
@@ -339,6 +351,21 @@ impl Link {
         result
     }
 
+    /// With lockdep asks the driver once as reclaim would, when the first object of a device has pages: so that a
+    /// lock that it takes then, and allocates under elsewhere, is reported before memory is short. The object is
+    /// reserved, with the driver's own lock outside of that, which lockdep sees by this, and keeps its pages.
+    pub(super) fn prime_eviction(&self) {
+        if !cfg!(CONFIG_LOCKDEP) || self.device.primed.load(Relaxed) != 0 {
+            return;
+        }
+        self.device.primed.store(1, Relaxed);
+        as_reclaim(|| {
+            if self.evict_begin(Leaving::Kept, Wait::No).is_ok() {
+                self.evict_abort();
+            }
+        });
+    }
+
     /// Returns whether the driver's own lock is held.
     #[inline]
     pub(super) fn is_held(&self) -> bool {
@@ -403,7 +430,9 @@ impl Driver for Link {
             Some(evict_begin) => {
                 let (bo, private) = (self.pointer(), self.private());
                 // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
-                to_result(self.inside(|| unsafe { evict_begin(bo, private, flags) }))
+                let refused = self.inside(|| unsafe { evict_begin(bo, private, flags) });
+                // Its errno is the driver's affair: it is not that of a wait of ours, or of our memory.
+                to_result(if refused == 0 { 0 } else { EBUSY.to_errno() })
             }
         });
         // Pages that the device of a driver that is gone may use stay.
