@@ -40,6 +40,8 @@ use crate::seen::populated;
 use crate::seen::until;
 use crate::seen::Limit;
 use crate::seen::PAGE;
+use crate::shortage::available;
+use crate::shortage::Hog;
 use crate::test::cases;
 use crate::test::check;
 use crate::test::check_eq;
@@ -57,6 +59,7 @@ cases!("gpu_drm";
     mappings_outlive_their_handle_and_file,
     three_drivers_share_the_limit,
     killed_in_a_populate,
+    a_busy_driver_gives_way_when_memory_is_short,
     unloaded_while_faults_and_reclaim_run,
 );
 
@@ -351,6 +354,67 @@ fn killed_in_a_populate() -> Outcome {
         }
     }
     check!(caught.iter().all(|&times| times >= 2), "{caught:?}");
+    check_eq!(counted("gpu_faults")?, 0);
+    Ok(())
+}
+
+/// The kernel's own reclaim, on a small machine: the driver refuses every second time, its GPU works, and some of the
+/// objects are purgeable, all at once.
+fn a_busy_driver_gives_way_when_memory_is_short() -> Outcome {
+    const MIB: usize = 1 << 20;
+    const PIECE: usize = 2 * MIB;
+    let node = Node::open()?;
+    let _refuse = Set::to("refuse", "1", "0")?;
+    let _slow = Set::to("delay", "5", "1")?;
+    let count = available()? / 100 * 40 / MIB as u64;
+    let objects: Vec<_> = (0..count)
+        .map(|at| {
+            let flags = if at % 4 == 3 { PURGEABLE } else { 0 };
+            filled(&node, MIB, 1 + at as u8 % 100, flags)
+        })
+        .collect::<Outcome<_>>()?;
+    let right = |at: usize| -> Outcome {
+        let sum = node.sum(objects[at].handle)?;
+        let whole = (1 + at as u64 % 100) * MIB as u64;
+        check!(
+            sum == whole || at % 4 == 3 && sum == 0,
+            "object {at}: {sum}, not {whole}"
+        );
+        Ok(())
+    };
+    let before = (counted("refusals")?, counted("evictions")?);
+    let most = available()? + (64 << 20);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let user = scope.spawn(|| -> Outcome {
+            let mut at = 0;
+            while !stop.load(Ordering::Relaxed) {
+                right(at % objects.len())?;
+                at += 7;
+            }
+            Ok(())
+        });
+        let mut hog = Hog::new();
+        let mut given_way = Ok(false);
+        while hog.bytes() < most {
+            hog.take(PIECE);
+            given_way = counted("evictions").and_then(|evictions| {
+                Ok(counted("refusals")? > before.0 + 10 && evictions > before.1 + 10)
+            });
+            if given_way != Ok(false) {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        drop(hog);
+        user.join()
+            .map_err(|_| Stop::failed("the user panicked"))??;
+        check!(given_way?, "reclaim did not ask, or took nothing");
+        Ok(())
+    })?;
+    for at in 0..objects.len() {
+        right(at)?;
+    }
     check_eq!(counted("gpu_faults")?, 0);
     Ok(())
 }

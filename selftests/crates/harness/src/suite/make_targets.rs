@@ -132,6 +132,10 @@ pub(super) fn jobs() -> Vec<Job> {
                         ext_drm(ctx),
                     ),
                     test(
+                        "lockdep reports a driver with a lock that reclaim wants when it is loaded",
+                        ext_wrong(ctx),
+                    ),
+                    test(
                         "each allocation of each call of the API for drivers fails once",
                         ext_pages(ctx, "modules/bo_api", "debug"),
                     ),
@@ -516,8 +520,24 @@ fn ext_drm(ctx: &JobContext) -> Result<()> {
         beside.display()
     );
     let script = format!("SCRIPT={}", script.display());
-    let arguments = [&files, &script, "KERNEL=debug", "DISK=64", "SMP=2"];
+    let arguments = [
+        &files,
+        &script,
+        "KERNEL=debug",
+        "MEM=384",
+        "DISK=512",
+        "SMP=2",
+    ];
     expect_vm(ctx, &arguments, true, "0")
+}
+
+/// The driver that would deadlock if memory were short, which it is not.
+fn ext_wrong(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/bo_wrong", "debug")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    let wanted = "kernel splat: WARNING: possible circular locking dependency";
+    expect_vm(ctx, &[&files, &script, "KERNEL=debug"], false, wanted)
 }
 
 /// `modules/life` on a kernel that has most handlers run in threads.
