@@ -365,7 +365,7 @@ static int gpu_submit(struct gpu_job *job)
 
 	if (ret)
 		return ret;
-	ret = reeve_bo_populate(object->bo, 0);
+	ret = reeve_bo_populate(object->bo, REEVE_POPULATE_INTERRUPTIBLE);
 	if (ret >= 0)
 		ret = gpu_bind(object);
 	if (!ret)

@@ -23,6 +23,8 @@ use nix::kmod::delete_module;
 use nix::kmod::finit_module;
 use nix::kmod::DeleteModuleFlags;
 use nix::kmod::ModuleInitFlags;
+use nix::sys::signal::kill;
+use nix::sys::signal::Signal;
 
 use reeve_uapi::knobs;
 use reeve_uapi::sys::REEVE_BO_POPULATED;
@@ -33,6 +35,7 @@ use crate::dri::Node;
 use crate::dri::Object;
 use crate::dri::DRIVER;
 use crate::dri::PURGEABLE;
+use crate::process::be_interrupted;
 use crate::process::Child;
 use crate::runner::scale;
 use crate::seen::open;
@@ -45,6 +48,7 @@ use crate::shortage::Hog;
 use crate::test::cases;
 use crate::test::check;
 use crate::test::check_eq;
+use crate::test::errno;
 use crate::test::refused;
 use crate::test::Outcome;
 use crate::test::Stop;
@@ -59,6 +63,7 @@ cases!("gpu_drm";
     mappings_outlive_their_handle_and_file,
     three_drivers_share_the_limit,
     killed_in_a_populate,
+    interrupted_in_a_populate,
     a_busy_driver_gives_way_when_memory_is_short,
     unloaded_while_faults_and_reclaim_run,
 );
@@ -356,6 +361,48 @@ fn killed_in_a_populate() -> Outcome {
     check!(caught.iter().all(|&times| times >= 2), "{caught:?}");
     check_eq!(counted("gpu_faults")?, 0);
     Ok(())
+}
+
+/// A signal that kills nobody ends the call, and nothing has changed.
+fn interrupted_in_a_populate() -> Outcome {
+    const BYTES: usize = 48 << 20;
+    let watcher = open()?;
+    for _ in 0..20 {
+        let before = watcher.stats()?;
+        let mut child = Child::run(|line| {
+            be_interrupted()?;
+            let node = Node::open()?;
+            let object = node.create(BYTES, 0)?;
+            line.say(1)?;
+            let result = node.sum(object.handle);
+            // It may have come when the pages were there, and the GPU was waited for.
+            let in_time = result.is_err() && node.kib("drm-resident-system")? == 0;
+            if let Err(err) = result {
+                check_eq!(errno(&err), Errno::EINTR);
+            }
+            if in_time {
+                check_eq!(node.kib("reeve-charged-system")?, 0);
+                check_eq!(node.sum(object.handle)?, 0);
+            }
+            line.say(if in_time { 2 } else { 3 })
+        })?;
+        child.line.hear()?;
+        let began = Instant::now();
+        while watcher.stats()?.pages_allocated == before.pages_allocated {
+            check!(began.elapsed() < patience(), "nothing is populated");
+        }
+        kill(child.pid(), Signal::SIGUSR1)?;
+        let said = child.line.hear()?;
+        child.join()?;
+        let gone = until(patience(), || {
+            Ok(watcher.stats()?.buffer_objects == before.buffer_objects)
+        })?;
+        check!(gone, "{:?}", watcher.stats()?);
+        if said == 2 {
+            return Ok(());
+        }
+    }
+    Err(Stop::failed("the signal always came too late"))
 }
 
 /// The kernel's own reclaim, on a small machine: the driver refuses every second time, its GPU works, and some of the
