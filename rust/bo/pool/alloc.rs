@@ -29,14 +29,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Adds `missing` pages to `pages`, cleared if `clear`; otherwise they may show what was in them last.
-///
-/// Pages that are charged to a memory cgroup come from the system, since pages of the pool can't be
-/// charged. Otherwise, of each order, the largest first, the pool's blocks are taken first and then
-/// the system's. The caching is applied to what comes from the system, many pages at a time.
-///
-/// Returns `ENOMEM` if there is not that much memory, `EINTR` if a fatal signal arrived. In both cases
-/// `pages` is as it was. May sleep; reclaim may run, so hold no lock that it waits for.
+/// Does what [`fill_until`] does until a fatal signal arrives.
 #[cfg(any(reeve_kunit, reeve_bench))]
 pub(crate) fn fill(
     pages: &mut PageBlocks,
@@ -47,7 +40,14 @@ pub(crate) fn fill(
     fill_until(pages, missing, clear, pool, EndedBy::Fatal)
 }
 
-/// Does what [`fill`] does until a signal arrives that ends the wait.
+/// Adds `missing` pages to `pages`, cleared if `clear`; otherwise they may show what was in them last.
+///
+/// Pages that are charged to a memory cgroup come from the system, since pages of the pool can't be
+/// charged. Otherwise, of each order, the largest first, the pool's blocks are taken first and then
+/// the system's. The caching is applied to what comes from the system, many pages at a time.
+///
+/// Returns `ENOMEM` if there is not that much memory, `EINTR` if a signal arrived that ends the wait. In both cases
+/// `pages` is as it was. May sleep; reclaim may run, so hold no lock that it waits for.
 #[inline]
 pub(crate) fn fill_until(
     pages: &mut PageBlocks,
