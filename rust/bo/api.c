@@ -13,6 +13,7 @@
 #include <linux/preempt.h>
 #include <linux/ratelimit.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -22,6 +23,9 @@
 static int reeve_module_event(struct notifier_block *nb, unsigned long event,
 			      void *module)
 {
+	/* What ran once only is freed after the first, for others' code. */
+	if (event == MODULE_STATE_LIVE)
+		reeve_rs_module_live(module);
 	if (event == MODULE_STATE_GOING)
 		reeve_rs_module_gone(module);
 	return NOTIFY_OK;
@@ -44,6 +48,11 @@ void reeve_helper_unwatch_drivers(void)
 bool reeve_helper_within(struct module *module, unsigned long address)
 {
 	return within_module(address, module);
+}
+
+bool reeve_helper_within_init(struct module *module, unsigned long address)
+{
+	return within_module_init(address, module);
 }
 
 static u64 reeve_handle(const void *pointer)
@@ -78,6 +87,16 @@ bool reeve_helper_may_sleep(void)
 	if (!in_task() || irqs_disabled())
 		return false;
 	return !IS_ENABLED(CONFIG_PREEMPT_COUNT) || !preempt_count();
+}
+
+void reeve_helper_prime_reclaim_begin(void)
+{
+	fs_reclaim_acquire(GFP_KERNEL);
+}
+
+void reeve_helper_prime_reclaim_end(void)
+{
+	fs_reclaim_release(GFP_KERNEL);
 }
 
 unsigned long reeve_helper_current(void)
@@ -142,14 +161,46 @@ int reeve_client_show_fdinfo(struct reeve_client *client, struct seq_file *m)
 }
 EXPORT_SYMBOL_GPL(reeve_client_show_fdinfo);
 
+/* The DMA addresses of a table, to be freed with kvfree(). */
+static struct reeve_bo_dma_run *reeve_runs(const struct sg_table *sgt)
+{
+	struct reeve_bo_dma_run *runs;
+	struct scatterlist *sg;
+	int i;
+
+	runs = kvmalloc_array(sgt->nents, sizeof(*runs), GFP_KERNEL);
+	if (!runs)
+		return NULL;
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		runs[i].address = sg_dma_address(sg);
+		/* What is no number of whole pages is refused. */
+		runs[i].pages = sg_dma_len(sg) & ~PAGE_MASK ?
+				0 : sg_dma_len(sg) >> PAGE_SHIFT;
+	}
+	return runs;
+}
+
 struct reeve_buffer_object *reeve_bo_create(struct reeve_device *device,
 					    struct reeve_client *client,
 					    const struct reeve_bo_desc *desc)
 {
+	const struct sg_table *sgt = NULL;
+	struct reeve_bo_dma_run *runs = NULL;
 	u64 bo;
-	int ret = reeve_rs_bo_create(reeve_handle(device), reeve_handle(client),
-				     desc, &bo, _RET_IP_);
+	int ret;
 
+	/* One that is too short is refused below. */
+	if (desc && desc->size >= sizeof(*desc))
+		sgt = desc->sgt;
+	if (sgt && reeve_helper_may_sleep()) {
+		runs = reeve_runs(sgt);
+		if (!runs)
+			return ERR_PTR(-ENOMEM);
+	}
+	ret = reeve_rs_bo_create(reeve_handle(device), reeve_handle(client),
+				 desc, runs, runs ? sgt->nents : 0, &bo,
+				 _RET_IP_);
+	kvfree(runs);
 	return ret ? ERR_PTR(ret) : reeve_pointer(bo);
 }
 EXPORT_SYMBOL_GPL(reeve_bo_create);
@@ -347,21 +398,17 @@ EXPORT_SYMBOL_GPL(reeve_bo_get_sg_table);
 int reeve_bo_set_sg_table(struct reeve_buffer_object *bo,
 			  const struct sg_table *sgt)
 {
-	struct reeve_bo_dma_run *runs;
-	struct scatterlist *sg;
-	int i, ret;
+	struct reeve_bo_dma_run *runs = NULL;
+	int ret;
 
-	runs = kvmalloc_array(sgt->nents, sizeof(*runs), GFP_KERNEL);
-	if (!runs)
-		return -ENOMEM;
-	for_each_sgtable_dma_sg(sgt, sg, i) {
-		runs[i].address = sg_dma_address(sg);
-		/* What is no number of whole pages is refused. */
-		runs[i].pages = sg_dma_len(sg) & ~PAGE_MASK ?
-				0 : sg_dma_len(sg) >> PAGE_SHIFT;
+	/* What else is wrong is told below. */
+	if (sgt && reeve_helper_may_sleep()) {
+		runs = reeve_runs(sgt);
+		if (!runs)
+			return -ENOMEM;
 	}
-	ret = reeve_rs_bo_set_runs(reeve_handle(bo), runs, sgt->nents,
-				   _RET_IP_);
+	ret = reeve_rs_bo_set_runs(reeve_handle(bo), runs,
+				   runs ? sgt->nents : 0, _RET_IP_);
 	kvfree(runs);
 	return ret;
 }

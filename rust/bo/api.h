@@ -39,8 +39,10 @@ int reeve_rs_client_get_stats(u64 client, struct reeve_client_stats *stats,
 			      unsigned long site);
 int reeve_rs_client_show_fdinfo(u64 client, struct seq_file *m,
 				unsigned long site);
+/* @runs: what the sg_table of @desc has, if it has one; else null. */
 int reeve_rs_bo_create(u64 device, u64 client, const struct reeve_bo_desc *desc,
-		       u64 *bo, unsigned long site);
+		       const struct reeve_bo_dma_run *runs, u64 count, u64 *bo,
+		       unsigned long site);
 int reeve_rs_bo_get_state(u64 bo, struct reeve_bo_state *state,
 			  unsigned long site);
 int reeve_rs_bo_page(u64 bo, u64 index, struct page **page, unsigned long site);
@@ -69,11 +71,14 @@ bool reeve_rs_bo_protection(u64 bo, u32 *caching, bool *decrypted,
 int reeve_rs_bo_mmap(u64 bo, struct vm_area_struct *vma, u64 first,
 		     unsigned long site);
 
-/* The code of @module goes; what it has registered must be called no more. */
+/* The code of @module that runs once only goes. */
+void reeve_rs_module_live(struct module *module);
+/* All code of @module goes; what it has registered must be called no more. */
 void reeve_rs_module_gone(struct module *module);
 int reeve_helper_watch_drivers(void);
 void reeve_helper_unwatch_drivers(void);
 bool reeve_helper_within(struct module *module, unsigned long address);
+bool reeve_helper_within_init(struct module *module, unsigned long address);
 
 /* The line in the log. */
 void reeve_helper_misuse(const char *function, const char *device, bool counts,
@@ -81,6 +86,9 @@ void reeve_helper_misuse(const char *function, const char *device, bool counts,
 			 unsigned long site);
 /* Whether this is a context that may sleep, as far as the kernel knows. */
 bool reeve_helper_may_sleep(void);
+/* Between the two lockdep takes what is done to be reclaim's. */
+void reeve_helper_prime_reclaim_begin(void);
+void reeve_helper_prime_reclaim_end(void);
 unsigned long reeve_helper_current(void);
 void reeve_helper_vunmap(void *address);
 

@@ -208,7 +208,16 @@ const CALLS: [&CStr; 18] = [
 impl Tables {
     /// Drops a reference to an object; with the last one, the object.
     fn put(&self, handle: u64) -> Answer {
-        match self.objects.put(handle) {
+        Self::left(self.objects.put(handle))
+    }
+
+    /// Drops the reference of a lock.
+    fn put_of_lock(&self, handle: u64) -> Answer {
+        Self::left(self.objects.put_of_lock(handle))
+    }
+
+    fn left(left: Option<Left<Object>>) -> Answer {
+        match left {
             None => Err(NO_OBJECT),
             Some(Left::References) => Ok(()),
             Some(Left::Nothing(object)) => {
@@ -220,11 +229,11 @@ impl Tables {
 
     /// Locks an object, which counts as a reference.
     fn lock(&self, handle: u64, wait: bool) -> Answer {
-        let object = self.objects.get(handle).ok_or(NO_OBJECT)?;
+        let object = self.objects.get_for_lock(handle).ok_or(NO_OBJECT)?;
         let result = object.lock(wait);
         drop(object);
         if result.is_err() {
-            self.put(handle)?;
+            self.put_of_lock(handle)?;
         }
         result
     }
@@ -243,7 +252,7 @@ impl Tables {
             REEVE_CALL_TRYLOCK => return self.lock(handle, false).map(|()| 0),
             REEVE_CALL_UNLOCK => {
                 self.object(handle)?.unlock()?;
-                return self.put(handle).map(|()| 0);
+                return self.put_of_lock(handle).map(|()| 0);
             }
             _ => {}
         }
@@ -252,8 +261,14 @@ impl Tables {
             EINVAL => Failure::Misuse(EINVAL, c"its state does not allow that"),
             e => Failure::Error(e),
         };
-        self.object(handle)?.with(|bo| match which {
-            REEVE_CALL_POPULATE => object::populate(bo, &self.manager, first),
+        let object = self.object(handle)?;
+        let how = if which == REEVE_CALL_POPULATE {
+            first
+        } else {
+            0
+        };
+        let result = object.with(|bo| match which {
+            REEVE_CALL_POPULATE => object.populate(bo, &self.manager, first),
             REEVE_CALL_UNPOPULATE => Ok(bo.unpopulate()?),
             REEVE_CALL_PIN => bo.pin().map(|()| 0).map_err(pinned),
             REEVE_CALL_UNPIN => bo.unpin().map(|()| 0).map_err(pinned),
@@ -281,6 +296,10 @@ impl Tables {
                 Ok(0)
             }
             _ => Err(EINVAL.into()),
+        });
+        result.map_err(|failure| match failure {
+            Failure::Error(e) => Failure::Error(object::interrupted(e, how)),
+            misuse => misuse,
         })
     }
 }
@@ -319,6 +338,20 @@ entry_points! {
             }
             Ok(())
         }))
+    }
+
+    /// # Safety
+    ///
+    /// `module` is valid, and what of its code runs once only is there still.
+    fn reeve_rs_module_live(module: *mut kernel::bindings::module) {
+        with_context(|| {
+            let mut after = 0;
+            while let Ok(Some((handle, known))) = tables().map(|api| api.devices.next(after)) {
+                after = handle;
+                // SAFETY: The contract of this function is that of `module_live`.
+                unsafe { known.module_live(module) };
+            }
+        });
     }
 
     /// # Safety
@@ -459,11 +492,14 @@ entry_points! {
 
     /// # Safety
     ///
-    /// `desc` is null or valid for the bytes that its first field says; `bo` is valid for writes.
+    /// `desc` is null or valid for the bytes that its first field says; `runs` is null or valid for `count_`
+    /// reads; `bo` is valid for writes.
     fn reeve_rs_bo_create(
         device: u64,
         client: u64,
         desc: *const bindings::reeve_bo_desc,
+        runs: *const bindings::reeve_bo_dma_run,
+        count_: u64,
         bo: *mut u64,
         site: c_ulong,
     ) -> c_int {
@@ -476,7 +512,13 @@ entry_points! {
             // SAFETY: The contract of this function is that of `read_desc`.
             let desc = unsafe { read_desc(desc) }?;
             let client = client.as_ref().map(|client| client.shared());
-            let made = Object::new(&device, client, &desc)?;
+            let runs = if runs.is_null() {
+                None
+            } else {
+                // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
+                Some(unsafe { core::slice::from_raw_parts(runs, count_ as usize) })
+            };
+            let made = Object::new(&device, client, &desc, runs)?;
             let handle = api
                 .objects
                 .insert(made.clone(), |handle| made.link().set_handle(handle))?;
@@ -581,7 +623,7 @@ entry_points! {
 
     /// # Safety
     ///
-    /// `runs` is valid for `count_` reads.
+    /// `runs` is null or valid for `count_` reads.
     fn reeve_rs_bo_set_runs(
         bo: u64,
         runs: *const bindings::reeve_bo_dma_run,
@@ -589,6 +631,9 @@ entry_points! {
         site: c_ulong,
     ) -> c_int {
         status(locked(c"reeve_bo_set_sg_table", bo, site, |bo| {
+            if runs.is_null() {
+                return Err(Failure::Misuse(EINVAL, c"there is no sg_table"));
+            }
             // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
             let runs = unsafe { core::slice::from_raw_parts(runs, count_ as usize) };
             object::set_runs(bo, runs)

@@ -23,11 +23,7 @@ use super::{
         Amount, //
     }, //
 };
-use crate::abstractions::{
-    page::total_ram,
-    page_counters::Charged,
-    task, //
-};
+use crate::abstractions::{page::total_ram, page_counters::Charged};
 use kernel::{
     prelude::*,
     sync::Arc, //
@@ -144,7 +140,7 @@ impl Charge {
             if self.add_within(accounting, pages) {
                 return Ok(Some(()));
             }
-            task::cond_resched_killable()?;
+            reclaim.ended_by().cond_resched()?;
             let helps = limits.eviction_helps(limits.stored());
             if !helps || reclaim.evict_one(EvictScope::Any)? == 0 {
                 return Ok(None);

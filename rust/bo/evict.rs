@@ -32,7 +32,8 @@ use super::{
 };
 use crate::abstractions::{
     memcg::Memcg,
-    shmem, //
+    shmem,
+    task::EndedBy, //
 };
 use kernel::{
     prelude::*,
@@ -106,7 +107,7 @@ impl Asked {
 
 impl Reclaim for Manager {
     fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64> {
-        self.evict(scope, enough, Wait::Yes)
+        self.evict(scope, enough, Wait::Yes, EndedBy::Fatal)
     }
 
     fn pinned(&self) -> Amount {
@@ -114,16 +115,25 @@ impl Reclaim for Manager {
     }
 }
 
-/// A manager that evicts only what can go at once: for a populate that must not wait.
-pub(super) struct AtOnce<'a>(pub(super) &'a Manager);
+/// A manager for a populate that says how it waits.
+pub(super) struct Waiting<'a> {
+    pub(super) manager: &'a Manager,
+    /// Whether drivers may wait that are asked for pages.
+    pub(super) wait: Wait,
+    pub(super) ended_by: EndedBy,
+}
 
-impl Reclaim for AtOnce<'_> {
+impl Reclaim for Waiting<'_> {
     fn evict_until(&self, scope: EvictScope<'_>, enough: &mut dyn FnMut() -> bool) -> Result<u64> {
-        self.0.evict(scope, enough, Wait::No)
+        self.manager.evict(scope, enough, self.wait, self.ended_by)
     }
 
     fn pinned(&self) -> Amount {
-        self.0.pinned_amount()
+        self.manager.pinned_amount()
+    }
+
+    fn ended_by(&self) -> EndedBy {
+        self.ended_by
     }
 }
 
@@ -139,12 +149,14 @@ impl Manager {
     /// [`EvictScope::Dma32`] the pool is drained first: free pages go before used ones.
     ///
     /// Devices are asked in sequence, for one object at a time; the one that gave pages is asked last
-    /// next time. All objects are looked at once at most, whether or not they can go.
+    /// next time. All objects are looked at once at most, whether or not they can go. `ended_by`: which signals
+    /// end it, with `EINTR`, between two objects.
     fn evict(
         &self,
         scope: EvictScope<'_>,
         enough: &mut dyn FnMut() -> bool,
         wait: Wait,
+        ended_by: EndedBy,
     ) -> Result<u64> {
         if let EvictScope::Client(number) = scope {
             let Some(client) = self.clients().find(number) else {
@@ -153,6 +165,7 @@ impl Manager {
             let (mut freed, mut failed) = (0, Failed::none());
             let mut walk = Walk::<_, 1, _>::new(&**client)?;
             loop {
+                ended_by.cond_resched()?;
                 match evict_next(&mut walk, scope, wait, &mut failed)? {
                     0 => return Ok(freed),
                     pages => freed += pages,
@@ -187,6 +200,7 @@ impl Manager {
                     failure = Err(ENOMEM);
                     continue;
                 };
+                ended_by.cond_resched()?;
                 let pages = evict_next(walk, scope, wait, &mut asking.failed)?;
                 if pages != 0 {
                     freed += pages;

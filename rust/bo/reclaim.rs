@@ -6,7 +6,8 @@
 use super::rules::limits::Amount;
 use crate::abstractions::{
     dmem,
-    memcg::Memcg, //
+    memcg::Memcg,
+    task::EndedBy, //
 };
 use kernel::prelude::*;
 
@@ -36,6 +37,12 @@ pub(crate) trait Reclaim {
 
     /// Returns the number of pages of pinned objects, which evicting all others does not free.
     fn pinned(&self) -> Amount;
+
+    /// Returns which signals end the populate.
+    #[inline]
+    fn ended_by(&self) -> EndedBy {
+        EndedBy::Fatal
+    }
 
     /// Evicts one buffer object in `scope`. Otherwise as [`Reclaim::evict_until`].
     fn evict_one(&self, scope: EvictScope<'_>) -> Result<u64> {

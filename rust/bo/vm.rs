@@ -27,6 +27,7 @@ use crate::{
     abstractions::{
         kmap::Protection,
         list::Linked,
+        task,
         vma::{
             Access,
             Fault,
@@ -156,6 +157,8 @@ impl Mapping {
             }
             None => match Reservation::take_killable(&self.bo) {
                 Ok(reservation) => reservation,
+                // A driver's lock may be waited for until any signal, which is for after the fault.
+                Err(EINTR) if !task::is_being_killed() => return fault.ask_again(),
                 Err(_) => return fault.sigbus(),
             },
         };

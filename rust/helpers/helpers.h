@@ -295,6 +295,7 @@ atomic_long_t *reeve_helper_locked_vm(struct user_struct *user);
 
 /* task.c */
 bool reeve_helper_fatal_signal_pending(void);
+bool reeve_helper_signal_pending(void);
 void reeve_helper_cond_resched(void);
 /* Returns -EINTR if a fatal signal arrived before the lock could be taken. */
 int reeve_helper_mutex_lock_killable(struct mutex *lock);

@@ -10,6 +10,11 @@ bool reeve_helper_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
+bool reeve_helper_signal_pending(void)
+{
+	return signal_pending(current);
+}
+
 void reeve_helper_cond_resched(void)
 {
 	cond_resched();

@@ -4,7 +4,7 @@
 # any; the harness runs and counts them. Sourced.
 
 # The order is the order of running: the quick ones first.
-LINT_CHECKS=(spdx shell layout unsafe_files rustfmt_module rustfmt_programs checkpatch uapi_64 uapi_32 module_warnings module_doc
+LINT_CHECKS=(spdx shell layout unsafe_files rustfmt_module rustfmt_programs checkpatch uapi_64 uapi_32 bo_header module_warnings module_doc
 	clippy programs_doc)
 
 # tracked PATTERN...: the files of the checkout that match, new ones that are not ignored included.
@@ -93,6 +93,24 @@ check_uapi_32() { check_uapi -m32; }
 check_uapi() {
 	"$LLVM_BIN/clang" "$1" -fsyntax-only -std=gnu11 -Wall -Wextra -Wpadded -Werror -x c \
 		-isystem "/usr/include/$(gcc -print-multiarch)" "$REEVE_ROOT/rust/uapi/reeve.h"
+}
+
+# The drivers' header of page accounting by itself, twice, among the kernel's own, with both compilers. gcc gets of the
+# words that clang got those that are not for clang only, and the kernel is configured for that.
+check_bo_header() {
+	local out words few source=$BUILD/bo_header.c
+	build_module base normal
+	out=$(module_dir base normal)
+	words=$(sed -n 's/^savedcmd_.*bo\/api\.o := //p' "$out/rust/bo/.api.o.cmd")
+	[ -n "$words" ] || { echo "the build of the module left no command to imitate" && return 1; }
+	words=$(printf '%s' "$words" | sed -e "s#$(cat "$out/.built-in" 2>/dev/null || echo "$REEVE_ROOT")/#$REEVE_ROOT/#g" \
+		-e 's#-Wp,-MMD,[^ ]*##' -e 's# -c -o [^ ]* [^ ]*\.c *##')
+	printf '%s\n' '#include <reeve/bo.h>' '#include <reeve/bo.h>' 'struct reeve_bo_desc desc = { .size = sizeof(desc) };' >"$source"
+	few=$(printf '%s' "$words" | tr ' ' '\n' | grep -E '^(-I|-include|-D|-std=|-nostdinc|-fshort-wchar|-fms-extensions|-m64|-mno-red-zone|-mcmodel=|/)' | tr '\n' ' ')
+	cd "$out" || return
+	PATH=$LLVM_BIN:$PATH sh -c "$words -Werror -fsyntax-only $source" || return
+	sh -c "gcc $few -fno-pie -fcf-protection=branch -Wall -Wextra -Werror -Wno-attributes -Wno-unused-parameter \
+		-Wno-sign-compare -Wno-missing-field-initializers -Wno-type-limits -Wno-pointer-sign -fsyntax-only $source"
 }
 
 check_module_warnings() {

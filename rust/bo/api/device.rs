@@ -59,12 +59,16 @@ pub(super) struct DriverDevice {
     device: Arc<Device>,
     name: CString,
     ops: bindings::reeve_device_ops,
-    /// Where it was registered.
-    site: usize,
+    /// Where it was registered; 0: by code that is gone since, for it ran once only.
+    site: Atomic<usize>,
+    /// The module of which that code was, then; else 0.
+    module: Atomic<usize>,
     /// Calls of ops.
     running: Atomic<u64>,
     /// 1: the driver is gone.
     orphaned: Atomic<u64>,
+    /// 1: lockdep knows what is taken in its `evict_begin()`.
+    primed: Atomic<u32>,
 }
 
 // SAFETY: A table of functions belongs to no task.
@@ -130,9 +134,11 @@ impl DriverDevice {
                 device: device.clone(),
                 name,
                 ops,
-                site,
+                site: Atomic::new(site),
+                module: Atomic::new(0),
                 running: Atomic::new(0),
                 orphaned: Atomic::new(0),
+                primed: Atomic::new(0),
             },
             GFP_KERNEL,
         );
@@ -148,9 +154,41 @@ impl DriverDevice {
         &self.device
     }
 
-    /// Returns where it was registered.
+    /// Returns where it was registered, or, if that is gone, what it has else of its driver.
     pub(super) fn site(&self) -> usize {
-        self.site
+        match self.site.load(Relaxed) {
+            0 => self.places().flatten().next().unwrap_or(0),
+            site => site,
+        }
+    }
+
+    /// Returns where the driver's code is.
+    fn places(&self) -> impl Iterator<Item = Option<usize>> {
+        let ops = &self.ops;
+        [
+            ops.evict_begin.map(|op| op as usize),
+            ops.evict_abort.map(|op| op as usize),
+            ops.release.map(|op| op as usize),
+            ops.lock.map(|op| op as usize),
+            ops.trylock.map(|op| op as usize),
+            ops.unlock.map(|op| op as usize),
+            ops.is_held.map(|op| op as usize),
+        ]
+        .into_iter()
+    }
+
+    /// Remembers `module` instead of where the device was registered, if that was in what is about to be freed.
+    ///
+    /// # Safety
+    ///
+    /// `module` must be valid.
+    pub(super) unsafe fn module_live(&self, module: *mut kernel::bindings::module) {
+        let site = self.site.load(Relaxed);
+        // SAFETY: The helper compares an address with those of a valid module.
+        if site != 0 && unsafe { bindings::reeve_helper_within_init(module, site) } {
+            self.module.store(module.expose_provenance(), Relaxed);
+            self.site.store(0, Relaxed);
+        }
     }
 
     /// Returns its name.
@@ -164,22 +202,15 @@ impl DriverDevice {
     ///
     /// `module` must be valid.
     pub(super) unsafe fn is_of(&self, module: *mut kernel::bindings::module) -> bool {
-        let ops = &self.ops;
-        // What was registered by code that ran once is known by its ops.
-        let places = [
-            Some(self.site),
-            ops.evict_begin.map(|op| op as usize),
-            ops.evict_abort.map(|op| op as usize),
-            ops.release.map(|op| op as usize),
-            ops.lock.map(|op| op as usize),
-            ops.trylock.map(|op| op as usize),
-            ops.unlock.map(|op| op as usize),
-            ops.is_held.map(|op| op as usize),
-        ];
-        places.into_iter().flatten().any(|place| {
+        if self.module.load(Relaxed) == module.addr() {
+            return true;
+        }
+        let is_in = |place: usize| {
             // SAFETY: The helper compares an address with those of a valid module.
             unsafe { bindings::reeve_helper_within(module, place) }
-        })
+        };
+        let site = self.site.load(Relaxed);
+        site != 0 && is_in(site) || self.places().flatten().any(is_in)
     }
 
     /// Ends the use of its ops, for the driver goes: its objects stay as they are. Waits for those that
@@ -209,6 +240,15 @@ impl DriverDevice {
     pub(super) fn has_lock(&self) -> bool {
         self.ops.lock.is_some()
     }
+}
+
+/// Runs `f`, which lockdep takes to be run by reclaim.
+fn as_reclaim(f: impl FnOnce()) {
+    // SAFETY: The helper tells lockdep something, which is undone below. May sleep.
+    unsafe { bindings::reeve_helper_prime_reclaim_begin() };
+    f();
+    // SAFETY: It was begun above.
+    unsafe { bindings::reeve_helper_prime_reclaim_end() };
 }
 
 /// Set in [`Link::user`] while the task is in a call about the object, or in an op for it.
@@ -266,6 +306,11 @@ impl Link {
         &self.device
     }
 
+    /// Returns whether its driver knows it: it does not if it could not be made.
+    fn is_known(&self) -> bool {
+        self.handle.load(Relaxed) != 0
+    }
+
     /// Sets its handle.
     pub(super) fn set_handle(&self, handle: u64) {
         self.handle.store(handle, Relaxed);
@@ -304,6 +349,21 @@ impl Link {
         let result = f();
         self.user.store(before, Relaxed);
         result
+    }
+
+    /// With lockdep asks the driver once as reclaim would, when the first object of a device has pages: so that a
+    /// lock that it takes then, and allocates under elsewhere, is reported before memory is short. The object is
+    /// reserved, with the driver's own lock outside of that, which lockdep sees by this, and keeps its pages.
+    pub(super) fn prime_eviction(&self) {
+        if !cfg!(CONFIG_LOCKDEP) || self.device.primed.load(Relaxed) != 0 {
+            return;
+        }
+        self.device.primed.store(1, Relaxed);
+        as_reclaim(|| {
+            if self.evict_begin(Leaving::Kept, Wait::No).is_ok() {
+                self.evict_abort();
+            }
+        });
     }
 
     /// Returns whether the driver's own lock is held.
@@ -370,7 +430,9 @@ impl Driver for Link {
             Some(evict_begin) => {
                 let (bo, private) = (self.pointer(), self.private());
                 // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.
-                to_result(self.inside(|| unsafe { evict_begin(bo, private, flags) }))
+                let refused = self.inside(|| unsafe { evict_begin(bo, private, flags) });
+                // Its errno is the driver's affair: it is not that of a wait of ours, or of our memory.
+                to_result(if refused == 0 { 0 } else { EBUSY.to_errno() })
             }
         });
         // Pages that the device of a driver that is gone may use stay.
@@ -429,6 +491,9 @@ impl Driver for Link {
     }
 
     fn released(&self) {
+        if !self.is_known() {
+            return;
+        }
         self.device.op(|ops| {
             if let Some(release) = ops.release {
                 // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.

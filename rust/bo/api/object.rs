@@ -19,11 +19,13 @@ use crate::{
         dma::DmaAddresses,
         kmap::Protection,
         list::Linked,
+        task::EndedBy,
         vma, //
     },
     bo::{
         desc,
-        evict::AtOnce,
+        driver::Wait,
+        evict::Waiting,
         object::{
             BoRef,
             Client, //
@@ -61,6 +63,9 @@ pub(super) struct Object {
     protection: Protection,
     /// Whether users may map it.
     mappable: bool,
+    /// The DMA addresses that it has whenever it is populated, if its pages are external: addresses, and how
+    /// many pages follow each.
+    told: Option<KVVec<(u64, u64)>>,
 }
 
 // SAFETY: By the type invariant only one task at a time accesses `held`, and it is the one that reserved
@@ -75,8 +80,9 @@ impl Object {
         device: &Arc<DriverDevice>,
         client: Option<&Arc<Linked<Client>>>,
         desc: &bindings::reeve_bo_desc,
+        runs: Option<&[bindings::reeve_bo_dma_run]>,
     ) -> Answer<Arc<Self>> {
-        if desc.pad != 0 || desc.reserved != [0; 8] {
+        if desc.pad != 0 || desc.reserved != [0; 7] {
             let what = c"a reserved field of the descriptor is not 0";
             return Err(Failure::Misuse(EINVAL, what));
         }
@@ -84,6 +90,14 @@ impl Object {
         let (ty, flags) = given
             .map_err(|e| Failure::Misuse(e, c"a bad type, caching or flag in the descriptor"))?;
         let clear = desc.flags & bindings::REEVE_BO_CREATE_UNCLEARED == 0;
+        let told = match runs {
+            Some(_) if flags.owns_pages() || !flags.dma => {
+                let what = c"an sg_table for what has pages of its own, or no DMA addresses";
+                return Err(Failure::Misuse(EINVAL, what));
+            }
+            Some(runs) => Some(told(runs)?),
+            None => None,
+        };
         let link = Link::new(device.clone(), desc.priv_.expose_provenance())?;
         let size = (desc.bytes, desc.extra_pages);
         let bo = BoRef::of_driver(
@@ -103,7 +117,13 @@ impl Object {
         // Nothing else knows it, so there is nothing to wait for, while the caller may have locked others.
         let mut reservation = bo.try_reserve_locked().ok_or(EBUSY)?;
         reservation.set_purgeable(desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0);
-        let protection = reservation.info().protection;
+        let info = reservation.info();
+        if let Some(told) = &told {
+            if DmaAddresses::told(told).map_err(bad_runs)?.pages() != info.num_pages {
+                return Err(bad_runs(EINVAL));
+            }
+        }
+        let protection = info.protection;
         drop(reservation);
         // INVARIANT: Nothing is held.
         let this = Self {
@@ -112,6 +132,7 @@ impl Object {
             link,
             protection,
             mappable: clear && flags.owns_pages(),
+            told,
         };
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
@@ -210,6 +231,44 @@ impl Object {
         result
     }
 
+    /// Populates the object, which `bo` is the reservation of.
+    pub(super) fn populate(
+        &self,
+        bo: &mut Reservation<'_>,
+        manager: &Manager,
+        how: u64,
+    ) -> Answer<u64> {
+        if how & !u64::from(POPULATE_FLAGS) != 0 {
+            return Err(Failure::Misuse(EINVAL, c"unknown flags"));
+        }
+        let is = |flag: u32| how & u64::from(flag) != 0;
+        let waiting = Waiting {
+            manager,
+            wait: if is(bindings::REEVE_POPULATE_NOWAIT) {
+                Wait::No
+            } else {
+                Wait::Yes
+            },
+            ended_by: if is(bindings::REEVE_POPULATE_INTERRUPTIBLE) {
+                EndedBy::Any
+            } else {
+                EndedBy::Fatal
+            },
+        };
+        let addresses = match &self.told {
+            Some(told) if !bo.state().is_populated() => Some(DmaAddresses::told(told)?),
+            _ => None,
+        };
+        let pages = bo.populate(&waiting)?;
+        if let Some(addresses) = addresses {
+            bo.set_dma_addresses(addresses)?;
+        }
+        if pages != 0 {
+            self.link.prime_eviction();
+        }
+        Ok(pages)
+    }
+
     /// Checks that the object is locked by the caller, or that this is an op of it.
     pub(super) fn check_locked_or_op(&self) -> Answer {
         match self.link.user() {
@@ -245,13 +304,17 @@ impl Object {
     }
 }
 
-/// Populates an object.
-pub(super) fn populate(bo: &mut Reservation<'_>, manager: &Manager, how: u64) -> Answer<u64> {
-    match how {
-        0 => Ok(bo.populate(manager)?),
-        _ if how == bindings::REEVE_POPULATE_NOWAIT.into() => Ok(bo.populate(&AtOnce(manager))?),
-        _ => Err(Failure::Misuse(EINVAL, c"unknown flags")),
+/// All flags of a populate. That of `__GFP_RETRY_MAYFAIL` says what is so anyway.
+const POPULATE_FLAGS: u32 = bindings::REEVE_POPULATE_NOWAIT
+    | bindings::REEVE_POPULATE_INTERRUPTIBLE
+    | bindings::REEVE_POPULATE_RETRY_MAYFAIL;
+
+/// What a populate's `EINTR` is called if any signal ends it: a system call that begins anew.
+pub(super) fn interrupted(e: Error, how: u64) -> Error {
+    if e == EINTR && how & u64::from(bindings::REEVE_POPULATE_INTERRUPTIBLE) != 0 {
+        return ERESTARTSYS;
     }
+    e
 }
 
 /// Backs an object up.
@@ -292,14 +355,21 @@ pub(super) fn state(bo: &Reservation<'_>) -> bindings::reeve_bo_state {
 
 /// Sets the DMA addresses of external pages.
 pub(super) fn set_runs(bo: &mut Reservation<'_>, runs: &[bindings::reeve_bo_dma_run]) -> Answer {
+    let addresses = DmaAddresses::told(&told(runs)?).map_err(bad_runs)?;
+    bo.set_dma_addresses(addresses).map_err(bad_runs)
+}
+
+fn told(runs: &[bindings::reeve_bo_dma_run]) -> Result<KVVec<(u64, u64)>> {
     let mut told = KVVec::with_capacity(runs.len(), GFP_KERNEL)?;
     for run in runs {
         told.push((run.address, run.pages), GFP_KERNEL)?;
     }
-    let bad = |e| match e {
+    Ok(told)
+}
+
+fn bad_runs(e: Error) -> Failure {
+    match e {
         EINVAL => Failure::Misuse(e, c"these are not the addresses of its pages"),
         e => Failure::Error(e),
-    };
-    let addresses = DmaAddresses::told(&told).map_err(bad)?;
-    bo.set_dma_addresses(addresses).map_err(bad)
+    }
 }

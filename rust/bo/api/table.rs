@@ -38,8 +38,10 @@ struct Entries<T> {
 
 struct Entry<T> {
     value: Arc<T>,
-    /// References to it.
+    /// References of the driver.
     references: u64,
+    /// References of locks, which only unlocking drops: also one put too many leaves what is locked.
+    locks: u64,
 }
 
 /// What is left after a reference was dropped.
@@ -73,6 +75,7 @@ impl<T, const KIND: u64> Table<T, KIND> {
         let entry = Entry {
             value,
             references: 1,
+            locks: 0,
         };
         entries.by_handle.insert(node.into_node(handle, entry));
         Ok(handle)
@@ -101,12 +104,31 @@ impl<T, const KIND: u64> Table<T, KIND> {
         Some(entry.value.clone())
     }
 
-    /// Drops a reference; with the last one the handle names nothing any more. `None`: it does not.
-    pub(super) fn put(&self, handle: u64) -> Option<Left<T>> {
+    /// Takes a reference for a lock, and returns what the handle names. Any context but interrupts.
+    pub(super) fn get_for_lock(&self, handle: u64) -> Option<Arc<T>> {
         let mut entries = self.entries.lock();
         let entry = entries.by_handle.get_mut(&handle)?;
-        entry.references -= 1;
-        if entry.references != 0 {
+        entry.locks = entry.locks.checked_add(1)?;
+        Some(entry.value.clone())
+    }
+
+    /// Drops a reference; with the last one the handle names nothing any more. `None`: there is none that is not a
+    /// lock's.
+    pub(super) fn put(&self, handle: u64) -> Option<Left<T>> {
+        self.drop_one(handle, |entry| &mut entry.references)
+    }
+
+    /// Drops a reference of a lock. Otherwise as [`Table::put`].
+    pub(super) fn put_of_lock(&self, handle: u64) -> Option<Left<T>> {
+        self.drop_one(handle, |entry| &mut entry.locks)
+    }
+
+    fn drop_one(&self, handle: u64, which: fn(&mut Entry<T>) -> &mut u64) -> Option<Left<T>> {
+        let mut entries = self.entries.lock();
+        let entry = entries.by_handle.get_mut(&handle)?;
+        let count = which(entry);
+        *count = count.checked_sub(1)?;
+        if entry.references != 0 || entry.locks != 0 {
             return Some(Left::References);
         }
         let node = entries.by_handle.remove_node(&handle)?;

@@ -16,7 +16,6 @@ use crate::{
             Memcg, //
         },
         shrinker,
-        task, //
     },
     bo::{
         charge::budget::Budget,
@@ -339,7 +338,7 @@ fn charge_dmem(
             Err(dmem::ChargeError::Over(limit)) => limit,
             Err(dmem::ChargeError::Failed(e)) => return Err(e),
         };
-        task::cond_resched_killable()?;
+        reclaim.ended_by().cond_resched()?;
         if evict_for_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {
             return Ok(None);
         }
@@ -378,7 +377,7 @@ pub(in crate::bo) fn make_room_in_memcg(pages: u64, reclaim: &impl Reclaim) -> R
     if memcg::has_room(pages) || !memcg::could_have_room(pages) || shrinker::free_swap() == 0 {
         return Err(ENOMEM);
     }
-    task::cond_resched_killable()?;
+    reclaim.ended_by().cond_resched()?;
     match reclaim.evict_one(EvictScope::Memcg(own))? {
         0 => Err(ENOMEM),
         _ => Ok(()),
@@ -426,7 +425,7 @@ fn make_room<'a>(
             Verdict::Refuse => break,
             Verdict::MakeRoom => {}
         }
-        task::cond_resched_killable()?;
+        reclaim.ended_by().cond_resched()?;
         if helps(limit) && owner.evict_one(reclaim)? != 0 {
             continue;
         }
@@ -443,7 +442,7 @@ fn make_room<'a>(
         if budget.begin_within(missing, limit) {
             return Ok(Some(()));
         }
-        task::cond_resched_killable()?;
+        reclaim.ended_by().cond_resched()?;
         if !helps(limit) || owner.evict_one(reclaim)? == 0 {
             return Ok(None);
         }

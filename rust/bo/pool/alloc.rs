@@ -9,7 +9,7 @@ use super::Pool;
 use crate::{
     abstractions::{
         memcg::Memcg,
-        task, //
+        task::EndedBy, //
     },
     bo::{
         pages::{
@@ -29,20 +29,32 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// Does what [`fill_until`] does until a fatal signal arrives.
+#[cfg(any(reeve_kunit, reeve_bench))]
+pub(crate) fn fill(
+    pages: &mut PageBlocks,
+    missing: u64,
+    clear: bool,
+    pool: Option<&Pool>,
+) -> Result {
+    fill_until(pages, missing, clear, pool, EndedBy::Fatal)
+}
+
 /// Adds `missing` pages to `pages`, cleared if `clear`; otherwise they may show what was in them last.
 ///
 /// Pages that are charged to a memory cgroup come from the system, since pages of the pool can't be
 /// charged. Otherwise, of each order, the largest first, the pool's blocks are taken first and then
 /// the system's. The caching is applied to what comes from the system, many pages at a time.
 ///
-/// Returns `ENOMEM` if there is not that much memory, `EINTR` if a fatal signal arrived. In both cases
+/// Returns `ENOMEM` if there is not that much memory, `EINTR` if a signal arrived that ends the wait. In both cases
 /// `pages` is as it was. May sleep; reclaim may run, so hold no lock that it waits for.
 #[inline]
-pub(crate) fn fill(
+pub(crate) fn fill_until(
     pages: &mut PageBlocks,
     missing: u64,
     clear: bool,
     pool: Option<&Pool>,
+    ended_by: EndedBy,
 ) -> Result {
     // A second path, because `make bench` shows that the loop over blocks makes a populate of one
     // cleared page (`tt.populate.1`) 9 % more expensive: 1266 instructions instead of 1158.
@@ -53,7 +65,7 @@ pub(crate) fn fill(
             None => {}
         }
     }
-    fill_in_parts(pages, missing, clear, pool)
+    fill_in_parts(pages, missing, clear, pool, ended_by)
 }
 
 /// Returns the order of a block that is all the missing pages, if the system can provide it as it is.
@@ -71,9 +83,15 @@ fn order_of_whole(pages: &PageBlocks, missing: u64, pool: Option<&Pool>) -> Opti
 
 /// Adds the pages block by block.
 #[inline(never)]
-fn fill_in_parts(pages: &mut PageBlocks, missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
+fn fill_in_parts(
+    pages: &mut PageBlocks,
+    missing: u64,
+    clear: bool,
+    pool: Option<&Pool>,
+    ended_by: EndedBy,
+) -> Result {
     let before = pages.blocks();
-    let result = add(pages, missing, clear, pool);
+    let result = add(pages, missing, clear, pool, ended_by);
     if result.is_err() {
         take_back(pages, before);
     }
@@ -88,7 +106,13 @@ pub(in crate::bo) fn take_back(pages: &mut PageBlocks, blocks: usize) {
 }
 
 #[inline]
-fn add(pages: &mut PageBlocks, mut missing: u64, clear: bool, pool: Option<&Pool>) -> Result {
+fn add(
+    pages: &mut PageBlocks,
+    mut missing: u64,
+    clear: bool,
+    pool: Option<&Pool>,
+    ended_by: EndedBy,
+) -> Result {
     let kind = pages.kind();
     let mut batch = match kind.caching {
         Caching::Cached => None,
@@ -102,7 +126,7 @@ fn add(pages: &mut PageBlocks, mut missing: u64, clear: bool, pool: Option<&Pool
 
     while missing != 0 {
         if !core::mem::take(&mut first) {
-            task::cond_resched_killable()?;
+            ended_by.cond_resched()?;
         }
         order = page_runs::order_for(missing, order);
         let block = match pool.and_then(|pool| pool.take(kind, order)) {

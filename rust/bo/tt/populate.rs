@@ -11,7 +11,7 @@ use super::{
 use crate::{
     abstractions::{
         dma::DmaDevice,
-        task, //
+        task::EndedBy, //
     },
     bo::{
         backing::Backing,
@@ -67,7 +67,7 @@ impl Tt {
     ) -> Result<u64> {
         let clear = clear || self.flags.zero_alloc;
         let gained = self.populate_with(backing, reclaim, |tt, missing| {
-            tt.allocate(missing, clear, backing)
+            tt.allocate(missing, clear, backing, reclaim.ended_by())
         })?;
         if gained != 0 {
             self.cleared = clear;
@@ -145,7 +145,13 @@ impl Tt {
     /// Allocates the `missing` pages, with the content that is in storage, and maps them for the
     /// device if the TT has addresses for it.
     #[inline]
-    fn allocate(&mut self, missing: u64, clear: bool, backing: &Backing) -> Result {
+    fn allocate(
+        &mut self,
+        missing: u64,
+        clear: bool,
+        backing: &Backing,
+        ended_by: EndedBy,
+    ) -> Result {
         let pool = Some(backing.pool());
         let decrypted = self.flags.decrypted;
         let dma = self.flags.dma.then(|| backing.dma());
@@ -154,9 +160,9 @@ impl Tt {
         }
         if let Some(storage) = &self.storage {
             let (pages, all) = (&mut self.pages, self.num_pages);
-            return swapin::swap_in(pages, all, storage, pool, dma, decrypted);
+            return swapin::swap_in(pages, all, storage, pool, (dma, decrypted), ended_by);
         }
-        alloc::fill(&mut self.pages, missing, clear, pool)?;
+        alloc::fill_until(&mut self.pages, missing, clear, pool, ended_by)?;
         match dma {
             None => Ok(()),
             Some(dma) => dma::show_fresh(&mut self.pages, dma, decrypted, clear),
@@ -235,7 +241,7 @@ fn make_room(accounting: &Accounting, wanted: Amount, reclaim: &impl Reclaim) ->
             // Nothing is evicted for what can't succeed.
             return Ok(true);
         }
-        task::cond_resched_killable()?;
+        reclaim.ended_by().cond_resched()?;
         if !accounting.limits.eviction_helps(accounting.limits.stored()) {
             return Ok(true);
         }

@@ -8,7 +8,7 @@ use crate::{
     abstractions::{
         dma::DmaDevice,
         shmem::Slot,
-        task, //
+        task::EndedBy, //
     },
     bo::{
         pages::{
@@ -33,14 +33,14 @@ pub(super) fn swap_in(
     num_pages: u64,
     storage: &Slot,
     pool: Option<&Pool>,
-    dma: Option<&Arc<DmaDevice>>,
-    decrypted: bool,
+    (dma, decrypted): (Option<&Arc<DmaDevice>>, bool),
+    ended_by: EndedBy,
 ) -> Result {
     let partial = pages.take_partial();
     let before = pages.blocks();
     let missing = num_pages - pages.len();
     // Every page is overwritten: no need to clear any.
-    let mut result = alloc::fill(pages, missing, false, pool);
+    let mut result = alloc::fill_until(pages, missing, false, pool, ended_by);
     if decrypted && result.is_ok() {
         result = pages.decrypt();
         if result.is_err() {
@@ -48,7 +48,7 @@ pub(super) fn swap_in(
         }
     }
     if result.is_ok() {
-        result = read_back(pages, before, partial.as_ref(), storage);
+        result = read_back(pages, before, partial.as_ref(), storage, ended_by);
         if result.is_err() {
             alloc::take_back(pages, before);
         } else if let Some(dma) = dma {
@@ -71,10 +71,11 @@ fn read_back(
     from: usize,
     partial: Option<&Partial>,
     storage: &Slot,
+    ended_by: EndedBy,
 ) -> Result {
     let mut partial_from = None;
     for (index, run) in pages.runs_mut(from) {
-        task::cond_resched_killable()?;
+        ended_by.cond_resched()?;
         let offset = index - *partial_from.get_or_insert(index);
         let at_hand = partial.map_or(0, |partial| partial.len().saturating_sub(offset));
         let (first, rest) = run.split(at_hand);

@@ -55,18 +55,25 @@ struct reeve_device_ops {
 	 * @evict_begin: the object is about to lose its pages; it is locked.
 	 * Afterwards neither the device nor the driver may use them, through
 	 * page tables or by reeve_bo_vmap(). @flags: REEVE_EVICT_*. Returns
-	 * -EBUSY if they are needed still: the object is passed over, and keeps
-	 * its place. It may not call reeve_bo_*() for @bo but reeve_bo_vunmap().
+	 * -EBUSY, or another errno, if they are needed still: the object is
+	 * passed over, and keeps its place. With lockdep it is asked once, as by
+	 * reclaim, when the first object of a device was populated, and told
+	 * evict_abort() then. It may not call reeve_bo_*() for @bo but reeve_bo_vunmap().
 	 */
 	int (*evict_begin)(struct reeve_buffer_object *bo, void *priv,
 			   unsigned int flags);
 	/** @evict_abort: the pages stay after all; the object is locked */
 	void (*evict_abort)(struct reeve_buffer_object *bo, void *priv);
-	/** @release: the object is gone, and @priv is not used again */
+	/**
+	 * @release: the object is gone, and @priv is not used again. Until then
+	 * @priv must stay, with its lock: this is what a driver would otherwise
+	 * count references for. Not called if reeve_bo_create() failed.
+	 */
 	void (*release)(void *priv);
 	/**
 	 * @lock: takes the lock that the driver has of its own for the object;
-	 * returns -EINTR if a fatal signal arrived. For faults and hibernation.
+	 * returns -EINTR if a signal arrived, of those that end the wait. For
+	 * faults, which are then repeated, and hibernation.
 	 */
 	int (*lock)(void *priv);
 	/** @trylock: takes it if that needs no waiting; for eviction */
@@ -92,6 +99,10 @@ struct reeve_device_ops {
  * @flags: REEVE_BO_CREATE_*
  * @pad: 0
  * @priv: what the ops get
+ * @sgt: if the pages are external (REEVE_BO_TYPE_SG) and it has DMA addresses
+ *       (REEVE_BO_CREATE_DMA_ADDRESSES): a table that the exporter has mapped for
+ *       the device, of all its pages. Only the addresses are copied; the object
+ *       has them whenever it is populated. Null: see reeve_bo_set_sg_table()
  * @reserved: 0
  */
 struct reeve_bo_desc {
@@ -103,7 +114,8 @@ struct reeve_bo_desc {
 	u32 flags;
 	u32 pad;
 	void *priv;
-	u64 reserved[8];
+	const struct sg_table *sgt;
+	u64 reserved[7];
 };
 
 /**
@@ -258,8 +270,8 @@ int reeve_bo_get(struct reeve_buffer_object *bo);
  * reeve_bo_put() - drop a reference; with the last one the object is destroyed
  * @bo: the object
  *
- * One that is locked is destroyed when it is unlocked; one that users have
- * mapped, when they have unmapped it. Its pages are freed whatever its pins.
+ * One that is locked is destroyed when it is unlocked, however often it is put;
+ * one that users have mapped, when they have unmapped it. Its pages are freed whatever its pins.
  *
  * Stands for ttm_bo_put().
  */
@@ -299,6 +311,10 @@ int reeve_bo_unlock(struct reeve_buffer_object *bo);
 
 /* Objects that can't go without waiting are not evicted to make room. */
 #define REEVE_POPULATE_NOWAIT	(1U << 0)
+/* Any signal ends it, with -ERESTARTSYS; else only fatal ones do, with -EINTR. */
+#define REEVE_POPULATE_INTERRUPTIBLE	(1U << 1)
+/* The caller copes with -ENOMEM, as it has to anyway: no OOM killer is called. */
+#define REEVE_POPULATE_RETRY_MAYFAIL	(1U << 2)
 
 /**
  * reeve_bo_populate() - give an object its pages, and its content if it had any
@@ -307,10 +323,12 @@ int reeve_bo_unlock(struct reeve_buffer_object *bo);
  *
  * The pages are charged first; over a limit others are evicted. It becomes the
  * most recently used. No OOM killer is called for its pages, as with
- * __GFP_RETRY_MAYFAIL. Waits end with a fatal signal.
+ * __GFP_RETRY_MAYFAIL. Signals are looked for between two objects that are evicted
+ * and between two blocks of pages; not within those of REEVE_BO_CREATE_SHMEM.
  *
  * Return: the number of pages gained; -ENOMEM: no memory, or a hard limit; -EIO:
- * content can't be read back, or pages not be mapped for the device.
+ * content can't be read back, or pages not be mapped for the device; -EINTR,
+ * -ERESTARTSYS: a signal. After an error the object is as it was.
  *
  * Stands for ttm_tt_populate() and ttm_bo_populate().
  */

@@ -16,6 +16,9 @@
 		}                                                     \
 	} while (0)
 
+/* How often a driver is asked when its device has the first pages. */
+#define bo_api_primed ((unsigned int)IS_ENABLED(CONFIG_LOCKDEP))
+
 /* Conditions that did not hold. */
 extern atomic_t bo_api_failures;
 
@@ -42,5 +45,10 @@ struct reeve_buffer_object *bo_api_populated(struct reeve_client *client,
 int bo_api_misuse(void);
 int bo_api_mapped(void);
 int bo_api_sweep(void);
+
+/* A mapping by the task that loads this, over and over. */
+int bo_api_map_begin(void);
+long bo_api_map_once(void);
+void bo_api_map_end(void);
 
 #endif /* _BO_API_H */

@@ -9,6 +9,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 
 #include "bo_api.h"
 
@@ -75,6 +76,99 @@ struct reeve_buffer_object *bo_api_populated(struct reeve_client *client,
 		return ERR_PTR(ret);
 	}
 	return bo;
+}
+
+/* The first populate of a device asks its driver, with lockdep. */
+static int primed(void)
+{
+	struct reeve_buffer_object *bo;
+
+	memset(&driver, 0, sizeof(driver));
+	bo = bo_api_populated(NULL, 1);
+	EXPECT(!IS_ERR(bo));
+	EXPECT(driver.begun == bo_api_primed && driver.aborted == bo_api_primed);
+	EXPECT(!bo_api_primed || driver.flags == REEVE_EVICT_NOWAIT);
+	EXPECT(reeve_bo_put(bo) == 0);
+	return 0;
+}
+
+/* What a driver returns but for 0 is no errno of the call. */
+static int refusals(void)
+{
+	static const int answers[] = { -EBUSY, -EINTR, -ENOMEM, -9999, 1 };
+	struct reeve_buffer_object *bo = bo_api_populated(NULL, 1);
+	unsigned int i;
+
+	EXPECT(!IS_ERR(bo));
+	memset(&driver, 0, sizeof(driver));
+	EXPECT(reeve_bo_lock(bo) == 0);
+	for (i = 0; i < ARRAY_SIZE(answers); i++) {
+		driver.answer = answers[i];
+		EXPECT(reeve_bo_swap_out(bo) == -EBUSY);
+		EXPECT(reeve_bo_back_up(bo, false) == -EBUSY);
+		EXPECT(reeve_bo_purge(bo) == -EBUSY);
+		EXPECT(reeve_bo_unpopulate(bo) == -EBUSY);
+	}
+	EXPECT(driver.begun == 4 * ARRAY_SIZE(answers) && !driver.aborted);
+	driver.answer = 0;
+	EXPECT(reeve_bo_swap_out(bo) == 1);
+	EXPECT(reeve_bo_unlock(bo) == 0);
+	EXPECT(reeve_bo_put(bo) == 0);
+	return 0;
+}
+
+/* A populate that a signal ends changes nothing. */
+static int interrupted(void)
+{
+	const unsigned int flags = REEVE_POPULATE_INTERRUPTIBLE |
+				   REEVE_POPULATE_RETRY_MAYFAIL;
+	struct reeve_bo_state before, state;
+	struct reeve_client_stats stats;
+	struct reeve_client *client = reeve_client_create();
+	struct reeve_buffer_object *bo, *other;
+
+	memset(&driver, 0, sizeof(driver));
+	EXPECT(!IS_ERR(client));
+	EXPECT(reeve_client_set_limit(client, 2000) == 0);
+	bo = bo_api_object(client, 1536 + 3, 0);
+	other = bo_api_populated(client, 1000);
+	EXPECT(!IS_ERR(bo) && !IS_ERR(other));
+	EXPECT(reeve_bo_lock(bo) == 0);
+	EXPECT(reeve_bo_get_state(bo, &before) == 0);
+	/* As if one had come. */
+	set_tsk_thread_flag(current, TIF_SIGPENDING);
+	EXPECT(reeve_bo_populate(bo, flags) == -ERESTARTSYS);
+	EXPECT(reeve_bo_populate(bo, flags | REEVE_POPULATE_NOWAIT) == -ERESTARTSYS);
+	clear_tsk_thread_flag(current, TIF_SIGPENDING);
+	EXPECT(reeve_bo_get_state(bo, &state) == 0);
+	EXPECT(!memcmp(&before, &state, sizeof(state)));
+	EXPECT(reeve_client_get_stats(client, &stats) == 0);
+	EXPECT(stats.charged == 1000 && stats.swapped == 0);
+	/* Without the flag only those that kill end it. */
+	set_tsk_thread_flag(current, TIF_SIGPENDING);
+	EXPECT(reeve_bo_populate(bo, REEVE_POPULATE_RETRY_MAYFAIL) == 1539);
+	clear_tsk_thread_flag(current, TIF_SIGPENDING);
+	/* The content of what is swapped in is kept. */
+	EXPECT(reeve_client_get_stats(client, &stats) == 0);
+	EXPECT(stats.charged == 1539 && stats.swapped == 1000);
+	EXPECT(reeve_client_set_limit(client, 0) == 0);
+	EXPECT(reeve_bo_swap_out(bo) == 1539);
+	EXPECT(reeve_bo_get_state(bo, &before) == 0);
+	set_tsk_thread_flag(current, TIF_SIGPENDING);
+	EXPECT(reeve_bo_populate(bo, flags) == -ERESTARTSYS);
+	clear_tsk_thread_flag(current, TIF_SIGPENDING);
+	EXPECT(reeve_bo_get_state(bo, &state) == 0);
+	EXPECT(!memcmp(&before, &state, sizeof(state)));
+	EXPECT(reeve_bo_populate(bo, flags) == 1539);
+	/* What is populated need not wait. */
+	set_tsk_thread_flag(current, TIF_SIGPENDING);
+	EXPECT(reeve_bo_populate(bo, flags) == 0);
+	clear_tsk_thread_flag(current, TIF_SIGPENDING);
+	EXPECT(reeve_bo_unlock(bo) == 0);
+	EXPECT(reeve_bo_put(bo) == 0);
+	EXPECT(reeve_bo_put(other) == 0);
+	EXPECT(reeve_client_put(client) == 0);
+	return 0;
 }
 
 /* An object through its whole life. */
@@ -256,8 +350,38 @@ static int shared(void)
 	EXPECT(run.address == 0x11000);
 	EXPECT(reeve_bo_page(external, 0) == ERR_PTR(-EINVAL));
 	EXPECT(reeve_bo_unpopulate(external) == 0);
+	EXPECT(reeve_bo_populate(external, 0) == 0);
+	EXPECT(reeve_bo_dma_run(external, 0, &run) == -EINVAL);
 	EXPECT(reeve_bo_unlock(external) == 0);
 	EXPECT(reeve_bo_put(external) == 0);
+
+	/* The same by the descriptor: it has them each time. */
+	desc.sgt = &sgt;
+	external = reeve_bo_create(device, NULL, &desc);
+	EXPECT(!IS_ERR(external));
+	EXPECT(reeve_bo_trylock(external) == 0);
+	for (i = 0; i < 2; i++) {
+		EXPECT(reeve_bo_dma_run(external, 0, &run) == -EINVAL);
+		EXPECT(reeve_bo_populate(external, 0) == 0);
+		EXPECT(reeve_bo_dma_run(external, 1, &run) == 0);
+		EXPECT(run.address == 0x11000 && run.pages == 1);
+		EXPECT(reeve_bo_unpopulate(external) == 0);
+	}
+	EXPECT(reeve_bo_unlock(external) == 0);
+	EXPECT(reeve_bo_put(external) == 0);
+	/* Too few, too many, and for what has pages of its own. */
+	desc.bytes = PAGE_SIZE;
+	EXPECT(reeve_bo_create(device, NULL, &desc) == ERR_PTR(-EINVAL));
+	desc.bytes = 3 << PAGE_SHIFT;
+	EXPECT(reeve_bo_create(device, NULL, &desc) == ERR_PTR(-EINVAL));
+	desc.bytes = 2 << PAGE_SHIFT;
+	desc.flags |= REEVE_BO_CREATE_EXTERNAL_MAPPABLE;
+	EXPECT(reeve_bo_create(device, NULL, &desc) == ERR_PTR(-EINVAL));
+	desc.flags = 0;
+	EXPECT(reeve_bo_create(device, NULL, &desc) == ERR_PTR(-EINVAL));
+	desc.flags = REEVE_BO_CREATE_DMA_ADDRESSES;
+	desc.type = REEVE_BO_TYPE_DEVICE;
+	EXPECT(reeve_bo_create(device, NULL, &desc) == ERR_PTR(-EINVAL));
 	sg_free_table(&sgt);
 	EXPECT(reeve_bo_unpin(bo) == 0);
 	EXPECT(reeve_bo_unlock(bo) == 0);
@@ -316,6 +440,9 @@ static int with_own_lock(void)
 	EXPECT(reeve_bo_populate(first, 0) == -EPERM);
 	mutex_lock(&own);
 	EXPECT(reeve_bo_populate(first, 0) == 3);
+	/* With lockdep it was asked once, to see its locks. */
+	EXPECT(driver.begun == bo_api_primed && driver.aborted == bo_api_primed);
+	driver.begun = 0;
 	/* Both have the same lock: what the caller has locked can't go. */
 	EXPECT(reeve_bo_populate(second, 0) == 3);
 	EXPECT(driver.begun == 0);
@@ -392,7 +519,7 @@ static int many_devices(void)
 static int __init bo_api_init(void)
 {
 	static int (*const tests[])(void) = {
-		life, evicted, shared, with_own_lock, many_devices,
+		primed, life, evicted, interrupted, refusals, shared, with_own_lock, many_devices,
 		bo_api_misuse, bo_api_mapped, bo_api_sweep,
 	};
 	unsigned int i;

@@ -93,9 +93,9 @@ static noinline void descriptors(void)
 	desc->size = PAGE_SIZE + 1;
 	EXPECT(reeve_bo_create(device, NULL, desc) == ERR_PTR(-EINVAL));
 	desc->size = sizeof(*desc);
-	desc->reserved[7] = 1;
+	desc->reserved[6] = 1;
 	EXPECT(reeve_bo_create(device, NULL, desc) == ERR_PTR(-EINVAL));
-	desc->reserved[7] = 0;
+	desc->reserved[6] = 0;
 	desc->pad = 1;
 	EXPECT(reeve_bo_create(device, NULL, desc) == ERR_PTR(-EINVAL));
 	desc->pad = 0;

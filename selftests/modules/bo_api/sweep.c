@@ -3,6 +3,9 @@
 #include <linux/err.h>
 #include <linux/module.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
 
 #include "bo_api.h"
 
@@ -11,6 +14,7 @@
 static struct reeve_client *client;
 static struct reeve_buffer_object *bo, *external;
 static struct sg_table table;
+static struct reeve_bo_desc with_table;
 
 static long register_device(void)
 {
@@ -33,9 +37,17 @@ static long limit_client(void)
 
 static long create(void)
 {
+	unsigned int released = driver.released;
 	struct reeve_buffer_object *made = bo_api_object(client, 1, 0);
 
-	return IS_ERR(made) ? PTR_ERR(made) : reeve_bo_put(made);
+	if (IS_ERR(made)) {
+		/* The driver has what it gave for it still, and frees it. */
+		EXPECT(driver.released == released);
+		return PTR_ERR(made);
+	}
+	EXPECT(reeve_bo_put(made) == 0);
+	EXPECT(driver.released == released + 1);
+	return 0;
 }
 
 static long get(void)
@@ -134,6 +146,62 @@ static long export_pages(void)
 	return reeve_bo_unpin(bo) ?: ret;
 }
 
+/* By the descriptor; a populate gives it the addresses. */
+static long create_imported(void)
+{
+	unsigned int released = driver.released;
+	struct reeve_buffer_object *made =
+		reeve_bo_create(device, client, &with_table);
+	long ret;
+
+	if (IS_ERR(made)) {
+		EXPECT(driver.released == released);
+		return PTR_ERR(made);
+	}
+	/* Others are locked, so this one is not waited for. */
+	EXPECT(reeve_bo_trylock(made) == 0);
+	ret = reeve_bo_populate(made, 0);
+	if (!ret) {
+		struct reeve_bo_dma_run run;
+
+		EXPECT(reeve_bo_dma_run(made, 0, &run) == 0);
+		EXPECT(run.address == PAGE_SIZE);
+	}
+	EXPECT(reeve_bo_unlock(made) == 0);
+	EXPECT(reeve_bo_put(made) == 0);
+	return ret;
+}
+
+/* For the driver's files, and mappings of its own. */
+static long show(void)
+{
+	struct seq_file m = { .size = PAGE_SIZE };
+	long ret;
+
+	m.buf = kmalloc(m.size, GFP_KERNEL);
+	if (!m.buf)
+		return -ENOMEM;
+	ret = reeve_client_show_fdinfo(client, &m);
+	EXPECT(ret || (m.count && strnstr(m.buf, "drm-total-system", m.count)));
+	kfree(m.buf);
+	EXPECT(pgprot_val(reeve_bo_pgprot(bo, PAGE_KERNEL)) ==
+	       pgprot_val(PAGE_KERNEL));
+	return ret;
+}
+
+/* By mmap() of a file: its lock is outside of those of objects. */
+static long map_users(void)
+{
+	long ret;
+
+	EXPECT(reeve_bo_unlock(external) == 0);
+	EXPECT(reeve_bo_unlock(bo) == 0);
+	ret = bo_api_map_once();
+	EXPECT(reeve_bo_trylock(bo) == 0);
+	EXPECT(reeve_bo_trylock(external) == 0);
+	return ret;
+}
+
 static long import_pages(void)
 {
 	return reeve_bo_set_sg_table(external, &table);
@@ -158,6 +226,9 @@ static const struct {
 	{ "map", map, populate },
 	{ "export", export_pages, populate },
 	{ "import", import_pages },
+	{ "create imported", create_imported },
+	{ "show", show },
+	{ "map_users", map_users },
 	{ "swap_out", swap_out, populate },
 	{ "swap in", populate, swap_out },
 	{ "back_up", back_up, populate },
@@ -215,12 +286,19 @@ int bo_api_sweep(void)
 	EXPECT(reeve_bo_lock(bo) == 0);
 	external = reeve_bo_create(device, client, &desc);
 	EXPECT(!IS_ERR(external));
+	desc.sgt = &table;
+	with_table = desc;
 	EXPECT(reeve_bo_trylock(external) == 0);
 	EXPECT(reeve_bo_populate(external, 0) == 0);
 	EXPECT(sg_alloc_table(&table, 1, GFP_KERNEL) == 0);
 	sg_dma_address(table.sgl) = PAGE_SIZE;
 	sg_dma_len(table.sgl) = PAGE_SIZE;
-	ret = sweep();
+	ret = bo_api_map_begin();
+	EXPECT(ret == 0);
+	if (!ret) {
+		ret = sweep();
+		bo_api_map_end();
+	}
 	sg_free_table(&table);
 	EXPECT(reeve_bo_unlock(external) == 0);
 	EXPECT(reeve_bo_put(external) == 0);

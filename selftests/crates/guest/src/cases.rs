@@ -24,6 +24,7 @@ mod faults;
 mod fdinfo;
 mod file_limit;
 mod fresh;
+mod gpu_drm;
 mod handles;
 mod hard;
 mod held;
@@ -73,7 +74,7 @@ use crate::test::Test;
 pub(crate) const STANDARD: &str = "standard";
 
 /// The suites, by what they need: nothing; C TTM beside the module; another module with locks; a disk to swap to
-/// and little memory; likewise, and time; another guest.
+/// and little memory; likewise, and time; another guest; the sample `gpu-drm`, and swap.
 pub(crate) const SUITES: &[(&str, &[&[Test]])] = &[
     (STANDARD, CASES),
     ("reference", &[reference::TESTS]),
@@ -81,6 +82,7 @@ pub(crate) const SUITES: &[(&str, &[&[Test]])] = &[
     ("reclaim", &[reclaim::TESTS]),
     ("stress", &[stress::TESTS]),
     ("two-guests", &[two_guests::TESTS]),
+    ("gpu-drm", &[gpu_drm::TESTS]),
 ];
 
 /// The cases of a suite, if there is one of that name.

@@ -15,6 +15,7 @@ mod beside;
 mod cases;
 mod cgroup;
 mod content;
+mod dri;
 mod fail_nth;
 mod helper;
 mod ktap;

@@ -26,6 +26,11 @@ use nix::sched::sched_getcpu;
 use nix::sched::sched_setaffinity;
 use nix::sched::CpuSet;
 use nix::sys::signal::kill;
+use nix::sys::signal::sigaction;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::sys::wait::WaitStatus;
@@ -308,6 +313,19 @@ impl Drop for OneCpu {
     fn drop(&mut self) {
         let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
     }
+}
+
+/// From now on SIGUSR1 ends a system call that it interrupts, and does nothing else.
+pub(crate) fn be_interrupted() -> Outcome {
+    extern "C" fn nothing(_signal: libc::c_int) {}
+    let action = SigAction::new(
+        SigHandler::Handler(nothing),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
+    // SAFETY: the handler does nothing, which it may do at any time.
+    unsafe { sigaction(Signal::SIGUSR1, &action) }?;
+    Ok(())
 }
 
 /// From now on this thread only runs while its CPU has nothing else to do.

@@ -128,6 +128,14 @@ pub(super) fn jobs() -> Vec<Job> {
                         ext_pages(ctx, "samples/gpu-c", "debug"),
                     ),
                     test(
+                        "make ext and vm: programs and monitors use a DRM driver with Reeve's pages",
+                        ext_drm(ctx),
+                    ),
+                    test(
+                        "lockdep reports a driver with a lock that reclaim wants when it is loaded",
+                        ext_wrong(ctx),
+                    ),
+                    test(
                         "each allocation of each call of the API for drivers fails once",
                         ext_pages(ctx, "modules/bo_api", "debug"),
                     ),
@@ -498,6 +506,38 @@ fn ext_pages(ctx: &JobContext, name: &str, kernel: &str) -> Result<()> {
     let script = format!("SCRIPT={}", script.display());
     let kernel = format!("KERNEL={kernel}");
     expect_vm(ctx, &[files, &script, &kernel, "DISK=64"], true, "0")
+}
+
+/// The DRM driver, beside the other sample: both have pages under one limit.
+fn ext_drm(ctx: &JobContext) -> Result<()> {
+    let [drm @ .., _ttm] = TTM;
+    let (module, script) = ext(ctx, "samples/gpu-drm", "debug")?;
+    let (beside, _) = ext(ctx, "samples/gpu-c", "debug")?;
+    let files = format!(
+        "FILES={}{} {}",
+        modules_of(ctx, "debug", &drm)?,
+        module.display(),
+        beside.display()
+    );
+    let script = format!("SCRIPT={}", script.display());
+    let arguments = [
+        &files,
+        &script,
+        "KERNEL=debug",
+        "MEM=384",
+        "DISK=512",
+        "SMP=2",
+    ];
+    expect_vm(ctx, &arguments, true, "0")
+}
+
+/// The driver that would deadlock if memory were short, which it is not.
+fn ext_wrong(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/bo_wrong", "debug")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    let wanted = "kernel splat: WARNING: possible circular locking dependency";
+    expect_vm(ctx, &[&files, &script, "KERNEL=debug"], false, wanted)
 }
 
 /// `modules/life` on a kernel that has most handlers run in threads.
