@@ -297,6 +297,11 @@ impl Fault<'_> {
         }
     }
 
+    /// Ends the fault; if the access still can't go on there will be another.
+    pub(crate) fn ask_again(self) -> FaultResult {
+        FaultResult(helpers::REEVE_FAULT_NOPAGE)
+    }
+
     /// Sends SIGBUS: there is no such page, or no memory for it.
     pub(crate) fn sigbus(self) -> FaultResult {
         FaultResult(helpers::REEVE_FAULT_SIGBUS)

@@ -253,8 +253,8 @@ fn evict_next<const N: u64, O: HasLru<Bo, N>>(
             continue;
         }
         // In the cgroup's search pages are moved a few at a time, so that their sum does not matter.
-        let sparingly = matches!(scope, EvictScope::Memcg(_));
-        if !sparingly && !shmem::may_have_room(pages) {
+        let in_parts = matches!(scope, EvictScope::Memcg(_));
+        if !in_parts && !shmem::may_have_room(pages) {
             failed.note(pages, memcg);
             continue;
         }
@@ -266,8 +266,8 @@ fn evict_next<const N: u64, O: HasLru<Bo, N>>(
         if !bo.device().is_evictable(&bo) {
             continue;
         }
-        let result = if sparingly {
-            reservation.evict_sparingly()
+        let result = if in_parts {
+            reservation.evict_in_parts()
         } else {
             reservation.evict()
         };
