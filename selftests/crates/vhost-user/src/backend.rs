@@ -21,6 +21,10 @@ use crate::wire::{long, longs, word, words, Message, NEED_REPLY, REPLY};
 /// The bit of a ring's fd message that says there is no fd.
 const NO_FD: u64 = 1 << 8;
 
+/// Who sets the configuration space: the driver, or a migration.
+const CONFIG_WRITABLE: u32 = 0;
+const CONFIG_MIGRATION: u32 = 1;
+
 /// A back end with one front end.
 #[derive(Debug)]
 pub struct Backend {
@@ -211,6 +215,7 @@ impl Backend {
                 return Ok(Some(longs(&[self.device.queues(self.offer)])))
             }
             FrontendReq::GET_CONFIG => return self.get_config(body).map(Some),
+            FrontendReq::SET_CONFIG => self.set_config(body)?,
             _ => return Err(Error::Unknown(message.code)),
         }
         Ok(None)
@@ -222,7 +227,7 @@ impl Backend {
         let body = message.body.as_slice();
         let needs = match request {
             R::GET_QUEUE_NUM => Some(features::MQ),
-            R::GET_CONFIG => Some(features::CONFIG),
+            R::GET_CONFIG | R::SET_CONFIG => Some(features::CONFIG),
             R::RESET_DEVICE => Some(features::RESET_DEVICE),
             R::SET_LOG_BASE => Some(features::LOG_SHMFD),
             R::GET_MAX_MEM_SLOTS | R::ADD_MEM_REG | R::REM_MEM_REG => {
@@ -242,7 +247,7 @@ impl Backend {
             R::SET_LOG_BASE => 16,
             R::SET_MEM_TABLE if count <= TABLE_REGIONS => 8 + count * RegionInfo::BYTES,
             R::SET_MEM_TABLE => return Err(Error::Memory(format!("{count} regions"))),
-            R::GET_CONFIG => (word(body, 4) as usize).saturating_add(12),
+            R::GET_CONFIG | R::SET_CONFIG => (word(body, 4) as usize).saturating_add(12),
             R::GET_FEATURES | R::GET_PROTOCOL_FEATURES | R::GET_QUEUE_NUM => 0,
             R::SET_OWNER | R::RESET_OWNER | R::RESET_DEVICE | R::GET_MAX_MEM_SLOTS => 0,
             // What is not served has no payload that would be right.
@@ -374,6 +379,27 @@ impl Backend {
         let mut reply = body[..12].to_vec();
         reply.extend_from_slice(part);
         Ok(reply)
+    }
+
+    /// Refuses to change what a driver can only read; a migration may say what it is like already.
+    fn set_config(&self, body: &[u8]) -> Result<()> {
+        let (offset, size) = (word(body, 0) as usize, word(body, 4) as usize);
+        let end = offset.saturating_add(size);
+        let config = self.device.config();
+        let part = config.get(offset..end);
+        let part = part.ok_or(Error::Value("SET_CONFIG's end", end as u64))?;
+        match word(body, 8) {
+            CONFIG_WRITABLE if size == 0 => Ok(()),
+            CONFIG_WRITABLE => Err(Error::Value("SET_CONFIG's offset", offset as u64)),
+            CONFIG_MIGRATION => match part.iter().zip(&body[12..]).position(|(is, to)| is != to) {
+                None => Ok(()),
+                Some(at) => {
+                    let at = (offset + at) as u64;
+                    Err(Error::Value("SET_CONFIG's offset", at))
+                }
+            },
+            flags => Err(Error::Value("SET_CONFIG's flags", flags.into())),
+        }
     }
 
     /// Serves a ring, no longer than one round of it; returns whether there may be more.
