@@ -71,6 +71,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     ext_pages(ctx, "samples/gpu-c", "base"),
                 ),
                 test(
+                    "make ext and vm: a GPU driver in Rust leaves its pages to Reeve",
+                    ext_pages(ctx, "samples/gpu-rust", "base"),
+                ),
+                test(
                     "every call of the API for drivers, as documented and not",
                     ext_pages(ctx, "modules/bo_api", "base"),
                 ),
@@ -126,6 +130,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     test(
                         "make ext and vm: a GPU driver leaves its pages to Reeve (debug kernel)",
                         ext_pages(ctx, "samples/gpu-c", "debug"),
+                    ),
+                    test(
+                        "make ext and vm: a GPU driver in Rust leaves its pages to Reeve (debug kernel)",
+                        ext_pages(ctx, "samples/gpu-rust", "debug"),
                     ),
                     test(
                         "each allocation of each call of the API for drivers fails once",
