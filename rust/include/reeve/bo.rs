@@ -9,6 +9,8 @@
 //
 // `make ext` sets REEVE_INCLUDE and links with Reeve's exported symbols.
 //
+// Functions that call C are inlined, so that the log names the driver's code for misuse.
+//
 // All functions are called in process context and may sleep, but for those that say otherwise. Where
 // nothing else is said, they return EPERM in a context that may not sleep, and EINTR if a fatal signal
 // arrived; nothing has changed then.
@@ -381,6 +383,7 @@ impl<T: Driver> Device<T> {
     /// Returns EINVAL if the name is too short or too long, or the parent has no DMA mask; ENOMEM.
     ///
     /// Stands for `ttm_device_init()`. See `reeve_device_register()`.
+    #[inline(always)]
     pub(crate) fn register(name: &CStr, driver: T) -> Result<Self> {
         let driver = Arc::new(driver, GFP_KERNEL)?;
         // `Device` is a transparent wrapper of the C struct in an `Opaque`.
@@ -439,6 +442,7 @@ impl Client {
     /// Makes a client, of the current task's user. Returns ENOMEM if there is no memory.
     ///
     /// See `reeve_client_create()`.
+    #[inline(always)]
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: There is nothing to keep.
         let client = unsafe { sys::reeve_client_create() };
@@ -450,6 +454,7 @@ impl Client {
     /// `file_pages_limit`. What is above it is evicted afterwards, by a work item.
     ///
     /// See `reeve_client_set_limit()`.
+    #[inline(always)]
     pub(crate) fn set_limit(&self, pages: u64) -> Result {
         // SAFETY: It is a client, by the type invariant.
         to_result(unsafe { sys::reeve_client_set_limit(self.0, pages) })
@@ -458,6 +463,7 @@ impl Client {
     /// Returns what its objects hold at one moment.
     ///
     /// See `reeve_client_get_stats()`.
+    #[inline(always)]
     pub(crate) fn stats(&self) -> Result<ClientStats> {
         let mut stats = ClientStats::default();
         // SAFETY: It is a client, by the type invariant, and the place is valid for writes.
@@ -468,6 +474,7 @@ impl Client {
     /// Prints that for the driver's `show_fdinfo`, after its line `drm-driver`.
     ///
     /// Stands for `drm_show_memory_stats()`. See `reeve_client_show_fdinfo()`.
+    #[inline(always)]
     pub(crate) fn show_fdinfo(&self, m: &SeqFile) -> Result {
         let m = from_ref(m).cast_mut().cast::<bindings::seq_file>();
         // SAFETY: It is a client, by the type invariant. `SeqFile` is a transparent wrapper of the C
@@ -625,6 +632,7 @@ impl<T: Driver> Bo<T> {
     /// removed, ENOSPC if the client has as many objects as it may have; ENOMEM.
     ///
     /// Stands for `ttm_bo_init_reserved()`. See `reeve_bo_create()`.
+    #[inline(always)]
     pub(crate) fn new(
         device: &Device<T>,
         client: Option<&Client>,
@@ -679,6 +687,7 @@ impl<T: Driver> Bo<T> {
     /// [`Driver::evict_abort`] for it.
     ///
     /// Stands for `ttm_bo_reserve()`. See `reeve_bo_lock()`.
+    #[inline(always)]
     pub(crate) fn lock(&self) -> Result<Guard<'_, T>> {
         // SAFETY: It is an object, by the invariant of `Held`.
         to_result(unsafe { sys::reeve_bo_lock(self.as_ptr()) })?;
@@ -694,6 +703,7 @@ impl<T: Driver> Bo<T> {
     /// Returns EBUSY if it is locked; otherwise as [`Bo::lock`].
     ///
     /// Stands for `ttm_bo_reserve()` with `no_wait`. See `reeve_bo_trylock()`.
+    #[inline(always)]
     pub(crate) fn try_lock(&self) -> Result<Guard<'_, T>> {
         // SAFETY: It is an object, by the invariant of `Held`.
         to_result(unsafe { sys::reeve_bo_trylock(self.as_ptr()) })?;
@@ -707,6 +717,7 @@ impl<T: Driver> Bo<T> {
     /// Returns how mappings of its pages have to be protected, of `prot` otherwise. Does not sleep.
     ///
     /// Stands for `ttm_io_prot()`. See `reeve_bo_pgprot()`.
+    #[inline(always)]
     pub(crate) fn pgprot(&self, prot: bindings::pgprot_t) -> bindings::pgprot_t {
         // SAFETY: It is an object, by the invariant of `Held`.
         unsafe { sys::reeve_bo_pgprot(self.as_ptr(), prot) }
@@ -720,6 +731,7 @@ impl<T: Driver> Bo<T> {
     /// cleared; EPERM if it is executable; ENOMEM.
     ///
     /// Stands for `ttm_bo_mmap_obj()`. See `reeve_bo_mmap()`.
+    #[inline(always)]
     pub(crate) fn mmap(&self, vma: &VmaNew, first: u64) -> Result {
         // SAFETY: It is an object, by the invariant of `Held`, and a mapping that is being set up.
         to_result(unsafe { sys::reeve_bo_mmap(self.as_ptr(), vma.as_ptr(), first) })
@@ -729,6 +741,7 @@ impl<T: Driver> Bo<T> {
     /// own.
     ///
     /// Returns EINVAL also if the sum is too large.
+    #[inline(always)]
     pub(crate) fn mmap_from_zero(&self, vma: &VmaNew, first: u64) -> Result {
         let offset = usize::try_from(first).map_err(|_| EINVAL)?;
         // SAFETY: The mapping is being set up, so no other thread knows it.
@@ -792,12 +805,14 @@ impl<T: Driver> Guard<'_, T> {
     /// back, or pages not be mapped for the device.
     ///
     /// Stands for `ttm_tt_populate()`. See `reeve_bo_populate()`.
+    #[inline(always)]
     pub(crate) fn populate(&mut self) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`.
         pages(unsafe { sys::reeve_bo_populate(self.as_ptr(), 0) })
     }
 
     /// The same, but objects that can't go without waiting are not evicted to make room.
+    #[inline(always)]
     pub(crate) fn populate_nowait(&mut self) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`.
         pages(unsafe { sys::reeve_bo_populate(self.as_ptr(), sys::REEVE_POPULATE_NOWAIT) })
@@ -809,6 +824,7 @@ impl<T: Driver> Guard<'_, T> {
     /// [`Driver::evict_begin`] returned an error.
     ///
     /// Stands for `ttm_tt_unpopulate()`. See `reeve_bo_unpopulate()`.
+    #[inline(always)]
     pub(crate) fn unpopulate(&mut self) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`. Nothing borrows its pages.
         pages(unsafe { sys::reeve_bo_unpopulate(self.as_ptr()) })
@@ -820,6 +836,7 @@ impl<T: Driver> Guard<'_, T> {
     /// `pinned_pages_limit`.
     ///
     /// Stands for `ttm_bo_pin()`. See `reeve_bo_pin()`.
+    #[inline(always)]
     pub(crate) fn pin(&mut self) -> Result {
         // SAFETY: It is an object, by the invariant of `Held`.
         to_result(unsafe { sys::reeve_bo_pin(self.as_ptr()) })
@@ -828,6 +845,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Undoes one [`Guard::pin`]. Returns EINVAL if it is not pinned.
     ///
     /// Stands for `ttm_bo_unpin()`. See `reeve_bo_unpin()`.
+    #[inline(always)]
     pub(crate) fn unpin(&mut self) -> Result {
         // SAFETY: It is an object, by the invariant of `Held`.
         to_result(unsafe { sys::reeve_bo_unpin(self.as_ptr()) })
@@ -839,6 +857,7 @@ impl<T: Driver> Guard<'_, T> {
     /// external; ENOMEM.
     ///
     /// Stands for `ttm_tt_swapout()`. See `reeve_bo_swap_out()`.
+    #[inline(always)]
     pub(crate) fn swap_out(&mut self) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`. Nothing borrows its pages.
         pages(unsafe { sys::reeve_bo_swap_out(self.as_ptr()) })
@@ -849,6 +868,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Returns the number of pages freed; errors as [`Guard::swap_out`].
     ///
     /// Stands for `ttm_bo_shrink()`. See `reeve_bo_back_up()`.
+    #[inline(always)]
     pub(crate) fn back_up(&mut self, writeback: bool) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`. Nothing borrows its pages.
         pages(unsafe { sys::reeve_bo_back_up(self.as_ptr(), writeback) })
@@ -859,6 +879,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Returns the number of pages gained, 0 if it is not backed up; errors as [`Guard::populate`].
     ///
     /// Stands for `ttm_tt_restore()`. See `reeve_bo_restore()`.
+    #[inline(always)]
     pub(crate) fn restore(&mut self) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`.
         pages(unsafe { sys::reeve_bo_restore(self.as_ptr()) })
@@ -869,6 +890,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Returns the number of pages freed; errors as [`Guard::swap_out`].
     ///
     /// Stands for `ttm_bo_shrink()` with `purge`. See `reeve_bo_purge()`.
+    #[inline(always)]
     pub(crate) fn purge(&mut self) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`. Nothing borrows its pages.
         pages(unsafe { sys::reeve_bo_purge(self.as_ptr()) })
@@ -878,6 +900,7 @@ impl<T: Driver> Guard<'_, T> {
     /// its content still.
     ///
     /// Stands for what drivers do in `MADV_DONTNEED` ioctls. See `reeve_bo_set_purgeable()`.
+    #[inline(always)]
     pub(crate) fn set_purgeable(&mut self, purgeable: bool) -> Result<bool> {
         // SAFETY: It is an object, by the invariant of `Held`.
         let result = unsafe { sys::reeve_bo_set_purgeable(self.as_ptr(), purgeable) };
@@ -888,6 +911,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Makes the object the most recently used.
     ///
     /// Stands for `ttm_bo_move_to_lru_tail()`. See `reeve_bo_touch()`.
+    #[inline(always)]
     pub(crate) fn touch(&mut self) -> Result {
         // SAFETY: It is an object, by the invariant of `Held`.
         to_result(unsafe { sys::reeve_bo_touch(self.as_ptr()) })
@@ -896,6 +920,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Returns what the object is like now.
     ///
     /// Stands for `ttm_tt_is_populated()` and so on. See `reeve_bo_get_state()`.
+    #[inline(always)]
     pub(crate) fn state(&self) -> Result<BoState> {
         let mut state = BoState::default();
         // SAFETY: It is an object, by the invariant of `Held`, and the place is valid for writes.
@@ -906,6 +931,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Returns a page of the object, which must be populated. EINVAL: there is none.
     ///
     /// Stands for `ttm_tt.pages[index]`. See `reeve_bo_page()`.
+    #[inline(always)]
     pub(crate) fn page(&self, index: u64) -> Result<BorrowedPage<'_>> {
         // SAFETY: It is an object, by the invariant of `Held`.
         let page = from_err_ptr(unsafe { sys::reeve_bo_page(self.as_ptr(), index) })?;
@@ -920,6 +946,7 @@ impl<T: Driver> Guard<'_, T> {
     /// [`Driver::evict_begin`].
     ///
     /// Stands for `ttm_tt.dma_address[index]`. See `reeve_bo_dma_run()`.
+    #[inline(always)]
     pub(crate) fn dma_run(&self, index: u64) -> Result<DmaRun> {
         let mut run = sys::BoDmaRun::default();
         // SAFETY: It is an object, by the invariant of `Held`, and the place is valid for writes.
@@ -961,6 +988,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Errors as [`Guard::pin`]; EINVAL also if its pages are external; ENOMEM.
     ///
     /// Stands for `drm_prime_pages_to_sg()`. See `reeve_bo_get_sg_table()`.
+    #[inline(always)]
     pub(crate) fn export(&mut self) -> Result<Exported<T>> {
         let table = KBox::new(Opaque::<bindings::sg_table>::zeroed(), GFP_KERNEL)?;
         self.pin()?;
@@ -984,6 +1012,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Returns EINVAL if they are not those of as many whole pages; ENOMEM.
     ///
     /// Stands for `drm_prime_sg_to_dma_addr_array()`. See `reeve_bo_set_sg_table()`.
+    #[inline(always)]
     pub(crate) fn set_sg_table(&mut self, table: &SGTable) -> Result {
         // SAFETY: It is an object, by the invariant of `Held`. `SGTable` is a transparent wrapper of the C
         // struct, of a table that is mapped for DMA, and is only read.
@@ -997,6 +1026,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Returns EINVAL if it is not populated, or its pages are external; ENOMEM.
     ///
     /// Stands for `ttm_bo_vmap()`. See `reeve_bo_vmap()`.
+    #[inline(always)]
     pub(crate) fn vmap(&self) -> Result<Vmap<'_, T>> {
         Ok(Vmap {
             memory: self.vmap_memory()?,
@@ -1006,6 +1036,7 @@ impl<T: Driver> Guard<'_, T> {
     }
 
     /// The same, for longer than the object is locked: it stays in memory meanwhile.
+    #[inline(always)]
     pub(crate) fn vmap_kept(&self) -> Result<Mapping<T>> {
         Ok(Mapping {
             memory: self.vmap_memory()?,
@@ -1013,6 +1044,7 @@ impl<T: Driver> Guard<'_, T> {
         })
     }
 
+    #[inline(always)]
     fn vmap_memory(&self) -> Result<Memory> {
         let bytes = self.state()?.pages << PAGE_SHIFT;
         // SAFETY: It is an object, by the invariant of `Held`.
@@ -1027,6 +1059,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Lets the processor see what the device wrote to these pages. EINVAL: there are no such pages.
     ///
     /// Stands for `dma_sync_single_for_cpu()`. See `reeve_bo_sync_for_cpu()`.
+    #[inline(always)]
     pub(crate) fn sync_for_cpu(&self, range: Range<u64>) -> Result {
         let count = range.end.saturating_sub(range.start);
         // SAFETY: It is an object, by the invariant of `Held`.
@@ -1036,6 +1069,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Lets the device see what the processor wrote to these pages. EINVAL: there are no such pages.
     ///
     /// Stands for `dma_sync_single_for_device()`. See `reeve_bo_sync_for_device()`.
+    #[inline(always)]
     pub(crate) fn sync_for_device(&self, range: Range<u64>) -> Result {
         let count = range.end.saturating_sub(range.start);
         // SAFETY: It is an object, by the invariant of `Held`.
@@ -1045,6 +1079,7 @@ impl<T: Driver> Guard<'_, T> {
     /// Removes all mappings of users; the next access faults.
     ///
     /// Stands for `ttm_bo_unmap_virtual()`. See `reeve_bo_unmap()`.
+    #[inline(always)]
     pub(crate) fn unmap_users(&mut self) -> Result {
         // SAFETY: It is an object, by the invariant of `Held`.
         to_result(unsafe { sys::reeve_bo_unmap(self.as_ptr()) })

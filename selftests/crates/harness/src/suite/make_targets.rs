@@ -79,6 +79,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     ext_pages(ctx, "modules/bo_api", "base"),
                 ),
                 test(
+                    "every function of the API for Rust drivers, as documented and not",
+                    ext_pages(ctx, "modules/bo_rust", "base"),
+                ),
+                test(
                     "forgotten leaves and ended tasks harm nothing",
                     ext_sample(ctx, "modules/life"),
                 ),
@@ -138,6 +142,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     test(
                         "each allocation of each call of the API for drivers fails once",
                         ext_pages(ctx, "modules/bo_api", "debug"),
+                    ),
+                    test(
+                        "each allocation of each call of the API for Rust drivers fails once",
+                        ext_pages(ctx, "modules/bo_rust", "debug"),
                     ),
                     test(
                         "make ext and vm: the debug kernel had nothing to say",
