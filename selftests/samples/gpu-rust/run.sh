@@ -89,8 +89,11 @@ same "$(sum 4)" $expected "the sum of the second buffer"
 same "$(sum 3)" $expected "the sum of the one that made room"
 echo "$old" >$limit
 
-# What may be lost is lost, and nothing is copied.
+# What users map is what the GPU sees.
 exec 3>&- 4>&-
+REEVE_GPU=/dev/reeve_gpu_rust reeve-guest-tests --suite=gpu
+
+# What may be lost is lost, and nothing is copied.
 echo 1 >$params/purgeable
 fill 3 64
 swapped=$(counter swapped_pages)
