@@ -223,6 +223,7 @@ test_what_is_installed() {
 	found=$(installed "$DESTDIR" | grep -v "^/usr/src/reeve-$(version)/rust/")
 	[ "$found" = "/usr/bin/reevectl
 /usr/include/reeve/bo.h
+/usr/include/reeve/bo.rs
 /usr/include/reeve/lock_guard.h
 /usr/include/reeve/lock_order.h
 /usr/include/reeve/lock_order.rs

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * /dev/reeve_ttm: C TTM, driven by the calls that /dev/reeve has, for a test
- * that compares the two. The test has this text in Rust: its size is part of
- * the call number, so a difference is ENOTTY.
+ * that compares the two; and /dev/reeve_through: Reeve by reeve/bo.h, driven
+ * by the same calls. The test has this text in Rust: its size is part of the
+ * call number, so a difference is ENOTTY.
  */
 #ifndef REEVE_TTM_REFERENCE_H
 #define REEVE_TTM_REFERENCE_H
@@ -31,6 +32,10 @@ enum reference_op {
 /* struct reference_call::create_flags */
 #define REFERENCE_ZERO_ALLOC	1
 #define REFERENCE_MAPPABLE	2
+/* Only of through.c; C TTM has its DMA32 by @device. */
+#define REFERENCE_DMA32		4
+#define REFERENCE_SHMEM		8
+#define REFERENCE_DMA_ADDRESSES	16
 
 /**
  * struct reference_call - one call

@@ -24,6 +24,7 @@ mod faults;
 mod fdinfo;
 mod file_limit;
 mod fresh;
+mod gpu;
 mod gpu_drm;
 mod handles;
 mod hard;
@@ -73,11 +74,12 @@ use crate::test::Test;
 /// What runs unless another suite is asked for.
 pub(crate) const STANDARD: &str = "standard";
 
-/// The suites, by what they need: nothing; C TTM beside the module; another module with locks; a disk to swap to
-/// and little memory; likewise, and time; another guest; the sample `gpu-drm`, and swap.
+/// The suites, by what they need: nothing; C TTM beside the module; the sample `gpu-rust`; another module with locks; a disk
+/// to swap to and little memory; likewise, and time; another guest; the sample `gpu-drm`, and swap.
 pub(crate) const SUITES: &[(&str, &[&[Test]])] = &[
     (STANDARD, CASES),
     ("reference", &[reference::TESTS]),
+    ("gpu", &[gpu::TESTS]),
     ("held", &[held::TESTS]),
     ("reclaim", &[reclaim::TESTS]),
     ("stress", &[stress::TESTS]),

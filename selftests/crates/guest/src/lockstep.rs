@@ -18,15 +18,15 @@ use reeve_uapi::sys::reeve_bo_info;
 use reeve_uapi::BoCall;
 use reeve_uapi::BoType;
 use reeve_uapi::Create;
-use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::module;
+use crate::ours;
+use crate::ours::Ours;
 use crate::reference;
 use crate::reference::Call;
 use crate::reference::Op;
 use crate::reference::Reference;
-use crate::seen::open;
 use crate::seen::PAGE;
 use crate::test::check;
 use crate::test::check_eq;
@@ -56,7 +56,7 @@ pub(crate) struct Pair {
 
 /// Both, and their objects.
 pub(crate) struct Lockstep {
-    pub(crate) reeve: Device,
+    pub(crate) reeve: Ours,
     pub(crate) reference: Reference,
     pub(crate) all: Vec<Pair>,
     limits: Counters,
@@ -151,12 +151,14 @@ impl Lockstep {
     /// two devices, one for each kind.
     pub(crate) fn new(limits: [Option<i64>; 2]) -> Outcome<Self> {
         // Without objects, and with the devices in their first order.
-        module::remove()?;
-        module::insert("enable_builtin_tests=1 devices=2")??;
+        if !ours::by_drivers() {
+            module::remove()?;
+            module::insert("enable_builtin_tests=1 devices=2")??;
+        }
         let reference = Reference::new()?;
         let counted = reference.look(0)?;
         let lockstep = Self {
-            reeve: open()?,
+            reeve: Ours::new()?,
             reference,
             all: Vec::new(),
             limits: limits.map(|limit| limit.unwrap_or(NO_LIMIT)),
@@ -181,7 +183,7 @@ impl Lockstep {
     pub(crate) fn create(&mut self, create: Create) -> Outcome {
         let id = (0..reference::OBJECTS).find(|id| self.all.iter().all(|pair| pair.id != *id));
         let id = id.ok_or_else(|| Stop::failed("too many objects"))?;
-        let handle = self.reeve.create(create)?;
+        let handle = self.reeve.create(id, create)?;
         self.reference.create(id, &create)?;
         let mut pair = Pair {
             create,

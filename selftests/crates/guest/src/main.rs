@@ -24,6 +24,7 @@ mod lockstep;
 mod memory;
 mod module;
 mod other;
+mod ours;
 mod process;
 mod random;
 mod reference;

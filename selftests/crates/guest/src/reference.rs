@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! C TTM, driven through the device of `selftests/modules/ttm`. All `unsafe` around it is here.
+//! C TTM, driven through the device of `selftests/modules/ttm`, and Reeve through its API for drivers, driven in the
+//! same way. All `unsafe` around them is here.
 
 use std::fs;
 use std::fs::File;
@@ -19,6 +20,7 @@ use crate::test::Outcome;
 use crate::test::Stop;
 
 const NODE: &str = "/dev/reeve_ttm";
+const THROUGH: &str = "/dev/reeve_through";
 const DEBUGFS: &str = "/sys/kernel/debug/ttm";
 const PARAMETERS: &str = "/sys/module/ttm/parameters";
 
@@ -87,12 +89,21 @@ pub(crate) struct Reference(File);
 impl Reference {
     /// Opens it, and ends whatever objects it has.
     pub(crate) fn new() -> Outcome<Self> {
-        if !Path::new(NODE).exists() {
+        Self::open(NODE)
+    }
+
+    /// Opens Reeve's API for drivers, likewise. What [`look`](Self::look) says has flags of Reeve's, and no counters.
+    pub(crate) fn through() -> Outcome<Self> {
+        Self::open(THROUGH)
+    }
+
+    fn open(node: &str) -> Outcome<Self> {
+        if !Path::new(node).exists() {
             return Err(Stop::skipped(format!(
-                "there is no {NODE}; see selftests/modules/ttm"
+                "there is no {node}; see selftests/modules/ttm"
             )));
         }
-        let reference = Self(File::options().read(true).write(true).open(NODE)?);
+        let reference = Self(File::options().read(true).write(true).open(node)?);
         reference.simply(Op::Reset, 0)?;
         Ok(reference)
     }
@@ -101,6 +112,9 @@ impl Reference {
     pub(crate) fn create(&self, id: u32, create: &Create) -> io::Result<()> {
         const REFERENCE_ZERO_ALLOC: u32 = 1;
         const REFERENCE_MAPPABLE: u32 = 2;
+        const REFERENCE_DMA32: u32 = 4;
+        const REFERENCE_SHMEM: u32 = 8;
+        const REFERENCE_DMA_ADDRESSES: u32 = 16;
         let mut call = Call {
             op: Op::Create as u32,
             id,
@@ -117,7 +131,10 @@ impl Reference {
                 Caching::Cached => 2,
             },
             create_flags: (u32::from(create.zero) * REFERENCE_ZERO_ALLOC)
-                | (u32::from(create.mappable) * REFERENCE_MAPPABLE),
+                | (u32::from(create.mappable) * REFERENCE_MAPPABLE)
+                | (u32::from(create.dma32) * REFERENCE_DMA32)
+                | (u32::from(create.shmem) * REFERENCE_SHMEM)
+                | (u32::from(create.dma_addresses) * REFERENCE_DMA_ADDRESSES),
             extra_pages: create.extra_pages,
             size: create.size,
             ..Default::default()
@@ -130,7 +147,7 @@ impl Reference {
         self.run(&mut Self::call(op, id))
     }
 
-    /// What is known about an object, and the counters.
+    /// What is known about an object, if there is one, and the counters.
     pub(crate) fn look(&self, id: u32) -> io::Result<Call> {
         let mut call = Self::call(Op::Look, id);
         self.run(&mut call)?;

@@ -47,6 +47,11 @@ fn examples_are_parts_of_the_samples() {
             &["selftests/samples/rust/reeve_sample_rust.rs"],
         ),
         ("Documentation/drivers.md", "c", &[PAGES]),
+        (
+            "Documentation/drivers.md",
+            "rust",
+            &["selftests/samples/gpu-rust/reeve_gpu_rust.rs"],
+        ),
     ] {
         let page = of_drivers(&text_of(page));
         assert!(pieces(&page, language).len() >= 2, "{language}");

@@ -2,6 +2,7 @@
 //! The make targets, used as a user would, failures included.
 
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail, Context, Result};
@@ -71,8 +72,16 @@ pub(super) fn jobs() -> Vec<Job> {
                     ext_pages(ctx, "samples/gpu-c", "base"),
                 ),
                 test(
+                    "make ext and vm: a GPU driver in Rust leaves its pages to Reeve",
+                    ext_pages(ctx, "samples/gpu-rust", "base"),
+                ),
+                test(
                     "every call of the API for drivers, as documented and not",
                     ext_pages(ctx, "modules/bo_api", "base"),
+                ),
+                test(
+                    "every function of the API for Rust drivers, as documented and not",
+                    ext_pages(ctx, "modules/bo_rust", "base"),
                 ),
                 test(
                     "forgotten leaves and ended tasks harm nothing",
@@ -136,8 +145,16 @@ pub(super) fn jobs() -> Vec<Job> {
                         ext_wrong(ctx),
                     ),
                     test(
+                        "make ext and vm: a GPU driver in Rust leaves its pages to Reeve (debug kernel)",
+                        ext_pages(ctx, "samples/gpu-rust", "debug"),
+                    ),
+                    test(
                         "each allocation of each call of the API for drivers fails once",
                         ext_pages(ctx, "modules/bo_api", "debug"),
+                    ),
+                    test(
+                        "each allocation of each call of the API for Rust drivers fails once",
+                        ext_pages(ctx, "modules/bo_rust", "debug"),
                     ),
                     test(
                         "make ext and vm: the debug kernel had nothing to say",
@@ -495,17 +512,22 @@ fn ext_sample(ctx: &JobContext, sample: &str) -> Result<()> {
 /// What uses page accounting as a driver; with a disk to swap to.
 fn ext_pages(ctx: &JobContext, name: &str, kernel: &str) -> Result<()> {
     let (module, script) = ext(ctx, name, kernel)?;
-    let mut files = String::from("FILES=");
+    let files = format!("FILES={}", modules_beside(&module)?);
+    let script = format!("SCRIPT={}", script.display());
+    let kernel = format!("KERNEL={kernel}");
+    expect_vm(ctx, &[&files, &script, &kernel, "DISK=64"], true, "0")
+}
+
+/// The modules in the directory of one, as `FILES=` wants them.
+fn modules_beside(module: &Path) -> Result<String> {
+    let mut files = Vec::new();
     for entry in fs::read_dir(module.parent().context("a module is in a directory")?)? {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "ko") {
-            files.push_str(&format!("{} ", path.display()));
+            files.push(path.display().to_string());
         }
     }
-    let files = files.trim_end();
-    let script = format!("SCRIPT={}", script.display());
-    let kernel = format!("KERNEL={kernel}");
-    expect_vm(ctx, &[files, &script, &kernel, "DISK=64"], true, "0")
+    Ok(files.join(" "))
 }
 
 /// The DRM driver, beside the other sample: both have pages under one limit.
@@ -603,10 +625,11 @@ fn ext_together(ctx: &JobContext, names: &[&str]) -> Result<Together> {
     let mut all = String::from("#!/bin/sh\nexit=0\n");
     for name in names {
         let (module, script) = ext(ctx, name, "debug")?;
+        let modules = modules_beside(&module)?;
         let own_name = name.replace('/', "-");
         let own = ctx.dir.join(format!("{own_name}.sh"));
         fs::copy(&script, &own)?;
-        files.push_str(&format!("{} {} ", module.display(), own.display()));
+        files.push_str(&format!("{modules} {} ", own.display()));
         all.push_str(&format!("sh ./{own_name}.sh || exit=1\n"));
         all.push_str(&format!(
             "echo \"{name}: ended $exit\"; [ $exit = 0 ] || exit 1\n"
