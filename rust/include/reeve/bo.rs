@@ -84,6 +84,8 @@ pub(crate) mod sys {
     pub(crate) const REEVE_EVICT_DROP: u32 = 1 << 1;
     pub(crate) const REEVE_EVICT_FINAL: u32 = 1 << 2;
     pub(crate) const REEVE_POPULATE_NOWAIT: u32 = 1 << 0;
+    pub(crate) const REEVE_POPULATE_INTERRUPTIBLE: u32 = 1 << 1;
+    pub(crate) const REEVE_POPULATE_RETRY_MAYFAIL: u32 = 1 << 2;
 
     pub(crate) const REEVE_BO_TYPE_DEVICE: u32 = 0;
     pub(crate) const REEVE_BO_TYPE_KERNEL: u32 = 1;
@@ -129,7 +131,8 @@ pub(crate) mod sys {
         pub(crate) flags: u32,
         pub(crate) pad: u32,
         pub(crate) priv_: *mut c_void,
-        pub(crate) reserved: [u64; 8],
+        pub(crate) sgt: *const bindings::sg_table,
+        pub(crate) reserved: [u64; 7],
     }
 
     /// What a buffer object is like now: `struct reeve_bo_state`.
@@ -655,7 +658,9 @@ impl<T: Driver> Bo<T> {
             flags: desc.flags,
             pad: 0,
             priv_: given.cast_mut().cast(),
-            reserved: [0; 8],
+            // See `Guard::set_sg_table`.
+            sgt: core::ptr::null(),
+            reserved: [0; 7],
         };
         let client = client.map_or(null_mut(), |client| client.0);
         // SAFETY: Device and client are there, by their type invariants; the description is only read. The
@@ -816,6 +821,14 @@ impl<T: Driver> Guard<'_, T> {
     pub(crate) fn populate_nowait(&mut self) -> Result<u64> {
         // SAFETY: It is an object, by the invariant of `Held`.
         pages(unsafe { sys::reeve_bo_populate(self.as_ptr(), sys::REEVE_POPULATE_NOWAIT) })
+    }
+
+    /// The same, but any signal ends it, with ERESTARTSYS, and not only a fatal one.
+    #[inline(always)]
+    pub(crate) fn populate_interruptible(&mut self) -> Result<u64> {
+        let flags = sys::REEVE_POPULATE_INTERRUPTIBLE;
+        // SAFETY: It is an object, by the invariant of `Held`.
+        pages(unsafe { sys::reeve_bo_populate(self.as_ptr(), flags) })
     }
 
     /// Drops pages and content. What is swapped out or backed up stays; see [`Guard::purge`].

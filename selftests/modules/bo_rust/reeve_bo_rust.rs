@@ -338,7 +338,7 @@ fn content(device: &Device<Test>, asked: &Arc<Asked>) -> Result {
     expect!(locked.set_purgeable(true)?);
     expect!(locked.purge()? == 5);
     expect!(!locked.set_purgeable(false)?);
-    expect!(locked.populate()? == 5);
+    expect!(locked.populate_interruptible()? == 5);
     expect!(locked.unpopulate()? == 5);
     Ok(())
 }
