@@ -637,7 +637,8 @@ fn ext_together(ctx: &JobContext, names: &[&str]) -> Result<Together> {
     }
     let script = script(ctx, "together.sh", &all)?;
     let files = format!("FILES={}", files.trim_end());
-    let arguments = ["vm", &script, &files, "KERNEL=debug", "SMP=4"];
+    let limit = "TIMEOUT=1500";
+    let arguments = ["vm", &script, &files, "KERNEL=debug", "SMP=4", limit];
     let done = make(ctx, &arguments)?;
     Ok(Together {
         success: done.success,
