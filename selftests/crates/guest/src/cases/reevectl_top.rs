@@ -92,9 +92,17 @@ fn shows_it_all() -> Outcome {
 }
 
 fn samples_as_often_as_asked() -> Outcome {
-    let text = succeeds("top --count 3 --interval 0.01")?;
-    check_eq!(text.matches("Reeve ").count(), 3, "{text}");
-    check_eq!(text.matches("the first sample").count(), 1, "{text}");
+    let mut text = String::new();
+    // On a machine with much else to do a sample may be late. One second, the default, is never early.
+    for _ in 0..5 {
+        text = succeeds("top --count 3 --interval 0.01")?;
+        check_eq!(text.matches("Reeve ").count(), 3, "{text}");
+        check_eq!(text.matches("the first sample").count(), 1, "{text}");
+        check_eq!(text.matches("the last ").count(), 2, "{text}");
+        if text.matches("the last 0.").count() == 2 {
+            break;
+        }
+    }
     check_eq!(text.matches("the last 0.").count(), 2, "{text}");
     let text = succeeds("top --json --count 3 --interval 0.01")?;
     check_eq!(text.lines().count(), 3, "{text}");
