@@ -345,7 +345,7 @@ impl<T: Driver> Ops<T> {
     ///
     /// As of `evict_begin`.
     unsafe extern "C" fn evict_abort(_bo: *mut sys::BufferObject, private: *mut c_void) {
-        // SAFETY: As in `evict_begin`.
+        // SAFETY: By the contract it came from `Arc::into_raw()`, of a reference that `release` drops.
         let private = unsafe { &*private.cast::<Private<T>>() };
         private.driver.evict_abort(&private.object);
     }
@@ -393,11 +393,11 @@ impl<T: Driver> Device<T> {
         let parent = driver.parent().map_or(null_mut(), |parent| {
             from_ref(parent).cast_mut().cast::<bindings::device>()
         });
+        let (name, ops) = (name.as_char_ptr(), &Ops::<T>::OPS);
         // SAFETY: The name is a string, which is copied. The ops are static, and may be called with what
         // `Bo::new` gives. The parent is null, or bound as long as `driver` is borrowed: this reference is
         // not given up before the device is unregistered, and each object that is left has another.
-        let device =
-            unsafe { sys::reeve_device_register(parent, name.as_char_ptr(), &Ops::<T>::OPS, 0) };
+        let device = unsafe { sys::reeve_device_register(parent, name, ops, 0) };
         let device = from_err_ptr(device)?;
         // INVARIANT: It was registered just now.
         let registration = Registration { device, driver };
@@ -1237,7 +1237,8 @@ pub(crate) struct Mapping<T: Driver> {
 
 // SAFETY: The memory may be used by any thread, and is copied as if others wrote it.
 unsafe impl<T: Driver> Send for Mapping<T> {}
-// SAFETY: As above.
+// SAFETY: Through a shared reference the memory is only copied, as if others wrote it meanwhile, and the
+// object's handle may be used by any number of threads at once.
 unsafe impl<T: Driver> Sync for Mapping<T> {}
 
 #[allow(dead_code)]
