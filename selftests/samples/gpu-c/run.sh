@@ -1,16 +1,23 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# Runs in the guest: lets the sample GPU driver use its buffers while they are
-# evicted in every way, and checks that the GPU never saw a page that was gone.
+# Runs in the guest: lets the sample GPU driver that is beside it, in C or in Rust, use its
+# buffers while they are evicted in every way, and checks that the GPU never saw a page
+# that was gone.
 set -eu
+if [ -e reeve_gpu_rust.ko ]; then
+	driver=reeve_gpu_rust
+	params=/sys/kernel/debug/$driver
+else
+	driver=reeve_gpu
+	params=/sys/module/$driver/parameters
+fi
 # Reclaim moves nothing out of memory without swap.
 swap=/dev/vda
 [ -b $swap ] || swap=/dev/ram0
 [ -b $swap ] || { echo "no disk to swap to: make vm DISK=64" >&2; exit 1; }
 mkswap $swap >/dev/null
 swapon $swap
-insmod reeve_gpu.ko
-params=/sys/module/reeve_gpu/parameters
+insmod $driver.ko
 reeve=/sys/kernel/debug/reeve
 
 die() {
@@ -32,7 +39,7 @@ same() {
 
 # Opens a buffer of $2 KiB full of 'a' as descriptor $1.
 fill() {
-	eval "exec $1<>/dev/reeve_gpu"
+	eval "exec $1<>/dev/$driver"
 	head -c $(($2 * 1024)) /dev/zero | tr '\0' a >&"$1"
 }
 
@@ -89,8 +96,11 @@ same "$(sum 4)" $expected "the sum of the second buffer"
 same "$(sum 3)" $expected "the sum of the one that made room"
 echo "$old" >$limit
 
-# What may be lost is lost, and nothing is copied.
+# What users map is what the GPU sees.
 exec 3>&- 4>&-
+REEVE_GPU=/dev/$driver reeve-guest-tests --suite=gpu
+
+# What may be lost is lost, and nothing is copied.
 echo 1 >$params/purgeable
 fill 3 64
 swapped=$(counter swapped_pages)
@@ -109,7 +119,7 @@ for _ in 1 2 3 4; do
 	(
 		i=0
 		while [ $i -lt 20 ]; do
-			exec 3<>/dev/reeve_gpu
+			exec 3<>/dev/$driver
 			head -c 16384 /dev/zero >&3
 			head -n 1 <&3 >/dev/null
 			exec 3>&-
@@ -120,9 +130,9 @@ done
 for _ in 1 2 3 4 5 6 7 8 9 10; do
 	cat $reeve/tt_shrink >/dev/null
 	echo 1 >$reeve/bo_shrink
-	rmmod reeve_gpu 2>/dev/null && die "the driver was unloaded under its users"
+	rmmod $driver 2>/dev/null && die "the driver was unloaded under its users"
 done
 wait
-rmmod reeve_gpu
+rmmod $driver
 same "$(counter buffer_objects)" 0 "objects that are left"
-echo "gpu: ok"
+echo "$driver: ok"
