@@ -50,13 +50,7 @@ use kernel::{
     scatterlist::SGTable,
     seq_file::SeqFile,
     str::CStr,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    },
+    sync::Arc,
     types::{
         NotThreadSafe,
         Opaque, //
@@ -306,8 +300,6 @@ impl Eviction {
 /// What is behind an object's `priv`.
 struct Private<T: Driver> {
     driver: Arc<T>,
-    /// 1: C has given its reference back.
-    released: Atomic<u32>,
     object: T::Object,
 }
 
@@ -355,8 +347,7 @@ impl<T: Driver> Ops<T> {
     /// As of `evict_begin`; it is released by this.
     unsafe extern "C" fn release(private: *mut c_void) {
         // SAFETY: By the contract it came from `Arc::into_raw()`, and is not used again.
-        let private = unsafe { Arc::from_raw(private.cast::<Private<T>>()) };
-        private.released.store(1, Relaxed);
+        drop(unsafe { Arc::from_raw(private.cast::<Private<T>>()) });
     }
 }
 
@@ -644,7 +635,6 @@ impl<T: Driver> Bo<T> {
     ) -> Result<Self> {
         let private = Private {
             driver: device.0.driver.clone(),
-            released: Atomic::new(0),
             object,
         };
         let private = Arc::new(private, GFP_KERNEL)?;
@@ -667,10 +657,8 @@ impl<T: Driver> Bo<T> {
         // ops of `T` get a reference to `Private<T>`, as they want.
         let bo = unsafe { sys::reeve_bo_create(device.0.device, client, &c_desc) };
         let bo = from_err_ptr(bo).inspect_err(|_| {
-            if private.released.load(Relaxed) == 0 {
-                // SAFETY: It came from `into_raw()`, and was not released, nor will be: there is no object.
-                drop(unsafe { Arc::from_raw(given) });
-            }
+            // SAFETY: It came from `into_raw()`, and `release` is not called: there is no object.
+            drop(unsafe { Arc::from_raw(given) });
         })?;
         // INVARIANT: It was made just now.
         let held = Held {
