@@ -5,7 +5,7 @@
 # What belongs to a kernel (the module, its Module.symvers) goes where that kernel's release says; the rest is of all.
 
 # version: of the programs and the module.
-version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$REEVE_ROOT/selftests/Cargo.toml" | head -n 1; }
+version() { sed -n 's/^version = "\(.*\)"$/\1/p' "$REEVE_ROOT/selftests/Cargo.toml" | sed -n 1p; }
 
 # put MODE FILE PATH: installs FILE as PATH, which is seen without DESTDIR.
 put() {

@@ -36,7 +36,7 @@ die() {
 }
 
 # version_ge A B: is version A at least version B?
-version_ge() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
+version_ge() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | sed -n 1p)" = "$2" ]; }
 
 # near PATH: the path as seen from where we are, if it is below.
 near() { printf '%s' "${1#"$PWD"/}"; }

@@ -23,7 +23,7 @@ check_spdx() {
 		case $file in
 		LICENSE | LICENSES/* | *Cargo.lock) continue ;;
 		esac
-		if ! head -n 3 "$REEVE_ROOT/$file" | grep -q 'SPDX-License-Identifier: '; then
+		if [[ $(head -n 3 "$REEVE_ROOT/$file") != *"SPDX-License-Identifier: "* ]]; then
 			echo "$file: no SPDX-License-Identifier in its first three lines"
 			bad=1
 		fi

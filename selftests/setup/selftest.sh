@@ -268,7 +268,7 @@ test_a_module_is_signed_with_the_kernels_key() {
 	printf '%s\n' CONFIG_MODULE_SIG=y 'CONFIG_MODULE_SIG_KEY="certs/signing_key.pem"' 'CONFIG_MODULE_SIG_HASH="sha512"' >>"$KERNEL_DIR/.config"
 	echo module >"$KERNEL_DIR/reeve.ko"
 	# Without a key it is left as it is, and said.
-	sign_module "$KERNEL_DIR" "$KERNEL_DIR/reeve.ko" 2>&1 | grep -q 'not signed' || return
+	[[ $(sign_module "$KERNEL_DIR" "$KERNEL_DIR/reeve.ko" 2>&1) == *'not signed'* ]] || return
 	touch "$KERNEL_DIR"/certs/signing_key.{pem,x509}
 	printf '#!/bin/sh\necho "$1 $(basename "$2") $(basename "$3")" >>"$4"\n' >"$KERNEL_DIR/scripts/sign-file"
 	chmod +x "$KERNEL_DIR/scripts/sign-file"
@@ -286,6 +286,11 @@ test_dkms_passes_over_kernels_without_rust() {
 		[ "$BUILD_EXCLUSIVE_CONFIG" = CONFIG_RUST ] && [ "$BUILD_EXCLUSIVE_KERNEL_MIN" = "$SOURCE_WANTED" ] &&
 			[ "$PACKAGE_VERSION" = "$(version)" ] && [ "$PACKAGE_NAME" = reeve ]
 	)
+}
+
+# A writer whose reader left is killed by SIGPIPE, or was done before: with pipefail, success is up to the moment.
+test_no_pipe_ends_in_who_leaves_early() {
+	! grep -nE '\|[[:space:]]*(grep -[a-zA-Z]*q|[h]ead)' "$REEVE_ROOT"/selftests/setup/*.sh "$REEVE_ROOT/.ci/run" >&2
 }
 
 # There is one version, in three places.

@@ -108,7 +108,7 @@ ensure_toolchain() {
 # toolchain_id: changes when a build with this toolchain has to be a new one.
 toolchain_id() {
 	"$RUSTC" --version --verbose
-	"$LLVM_BIN/clang" --version | head -n 1
+	"$LLVM_BIN/clang" --version | sed -n 1p
 	"$BINDGEN" --version
 }
 
