@@ -5,6 +5,8 @@
 //! GET_VRING_BASE is replied to when all that was begun is done, and a replaced log or mapping has no user any more.
 
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::{fstat, FileType};
 use vhost::vhost_user::message::FrontendReq;
@@ -25,6 +27,9 @@ const NO_FD: u64 = 1 << 8;
 const CONFIG_WRITABLE: u32 = 0;
 const CONFIG_MIGRATION: u32 = 1;
 
+/// How long after the reply [`Broken::FinishLate`] finishes what was in flight.
+const LATE: Duration = Duration::from_millis(15);
+
 /// A back end with one front end.
 #[derive(Debug)]
 pub struct Backend {
@@ -35,6 +40,8 @@ pub struct Backend {
     memory: Memory,
     rings: Vec<Ring>,
     broken: Option<Broken>,
+    /// The ring that [`Broken::FinishLate`] has something left of.
+    late: Option<usize>,
     leaked: Vec<OwnedFd>,
 }
 
@@ -50,6 +57,7 @@ impl Backend {
             memory: Memory::new(broken),
             rings: (0..rings).map(|_| Ring::default()).collect(),
             broken,
+            late: None,
             leaked: Vec::new(),
         }
     }
@@ -365,6 +373,17 @@ impl Backend {
         let zero = self.broken == Some(Broken::BaseZero);
         let base = match self.broken {
             Some(Broken::WriteAfterStop) => self.ring(body)?.next,
+            Some(Broken::FinishLate) => {
+                let index = word(body, 0) as usize;
+                let running = self.ring(body)?.is_started();
+                let ring = &mut self.rings[index];
+                let late = match running {
+                    true => ring.available(&self.memory).unwrap_or(0),
+                    false => 0,
+                };
+                self.late = (late > 0).then_some(index);
+                ring.stop().wrapping_add(late)
+            }
             _ => self.ring(body)?.stop(),
         };
         let base = if zero { 0 } else { base };
@@ -408,7 +427,12 @@ impl Backend {
     fn serve(&mut self, index: usize) -> Result<bool> {
         let mut served = 0;
         let size = self.rings[index].size;
-        while served < size && self.device.wants(index) {
+        let mut most = size;
+        if self.broken == Some(Broken::FinishLate) && self.rings[index].is_started() {
+            // One alone is not late, so that a driver that waits for it goes on.
+            most = self.rings[index].available(&self.memory)?.max(2) - 1;
+        }
+        while served < most && self.device.wants(index) {
             let ring = &mut self.rings[index];
             let Some(chain) = ring.pop(&self.memory)? else {
                 break;
@@ -457,6 +481,16 @@ impl Backend {
             Some(Broken::NeedKick) => cause != Cause::Kicked,
             Some(Broken::LoseEarlyKick) => cause == Cause::Enabled,
             _ => false,
+        }
+    }
+
+    /// Finishes what was in flight when a ring was stopped; after the reply that said so.
+    pub(crate) fn finish_late(&mut self) {
+        if let Some(index) = self.late.take() {
+            thread::sleep(LATE);
+            if let Err(error) = self.serve(index) {
+                eprintln!("reeve-vhost-peer: ring {index} is stopped: {error}");
+            }
         }
     }
 

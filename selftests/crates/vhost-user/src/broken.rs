@@ -30,6 +30,8 @@ pub enum Broken {
     Overlap,
     /// Writes to memory after its reply to GET_VRING_BASE.
     WriteAfterStop,
+    /// Finishes the last of several requests only after its reply to GET_VRING_BASE.
+    FinishLate,
     /// Replies to GET_VRING_BASE with 0.
     BaseZero,
     /// Begins at index 0 whatever SET_VRING_BASE says.

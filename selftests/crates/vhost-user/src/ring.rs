@@ -222,20 +222,26 @@ impl Ring {
         Ok(parts)
     }
 
-    /// Takes the next available chain, checked from end to end.
-    pub fn pop(&mut self, memory: &Memory) -> Result<Option<Chain>> {
+    /// Returns how many chains are available.
+    pub fn available(&mut self, memory: &Memory) -> Result<u16> {
         let parts = self.parts(memory)?;
         let index = load16(memory, parts.avail + 2)?;
-        let count = index.wrapping_sub(self.next);
-        if count == 0 {
-            return Ok(None);
-        }
-        if count > self.size {
-            let (next, size) = (self.next, self.size);
+        let (next, size) = (self.next, self.size);
+        let count = index.wrapping_sub(next);
+        if count > size {
             return Err(Error::Ring(format!(
                 "available index {index} after {next} in a ring of {size}"
             )));
         }
+        Ok(count)
+    }
+
+    /// Takes the next available chain, checked from end to end.
+    pub fn pop(&mut self, memory: &Memory) -> Result<Option<Chain>> {
+        if self.available(memory)? == 0 {
+            return Ok(None);
+        }
+        let parts = self.parts(memory)?;
         let slot = u64::from(self.next % self.size);
         let head = load16(memory, parts.avail + 4 + 2 * slot)?;
         let chain = self.chain(memory, parts, head)?;

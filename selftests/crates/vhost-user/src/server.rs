@@ -181,6 +181,7 @@ impl Server {
             for reply in &replies {
                 wire::send(client, reply)?;
             }
+            backend.finish_late();
             result?;
         }
     }

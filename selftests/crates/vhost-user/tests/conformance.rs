@@ -118,6 +118,7 @@ const MISTAKES: &[Mistake] = &[
     // The protocol's text says nothing of regions that overlap, so it is no more than a should.
     ("overlap", "blk", 0, &["memory/overlap"]),
     ("write-after-stop", "blk", 1, &["rings/stop-no-writes"]),
+    ("finish-late", "blk", 1, &["rings/stop-in-flight"]),
     (
         "base-zero",
         "net",
