@@ -16,6 +16,7 @@ cases!("transcripts";
     trace_of_events,
     readme_report,
     readme_script,
+    readme_session,
 );
 
 const README: &str = include_str!("../../../../../README.md");
@@ -91,4 +92,10 @@ fn readme_script() -> Outcome {
         .skip(1)
         .take_while(|line| !line.starts_with('['));
     transcript::compare(script, shown, &printed)
+}
+
+fn readme_session() -> Outcome {
+    let blocks = typed(README, None);
+    check_eq!(blocks.len(), 1);
+    blocks.into_iter().try_for_each(transcript::check)
 }
