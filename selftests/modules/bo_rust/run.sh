@@ -17,8 +17,7 @@ counter() {
 swap=/dev/vda
 [ -b $swap ] || swap=/dev/ram0
 [ -b $swap ] || { echo "no disk to swap to: make vm DISK=64" >&2; exit 1; }
-mkswap $swap >/dev/null
-swapon $swap
+grep -q "^$swap " /proc/swaps || { mkswap $swap >/dev/null && swapon $swap; }
 dmesg -c >/dev/null
 insmod reeve_bo_rust.ko || { dmesg >&2; exit 1; }
 dmesg >/tmp/log

@@ -15,8 +15,7 @@ fi
 swap=/dev/vda
 [ -b $swap ] || swap=/dev/ram0
 [ -b $swap ] || { echo "no disk to swap to: make vm DISK=64" >&2; exit 1; }
-mkswap $swap >/dev/null
-swapon $swap
+grep -q "^$swap " /proc/swaps || { mkswap $swap >/dev/null && swapon $swap; }
 insmod $driver.ko
 reeve=/sys/kernel/debug/reeve
 

@@ -55,6 +55,7 @@ const ORDER: &[&str] = &[
     "vhost-user flows",
     "kunit",
     "make ext debug",
+    "make ext drivers",
     "lint",
     "lint programs",
     "make vm",
