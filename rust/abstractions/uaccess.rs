@@ -23,6 +23,15 @@ pub(crate) fn copy_to_user(to: UserPtr, from: &[u8]) -> usize {
     from.len().saturating_sub(left)
 }
 
+/// Makes these `words` words of user memory at `to` 0. Returns whether all of them could be.
+///
+/// May sleep, and takes what page faults take: `mmap_lock`, and in faults of ours reservations.
+pub(crate) fn clear_user_words(to: UserPtr, words: usize) -> bool {
+    // SAFETY: The helper checks the user address itself, and must be called where sleeping is allowed, as
+    // this function says.
+    unsafe { helpers::reeve_helper_clear_user_words(to.as_mut_ptr().cast(), words) }
+}
+
 /// Copies user memory at `from` to `to`. Returns how many bytes were copied, from the first on.
 ///
 /// May sleep, and takes what page faults take: `mmap_lock`, and in faults of ours reservations.

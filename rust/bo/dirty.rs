@@ -73,30 +73,55 @@ impl dirty::Word for Atomic<u64> {
     }
 }
 
-/// The bits that are set, of a log and of all logs of the client.
-struct Dirty {
-    own: Atomic<u64>,
-    sums: Option<Arc<LogSums>>,
-}
-
-impl Count for Dirty {
+impl Count for Atomic<u64> {
     #[inline]
     fn add(&self, pages: u64) {
-        self.own.add(pages, Relaxed);
-        if let Some(sums) = &self.sums {
-            sums.dirty.add(pages, Relaxed);
+        self.add(pages, Relaxed);
+    }
+
+    #[inline]
+    fn sub(&self, pages: u64) {
+        self.add(pages.wrapping_neg(), Relaxed);
+    }
+}
+
+/// The sums of the client, if the object is one's.
+struct Sums(Option<Arc<LogSums>>);
+
+impl Count for Sums {
+    #[inline]
+    fn add(&self, pages: u64) {
+        if let Some(sums) = &self.0 {
+            Count::add(&sums.dirty, pages);
         }
     }
 
     #[inline]
     fn sub(&self, pages: u64) {
-        self.add(pages.wrapping_neg());
+        if let Some(sums) = &self.0 {
+            Count::sub(&sums.dirty, pages);
+        }
     }
+}
+
+/// What a get hands out: the parts of the log that have bits set.
+pub(crate) type Parts = dirty::Parts<KVVec<u64>>;
+
+/// Makes room for `parts` parts of a log of `pages` pages.
+///
+/// Returns `ENOMEM` if there is no memory. May sleep.
+pub(crate) fn room_for(parts: usize, pages: u64) -> Result<Parts> {
+    let words = usize::try_from(dirty::words_for(pages)).map_err(|_| ENOMEM)?;
+    let words = words.min(parts.saturating_mul(dirty::PER_PART));
+    Ok(dirty::Parts::new(
+        KVVec::from_elem(0, parts, GFP_KERNEL_ACCOUNT)?,
+        KVVec::from_elem(0, words, GFP_KERNEL_ACCOUNT)?,
+    ))
 }
 
 /// Which pages of an object were written to.
 pub(crate) struct DirtyLog {
-    bits: Bits<AtomicWords, Dirty>,
+    bits: Bits<AtomicWords, Sums>,
     mode: Mode,
     /// Tells it from others that the object had or will have.
     number: u64,
@@ -129,9 +154,10 @@ impl DirtyLog {
     pub(crate) fn new(pages: u64, mode: Mode, sums: Option<Arc<LogSums>>) -> Result<Arc<Self>> {
         let set = mode.begins_set();
         let words = usize::try_from(dirty::words_for(pages)).map_err(|_| ENOMEM)?;
+        let parts = usize::try_from(dirty::parts_for(pages)).map_err(|_| ENOMEM)?;
         let words = AtomicWords::new(set, words, GFP_KERNEL_ACCOUNT)?;
-        let own = Atomic::new(0);
-        let bits = Bits::new(words, pages, set, Dirty { own, sums }).ok_or(EINVAL)?;
+        let counts = AtomicWords::new(set, parts, GFP_KERNEL_ACCOUNT)?;
+        let bits = Bits::new(words, counts, pages, set, Sums(sums)).ok_or(EINVAL)?;
         let log = Self {
             bits,
             mode,
@@ -159,7 +185,7 @@ impl DirtyLog {
 
     /// Returns how many bits are set.
     pub(crate) fn dirty(&self) -> u64 {
-        self.bits.dirty().own.load(Relaxed)
+        self.bits.dirty()
     }
 
     /// Returns how many page faults set a bit.
@@ -169,7 +195,7 @@ impl DirtyLog {
 
     /// Returns what it is like now.
     pub(crate) fn info(&self) -> LogInfo {
-        let words = dirty::words_for(self.pages());
+        let words = dirty::words_for(self.pages()) + dirty::parts_for(self.pages());
         LogInfo {
             mode: self.mode,
             pages: self.pages(),
@@ -195,15 +221,15 @@ impl DirtyLog {
         self.bits.set_all();
     }
 
-    /// Copies the bits. Returns how many are set.
-    pub(crate) fn copy(&self, to: &mut [u64]) -> u64 {
-        self.bits.copy(to)
+    /// Returns how many parts have bits set.
+    pub(crate) fn parts(&self) -> usize {
+        self.bits.parts()
     }
 
-    /// Moves the bits to `to`, which leaves them clear. Returns how many were set. Those pages have to
-    /// be write-protected before the reservation ends.
-    pub(super) fn take(&self, to: &mut [u64]) -> u64 {
-        self.bits.take(to)
+    /// Copies the parts that have bits set, like [`Bits::get`]. If the bits are taken, which leaves them
+    /// clear, those pages have to be write-protected before the reservation ends.
+    pub(super) fn get(&self, take: bool, to: &mut Parts) -> Option<u64> {
+        self.bits.get(take, to)
     }
 
     /// Sets the bits of `from`, which begins at page `first`, again.
@@ -236,7 +262,7 @@ impl WriteLog for DirtyLog {
         let was_clear = self.bits.set(index);
         if was_clear {
             self.write_faults.add(1u64, Relaxed);
-            if let Some(sums) = &self.bits.dirty().sums {
+            if let Some(sums) = &self.bits.sums().0 {
                 sums.write_faults.add(1u64, Relaxed);
             }
         }
@@ -247,7 +273,7 @@ impl WriteLog for DirtyLog {
 impl Drop for DirtyLog {
     fn drop(&mut self) {
         let (dirty, write_faults) = (self.dirty(), self.write_faults());
-        if let Some(sums) = &self.bits.dirty().sums {
+        if let Some(sums) = &self.bits.sums().0 {
             sums.dirty.add(dirty.wrapping_neg(), Relaxed);
             sums.write_faults.add(write_faults.wrapping_neg(), Relaxed);
         }

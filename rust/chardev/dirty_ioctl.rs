@@ -23,13 +23,17 @@ use super::{
 };
 use crate::{
     abstractions::uaccess::{
+        clear_user_words,
         copy_from_user,
         copy_to_user,
         user_ptr, //
     },
     bo::{
-        dirty::DirtyLog,
-        object::BoRef,
+        dirty::{
+            room_for,
+            DirtyLog,
+            Parts, //
+        },
         rules::dirty::{
             self,
             Mode, //
@@ -94,23 +98,42 @@ impl OpenFile {
     }
 
     /// `REEVE_IOC_BO_LOG_GET`.
+    ///
+    /// Only those parts of the log are copied that have bits set, of which most logs have few.
     pub(super) fn bo_log_get(&self, arg: usize) -> Result<isize> {
         let mut args = read::<BoLogGet>(arg)?;
         let bo = self.handles.get(args.handle)?;
-        let pages = bo.reserve_killable()?.log()?.pages();
-        if args.pages != pages {
-            return Err(EINVAL);
-        }
         args.dirty = 0;
-        // Before anything changes.
-        write(arg, &args)?;
-
-        let mut words = buffer(pages)?;
-        let (dirty, taken) = bo.reserve_killable()?.get_log(pages, &mut words)?;
+        let mut parts = room_for(0, args.pages)?;
+        let mut written = false;
+        let (dirty, taken) = loop {
+            let mut reservation = bo.reserve_killable()?;
+            let log = reservation.log()?;
+            if args.pages != log.pages() {
+                return Err(EINVAL);
+            }
+            // Not before it is known that the struct can be written.
+            if written || !log.mode().get_clears() {
+                if let Some(got) = reservation.get_log(&mut parts)? {
+                    break got;
+                }
+            }
+            let mut wanted = reservation.log()?.parts();
+            drop(reservation);
+            if written {
+                // More parts got bits meanwhile. There is no end to that but the log's.
+                wanted = usize::try_from(dirty::parts_for(args.pages)).map_err(|_| ENOMEM)?;
+            } else {
+                write(arg, &args)?;
+                written = true;
+            }
+            parts = room_for(wanted, args.pages)?;
+        };
         args.dirty = dirty;
-        let result = hand_out(args.bitmap, &words).and_then(|()| write(arg, &args));
+        let result = hand_out(args.bitmap, args.pages, &parts).and_then(|()| write(arg, &args));
         if let (Err(_), Some(number)) = (result, taken) {
-            put_back(&bo, number, 0, &words);
+            // Not killable: a task that dies must not take them with it.
+            bo.reserve().put_back_log(number, &parts);
         }
         result.map(|()| 0)
     }
@@ -145,7 +168,8 @@ impl OpenFile {
         args.cleared = cleared;
         let result = write(arg, &args);
         if result.is_err() {
-            put_back(&bo, number, first, &mask);
+            // Not killable, as in a get.
+            bo.reserve().put_back_words(number, first, &mask);
         }
         result.map(|()| 0)
     }
@@ -173,18 +197,25 @@ fn buffer(pages: u64) -> Result<KVVec<u64>> {
     Ok(KVVec::from_elem(0u64, words, GFP_KERNEL_ACCOUNT)?)
 }
 
-/// Copies the bitmap to user memory at `to`. Returns `EFAULT` if not all of it can be. May sleep.
-fn hand_out(to: u64, words: &[u64]) -> Result {
-    let bytes = AsBytes::as_bytes(words);
-    if copy_to_user(user_ptr(to, 0)?, bytes) == bytes.len() {
+/// Copies the bitmap of a log of `pages` pages to user memory at `to`. Returns `EFAULT` if not all of it can
+/// be. May sleep.
+fn hand_out(to: u64, pages: u64, parts: &Parts) -> Result {
+    let words = usize::try_from(dirty::words_for(pages)).map_err(|_| EFAULT)?;
+    let mut left = words;
+    for piece in parts.pieces(words) {
+        let to = user_ptr(to, piece.first as u64 * size_of::<u64>() as u64)?;
+        let done = match piece.words {
+            None => clear_user_words(to, piece.length),
+            Some(words) => copy_to_user(to, AsBytes::as_bytes(words)) == size_of_val(words),
+        };
+        if !done {
+            return Err(EFAULT);
+        }
+        left -= piece.length;
+    }
+    if left == 0 {
         Ok(())
     } else {
         Err(EFAULT)
     }
-}
-
-/// Gives bits back that were taken by a call that failed afterwards.
-fn put_back(bo: &BoRef, number: u64, first: u64, words: &[u64]) {
-    // Not killable: a task that dies must not take them with it.
-    bo.reserve().put_back_log(number, first, words);
 }

@@ -368,6 +368,9 @@ void reeve_helper_make_dirty(struct address_space *space, unsigned long first,
 /* Returns REEVE_FAULT_FALLBACK if the kernel can't map pfns by huge entries. */
 unsigned int reeve_helper_insert_huge(struct vm_fault *vmf, struct page *first);
 /* Takes current's mmap_lock for reading. Returns false if it has no mm. */
+/* Returns whether all of them could be written. */
+bool reeve_helper_clear_user_words(u64 __user *to, unsigned long words);
+
 bool reeve_helper_lock_user_memory(void);
 void reeve_helper_unlock_user_memory(void);
 

@@ -9,7 +9,8 @@ use super::Reservation;
 use crate::bo::{
     dirty::{
         DirtyLog,
-        LogInfo, //
+        LogInfo,
+        Parts, //
     },
     rules::sizes,
     trace, //
@@ -73,31 +74,37 @@ impl Reservation<'_> {
         Ok(log)
     }
 
-    /// Hands out the bits of the log, and clears them if its mode wants that. Returns how many are set,
-    /// and the number of the log if they were cleared.
+    /// Copies the bits of the log to `to`, and clears them if its mode wants that. Returns how many are
+    /// set, and the number of the log if they were cleared. `None`: there is no room for them, and nothing
+    /// has changed.
     ///
-    /// Returns `ENOENT` if the object does not log, `EINVAL` if the log has another number of pages.
-    /// May sleep.
-    pub(crate) fn get_log(&mut self, pages: u64, to: &mut [u64]) -> Result<(u64, Option<u64>)> {
+    /// Returns `ENOENT` if the object does not log. May sleep.
+    pub(crate) fn get_log(&mut self, to: &mut Parts) -> Result<Option<(u64, Option<u64>)>> {
         let log = self.log()?;
-        if log.pages() != pages {
-            return Err(EINVAL);
-        }
-        let (mode, number) = (log.mode(), log.number());
-        let result = if mode.get_clears() {
+        let (mode, number, pages) = (log.mode(), log.number(), log.pages());
+        let (dirty, taken) = if mode.get_clears() {
             (self.tt()?.take_log(to), Some(number))
         } else {
-            (log.copy(to), None)
+            (log.get(false, to), None)
         };
-        trace::log_got(self.bo.id(), mode.bits(), pages, result.0);
-        Ok(result)
+        if let Some(dirty) = dirty {
+            trace::log_got(self.bo.id(), mode.bits(), pages, dirty);
+        }
+        Ok(dirty.map(|dirty| (dirty, taken)))
+    }
+
+    /// Sets bits again that were taken, if it is still the log of this number.
+    pub(crate) fn put_back_log(&mut self, number: u64, from: &Parts) {
+        if let Ok(tt) = self.tt() {
+            tt.put_back_log(number, from);
+        }
     }
 
     /// Sets bits again that were cleared, in words from page `first` on, if it is still the log of this
     /// number.
-    pub(crate) fn put_back_log(&mut self, number: u64, first: u64, from: &[u64]) {
+    pub(crate) fn put_back_words(&mut self, number: u64, first: u64, from: &[u64]) {
         if let Ok(tt) = self.tt() {
-            tt.put_back_log(number, first, from);
+            tt.put_back_words(number, first, from);
         }
     }
 

@@ -3,13 +3,16 @@
 //! The bits of a dirty log, its modes, and which ranges of it can be cleared.
 #![deny(unsafe_code)]
 
-use core::ops::Deref;
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
 
 /// Pages whose bits are in one word.
 pub const PER_WORD: u64 = u64::BITS as u64;
 
-/// Words that are copied before they are counted.
-const AT_ONCE: usize = 64;
+/// Words of a part, whose bits are counted together: a page of them, for 128 MiB of an object.
+pub const PER_PART: usize = 512;
 
 /// How a dirty log begins, and what a get does to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,11 @@ pub const fn words_for(pages: u64) -> u64 {
     pages.div_ceil(PER_WORD)
 }
 
+/// Returns the number of parts that `pages` bits have.
+pub const fn parts_for(pages: u64) -> u64 {
+    words_for(pages).div_ceil(PER_PART as u64)
+}
+
 /// Returns whether a bitmap may begin at page `first`.
 pub const fn begins_at_a_word(first: u64) -> bool {
     first.is_multiple_of(PER_WORD)
@@ -109,20 +117,24 @@ pub trait Count {
 /// A bit for each page: whether it was written to.
 ///
 /// Bits are set by whoever writes, without a lock, while another thread reads or clears them. No bit
-/// behind the last page is ever set. `dirty` counts those that are set, and for a moment those that
-/// are about to be, so that it is never too low.
+/// behind the last page is ever set.
+///
+/// Each part has a count of the bits that are set, and for a moment those that are about to be: it is
+/// raised before a bit is set, and lowered after one was cleared. So a part whose count is 0 has no bit
+/// that was set before, and needs not be looked at. `sums` counts the same with the bits of others.
 #[derive(Debug)]
 pub struct Bits<W, C> {
     words: W,
+    counts: W,
     pages: u64,
-    dirty: C,
+    sums: C,
 }
 
-impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
-    /// Makes the bits of `pages` pages in `words`, which are all ones if the bits are to be `set`, and
-    /// else 0. `None`: there are too few words.
-    pub fn new(words: W, pages: u64, set: bool, dirty: C) -> Option<Self> {
-        if (words.len() as u64) < words_for(pages) {
+impl<A: Word + Count, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
+    /// Makes the bits of `pages` pages in `words`, and their counts in `counts`. All of these are ones if
+    /// the bits are to be `set`, and else 0. `None`: there are too few.
+    pub fn new(words: W, counts: W, pages: u64, set: bool, sums: C) -> Option<Self> {
+        if (words.len() as u64) < words_for(pages) || (counts.len() as u64) < parts_for(pages) {
             return None;
         }
         if set {
@@ -131,12 +143,19 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
                 word.replace(word.get(), keep);
                 keep = 0;
             }
-            dirty.add(pages);
+            let mut left = pages;
+            for count in counts.iter() {
+                let here = left.min(PER_PART as u64 * PER_WORD);
+                count.replace(count.get(), here);
+                left -= here;
+            }
+            sums.add(pages);
         }
         Some(Self {
             words,
+            counts,
             pages,
-            dirty,
+            sums,
         })
     }
 
@@ -145,9 +164,14 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
         self.pages
     }
 
-    /// Returns the count of bits that are set.
-    pub const fn dirty(&self) -> &C {
-        &self.dirty
+    /// Returns what counts with the bits of others.
+    pub const fn sums(&self) -> &C {
+        &self.sums
+    }
+
+    /// Returns how many bits are set.
+    pub fn dirty(&self) -> u64 {
+        self.counts.iter().map(Word::get).sum()
     }
 
     /// Returns whether the bit of page `index` is set. There is none behind the last.
@@ -173,25 +197,32 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
         true
     }
 
-    /// Sets the bits of `mask` in a word. Returns those that were clear.
-    fn set_in(&self, word: &A, mask: u64) -> u64 {
+    /// Sets the bits of `mask` in word `index`. Returns those that were clear.
+    fn set_in(&self, index: usize, mask: u64) -> u64 {
+        let word = self.words.get(index);
+        let Some((word, count)) = word.zip(self.counts.get(index / PER_PART)) else {
+            return 0;
+        };
         loop {
             let old = word.get();
             let new = mask & !old;
             if new == 0 {
                 return 0;
             }
-            let count = u64::from(new.count_ones());
-            self.dirty.add(count);
+            let bits = u64::from(new.count_ones());
+            // Before: who finds the bit afterwards must not find a count of 0.
+            count.add(bits);
+            self.sums.add(bits);
             if word.replace(old, old | new) {
                 return new;
             }
-            self.dirty.sub(count);
+            count.sub(bits);
+            self.sums.sub(bits);
         }
     }
 
-    /// Clears the bits of `mask` in a word. Returns those that were set.
-    fn clear_in(&self, word: &A, mask: u64) -> u64 {
+    /// Clears the bits of `mask` in a word that `count` counts. Returns those that were set.
+    fn clear_in(&self, word: &A, count: &A, mask: u64) -> u64 {
         loop {
             let old = word.get();
             let both = mask & old;
@@ -199,7 +230,9 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
                 return 0;
             }
             if word.replace(old, old & !both) {
-                self.dirty.sub(u64::from(both.count_ones()));
+                let bits = u64::from(both.count_ones());
+                count.sub(bits);
+                self.sums.sub(bits);
                 return both;
             }
         }
@@ -207,11 +240,7 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
 
     /// Sets the bit of page `index`, if there is one. Returns whether it was clear.
     pub fn set(&self, index: u64) -> bool {
-        if index >= self.pages {
-            return false;
-        }
-        let word = self.words.get((index / PER_WORD) as usize);
-        word.is_some_and(|word| self.set_in(word, 1 << (index % PER_WORD)) != 0)
+        index < self.pages && self.set_in((index / PER_WORD) as usize, 1 << (index % PER_WORD)) != 0
     }
 
     /// Sets the bits of those of these `pages` pages that there are.
@@ -221,9 +250,7 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
         while at < end {
             let shift = at % PER_WORD;
             let here = (end - at).min(PER_WORD - shift);
-            if let Some(word) = self.words.get((at / PER_WORD) as usize) {
-                self.set_in(word, low(here) << shift);
-            }
+            self.set_in((at / PER_WORD) as usize, low(here) << shift);
             at += here;
         }
     }
@@ -233,42 +260,64 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
         self.set_range(0, self.pages);
     }
 
-    /// Copies all bits to `to`. Returns how many of these are set.
-    pub fn copy(&self, to: &mut [u64]) -> u64 {
-        let mut set = 0;
-        for (to, words) in to.chunks_mut(AT_ONCE).zip(self.words.chunks(AT_ONCE)) {
-            let mut any = 0;
-            for (to, word) in to.iter_mut().zip(words) {
-                *to = word.get();
-                any |= *to;
-            }
-            // Most of a log is clear.
-            if any != 0 {
-                set += to
-                    .iter()
-                    .map(|word| u64::from(word.count_ones()))
-                    .sum::<u64>();
-            }
-        }
-        set
+    /// Returns the words of part `number`; those that there are.
+    fn part(&self, number: usize) -> &[A] {
+        let first = number.saturating_mul(PER_PART);
+        let rest = self.words.get(first..).unwrap_or_default();
+        rest.get(..PER_PART).unwrap_or(rest)
     }
 
-    /// Moves all bits to `to`, which leaves them clear. Returns how many of these were set.
-    pub fn take(&self, to: &mut [u64]) -> u64 {
-        let mut taken = 0;
-        for (to, word) in to.iter_mut().zip(self.words.iter()) {
-            *to = self.clear_in(word, u64::MAX);
-            taken += u64::from(to.count_ones());
+    /// Returns how many parts have bits that are set.
+    pub fn parts(&self) -> usize {
+        self.counts.iter().filter(|count| count.get() != 0).count()
+    }
+
+    /// Copies the parts that have bits set to `to`; if they are to be taken, these become clear. Returns
+    /// how many bits that are. `None`: there is no room for that, and nothing has changed.
+    ///
+    /// A part that has none when this is called may be left out, whatever is set meanwhile.
+    pub fn get(&self, take: bool, to: &mut Parts<impl DerefMut<Target = [u64]>>) -> Option<u64> {
+        let (mut used, mut room) = (0, to.words.len());
+        (to.used, to.length) = (0, 0);
+        for (number, count) in self.counts.iter().enumerate() {
+            if count.get() != 0 {
+                room = room.checked_sub(self.part(number).len())?;
+                *to.numbers.get_mut(used)? = number as u64;
+                used += 1;
+            }
         }
-        taken
+        (to.used, to.length) = (used, to.words.len() - room);
+        let mut dirty = 0;
+        for (number, to) in to
+            .numbers
+            .iter()
+            .take(used)
+            .zip(to.words.chunks_mut(PER_PART))
+        {
+            let number = *number as usize;
+            let Some(count) = self.counts.get(number) else {
+                break;
+            };
+            for (to, word) in to.iter_mut().zip(self.part(number)) {
+                *to = if take {
+                    self.clear_in(word, count, u64::MAX)
+                } else {
+                    word.get()
+                };
+                // Counting takes longer than to see that there is nothing to count.
+                if *to != 0 {
+                    dirty += u64::from(to.count_ones());
+                }
+            }
+        }
+        Some(dirty)
     }
 
     /// Sets the bits that are set in `from`, which begins at page `first`, the first of a word.
     pub fn put_back(&self, first: u64, from: &[u64]) {
         let mut left = self.pages.saturating_sub(first);
-        let words = self.words.iter().skip((first / PER_WORD) as usize);
-        for (word, from) in words.zip(from) {
-            self.set_in(word, from & low(left));
+        for (index, from) in ((first / PER_WORD) as usize..).zip(from) {
+            self.set_in(index, from & low(left));
             left = left.saturating_sub(PER_WORD);
         }
     }
@@ -278,13 +327,128 @@ impl<A: Word, W: Deref<Target = [A]>, C: Count> Bits<W, C> {
     pub fn clear(&self, first: u64, pages: u64, mask: &mut [u64]) -> u64 {
         let mut left = pages;
         let mut cleared = 0;
-        let words = self.words.iter().skip((first / PER_WORD) as usize);
-        for (word, mask) in words.zip(mask) {
-            *mask = self.clear_in(word, *mask & low(left));
-            cleared += u64::from(mask.count_ones());
-            left = left.saturating_sub(PER_WORD);
+        let mut at = (first / PER_WORD) as usize;
+        let mut rest = mask;
+        while !rest.is_empty() {
+            let number = at / PER_PART;
+            let words = self.part(number).get(at % PER_PART..).unwrap_or_default();
+            let Some(count) = self.counts.get(number).filter(|_| !words.is_empty()) else {
+                break;
+            };
+            let (here, after) = rest.split_at_mut(words.len().min(rest.len()));
+            at += here.len();
+            rest = after;
+            if count.get() == 0 {
+                here.fill(0);
+                left = left.saturating_sub(here.len() as u64 * PER_WORD);
+                continue;
+            }
+            for (word, mask) in words.iter().zip(here) {
+                if *mask != 0 {
+                    *mask = self.clear_in(word, count, *mask & low(left));
+                    cleared += u64::from(mask.count_ones());
+                }
+                left = left.saturating_sub(PER_WORD);
+            }
         }
         cleared
+    }
+}
+
+/// Some parts of the bits of a log, copied; all others are clear.
+#[derive(Debug)]
+pub struct Parts<V> {
+    /// Which they are, in order.
+    numbers: V,
+    /// Their words, one after the other.
+    words: V,
+    /// How many there are.
+    used: usize,
+    /// How many words they have.
+    length: usize,
+}
+
+impl<V: DerefMut<Target = [u64]>> Parts<V> {
+    /// Makes room in `numbers` for the numbers of parts, and in `words` for their words.
+    pub fn new(numbers: V, words: V) -> Self {
+        Self {
+            numbers,
+            words,
+            used: 0,
+            length: 0,
+        }
+    }
+
+    /// Goes over all `words` words of a log: pieces that were copied, and those between them.
+    pub fn pieces(&self, words: usize) -> Pieces<'_> {
+        Pieces {
+            numbers: self.numbers.get(..self.used).unwrap_or_default(),
+            copied: self.words.get(..self.length).unwrap_or_default(),
+            at: 0,
+            end: words,
+        }
+    }
+}
+
+/// Some words of a log, side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'a> {
+    /// The first of them.
+    pub first: usize,
+    /// How many there are.
+    pub length: usize,
+    /// What they were. `None`: all 0.
+    pub words: Option<&'a [u64]>,
+}
+
+impl Piece<'_> {
+    /// Returns the page of the first bit.
+    pub const fn first_page(&self) -> u64 {
+        self.first as u64 * PER_WORD
+    }
+}
+
+/// See [`Parts::pieces`].
+#[derive(Clone, Debug)]
+pub struct Pieces<'a> {
+    numbers: &'a [u64],
+    copied: &'a [u64],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        let (first, left) = (self.at, self.end.saturating_sub(self.at));
+        if left == 0 {
+            return None;
+        }
+        let start = |number: u64| number as usize * PER_PART;
+        let side_by_side = (0..).zip(self.numbers);
+        let parts = side_by_side
+            .take_while(|(ahead, number)| start(**number) == first + ahead * PER_PART)
+            .count();
+        let (length, words) = if parts == 0 {
+            let next = self.numbers.first().map_or(self.end, |next| start(*next));
+            (next.saturating_sub(first).min(left), None)
+        } else {
+            let length = (parts * PER_PART).min(left).min(self.copied.len());
+            let (words, copied) = self.copied.split_at(length);
+            self.numbers = self.numbers.get(parts..).unwrap_or_default();
+            self.copied = copied;
+            (length, Some(words))
+        };
+        if length == 0 {
+            return None;
+        }
+        self.at += length;
+        Some(Piece {
+            first,
+            length,
+            words,
+        })
     }
 }
 

@@ -11,7 +11,10 @@ use crate::{
         DmaDevice, //
     },
     bo::{
-        dirty::DirtyLog,
+        dirty::{
+            room_for,
+            DirtyLog, //
+        },
         object::BoRef,
         pages::PageBlocks,
         pool::alloc,
@@ -261,16 +264,23 @@ mod tests {
                 reservation.start_log(DirtyLog::new(130, Mode::Manual, None)?)?;
                 let addresses = reservation.tt()?.dma().ok_or(EINVAL)?;
                 addresses.device_writes(128, 9, b"device")?;
-                let mut words = [7; 3];
-                expect!(reservation.get_log(130, &mut words)? == (0, None));
+                let mut none = room_for(0, 130)?;
+                expect!(reservation.get_log(&mut none)? == Some((0, None)));
+                expect!(none.pieces(3).all(|piece| piece.words.is_none()));
                 reservation.sync_for_cpu(127, 100)?;
-                expect!(reservation.get_log(130, &mut words)? == (3, None));
-                expect!(words == [0, 1 << 63, 3]);
+                expect!(reservation.get_log(&mut none)?.is_none());
+                let mut parts = room_for(1, 130)?;
+                expect!(reservation.get_log(&mut parts)? == Some((3, None)));
+                expect!(parts
+                    .pieces(3)
+                    .all(|piece| piece.words == Some(&[0, 1 << 63, 3])));
                 // What else the kernel is handed to write to.
                 let mut pages = reservation.tt()?.kmap_mut(5);
                 expect!(pages.advance().is_some() && pages.advance().is_some());
-                expect!(reservation.get_log(130, &mut words)? == (5, None));
-                expect!(words == [3 << 5, 1 << 63, 3]);
+                expect!(reservation.get_log(&mut parts)? == Some((5, None)));
+                expect!(parts
+                    .pieces(3)
+                    .all(|piece| piece.words == Some(&[3 << 5, 1 << 63, 3])));
                 // Reading is no write.
                 expect!(reservation.tt()?.kmap(9).next().is_some());
                 expect!(reservation.log_info()?.dirty == 5);

@@ -10,7 +10,10 @@ use crate::{
         vma::Pages, //
     },
     bo::{
-        dirty::DirtyLog,
+        dirty::{
+            DirtyLog,
+            Parts, //
+        },
         rules::dirty::runs, //
     }, //
 };
@@ -18,6 +21,12 @@ use kernel::sync::Arc;
 
 /// The most pages that are protected before others may run.
 const AT_ONCE: u64 = 512;
+
+/// Goes over what was copied of a log, each piece with its first page.
+fn copied(parts: &Parts) -> impl Iterator<Item = (u64, &[u64])> {
+    let pieces = parts.pieces(usize::MAX);
+    pieces.filter_map(|piece| Some((piece.first_page(), piece.words?)))
+}
 
 impl Tt {
     /// Returns its log.
@@ -41,15 +50,25 @@ impl Tt {
         self.log.take()
     }
 
-    /// Moves the bits to `to` and protects those pages. Returns how many were set. May sleep.
-    pub(in crate::bo) fn take_log(&mut self, to: &mut [u64]) -> u64 {
-        let taken = self.log.as_ref().map_or(0, |log| log.take(to));
-        self.protect_all(0, to);
-        taken
+    /// Moves the bits to `to` and protects those pages. Returns how many were set. `None`: there is no
+    /// room for them, and nothing has changed. May sleep.
+    pub(in crate::bo) fn take_log(&mut self, to: &mut Parts) -> Option<u64> {
+        let taken = self.log.as_ref().map_or(Some(0), |log| log.get(true, to))?;
+        for (first, words) in copied(to) {
+            self.protect_all(first, words);
+        }
+        Some(taken)
+    }
+
+    /// Sets the bits of `from` again, if the log has this number.
+    pub(in crate::bo) fn put_back_log(&mut self, number: u64, from: &Parts) {
+        for (first, words) in copied(from) {
+            self.put_back_words(number, first, words);
+        }
     }
 
     /// Sets the bits of `from`, which begins at page `first`, again, if the log has this number.
-    pub(in crate::bo) fn put_back_log(&mut self, number: u64, first: u64, from: &[u64]) {
+    pub(in crate::bo) fn put_back_words(&mut self, number: u64, first: u64, from: &[u64]) {
         if let Some(log) = self.log.as_ref().filter(|log| log.number() == number) {
             log.put_back(first, from);
         }

@@ -35,24 +35,63 @@ impl Count for Shared {
 
 type Log = Bits<Vec<Shared>, Shared>;
 
-fn words(pages: u64, set: bool) -> Vec<Shared> {
+fn words(count: u64, set: bool) -> Vec<Shared> {
     let word = if set { u64::MAX } else { 0 };
-    let words = (0..words_for(pages)).map(|_| Shared(AtomicU64::new(word)));
-    words.collect()
+    (0..count).map(|_| Shared(AtomicU64::new(word))).collect()
 }
 
 fn bits(pages: u64, set: bool) -> Log {
-    Bits::new(words(pages, set), pages, set, Shared(AtomicU64::new(0))).unwrap()
+    let (bits, counts) = (words_for(pages), parts_for(pages));
+    let none = Shared(AtomicU64::new(0));
+    Bits::new(words(bits, set), words(counts, set), pages, set, none).unwrap()
 }
 
+/// How many bits are set, which is also what it adds to the sums.
 fn dirty(bits: &Log) -> u64 {
-    bits.dirty().get()
+    assert_eq!(bits.sums().get(), bits.dirty());
+    bits.dirty()
+}
+
+/// Room for so many parts of a log.
+fn room_for(parts: usize) -> Parts<Vec<u64>> {
+    Parts::new(vec![7; parts], vec![7; parts * PER_PART])
+}
+
+/// The whole words of what was copied. What is not in it is clear.
+fn whole(parts: &Parts<Vec<u64>>, pages: u64) -> Vec<u64> {
+    let mut all = Vec::new();
+    let mut last = None;
+    for piece in parts.pieces(words_for(pages) as usize) {
+        assert_eq!(
+            (piece.first, piece.first_page()),
+            (all.len(), all.len() as u64 * 64)
+        );
+        assert_ne!(piece.length, 0);
+        match piece.words {
+            Some(words) => all.extend_from_slice(words),
+            None => all.resize(all.len() + piece.length, 0),
+        }
+        assert_eq!(all.len(), piece.first + piece.length);
+        // As long as can be.
+        assert_ne!(
+            last.replace(piece.words.is_some()),
+            Some(piece.words.is_some())
+        );
+    }
+    assert_eq!(all.len() as u64, words_for(pages));
+    all
+}
+
+fn get(bits: &Log, take: bool) -> Vec<u64> {
+    let before = dirty(bits);
+    let mut parts = room_for(bits.parts());
+    assert_eq!(bits.get(take, &mut parts), Some(before));
+    assert_eq!(dirty(bits), if take { 0 } else { before });
+    whole(&parts, bits.pages())
 }
 
 fn copy(bits: &Log) -> Vec<u64> {
-    let mut words = vec![7; words_for(bits.pages()) as usize];
-    assert_eq!(bits.copy(&mut words), dirty(bits));
-    words
+    get(bits, false)
 }
 
 fn pages_of(words: &[u64]) -> BTreeSet<u64> {
@@ -80,13 +119,91 @@ fn fresh_logs_end_at_their_last_page() {
     assert_eq!(copy(&bits(130, false)), [0; 3]);
     assert_eq!(copy(&bits(128, true)), [u64::MAX; 2]);
     assert_eq!(copy(&bits(1, true)), [1]);
-    let none = Shared(AtomicU64::new(0));
-    assert!(Bits::new(words(128, true), 129, true, none).is_none());
+    let none = || Shared(AtomicU64::new(0));
+    assert!(Bits::new(words(2, true), words(1, true), 129, true, none()).is_none());
+    assert!(Bits::new(words(3, true), words(0, true), 129, true, none()).is_none());
     // More words than are needed are empty.
-    let log = Bits::new(words(200, true), 64, true, Shared(AtomicU64::new(0))).unwrap();
-    let mut to = [7; 4];
-    assert_eq!(log.copy(&mut to), 64);
-    assert_eq!((to, dirty(&log)), ([u64::MAX, 0, 0, 0], 64));
+    let log = Bits::new(words(4, true), words(3, true), 64, true, none()).unwrap();
+    assert_eq!((dirty(&log), log.parts()), (64, 1));
+    assert_eq!(copy(&log), [u64::MAX]);
+}
+
+#[test]
+fn a_get_copies_the_parts_that_have_bits() {
+    const PART: u64 = PER_PART as u64 * 64;
+    let pages = 4 * PART + 65;
+    let log = bits(pages, false);
+    assert_eq!((parts_for(pages), log.parts()), (5, 0));
+    assert_eq!(log.get(true, &mut room_for(0)), Some(0));
+    for page in [PART, 2 * PART - 1, 2 * PART + 9, 4 * PART + 64] {
+        log.set(page);
+    }
+    assert_eq!(log.parts(), 3);
+    // Too little room changes nothing.
+    let short_of_words = Parts::new(vec![7; 3], vec![7; 2 * PER_PART + 1]);
+    for (mut parts, take) in [
+        (room_for(0), true),
+        (room_for(2), true),
+        (short_of_words, false),
+    ] {
+        assert_eq!(log.get(take, &mut parts), None);
+        assert!(parts.pieces(9).all(|piece| piece.words.is_none()));
+        assert_eq!(dirty(&log), 4);
+    }
+    let mut parts = Parts::new(vec![7; 3], vec![7; 2 * PER_PART + 2]);
+    assert_eq!(log.get(true, &mut parts), Some(4));
+    let pieces = parts.pieces(4 * PER_PART + 2);
+    let pieces: Vec<_> = pieces
+        .map(|piece| (piece.first / PER_PART, piece.length, piece.words.is_some()))
+        .collect();
+    let expected = [
+        (0, PER_PART, false),
+        (1, 2 * PER_PART, true),
+        (3, PER_PART, false),
+        (4, 2, true),
+    ];
+    assert_eq!(pieces, expected);
+    assert_eq!((dirty(&log), log.parts()), (0, 0));
+    for piece in parts
+        .pieces(usize::MAX)
+        .filter(|piece| piece.words.is_some())
+    {
+        log.put_back(piece.first_page(), piece.words.unwrap());
+    }
+    assert_eq!((dirty(&log), log.parts()), (4, 3));
+    assert!(log.is_set(4 * PART + 64) && log.is_set(2 * PART + 9));
+    // A clear over the ends of parts.
+    let mut mask = vec![u64::MAX; 2 * PER_PART];
+    assert_eq!(log.clear(PART + PART / 2, 2 * PART, &mut mask), 2);
+    assert_eq!(
+        pages_of(&mask),
+        BTreeSet::from([PART / 2 - 1, PART / 2 + 9])
+    );
+    assert_eq!((dirty(&log), log.parts()), (2, 2));
+}
+
+/// Of a part whose bits come and go all the time, a writer's own is in each get after it.
+#[test]
+fn who_has_written_finds_the_bit() {
+    let log = bits(PER_PART as u64 * 64 * 2, false);
+    thread::scope(|scope| {
+        for writer in 0..3 {
+            let log = &log;
+            scope.spawn(move || {
+                let mut parts = room_for(2);
+                for round in 0..3000 {
+                    let page = writer + 64 * (round % 3) + PER_PART as u64 * 64 * (round % 2);
+                    assert!(log.set(page));
+                    log.get(false, &mut parts).unwrap();
+                    let word = whole(&parts, log.pages())[page as usize / 64];
+                    assert_ne!(word >> (page % 64) & 1, 0);
+                    let mut mask = [1 << (page % 64)];
+                    assert_eq!(log.clear(page / 64 * 64, 64, &mut mask), 1);
+                }
+            });
+        }
+    });
+    assert_eq!((dirty(&log), log.parts()), (0, 0));
 }
 
 #[test]
@@ -153,14 +270,12 @@ fn what_several_set_and_take_at_once_adds_up() {
             .map(|which| {
                 let log = &log;
                 scope.spawn(move || {
-                    let mut words = [u64::MAX; 3];
                     let mut taken = 0;
                     for _ in 0..ROUNDS {
                         taken += match which {
-                            0 => log.take(&mut words),
-                            _ => log.clear(64, 66, &mut words[1..]),
+                            0 => log.get(true, &mut room_for(1)).unwrap(),
+                            _ => log.clear(64, 66, &mut [u64::MAX; 2]),
                         };
-                        words = [u64::MAX; 3];
                     }
                     taken
                 })
@@ -221,9 +336,7 @@ proptest! {
                     model = (0..pages).collect();
                 }
                 Step::Take => {
-                    let mut words = vec![9; words_for(pages) as usize];
-                    prop_assert_eq!(log.take(&mut words), model.len() as u64);
-                    prop_assert_eq!(pages_of(&words), std::mem::take(&mut model));
+                    prop_assert_eq!(pages_of(&get(&log, true)), std::mem::take(&mut model));
                 }
                 Step::PutBack(first, words) => {
                     log.put_back(first, &words);

@@ -7,6 +7,9 @@
 //! without a lock. A fault of a page that is not mapped sets both with the reservation held, a write fault
 //! with the lock of the entry held. A processor may go on to write by what it has seen of the entry until it is told that the entry
 //! has changed, so a change that takes the permission away waits for the writes that have begun.
+//!
+//! Bits are counted before they are set and after they were cleared, and whoever looks for bits first looks at
+//! that count, alone: a count of 0 must not hide a bit.
 
 use std::sync::Arc;
 
@@ -32,6 +35,10 @@ enum Mistake {
     LogFoundEarly,
     /// A swapout drops the bit.
     SwapoutDropsTheBit,
+    /// A bit is counted after it was set.
+    CountedLate,
+    /// A clear makes the count 0, instead of taking its bit from it.
+    CountReset,
 }
 
 const NONE: u32 = 0;
@@ -45,6 +52,10 @@ struct Page {
     /// Whether there is a log.
     logs: AtomicBool,
     bit: AtomicBool,
+    /// That of another page of the same part of the log.
+    neighbour: AtomicBool,
+    /// The bits of the part that are set.
+    count: AtomicU32,
     entry: Mutex<u32>,
     /// What the page holds.
     content: AtomicU32,
@@ -52,11 +63,14 @@ struct Page {
 
 impl Page {
     fn new(mistake: Mistake, entry: u32, logs: bool) -> Arc<Self> {
+        let set = logs && entry == WRITABLE;
         Arc::new(Self {
             mistake,
             reservation: Mutex::new(()),
             logs: AtomicBool::new(logs),
-            bit: AtomicBool::new(logs && entry == WRITABLE),
+            bit: AtomicBool::new(set),
+            neighbour: AtomicBool::new(false),
+            count: AtomicU32::new(u32::from(set)),
             entry: Mutex::new(entry),
             content: AtomicU32::new(0),
         })
@@ -65,8 +79,45 @@ impl Page {
     /// Logs a write, if there is a log.
     fn log(&self) {
         if self.logs.load(SeqCst) {
-            self.bit.swap(true, SeqCst);
+            self.set(&self.bit);
         }
+    }
+
+    /// Sets the bit of a page.
+    fn set(&self, bit: &AtomicBool) {
+        if self.mistake == Mistake::CountedLate {
+            if !bit.swap(true, SeqCst) {
+                self.count.fetch_add(1, SeqCst);
+            }
+            return;
+        }
+        if bit.load(SeqCst) {
+            return;
+        }
+        self.count.fetch_add(1, SeqCst);
+        if bit.swap(true, SeqCst) {
+            self.count.fetch_sub(1, SeqCst);
+        }
+    }
+
+    /// A get: returns whether the bit of a page is set, as far as the count says that one may be.
+    fn get(&self, bit: &AtomicBool) -> bool {
+        self.count.load(SeqCst) != 0 && bit.load(SeqCst)
+    }
+
+    /// Clears the bit. Returns whether it was set.
+    fn take(&self) -> bool {
+        if self.count.load(SeqCst) == 0 {
+            return false;
+        }
+        let was_set = self.bit.swap(false, SeqCst);
+        if was_set {
+            match self.mistake {
+                Mistake::CountReset => self.count.store(0, SeqCst),
+                _ => _ = self.count.fetch_sub(1, SeqCst),
+            }
+        }
+        was_set
     }
 
     /// A store, with the faults that it takes.
@@ -104,7 +155,9 @@ impl Page {
         // As the kernel does: one that is there stays, unless it is asked to make it writable.
         if *entry == was {
             if self.mistake == Mistake::LogFoundEarly {
-                self.bit.fetch_or(early, SeqCst);
+                if early {
+                    self.set(&self.bit);
+                }
             } else {
                 self.log();
             }
@@ -136,7 +189,7 @@ impl Page {
         if self.mistake == Mistake::ProtectedFirst {
             self.protect();
         }
-        let was_set = self.bit.swap(false, SeqCst);
+        let was_set = self.take();
         if was_set && self.mistake != Mistake::ProtectedFirst {
             self.protect();
         }
@@ -148,7 +201,7 @@ impl Page {
         let _reservation = self.reservation.lock().unwrap();
         *self.entry.lock().unwrap() = NONE;
         if self.mistake == Mistake::SwapoutDropsTheBit {
-            self.bit.swap(false, SeqCst);
+            self.take();
         }
     }
 }
@@ -188,7 +241,38 @@ fn race(mistake: Mistake, entry: u32, begin: bool, second_writer: bool, swap: bo
     assert_eq!(copy, page.content.load(SeqCst), "a write is lost");
 }
 
+/// Two processors set the bit, each by an entry of its own, and find it: nothing clears it.
+fn found_by_both(mistake: Mistake) {
+    let page = Page::new(mistake, READ_ONLY, true);
+    let other = {
+        let page = page.clone();
+        thread::spawn(move || {
+            page.set(&page.bit);
+            assert!(page.get(&page.bit), "the bit is not found");
+        })
+    };
+    page.set(&page.bit);
+    assert!(page.get(&page.bit), "the bit is not found");
+    other.join().unwrap();
+}
+
+/// A bit is set and found, while a neighbour of it is cleared that was set before.
+fn found_beside_a_clear(mistake: Mistake) {
+    let page = Page::new(mistake, WRITABLE, true);
+    let other = {
+        let page = page.clone();
+        thread::spawn(move || assert!(page.take()))
+    };
+    page.set(&page.neighbour);
+    assert!(page.get(&page.neighbour), "the bit is not found");
+    other.join().unwrap();
+    assert!(page.get(&page.neighbour), "the bit is not found");
+    assert_eq!(page.count.load(SeqCst), 1);
+}
+
 fn check(mistake: Mistake) {
+    loom::model(move || found_by_both(mistake));
+    loom::model(move || found_beside_a_clear(mistake));
     for entry in [NONE, READ_ONLY, WRITABLE] {
         for (begin, second, swap) in [
             (false, false, false),
@@ -242,4 +326,14 @@ fn a_log_that_is_found_before_the_lock_is_caught() {
 #[test]
 fn a_bit_that_a_swapout_drops_is_caught() {
     caught(Mistake::SwapoutDropsTheBit);
+}
+
+#[test]
+fn a_bit_that_is_counted_late_is_caught() {
+    caught(Mistake::CountedLate);
+}
+
+#[test]
+fn a_count_that_a_clear_resets_is_caught() {
+    caught(Mistake::CountReset);
 }
