@@ -16,6 +16,7 @@ mod devices;
 mod dirty_log;
 mod dirty_log_calls;
 mod dirty_log_entries;
+mod dirty_log_lives;
 mod dirty_log_oracle;
 mod dirty_log_races;
 mod dirty_log_writes;
@@ -117,6 +118,7 @@ const CASES: &[&[Test]] = &[
     dirty_log::TESTS,
     dirty_log_calls::TESTS,
     dirty_log_entries::TESTS,
+    dirty_log_lives::TESTS,
     dirty_log_oracle::TESTS,
     dirty_log_races::TESTS,
     dirty_log_writes::TESTS,

@@ -6,6 +6,8 @@
 //! The reader keeps a copy and brings up to date only what the log names, after it was cleared. A write
 //! that the log misses is one that the copy misses at the end.
 //!
+//! `REEVE_CPUS=N` says how many processors there have to be.
+//!
 //! Each mode is tried with an object that the seed picks. A failure names its seed; `REEVE_SEED=N` does only
 //! that one. `REEVE_STEPS=N` sets the writes of each writer, and tries each mode with every object.
 
@@ -13,6 +15,8 @@ use std::env;
 use std::time::SystemTime;
 
 use nix::errno::Errno;
+use nix::unistd::sysconf;
+use nix::unistd::SysconfVar;
 
 use reeve_uapi::Caching;
 use reeve_uapi::Create;
@@ -221,9 +225,19 @@ fn missed(log: &Log, copy: &[[u8; 64]]) -> Vec<u64> {
         .collect()
 }
 
-fn races(others: Others, usual: u64) -> Outcome {
+/// Says what is needed to see a failure again. Fails if there are other processors than were asked for.
+fn begin() -> Outcome<u64> {
     let seed = seed();
-    println!("# seed {seed}");
+    let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN)?.unwrap_or_default();
+    println!("# seed {seed}, {cpus} processors");
+    if let Ok(wanted) = env::var("REEVE_CPUS") {
+        check_eq!(cpus.to_string(), wanted, "processors");
+    }
+    Ok(seed)
+}
+
+fn races(others: Others, usual: u64) -> Outcome {
+    let seed = begin()?;
     let given = steps();
     for (number, create) in creates().into_iter().enumerate() {
         for mode in MODES {
@@ -281,8 +295,7 @@ fn a_clear_between_bit_and_entry() -> Outcome {
 /// Logs begin and end while writers are in the middle of faults. Each reports what is written after it began, and all that
 /// the last one counted is gone with it.
 fn logs_that_come_and_go() -> Outcome {
-    let seed = seed();
-    println!("# seed {seed}");
+    let seed = begin()?;
     let mut random = Random::new(seed);
     let log = Log::prepared(Create::new(130 * PAGE))?;
     for round in 0..steps().unwrap_or(12) {

@@ -61,6 +61,10 @@ fn kinds_of_one(log: &Log) -> Outcome {
     device.write(log.handle, 3 * PAGE - 4, &[1; 8])?;
     check_eq!(log.dirty()?, set([2, 3]));
     log.clear_all()?;
+    // The same bytes once more.
+    device.write(log.handle, 3 * PAGE - 4, &[1; 8])?;
+    check_eq!(log.dirty()?, set([2, 3]));
+    log.clear_all()?;
     let mut region = Region::new(2)?;
     let mut arg = sys::reeve_bo_rw {
         handle: log.handle.get(),

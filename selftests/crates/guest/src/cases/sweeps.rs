@@ -271,6 +271,28 @@ const OBJECT_ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "get of a log that it clears",
+        calls: &[sys::REEVE_NR_BO_LOG_GET],
+        from: &[Full],
+        leaves: Leaves::All,
+        call: |scene| {
+            scene.with_log_in(sys::REEVE_LOG_LEGACY, |device, handle| {
+                let mut byte = [0];
+                device.read(handle, 0, &mut byte)?;
+                device.write(handle, 0, &byte)?;
+                let before = device.log_info(handle)?.dirty;
+                let got = device.log_get(handle, PAGES, &mut [0]);
+                match (&got, device.log_info(handle)?.dirty) {
+                    (Ok(dirty), 0) if *dirty == before => got.map(drop),
+                    (Err(_), left) if left == before => got.map(drop),
+                    (_, left) => Err(io::Error::other(format!(
+                        "{got:?}, {left} of {before} left"
+                    ))),
+                }
+            })
+        },
+    },
+    Row {
         name: "fdinfo",
         calls: &[],
         from: &[Full],
@@ -491,8 +513,16 @@ impl Scene {
 
     /// Calls `f` while the object has a log in the mode that begins all ones.
     fn with_log(&self, f: impl FnOnce(&Device, Handle) -> io::Result<()>) -> io::Result<()> {
+        self.with_log_in(sys::REEVE_LOG_MANUAL | sys::REEVE_LOG_INITIALLY_SET, f)
+    }
+
+    fn with_log_in(
+        &self,
+        mode: u32,
+        f: impl FnOnce(&Device, Handle) -> io::Result<()>,
+    ) -> io::Result<()> {
         let (device, handle) = (&self.device, self.handle());
-        device.set_log_mode(sys::REEVE_LOG_MANUAL | sys::REEVE_LOG_INITIALLY_SET)?;
+        device.set_log_mode(mode)?;
         device.log_start(handle)?;
         let result = f(device, handle);
         let stopped = device.log_stop(handle);
