@@ -17,6 +17,17 @@ use crate::vm::{self, End, Limit, Listener, Outcome};
 const KUNIT_SCRIPT: &str = include_str!("../guest/kunit.sh");
 /// Inserts and removes, with a KTAP line for each cycle.
 const CYCLES_SCRIPT: &str = include_str!("../guest/cycles.sh");
+/// The same, and then writers against whatever else uses the dirty log, on the processors of that machine.
+const CYCLES_AND_RACES_SCRIPT: &str = concat!(
+    "#!/bin/sh\n(\n",
+    include_str!("../guest/cycles.sh"),
+    ")\nfailed=$?\n\
+    export REEVE_CPUS=4 REEVE_TIME_SCALE=3\n\
+    reeve-guest-tests dirty_log.writers_against dirty_log.logs_that_come_and_go \
+    dirty_log.a_clear_between_bit_and_entry || failed=1\n\
+    rmmod reeve || failed=1\n\
+    exit $failed\n",
+);
 /// Does nothing with the module but have it inserted and removed.
 const ONCE_SCRIPT: &str = "#!/bin/sh\nexit 0\n";
 /// The guest's tests, in two halves that run side by side. What is slow on an emulated machine is no failure.
@@ -61,6 +72,8 @@ pub(super) struct Boot {
     pub(super) script: &'static str,
     /// MiB of memory.
     pub(super) mem: u32,
+    /// Processors.
+    pub(super) smp: u32,
     /// MiB of disk.
     pub(super) disk: u32,
     /// More arguments for QEMU.
@@ -81,6 +94,7 @@ impl Boot {
             load,
             script,
             mem: 1024,
+            smp: 2,
             disk: 0,
             qemu_args: String::new(),
         }
@@ -121,6 +135,14 @@ impl Boot {
         Self::usual(kernel, variant, false, CYCLES_SCRIPT)
     }
 
+    /// The same, and races of the dirty log, on four processors.
+    fn cycles_and_races(kernel: &'static str, variant: &'static str) -> Self {
+        Self {
+            smp: 4,
+            ..Self::usual(kernel, variant, false, CYCLES_AND_RACES_SCRIPT)
+        }
+    }
+
     /// Inserting and removing that build, once.
     pub(super) fn once(kernel: &'static str, variant: &'static str) -> Self {
         Self::usual(kernel, variant, true, ONCE_SCRIPT)
@@ -158,7 +180,7 @@ impl Boot {
             no_load: !self.load,
             files: Vec::new(),
             mem: self.mem,
-            smp: 2,
+            smp: self.smp,
             disk: self.disk,
             accel: Accel::Tcg,
             append: String::new(),
@@ -267,7 +289,7 @@ pub(super) fn jobs() -> Vec<Job> {
             "cycles debug",
             Tier::Selftests,
             "debug kernel: ",
-            Boot::cycles("debug", "normal"),
+            Boot::cycles_and_races("debug", "normal"),
         ),
         boot_job(
             "cycles base",
