@@ -37,6 +37,7 @@ mod lifetime;
 mod limits;
 mod migrate;
 mod migrate_ends;
+mod migrate_estimate;
 mod mmap;
 mod mmap_pages;
 mod mmap_races;
@@ -127,6 +128,7 @@ const CASES: &[&[Test]] = &[
     precopy_kvm::TESTS,
     migrate::TESTS,
     migrate_ends::TESTS,
+    migrate_estimate::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

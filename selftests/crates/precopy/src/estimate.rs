@@ -46,9 +46,10 @@ impl Measured {
         (before.1 + slope * (seconds - before.0)).min(self.pages as f64) as u64
     }
 
-    /// Returns bytes a second that become dirty, of pages that were not, at first.
+    /// Returns bytes a second that become dirty, of pages that were not, in the first second.
     pub fn dirty_rate(&self) -> Option<u64> {
-        let &(at, pages) = self.dirty.first().filter(|(at, _)| *at > 0.0)?;
+        let second = self.dirty.iter().find(|(at, _)| *at >= 1.0);
+        let &(at, pages) = second.or(self.dirty.last()).filter(|(at, _)| *at > 0.0)?;
         Some((pages as f64 * f64::from(self.page_size) / at) as u64)
     }
 
@@ -144,6 +145,20 @@ mod tests {
         // A working set that fits the downtime does not matter, however fast it is written to.
         let estimate = measured(50_000, 5000).estimate(100 << 20, 0.3);
         assert!(estimate.converges && estimate.rounds == 2, "{estimate:?}");
+    }
+
+    #[test]
+    fn short_rounds_are_what_was_measured_of_them() {
+        // 500 pages over and over: a round of 0.04 s finds all of them dirty, not a twenty-fifth.
+        let measured = Measured {
+            pages: 1000,
+            content: 1000,
+            page_size: 4096,
+            dirty: vec![(0.01, 490), (0.03, 500), (1.0, 500), (2.0, 500)],
+        };
+        let estimate = measured.estimate(100 << 20, 0.3);
+        assert_eq!((estimate.rounds, estimate.pages), (2, 1500));
+        assert_eq!(measured.dirty_rate(), Some(500 * 4096));
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub(crate) struct SendArgs {
     #[arg(long, value_enum, default_value = "cancel", requires = "time_limit")]
     pub(crate) at_limit: AtLimit,
     /// Most bytes a second, with a suffix K, M, G [default: no limit].
-    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse_rate)]
     pub(crate) bandwidth: Option<u64>,
     /// Whether to get the log before the first page is sent.
     #[arg(long, value_enum, default_value = "auto")]
@@ -163,7 +163,7 @@ pub(crate) struct EstimateArgs {
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) seconds: u64,
     /// Bytes a second that the connection carries, with a suffix K, M, G.
-    #[arg(long, value_name = "SIZE", default_value = "100M", value_parser = size::parse)]
+    #[arg(long, value_name = "SIZE", default_value = "100M", value_parser = size::parse_rate)]
     pub(crate) bandwidth: u64,
     /// Longest time in milliseconds to send what is left with the writers stopped.
     #[arg(long, value_name = "MS", default_value_t = 300)]

@@ -22,6 +22,14 @@ pub(crate) fn parse(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "more than 2^64 bytes".to_owned())
 }
 
+/// Bytes a second of such a size, above 0: with none nothing would ever end.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    match parse(text)? {
+        0 => Err("a bandwidth is above 0".to_owned()),
+        rate => Ok(rate),
+    }
+}
+
 /// An amount of memory, as limits are given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Amount {
@@ -62,6 +70,14 @@ pub(crate) fn human(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rates_are_above_0() {
+        assert_eq!(parse_rate("2K"), Ok(2048));
+        for none in ["0", "0M"] {
+            assert_eq!(parse_rate(none), Err("a bandwidth is above 0".to_owned()));
+        }
+    }
 
     #[test]
     fn sizes_are_parsed() {

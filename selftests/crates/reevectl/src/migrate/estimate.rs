@@ -96,6 +96,9 @@ impl Drop for Logs<'_> {
     }
 }
 
+/// When it looks at the log within the first second, in milliseconds: rounds may be that short.
+const EARLY: [u64; 4] = [10, 30, 100, 300];
+
 /// What is printed as JSON.
 #[derive(Debug, Serialize)]
 struct Outlook {
@@ -123,8 +126,9 @@ pub(super) fn run(session: &Session, args: &EstimateArgs, out: &mut dyn Write) -
     }
     let mut logs = Logs::start(device, &handles)?;
     let begin = Instant::now();
-    for second in 1..=args.seconds {
-        let left = Duration::from_secs(second).saturating_sub(begin.elapsed());
+    let seconds = (1..=args.seconds).map(Duration::from_secs);
+    for look in EARLY.map(Duration::from_millis).into_iter().chain(seconds) {
+        let left = look.saturating_sub(begin.elapsed());
         let came = signals.come_within(left).asked(Asked::Migrate)?;
         if came {
             let failure = Failure::new(Side::Source, Stage::Setup, Cause::Cancelled);
