@@ -38,6 +38,7 @@ mod limits;
 mod migrate;
 mod migrate_ends;
 mod migrate_estimate;
+mod migrate_resume;
 mod mmap;
 mod mmap_pages;
 mod mmap_races;
@@ -129,6 +130,7 @@ const CASES: &[&[Test]] = &[
     migrate::TESTS,
     migrate_ends::TESTS,
     migrate_estimate::TESTS,
+    migrate_resume::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

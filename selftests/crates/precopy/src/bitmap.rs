@@ -77,6 +77,16 @@ impl Bitmap {
         self.words[(index / 64) as usize] |= 1 << (index % 64);
     }
 
+    /// Sets those of the bits `from..to` that are there. Returns how many of them were not set.
+    pub fn set_range(&mut self, from: u64, to: u64) -> u64 {
+        let mut new = 0;
+        self.each_word(from, to, |word, mask| {
+            new += u64::from((mask & !*word).count_ones());
+            *word |= mask;
+        });
+        new
+    }
+
     /// Clears the bits `from..to`.
     pub fn unset(&mut self, from: u64, to: u64) {
         self.each_word(from, to, |word, mask| *word &= !mask);
@@ -158,6 +168,9 @@ mod tests {
                 assert_eq!(bitmap.get(index), !(from..to).contains(&index), "{index}");
             }
             assert_eq!(bitmap.next(from, to), None);
+            let again = &mut bitmap.clone();
+            assert_eq!((again.set_range(from, to), again.count()), (to - from, 130));
+            assert_eq!(again.set_range(0, u64::MAX), 0);
             assert_eq!(bitmap.next(from, 130), (to < 130).then_some(to));
             assert_eq!(bitmap.run(0, 1000), if from == 0 { 0 } else { from });
         }

@@ -7,6 +7,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::net::Ipv4Addr;
+use std::net::Shutdown;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
@@ -17,6 +18,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+use std::time::Instant;
 
 use nix::poll::poll;
 use nix::poll::PollFd;
@@ -37,6 +39,13 @@ pub trait Channel {
 
     /// Returns whether a read would not wait: there are bytes, or the end.
     fn is_waiting(&mut self) -> io::Result<bool>;
+
+    /// Closes this connection, which is lost, and waits up to `limit` for another one to take its place. Fails with
+    /// `TimedOut` if none came, with `Unsupported` if there is no way to one.
+    fn reconnect(&mut self, limit: Duration) -> io::Result<()> {
+        let _ = limit;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// Reads and drops what the other side still sends, up to its end, so that what was said last reaches it.
     fn drain(&mut self) {}
@@ -117,6 +126,16 @@ impl Listener {
         }
     }
 
+    /// Waits for a sender up to `limit`. Fails with `TimedOut` after that.
+    pub fn accept_within(&self, limit: Duration, silence: Duration) -> io::Result<Socket> {
+        let mut fds = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout)? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => self.accept(silence),
+        }
+    }
+
     /// Returns where it listens: a port that was 0 is the one that was chosen.
     pub fn address(&self) -> io::Result<Address> {
         Ok(match self {
@@ -143,8 +162,9 @@ pub enum Socket {
     Tcp(TcpStream),
 }
 
-/// What a refused sender may still have under way.
+/// What a refused sender may still have under way, and for how long.
 const DRAIN: usize = 64 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 impl Socket {
     /// Takes a connected Unix socket.
@@ -164,6 +184,15 @@ impl Socket {
         let limit = u32::try_from(silence.as_millis()).unwrap_or(u32::MAX);
         set_tcp_user_timeout(&stream, limit)?;
         Ok(Self::Tcp(stream))
+    }
+
+    /// Ends the connection in both directions. What was sent before still arrives.
+    pub fn close(&self) {
+        // It fails for one that has ended already.
+        let _ = match self {
+            Self::Unix(stream) => stream.shutdown(Shutdown::Both),
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Both),
+        };
     }
 }
 
@@ -208,7 +237,8 @@ impl Channel for Socket {
     fn drain(&mut self) {
         let mut bytes = [0; 4096];
         let mut left = DRAIN;
-        while left > 0 {
+        let begin = Instant::now();
+        while left > 0 && begin.elapsed() < DRAIN_TIME {
             let result = match self {
                 Self::Unix(stream) => stream.read(&mut bytes),
                 Self::Tcp(stream) => stream.read(&mut bytes),

@@ -41,6 +41,8 @@ pub enum Cause {
     TimeLimit,
     /// The other side has said no, with this reason.
     Refused(String),
+    /// This side does not take what the other one has, for this reason.
+    Limit(String),
     /// The connection broke or was silent.
     Lost(io::Error),
     /// The other side does not keep to the protocol.
@@ -102,11 +104,22 @@ impl Failure {
         }
     }
 
+    /// Returns whether it is the connection alone, so that another one could take its place.
+    pub(crate) fn is_of_the_link(&self) -> bool {
+        let (Cause::Lost(error) | Cause::NoAcknowledgement(error)) = &self.cause else {
+            return false;
+        };
+        // A signal interrupts what waits for the connection.
+        self.side == Side::Link && error.kind() != io::ErrorKind::Interrupted
+    }
+
     /// Returns how it ended.
     pub fn kind(&self) -> Kind {
         match self.cause {
             Cause::Cancelled | Cause::TimeLimit => Kind::Cancelled,
-            Cause::Refused(_) | Cause::Protocol(_) | Cause::Mismatch { .. } => Kind::Refused,
+            Cause::Refused(_) | Cause::Limit(_) | Cause::Protocol(_) | Cause::Mismatch { .. } => {
+                Kind::Refused
+            }
             Cause::Lost(ref error) if error.kind() == io::ErrorKind::Interrupted => Kind::Cancelled,
             Cause::Lost(_) => Kind::Lost,
             Cause::NoAcknowledgement(_) => Kind::AcknowledgementLost,
@@ -157,6 +170,7 @@ impl fmt::Display for Cause {
             Self::Cancelled => f.write_str("cancelled"),
             Self::TimeLimit => f.write_str("the time limit was reached"),
             Self::Refused(text) => write!(f, "refused: {text}"),
+            Self::Limit(text) => f.write_str(text),
             Self::Lost(error) => f.write_str(&broken(error)),
             Self::Protocol(text) => write!(f, "protocol: {text}"),
             Self::Mismatch { region, page } => {

@@ -10,6 +10,9 @@
 //! the dirty log says. When what is left fits the downtime limit, the writers are stopped, the rest is sent, a checksum
 //! of every page is compared on both sides, and the receiver takes over.
 //!
+//! A connection that is lost can be taken up by both sides ([`Resume`], [`Limits::resume`]): the log goes on meanwhile, and
+//! what may not have come is sent again.
+//!
 //! The order that everything depends on: a page's bit in the log is cleared *before* the page is read. So a write after
 //! the read sets the bit again, and the next round has it.
 
@@ -61,6 +64,7 @@ pub use send::Failed;
 pub use send::FirstSync;
 pub use send::Options;
 pub use send::Request;
+pub use send::Resume;
 pub use send::Watch;
 pub use sink::Sink;
 pub use source::LogMode;

@@ -75,6 +75,13 @@ impl Plan {
         self.left.unset(from, to);
     }
 
+    /// Takes the pages `from..to` as still to send: they may not have come. Returns how many of them were not already.
+    /// They are read anew; what is written to them after that is in the log, which was cleared before they were read
+    /// first.
+    pub(crate) fn again(&mut self, from: u64, to: u64) -> u64 {
+        self.left.set_range(from, to)
+    }
+
     /// Adds what a get returned. Returns how many pages have been written since the last get or clear.
     pub(crate) fn synced(&mut self, dirty: &Bitmap) -> u64 {
         let new = dirty

@@ -3,6 +3,8 @@
 //! The receiver.
 
 use std::io;
+use std::time::Duration;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -11,10 +13,10 @@ use crate::wire::shown;
 use crate::wire::Frame;
 use crate::wire::Hello;
 use crate::wire::SUM;
-use crate::wire::VERSION;
 use crate::Cause;
 use crate::Channel;
 use crate::Failure;
+use crate::Kind;
 use crate::Region;
 use crate::Side;
 use crate::Sink;
@@ -27,14 +29,22 @@ pub struct Limits {
     pub regions: u32,
     /// Bytes of all regions together.
     pub bytes: u64,
+    /// How long to keep what came for a sender that takes up a lost connection.
+    pub resume: Option<Duration>,
+    /// A deliberate mistake, which tests have to find.
+    #[cfg(test)]
+    pub(crate) mistake: Option<crate::tests::Mistake>,
 }
 
 impl Default for Limits {
-    /// 1024 regions, 1 TiB.
+    /// 1024 regions, 1 TiB; nothing is kept.
     fn default() -> Self {
         Self {
             regions: 1024,
             bytes: 1 << 40,
+            resume: None,
+            #[cfg(test)]
+            mistake: None,
         }
     }
 }
@@ -52,6 +62,8 @@ pub struct Received {
     pub pages_received: u64,
     /// Of these, pages of zeros.
     pub zero_pages: u64,
+    /// How often a lost connection was taken up.
+    pub resumed: u32,
     /// Whether the acknowledgement could be sent. If not, the source stays stopped, and what came is whole.
     pub acknowledged: bool,
 }
@@ -85,6 +97,12 @@ pub(crate) struct Receiver<'a, S> {
     position: (usize, u64),
     differs: Option<(u32, u64)>,
     received: Received,
+    /// The migration's name, if it can be taken up.
+    id: Option<u128>,
+    /// The connection was lost, and the sender has not said yet where it goes on.
+    waiting: bool,
+    /// Frames of content that were taken.
+    taken: u64,
     page: Vec<u8>,
     frame: Vec<u8>,
     payload: Vec<u8>,
@@ -110,6 +128,9 @@ impl<'a, S: Sink> Receiver<'a, S> {
             position: (0, 0),
             differs: None,
             received: Received::default(),
+            id: None,
+            waiting: false,
+            taken: 0,
             page: Vec::new(),
             frame: Vec::new(),
             payload: Vec::new(),
@@ -140,10 +161,90 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     fn run(&mut self, channel: &mut impl Channel) -> Result<Received, Failure> {
         self.greet(channel)?;
+        let mut until = None;
         loop {
-            if let Some(received) = self.step(channel)? {
-                return Ok(received);
+            let failure = match self.step(channel) {
+                Ok(Some(received)) => return Ok(received),
+                Ok(None) => {
+                    until = None;
+                    continue;
+                }
+                Err(failure) => failure,
+            };
+            let Some(window) = self.pause(&failure) else {
+                return Err(failure);
+            };
+            // The time counts from when it was lost, also if an attempt to take it up is lost, too.
+            let until = *until.get_or_insert_with(|| Instant::now() + window);
+            self.wait(channel, failure, window, until)?;
+        }
+    }
+
+    /// Takes a failure as one after which the sender may come again. Returns how long to wait for it.
+    pub(crate) fn pause(&mut self, failure: &Failure) -> Option<Duration> {
+        self.id?;
+        // Before that, and after a signal, there is nothing to keep.
+        if self.stage == Stage::Setup || !failure.is_of_the_link() {
+            return None;
+        }
+        self.waiting = true;
+        #[cfg(test)]
+        if self.limits.mistake == Some(crate::tests::Mistake::CountsTooMany) {
+            self.taken += 1;
+        }
+        self.limits.resume
+    }
+
+    /// Waits for the sender. Others are told that it is not theirs. Fails with `failure` if it does not come in time.
+    fn wait(
+        &mut self,
+        channel: &mut impl Channel,
+        mut failure: Failure,
+        window: Duration,
+        until: Instant,
+    ) -> Result<(), Failure> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let text = format!("not taken up within {} s", window.as_secs_f64());
+                failure.also.push(text);
+                return Err(failure);
             }
+            match channel.reconnect(left) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => continue,
+                Err(error) => return Err(self.lost(error)),
+            }
+            match self.greet_again(channel) {
+                Ok(()) => return Ok(()),
+                Err(interrupted) if interrupted.kind() == Kind::Cancelled => {
+                    return Err(interrupted)
+                }
+                // It is gone or silent.
+                Err(lost) if lost.is_of_the_link() => {}
+                Err(other) => self.refuse(channel, &other),
+            }
+        }
+    }
+
+    /// Exchanges the first bytes with one who may be the sender.
+    pub(crate) fn greet_again(&mut self, channel: &mut impl Channel) -> Result<(), Failure> {
+        let theirs = self.exchange(channel)?;
+        if !theirs.again {
+            let text = "a migration whose connection was lost is to be taken up here, no other one";
+            return Err(self.limit(text.to_owned()));
+        }
+        if Some(theirs.id) != self.id {
+            return Err(self.limit("another migration is to be taken up here".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Tells a sender why it goes no further.
+    pub(crate) fn refuse(&mut self, channel: &mut impl Channel, failure: &Failure) {
+        let text = failure.cause.to_string();
+        if self.say(channel, &Frame::Refuse(&text)).is_ok() {
+            channel.drain();
         }
     }
 
@@ -156,25 +257,32 @@ impl<'a, S: Sink> Receiver<'a, S> {
         ) {
             return;
         }
-        let text = failure.cause.to_string();
-        if self.say(channel, &Frame::Refuse(&text)).is_ok() {
-            channel.drain();
-        }
+        self.refuse(channel, failure);
     }
 
-    /// Exchanges the first bytes.
-    pub(crate) fn greet(&mut self, channel: &mut impl Channel) -> Result<(), Failure> {
-        let page_size = self.sink.page_size();
+    /// Exchanges the first bytes. Returns the sender's.
+    fn exchange(&mut self, channel: &mut impl Channel) -> Result<Hello, Failure> {
+        let seconds = |window: Duration| window.as_secs_f64().ceil() as u32;
         let hello = Hello {
-            version: VERSION,
-            page_size,
-            regions: 0,
+            resume: self.limits.resume.map_or(0, seconds),
+            ..Hello::new(self.sink.page_size())
         };
         // Sent first, so that a sender of another version learns of this one.
         let sent = channel.write(&hello.encode());
         let hello = Hello::receive(channel).map_err(|error| self.lost(error))?;
         let hello = hello.map_err(|text| self.protocol(text))?;
         sent.map_err(|error| self.lost(error))?;
+        Ok(hello)
+    }
+
+    /// Begins a migration.
+    pub(crate) fn greet(&mut self, channel: &mut impl Channel) -> Result<(), Failure> {
+        let page_size = self.sink.page_size();
+        let hello = self.exchange(channel)?;
+        if hello.again {
+            let text = "there is no migration here that could be taken up";
+            return Err(self.limit(text.to_owned()));
+        }
         if hello.page_size != page_size {
             let text = format!("pages have {page_size} bytes here, not {}", hello.page_size);
             return Err(self.limit(text));
@@ -187,6 +295,8 @@ impl<'a, S: Sink> Receiver<'a, S> {
             return Err(self.limit(text));
         }
         self.announced = hello.regions;
+        let both = self.limits.resume.is_some() && hello.resume > 0;
+        self.id = both.then_some(hello.id);
         self.ready(channel)
     }
 
@@ -217,12 +327,26 @@ impl<'a, S: Sink> Receiver<'a, S> {
     ) -> Result<Option<Received>, Failure> {
         match frame {
             Frame::Refuse(text) => return Err(self.refused(text)),
+            Frame::Resume(round) if self.waiting && *round > self.received.rounds => {
+                self.waiting = false;
+                self.received.resumed += 1;
+                // Writers may have run since anything was compared.
+                self.position = (0, 0);
+                self.differs = None;
+                self.stage = Stage::Round(*round);
+                self.say(channel, &Frame::Resumed(self.taken))?;
+            }
+            other if self.waiting => return Err(self.unexpected(other)),
+            Frame::Mark if self.id.is_some() && matches!(self.stage, Stage::Round(_)) => {
+                self.say(channel, &Frame::Marked)?;
+            }
             Frame::Region(region) if self.stage == Stage::Setup => {
                 self.create(region)?;
                 self.ready(channel)?;
             }
             Frame::Pages { .. } | Frame::Zeros { .. } | Frame::Empty { .. } => {
                 self.content(frame)?;
+                self.taken += 1;
             }
             Frame::Sums { .. } | Frame::Skip { .. } | Frame::StillEmpty { .. } => {
                 self.sums(frame)?;
@@ -257,7 +381,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     /// Wraps that this side does not take what the sender has.
     fn limit(&self, text: String) -> Failure {
-        self.fail(Side::Receiver, Cause::Protocol(text))
+        self.fail(Side::Receiver, Cause::Limit(text))
     }
 
     fn refused(&self, text: &str) -> Failure {

@@ -6,6 +6,7 @@ mod compare;
 mod link;
 mod options;
 mod pages;
+mod resume;
 
 use std::io;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::plan::clamp_shift;
 use crate::plan::Plan;
 use crate::throttle::Throttle;
 use crate::wire::Frame;
+use crate::wire::Hello;
 use crate::Bitmap;
 use crate::Cause;
 use crate::Channel;
@@ -36,6 +38,7 @@ pub use options::Failed;
 pub use options::FirstSync;
 pub use options::Options;
 pub use options::Request;
+pub use options::Resume;
 pub use options::Watch;
 
 /// Moves all regions of `source` to the receiver at the other end of `channel`.
@@ -90,6 +93,8 @@ struct Sender<'a, S, W, C, K> {
     /// Bytes sent and time at its begin.
     round_begin: (u64, Duration),
     stage: Stage,
+    /// Round 1 has gone through all pages.
+    complete: bool,
     begin: Duration,
     stopping: Option<Duration>,
     last_sync: Duration,
@@ -137,6 +142,7 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
             round: Round::default(),
             round_begin: (0, now),
             stage: Stage::Setup,
+            complete: false,
             begin: now,
             stopping: None,
             last_sync: now,
@@ -165,16 +171,43 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
         self.link.send(frame, self.stage)
     }
 
+    /// Returns the first words of a connection, the first one or another.
+    fn hello(&self, again: bool) -> Hello {
+        let resume = self.options.resume;
+        let seconds = |resume: Resume| resume.window.as_secs_f64().ceil() as u32;
+        Hello {
+            regions: self.source.regions().len() as u32,
+            resume: resume.map_or(0, seconds),
+            again,
+            id: resume.map_or(0, |resume| resume.id),
+            ..Hello::new(self.source.page_size())
+        }
+    }
+
     fn run(&mut self) -> Result<(), Failure> {
-        self.link
-            .open(self.source.page_size(), self.source.regions())?;
+        self.link.open(&self.hello(false), self.source.regions())?;
+        if self.options.resume.is_some() && !self.link.is_resumable() {
+            let text = "the receiver keeps nothing of a lost connection (its --resume)";
+            self.statistics.warnings.push(text.to_owned());
+        }
         self.start()?;
-        let mut number = 1;
         loop {
-            self.begin_round(number, false);
-            let pass = self.pass(number == 1)?;
+            match self.rounds() {
+                Err(failure) if self.link.is_resumable() && failure.is_of_the_link() => {
+                    self.take_up(failure)?;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Goes through rounds, and to the end.
+    fn rounds(&mut self) -> Result<(), Failure> {
+        loop {
+            self.begin_round(false);
+            let pass = self.pass(!self.complete)?;
             self.end_round()?;
-            number += 1;
+            self.complete |= pass == Pass::Complete;
             if pass == Pass::Forced || self.is_forced()? {
                 self.statistics.forced = true;
                 break;
@@ -188,7 +221,7 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
         self.writers
             .stop()
             .map_err(self.local("stop the writers"))?;
-        self.begin_round(number, true);
+        self.begin_round(true);
         self.sync()?;
         self.pass(false)?;
         self.end_round()?;
@@ -288,7 +321,8 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
         bytes as f64 <= rate * self.options.downtime.as_secs_f64()
     }
 
-    fn begin_round(&mut self, number: u32, stopped: bool) {
+    fn begin_round(&mut self, stopped: bool) {
+        let number = self.round.number + 1;
         self.stage = if stopped {
             Stage::LastRound(number)
         } else {
@@ -309,18 +343,27 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
         self.link.expect(self.stage, |frame| {
             (*frame == Frame::Reached(number)).then_some(())
         })?;
-        let mut round = self.round.clone();
-        let (bytes, begin) = self.round_begin;
-        let time = self.clock.now() - begin;
-        round.bytes = self.link.bytes() - bytes;
-        round.seconds = time.as_secs_f64();
-        round.left = self.left();
-        round.send_rate = rate_of(round.bytes, time);
+        self.link.all_came();
+        let round = self.measured();
         if round.bytes >= MEASURED || self.send_rate.is_none() {
             self.send_rate = round.send_rate.or(self.send_rate);
         }
         self.statistics.rounds.push(round);
         Ok(())
+    }
+
+    /// Returns the round with what it took until now.
+    fn measured(&self) -> Round {
+        let (bytes, begin) = self.round_begin;
+        let time = self.clock.now() - begin;
+        let bytes = self.link.bytes() - bytes;
+        Round {
+            bytes,
+            seconds: time.as_secs_f64(),
+            left: self.left(),
+            send_rate: rate_of(bytes, time),
+            ..self.round.clone()
+        }
     }
 
     /// What has to be done now and then: requests, limits, the throttle, the report.
@@ -420,7 +463,7 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
                 Ok(self.statistics)
             }
             Err(mut failure) => {
-                failure.also = complaints;
+                failure.also.extend(complaints);
                 Err(Failed {
                     failure,
                     statistics: Box::new(self.statistics),

@@ -27,6 +27,8 @@ pub struct Round {
     pub send_rate: Option<u64>,
     /// Bytes a second that the writers made dirty, as the sync after it found.
     pub dirty_rate: Option<u64>,
+    /// Whether the connection was lost before its end, and taken up after that.
+    pub lost: bool,
 }
 
 /// The whole migration.
@@ -52,6 +54,10 @@ pub struct Statistics {
     pub bytes: u64,
     /// By how much the writers were slowed at last, in percent.
     pub slowed: u8,
+    /// How often a lost connection was taken up.
+    pub resumed: u64,
+    /// Pages that were sent again because they may not have come before it was lost.
+    pub resent: u64,
     /// Whether the writers were stopped because of the time limit.
     pub forced: bool,
     /// From before the writers were stopped until the acknowledgement, in seconds.

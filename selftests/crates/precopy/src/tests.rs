@@ -6,6 +6,7 @@ mod bytes;
 mod ends;
 mod fuzz;
 mod model;
+mod resume;
 mod whole;
 
 use crate::Bitmap;
@@ -24,6 +25,14 @@ pub(crate) enum Mistake {
     FullMask,
     /// A marker of zeros does not overwrite what an earlier round brought.
     ZerosIgnored,
+    /// What may not have come before the connection was lost is not sent again.
+    NotSentAgain,
+    /// Pages count as sent before the frame that has them is the next one.
+    DoneTooEarly,
+    /// The receiver counts the frame that was cut by the end of the connection.
+    CountsTooMany,
+    /// The writers run on though the receiver may have taken over.
+    RunsTooEarly,
 }
 
 impl Options {

@@ -17,7 +17,7 @@ use crate::Region;
 pub const MAGIC: [u8; 8] = *b"REEVEMIG";
 
 /// The version of what follows.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The largest payload of content.
 pub const MAX_CONTENT: usize = 64 << 10;
@@ -31,8 +31,14 @@ pub const MAX_PAYLOAD: usize = 16 + MAX_CONTENT;
 /// The largest text of a refusal.
 pub const MAX_TEXT: usize = 512;
 
-const HELLO: usize = 24;
-const HEADER: usize = 8;
+/// The bytes of a [`Hello`].
+pub const HELLO: usize = 48;
+
+/// Those of them that every version begins with: magic, version, and what that may need.
+const FIRST: usize = 24;
+
+/// The bytes before a frame's payload: its type, and the payload's length.
+pub const HEADER: usize = 8;
 
 /// Returns the checksum of a page: the low 48 bits of its XXH3. All 64 would be 1 in 512 bytes of what is sent.
 pub fn sum(page: &[u8]) -> [u8; SUM] {
@@ -52,9 +58,27 @@ pub struct Hello {
     pub page_size: u32,
     /// The number of regions that follow; 0 from the receiver.
     pub regions: u32,
+    /// For how many seconds this side waits for a lost connection to be there again; 0: not at all.
+    pub resume: u32,
+    /// Whether this connection takes up a migration whose connection was lost; always false from the receiver.
+    pub again: bool,
+    /// The migration's name, which no other one has; 0 from the receiver, and if it cannot be taken up.
+    pub id: u128,
 }
 
 impl Hello {
+    /// Returns the first bytes of a receiver, or of a sender without regions, that cannot take up a migration.
+    pub fn new(page_size: u32) -> Self {
+        Self {
+            version: VERSION,
+            page_size,
+            regions: 0,
+            resume: 0,
+            again: false,
+            id: 0,
+        }
+    }
+
     /// Returns the bytes.
     pub fn encode(&self) -> [u8; HELLO] {
         let mut bytes = [0; HELLO];
@@ -62,36 +86,57 @@ impl Hello {
         bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.page_size.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.regions.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.resume.to_le_bytes());
+        bytes[24..28].copy_from_slice(&u32::from(self.again).to_le_bytes());
+        bytes[32..].copy_from_slice(&self.id.to_le_bytes());
         bytes
     }
 
     /// Reads one. The inner result says that these are no such bytes.
     pub fn receive(channel: &mut impl Channel) -> io::Result<Result<Self, Malformed>> {
         let mut bytes = [0; HELLO];
-        channel.read(&mut bytes)?;
+        // Another version may have fewer, and then wait for an answer.
+        channel.read(&mut bytes[..FIRST])?;
+        if let Err(text) = Self::version(&bytes) {
+            return Ok(Err(text));
+        }
+        channel.read(&mut bytes[FIRST..])?;
         Ok(Self::parse(&bytes))
     }
 
-    fn parse(bytes: &[u8; HELLO]) -> Result<Self, Malformed> {
+    /// Takes what says that the rest can be understood.
+    fn version(bytes: &[u8; HELLO]) -> Result<u32, Malformed> {
         let mut fields = Fields(bytes);
         if fields.take(8)? != MAGIC {
             return Err("the other side is no migration".to_owned());
         }
-        let hello = Self {
-            version: fields.u32()?,
-            page_size: fields.u32()?,
-            regions: fields.u32()?,
+        match fields.u32()? {
+            VERSION => Ok(VERSION),
+            other => Err(format!(
+                "the other side has version {other}, this one {VERSION}"
+            )),
+        }
+    }
+
+    fn parse(bytes: &[u8; HELLO]) -> Result<Self, Malformed> {
+        let version = Self::version(bytes)?;
+        let mut fields = Fields(&bytes[12..]);
+        let (page_size, regions, resume) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        let again = match fields.u32()? {
+            0 => false,
+            1 => true,
+            other => return Err(format!("a connection of kind {other}")),
         };
-        if hello.version != VERSION {
-            return Err(format!(
-                "the other side has version {}, this one {VERSION}",
-                hello.version
-            ));
-        }
-        if fields.u32()? != 0 {
-            return Err("a reserved field is not 0".to_owned());
-        }
-        Ok(hello)
+        zero(fields.u32()?)?;
+        let id = u128::from(fields.u64()?) | u128::from(fields.u64()?) << 64;
+        Ok(Self {
+            version,
+            page_size,
+            regions,
+            resume,
+            again,
+            id,
+        })
     }
 }
 
@@ -171,6 +216,14 @@ pub enum Frame<'a> {
     Acknowledge,
     /// This side goes no further.
     Refuse(&'a str),
+    /// The sender asks to be told when everything before this has come.
+    Mark,
+    /// It has.
+    Marked,
+    /// The sender goes on after a lost connection, with this round.
+    Resume(u32),
+    /// The receiver has taken so many frames of content, of all connections together.
+    Resumed(u64),
 }
 
 /// Fields of a payload, from the left.
@@ -222,6 +275,10 @@ impl<'a> Frame<'a> {
             Self::HandOver => 15,
             Self::Acknowledge => 16,
             Self::Refuse(_) => 17,
+            Self::Mark => 18,
+            Self::Marked => 19,
+            Self::Resume(_) => 20,
+            Self::Resumed(_) => 21,
         }
     }
 
@@ -282,7 +339,9 @@ impl<'a> Frame<'a> {
             Self::Empty { region: number }
             | Self::StillEmpty { region: number }
             | Self::Round(number)
-            | Self::Reached(number) => to.extend_from_slice(&number.to_le_bytes()),
+            | Self::Reached(number)
+            | Self::Resume(number) => to.extend_from_slice(&number.to_le_bytes()),
+            Self::Resumed(frames) => to.extend_from_slice(&frames.to_le_bytes()),
             Self::Refuse(text) => {
                 let mut end = text.len().min(MAX_TEXT);
                 while !text.is_char_boundary(end) {
@@ -295,7 +354,9 @@ impl<'a> Frame<'a> {
             | Self::Compare
             | Self::Equal
             | Self::HandOver
-            | Self::Acknowledge => {}
+            | Self::Acknowledge
+            | Self::Mark
+            | Self::Marked => {}
         }
         let length = (to.len() - HEADER) as u32;
         to[4..8].copy_from_slice(&length.to_le_bytes());
@@ -380,6 +441,10 @@ impl<'a> Frame<'a> {
                 let text = std::str::from_utf8(text);
                 Self::Refuse(text.map_err(|_| "a text is not UTF-8".to_owned())?)
             }
+            18 => Self::Mark,
+            19 => Self::Marked,
+            20 => Self::Resume(fields.u32()?),
+            21 => Self::Resumed(fields.u64()?),
             other => return Err(format!("there is no frame of type {other}")),
         };
         if !fields.0.is_empty() {
@@ -469,6 +534,10 @@ mod tests {
             Frame::HandOver,
             Frame::Acknowledge,
             Frame::Refuse("no"),
+            Frame::Mark,
+            Frame::Marked,
+            Frame::Resume(6),
+            Frame::Resumed(1 << 40),
         ]
     }
 
@@ -503,7 +572,7 @@ mod tests {
                 assert!(Frame::parse(frame.code(), &longer).is_err(), "{frame:?}");
             }
         }
-        assert!(Frame::parse(0, &[]).is_err() && Frame::parse(18, &[]).is_err());
+        assert!(Frame::parse(0, &[]).is_err() && Frame::parse(22, &[]).is_err());
     }
 
     #[test]
@@ -522,13 +591,32 @@ mod tests {
     fn other_versions_are_named() {
         let hello = Hello {
             version: 7,
-            page_size: 4096,
-            regions: 1,
+            ..Hello::new(4096)
         };
         let error = Hello::parse(&hello.encode()).unwrap_err();
-        assert_eq!(error, "the other side has version 7, this one 2");
+        assert_eq!(error, "the other side has version 7, this one 3");
         let mut bytes = hello.encode();
         bytes[0] = b'X';
         assert!(Hello::parse(&bytes).unwrap_err().contains("no migration"));
+    }
+
+    #[test]
+    fn first_words_come_back() {
+        let hello = Hello {
+            version: VERSION,
+            page_size: 1,
+            regions: 2,
+            resume: 3,
+            again: true,
+            id: 0x1234_5678_9abc_def0_0fed_cba9_8765_4321,
+        };
+        let bytes = hello.encode();
+        assert_eq!(Hello::parse(&bytes), Ok(hello));
+        for (at, text) in [(24, "kind 3"), (28, "reserved")] {
+            let mut wrong = bytes;
+            wrong[at] = 3;
+            let error = Hello::parse(&wrong).unwrap_err();
+            assert!(error.contains(text), "{error}");
+        }
     }
 }

@@ -142,6 +142,9 @@ pub(crate) struct SendArgs {
     /// Seconds of silence after which the other side counts as dead.
     #[arg(long, value_name = "SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(crate) silence: u64,
+    /// Take up a lost connection: connect again for so long [default: not at all].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) resume: Option<u64>,
     /// Show how far it is, on standard error.
     #[arg(long)]
     pub(crate) progress: bool,
@@ -188,6 +191,9 @@ pub(crate) struct ReceiveArgs {
     /// Seconds of silence after which the other side counts as dead.
     #[arg(long, value_name = "SECONDS", default_value_t = 8, value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(crate) silence: u64,
+    /// Keep what came for so long when the connection is lost, for a sender that takes it up [default: not at all].
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86400))]
+    pub(crate) resume: Option<u64>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,

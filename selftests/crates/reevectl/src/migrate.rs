@@ -6,7 +6,10 @@ mod estimate;
 mod signals;
 mod svg;
 
+use std::fs::File;
+use std::io::Read;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -30,6 +33,7 @@ use reeve_precopy::Options;
 use reeve_precopy::Progress;
 use reeve_precopy::Received;
 use reeve_precopy::Request;
+use reeve_precopy::Resume;
 use reeve_precopy::Side;
 use reeve_precopy::Stage;
 use reeve_precopy::Statistics;
@@ -52,6 +56,7 @@ use crate::stat::print_json;
 use crate::table::Align;
 use crate::table::Table;
 
+use signals::Again;
 use signals::Connection;
 use signals::Signals;
 
@@ -80,8 +85,8 @@ fn unconnected(error: std::io::Error) -> Error {
     )))
 }
 
-fn options(args: &SendArgs) -> Options {
-    Options {
+fn options(args: &SendArgs) -> Result<Options> {
+    Ok(Options {
         first_sync: match args.first_sync {
             cli::FirstSync::Auto => FirstSync::Auto,
             cli::FirstSync::Never => FirstSync::Never,
@@ -95,7 +100,24 @@ fn options(args: &SendArgs) -> Options {
             cli::AtLimit::Force => AtLimit::Force,
         },
         bandwidth: args.bandwidth,
-    }
+        resume: resume(args.resume)?,
+    })
+}
+
+/// Returns how to take up a lost connection, with a name for this migration that no other one has.
+fn resume(seconds: Option<u64>) -> Result<Option<Resume>> {
+    let Some(seconds) = seconds else {
+        return Ok(None);
+    };
+    let mut bytes = [0; 16];
+    let file = PathBuf::from("/dev/urandom");
+    File::open(&file)
+        .and_then(|mut random| random.read_exact(&mut bytes))
+        .asked(Asked::File(file))?;
+    Ok(Some(Resume {
+        window: Duration::from_secs(seconds),
+        id: u128::from_le_bytes(bytes),
+    }))
 }
 
 fn writers(args: &SendArgs) -> Result<Box<dyn Writers>> {
@@ -135,6 +157,7 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
     let handles = chosen(device, &args.handles)?;
     let mut source = ReeveSource::new(device, &handles).asked(Asked::Migrate)?;
     let mut writers = writers(args)?;
+    let options = options(args)?;
     let silence = Duration::from_secs(args.silence);
     let socket = args.address.connect(silence).map_err(unconnected)?;
     let mut user = User {
@@ -146,9 +169,9 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
     let result = send(
         &mut source,
         &mut writers,
-        &mut Connection::new(socket, silence, &signals),
+        &mut Connection::new(socket, silence, &signals, Again::To(args.address.clone())),
         &Monotonic::new(),
-        &options(args),
+        &options,
         &mut user,
     );
     let took = user.begin.elapsed();
@@ -193,6 +216,10 @@ impl Watch for User<'_> {
         if self.shown {
             eprintln!("{}", line(progress));
         }
+    }
+
+    fn lost(&mut self, failure: &Failure) {
+        eprintln!("{failure}; connecting again");
     }
 }
 
@@ -247,6 +274,13 @@ fn table(statistics: &Statistics) -> Result<String> {
             ""
         },
     )?;
+    if statistics.resumed > 0 {
+        writeln!(
+            out,
+            "connection lost and taken up: {}; pages sent again for that: {}",
+            statistics.resumed, statistics.resent
+        )?;
+    }
     let mut table = Table::new(&[
         ("round", Align::Right),
         ("pages", Align::Right),
@@ -304,14 +338,22 @@ fn receive_objects(session: &Session, args: &ReceiveArgs, out: &mut dyn Write) -
     signals.wait_for(&listener, None).map_err(unconnected)?;
     let silence = Duration::from_secs(args.silence);
     let socket = listener.accept(silence).asked(asked())?;
-    // One migration: a second sender is refused rather than left waiting.
-    drop(listener);
+    let window = args.resume.map(Duration::from_secs);
+    let again = match window {
+        Some(_) => Again::From(listener),
+        // One migration: a second sender is refused rather than left waiting.
+        None => {
+            drop(listener);
+            Again::Never
+        }
+    };
     let limits = Limits {
         regions: args.max_objects,
         bytes: args.max_size,
+        resume: window,
     };
     let mut sink = ReeveSink::new(&session.device).asked(Asked::Version)?;
-    let mut connection = Connection::new(socket, silence, &signals);
+    let mut connection = Connection::new(socket, silence, &signals, again);
     let received = receive(&mut sink, &mut connection, &limits)
         .map_err(|failure| Error::Migration(Box::new(failure)))?;
     let objects: Vec<Moved> = sink
@@ -341,6 +383,13 @@ fn receive_objects(session: &Session, args: &ReceiveArgs, out: &mut dyn Write) -
             received.pages_received,
             received.zero_pages
         )?;
+        if received.resumed > 0 {
+            writeln!(
+                out,
+                "a lost connection was taken up {} times",
+                received.resumed
+            )?;
+        }
     }
     if !received.acknowledged {
         let error = std::io::ErrorKind::BrokenPipe.into();

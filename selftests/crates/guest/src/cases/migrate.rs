@@ -14,6 +14,8 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use reeve_precopy::wire::Hello;
+use reeve_precopy::wire::HEADER;
+use reeve_precopy::wire::HELLO;
 use reeve_precopy::wire::VERSION;
 use reeve_uapi::sys;
 use reeve_uapi::Create;
@@ -29,6 +31,7 @@ use crate::beside::Beside;
 use crate::beside::Run;
 use crate::content::filled;
 use crate::content::holds;
+use crate::process::Child;
 use crate::seen::open;
 use crate::seen::until;
 use crate::seen::PAGE;
@@ -42,6 +45,8 @@ cases!("migrate";
     objects_move_between_commands,
     objects_move_while_they_are_written_to,
     a_cgroup_of_writers_is_frozen,
+    a_cgroup_is_thawed_when_the_last_round_fails,
+    writers_that_are_not_named_are_found_out,
     a_signal_cancels,
     a_receiver_that_dies_keeps_nothing,
     a_silent_receiver_is_noticed,
@@ -212,6 +217,78 @@ fn a_cgroup_of_writers_is_frozen() -> Outcome {
     Ok(())
 }
 
+fn a_cgroup_is_thawed_when_the_last_round_fails() -> Outcome {
+    let from = open()?;
+    needs_log(&from)?;
+    let handles = objects(&from)?;
+    let group = Group::new()?;
+    let mut child = writer(&from, &handles)?;
+    child.line.hear()?;
+    fs::write(format!("{}/cgroup.procs", group.0), child.pid().to_string())?;
+    let events = || fs::read_to_string(format!("{}/cgroup.events", group.0));
+    let args = format!("--cgroup {} --time-limit 1 --at-limit force", group.0);
+    let mut frozen = String::new();
+    let (run, _) = played(&from, &args, |socket| {
+        believing(socket, 12, |_| {
+            frozen = events()?;
+            Ok(())
+        })
+    })?;
+    check!(frozen.contains("frozen 1"), "{frozen}");
+    check_eq!(run.code, Some(5), "{}", run.err);
+    let text = "connection, comparison: the other side is gone";
+    check!(run.err.contains(text), "{}", run.err);
+    let thawed = || Ok(events()?.contains("frozen 0"));
+    check!(until(Duration::from_secs(20), thawed)?, "{}", events()?);
+    check!(child.is_going()?);
+    logs_nothing(&from)?;
+    check_eq!(from.list()?.len(), handles.len());
+    child.kill()
+}
+
+fn writers_that_are_not_named_are_found_out() -> Outcome {
+    let (from, to) = (open()?, open()?);
+    needs_log(&from)?;
+    // As many pages as take a while to compare.
+    let handle = filled(&from, Create::new(2000 * PAGE), 1)?;
+    let mapping = from.map(handle)?;
+    let mut child = Child::run(|line| {
+        for count in 1_u64.. {
+            let page = count % 2000;
+            mapping.write((page * PAGE) as usize, &count.to_le_bytes());
+            if count == 2000 {
+                line.say(0)?;
+            }
+        }
+        Ok(())
+    })?;
+    child.line.hear()?;
+    let (address, _) = address();
+    let receiver = Beside::receiver(&to, &address, "")?;
+    keep(&to)?;
+    let run = sent(&from, &format!("{address} --time-limit 1 --at-limit force"))?;
+    check_eq!(run.code, Some(4), "{}", run.err);
+    let text = "receiver, comparison: page ";
+    check!(run.err.contains(text), "{}", run.err);
+    let text = format!(" of object {handle} differs from its copy");
+    check!(run.err.contains(&text), "{}", run.err);
+    let received = receiver.end()?;
+    check_eq!(received.code, Some(4), "{}", received.err);
+    check!(to.list()?.is_empty());
+    logs_nothing(&from)?;
+    check!(child.is_going()?);
+    // Named, it is stopped, and there is no difference.
+    let receiver = Beside::receiver(&to, &address, "")?;
+    let pid = child.pid();
+    let args = format!("{address} --writer {pid} --time-limit 1 --at-limit force");
+    let run = sent(&from, &args)?;
+    ended_well(&run, &receiver.end()?)?;
+    check!(child.is_stopped()?);
+    let copy = to.list()?[0].handle();
+    check!(to.map(copy)?.bytes() == mapping.bytes());
+    child.kill()
+}
+
 /// A sender that is slow enough to be met on its way.
 const SLOW: &str = "--bandwidth 200K";
 
@@ -223,7 +300,9 @@ fn a_signal_cancels() -> Outcome {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let receiver = Beside::receiver(&to, &address, "")?;
         keep(&to)?;
-        let sender = Beside::start(&from, &format!("migrate send {address} {SLOW}"))?;
+        let svg = format!("/tmp/reeve-migrate-{}.svg", process::id());
+        let args = format!("migrate send {address} {SLOW} --json --svg {svg}");
+        let sender = Beside::start(&from, &args)?;
         keep(&from)?;
         let logs = || Ok(from.info(handles[0])?.is(sys::REEVE_BO_LOGGING));
         check!(until(Duration::from_secs(20), logs)?, "it does not begin");
@@ -231,6 +310,16 @@ fn a_signal_cancels() -> Outcome {
         let run = sender.end()?;
         check_eq!(run.code, Some(3), "{}", run.err);
         check!(run.err.contains("round 1: cancelled"), "{}", run.err);
+        // What it did until then is told all the same.
+        let json: serde_json::Value =
+            serde_json::from_str(&run.out).map_err(|err| Stop::failed(err.to_string()))?;
+        check_eq!(
+            (&json["moved"], &json["regions"]),
+            (&false.into(), &4.into())
+        );
+        let picture = fs::read_to_string(&svg)?;
+        fs::remove_file(&svg)?;
+        check!(picture.starts_with("<svg "), "{picture}");
         let received = receiver.end()?;
         check_eq!(received.code, Some(4), "{}", received.err);
         check!(
@@ -292,11 +381,15 @@ fn a_receiver_that_dies_keeps_nothing() -> Outcome {
 }
 
 /// The other side of a connection, played by this process.
-fn played(from: &Device, play: impl FnOnce(UnixStream) -> Outcome) -> Outcome<(Run, Duration)> {
+fn played(
+    from: &Device,
+    args: &str,
+    play: impl FnOnce(UnixStream) -> Outcome,
+) -> Outcome<(Run, Duration)> {
     let (address, path) = address();
     let listener = UnixListener::bind(&path)?;
     let start = Instant::now();
-    let sender = Beside::start(from, &format!("migrate send {address} --silence 2"))?;
+    let sender = Beside::start(from, &format!("migrate send {address} --silence 2 {args}"))?;
     keep(from)?;
     let (socket, _) = listener.accept()?;
     play(socket)?;
@@ -305,11 +398,10 @@ fn played(from: &Device, play: impl FnOnce(UnixStream) -> Outcome) -> Outcome<(R
     Ok((run, start.elapsed()))
 }
 
-fn hello(version: u32) -> [u8; 24] {
+fn hello(version: u32) -> [u8; HELLO] {
     Hello {
         version,
-        page_size: PAGE as u32,
-        regions: 0,
+        ..Hello::new(PAGE as u32)
     }
     .encode()
 }
@@ -321,11 +413,11 @@ fn a_silent_receiver_is_noticed() -> Outcome {
     // One that never says anything, and one that takes nothing once it was ready: frame 2, without content.
     for ready in [false, true] {
         let mut kept = None;
-        let (run, time) = played(&from, |mut socket| {
+        let (run, time) = played(&from, "", |mut socket| {
             if ready {
                 socket.write_all(&hello(VERSION))?;
                 // The sender's first bytes, and its one object.
-                socket.read_exact(&mut [0; 24 + 8 + 32])?;
+                socket.read_exact(&mut [0; HELLO + HEADER + 32])?;
                 socket.write_all(&[2, 0, 0, 0, 0, 0, 0, 0])?;
             }
             kept = Some(socket);
@@ -346,9 +438,9 @@ fn a_receiver_of_another_version() -> Outcome {
     let from = open()?;
     needs_log(&from)?;
     filled(&from, Create::new(4 << 20), 1)?;
-    let (run, _) = played(&from, |mut socket| Ok(socket.write_all(&hello(7))?))?;
+    let (run, _) = played(&from, "", |mut socket| Ok(socket.write_all(&hello(7))?))?;
     check_eq!(run.code, Some(4), "{}", run.err);
-    let text = "receiver, setup: protocol: the other side has version 7, this one 2";
+    let text = "receiver, setup: protocol: the other side has version 7, this one 3";
     check!(run.err.contains(text), "{}", run.err);
     logs_nothing(&from)?;
     succeeds(&from)
@@ -358,8 +450,10 @@ fn garbage_is_refused() -> Outcome {
     let to = open()?;
     needs_log(&to)?;
     let before = to.stats()?;
-    let cut = hello(VERSION)[..20].to_vec();
-    for (bytes, code) in [(vec![0x5a; 4096], 4), (cut, 5), (hello(9).to_vec(), 4)] {
+    let cut = |length: usize| (hello(VERSION)[..length].to_vec(), 5);
+    // Another version may have fewer of the first words.
+    let other = (hello(9)[..24].to_vec(), 4);
+    for (bytes, code) in [(vec![0x5a; 4096], 4), cut(20), cut(40), other] {
         let (address, path) = address();
         let receiver = Beside::receiver(&to, &address, "")?;
         let mut socket = UnixStream::connect(path)?;
@@ -400,37 +494,52 @@ fn limits_are_kept() -> Outcome {
     succeeds(&from)
 }
 
+/// Plays a receiver that believes everything, and is gone after it was sent a frame of this type.
+fn believing(
+    mut socket: UnixStream,
+    last: u32,
+    then: impl FnOnce(&UnixStream) -> Outcome,
+) -> Outcome {
+    socket.write_all(&hello(VERSION))?;
+    let mut first = [0; HELLO];
+    socket.read_exact(&mut first)?;
+    // The number of objects that it will tell of.
+    let mut announced = first[16];
+    loop {
+        let mut header = [0; HEADER];
+        socket.read_exact(&mut header)?;
+        let [code, length] = [0, 4].map(|at| {
+            let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+            u32::from_le_bytes(bytes)
+        });
+        let mut payload = vec![0; length as usize];
+        socket.read_exact(&mut payload)?;
+        if code == last {
+            return then(&socket);
+        }
+        let mut say = |code: u32, payload: &[u8]| {
+            let length = payload.len() as u32;
+            socket.write_all(&[&code.to_le_bytes(), &length.to_le_bytes(), payload].concat())
+        };
+        match code {
+            1 => {
+                announced -= 1;
+                if announced == 0 {
+                    say(2, &[])?;
+                }
+            }
+            7 => say(8, &payload)?,
+            12 => say(13, &[])?,
+            _ => {}
+        }
+    }
+}
+
 fn a_lost_acknowledgement_has_its_own_exit_code() -> Outcome {
     let from = open()?;
     needs_log(&from)?;
     let handle = filled(&from, Create::new(8 * PAGE), 1)?;
-    let (run, _) = played(&from, |mut socket| {
-        socket.write_all(&hello(VERSION))?;
-        // Plays a receiver that believes everything, and is gone when it was given the object.
-        let mut first = [0; 24];
-        socket.read_exact(&mut first)?;
-        loop {
-            let mut header = [0; 8];
-            socket.read_exact(&mut header)?;
-            let [code, length] = [0, 4].map(|at| {
-                let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
-                u32::from_le_bytes(bytes)
-            });
-            let mut payload = vec![0; length as usize];
-            socket.read_exact(&mut payload)?;
-            let mut say = |code: u32, payload: &[u8]| {
-                let length = payload.len() as u32;
-                socket.write_all(&[&code.to_le_bytes(), &length.to_le_bytes(), payload].concat())
-            };
-            match code {
-                1 => say(2, &[])?,
-                7 => say(8, &payload)?,
-                12 => say(13, &[])?,
-                15 => return Ok(()),
-                _ => {}
-            }
-        }
-    })?;
+    let (run, _) = played(&from, "", |socket| believing(socket, 15, |_| Ok(())))?;
     check_eq!(run.code, Some(6), "{}", run.err);
     check!(
         run.err

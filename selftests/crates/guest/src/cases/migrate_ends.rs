@@ -22,7 +22,10 @@ use nix::sys::signal::kill;
 use nix::sys::signal::Signal;
 
 use reeve_precopy::wire::Frame;
+use reeve_precopy::wire::HEADER;
+use reeve_precopy::wire::HELLO;
 use reeve_uapi::knobs;
+use reeve_uapi::sys;
 use reeve_uapi::sys::reeve_stats;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
@@ -31,6 +34,8 @@ use super::migrate::logs_nothing;
 use super::precopy::needs_log;
 use super::precopy::objects;
 use super::precopy::writer;
+use super::reevectl::reevectl;
+use crate::beside::inherit;
 use crate::beside::keep;
 use crate::beside::Beside;
 use crate::beside::Run;
@@ -50,12 +55,9 @@ cases!("migrate";
     a_receiver_stops_in_round_2,
     a_link_is_dead_in_round_2,
     a_signal_cancels_in_the_last_round,
+    a_sender_that_is_killed_leaves_logs_and_writers_as_they_are,
     a_receiver_is_out_of_memory,
 );
-
-/// Bytes of the first words, and of a frame's type and length.
-const HELLO: usize = 24;
-const HEADER: usize = 8;
 
 /// One side's bytes, taken apart into frames.
 #[derive(Default)]
@@ -86,16 +88,46 @@ impl Parted {
 }
 
 /// The connection between a sender and a receiver, through this process.
-struct Carried {
+pub(super) struct Carried {
     sender: (UnixStream, Parted),
     receiver: (UnixStream, Parted),
     /// The round that the sender is in.
     round: u32,
 }
 
+/// Where the sender connects to.
+pub(super) struct Near {
+    listener: UnixListener,
+    path: String,
+}
+
+impl Near {
+    /// Carries what comes there to the receiver that listens at `far`, in this round.
+    pub(super) fn carry(&self, far: &str, round: u32) -> Outcome<Carried> {
+        let near = self.listener.accept()?.0;
+        let far = UnixStream::connect(far)?;
+        Ok(Carried {
+            sender: (near, Parted::default()),
+            receiver: (far, Parted::default()),
+            round,
+        })
+    }
+}
+
+impl Drop for Near {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 impl Carried {
+    /// Returns the round that it came to.
+    pub(super) fn round(&self) -> u32 {
+        self.round
+    }
+
     /// Carries frames until `held` says of one from the sender that it is not to arrive.
-    fn until(&mut self, mut held: impl FnMut(u32, u32) -> Outcome<bool>) -> Outcome {
+    pub(super) fn until(&mut self, mut held: impl FnMut(u32, u32) -> Outcome<bool>) -> Outcome {
         loop {
             let mut fds = [&self.sender.0, &self.receiver.0]
                 .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN));
@@ -135,18 +167,23 @@ fn read((socket, parted): &mut (UnixStream, Parted)) -> Outcome<Vec<(u32, Vec<u8
 }
 
 /// A migration that is under way.
-struct Way {
-    from: Device,
-    handles: Vec<Handle>,
-    before: reeve_stats,
-    child: Child,
-    sender: Beside,
-    receiver: Beside,
-    carried: Carried,
+pub(super) struct Way {
+    pub(super) from: Device,
+    pub(super) handles: Vec<Handle>,
+    pub(super) before: reeve_stats,
+    pub(super) child: Child,
+    pub(super) sender: Beside,
+    pub(super) receiver: Beside,
+    /// The receiver's open file.
+    pub(super) to: Device,
+    pub(super) near: Near,
+    /// Where the receiver listens.
+    pub(super) far: String,
+    pub(super) carried: Carried,
 }
 
 /// Objects, a process that writes to them, and both commands, with a connection through this process.
-fn under_way(sender: &str, receiver: &str, limit: Option<u64>) -> Outcome<Way> {
+pub(super) fn begun(sender: &str, receiver: &str, limit: Option<u64>) -> Outcome<Way> {
     let from = open()?;
     needs_log(&from)?;
     let handles = objects(&from)?;
@@ -154,26 +191,28 @@ fn under_way(sender: &str, receiver: &str, limit: Option<u64>) -> Outcome<Way> {
     child.line.hear()?;
     let before = from.stats()?;
     let path = |side: &str| format!("/tmp/reeve-{side}-{}", process::id());
-    let (near, far) = (path("near"), path("far"));
-    for path in [&near, &far] {
+    let (path, far) = (path("near"), path("far"));
+    for path in [&path, &far] {
         let _ = fs::remove_file(path);
     }
-    let listener = UnixListener::bind(&near)?;
-    let receiver = {
-        // Only the receiver has it.
-        let to = open()?;
-        if let Some(pages) = limit {
-            to.set_file_limit(pages)?;
-        }
-        Beside::receiver(&to, &format!("unix:{far}"), receiver)?
+    let near = Near {
+        listener: UnixListener::bind(&path)?,
+        path,
     };
-    let far = UnixStream::connect(far)?;
-    let pid = child.pid();
-    let args = format!("migrate send unix:{near} --writer {pid} {sender}");
+    let to = open()?;
+    if let Some(pages) = limit {
+        to.set_file_limit(pages)?;
+    }
+    let receiver = Beside::receiver(&to, &format!("unix:{far}"), receiver)?;
+    keep(&to)?;
+    let args = format!(
+        "migrate send unix:{} --writer {} {sender}",
+        near.path,
+        child.pid()
+    );
     let sender = Beside::start(&from, &args)?;
     keep(&from)?;
-    let near = listener.accept()?.0;
-    fs::remove_file(path("near"))?;
+    let carried = near.carry(&far, 1)?;
     Ok(Way {
         from,
         handles,
@@ -181,23 +220,29 @@ fn under_way(sender: &str, receiver: &str, limit: Option<u64>) -> Outcome<Way> {
         child,
         sender,
         receiver,
-        carried: Carried {
-            sender: (near, Parted::default()),
-            receiver: (far, Parted::default()),
-            round: 1,
-        },
+        to,
+        near,
+        far,
+        carried,
     })
 }
 
+/// The same, with an open file that only the receiver has.
+fn under_way(sender: &str, receiver: &str, limit: Option<u64>) -> Outcome<Way> {
+    let way = begun(sender, receiver, limit)?;
+    let other = open()?;
+    Ok(Way { to: other, ..way })
+}
+
 /// How the sender is to have ended.
-struct End {
-    code: i32,
-    text: &'static str,
+pub(super) struct End {
+    pub(super) code: i32,
+    pub(super) text: &'static str,
 }
 
 /// The sender ended like this. The writer goes on, no log is on, nothing is left of the receiver's, and a second
 /// migration succeeds.
-fn as_before(
+pub(super) fn as_before(
     from: &Device,
     handles: &[Handle],
     before: &reeve_stats,
@@ -231,7 +276,7 @@ fn as_before(
 }
 
 /// Is it a page, in round 2?
-fn page_of_round_2(code: u32, round: u32) -> Outcome<bool> {
+pub(super) fn page_of_round_2(code: u32, round: u32) -> Outcome<bool> {
     let page = Frame::Pages {
         region: 0,
         first: 0,
@@ -356,6 +401,36 @@ fn a_signal_cancels_in_the_last_round() -> Outcome {
     let end = End {
         code: 3,
         text: "connection, round ",
+    };
+    as_before(&way.from, &way.handles, &way.before, way.child, &run, &end)
+}
+
+fn a_sender_that_is_killed_leaves_logs_and_writers_as_they_are() -> Outcome {
+    let mut way = under_way(FORCED, "", None)?;
+    way.carried
+        .until(|code, _| Ok(code == Frame::Compare.code()))?;
+    way.sender.signal(Signal::SIGKILL)?;
+    check_eq!(way.sender.end()?.code, None);
+    drop(way.carried);
+    let received = way.receiver.end()?;
+    check_eq!(received.code, Some(5), "{}", received.err);
+    check_eq!(way.from.stats()?.buffer_objects, way.before.buffer_objects);
+    check!(way.child.is_stopped()?, "the writer runs");
+    for info in way.from.list()? {
+        check!(info.is(sys::REEVE_BO_LOGGING), "object {}", info.handle);
+    }
+    // What can be done by hand is all that is needed.
+    let fd = inherit(&way.from)?;
+    for handle in &way.handles {
+        let run = reevectl(&format!("--fd {fd} bo log stop {handle}"))?;
+        check_eq!(run.code, Some(0), "{}", run.err);
+    }
+    keep(&way.from)?;
+    kill(way.child.pid(), Signal::SIGCONT)?;
+    let run = received;
+    let end = End {
+        code: 5,
+        text: "connection, comparison: the other side is gone",
     };
     as_before(&way.from, &way.handles, &way.before, way.child, &run, &end)
 }

@@ -44,6 +44,7 @@ cases!("migrate";
     two_guests_without_a_receiver,
     two_guests_whose_receiver_is_full,
     two_guests_whose_link_is_dead,
+    two_guests_whose_link_comes_back,
     two_guests_keep_nothing,
 );
 
@@ -330,7 +331,12 @@ fn two_guests() -> Outcome {
 }
 
 /// A writer and its objects; a sender that is in its second round.
-fn in_round_2(world: &mut World, from: &Device, args: &str) -> Outcome<(Child, Beside)> {
+fn in_round_2(
+    world: &mut World,
+    from: &Device,
+    args: &str,
+    receiver: &str,
+) -> Outcome<(Child, Beside)> {
     let handle = filled(from, Create::new(100 * PAGE), 1)?;
     let mapping = from.map(handle)?;
     let mut child = Child::run(|line| {
@@ -345,7 +351,7 @@ fn in_round_2(world: &mut World, from: &Device, args: &str) -> Outcome<(Child, B
     })?;
     child.line.hear()?;
     drop(mapping);
-    let address = world.receive("")?;
+    let address = world.receive(receiver)?;
     let pid = child.pid();
     let args =
         format!("migrate send {address} --writer {pid} --bandwidth 200K --downtime 1 {args}");
@@ -375,7 +381,7 @@ fn failed(
 fn two_guests_without_a_receiver() -> Outcome {
     let mut world = World::new()?;
     let from = open()?;
-    let (child, sender) = in_round_2(&mut world, &from, "")?;
+    let (child, sender) = in_round_2(&mut world, &from, "", "")?;
     world.other.ask(json!({ "do": "kill" }))?;
     let run = sender.end()?;
     check_eq!(world.ended()?.code, None);
@@ -414,7 +420,7 @@ fn two_guests_whose_receiver_is_full() -> Outcome {
 fn two_guests_whose_link_is_dead() -> Outcome {
     let mut world = World::new()?;
     let from = open()?;
-    let (child, sender) = in_round_2(&mut world, &from, "")?;
+    let (child, sender) = in_round_2(&mut world, &from, "", "")?;
     let begin = Instant::now();
     world
         .other
@@ -433,6 +439,32 @@ fn two_guests_whose_link_is_dead() -> Outcome {
     world.nothing_there()?;
     let end = (5, "connection, round 2: the other side is silent");
     failed(&mut world, from, child, &run, end)
+}
+
+fn two_guests_whose_link_comes_back() -> Outcome {
+    let mut world = World::new()?;
+    let from = open()?;
+    let args = "--resume 60 --silence 2 --time-limit 6 --at-limit force";
+    let (child, mut sender) = in_round_2(&mut world, &from, args, "--resume 60 --silence 2")?;
+    let info = from.list()?;
+    let source = from.map(info[0].handle())?;
+    world
+        .other
+        .ask(json!({ "do": "link down", "seconds": 4 }))?;
+    sender.says("; connecting again")?;
+    check!(child.is_going()?, "the writer does not run");
+    let run = sender.end()?;
+    check_eq!(run.code, Some(0), "{}", run.err);
+    world.other.call_again()?;
+    let received = world.ended()?;
+    check_eq!(received.code, Some(0), "{}", received.err);
+    check!(child.is_stopped()?, "the writer runs on");
+    let there = world.other.ask(json!({ "do": "objects" }))?;
+    check_eq!(without_handles(&there), described(&info, &[source.bytes()]));
+    check!(from.list()?.is_empty());
+    child.kill()?;
+    drop((source, from));
+    world.nothing_anywhere()
 }
 
 /// The last case: neither guest has anything of those before, and the other one ends.

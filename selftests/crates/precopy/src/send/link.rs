@@ -2,13 +2,13 @@
 
 //! The sender's end of the connection.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::pace::Pace;
 use crate::wire::shown;
 use crate::wire::Frame;
 use crate::wire::Hello;
-use crate::wire::VERSION;
 use crate::Cause;
 use crate::Channel;
 use crate::Clock;
@@ -16,6 +16,20 @@ use crate::Failure;
 use crate::Region;
 use crate::Side;
 use crate::Stage;
+
+/// Pages of a region that were sent in a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) region: usize,
+    pub(super) first: u64,
+    pub(super) count: u64,
+}
+
+/// The most frames of which the sender does not know whether they have come; 24 bytes each.
+#[cfg(not(test))]
+const UNKNOWN: usize = 1 << 16;
+#[cfg(test)]
+const UNKNOWN: usize = 24;
 
 /// The longest that the sender is silent.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -32,6 +46,12 @@ pub(super) struct Link<'a, C, K> {
     answer: Vec<u8>,
     /// The connection is of no use any more.
     broken: bool,
+    /// Whether the receiver keeps what it has when the connection is lost.
+    resumable: bool,
+    /// The frames of content that are known to have come.
+    came: u64,
+    /// What was sent after them.
+    sent: VecDeque<Extent>,
 }
 
 impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
@@ -46,7 +66,33 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
             frame: Vec::new(),
             answer: Vec::new(),
             broken: false,
+            resumable: false,
+            came: 0,
+            sent: VecDeque::new(),
         }
+    }
+
+    /// Returns whether a lost connection can be taken up.
+    pub(super) fn is_resumable(&self) -> bool {
+        self.resumable
+    }
+
+    /// Notes what the next frame brings, whatever comes of it.
+    pub(super) fn note(&mut self, extent: Extent) {
+        if self.resumable {
+            self.sent.push_back(extent);
+        }
+    }
+
+    /// Returns whether so much was sent that the receiver has to be asked whether it has come.
+    pub(super) fn is_unsure(&self) -> bool {
+        self.sent.len() >= UNKNOWN
+    }
+
+    /// Notes that everything has come.
+    pub(super) fn all_came(&mut self) {
+        self.came += self.sent.len() as u64;
+        self.sent.clear();
     }
 
     /// Returns the number of bytes sent.
@@ -55,26 +101,65 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
     }
 
     /// Tells the receiver what will come, and waits until it is ready.
-    pub(super) fn open(&mut self, page_size: u32, regions: &[Region]) -> Result<(), Failure> {
+    pub(super) fn open(&mut self, hello: &Hello, regions: &[Region]) -> Result<(), Failure> {
         let stage = Stage::Setup;
-        let hello = Hello {
-            version: VERSION,
-            page_size,
-            regions: regions.len() as u32,
+        let theirs = self.greet(hello, stage)?;
+        for region in regions {
+            self.send(&Frame::Region(region.clone()), stage)?;
+        }
+        self.expect(stage, |frame| (*frame == Frame::Ready).then_some(()))?;
+        self.resumable = hello.resume > 0 && theirs.resume > 0;
+        Ok(())
+    }
+
+    /// Takes up the migration over a new connection, for which it waits up to `limit`, with this round. Returns what
+    /// was sent and has not come.
+    pub(super) fn resume(
+        &mut self,
+        hello: &Hello,
+        stage: Stage,
+        round: u32,
+        limit: Duration,
+    ) -> Result<VecDeque<Extent>, Failure> {
+        let connected = self.channel.reconnect(limit);
+        connected.map_err(|error| self.lost(error, stage))?;
+        self.broken = false;
+        self.greet(hello, stage)?;
+        self.send(&Frame::Resume(round), stage)?;
+        let taken = self.expect(stage, |frame| match frame {
+            Frame::Resumed(taken) => Some(*taken),
+            _ => None,
+        })?;
+        let missing = taken
+            .checked_sub(self.came)
+            .and_then(|more| usize::try_from(more).ok())
+            .filter(|more| *more <= self.sent.len())
+            .map(|more| self.sent.split_off(more));
+        let Some(missing) = missing else {
+            self.broken = true;
+            let sent = self.came + self.sent.len() as u64;
+            let text = format!(
+                "{taken} frames of {sent} have come, of which {} had",
+                self.came
+            );
+            return Err(Failure::new(Side::Receiver, stage, Cause::Protocol(text)));
         };
+        self.all_came();
+        Ok(missing)
+    }
+
+    /// Exchanges the first bytes. Returns the receiver's.
+    fn greet(&mut self, hello: &Hello, stage: Stage) -> Result<Hello, Failure> {
         let sent = self.channel.write(&hello.encode());
         // A receiver of another version may have said so and be gone already.
         let theirs = Hello::receive(self.channel);
         let theirs = theirs.map_err(|error| self.lost(error, stage))?;
-        theirs.map_err(|text| {
+        let theirs = theirs.map_err(|text| {
             self.broken = true;
             Failure::new(Side::Receiver, stage, Cause::Protocol(text))
         })?;
         sent.map_err(|error| self.lost(error, stage))?;
-        for region in regions {
-            self.send(&Frame::Region(region.clone()), stage)?;
-        }
-        self.expect(stage, |frame| (*frame == Frame::Ready).then_some(()))
+        Ok(theirs)
     }
 
     fn lost(&mut self, error: std::io::Error, stage: Stage) -> Failure {

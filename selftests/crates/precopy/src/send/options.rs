@@ -32,6 +32,15 @@ pub enum AtLimit {
     Force,
 }
 
+/// How to take up a migration whose connection was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// How long to connect again after that.
+    pub window: Duration,
+    /// The name of this migration, by which the receiver knows it; random, and not 0.
+    pub id: u128,
+}
+
 /// How to move.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -47,6 +56,8 @@ pub struct Options {
     pub at_limit: AtLimit,
     /// The most bytes a second.
     pub bandwidth: Option<u64>,
+    /// Whether a lost connection is to be taken up.
+    pub resume: Option<Resume>,
     /// A deliberate mistake, which tests have to find.
     #[cfg(test)]
     pub(crate) mistake: Option<crate::tests::Mistake>,
@@ -62,6 +73,7 @@ impl Default for Options {
             limit: None,
             at_limit: AtLimit::Cancel,
             bandwidth: None,
+            resume: None,
             #[cfg(test)]
             mistake: None,
         }
@@ -86,6 +98,11 @@ pub trait Watch {
 
     /// Takes note of how far it is; once after each part of a round, at most some times a second.
     fn progress(&mut self, progress: &Progress);
+
+    /// Takes note of a lost connection that is to be taken up.
+    fn lost(&mut self, failure: &Failure) {
+        let _ = failure;
+    }
 }
 
 /// A migration that failed, with what it did until then.

@@ -13,6 +13,7 @@ use crate::Side;
 use crate::Source;
 use crate::Writers;
 
+use super::link::Extent;
 use super::Pass;
 use super::Sender;
 
@@ -62,6 +63,11 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
             return Ok(false);
         }
         self.plans[region].done(0, u64::MAX);
+        self.link.note(Extent {
+            region,
+            first: 0,
+            count: self.plans[region].left().len(),
+        });
         self.round.empty += 1;
         let number = region as u32;
         self.send(&Frame::Empty { region: number })?;
@@ -120,7 +126,6 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
                 let count = self.plans[region].left().run(first, most.min(to - first));
                 self.read(region, first, count)?;
                 self.clear(region, chunk)?;
-                self.plans[region].done(first, first + count);
                 self.send_content(region, first)?;
                 at = first + count;
                 continue;
@@ -129,7 +134,6 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
             self.clear(region, chunk)?;
             let count = self.plans[region].left().run(first, most.min(to - first));
             self.read(region, first, count)?;
-            self.plans[region].done(first, first + count);
             self.send_content(region, first)?;
             at = first + count;
         }
@@ -151,8 +155,20 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
         let content = std::mem::take(&mut self.content);
         let mut page = first;
         let mut result = Ok(());
+        #[cfg(test)]
+        if self.options.mistake == Some(crate::tests::Mistake::DoneTooEarly) {
+            let count = (content.len() / page_size) as u64;
+            self.plans[region].done(first, first + count);
+        }
         for (bytes, zero) in runs(&content, page_size) {
             let count = (bytes.len() / page_size) as u64;
+            // One by one: what comes after a lost connection is still to send.
+            self.plans[region].done(page, page + count);
+            self.link.note(Extent {
+                region,
+                first: page,
+                count,
+            });
             let region = region as u32;
             let frame = if zero {
                 self.round.zero_pages += count;
@@ -177,6 +193,12 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
         }
         self.content = content;
         result?;
+        if self.link.is_unsure() {
+            self.send(&Frame::Mark)?;
+            let expected = |frame: &Frame<'_>| (*frame == Frame::Marked).then_some(());
+            self.link.expect(self.stage, expected)?;
+            self.link.all_came();
+        }
         self.wait()
     }
 

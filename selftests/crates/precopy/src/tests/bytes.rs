@@ -10,7 +10,6 @@ use crate::receive;
 use crate::send;
 use crate::wire::Frame;
 use crate::wire::Hello;
-use crate::wire::VERSION;
 use crate::Channel;
 use crate::Limits;
 use crate::LogMode;
@@ -66,6 +65,7 @@ pub(super) fn take(bytes: &[u8]) -> bool {
     let limits = Limits {
         regions: 4,
         bytes: 1 << 16,
+        ..Limits::default()
     };
     let result = receive(&mut ModelSink(world.clone()), &mut tape, &limits);
     let world = world.borrow();
@@ -109,8 +109,8 @@ proptest! {
     }
 
     #[test]
-    fn frames_that_were_made_up_end_somehow(seed: u64, frames in prop::collection::vec((0..20_u32, 0..64_usize), 0..60)) {
-        let mut bytes = Hello { version: VERSION, page_size: PAGE as u32, regions: 2 }.encode().to_vec();
+    fn frames_that_were_made_up_end_somehow(seed: u64, frames in prop::collection::vec((0..23_u32, 0..64_usize), 0..60)) {
+        let mut bytes = Hello { regions: 2, ..Hello::new(PAGE as u32) }.encode().to_vec();
         for (index, (code, length)) in frames.into_iter().enumerate() {
             let mut payload = Pattern::new(seed + index as u64).bytes(length);
             // Small numbers get further.
@@ -126,9 +126,8 @@ proptest! {
 /// Bytes of these frames after the first ones.
 fn frames(regions: u32, frames: &[Frame<'_>]) -> Vec<u8> {
     let hello = Hello {
-        version: VERSION,
-        page_size: PAGE as u32,
         regions,
+        ..Hello::new(PAGE as u32)
     };
     let mut bytes = hello.encode().to_vec();
     let mut one = Vec::new();

@@ -16,7 +16,7 @@ use super::bytes::stream;
 use super::bytes::take;
 use super::model::PAGE;
 use crate::wire::Hello;
-use crate::wire::VERSION;
+use crate::wire::HELLO;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().and_then(|text| text.parse().ok())
@@ -51,7 +51,7 @@ impl Numbers {
 
 /// Where the stream's frames begin, and its end.
 fn frames(bytes: &[u8]) -> Vec<usize> {
-    let mut at = 24;
+    let mut at = HELLO;
     let mut all = Vec::new();
     while let Some(length) = bytes.get(at + 4..at + 8) {
         all.push(at);
@@ -102,15 +102,15 @@ fn made(numbers: &mut Numbers, whole: &[Vec<u8>]) -> Vec<u8> {
             // Frames that were made up.
             _ => {
                 bytes = Hello {
-                    version: VERSION,
-                    page_size: PAGE as u32,
                     regions: numbers.below(4) as u32,
+                    resume: numbers.below(2) as u32,
+                    ..Hello::new(PAGE as u32)
                 }
                 .encode()
                 .to_vec();
                 for _ in 0..numbers.below(40) {
                     let words = numbers.below(12);
-                    let code = numbers.below(20) as u32;
+                    let code = numbers.below(23) as u32;
                     bytes.extend_from_slice(&code.to_le_bytes());
                     bytes.extend_from_slice(&(8 * words as u32).to_le_bytes());
                     for _ in 0..words {
@@ -119,7 +119,7 @@ fn made(numbers: &mut Numbers, whole: &[Vec<u8>]) -> Vec<u8> {
                 }
             }
         }
-        if bytes.len() < 40 {
+        if bytes.len() < HELLO + 16 {
             break;
         }
     }

@@ -63,6 +63,7 @@ pub(super) enum Call {
     Write,
     Keep,
     Stop,
+    Connect,
 }
 
 pub(super) struct Memory {
@@ -104,6 +105,15 @@ pub(super) struct World {
     /// Reads of the source.
     pub(super) reads: u64,
     pub(super) zeros_ignored: bool,
+    /// So many frames are on their way before the receiver takes them.
+    pub(super) lag: usize,
+    /// The connection is cut so many times more, each time in one of so many of 256 cases.
+    pub(super) cuts: u32,
+    pub(super) often_cut: u8,
+    /// Both sides had it at once.
+    pub(super) twice: bool,
+    /// The source was freed before the receiver had it.
+    pub(super) early: bool,
 }
 
 pub(super) type Shared = Rc<RefCell<World>>;
@@ -129,6 +139,11 @@ impl World {
             calls: 0,
             reads: 0,
             zeros_ignored: false,
+            lag: 0,
+            cuts: 0,
+            often_cut: 0,
+            twice: false,
+            early: false,
         };
         for (index, pages) in sizes.iter().enumerate() {
             world.described.push(Region {
@@ -189,6 +204,15 @@ impl World {
         self.calls += 1;
         self.write();
         Ok(())
+    }
+
+    /// Returns whether the connection is cut now.
+    fn cut(&mut self) -> bool {
+        if self.cuts == 0 || self.random() % 256 >= u64::from(self.often_cut) {
+            return false;
+        }
+        self.cuts -= 1;
+        true
     }
 
     fn write(&mut self) {
@@ -362,7 +386,9 @@ impl Source for ModelSource {
     }
 
     fn release(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().released = true;
+        let mut world = self.0.borrow_mut();
+        world.released = true;
+        world.early |= !world.kept;
         Ok(())
     }
 }
@@ -378,7 +404,9 @@ impl Writers for ModelWriters {
     }
 
     fn resume(&mut self) -> io::Result<()> {
-        self.0.borrow_mut().running = true;
+        let mut world = self.0.borrow_mut();
+        world.running = true;
+        world.twice |= world.kept;
         Ok(())
     }
 
@@ -459,6 +487,7 @@ impl Sink for ModelSink {
         let mut world = self.0.borrow_mut();
         world.step(Call::Keep)?;
         world.kept = true;
+        world.twice |= world.running;
         Ok(())
     }
 
@@ -526,12 +555,18 @@ impl Watch for User {
 }
 
 /// The sender's end of a connection whose other end is a receiver of this world. Each write is one frame, which the
-/// receiver takes at once.
+/// receiver takes at once, or with a lag.
 pub(super) struct Pair<'a> {
     world: Shared,
     receiver: Receiver<'a, ModelSink>,
     tape: Tape,
+    /// Frames that the receiver has not taken yet.
+    flight: VecDeque<Vec<u8>>,
+    /// The receiver has a connection, whose first bytes it has exchanged or not.
+    connected: bool,
     greeted: bool,
+    /// Why it had to wait for another one, until that is taken up.
+    kept: Option<Failure>,
     pub(super) outcome: Option<Result<Received, Failure>>,
     /// Nothing goes through any more, in the way of this error.
     pub(super) broken: Option<io::ErrorKind>,
@@ -543,35 +578,77 @@ impl<'a> Pair<'a> {
             world: world.clone(),
             receiver: Receiver::new(sink, limits),
             tape: Tape::default(),
+            flight: VecDeque::new(),
+            connected: true,
             greeted: false,
+            kept: None,
             outcome: None,
             broken: None,
         }
     }
 
-    /// The connection ends: the receiver finds that out, too.
+    /// The connection ends, and there is no other one: the receiver finds that out, too.
     pub(super) fn close(mut self) -> Result<Received, Failure> {
-        self.tape.input.clear();
-        if self.outcome.is_none() {
-            self.advance();
+        self.lose();
+        if let (None, Some(failure)) = (&self.outcome, self.kept.take()) {
+            self.end(failure);
         }
         self.outcome.expect("it ended")
     }
 
+    /// The receiver takes what is on its way, but for so many frames.
+    fn deliver(&mut self, rest: usize) {
+        while self.flight.len() > rest && self.connected && self.outcome.is_none() {
+            let frame = self.flight.pop_front().unwrap_or_default();
+            self.tape.input.extend(frame);
+            self.advance();
+        }
+    }
+
+    /// The connection ends. Of what is on its way some frames come, and a part of one; then the receiver finds that out.
+    fn lose(&mut self) {
+        let lost = self.world.borrow_mut().random() % (self.flight.len() as u64 + 1);
+        self.deliver(lost as usize);
+        let part = self.flight.pop_front().unwrap_or_default();
+        self.flight.clear();
+        self.tape.input.extend(&part[..part.len() / 2]);
+        if self.connected && self.outcome.is_none() {
+            self.advance();
+        }
+        self.tape.input.clear();
+    }
+
+    fn end(&mut self, failure: Failure) {
+        self.receiver.give_up(&mut self.tape, &failure);
+        self.outcome = Some(Err(failure));
+    }
+
     fn advance(&mut self) {
-        let result = if self.greeted {
-            self.receiver.step(&mut self.tape)
-        } else {
-            self.greeted = true;
-            self.receiver.greet(&mut self.tape).map(|()| None)
-        };
-        match result {
-            Ok(None) => {}
-            Ok(Some(received)) => self.outcome = Some(Ok(received)),
-            Err(failure) => {
-                self.receiver.give_up(&mut self.tape, &failure);
-                self.outcome = Some(Err(failure));
+        let result = match (self.greeted, &self.kept) {
+            (true, _) => self.receiver.step(&mut self.tape),
+            (false, None) => self.receiver.greet(&mut self.tape).map(|()| None),
+            (false, Some(_)) => {
+                if let Err(failure) = self.receiver.greet_again(&mut self.tape) {
+                    self.connected = false;
+                    if !failure.is_of_the_link() {
+                        self.receiver.refuse(&mut self.tape, &failure);
+                    }
+                }
+                self.greeted = true;
+                return;
             }
+        };
+        self.greeted = true;
+        match result {
+            Ok(None) => self.kept = None,
+            Ok(Some(received)) => self.outcome = Some(Ok(received)),
+            Err(failure) => match self.receiver.pause(&failure) {
+                Some(_) => {
+                    self.kept = Some(failure);
+                    self.connected = false;
+                }
+                None => self.end(failure),
+            },
         }
     }
 }
@@ -581,10 +658,15 @@ impl Channel for Pair<'_> {
         if self.broken.is_none() && self.world.borrow_mut().step(Call::Send).is_err() {
             self.broken = Some(io::ErrorKind::BrokenPipe);
         }
+        if self.broken.is_none() && self.world.borrow_mut().cut() {
+            // Of these bytes, not all may come.
+            self.flight.push_back(bytes[..bytes.len() - 1].to_vec());
+            self.broken = Some(io::ErrorKind::ConnectionReset);
+        }
         if let Some(kind) = self.broken {
             return Err(kind.into());
         }
-        if self.outcome.is_some() {
+        if self.outcome.is_some() || !self.connected {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         {
@@ -592,8 +674,9 @@ impl Channel for Pair<'_> {
             let rate = world.rate;
             world.now += Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
         }
-        self.tape.input.extend(bytes);
-        self.advance();
+        self.flight.push_back(bytes.to_vec());
+        let lag = self.world.borrow().lag;
+        self.deliver(lag);
         self.world.borrow_mut().write();
         Ok(())
     }
@@ -603,15 +686,37 @@ impl Channel for Pair<'_> {
         if self.broken.is_none() && self.world.borrow_mut().step(Call::Answer).is_err() {
             self.broken = Some(io::ErrorKind::TimedOut);
         }
+        if self.broken.is_none() && self.world.borrow_mut().cut() {
+            self.broken = Some(io::ErrorKind::TimedOut);
+        }
         if let Some(kind) = self.broken {
             return Err(kind.into());
         }
-        if self.tape.output.len() < to.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+        while self.tape.output.len() < to.len() {
+            if self.flight.is_empty() || !self.connected || self.outcome.is_some() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.deliver(self.flight.len() - 1);
         }
         let rest = self.tape.output.split_off(to.len());
         to.copy_from_slice(&self.tape.output);
         self.tape.output = rest;
+        Ok(())
+    }
+
+    fn reconnect(&mut self, limit: Duration) -> io::Result<()> {
+        self.lose();
+        self.world.borrow_mut().step(Call::Connect)?;
+        if self.outcome.is_some() || self.world.borrow_mut().cut() {
+            // It may take a while until that is known.
+            self.world.borrow_mut().now += limit / 8;
+            self.broken = Some(io::ErrorKind::ConnectionRefused);
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        self.tape.output.clear();
+        self.greeted = false;
+        self.connected = true;
+        self.broken = None;
         Ok(())
     }
 

@@ -52,7 +52,7 @@ pub(super) fn attempt_with(
 }
 
 /// Checks a migration that has to have succeeded.
-fn check_moved(world: &Shared, attempt: &Attempt) -> Result<(), String> {
+pub(super) fn check_moved(world: &Shared, attempt: &Attempt) -> Result<(), String> {
     if let Err(failed) = &attempt.sent {
         return Err(format!("sender: {failed}"));
     }
@@ -63,6 +63,8 @@ fn check_moved(world: &Shared, attempt: &Attempt) -> Result<(), String> {
     match world.difference() {
         Some(page) => Err(format!("region and page {page:?} differ")),
         None if !world.unsynced.is_empty() => Err(format!("unsynced: {:?}", world.unsynced)),
+        None if world.early => Err("the source was freed too early".to_owned()),
+        None if world.twice => Err("both sides had it".to_owned()),
         None if !(world.released && world.kept && !world.running) => {
             Err("not handed over".to_owned())
         }
@@ -78,6 +80,9 @@ pub(super) fn check_undone(world: &Shared, attempt: &Attempt) -> Result<(), Stri
     let world = world.borrow();
     if world.regions.iter().any(|region| region.log.is_some()) {
         return Err("a log is on".to_owned());
+    }
+    if world.twice {
+        return Err("both sides had it".to_owned());
     }
     if world.released || !world.unsynced.is_empty() {
         return Err(format!("released, or unsynced: {:?}", world.unsynced));
@@ -98,7 +103,7 @@ pub(super) fn check_undone(world: &Shared, attempt: &Attempt) -> Result<(), Stri
     }
 }
 
-fn modes() -> impl Strategy<Value = LogMode> {
+pub(super) fn modes() -> impl Strategy<Value = LogMode> {
     prop_oneof![
         Just(LogMode::Legacy),
         Just(LogMode::Manual),
@@ -114,12 +119,12 @@ fn syncs() -> impl Strategy<Value = FirstSync> {
     ]
 }
 
-fn sizes() -> impl Strategy<Value = Vec<u64>> {
+pub(super) fn sizes() -> impl Strategy<Value = Vec<u64>> {
     let size = prop_oneof![8 => 1..500_u64, 1 => Just(64), 1 => 1000..10_000_u64];
     prop::collection::vec(size, 1..4)
 }
 
-fn loads() -> impl Strategy<Value = Load> {
+pub(super) fn loads() -> impl Strategy<Value = Load> {
     (0..=255_u8, 1..8_u8, 0..4_u8).prop_map(|(often, pages, purges)| Load {
         often,
         pages,
@@ -128,7 +133,7 @@ fn loads() -> impl Strategy<Value = Load> {
 }
 
 /// Options with which every migration comes to an end.
-fn options() -> impl Strategy<Value = Options> {
+pub(super) fn options() -> impl Strategy<Value = Options> {
     (syncs(), 0..12_u32, any::<bool>(), 0..2000_u64).prop_map(|(first_sync, shift, slow, limit)| {
         Options {
             first_sync,
@@ -174,7 +179,7 @@ proptest! {
     }
 }
 
-const CALLS: [Call; 11] = [
+pub(super) const CALLS: [Call; 11] = [
     Call::Start,
     Call::Get,
     Call::Clear,

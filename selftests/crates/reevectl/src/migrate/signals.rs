@@ -16,7 +16,9 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SfdFlags;
 use nix::sys::signalfd::SignalFd;
 
+use reeve_precopy::Address;
 use reeve_precopy::Channel;
+use reeve_precopy::Listener;
 use reeve_precopy::Socket;
 
 use crate::error::Error;
@@ -85,14 +87,32 @@ pub(super) struct Connection<'s> {
     socket: Socket,
     silence: Duration,
     signals: &'s Signals,
+    again: Again,
+}
+
+/// Where another connection comes from when this one is lost.
+#[derive(Debug)]
+pub(super) enum Again {
+    /// There is none.
+    Never,
+    /// It is made to there.
+    To(Address),
+    /// It comes from there.
+    From(Listener),
 }
 
 impl<'s> Connection<'s> {
-    pub(super) fn new(socket: Socket, silence: Duration, signals: &'s Signals) -> Self {
+    pub(super) fn new(
+        socket: Socket,
+        silence: Duration,
+        signals: &'s Signals,
+        again: Again,
+    ) -> Self {
         Self {
             socket,
             silence,
             signals,
+            again,
         }
     }
 }
@@ -112,6 +132,19 @@ impl Channel for Connection<'_> {
 
     fn is_waiting(&mut self) -> io::Result<bool> {
         self.socket.is_waiting()
+    }
+
+    fn reconnect(&mut self, limit: Duration) -> io::Result<()> {
+        self.socket.close();
+        self.socket = match &self.again {
+            Again::Never => return Err(io::ErrorKind::Unsupported.into()),
+            Again::To(address) => address.connect(self.silence.min(limit))?,
+            Again::From(listener) => {
+                self.signals.wait_for(listener, Some(limit))?;
+                listener.accept(self.silence)?
+            }
+        };
+        Ok(())
     }
 
     fn drain(&mut self) {
