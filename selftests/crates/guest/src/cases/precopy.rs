@@ -53,6 +53,7 @@ use crate::test::Stop;
 
 cases!("precopy";
     objects_arrive_as_they_were_left,
+    copies_are_of_the_same_kind,
     without_writes_round_2_is_empty,
     without_content_there_are_no_pages,
     a_full_receiver_leaves_both_sides_as_before,
@@ -294,6 +295,52 @@ fn objects_arrive_as_they_were_left() -> Outcome {
     }
     check!(child.is_running()?);
     child.kill()
+}
+
+fn copies_are_of_the_same_kind() -> Outcome {
+    let (from, to) = (open()?, open()?);
+    needs_log(&from)?;
+    let of = |pages: u64| Create::new(pages * PAGE);
+    let kinds = [
+        Create {
+            dma32: true,
+            ..of(5)
+        },
+        Create {
+            zero: true,
+            ..of(6)
+        },
+        Create {
+            dma_addresses: true,
+            ..of(7)
+        },
+        Create {
+            extra_pages: 3,
+            ..of(8)
+        },
+        of(9).shmem(),
+        of(10).caching(Caching::Uncached),
+    ];
+    let mut handles = Vec::new();
+    for (create, seed) in kinds.into_iter().zip(1..) {
+        handles.push(filled(&from, create, seed)?);
+    }
+    let described = |device: &Device| -> Outcome<Vec<_>> {
+        let kept = sys::REEVE_BO_ZERO_ALLOC
+            | sys::REEVE_BO_DMA32
+            | sys::REEVE_BO_SHMEM
+            | sys::REEVE_BO_DMA_ADDRESSES;
+        let of = |info: &sys::reeve_bo_info| {
+            let kind = (info.type_, info.caching, info.flags & kept, info.device);
+            (info.size, info.num_pages, kind)
+        };
+        Ok(device.list()?.iter().map(of).collect())
+    };
+    let before = described(&from)?;
+    let moved = moved_whole((&from, &handles), &to, &mut NoWriters, &Options::default())?;
+    arrived(&moved, &from, &to)?;
+    check_eq!(described(&to)?, before);
+    Ok(())
 }
 
 fn without_writes_round_2_is_empty() -> Outcome {

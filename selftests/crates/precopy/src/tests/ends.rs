@@ -14,8 +14,10 @@ use crate::Kind;
 use crate::Limits;
 use crate::LogMode;
 use crate::Options;
+use crate::Progress;
 use crate::Request;
 use crate::Stage;
+use crate::Watch;
 
 /// More is written than can be sent.
 const FAST: Load = Load {
@@ -257,6 +259,67 @@ fn writers_that_are_too_fast_are_slowed_until_it_converges() {
     let statistics = attempt(&world, &options, User::CONTENT).sent.unwrap();
     assert!(statistics.slowed >= 20, "{statistics:?}");
     assert!(!statistics.forced);
+    assert_eq!(world.borrow().difference(), None);
+}
+
+/// A user who looks at how far it is.
+#[derive(Default)]
+struct Looking(Vec<Progress>);
+
+impl Watch for Looking {
+    fn request(&mut self) -> Request {
+        Request::Continue
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.0.push(*progress);
+    }
+}
+
+#[test]
+fn progress_says_whether_it_will_end() {
+    for (load, ends) in [(FAST, false), (Load::NONE, true)] {
+        let world = world(load);
+        // So slow that there are reports.
+        world.borrow_mut().rate = 40_000;
+        let mut sink = ModelSink(world.clone());
+        let limits = Limits::default();
+        let mut pair = Pair::new(&world, &mut sink, &limits);
+        let mut user = Looking::default();
+        let options = Options {
+            limit: Some(Duration::from_secs(12)),
+            ..forced()
+        };
+        crate::send(
+            &mut ModelSource::new(&world),
+            &mut ModelWriters(world.clone()),
+            &mut pair,
+            &ModelClock(world.clone()),
+            &options,
+            &mut user,
+        )
+        .unwrap();
+        let said = |what: Option<bool>| user.0.iter().any(|now| now.converges == what);
+        // Before a round was measured it is not known.
+        assert_eq!(user.0[0].converges, None);
+        assert_eq!((said(Some(false)), said(None)), (!ends, true), "{load:?}");
+        for (now, next) in user.0.iter().zip(&user.0[1..]) {
+            assert!(now.bytes <= next.bytes && now.round <= next.round);
+        }
+        assert!(user.0[0].left <= 1130 && user.0[0].round == 1);
+    }
+}
+
+#[test]
+fn discarded_pages_are_not_sent() {
+    let world = world(Load::NONE);
+    for page in 0..1000 {
+        world.borrow_mut().regions[0].discarded[page] = page % 3 == 0;
+    }
+    let statistics = attempt(&world, &Options::default(), User::CONTENT)
+        .sent
+        .unwrap();
+    assert_eq!(statistics.rounds[0].pages, 1130 - 334);
     assert_eq!(world.borrow().difference(), None);
 }
 
