@@ -447,7 +447,6 @@ fn two_guests_whose_link_comes_back() -> Outcome {
     let args = "--resume 60 --silence 2 --time-limit 6 --at-limit force";
     let (child, mut sender) = in_round_2(&mut world, &from, args, "--resume 60 --silence 2")?;
     let info = from.list()?;
-    let source = from.map(info[0].handle())?;
     world
         .other
         .ask(json!({ "do": "link down", "seconds": 4 }))?;
@@ -460,10 +459,24 @@ fn two_guests_whose_link_comes_back() -> Outcome {
     check_eq!(received.code, Some(0), "{}", received.err);
     check!(child.is_stopped()?, "the writer runs on");
     let there = world.other.ask(json!({ "do": "objects" }))?;
-    check_eq!(without_handles(&there), described(&info, &[source.bytes()]));
+    // The writer counts, and writes each number into the next one of 90 pages: the largest one says what is in all.
+    let mut words = Vec::new();
+    for page in 0..90 {
+        let handle = &there[0]["handle"];
+        let word = json!({ "do": "word", "handle": handle, "offset": page * PAGE });
+        words.push(world.other.ask(word)?.as_u64().unwrap_or_default());
+    }
+    let last = words.iter().copied().max().unwrap_or_default();
+    check!(last > 100, "{words:?}");
+    let mut content = Pattern::new(1).bytes(100 * PAGE as usize);
+    for count in last - 89..=last {
+        let place = (count % 90 * PAGE) as usize;
+        content[place..][..8].copy_from_slice(&count.to_le_bytes());
+    }
+    check_eq!(without_handles(&there), described(&info, &[content]));
     check!(from.list()?.is_empty());
     child.kill()?;
-    drop((source, from));
+    drop(from);
     world.nothing_anywhere()
 }
 
