@@ -17,6 +17,7 @@
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/smp.h>
+#include <linux/timekeeping.h>
 
 #include <reeve/lock_order_ops.h>
 
@@ -186,6 +187,20 @@ struct reeve_switch reeve_switch = {
 	.diverted = STATIC_KEY_FALSE_INIT,
 };
 
+/* When tracking was switched last, in ns as tasks have it; 0: never. */
+static u64 reeve_switched_at;
+
+/*
+ * Whether the current task is older than the last switch of tracking, so that it
+ * may hold locks that are not recorded.
+ */
+bool reeve_helper_is_older_than_switch(void)
+{
+	u64 at = READ_ONCE(reeve_switched_at);
+
+	return at && current->start_time <= at;
+}
+
 /*
  * Runs as a task on each CPU, so nothing that the CPU's interrupts recorded is
  * held any more: their contexts need not tolerate what is not known.
@@ -211,6 +226,8 @@ static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 	/* Writers are serialized by the parameter lock. */
 	if (on == !static_key_enabled(&reeve_switch.off))
 		return 0;
+	/* Until it was switched every task is older. */
+	WRITE_ONCE(reeve_switched_at, U64_MAX);
 	/* Call sites are patched one after the other. */
 	reeve_rs_tracking_epoch();
 	if (on) {
@@ -221,6 +238,7 @@ static int reeve_tracking_set(const char *value, const struct kernel_param *kp)
 		static_branch_enable(&reeve_switch.off);
 	}
 	reeve_rs_tracking_epoch();
+	WRITE_ONCE(reeve_switched_at, ktime_get_ns());
 	cpus_read_lock();
 	for_each_online_cpu(cpu)
 		smp_call_on_cpu(cpu, reeve_reset_interrupts, NULL, false);

@@ -610,7 +610,13 @@ unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     let (this, nests) = ((id, h as usize), slot.is_nestable(u.order));
     let is_known = |previous| slot.was_taken(previous, u.order);
     // SAFETY: `ctx` is as asked for, by this function's contract.
-    let current = unsafe { Current::new(ctx) };
+    let mut current = unsafe { Current::new(ctx) };
+    if current.is_absent() && slot.gives_contexts(context::is_kernel_thread) {
+        match context::give() {
+            Some(given) => current = given,
+            None => return false,
+        }
+    }
     current.with_held_usual(|held, epoch| held.lock_usual(epoch, this, u, nests, is_known, obeys))
 }
 
@@ -629,7 +635,11 @@ unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     }
     // SAFETY: `ctx` is as asked for, by this function's contract.
     let current = unsafe { Current::new(ctx) };
-    current.with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u))
+    let done = current.with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u));
+    if done {
+        current.settle();
+    }
+    done
 }
 
 /// # Safety

@@ -20,7 +20,10 @@ mod words;
 
 use super::rules::{
     context_table::Found,
-    held::HeldLocks, //
+    held::{
+        HeldLocks,
+        Origin, //
+    }, //
 };
 use crate::abstractions::bindings;
 use core::ptr::NonNull;
@@ -159,6 +162,11 @@ fn refused_token(cookie: Cookie) -> u64 {
     cookie.as_ptr() as u64 + 6
 }
 
+/// Marks a cookie that was entered with while an operation went on, in a context that was given.
+fn busy_token(cookie: Cookie) -> u64 {
+    cookie.as_ptr() as u64 + 4
+}
+
 /// Starts a context for `task`, the current one, entered with `cookie` at `site`. `task` 0: an
 /// interrupt. `forgotten` is told a context of the task's whose leave is known never to come.
 ///
@@ -196,6 +204,8 @@ fn enter_again(
 ) -> Entered {
     let context = match found {
         Found::Own(context) => {
+            // INVARIANT: It is the context of the current task.
+            let current = Current(context);
             match is_entered(context, cookie, site) {
                 Some(inner) => {
                     if inner == Entered::Inner {
@@ -204,14 +214,22 @@ fn enter_again(
                     return inner;
                 }
                 None if context.cookie.load(Relaxed) != 0 => {
-                    let entered_at = context.site.load(Relaxed);
-                    // INVARIANT: It is the context of the current task.
-                    forgotten(Current(context), entered_at);
+                    forgotten(current, context.site.load(Relaxed));
+                }
+                None if current.origin() == Origin::Busy => {
+                    set_token(cookie, busy_token(cookie));
+                    return Entered::Inner;
                 }
                 // One that it was given by a record, which it goes on with.
                 None => (),
             }
-            start(context, cookie.as_ptr() as usize, site);
+            if current.origin() != Origin::Entered && !current.look_fast(HeldLocks::is_empty) {
+                context.cookie.store(cookie.as_ptr() as usize, Relaxed);
+                context.site.store(site, Relaxed);
+                current.set_origin(Origin::Within);
+            } else {
+                start(context, cookie.as_ptr() as usize, site);
+            }
             context
         }
         _ => match take(task) {
@@ -230,9 +248,9 @@ fn enter_again(
     Entered::Outer
 }
 
-/// A context for the current task, which has none: a record gives it one, which it keeps until it
-/// leaves one that it enters, or ends. `None`: no memory.
-#[cold]
+/// A context for the current task, which has none: a record gives it one, which goes when nothing is
+/// held any more. `None`: no memory.
+#[inline(never)]
 pub(crate) fn give() -> Option<Current> {
     // SAFETY: `get_current()` reads a per-CPU variable that is always valid for the running task.
     let task = unsafe { kernel::bindings::get_current() } as usize;
@@ -244,7 +262,13 @@ pub(crate) fn give() -> Option<Current> {
     };
     begin(context, 0, 0);
     // INVARIANT: It is the context of the current task.
-    Some(Current(context))
+    let current = Current(context);
+    current.set_origin(Origin::Given);
+    // SAFETY: The helper looks at the current task.
+    if epoch() != 0 && unsafe { bindings::reeve_helper_is_older_than_switch() } {
+        current.with_held(HeldLocks::forget);
+    }
+    Some(current)
 }
 
 /// Whether the current task is one of the kernel's own, which runs handlers, too.
@@ -274,11 +298,7 @@ pub(crate) unsafe fn level_anew(raw: *mut bindings::reeve_context, left: impl Fn
 /// not, the leave was forgotten or the context was not entered at all.
 fn is_entered(context: &Context, cookie: Cookie, site: u32) -> Option<Entered> {
     let old = context.cookie.load(Relaxed);
-    let Some(entered) = NonNull::new(core::ptr::with_exposed_provenance_mut(old)) else {
-        // SAFETY: It is the current task's.
-        let is_empty = unsafe { (*context.held.get()).is_empty() };
-        return (!is_empty).then_some(Entered::Inner);
-    };
+    let entered = NonNull::new(core::ptr::with_exposed_provenance_mut(old))?;
     // SAFETY: `cookie` is valid for reads, and the helper reads another one only if it lies on the
     // stack of the current task.
     let is_over = unsafe {
@@ -321,6 +341,10 @@ pub(crate) unsafe fn leave(
     }
     let context = current.0;
     if current.is_absent() || context.cookie.load(Relaxed) == 0 {
+        if token(cookie) == busy_token(cookie) {
+            set_token(cookie, 0);
+            return Left::Inner;
+        }
         if token(cookie) != refused_token(cookie) {
             return Left::NotEntered;
         }
@@ -334,7 +358,15 @@ pub(crate) unsafe fn leave(
     if current.with_held(|held| held.is_clean()) != Some(true) {
         last(current);
     }
-    end(context, task);
+    if current.origin() == Origin::Within {
+        context.cookie.store(0, Relaxed);
+        context.site.store(0, Relaxed);
+        current.with_held(HeldLocks::enable_all);
+        // It holds what it held before the enter, or goes.
+        current.finished();
+    } else {
+        end(context, task);
+    }
     Left::Outer
 }
 

@@ -316,6 +316,11 @@ impl Hierarchy {
         }
     }
 
+    /// Whether there is a hierarchy whose records give contexts to any thread.
+    pub(crate) fn some_are_automatic() -> bool {
+        Self::all().any(|(_, slot)| slot.options.load(Relaxed) & AUTOMATIC != 0)
+    }
+
     /// Notes that `order` was taken while those of the set `held` were.
     pub(crate) fn note_edges(&self, rules: &Rules<'_>, held: u64, order: u32) {
         let after = self.taken_after.iter().enumerate().skip(1);

@@ -141,6 +141,7 @@ void reeve_forget_all(void);
 void reeve_helper_begun(struct reeve_context *ctx);
 void reeve_helper_ended(unsigned long task);
 bool reeve_helper_is_kernel_thread(void);
+bool reeve_helper_is_older_than_switch(void);
 
 /* stock.c */
 int reeve_helper_stock_init(void);

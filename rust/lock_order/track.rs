@@ -31,7 +31,8 @@ use super::{
         held::{
             Entry,
             HeldLocks,
-            LockUse, //
+            LockUse,
+            Origin, //
         },
         operation::Operation,
         violation::{
@@ -79,9 +80,13 @@ fn run(
     };
     slot.with_rules(|rules| {
         let mut current = call.current;
+        let mut is_kept = current.keep();
         if !without && current.is_absent() && slot.gives_contexts(context::is_kernel_thread) {
             match context::give() {
-                Some(given) => current = given,
+                Some(given) => {
+                    current = given;
+                    is_kept = given.keep();
+                }
                 // Nothing is known of a thread for which there is no memory.
                 None => return true,
             }
@@ -92,6 +97,9 @@ fn run(
                     report_faults(slot, rules, doing, u, current, &faults);
                 }
                 current.with_known((), |held| apply(held, rules, faults.is_empty()));
+                if is_kept {
+                    current.finished();
+                }
                 faults.is_empty()
             }
             // Which threads were refused is not known, and they are to be left in peace.
@@ -315,11 +323,20 @@ pub(crate) fn epoch() -> u32 {
     context::current_epoch()
 }
 
-/// A context was to be saved or restored by a thread that has none: reported; always `false`.
+/// A context was to be saved or restored by a thread that has none. `false`, and reported, unless that is
+/// because it holds nothing.
 #[cold]
 pub(crate) fn no_context(site: u32, doing: Operation) -> bool {
+    if may_be_given() {
+        return true;
+    }
     report::without_hierarchy(site, doing, Violation::NoContext);
     false
+}
+
+/// Whether a record may give the caller a context when it has none.
+fn may_be_given() -> bool {
+    context::is_kernel_thread() || Hierarchy::some_are_automatic()
 }
 
 /// See `reeve_thread_has_context()`.
@@ -402,7 +419,9 @@ pub(crate) fn entered(site: u32, result: Entered) -> bool {
 #[cold]
 pub(crate) fn forgotten(current: Current, site: u32) {
     report::without_hierarchy(site, Operation::Leaving, Violation::LeaveForgotten);
-    nothing_held(site, current, Operation::Leaving);
+    if current.origin() != Origin::Within {
+        nothing_held(site, current, Operation::Leaving);
+    }
 }
 
 /// Reports that the task at this address ended in the context that was entered at `site`; 0: it was
@@ -457,7 +476,10 @@ pub(crate) fn nothing_left(site: u32, current: Current) -> bool {
     if disabled {
         report::without_hierarchy(site, Operation::Leaving, Violation::StillDisabled);
     }
-    nothing_held(site, current, Operation::Leaving) && !disabled
+    // Within what it was given it may hold what it held before.
+    let is_clear =
+        current.origin() == Origin::Within || nothing_held(site, current, Operation::Leaving);
+    is_clear && !disabled
 }
 
 #[cold]
@@ -509,14 +531,26 @@ pub(crate) fn is_home(slot: &Hierarchy) -> bool {
 
 /// See `reeve_tracking_disable()`.
 pub(crate) fn disable(call: Call) -> bool {
-    let result = call.current.with_held(HeldLocks::disable);
+    let mut current = call.current;
+    if current.is_absent() && may_be_given() {
+        match context::give() {
+            Some(given) => current = given,
+            None => return true,
+        }
+    }
+    let result = current.with_held(HeldLocks::disable);
     nesting_changed(call, Operation::Disabling, result)
 }
 
 /// See `reeve_tracking_enable()`.
 pub(crate) fn enable(call: Call) -> bool {
+    let is_kept = call.current.keep();
     let result = call.current.with_held(HeldLocks::enable);
-    nesting_changed(call, Operation::Enabling, result)
+    let correct = nesting_changed(call, Operation::Enabling, result);
+    if is_kept {
+        call.current.finished();
+    }
+    correct
 }
 
 fn nesting_changed(call: Call, doing: Operation, result: Option<bool>) -> bool {

@@ -102,8 +102,9 @@ reeve_hierarchy_register(const char *name, const char *const *order_names,
  *         incorrect, and a kernel thread, which may be what runs a handler,
  *         is given one; or one of REEVE_HIERARCHY_AUTOMATIC and _STRICT
  *
- * A thread keeps a context that it was given until it leaves one that it
- * enters, or ends.
+ * A context that a record gave goes when the thread holds nothing any more, at
+ * the latest when it ends. A thread that takes many locks one after the other
+ * had better enter, which makes each cheaper.
  *
  * Context: process, may sleep.
  * Return: as reeve_hierarchy_register(); -EINVAL: unknown or both flags.
@@ -405,7 +406,8 @@ REEVE_API bool reeve_thread_context_leave(struct reeve_thread_context *ctx);
  *
  * The thread holds nothing afterwards, with tracking enabled.
  *
- * Return: true; false: the thread has no context, and @ctx holds nothing.
+ * Return: true; false: the thread has no context, though it has to enter one, and
+ * @ctx holds nothing.
  */
 REEVE_API bool reeve_thread_context_save(struct reeve_thread_context *ctx);
 
@@ -413,8 +415,8 @@ REEVE_API bool reeve_thread_context_save(struct reeve_thread_context *ctx);
  * reeve_thread_context_restore() - take back what save put aside
  * @ctx: as filled by the save
  *
- * Return: true; false: the thread has no context, or it held locks, which are
- * reported and forgotten.
+ * Return: true; false: the thread has no context, though it has to enter one, or
+ * it held locks, which are reported and forgotten.
  */
 REEVE_API bool reeve_thread_context_restore(struct reeve_thread_context *ctx);
 
@@ -424,7 +426,8 @@ REEVE_API bool reeve_thread_context_restore(struct reeve_thread_context *ctx);
  * Until the matching enable every record and check returns true and changes
  * nothing.
  *
- * Return: true; false without a context, or nested more than 65535 deep.
+ * Return: true; false without a context, where one has to be entered, or nested
+ * more than 65535 deep.
  */
 REEVE_API bool reeve_tracking_disable(void);
 
@@ -473,7 +476,8 @@ REEVE_API bool reeve_check_locked_ip(struct reeve_hierarchy *h,
 /**
  * reeve_thread_has_context() - is what this thread does recorded?
  *
- * Return: true when the thread entered a context, and in interrupts.
+ * Return: true when the thread entered a context, or holds a lock for which it
+ * was given one, and in interrupts.
  */
 REEVE_API bool reeve_thread_has_context(void);
 

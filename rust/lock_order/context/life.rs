@@ -16,7 +16,10 @@ use crate::{
         hierarchy::Hierarchy,
         rules::{
             context_table::Owner,
-            held::HeldLocks, //
+            held::{
+                HeldLocks,
+                Origin, //
+            }, //
         }, //
     }, //
 };
@@ -126,6 +129,41 @@ impl Current {
     /// Forgets what is held, if there is a context.
     pub(crate) fn forget_all(self) {
         self.with_held(|held| held.reset(epoch()));
+        self.settle();
+    }
+
+    /// Ends the context if a record gave it and nothing is held any more. It must not be used
+    /// afterwards.
+    #[inline]
+    pub(crate) fn settle(self) {
+        if self.look_fast(HeldLocks::may_go) {
+            end(self.0, self.0.owner.load(Relaxed));
+        }
+    }
+
+    /// Keeps the context while an operation goes on that may run others of the same thread, in a
+    /// console; [`finished`](Self::finished) is to follow if the result is `true`.
+    pub(crate) fn keep(self) -> bool {
+        let is_given = self.origin() == Origin::Given;
+        if is_given {
+            self.set_origin(Origin::Busy);
+        }
+        is_given
+    }
+
+    /// The operation that the context was kept for is over; it must not be used afterwards.
+    pub(crate) fn finished(self) {
+        self.set_origin(Origin::Given);
+        self.settle();
+    }
+
+    /// How the thread came to the context.
+    pub(crate) fn origin(self) -> Origin {
+        self.look_fast(HeldLocks::origin)
+    }
+
+    pub(super) fn set_origin(self, origin: Origin) {
+        self.with_held(|held| held.set_origin(origin));
     }
 
     /// Runs `f` on the held locks; `None` when there is no context.

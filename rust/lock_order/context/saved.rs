@@ -3,6 +3,7 @@
 //! What threads have put aside: contexts that no task has, until they are restored.
 
 use super::{
+    give,
     life::{
         end,
         set_token,
@@ -20,7 +21,10 @@ use super::{
 };
 use crate::{
     abstractions::bindings,
-    lock_order::rules::context_table::Found, //
+    lock_order::rules::{
+        context_table::Found,
+        held::Origin, //
+    }, //
 };
 use kernel::sync::atomic::{
     Atomic,
@@ -55,6 +59,7 @@ pub(crate) unsafe fn save(current: Current, task: usize, cookie: Cookie) -> bool
     let Some(aside) = aside else {
         current.with_held(|held| held.reset(epoch()));
         set_token(cookie, LOST);
+        current.settle();
         return true;
     };
     aside.cookie.store(0, Relaxed);
@@ -67,10 +72,15 @@ pub(crate) unsafe fn save(current: Current, task: usize, cookie: Cookie) -> bool
     // accesses it.
     let to = unsafe { &mut *aside.held.get() };
     to.reset(epoch());
-    current.with_held(|held| held.save_into(to));
+    current.with_held(|held| {
+        held.save_into(to);
+        to.set_origin(held.origin());
+    });
     // INVARIANT: The reference was taken.
     aside.saver.store(task, Relaxed);
     set_token(cookie, key as u64);
+    // Nothing is held in it any more.
+    current.settle();
     true
 }
 
@@ -92,26 +102,26 @@ pub(crate) enum Restored {
 ///
 /// `cookie` must be valid for reads and writes during the call.
 pub(crate) unsafe fn restore(
-    current: Current,
+    mut current: Current,
     cookie: Cookie,
     replaced: impl FnOnce(Current),
 ) -> Restored {
     let key = token(cookie);
     set_token(cookie, 0);
-    let without = if current.is_absent() {
-        Restored::NoContext
-    } else {
-        Restored::Done
-    };
     if key == NOTHING || key == LOST {
         replaced(current);
-        current.with_held(|held| {
+        let done = current.with_held(|held| {
             held.reset(epoch());
             if key == LOST {
                 held.forget();
             }
         });
-        return without;
+        current.settle();
+        return match done {
+            // What was lost is reported as nothing that is held.
+            None if key == NOTHING => Restored::NoContext,
+            _ => Restored::Done,
+        };
     }
     let key = key as usize;
     if key & 1 == 0 || key == TAKEN {
@@ -123,12 +133,24 @@ pub(crate) unsafe fn restore(
     if aside.owner.cmpxchg(key, TAKEN, Full).is_err() {
         return Restored::NotSaved;
     }
-    replaced(current);
     // SAFETY: It was put aside, and is claimed from there: nothing else accesses it.
     let from = unsafe { &mut *aside.held.get() };
-    current.with_held(|held| from.save_into(held));
+    if current.is_absent() && from.origin() != Origin::Entered {
+        current = give().unwrap_or(current);
+    }
+    let is_kept = current.keep();
+    replaced(current);
+    let done = current.with_held(|held| from.save_into(held));
+    if is_kept {
+        current.finished();
+    }
+    let was_given = from.origin() != Origin::Entered;
     let saver = aside.saver.load(Relaxed);
     aside.saver.store(0, Relaxed);
     end(aside, saver);
-    without
+    if done.is_some() || was_given {
+        Restored::Done
+    } else {
+        Restored::NoContext
+    }
 }

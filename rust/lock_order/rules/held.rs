@@ -35,6 +35,8 @@ pub const MAX_HELD: usize = 64;
 const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
 /// Set in the flags of a lock that is nested by a key of the caller's.
 const HAS_KEY: u8 = 1 << 6;
+/// Set in the flags of the first lock in a context that goes with the last one.
+const IS_FIRST: u8 = 1 << 5;
 
 /// Keeps an index in range without a branch; indexes below [`MAX_HELD`] are unchanged.
 const MASK: usize = MAX_HELD - 1;
@@ -103,6 +105,20 @@ pub struct Entry {
     pub key: u64,
 }
 
+/// How a thread came to its context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Origin {
+    /// It entered it, or it is an interrupt's.
+    Entered,
+    /// A record gave it one, which goes when nothing is held any more.
+    Given,
+    /// Likewise, and an operation is going on, which it outlives.
+    Busy,
+    /// It entered one that it was given, with something held: the leave gives that back.
+    Within,
+}
+
 /// The locks one thread (or one interrupt level of a CPU) holds.
 ///
 /// # Invariants
@@ -115,6 +131,8 @@ pub struct Entry {
 ///   nestable orders) key. So the last entry is the deepest lock of its hierarchy.
 /// - Without `MIXED`, all entries are of the hierarchy that `home` and `home_id` name, and
 ///   `hierarchy` is not filled in.
+/// - In a context that was [`Given`](Origin::Given) the fast paths decline the first lock, for there
+///   is no `home`, and the last release, for that lock is marked as `IS_FIRST`.
 ///
 /// Only a prefix of each array is ever initialised, which is why making one costs next to nothing.
 /// Any flag in `word` makes it too large for the fast paths.
@@ -125,17 +143,18 @@ pub struct HeldLocks {
     /// The epoch of tracking that the records are of, see [`catch_up`](Self::catch_up).
     epoch: u32,
     home: usize,
-    home_id: u16,
     disabled: u16,
     /// How many locks are held that there was no room for.
     lost: u16,
     /// Whether locks may be held that were not recorded.
     is_unsure: bool,
-    /// The hierarchy of which that is known not to be so, if it is `is_sure_of_one`.
-    sure_of: u16,
+    /// Whether that is known not to be so of the hierarchy `sure_of`.
     is_sure_of_one: bool,
     /// Whether a lock was taken with a key of the caller's since nothing was held.
     has_keys: bool,
+    origin: Origin,
+    home_id: u16,
+    sure_of: u16,
     lock: [u16; MAX_HELD + 1],
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
@@ -167,13 +186,14 @@ impl HeldLocks {
             word: 0,
             epoch: 0,
             home: NO_HOME,
-            home_id: 0,
             disabled: 0,
             lost: 0,
             is_unsure: false,
-            sure_of: 0,
             is_sure_of_one: false,
             has_keys: false,
+            origin: Origin::Entered,
+            home_id: 0,
+            sure_of: 0,
             lock: [0; MAX_HELD + 1],
             instance: [0; MAX_HELD],
             site: [0; MAX_HELD],
@@ -217,10 +237,43 @@ impl HeldLocks {
     #[inline(always)]
     pub fn begin(&mut self, epoch: u32) {
         let (home, id) = (self.home, self.home_id);
+        self.origin = Origin::Entered;
         self.reset(epoch);
         if epoch & 1 == 0 {
             self.home = home;
             self.home_id = id;
+        }
+    }
+
+    /// How the thread came to its context.
+    #[inline]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Says how the thread came to its context.
+    pub fn set_origin(&mut self, origin: Origin) {
+        self.origin = origin;
+        self.mark_first();
+    }
+
+    /// Whether the context is one that is to go now.
+    #[inline]
+    pub fn may_go(&self) -> bool {
+        // What is known of locks that are not recorded would go as well.
+        self.origin == Origin::Given && self.is_clean() && self.lost == 0 && !self.is_sure_of_one
+    }
+
+    /// Restores the invariant of `IS_FIRST`.
+    #[inline]
+    fn mark_first(&mut self) {
+        let mark = pack(0, IS_FIRST);
+        if self.origin != Origin::Given {
+            self.lock[1] &= !mark;
+        } else if self.is_empty() {
+            self.home = NO_HOME;
+        } else {
+            self.lock[1] |= mark;
         }
     }
 
@@ -344,6 +397,12 @@ impl HeldLocks {
         }
     }
 
+    /// Undoes each [`disable`](Self::disable).
+    pub fn enable_all(&mut self) {
+        self.disabled = 0;
+        self.word &= !DISABLED;
+    }
+
     /// Says which epoch of tracking it is, before a complete operation; `false`: tracking is just
     /// being switched, and the operation has to return that all is correct and do nothing.
     ///
@@ -368,6 +427,7 @@ impl HeldLocks {
         self.lost = 0;
         self.is_unsure = true;
         self.is_sure_of_one = false;
+        self.mark_first();
     }
 
     /// Whether locks of this hierarchy may be held that are not recorded.
@@ -395,6 +455,7 @@ impl HeldLocks {
         if self.word & MIXED == 0 {
             if !self.is_empty() && !live(self.home_id) {
                 self.word &= !(LEN | IRREGULAR);
+                self.mark_first();
             }
             return;
         }
@@ -405,7 +466,8 @@ impl HeldLocks {
         }
     }
 
-    /// Moves the whole state into `to` and leaves nothing held and tracking enabled.
+    /// Moves the whole state into `to` and leaves nothing held and tracking enabled. How a thread came
+    /// to either context stays what it was.
     pub fn save_into(&mut self, to: &mut Self) {
         let n = self.len();
         to.word = self.word;
@@ -426,6 +488,7 @@ impl HeldLocks {
             to.key[i] = self.key[i];
         }
         to.lock[0] = 0;
+        to.mark_first();
         self.reset(self.epoch);
     }
 
@@ -467,6 +530,9 @@ impl HeldLocks {
             self.key[i] = u.key;
             how |= HAS_KEY;
             self.has_keys = true;
+        }
+        if n == 0 && self.origin == Origin::Given {
+            how |= IS_FIRST;
         }
         self.instance[i] = u.instance;
         self.site[i] = u.site;
@@ -552,6 +618,9 @@ impl HeldLocks {
             self.lock[to + 1] = self.lock[from + 1];
         }
         self.set_len(n - 1);
+        if index == 0 {
+            self.mark_first();
+        }
     }
 
     /// Restores the invariant of `IRREGULAR`.

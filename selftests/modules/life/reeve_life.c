@@ -14,7 +14,9 @@
  * cross-calls, of which some hit the idle task; `console` has reports printed to
  * a console that records a lock; `irq` N has an interrupt handled, by a thread if
  * N is 1; `nested` is what acts like an NMI within another; `disabled` leaves
- * with tracking disabled.
+ * with tracking disabled; `goes` looks at when contexts go that records gave;
+ * `switched` 1 takes a lock without an enter and 0 releases it, while tracking is
+ * switched in between.
  * `failures` counts wrong results.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -497,6 +499,161 @@ static int life_nested(unsigned int unused)
 }
 #endif
 
+/* When a context goes that a record gave. */
+static void life_goes_when_empty(struct reeve_hierarchy *h)
+{
+	EXPECT(!reeve_thread_has_context());
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_has_context());
+	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1,
+				   EXCLUSIVE | REEVE_LOCK_OUT_OF_ORDER));
+	EXPECT(reeve_thread_has_context());
+	EXPECT(reeve_check_locked(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_thread_has_context());
+	/* By a violation, and by a check that finds nothing. */
+	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_record_unlock(h, &locks[1], 2, REEVE_LOCK_SHARED));
+	EXPECT(!reeve_thread_has_context());
+	EXPECT(!reeve_check_locked(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_thread_has_context());
+	/* To another thread, if there were one. */
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_handover(h, &locks[0], 1));
+	EXPECT(!reeve_thread_has_context());
+	EXPECT(reeve_record_adopt(h, &locks[0], 1));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(!reeve_thread_has_context());
+}
+
+/* Enters a context within one that a record gave, and what else nests. */
+static noinline void life_enters_within(struct reeve_hierarchy *h)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	EXPECT(reeve_check_locked(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(!reeve_thread_has_context());
+
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	/* One that has to be entered for. */
+	EXPECT(reeve_record_lock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	EXPECT(!reeve_thread_has_context());
+}
+
+static noinline void life_puts_aside(struct reeve_hierarchy *h)
+{
+	struct reeve_thread_context aside;
+
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_save(&aside));
+	EXPECT(!reeve_thread_has_context());
+	EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_restore(&aside));
+	EXPECT(reeve_check_locked(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(!reeve_thread_has_context());
+	/* Nothing is held, which is no mistake of a thread that need not enter. */
+	EXPECT(reeve_thread_context_save(&aside));
+	EXPECT(reeve_thread_context_restore(&aside));
+	EXPECT(reeve_tracking_disable());
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_tracking_enable());
+	EXPECT(!reeve_thread_has_context());
+}
+
+#define LIFE_WAITERS 300
+static atomic_t life_waiting;
+static DECLARE_COMPLETION(life_wait_over);
+
+static int life_waits_without(void *unused)
+{
+	life_without_entering(NULL);
+	EXPECT(!reeve_thread_has_context());
+	atomic_inc(&life_waiting);
+	wait_for_completion(&life_wait_over);
+	if (!atomic_dec_return(&life_waiting))
+		complete(&life_done);
+	return 0;
+}
+
+/* Threads that once took a lock, and live on. */
+static void life_live_on(void)
+{
+	unsigned int i, made = 0;
+
+	atomic_set(&life_waiting, 1);
+	for (i = 0; i < LIFE_WAITERS; i++)
+		made += !IS_ERR(kthread_run(life_waits_without, NULL,
+					    "reeve_life/%u", i));
+	EXPECT(made == LIFE_WAITERS);
+	while (atomic_read(&life_waiting) != 1 + made)
+		schedule_timeout_idle(1);
+	complete_all(&life_wait_over);
+	if (atomic_dec_return(&life_waiting))
+		wait_for_completion(&life_done);
+	reinit_completion(&life_wait_over);
+}
+
+static int life_goes(unsigned int unused)
+{
+	struct reeve_hierarchy *h;
+
+	h = reeve_hierarchy_register_flags("reeve_life_goes", order_names, 2,
+					   REEVE_HIERARCHY_AUTOMATIC);
+	if (IS_ERR(h))
+		return PTR_ERR(h);
+	life_goes_when_empty(h);
+	life_enters_within(h);
+	life_puts_aside(h);
+	life_live_on();
+	EXPECT(!reeve_hierarchy_unregister(h));
+	return 0;
+}
+
+/* A thread that came after the switch: of it all is known. */
+static int life_after_switch(void *h)
+{
+	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+/* The thread took a lock while tracking was off. */
+static int life_switched(unsigned int takes)
+{
+	static struct reeve_hierarchy *h;
+	int ret = 0;
+
+	if (takes) {
+		h = reeve_hierarchy_register_flags("reeve_life_switched",
+						   order_names, 2,
+						   REEVE_HIERARCHY_AUTOMATIC);
+		if (IS_ERR(h))
+			return PTR_ERR(h);
+		EXPECT(reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+		return 0;
+	}
+	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	ret = life_run(life_after_switch, h);
+	EXPECT(!reeve_hierarchy_unregister(h));
+	return ret;
+}
+
 #define LIFE_MANY 600
 static atomic_t life_inside;
 static DECLARE_COMPLETION(life_all_inside);
@@ -543,12 +700,15 @@ static void life_write(struct console *console, const char *text,
 		       unsigned int length)
 {
 	struct reeve_hierarchy *h = life_console_hierarchy;
+	struct reeve_thread_context ctx;
 	static int line, buffer;
 
+	reeve_thread_context_enter(&ctx);
 	reeve_record_lock(h, &line, 1, EXCLUSIVE);
 	reeve_record_lock(h, &buffer, 2, EXCLUSIVE);
 	reeve_record_unlock(h, &buffer, 2, EXCLUSIVE);
 	reeve_record_unlock(h, &line, 1, EXCLUSIVE);
+	EXPECT(reeve_thread_context_leave(&ctx));
 	atomic_inc(&life_written);
 }
 
@@ -581,6 +741,22 @@ static void life_report_to_console(void)
 	EXPECT(reeve_thread_context_leave(&ctx));
 }
 
+/* The same in contexts that records gave: they outlive what is printed. */
+static void life_report_without_entering(struct reeve_hierarchy *h)
+{
+	atomic_set(&life_written, 0);
+	EXPECT(!reeve_check_locked(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(atomic_read(&life_written));
+	EXPECT(!reeve_thread_has_context());
+	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_check_locked(h, &locks[1], 2, EXCLUSIVE));
+	EXPECT(!reeve_record_unlock(h, &locks[1], 2, REEVE_LOCK_SHARED));
+	EXPECT(reeve_check_locked(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(h, &locks[0], 1, EXCLUSIVE));
+	EXPECT(!reeve_thread_has_context());
+}
+
 static int life_console(unsigned int unused)
 {
 	struct reeve_hierarchy *h;
@@ -592,6 +768,7 @@ static int life_console(unsigned int unused)
 	life_console_hierarchy = h;
 	register_console(&life_console_device);
 	life_report_to_console();
+	life_report_without_entering(h);
 	EXPECT(!unregister_console(&life_console_device));
 	EXPECT(!reeve_hierarchy_unregister(h));
 	return 0;
@@ -637,6 +814,8 @@ module_param_cb(automatic, &scene_ops, life_automatic, 0200);
 module_param_cb(idle, &scene_ops, life_idle, 0200);
 module_param_cb(irq, &scene_ops, life_irq, 0200);
 module_param_cb(nested, &scene_ops, life_nested, 0200);
+module_param_cb(goes, &scene_ops, life_goes, 0200);
+module_param_cb(switched, &scene_ops, life_switched, 0200);
 module_param_cb(many, &scene_ops, life_many, 0200);
 module_param_cb(console, &scene_ops, life_console, 0200);
 

@@ -107,6 +107,11 @@ echo 1 >$parameters/idle
 no_failures "cross-calls and a kernel thread"
 expect no_context $((before + 1)) "cross-calls and a kernel thread"
 
+echo 1 >$parameters/goes
+no_failures "contexts that go when nothing is held"
+expect no_context $((before + 1)) "contexts that go when nothing is held"
+nothing_held "contexts that go when nothing is held"
+
 echo "== a handler, which is a thread with threadirqs"
 threads=0
 ! grep -q threadirqs /proc/cmdline || threads=1
@@ -127,6 +132,14 @@ nothing_held "hundreds of threads"
 echo "== a console whose own lock is recorded"
 echo 1 >$parameters/console
 no_failures "reports that come back"
+
+echo "== without entering, and tracking is switched"
+tracking=/sys/module/reeve/parameters/lock_tracking
+echo 0 >$tracking
+echo 1 >$parameters/switched
+echo 1 >$tracking
+echo 0 >$parameters/switched
+no_failures "a thread that took a lock while tracking was off"
 
 echo "== gone, and something else in its place"
 grep -q ' at life_forget+0x.* \[reeve_life\]$' $files/violations || fail "no place to forget"
