@@ -14,6 +14,7 @@
 //! Other drivers use the same through `reeve/lock_order.h`. After NVIDIA UVM's `uvm_lock.c` and
 //! `uvm_thread_context.c`.
 
+mod across;
 mod api;
 pub(crate) mod classes;
 mod context;

@@ -385,6 +385,18 @@ bool reeve_thread_context_enter(struct reeve_thread_context *ctx)
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_enter);
 
+bool reeve_thread_context_enter_deep(struct reeve_thread_context *ctx)
+{
+	bool entered;
+
+	might_sleep_if(in_task());
+	entered = reeve_rs_thread_context_enter(ctx, reeve_task(), REEVE_SITE());
+	if (!entered || !in_task())
+		return entered;
+	return reeve_rs_thread_context_deepen(reeve_context(), REEVE_SITE());
+}
+EXPORT_SYMBOL_GPL(reeve_thread_context_enter_deep);
+
 bool reeve_thread_context_leave(struct reeve_thread_context *ctx)
 {
 	return reeve_rs_thread_context_leave(ctx, reeve_task(), reeve_context(),
@@ -529,6 +541,20 @@ int reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
 }
 EXPORT_SYMBOL_GPL(reeve_hierarchy_set_any_order);
 
+int reeve_hierarchy_set_before(struct reeve_hierarchy *h, const char *other,
+			       unsigned int order)
+{
+	return reeve_rs_hierarchy_set_before(h, other, order);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_set_before);
+
+int reeve_hierarchy_set_after(struct reeve_hierarchy *h, unsigned int order,
+			      const char *other)
+{
+	return reeve_rs_hierarchy_set_after(h, order, other);
+}
+EXPORT_SYMBOL_GPL(reeve_hierarchy_set_after);
+
 bool reeve_thread_has_context(void)
 {
 	return reeve_rs_thread_has_context(reeve_context());
@@ -606,6 +632,8 @@ const struct reeve_lock_order_ops reeve_lock_order_ops = {
 	.record_downgrade_ip = reeve_record_downgrade_ip,
 	.hierarchy_set_attributes = reeve_hierarchy_set_attributes,
 	.hierarchy_set_any_order = reeve_hierarchy_set_any_order,
+	.hierarchy_set_before = reeve_hierarchy_set_before,
+	.hierarchy_set_after = reeve_hierarchy_set_after,
 	.record_acquired = reeve_record_acquired,
 	.record_wait = reeve_record_wait,
 	.record_handover = reeve_record_handover,
@@ -616,6 +644,7 @@ const struct reeve_lock_order_ops reeve_lock_order_ops = {
 	.check_unlocked_order = reeve_check_unlocked_order,
 	.check_all_unlocked = reeve_check_all_unlocked,
 	.thread_context_enter = reeve_thread_context_enter,
+	.thread_context_enter_deep = reeve_thread_context_enter_deep,
 	.thread_context_leave = reeve_thread_context_leave,
 	.thread_context_save = reeve_thread_context_save,
 	.thread_context_restore = reeve_thread_context_restore,

@@ -7,6 +7,7 @@
 //! `rust/include/reeve/lock_order.h`.
 
 use super::{
+    across,
     context::{
         self,
         Current,
@@ -47,6 +48,7 @@ use kernel::ffi::{
 use register::{
     add_rule,
     register,
+    set_across,
     set_attributes,
     slot,
     status,
@@ -69,6 +71,9 @@ const _: () = {
     assert!(crate::lock_order::rules::conflict::MAX_RULES == bindings::REEVE_MAX_RULES as usize);
     assert!(super::hierarchy::MAX_HIERARCHIES == bindings::REEVE_MAX_HIERARCHIES as usize);
     assert!(crate::lock_order::rules::held::MAX_HELD == bindings::REEVE_MAX_HELD as usize);
+    assert!(
+        crate::lock_order::rules::held::MAX_HELD_DEEP == bindings::REEVE_MAX_HELD_DEEP as usize
+    );
 };
 
 /// Packs the arguments every operation on a lock has.
@@ -299,6 +304,16 @@ entry_points! {
             Entered::Outer => true,
             other => track::entered(site, other),
         }
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call. A task that may sleep.
+    fn reeve_rs_thread_context_deepen(ctx: ContextPtr, site: u32) -> bool {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
+        // contract says.
+        let current = unsafe { Current::new(ctx) };
+        current.deepen() || track::entered(site, Entered::Refused)
     }
 
     /// # Safety
@@ -535,6 +550,22 @@ entry_points! {
 
     /// # Safety
     ///
+    /// `other` must be null or a string. Must be called from process context.
+    fn reeve_rs_hierarchy_set_before(h: Handle, other: *const c_char, order: c_uint) -> c_int {
+        // SAFETY: `other` is null or a string, by this entry point's contract.
+        status(unsafe { set_across(h, other, order, false) })
+    }
+
+    /// # Safety
+    ///
+    /// `other` must be null or a string. Must be called from process context.
+    fn reeve_rs_hierarchy_set_after(h: Handle, order: c_uint, other: *const c_char) -> c_int {
+        // SAFETY: `other` is null or a string, by this entry point's contract.
+        status(unsafe { set_across(h, other, order, true) })
+    }
+
+    /// # Safety
+    ///
     /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_thread_has_context(ctx: ContextPtr) -> bool {
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
@@ -607,7 +638,8 @@ unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
         return false;
     }
     let obeys = is_ruled.then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
-    let (this, nests) = ((id, h as usize), slot.is_nestable(u.order));
+    let this = (id, h as usize);
+    let nests = (slot.is_nestable(u.order), across::speaks_of(slot.id()));
     let is_known = |previous| slot.was_taken(previous, u.order);
     // SAFETY: `ctx` is as asked for, by this function's contract.
     let mut current = unsafe { Current::new(ctx) };

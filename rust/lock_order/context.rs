@@ -46,21 +46,27 @@ use kernel::{
         rcu, //
     },
 };
-pub(crate) use life::Current;
 use life::{
     as_c,
     begin,
     end,
+    end_complete,
     forget_task,
     set_token,
     start,
     take,
     token,
     Cookie,
+    HAS_MORE,
     TAKEN, //
+};
+pub(crate) use life::{
+    give,
+    Current, //
 };
 pub(crate) use look::{
     any_held,
+    exclusively,
     find_held,
     holders,
     is_home,
@@ -230,6 +236,7 @@ fn enter_again(
             } else {
                 start(context, cookie.as_ptr() as usize, site);
             }
+            current.note_more();
             context
         }
         _ => match take(task) {
@@ -246,29 +253,6 @@ fn enter_again(
     };
     set_token(cookie, context.token());
     Entered::Outer
-}
-
-/// A context for the current task, which has none: a record gives it one, which goes when nothing is
-/// held any more. `None`: no memory.
-#[inline(never)]
-pub(crate) fn give() -> Option<Current> {
-    // SAFETY: `get_current()` reads a per-CPU variable that is always valid for the running task.
-    let task = unsafe { kernel::bindings::get_current() } as usize;
-    let context = match TABLE.find_or_claim(task) {
-        // It has one after all.
-        Found::Own(context) => return Some(Current(context)),
-        Found::Claimed(context) => context,
-        Found::Full => take(task)?,
-    };
-    begin(context, 0, 0);
-    // INVARIANT: It is the context of the current task.
-    let current = Current(context);
-    current.set_origin(Origin::Given);
-    // SAFETY: The helper looks at the current task.
-    if epoch() != 0 && unsafe { bindings::reeve_helper_is_older_than_switch() } {
-        current.with_held(HeldLocks::forget);
-    }
-    Some(current)
 }
 
 /// Whether the current task is one of the kernel's own, which runs handlers, too.
@@ -297,7 +281,7 @@ pub(crate) unsafe fn level_anew(raw: *mut bindings::reeve_context, left: impl Fn
 /// Whether the task, which enters with `cookie` now, is still inside of its `context`; `None`: it is
 /// not, the leave was forgotten or the context was not entered at all.
 fn is_entered(context: &Context, cookie: Cookie, site: u32) -> Option<Entered> {
-    let old = context.cookie.load(Relaxed);
+    let old = context.cookie.load(Relaxed) & !HAS_MORE;
     let entered = NonNull::new(core::ptr::with_exposed_provenance_mut(old))?;
     // SAFETY: `cookie` is valid for reads, and the helper reads another one only if it lies on the
     // stack of the current task.
@@ -352,7 +336,7 @@ pub(crate) unsafe fn leave(
         REFUSED.fetch_sub(1, Relaxed);
         return Left::Inner;
     }
-    if context.cookie.load(Relaxed) != cookie.as_ptr() as usize {
+    if context.cookie.load(Relaxed) & !HAS_MORE != cookie.as_ptr() as usize {
         return Left::Inner;
     }
     if current.with_held(|held| held.is_clean()) != Some(true) {
@@ -365,7 +349,7 @@ pub(crate) unsafe fn leave(
         // It holds what it held before the enter, or goes.
         current.finished();
     } else {
-        end(context, task);
+        end_complete(context, task);
     }
     Left::Outer
 }
@@ -403,7 +387,7 @@ pub(crate) fn sweep(mut ended: impl FnMut(Current, usize, u32)) {
         // INVARIANT: It was claimed in the place of the task, which runs no more.
         ended(Current(context), task, context.site.load(Relaxed));
         context.saver.store(0, Relaxed);
-        end(context, task);
+        end_complete(context, task);
     }
 }
 
@@ -431,7 +415,7 @@ pub(crate) fn task_ends(task: usize, ended: impl FnOnce(Current, usize, u32)) {
     if let Some(context) = TABLE.find::<Context>(task) {
         // INVARIANT: It is the context of the current task.
         ended(Current(context), task, context.site.load(Relaxed));
-        end(context, task);
+        end_complete(context, task);
     }
 }
 

@@ -15,7 +15,9 @@ mod violations;
 use self::named::for_each_named;
 
 use super::{
+    across,
     hierarchy::{
+        joined,
         Hierarchy,
         Names,
         Shown, //
@@ -91,6 +93,11 @@ fn show_hierarchy(m: &SeqFile, slot: &Hierarchy, names: &Names) {
                 seq_print!(m, " unless {unless} is held");
             }
             seq_print!(m, "\n");
+        }
+        for edge in across::edges().filter(|edge| edge.outer == slot.id()) {
+            let mut buffer = [0; _];
+            let name = joined(&mut buffer, edge.inner + 1, edge.order.into());
+            seq_print!(m, "  before: {}\n", Shown(name));
         }
     });
 }

@@ -6,26 +6,31 @@
 //! record path needs no indirection, and even a stale or wrong pointer from a caller never leads
 //! out of memory that is ours: at worst it names a free slot, which knows no orders.
 
-use super::rules::{
-    conflict::{
-        order_bit,
-        Attributes,
-        Group,
-        Rule,
-        Rules,
-        MAX_GROUPS,
-        MAX_ORDERS,
-        MAX_RULES, //
+use super::{
+    across,
+    rules::{
+        conflict::{
+            order_bit,
+            slot_of,
+            Attributes,
+            Group,
+            Rule,
+            Rules,
+            MAX_GROUPS,
+            MAX_ORDERS,
+            MAX_RULES,
+            SLOTS, //
+        },
+        flags::{
+            EXCLUSIVE,
+            SHARED, //
+        },
+        plain::{
+            is_plain,
+            order_mark, //
+        },
+        violation::KINDS, //
     },
-    flags::{
-        EXCLUSIVE,
-        SHARED, //
-    },
-    plain::{
-        is_plain,
-        order_mark, //
-    },
-    violation::KINDS, //
 };
 use kernel::{
     fmt,
@@ -146,6 +151,7 @@ pub(crate) struct Hierarchy {
 
 const SLOT: usize = core::mem::size_of::<Hierarchy>();
 const _: () = {
+    assert!(SLOTS as usize == MAX_HIERARCHIES);
     assert!(SLOT == 2048, "a slot has a place for any byte as an index");
     assert!(GENERATIONS as usize <= SLOT);
     assert!(
@@ -209,7 +215,7 @@ impl Hierarchy {
 
     /// The hierarchy with the id that its locks are known by; `None`: it was unregistered.
     pub(crate) fn by_id(id: u16) -> Option<&'static Self> {
-        let slot = TABLE.get(usize::from(id) % MAX_HIERARCHIES)?;
+        let slot = TABLE.get(usize::from(slot_of(id)))?;
         (slot.count() != 0 && slot.held_id() == id).then_some(slot)
     }
 
@@ -239,6 +245,30 @@ impl Hierarchy {
         (0u8..)
             .zip(&TABLE)
             .filter(|(_, slot)| slot.state.load(Acquire) == LIVE)
+    }
+
+    /// The handle of the one with this name. ENOENT: there is none. ENOTUNIQ: there are several.
+    pub(crate) fn named(name: &[u8]) -> Result<usize> {
+        let name = name.get(..MAX_NAME).unwrap_or(name);
+        let mut found = Err(ENOENT);
+        for (_, slot) in Self::all() {
+            let handle = slot.handle();
+            let is_it = slot.options.load(Relaxed) & QUIET == 0
+                && slot.with_names(|names| names.is_some_and(|names| names.name() == name));
+            match found {
+                Err(_) if is_it => found = Ok(handle),
+                Ok(_) if is_it => return Err(ENOTUNIQ),
+                _ => (),
+            }
+        }
+        found
+    }
+
+    /// The one with this handle, if it has this order and is not about to be unregistered.
+    pub(crate) fn live_with(handle: usize, order: u32) -> Option<&'static Self> {
+        let (slot, _) = Self::at(handle)?;
+        let has = slot.state.load(Acquire) == LIVE && order != 0 && order <= slot.count();
+        has.then_some(slot)
     }
 
     /// The slot's index.
@@ -571,6 +601,7 @@ impl Hierarchy {
             nestable: self.nestable.load(Relaxed),
             conflicts: conflicts.get(..n).unwrap_or(&[]),
             attributes: self.attributes(),
+            barred_from: across::barred_from,
         })
     }
 
@@ -653,6 +684,31 @@ impl Drop for Registered {
     fn drop(&mut self) {
         // Fails only if it is still held; then there is nothing better to do than to leave it.
         let _ = self.0.unregister(|_| false);
+    }
+}
+
+/// Room for the names of a hierarchy and of an order, joined.
+pub(crate) type Joined = [u8; 2 * MAX_NAME + 1];
+
+/// The name of `order` of the hierarchy in the slot `other`, minus 1, as `HIERARCHY.ORDER`; `"?"` if it is
+/// gone.
+pub(crate) fn joined(joined: &mut Joined, other: u8, order: u32) -> &[u8] {
+    let slot = other.checked_sub(1).and_then(Hierarchy::in_slot);
+    let len = slot.map_or(0, |slot| {
+        slot.with_names(|names| {
+            let Some(names) = names else { return 0 };
+            let parts = [names.name(), b".", names.order(order)];
+            let mut len = 0;
+            for (place, &byte) in joined.iter_mut().zip(parts.into_iter().flatten()) {
+                *place = byte;
+                len += 1;
+            }
+            len
+        })
+    });
+    match joined.get(..len) {
+        Some(name) if len != 0 => name,
+        _ => b"?",
     }
 }
 

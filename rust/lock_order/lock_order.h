@@ -65,6 +65,8 @@ bool reeve_rs_check_all_unlocked(struct reeve_hierarchy *h,
 /* @task: the current one, or 0 in an interrupt. */
 bool reeve_rs_thread_context_enter(struct reeve_thread_context *cookie,
 				   unsigned long task, u32 site);
+/* Makes room for more locks in @ctx. May sleep. */
+bool reeve_rs_thread_context_deepen(struct reeve_context *ctx, u32 site);
 bool reeve_rs_thread_context_leave(struct reeve_thread_context *cookie,
 				   unsigned long task,
 				   struct reeve_context *ctx, u32 site);
@@ -111,6 +113,11 @@ int reeve_rs_hierarchy_set_attributes(struct reeve_hierarchy *h,
 int reeve_rs_hierarchy_set_any_order(struct reeve_hierarchy *h,
 				     unsigned int order,
 				     unsigned int while_held);
+/* Both in rust/lock_order/across.rs. */
+int reeve_rs_hierarchy_set_before(struct reeve_hierarchy *h, const char *other,
+				  unsigned int order);
+int reeve_rs_hierarchy_set_after(struct reeve_hierarchy *h, unsigned int order,
+				 const char *other);
 
 bool reeve_rs_record_acquired(struct reeve_hierarchy *h, const void *lock,
 			      unsigned int order,
@@ -147,6 +154,10 @@ bool reeve_helper_is_older_than_switch(void);
 int reeve_helper_stock_init(void);
 void reeve_helper_stock_exit(void);
 struct reeve_context *reeve_helper_stock_take(void);
+/* Enough for what Rust keeps there; it asserts so. */
+#define REEVE_MORE_WORDS 576
+void *reeve_helper_more_take(void);
+void reeve_helper_more_put(void *room);
 void reeve_helper_hold_task(unsigned long task);
 bool reeve_helper_task_has_ended(unsigned long task);
 bool reeve_helper_is_over(const struct reeve_thread_context *cookie,

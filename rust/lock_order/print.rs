@@ -3,7 +3,10 @@
 //! Reports as C sees them: printk's symbol names and rate limits, and tracepoints.
 
 use super::{
-    hierarchy::Names,
+    hierarchy::{
+        self,
+        Names, //
+    },
     rules::{
         held::LockUse,
         operation::Operation,
@@ -146,15 +149,21 @@ pub(crate) fn without_interrupts<R>(f: impl FnOnce() -> R) -> R {
 
 /// Fires `reeve:lock_violation`, and logs the violation if it is to be. Any context.
 pub(crate) fn violation(names: Option<&Names>, record: &Record, logged: bool) {
+    let other = record.against_other();
     let against = record.held().first().filter(|held| held.conflicts);
     let (against, against_lock, against_site) = against.map_or((0, 0, 0), |held| {
         (held.order.into(), held.instance, held.site)
     });
+    let mut buffer = [0; _];
+    let against_name = match other {
+        0 => order_name(names, against),
+        _ => hierarchy::joined(&mut buffer, other, against),
+    };
     let told = bindings::reeve_violation {
         who: to_c(&record.who),
         hierarchy: text(hierarchy_name(names)),
         name: text(order_name(names, record.order.into())),
-        against_name: text(order_name(names, against)),
+        against_name: text(against_name),
         operation: text(Operation::name_of(record.doing).as_bytes()),
         doing: text(Operation::text_of(record.doing).as_bytes()),
         kind: text(violation::kind_name(record.kind).as_bytes()),
@@ -176,7 +185,11 @@ pub(crate) fn violation(names: Option<&Names>, record: &Record, logged: bool) {
     // SAFETY: The texts are valid for the call.
     unsafe { bindings::reeve_helper_report_head(&told) };
     for held in record.held() {
-        let name = text(order_name(names, held.order.into()));
+        let mut buffer = [0; _];
+        let name = text(match held.other {
+            0 => order_name(names, held.order.into()),
+            other => hierarchy::joined(&mut buffer, other, held.order.into()),
+        });
         // SAFETY: The text is valid for the call.
         unsafe {
             bindings::reeve_helper_report_held(

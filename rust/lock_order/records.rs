@@ -54,6 +54,8 @@ pub(super) struct Pair {
     pub(super) order: u8,
     /// The order of the first held lock that conflicts; 0: none does.
     pub(super) against: u8,
+    /// The slot of that lock's hierarchy, plus 1, if it is another one; else 0.
+    pub(super) other: u8,
     /// What is wrong.
     pub(super) kind: u8,
 }
@@ -63,18 +65,33 @@ impl Pair {
     fn pack(self) -> u64 {
         let hierarchy = self.hierarchy.map_or(0, |id| u16::from(id) + 1);
         let [low, high] = hierarchy.to_le_bytes();
-        u64::from_le_bytes([1, low, high, self.order, self.against, self.kind, 0, 0])
+        u64::from_le_bytes([
+            1,
+            low,
+            high,
+            self.order,
+            self.against,
+            self.kind,
+            self.other,
+            0,
+        ])
     }
 
     fn unpack(word: u64) -> Self {
-        let [_, low, high, order, against, kind, _, _] = word.to_le_bytes();
+        let [_, low, high, order, against, kind, other, _] = word.to_le_bytes();
         let hierarchy = u16::from_le_bytes([low, high]);
         Self {
             hierarchy: hierarchy.checked_sub(1).map(|id| id as u8),
             order,
             against,
             kind,
+            other,
         }
+    }
+
+    /// Whether the hierarchy in this slot has to do with it.
+    fn is_of(self, slot: u8) -> bool {
+        self.hierarchy == Some(slot) || self.other == slot + 1
     }
 }
 
@@ -220,7 +237,7 @@ pub(super) fn forget(hierarchy: u8) {
     changing(u32::MAX, || {
         for place in &PLACES {
             let pair = place.pair.load(Relaxed);
-            if pair != 0 && Pair::unpack(pair).hierarchy == Some(hierarchy) {
+            if pair != 0 && Pair::unpack(pair).is_of(hierarchy) {
                 place.pair.store(0, Release);
             }
         }

@@ -101,6 +101,7 @@ fn tell(hierarchy: Option<u8>, names: Option<&Names>, record: &Record) {
         hierarchy,
         order: record.order,
         against: record.against(),
+        other: record.against_other(),
         kind: record.kind,
     };
     let logged = records::note(pair, record);

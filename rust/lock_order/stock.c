@@ -128,6 +128,51 @@ struct reeve_context *reeve_helper_stock_take(void)
 	return ctx;
 }
 
+/* Room for more locks of one thread. */
+struct reeve_more {
+	u64 words[REEVE_MORE_WORDS];
+	struct reeve_more *next;
+	struct reeve_more *all;
+};
+
+static struct reeve_more *reeve_more_free;
+static struct reeve_more *reeve_more_all;
+
+/* Null: no memory. May sleep. It is not returned while the module is loaded. */
+void *reeve_helper_more_take(void)
+{
+	struct reeve_more *more;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&reeve_stock_lock, flags);
+	more = reeve_more_free;
+	if (more)
+		reeve_more_free = more->next;
+	raw_spin_unlock_irqrestore(&reeve_stock_lock, flags);
+	if (more)
+		return more->words;
+	more = kzalloc_obj(*more);
+	if (!more)
+		return NULL;
+	raw_spin_lock_irqsave(&reeve_stock_lock, flags);
+	more->all = reeve_more_all;
+	reeve_more_all = more;
+	raw_spin_unlock_irqrestore(&reeve_stock_lock, flags);
+	return more->words;
+}
+
+/* Any locks held. */
+void reeve_helper_more_put(void *room)
+{
+	struct reeve_more *more = room;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&reeve_stock_lock, flags);
+	more->next = reeve_more_free;
+	reeve_more_free = more;
+	raw_spin_unlock_irqrestore(&reeve_stock_lock, flags);
+}
+
 /* So that the task's address stays its own until reeve_helper_ended(). */
 void reeve_helper_hold_task(unsigned long task)
 {
@@ -229,6 +274,7 @@ int reeve_helper_stock_init(void)
 void reeve_helper_stock_exit(void)
 {
 	struct reeve_chunk *chunk;
+	struct reeve_more *more;
 
 	if (!reeve_is_loaded)
 		return;
@@ -244,4 +290,9 @@ void reeve_helper_stock_exit(void)
 		else
 			kvfree(chunk);
 	}
+	while ((more = reeve_more_all)) {
+		reeve_more_all = more->all;
+		kfree(more);
+	}
+	reeve_more_free = NULL;
 }

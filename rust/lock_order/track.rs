@@ -6,6 +6,10 @@
 #![deny(unsafe_code)]
 
 use super::{
+    across::{
+        self,
+        Edge, //
+    },
     classes::ContextReader,
     context::{
         self,
@@ -580,11 +584,27 @@ pub(crate) fn unregister(address: usize, site: u32, forget: bool) -> Result {
             report::unregistered_while_held(slot, site);
         }
         if !held || forget {
+            reading(|| context::exclusively(|| across::forget(slot.id())));
             records::forget(slot.id());
             context::forget_handed_of(id);
         }
         held && !forget
     })
+}
+
+/// See `reeve_hierarchy_set_before()`; both are handles. Process context, may sleep.
+pub(crate) fn set_across(outer: usize, inner: usize, order: u32) -> Result {
+    let declare = || {
+        // What goes away is marked so before it forgets, in the same turn, what was declared.
+        let outer = Hierarchy::live_with(outer, 1).ok_or(EINVAL)?;
+        let inner = Hierarchy::live_with(inner, order).ok_or(EINVAL)?;
+        across::declare(Edge {
+            outer: outer.id(),
+            inner: inner.id(),
+            order: order as u8,
+        })
+    };
+    reading(|| context::exclusively(declare))
 }
 
 /// A module goes, whose code lies from `start` to `end`: notes what is held that was taken there.

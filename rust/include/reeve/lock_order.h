@@ -56,6 +56,8 @@ struct reeve_hierarchy; /* opaque */
 #define REEVE_MAX_HIERARCHIES	64
 /* The most locks one thread can hold, over all hierarchies. */
 #define REEVE_MAX_HELD		64
+/* The same for one that entered with reeve_thread_context_enter_deep(). */
+#define REEVE_MAX_HELD_DEEP	256
 
 /**
  * struct reeve_thread_context - what pairs an enter with its leave
@@ -213,6 +215,41 @@ REEVE_API int reeve_hierarchy_set_attributes(struct reeve_hierarchy *h,
 REEVE_API int reeve_hierarchy_set_any_order(struct reeve_hierarchy *h,
 					    unsigned int order,
 					    unsigned int while_held);
+
+/**
+ * reeve_hierarchy_set_before() - all of a hierarchy comes before some of another
+ * @h: the hierarchy, all of whose locks are taken before ...
+ * @other: ... those of the one with this name ...
+ * @order: ... that have this order there, or a deeper one
+ *
+ * While one of those is held, no lock of @h may be taken: a record of one is
+ * incorrect (trylocks are exempt), and so is a wait. What follows from several
+ * declarations is checked as well. A declaration goes with either hierarchy, so
+ * it is made again when @other was unregistered and is registered again.
+ *
+ * Context: process, may sleep.
+ * Return: 0; -EINVAL: @h is not registered, @other is null, or has no such
+ * order; -ENOENT: no hierarchy has that name; -ENOTUNIQ: several have it;
+ * -ELOOP: it contradicts what was declared before, or @other is @h itself;
+ * -ENOSPC: 128 are there already.
+ */
+REEVE_API int reeve_hierarchy_set_before(struct reeve_hierarchy *h,
+					 const char *other,
+					 unsigned int order);
+
+/**
+ * reeve_hierarchy_set_after() - all of another hierarchy comes before some of one
+ * @h: the hierarchy
+ * @order: its order, which with all deeper ones is taken after ...
+ * @other: ... all locks of the hierarchy with this name
+ *
+ * As reeve_hierarchy_set_before(), said by the inner one.
+ *
+ * Context: process, may sleep.
+ * Return: as reeve_hierarchy_set_before().
+ */
+REEVE_API int reeve_hierarchy_set_after(struct reeve_hierarchy *h,
+					unsigned int order, const char *other);
 
 /**
  * reeve_record_wait() - something is about to be waited for that is no lock
@@ -389,6 +426,22 @@ REEVE_API bool reeve_check_all_unlocked(struct reeve_hierarchy *h);
  * have contexts (reported; the thread goes on without one).
  */
 REEVE_API bool reeve_thread_context_enter(struct reeve_thread_context *ctx);
+
+/**
+ * reeve_thread_context_enter_deep() - start tracking a thread that locks a lot
+ * @ctx: as for reeve_thread_context_enter()
+ *
+ * The same, with room for REEVE_MAX_HELD_DEEP locks at once, until the outer
+ * leave. From the 65th on each takes the complete way. An inner one makes room
+ * in the context that is there. While something is put aside by a save, there
+ * is room for REEVE_MAX_HELD again.
+ *
+ * Context: process, may sleep; in an interrupt it does nothing.
+ * Return: as reeve_thread_context_enter(); also false: no memory for the room
+ * (reported; the thread goes on with room for REEVE_MAX_HELD).
+ */
+REEVE_API bool
+reeve_thread_context_enter_deep(struct reeve_thread_context *ctx);
 
 /**
  * reeve_thread_context_leave() - stop tracking the calling thread

@@ -103,6 +103,16 @@ pub(crate) mod sys {
             order: c_uint,
             while_held: c_uint,
         ) -> c_int;
+        pub(crate) fn reeve_hierarchy_set_before(
+            h: *mut Hierarchy,
+            other: *const c_char,
+            order: c_uint,
+        ) -> c_int;
+        pub(crate) fn reeve_hierarchy_set_after(
+            h: *mut Hierarchy,
+            order: c_uint,
+            other: *const c_char,
+        ) -> c_int;
         pub(crate) fn reeve_record_wait(
             h: *mut Hierarchy,
             what: *const c_void,
@@ -175,6 +185,7 @@ pub(crate) mod sys {
         pub(crate) fn reeve_tracking_disable() -> bool;
         pub(crate) fn reeve_tracking_enable() -> bool;
         pub(crate) fn reeve_thread_context_enter(ctx: *mut ThreadContext) -> bool;
+        pub(crate) fn reeve_thread_context_enter_deep(ctx: *mut ThreadContext) -> bool;
         pub(crate) fn reeve_thread_context_leave(ctx: *mut ThreadContext) -> bool;
     }
 }
@@ -229,6 +240,24 @@ impl Hierarchy {
         // SAFETY: The hierarchy is registered, by the type invariant; any numbers are checked.
         kernel::error::to_result(unsafe {
             sys::reeve_hierarchy_set_any_order(self.0, order, while_held)
+        })
+    }
+
+    /// Says that all locks of this hierarchy come before those of `order` and deeper ones of the
+    /// hierarchy named `other`. See `reeve_hierarchy_set_before()` for the errors. May sleep.
+    pub(crate) fn set_before(&self, other: &CStr, order: u32) -> Result {
+        // SAFETY: The hierarchy is registered, by the type invariant; a string, and any number is checked.
+        kernel::error::to_result(unsafe {
+            sys::reeve_hierarchy_set_before(self.0, other.as_char_ptr(), order)
+        })
+    }
+
+    /// Says that all locks of the hierarchy named `other` come before those of `order` and deeper ones of
+    /// this one. See `reeve_hierarchy_set_after()` for the errors. May sleep.
+    pub(crate) fn set_after(&self, order: u32, other: &CStr) -> Result {
+        // SAFETY: The hierarchy is registered, by the type invariant; a string, and any number is checked.
+        kernel::error::to_result(unsafe {
+            sys::reeve_hierarchy_set_after(self.0, order, other.as_char_ptr())
         })
     }
 
@@ -387,6 +416,25 @@ fn address<T>(lock: &T) -> *const c_void {
 
 /// Runs `f` with a context for the calling thread; nests.
 pub(crate) fn with_context<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: The function accepts what `with_entered` passes to it.
+    with_entered(f, |ctx| unsafe { sys::reeve_thread_context_enter(ctx) })
+}
+
+/// The same, with room for 256 locks. May sleep.
+#[allow(dead_code)]
+pub(crate) fn with_deep_context<R>(f: impl FnOnce() -> R) -> R {
+    // SAFETY: The function accepts what `with_entered` passes to it.
+    with_entered(f, |ctx| unsafe {
+        sys::reeve_thread_context_enter_deep(ctx)
+    })
+}
+
+/// Runs `f` after `enter`, which gets memory that is valid until after the leave, and enters with it.
+#[inline(always)]
+fn with_entered<R>(
+    f: impl FnOnce() -> R,
+    enter: impl FnOnce(*mut sys::ThreadContext) -> bool,
+) -> R {
     struct Leave(*mut sys::ThreadContext);
     impl Drop for Leave {
         fn drop(&mut self) {
@@ -397,8 +445,8 @@ pub(crate) fn with_context<R>(f: impl FnOnce() -> R) -> R {
 
     let mut memory = core::mem::MaybeUninit::<sys::ThreadContext>::uninit();
     let leave = Leave(memory.as_mut_ptr());
-    // SAFETY: `memory` stays in place until `leave` is dropped, before it.
-    unsafe { sys::reeve_thread_context_enter(leave.0) };
+    // `memory` stays in place until `leave` is dropped, before it.
+    enter(leave.0);
     f()
 }
 

@@ -12,6 +12,8 @@
  * - A thread is recorded from its next enter on, so what it holds when Reeve
  *   comes raises no report. A thread that never enters is not recorded.
  * - An interrupt handler that runs when Reeve comes is not recorded.
+ * - What is said of another hierarchy while Reeve is not there is told to Reeve
+ *   when it comes, and, until there is that hierarchy, whenever a module comes.
  * - Reeve is referenced during each call only: rmmod says that it is in use if
  *   a call is just running.
  */
@@ -37,6 +39,15 @@
 
 #include <reeve/lock_order_ops.h>
 
+/* What was said of a hierarchy and another one, which is named. */
+struct __reeve_across {
+	struct list_head list;
+	unsigned int order;
+	bool is_after;
+	bool is_told;
+	char other[];
+};
+
 /* A hierarchy as the driver knows it: what it takes to register it again. */
 struct reeve_hierarchy {
 	struct list_head list;
@@ -54,6 +65,7 @@ struct reeve_hierarchy {
 	struct {
 		u8 order, while_held;
 	} group[REEVE_MAX_ORDERS];
+	struct list_head across;
 	char *name;
 	char *orders[];
 };
@@ -305,6 +317,12 @@ reeve_thread_context_enter(struct reeve_thread_context *ctx)
 }
 
 static __always_inline bool
+reeve_thread_context_enter_deep(struct reeve_thread_context *ctx)
+{
+	return __REEVE_CONTEXT_STARTS(ops->thread_context_enter_deep(ctx));
+}
+
+static __always_inline bool
 reeve_thread_context_leave(struct reeve_thread_context *ctx)
 {
 	return __REEVE_CONTEXT_ENDS(ops->thread_context_leave(ctx));
@@ -359,8 +377,11 @@ static __always_inline bool reeve_thread_has_context(void)
 
 static inline void __reeve_free(struct reeve_hierarchy *h)
 {
+	struct __reeve_across *across, *next;
 	unsigned int i;
 
+	list_for_each_entry_safe(across, next, &h->across, list)
+		kfree(across);
 	for (i = 0; i < h->count; i++)
 		kfree(h->orders[i]);
 	kfree(h->name);
@@ -371,9 +392,12 @@ static inline void __reeve_free(struct reeve_hierarchy *h)
 static inline void __reeve_announce(struct reeve_hierarchy *h,
 				    const struct reeve_lock_order_ops *ops)
 {
+	struct __reeve_across *across;
 	struct reeve_hierarchy *real;
 	unsigned int i;
 
+	list_for_each_entry(across, &h->across, list)
+		across->is_told = false;
 	real = ops->hierarchy_register_flags(h->name,
 					     (const char *const *)h->orders,
 					     h->count, h->flags);
@@ -397,6 +421,32 @@ static inline void __reeve_announce(struct reeve_hierarchy *h,
 					h->rule[i].while_held, h->rule[i].mode,
 					h->rule[i].unless_held);
 	WRITE_ONCE(h->real, real);
+}
+
+/* Tells Reeve, which is referenced, of other hierarchies, as far as they are there. */
+static inline void __reeve_tell_across(const struct reeve_lock_order_ops *ops)
+{
+	struct __reeve_across *across;
+	struct reeve_hierarchy *h;
+	int ret;
+
+	list_for_each_entry(h, &reeve_binding.hierarchies, list)
+		list_for_each_entry(across, &h->across, list) {
+			if (!h->real || across->is_told)
+				continue;
+			if (across->is_after)
+				ret = ops->hierarchy_set_after(h->real,
+							       across->order,
+							       across->other);
+			else
+				ret = ops->hierarchy_set_before(h->real,
+								across->other,
+								across->order);
+			across->is_told = ret != -ENOENT;
+			if (ret && across->is_told)
+				pr_warn("lock order of %s and %s is not tracked: error %d\n",
+					h->name, across->other, ret);
+		}
 }
 
 /* As a task, with interrupts off: none of the CPU's handlers is running. */
@@ -429,6 +479,7 @@ static inline void __reeve_bind(void)
 	}
 	list_for_each_entry(h, &reeve_binding.hierarchies, list)
 		__reeve_announce(h, ops);
+	__reeve_tell_across(ops);
 	generation = reeve_binding.generation + 1;
 	WRITE_ONCE(reeve_binding.generation, generation);
 	WRITE_ONCE(reeve_binding.ops, ops);
@@ -481,6 +532,7 @@ reeve_hierarchy_register_flags(const char *name, const char *const *order_names,
 	h = kzalloc(struct_size(h, orders, count), GFP_KERNEL);
 	if (!h)
 		return ERR_PTR(-ENOMEM);
+	INIT_LIST_HEAD(&h->across);
 	h->count = count;
 	h->flags = flags;
 	h->name = kstrdup(name, GFP_KERNEL);
@@ -682,15 +734,79 @@ reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
 	return ret;
 }
 
+static inline int __reeve_set_across(struct reeve_hierarchy *h,
+				     const char *other, unsigned int order,
+				     bool is_after)
+{
+	const struct reeve_lock_order_ops *ops;
+	struct __reeve_across *across;
+	size_t size;
+	int ret = 0;
+
+	if (IS_ERR_OR_NULL(h) || !other || !order || order > REEVE_MAX_ORDERS ||
+	    (is_after && order > h->count))
+		return -EINVAL;
+	size = strlen(other) + 1;
+	across = kzalloc(struct_size(across, other, size), GFP_KERNEL);
+	if (!across)
+		return -ENOMEM;
+	memcpy(across->other, other, size);
+	across->order = order;
+	across->is_after = is_after;
+	mutex_lock(&reeve_binding.lock);
+	ops = __reeve_get();
+	if (ops) {
+		if (h->real && is_after)
+			ret = ops->hierarchy_set_after(h->real, order, other);
+		else if (h->real)
+			ret = ops->hierarchy_set_before(h->real, other, order);
+		across->is_told = h->real;
+		__reeve_put(ops);
+	}
+	if (!ret)
+		list_add_tail(&across->list, &h->across);
+	mutex_unlock(&reeve_binding.lock);
+	if (ret)
+		kfree(across);
+	return ret;
+}
+
+static __always_inline int
+reeve_hierarchy_set_before(struct reeve_hierarchy *h, const char *other,
+			   unsigned int order)
+{
+	return __reeve_set_across(h, other, order, false);
+}
+
+static __always_inline int
+reeve_hierarchy_set_after(struct reeve_hierarchy *h, unsigned int order,
+			  const char *other)
+{
+	return __reeve_set_across(h, other, order, true);
+}
+
+/* A module came: perhaps one whose hierarchy was named. Under the binding's lock. */
+static inline void __reeve_look_again(void)
+{
+	const struct reeve_lock_order_ops *ops = __reeve_get();
+
+	if (ops) {
+		__reeve_tell_across(ops);
+		__reeve_put(ops);
+	}
+}
+
 static inline int reeve_binding_notify(struct notifier_block *notifier,
 				       unsigned long state, void *data)
 {
 	struct module *module = data;
 
-	if (strcmp(module->name, "reeve"))
+	if (state != MODULE_STATE_LIVE && strcmp(module->name, "reeve"))
 		return NOTIFY_DONE;
 	mutex_lock(&reeve_binding.lock);
-	if (state == MODULE_STATE_LIVE)
+	if (strcmp(module->name, "reeve"))
+		__reeve_look_again();
+	else if (state == MODULE_STATE_LIVE)
 		__reeve_bind();
 	else if (state == MODULE_STATE_GOING && reeve_binding.ops)
 		__reeve_unbind();

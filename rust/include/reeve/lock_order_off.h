@@ -58,6 +58,20 @@ reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
 	return 0;
 }
 
+static __always_inline int
+reeve_hierarchy_set_before(struct reeve_hierarchy *h, const char *other,
+			   unsigned int order)
+{
+	return 0;
+}
+
+static __always_inline int
+reeve_hierarchy_set_after(struct reeve_hierarchy *h, unsigned int order,
+			  const char *other)
+{
+	return 0;
+}
+
 static __always_inline bool reeve_record_wait(struct reeve_hierarchy *h,
 					      const void *what,
 					      unsigned int order)
@@ -140,6 +154,12 @@ static __always_inline bool reeve_check_all_unlocked(struct reeve_hierarchy *h)
 
 static __always_inline bool
 reeve_thread_context_enter(struct reeve_thread_context *ctx)
+{
+	return true;
+}
+
+static __always_inline bool
+reeve_thread_context_enter_deep(struct reeve_thread_context *ctx)
 {
 	return true;
 }

@@ -37,6 +37,10 @@ struct reeve_lock_order_ops {
 	int (*hierarchy_set_any_order)(struct reeve_hierarchy *h,
 				       unsigned int order,
 				       unsigned int while_held);
+	int (*hierarchy_set_before)(struct reeve_hierarchy *h,
+				    const char *other, unsigned int order);
+	int (*hierarchy_set_after)(struct reeve_hierarchy *h,
+				   unsigned int order, const char *other);
 	bool (*record_lock_ip)(struct reeve_hierarchy *h, const void *lock,
 			       unsigned int order, unsigned int flags,
 			       unsigned long ip);
@@ -67,6 +71,7 @@ struct reeve_lock_order_ops {
 				     unsigned int order);
 	bool (*check_all_unlocked)(struct reeve_hierarchy *h);
 	bool (*thread_context_enter)(struct reeve_thread_context *ctx);
+	bool (*thread_context_enter_deep)(struct reeve_thread_context *ctx);
 	bool (*thread_context_leave)(struct reeve_thread_context *ctx);
 	bool (*thread_context_save)(struct reeve_thread_context *ctx);
 	bool (*thread_context_restore)(struct reeve_thread_context *ctx);

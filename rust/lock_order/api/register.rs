@@ -109,3 +109,29 @@ pub(super) fn set_attributes(h: Handle, order: c_uint, flags: c_uint) -> Result 
     };
     slot(h)?.set_attributes(order, wanted)
 }
+
+/// All of `h` before `order` of the hierarchy named `other`; `after`: all of that one before `order` of `h`.
+///
+/// # Safety
+///
+/// `other` must be null or a string.
+pub(super) unsafe fn set_across(
+    h: Handle,
+    other: *const c_char,
+    order: c_uint,
+    after: bool,
+) -> Result {
+    slot(h)?;
+    if other.is_null() {
+        return Err(EINVAL);
+    }
+    // SAFETY: Not null, so a string, by this function's contract.
+    let name = unsafe { CStr::from_char_ptr(other) }.to_bytes();
+    let other = Hierarchy::named(name)?;
+    let (outer, inner) = if after {
+        (other, h as usize)
+    } else {
+        (h as usize, other)
+    };
+    track::set_across(outer, inner, order)
+}

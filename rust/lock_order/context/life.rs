@@ -15,8 +15,12 @@ use crate::{
     lock_order::{
         hierarchy::Hierarchy,
         rules::{
-            context_table::Owner,
+            context_table::{
+                Found,
+                Owner, //
+            },
             held::{
+                room::More,
                 HeldLocks,
                 Origin, //
             }, //
@@ -31,6 +35,9 @@ pub(super) type Cookie = NonNull<bindings::reeve_thread_context>;
 
 /// The owner of a context that is being taken from a task that has ended; no task's address.
 pub(super) const TAKEN: usize = 1;
+
+/// Set in a context's cookie where [`HeldLocks::more`] has to be given back.
+pub(super) const HAS_MORE: usize = 1;
 
 /// The caller's context, as the C entry points found it.
 ///
@@ -137,7 +144,7 @@ impl Current {
     #[inline]
     pub(crate) fn settle(self) {
         if self.look_fast(HeldLocks::may_go) {
-            end(self.0, self.0.owner.load(Relaxed));
+            end_complete(self.0, self.0.owner.load(Relaxed));
         }
     }
 
@@ -226,6 +233,77 @@ pub(super) fn start(context: &'static Context, cookie: usize, site: u32) {
 pub(super) fn end(context: &'static Context, task: usize) {
     context.owner.free();
     forget_task(task);
+}
+
+/// The same, of one that may have room for more locks.
+pub(super) fn end_complete(context: &'static Context, task: usize) {
+    // SAFETY: The caller has claimed it, so nothing else accesses it, see `Context`.
+    let more = unsafe { (*context.held.get()).take_more() };
+    if let Some(more) = more {
+        // SAFETY: It is room that the helper below gave, and the context led to it alone.
+        unsafe { bindings::reeve_helper_more_put(core::ptr::from_ref(more).cast_mut().cast()) };
+    }
+    end(context, task);
+}
+
+/// Room for more locks than every context has; `None`: no memory. May sleep.
+pub(super) fn more() -> Option<&'static More> {
+    // SAFETY: May sleep, as the caller may.
+    let raw = unsafe { bindings::reeve_helper_more_take() };
+    // SAFETY: Null, or memory of that size, all 0 or what was such room before, which nothing else uses and
+    // which stays such room while the module is loaded.
+    unsafe { raw.cast::<More>().as_ref() }
+}
+
+const _: () = assert!(
+    core::mem::size_of::<More>() == bindings::REEVE_MORE_WORDS as usize * 8,
+    "REEVE_MORE_WORDS in lock_order.h"
+);
+
+impl Current {
+    /// Makes room for more locks, if there is a context that has none. `false`: no memory. May sleep.
+    pub(crate) fn deepen(self) -> bool {
+        if self.is_absent() || self.look_fast(HeldLocks::more).is_some() {
+            return true;
+        }
+        let Some(more) = more() else {
+            return false;
+        };
+        self.with_held(|held| held.set_more(more));
+        self.note_more();
+        true
+    }
+
+    /// Makes sure that the room for more locks is given back.
+    pub(super) fn note_more(self) {
+        let cookie = self.0.cookie.load(Relaxed);
+        if cookie != 0 && self.look_fast(HeldLocks::more).is_some() {
+            self.0.cookie.store(cookie | HAS_MORE, Relaxed);
+        }
+    }
+}
+
+/// A context for the current task, which has none: a record gives it one, which goes when nothing is
+/// held any more. `None`: no memory.
+#[inline(never)]
+pub(crate) fn give() -> Option<Current> {
+    // SAFETY: `get_current()` reads a per-CPU variable that is always valid for the running task.
+    let task = unsafe { kernel::bindings::get_current() } as usize;
+    let context = match TABLE.find_or_claim(task) {
+        // It has one after all.
+        Found::Own(context) => return Some(Current(context)),
+        Found::Claimed(context) => context,
+        Found::Full => take(task)?,
+    };
+    begin(context, 0, 0);
+    // INVARIANT: It is the context of the current task.
+    let current = Current(context);
+    current.set_origin(Origin::Given);
+    // SAFETY: The helper looks at the current task.
+    if epoch() != 0 && unsafe { bindings::reeve_helper_is_older_than_switch() } {
+        current.with_held(HeldLocks::forget);
+    }
+    Some(current)
 }
 
 /// Gives the reference to `task` back; 0: none.

@@ -18,6 +18,7 @@ use crate::{
         print,
         rules::{
             held::{
+                room::More,
                 Entry,
                 HeldLocks, //
             },
@@ -28,7 +29,10 @@ use crate::{
         }, //
     }, //
 };
-use core::ptr::addr_of_mut;
+use core::{
+    cell::UnsafeCell,
+    ptr::addr_of_mut, //
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -42,6 +46,18 @@ use kernel::{
 
 /// A copy of what is held, to look at while its owner goes on.
 struct Copied(HeldLocks);
+
+// SAFETY: What keeps held locks from going to another thread is the room for more of them: that is `MORE`
+// here, which only a thread that has the one copy accesses.
+unsafe impl Send for Copied {}
+
+/// Where the locks are copied that are in the room for more.
+struct CopiedMore(UnsafeCell<More>);
+
+// SAFETY: Only a thread that has the one copy, for which there is a lock, accesses it.
+unsafe impl Sync for CopiedMore {}
+
+static MORE: CopiedMore = CopiedMore(UnsafeCell::new(More::new()));
 
 kernel::sync::global_lock! {
     // SAFETY: `init`, which module init calls before anything else, initialises it once.
@@ -101,6 +117,11 @@ fn with_reader<R>(f: impl FnOnce(&mut Copied) -> R) -> R {
     } else {
         print::without_interrupts(look)
     }
+}
+
+/// Runs `f` in the turn to look: one thread at a time.
+pub(crate) fn exclusively<R>(f: impl FnOnce() -> R) -> R {
+    with_reader(|_| f())
 }
 
 /// Whether the last lock of a task or an interrupt was of a hierarchy in this slot.
@@ -208,6 +229,21 @@ impl Copied {
                 core::mem::size_of::<HeldLocks>(),
             )
         };
+        let more = self.0.more().is_none_or(|more| {
+            // SAFETY: The destination is valid for writes, of `CopiedMore`'s one accessor; the source, which
+            // the context led to, stays such room while the module is loaded, and is read as integers.
+            let copied = unsafe {
+                bindings::reeve_helper_copy_context(
+                    MORE.0.get().cast(),
+                    core::ptr::from_ref(more).cast(),
+                    core::mem::size_of::<More>(),
+                )
+            };
+            // SAFETY: It stays, and nothing writes to it while it is looked at through the copy.
+            self.0.set_more(unsafe { &*MORE.0.get() });
+            copied
+        });
+        let copied = copied && more;
         barrier::smp_mb(barrier::Full);
         // What was recorded before a switch is not known to be held any more.
         let known = copied && of() == before && self.0.catch_up(epoch());

@@ -3,9 +3,9 @@
 //! What threads have put aside: contexts that no task has, until they are restored.
 
 use super::{
-    give,
     life::{
-        end,
+        end_complete,
+        give,
         set_token,
         take,
         token,
@@ -141,13 +141,14 @@ pub(crate) unsafe fn restore(
     let is_kept = current.keep();
     replaced(current);
     let done = current.with_held(|held| from.save_into(held));
+    current.note_more();
     if is_kept {
         current.finished();
     }
     let was_given = from.origin() != Origin::Entered;
     let saver = aside.saver.load(Relaxed);
     aside.saver.store(0, Relaxed);
-    end(aside, saver);
+    end_complete(aside, saver);
     if done.is_some() || was_given {
         Restored::Done
     } else {

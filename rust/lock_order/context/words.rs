@@ -39,7 +39,8 @@ pub(crate) struct Context {
     pub(super) serial: Atomic<u32>,
     /// Where it was entered.
     pub(super) site: Atomic<u32>,
-    /// Where the enter's cookie was; only compared. 0: nothing was entered.
+    /// Where the enter's cookie was; only compared. 0: nothing was entered. One more: there is room for
+    /// more locks, to be given back by a complete leave.
     pub(super) cookie: Atomic<usize>,
     /// The task that put it aside, if it is put aside.
     pub(super) saver: Atomic<usize>,

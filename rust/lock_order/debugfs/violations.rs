@@ -10,6 +10,7 @@ use crate::{
     lock_order::{
         hierarchy::{
             self,
+            joined,
             Hierarchy,
             Names,
             Shown, //
@@ -81,7 +82,12 @@ fn show_pair(m: &SeqFile, names: Option<&Names>, pair: Pair, count: u64, record:
         "violation {hierarchy} {} order {order}",
         order_name(names, order)
     );
-    seq_print!(m, " against {} order {against}", order_name(names, against));
+    let mut buffer = [0; _];
+    let against_name = match pair.other {
+        0 => order_name(names, against),
+        other => Shown(joined(&mut buffer, other, against.into())),
+    };
+    seq_print!(m, " against {against_name} order {against}");
     seq_print!(m, " count {count}\n  kind {}\n", kind_name(pair.kind));
     if let Some(record) = record {
         show_record(m, names, &record);
@@ -116,7 +122,11 @@ fn show_record(m: &SeqFile, names: Option<&Names>, record: &Record) {
     seq_print!(m, "at {}\n", site(record.site, 0));
     for held in record.held() {
         let what = if held.conflicts { "conflicts" } else { "holds" };
-        let name = order_name(names, held.order);
+        let mut buffer = [0; _];
+        let name = match held.other {
+            0 => order_name(names, held.order),
+            other => Shown(joined(&mut buffer, other, held.order.into())),
+        };
         let mode = mode_name(if held.exclusive { EXCLUSIVE } else { SHARED });
         let lock = Hashed(held.instance);
         seq_print!(

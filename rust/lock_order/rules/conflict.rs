@@ -111,6 +111,19 @@ impl Attributes {
     }
 }
 
+/// How many hierarchies there are at once: what an id says besides the generation.
+pub const SLOTS: u16 = 64;
+
+/// The slot of the hierarchy with this id.
+pub const fn slot_of(id: u16) -> u8 {
+    (id % SLOTS) as u8
+}
+
+/// Locks of no other hierarchy forbid taking one of this, see [`Rules::barred_from`].
+pub fn not_barred(_: u16, _: u16) -> u8 {
+    0
+}
+
 /// What an operation needs to know of its hierarchy.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
@@ -126,6 +139,9 @@ pub struct Rules<'a> {
     pub conflicts: &'a [Rule],
     /// What else it says of its orders.
     pub attributes: Attributes,
+    /// From which order on held locks of another hierarchy, whose id comes second, forbid taking one of
+    /// this; 0: none does.
+    pub barred_from: fn(u16, u16) -> u8,
 }
 
 impl Rules<'_> {

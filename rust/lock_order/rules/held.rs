@@ -24,12 +24,20 @@ use super::{
 mod checks;
 mod complete;
 mod fast;
+mod more;
+pub mod room;
 pub mod surroundings;
 mod usual;
 mod whole;
 
-/// How many locks of all hierarchies together one thread can hold.
-pub const MAX_HELD: usize = 64;
+use room::{
+    More,
+    Stored, //
+};
+pub use room::{
+    MAX_HELD,
+    MAX_HELD_DEEP, //
+};
 
 /// Set in an entry's flags when it was taken out of order: by a trylock, or as a violation.
 const TAKEN_OUT_OF_ORDER: u8 = 1 << 7;
@@ -42,13 +50,13 @@ const IS_FIRST: u8 = 1 << 5;
 const MASK: usize = MAX_HELD - 1;
 
 /// The part of the word that counts entries; the rest are flags.
-const LEN: u32 = 0xff;
+const LEN: u32 = 0x1ff;
 /// Entries of some hierarchy may not ascend.
-const IRREGULAR: u32 = 1 << 8;
+const IRREGULAR: u32 = 1 << 9;
 /// Entries of more than one hierarchy are held.
-const MIXED: u32 = 1 << 9;
+const MIXED: u32 = 1 << 10;
 /// Tracking is disabled.
-const DISABLED: u32 = 1 << 10;
+const DISABLED: u32 = 1 << 11;
 /// There is no context: the fast paths decline.
 const ABSENT: u32 = 1 << 12;
 
@@ -124,7 +132,7 @@ pub enum Origin {
 /// # Invariants
 ///
 /// - The first `len` entries of each array are the held locks, in the order they were taken; of
-///   `key` only those that have one.
+///   `key` only those that have one. Those beyond [`MAX_HELD`] are in `more`.
 /// - `lock` is shifted by one, behind a 0 that stands for no lock. Its low byte is the order, its
 ///   high byte the mode and the marks.
 /// - Without `IRREGULAR`, locks ascend along the array within each hierarchy, by order and (for
@@ -138,7 +146,7 @@ pub enum Origin {
 /// Any flag in `word` makes it too large for the fast paths.
 #[repr(C)]
 pub struct HeldLocks {
-    /// How many entries are in use, in the low byte, and flags.
+    /// How many entries are in use, in the low bits, and flags.
     word: u32,
     /// The epoch of tracking that the records are of, see [`catch_up`](Self::catch_up).
     epoch: u32,
@@ -160,6 +168,8 @@ pub struct HeldLocks {
     site: [u32; MAX_HELD],
     hierarchy: [u16; MAX_HELD],
     key: [u64; MAX_HELD],
+    /// Room for further ones.
+    more: Option<&'static More>,
 }
 
 /// Whether something is held.
@@ -199,6 +209,7 @@ impl HeldLocks {
             site: [0; MAX_HELD],
             hierarchy: [0; MAX_HELD],
             key: [0; MAX_HELD],
+            more: None,
         }
     }
 
@@ -279,7 +290,7 @@ impl HeldLocks {
 
     /// How many locks are held.
     pub fn len(&self) -> usize {
-        ((self.word & LEN) as usize).min(MAX_HELD)
+        ((self.word & LEN) as usize).min(self.room())
     }
 
     /// Whether no lock is held and tracking is enabled: what a thread leaves that forgot nothing.
@@ -302,16 +313,25 @@ impl HeldLocks {
         if index >= self.len() {
             return None;
         }
-        let i = index & MASK;
+        let stored = self.stored(index);
+        let [order, how] = stored.lock.to_le_bytes();
         Some(Entry {
-            hierarchy: self.hierarchy_of(i),
-            order: self.order(i),
-            exclusive: self.how(i) & EXCLUSIVE as u8 != 0,
-            out_of_order: self.how(i) & TAKEN_OUT_OF_ORDER != 0,
-            waiting: self.how(i) & WAITING as u8 != 0,
-            site: self.site[i],
-            instance: self.instance[i],
-            key: self.key(i),
+            hierarchy: if self.word & MIXED != 0 {
+                stored.hierarchy
+            } else {
+                self.home_id
+            },
+            order,
+            exclusive: how & EXCLUSIVE as u8 != 0,
+            out_of_order: how & TAKEN_OUT_OF_ORDER != 0,
+            waiting: how & WAITING as u8 != 0,
+            site: stored.site,
+            instance: stored.instance,
+            key: if how & HAS_KEY != 0 {
+                stored.key
+            } else {
+                stored.instance as u64
+            },
         })
     }
 
@@ -337,31 +357,6 @@ impl HeldLocks {
         self.iter()
             .filter(|held| held.hierarchy == rules.id)
             .fold(0, |set, held| set | order_bit(held.order.into()))
-    }
-
-    fn order(&self, i: usize) -> u8 {
-        self.lock[(i & MASK) + 1] as u8
-    }
-
-    fn how(&self, i: usize) -> u8 {
-        (self.lock[(i & MASK) + 1] >> 8) as u8
-    }
-
-    fn key(&self, i: usize) -> u64 {
-        if self.how(i) & HAS_KEY != 0 {
-            self.key[i & MASK]
-        } else {
-            self.instance[i & MASK] as u64
-        }
-    }
-
-    #[inline(always)]
-    fn hierarchy_of(&self, i: usize) -> u16 {
-        if self.word & MIXED != 0 {
-            self.hierarchy[i & MASK]
-        } else {
-            self.home_id
-        }
     }
 
     /// Whether tracking is disabled for this thread now.
@@ -460,16 +455,17 @@ impl HeldLocks {
             return;
         }
         for i in (0..self.len()).rev() {
-            if !live(self.hierarchy_of(i)) {
+            if !live(self.stored(i).hierarchy) {
                 self.remove(i);
             }
         }
     }
 
-    /// Moves the whole state into `to` and leaves nothing held and tracking enabled. How a thread came
-    /// to either context stays what it was.
+    /// Moves the whole state into `to`, and what room was asked for, and leaves nothing held and tracking
+    /// enabled. How a thread came to either context stays what it was.
     pub fn save_into(&mut self, to: &mut Self) {
-        let n = self.len();
+        let n = self.len().min(MAX_HELD);
+        core::mem::swap(&mut self.more, &mut to.more);
         to.word = self.word;
         to.epoch = self.epoch;
         to.home_id = self.home_id;
@@ -511,8 +507,17 @@ impl HeldLocks {
             self.home = rules.token;
             self.home_id = rules.id;
         } else if self.home != rules.token && self.word & MIXED == 0 {
-            let n = self.len();
-            self.hierarchy[..n].fill(self.home_id);
+            for i in 0..self.len() {
+                let hierarchy = self.home_id;
+                let stored = self.stored(i);
+                self.store(
+                    i,
+                    Stored {
+                        hierarchy,
+                        ..stored
+                    },
+                );
+            }
             self.word |= MIXED;
         }
     }
@@ -521,23 +526,25 @@ impl HeldLocks {
     #[inline]
     fn push(&mut self, id: u16, u: LockUse, extra: u8) -> bool {
         let n = self.len();
-        if n >= MAX_HELD {
+        if n >= self.room() {
             return false;
         }
-        let i = n & MASK;
         let mut how = (u.flags & (MODE_MASK | WAITING)) as u8 | extra;
         if u.key != u.instance as u64 {
-            self.key[i] = u.key;
             how |= HAS_KEY;
             self.has_keys = true;
         }
         if n == 0 && self.origin == Origin::Given {
             how |= IS_FIRST;
         }
-        self.instance[i] = u.instance;
-        self.site[i] = u.site;
-        self.hierarchy[i] = id;
-        self.lock[i + 1] = pack(u.order as u8, how);
+        let stored = Stored {
+            instance: u.instance,
+            key: u.key,
+            site: u.site,
+            lock: pack(u.order as u8, how),
+            hierarchy: id,
+        };
+        self.store(n, stored);
         self.set_len(n + 1);
         true
     }
@@ -610,12 +617,7 @@ impl HeldLocks {
             return;
         }
         for i in index..n - 1 {
-            let (to, from) = (i & MASK, (i + 1) & MASK);
-            self.instance[to] = self.instance[from];
-            self.site[to] = self.site[from];
-            self.hierarchy[to] = self.hierarchy[from];
-            self.key[to] = self.key[from];
-            self.lock[to + 1] = self.lock[from + 1];
+            self.store(i, self.stored(i + 1));
         }
         self.set_len(n - 1);
         if index == 0 {

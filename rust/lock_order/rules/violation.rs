@@ -67,6 +67,8 @@ pub enum Violation {
     FreedHeld,
     /// No thread has handed it over.
     NotHandedOver,
+    /// A lock of another hierarchy is held that comes after it.
+    OtherHeld(u8),
 }
 
 /// The most faults that one use can have.
@@ -122,7 +124,7 @@ impl From<Option<Violation>> for Faults {
 }
 
 /// How many kinds [`Violation::kind`] tells apart.
-pub const KINDS: usize = 25;
+pub const KINDS: usize = 26;
 
 impl Violation {
     /// A small number per kind, for counters.
@@ -153,6 +155,7 @@ impl Violation {
             Self::InHandler => 22,
             Self::FreedHeld => 23,
             Self::NotHandedOver => 24,
+            Self::OtherHeld(_) => 25,
         }
     }
 
@@ -166,6 +169,7 @@ impl Violation {
             | Self::DeeperHeld(i)
             | Self::UnexpectedlyHeld(i)
             | Self::SleepsUnder(i)
+            | Self::OtherHeld(i)
             | Self::StillHeld(i) => Some(i),
             _ => None,
         }
@@ -205,6 +209,10 @@ const NAMES: [(&str, &str); KINDS] = [
     ),
     ("freed_held", "it is held, or waited for"),
     ("not_handed_over", "it was not handed over"),
+    (
+        "other_held",
+        "a lock of another hierarchy is held that comes after it",
+    ),
 ];
 
 /// The name of a kind, see [`Violation::kind`].

@@ -16,7 +16,8 @@
  * N is 1; `nested` is what acts like an NMI within another; `disabled` leaves
  * with tracking disabled; `goes` looks at when contexts go that records gave;
  * `switched` 1 takes a lock without an enter and 0 releases it, while tracking is
- * switched in between.
+ * switched in between; `deep` 2 holds as many locks as there is room for, 1 has a
+ * thread hold 200 until 0 is written.
  * `failures` counts wrong results.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -654,6 +655,122 @@ static int life_switched(unsigned int takes)
 	return ret;
 }
 
+#define LIFE_DEEP_ADDRESSES 100
+static u8 life_objects[REEVE_MAX_HELD_DEEP + 1];
+static struct reeve_hierarchy *life_deep_hierarchy;
+static DECLARE_COMPLETION(life_deep_over);
+
+/* By address in one order, by key, against the addresses, in another. */
+static bool life_take_object(unsigned int i)
+{
+	if (i < LIFE_DEEP_ADDRESSES)
+		return reeve_record_lock(life_deep_hierarchy, &life_objects[i],
+					 1, EXCLUSIVE);
+	return reeve_record_lock_keyed(life_deep_hierarchy,
+				       &life_objects[REEVE_MAX_HELD_DEEP +
+						     LIFE_DEEP_ADDRESSES - i],
+				       2, REEVE_LOCK_SHARED, i);
+}
+
+static bool life_put_object(unsigned int i)
+{
+	if (i < LIFE_DEEP_ADDRESSES)
+		return reeve_record_unlock(life_deep_hierarchy,
+					   &life_objects[i], 1, EXCLUSIVE);
+	return reeve_record_unlock(life_deep_hierarchy,
+				   &life_objects[REEVE_MAX_HELD_DEEP +
+						 LIFE_DEEP_ADDRESSES - i],
+				   2, REEVE_LOCK_SHARED);
+}
+
+/* Takes @count, and one more if there is no room for it; then releases all. */
+static noinline void life_deeply(unsigned int count, bool is_all)
+{
+	struct reeve_thread_context aside;
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		EXPECT(life_take_object(i));
+	EXPECT(!reeve_check_lockable_order(life_deep_hierarchy, 1, 0));
+	EXPECT(reeve_thread_context_save(&aside));
+	EXPECT(reeve_check_all_unlocked(life_deep_hierarchy));
+	EXPECT(life_take_object(0));
+	EXPECT(life_put_object(0));
+	EXPECT(reeve_thread_context_restore(&aside));
+	EXPECT(reeve_check_locked(life_deep_hierarchy, &life_objects[0], 1,
+				  EXCLUSIVE));
+	if (is_all) {
+		/* One more is reported once, and accuses nothing. */
+		EXPECT(!reeve_record_lock(life_deep_hierarchy, &locks[0], 3,
+					  EXCLUSIVE));
+		EXPECT(reeve_record_lock(life_deep_hierarchy, &locks[1], 4,
+					 EXCLUSIVE));
+		EXPECT(reeve_record_unlock(life_deep_hierarchy, &locks[1], 4,
+					   EXCLUSIVE));
+		EXPECT(reeve_record_unlock(life_deep_hierarchy, &locks[0], 3,
+					   EXCLUSIVE));
+	} else {
+		complete(&life_done);
+		wait_for_completion(&life_deep_over);
+	}
+	/* Those of the first order out of order, then the others. */
+	for (i = 0; i < LIFE_DEEP_ADDRESSES; i++)
+		EXPECT(reeve_record_unlock(life_deep_hierarchy,
+					   &life_objects[i], 1,
+					   EXCLUSIVE | REEVE_LOCK_OUT_OF_ORDER));
+	for (i = LIFE_DEEP_ADDRESSES; i < count; i++)
+		EXPECT(life_put_object(i));
+	EXPECT(reeve_check_all_unlocked(life_deep_hierarchy));
+}
+
+static int life_holds_deeply(void *unused)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter_deep(&ctx));
+	life_deeply(200, false);
+	EXPECT(reeve_thread_context_leave(&ctx));
+	kthread_complete_and_exit(&life_done, 0);
+}
+
+static int life_deep(unsigned int what)
+{
+	static const char *const names[] = { "by_address", "by_key", "c", "d" };
+	struct reeve_thread_context ctx, inner;
+	struct reeve_hierarchy *h;
+	struct task_struct *task;
+
+	if (!what) {
+		complete(&life_deep_over);
+		wait_for_completion(&life_done);
+		EXPECT(!reeve_hierarchy_unregister(life_deep_hierarchy));
+		return 0;
+	}
+	h = reeve_hierarchy_register("reeve_life_deep", names, 4);
+	if (IS_ERR(h))
+		return PTR_ERR(h);
+	life_deep_hierarchy = h;
+	EXPECT(!reeve_hierarchy_set_nestable(h, 1));
+	EXPECT(!reeve_hierarchy_set_nestable(h, 2));
+	if (what == 1) {
+		task = kthread_run(life_holds_deeply, NULL, "reeve_deep");
+		if (!IS_ERR(task))
+			wait_for_completion(&life_done);
+		return PTR_ERR_OR_ZERO(task);
+	}
+	EXPECT(reeve_thread_context_enter_deep(&ctx));
+	life_deeply(REEVE_MAX_HELD_DEEP, true);
+	EXPECT(reeve_thread_context_leave(&ctx));
+	/* Within another one; what it made room for goes with the outer leave. */
+	EXPECT(reeve_thread_context_enter(&ctx));
+	EXPECT(reeve_thread_context_enter_deep(&inner));
+	life_deeply(REEVE_MAX_HELD_DEEP, true);
+	EXPECT(reeve_thread_context_leave(&inner));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	EXPECT(!reeve_hierarchy_unregister(h));
+	return 0;
+}
+
 #define LIFE_MANY 600
 static atomic_t life_inside;
 static DECLARE_COMPLETION(life_all_inside);
@@ -816,6 +933,7 @@ module_param_cb(irq, &scene_ops, life_irq, 0200);
 module_param_cb(nested, &scene_ops, life_nested, 0200);
 module_param_cb(goes, &scene_ops, life_goes, 0200);
 module_param_cb(switched, &scene_ops, life_switched, 0200);
+module_param_cb(deep, &scene_ops, life_deep, 0200);
 module_param_cb(many, &scene_ops, life_many, 0200);
 module_param_cb(console, &scene_ops, life_console, 0200);
 

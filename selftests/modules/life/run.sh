@@ -112,6 +112,17 @@ no_failures "contexts that go when nothing is held"
 expect no_context $((before + 1)) "contexts that go when nothing is held"
 nothing_held "contexts that go when nothing is held"
 
+echo "== as many locks as there is room for"
+echo 2 >$parameters/deep
+no_failures "256 locks"
+dmesg >/tmp/log
+[ "$(grep -c 'taking reeve_life_deep.c .*: too many locks' /tmp/log)" = 2 ] || fail "256 locks: not one report each time"
+echo 1 >$parameters/deep
+[ "$(grep -c 'reeve_life_deep by_[a-z]* order [12] ' $files/held)" = 200 ] || fail "$(cat $files/held)"
+echo 0 >$parameters/deep
+no_failures "a thread with 200 locks"
+nothing_held "a thread with 200 locks"
+
 echo "== a handler, which is a thread with threadirqs"
 threads=0
 ! grep -q threadirqs /proc/cmdline || threads=1

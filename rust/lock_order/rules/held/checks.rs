@@ -69,7 +69,23 @@ impl HeldLocks {
         let held = self.first(rules, |held| {
             u32::from(held.order) >= from && !self.is_excused(rules, order, held.order)
         });
-        Faults::from(held.map(|i| Violation::OrderHeld(i as u8)))
+        let mut faults = Faults::from(held.map(|i| Violation::OrderHeld(i as u8)));
+        if let Some(i) = self.other_held(rules) {
+            faults.add(Violation::OtherHeld(i as u8));
+        }
+        faults
+    }
+
+    /// The held lock of another hierarchy that forbids taking any of this, if there is one.
+    pub(super) fn other_held(&self, rules: &Rules<'_>) -> Option<usize> {
+        self.indexed()
+            .find(|(_, held)| Self::bars(rules, held))
+            .map(|(i, _)| i)
+    }
+
+    fn bars(rules: &Rules<'_>, held: &Entry) -> bool {
+        let from = (rules.barred_from)(rules.id, held.hierarchy);
+        held.hierarchy != rules.id && from != 0 && held.order >= from
     }
 
     /// What is wrong with expecting that no lock of this order is held.
@@ -138,9 +154,15 @@ impl HeldLocks {
         violation: Violation,
         index: usize,
     ) -> bool {
-        let Some(held) = self.get(index).filter(|held| held.hierarchy == rules.id) else {
+        let Some(held) = self.get(index) else {
             return false;
         };
+        if matches!(violation, Violation::OtherHeld(_)) {
+            return Self::bars(rules, &held);
+        }
+        if held.hierarchy != rules.id {
+            return false;
+        }
         match violation {
             Violation::OrderHeld(_) => self.forbids_lock(rules, u, &held),
             Violation::DeeperHeld(_) => self.forbids_unlock(rules, u, &held),

@@ -7,12 +7,11 @@
 
 use super::{
     pack,
+    room::Stored,
     Entry,
     HeldLocks,
     Known,
     LockUse,
-    MASK,
-    MAX_HELD,
     TAKEN_OUT_OF_ORDER, //
 };
 use crate::lock_order::rules::{
@@ -20,7 +19,6 @@ use crate::lock_order::rules::{
     flags::{
         self,
         EXCLUSIVE,
-        MODE_MASK,
         SHARED,
         TRYLOCK,
         WAITING, //
@@ -53,9 +51,12 @@ impl HeldLocks {
             if let Some(i) = self.equal_or_deeper(rules, u) {
                 faults.add(Violation::OrderHeld(i as u8));
             }
+            if let Some(i) = self.other_held(rules) {
+                faults.add(Violation::OtherHeld(i as u8));
+            }
         }
         let is_first = !self.is_unsure && self.lost == 0;
-        if is_first && self.len() == MAX_HELD && self.find_replaced(rules, u).is_none() {
+        if is_first && self.len() == self.room() && self.find_replaced(rules, u).is_none() {
             faults.add(Violation::TooDeep);
         }
         faults
@@ -110,18 +111,20 @@ impl HeldLocks {
             Known::Unknown => return faults,
         };
         let exempt = u.flags & flags::OUT_OF_ORDER != 0
-            || found.is_some_and(|i| self.how(i) & TAKEN_OUT_OF_ORDER != 0);
+            || found
+                .and_then(|i| self.get(i))
+                .is_some_and(|held| held.out_of_order);
         if !exempt {
             if let Some(i) = self.deeper(rules, u) {
                 faults.add(Violation::DeeperHeld(i as u8));
             }
         }
-        match found {
+        match found.and_then(|i| Some((i, self.get(i)?))) {
             None => faults.add(Violation::NotHeld),
-            Some(i) if self.instance[i & MASK] != u.instance => {
+            Some((i, held)) if held.instance != u.instance => {
                 faults.add(Violation::WrongInstance(i as u8));
             }
-            Some(i) if (self.how(i) ^ u.flags as u8) & MODE_MASK as u8 != 0 => {
+            Some((i, held)) if held.exclusive != (u.flags & EXCLUSIVE != 0) => {
                 faults.add(Violation::WrongMode(i as u8));
             }
             Some(_) => (),
@@ -213,7 +216,10 @@ impl HeldLocks {
             return;
         }
         if let Known::Yes(i) = self.holds(rules, u.order, u.instance) {
-            self.lock[(i & MASK) + 1] = pack(self.order(i), change(self.how(i)));
+            let stored = self.stored(i);
+            let [order, how] = stored.lock.to_le_bytes();
+            let lock = pack(order, change(how));
+            self.store(i, Stored { lock, ..stored });
         }
     }
 }

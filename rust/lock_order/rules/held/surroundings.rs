@@ -89,6 +89,9 @@ impl HeldLocks {
         if let Some(i) = self.equal_or_deeper(rules, u) {
             faults.add(Violation::OrderHeld(i as u8));
         }
+        if let Some(i) = self.other_held(rules) {
+            faults.add(Violation::OtherHeld(i as u8));
+        }
         if let Some(fault) = self.sleep_fault(rules, surroundings) {
             faults.add(fault);
         }

@@ -11,7 +11,9 @@ use super::{
     LockUse,
     ABSENT,
     DISABLED,
+    HAS_KEY,
     IRREGULAR,
+    LEN,
     MASK,
     MAX_HELD,
     MIXED,
@@ -32,8 +34,41 @@ impl HeldLocks {
         self.word & (ABSENT | DISABLED) == 0 && self.epoch == epoch && epoch & 1 == 0
     }
 
+    /// How many locks are held, if there are no more than what every thread has room for.
+    #[inline(always)]
+    fn near_len(&self) -> Option<usize> {
+        let n = (self.word & LEN) as usize;
+        (n <= MAX_HELD).then_some(n)
+    }
+
+    /// The hierarchy of one of those.
+    #[inline(always)]
+    fn near_hierarchy(&self, i: usize) -> u16 {
+        if self.word & MIXED != 0 {
+            self.hierarchy[i & MASK]
+        } else {
+            self.home_id
+        }
+    }
+
+    /// Its order, and how it is held.
+    #[inline(always)]
+    fn near_lock(&self, i: usize) -> (u8, u8) {
+        let [order, how] = self.lock[(i & MASK) + 1].to_le_bytes();
+        (order, how)
+    }
+
+    #[inline(always)]
+    fn near_key(&self, i: usize, how: u8) -> u64 {
+        if how & HAS_KEY != 0 {
+            self.key[i & MASK]
+        } else {
+            self.instance[i & MASK] as u64
+        }
+    }
+
     /// Records a lock of the hierarchy `id`, whose token is `token`, that is taken after all others
-    /// of it. `nests`: the order is nestable. `is_known(held)`: whether it was taken before while
+    /// of it. `nests`: the order is nestable. `is_barred`: locks of other hierarchies may forbid it. `is_known(held)`: whether it was taken before while
     /// that order was held (0: nothing), and `obeys(order, exclusive)` whether no rule forbids it while that one is
     /// held. `false`: declined, nothing changed.
     #[inline]
@@ -42,12 +77,15 @@ impl HeldLocks {
         epoch: u32,
         (id, token): (u16, usize),
         u: LockUse,
-        nests: bool,
+        (nests, is_barred): (bool, bool),
         is_known: impl Fn(u8) -> bool,
         obeys: Option<impl Fn(u8, bool) -> bool>,
     ) -> bool {
-        let n = self.len();
+        let n = (self.word & LEN) as usize;
         if !self.is_usual(epoch) || n >= MAX_HELD || u.key != u.instance as u64 && !nests {
+            return false;
+        }
+        if is_barred && n != 0 && (self.home != token || self.word & MIXED != 0) {
             return false;
         }
         if u.flags & TRYLOCK != 0 && (self.is_unsure || self.lost != 0) {
@@ -56,23 +94,23 @@ impl HeldLocks {
         let keyed = self.has_keys || u.key != u.instance as u64;
         let mut previous = 0;
         for i in (0..n).rev() {
-            if self.hierarchy_of(i) != id {
+            if self.near_hierarchy(i) != id {
                 continue;
             }
-            let order = self.order(i);
+            let (order, how) = self.near_lock(i);
             if previous == 0 {
                 previous = order;
             }
             let comes_before = u32::from(order) < u.order
                 || nests
                     && u32::from(order) == u.order
-                    && self.key(i) < u.key
+                    && self.near_key(i, how) < u.key
                     && self.instance[i & MASK] != u.instance;
             if !comes_before || !is_known(order) {
                 return false;
             }
             match &obeys {
-                Some(obeys) if !obeys(order, u32::from(self.how(i)) & EXCLUSIVE != 0) => {
+                Some(obeys) if !obeys(order, u32::from(how) & EXCLUSIVE != 0) => {
                     return false;
                 }
                 // Those before it come before it, and are other locks: with keys, that is not said.
@@ -104,17 +142,20 @@ impl HeldLocks {
         if !self.is_usual(epoch) {
             return false;
         }
+        let Some(n) = self.near_len() else {
+            return false;
+        };
         let mut deeper = false;
-        for i in (0..self.len()).rev() {
-            if self.hierarchy_of(i) != id {
+        for i in (0..n).rev() {
+            if self.near_hierarchy(i) != id {
                 continue;
             }
-            let order = u32::from(self.order(i));
+            let (order, how) = self.near_lock(i);
+            let order = u32::from(order);
             if order != u.order || self.instance[i & MASK] != u.instance {
                 deeper |= order > u.order;
                 continue;
             }
-            let how = self.how(i);
             let allowed = u.flags & OUT_OF_ORDER != 0 || how & TAKEN_OUT_OF_ORDER != 0;
             // What lies below it may be deeper, too.
             let may_be_deeper = deeper || self.word & IRREGULAR != 0;

@@ -6,7 +6,10 @@
 
 use super::Violation;
 use crate::lock_order::rules::{
-    conflict::Rules,
+    conflict::{
+        slot_of,
+        Rules, //
+    },
     held::{
         Entry,
         HeldLocks,
@@ -66,6 +69,8 @@ pub struct Shown {
     pub exclusive: bool,
     /// Whether it is what makes the use incorrect.
     pub conflicts: bool,
+    /// The slot of its hierarchy, plus 1; 0: it is of the one that the use is of.
+    pub other: u8,
     /// Where it was taken.
     pub site: u32,
     /// Its address.
@@ -127,10 +132,15 @@ impl Record {
         let mut record = Self::bare(who, doing, violation, u);
         for conflicts in [true, false] {
             for (index, entry) in held.indexed() {
-                if entry.hierarchy == rules.id
-                    && held.is_conflict(rules, u, violation, index) == conflicts
-                {
-                    record.show(&entry, conflicts);
+                let is_own = entry.hierarchy == rules.id;
+                let is_conflict = held.is_conflict(rules, u, violation, index);
+                if is_conflict == conflicts && (is_own || is_conflict) {
+                    let other = if is_own {
+                        0
+                    } else {
+                        slot_of(entry.hierarchy) + 1
+                    };
+                    record.show(&entry, conflicts, other);
                 }
             }
         }
@@ -140,17 +150,18 @@ impl Record {
     /// The record of a violation that just this held lock has to do with.
     pub fn of_held(who: Who, doing: u8, violation: Violation, u: LockUse, held: &Entry) -> Self {
         let mut record = Self::bare(who, doing, violation, u);
-        record.show(held, true);
+        record.show(held, true, 0);
         record
     }
 
-    fn show(&mut self, entry: &Entry, conflicts: bool) {
+    fn show(&mut self, entry: &Entry, conflicts: bool, other: u8) {
         match self.held.get_mut(usize::from(self.shown)) {
             Some(place) => {
                 *place = Shown {
                     order: entry.order,
                     exclusive: entry.exclusive,
                     conflicts,
+                    other,
                     site: entry.site,
                     instance: entry.instance,
                 };
@@ -172,6 +183,14 @@ impl Record {
         first
             .filter(|held| held.conflicts)
             .map_or(0, |held| held.order)
+    }
+
+    /// The slot of that lock's hierarchy, plus 1; 0: it is of the one that the use is of.
+    pub fn against_other(&self) -> u8 {
+        let first = self.held().first();
+        first
+            .filter(|held| held.conflicts)
+            .map_or(0, |held| held.other)
     }
 
     /// The record as words.
@@ -197,8 +216,12 @@ impl Record {
             0,
         ];
         let held = self.held().iter().flat_map(|held| {
-            let how =
-                u32::from_le_bytes([held.order, held.exclusive.into(), held.conflicts.into(), 0]);
+            let how = u32::from_le_bytes([
+                held.order,
+                held.exclusive.into(),
+                held.conflicts.into(),
+                held.other,
+            ]);
             [join(how, held.site), held.instance as u64]
         });
         let mut words = [0; WORDS];
@@ -224,11 +247,12 @@ impl Record {
                 break;
             };
             let (how, site) = split(word);
-            let [order, exclusive, conflicts, _] = how.to_le_bytes();
+            let [order, exclusive, conflicts, other] = how.to_le_bytes();
             *held = Shown {
                 order,
                 exclusive: exclusive != 0,
                 conflicts: conflicts != 0,
+                other,
                 site,
                 instance: instance as usize,
             };

@@ -11,9 +11,9 @@ mod lock_common;
 use lock_common::Thread;
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Attributes, Rule, Rules},
+    conflict::{not_barred, order_bit, Attributes, Rule, Rules},
     flags::*,
-    held::{HeldLocks, MAX_HELD},
+    held::{HeldLocks, Origin, MAX_HELD},
     plain::{order_mark, pack_plain},
     sanity::Tracker,
     violation::Violation,
@@ -36,6 +36,20 @@ const CONFLICTS: [Rule; 2] = [
     },
 ];
 
+/// The id of locks that are not in the model.
+const FILLING: u16 = 77;
+
+/// From this order on the last hierarchy comes after the first one.
+const BARRED_FROM: u32 = 4;
+
+fn barred_by_last(taken: u16, held: u16) -> u8 {
+    if (taken, held) == (0, 9) {
+        BARRED_FROM as u8
+    } else {
+        0
+    }
+}
+
 const HIERARCHIES: [Rules<'static>; 3] = [
     Rules {
         id: 0,
@@ -44,6 +58,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         nestable: 0,
         conflicts: &[],
         attributes: Attributes::NONE,
+        barred_from: barred_by_last,
     },
     Rules {
         id: 1,
@@ -52,6 +67,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         nestable: 0,
         conflicts: &CONFLICTS,
         attributes: Attributes::NONE,
+        barred_from: not_barred,
     },
     Rules {
         id: 9,
@@ -60,6 +76,7 @@ const HIERARCHIES: [Rules<'static>; 3] = [
         nestable: order_bit(3) | order_bit(5),
         conflicts: &[],
         attributes: Attributes::NONE,
+        barred_from: not_barred,
     },
 ];
 
@@ -103,6 +120,11 @@ impl Model {
         (order + 1..=ORDERS).any(|deeper| self.is_held(h, deeper))
     }
 
+    /// Whether a lock of another hierarchy is held that comes after those of this.
+    fn is_barred(&self, h: usize) -> bool {
+        h == 0 && (BARRED_FROM..=ORDERS).any(|order| self.is_held(2, order))
+    }
+
     /// The last record of this lock.
     fn find(&mut self, h: usize, order: u32, instance: usize) -> Option<&mut Lock> {
         let is_it = |held: &&mut ((usize, u32, usize), Lock)| held.0 == (h, order, instance);
@@ -134,6 +156,7 @@ impl Model {
                 || self.is_held(h, rule.unless_held.into())
         });
         let trylock = flags & TRYLOCK != 0;
+        let is_barred = self.is_barred(h);
         let lock = Lock {
             exclusive: flags & EXCLUSIVE != 0,
             out_of_order: !in_order,
@@ -147,7 +170,7 @@ impl Model {
             self.held.remove(n);
         }
         self.held.push(((h, order, instance), lock));
-        (in_order || trylock) && obeys_rules
+        (in_order && !is_barred || trylock) && obeys_rules
     }
 
     fn unlock(&mut self, h: usize, instance: usize, order: u32, flags: u32) -> bool {
@@ -200,7 +223,8 @@ impl Model {
         self.disabled > 0
             || (1..=ORDERS).contains(&order)
                 && (flags & TRYLOCK != 0
-                    || !self.deeper_held(h, order)
+                    || !self.is_barred(h)
+                        && !self.deeper_held(h, order)
                         && (Self::nestable(h, order) || !self.is_held(h, order)))
     }
 
@@ -298,7 +322,8 @@ fn apply(step: Step, t: &mut Thread, m: &mut Model) -> (bool, bool) {
         ),
         Step::Unlock(h, i, o, f) => (t.unlock_in(&HIERARCHIES[h], i, o, f), m.unlock(h, i, o, f)),
         Step::UnlockLast => {
-            let Some(last) = t.held.get(t.held.len().wrapping_sub(1)) else {
+            let last = t.held.get(t.held.len().wrapping_sub(1));
+            let Some(last) = last.filter(|last| last.hierarchy != FILLING) else {
                 return (true, true);
             };
             let h = HIERARCHIES
@@ -354,6 +379,7 @@ fn apply(step: Step, t: &mut Thread, m: &mut Model) -> (bool, bool) {
 fn snapshot(held: &HeldLocks) -> Vec<Held> {
     let mut all: Vec<_> = held
         .iter()
+        .filter(|e| e.hierarchy != FILLING)
         .map(|e| {
             (
                 e.hierarchy,
@@ -398,13 +424,23 @@ proptest! {
     fn every_result_and_the_held_locks_agree_with_the_model(
         steps in prop::collection::vec(step(), 1..120),
         fast: bool,
+        given: bool,
+        // So many of a further hierarchy, with room for more.
+        deep in prop_oneof![Just(None), (50usize..80).prop_map(Some)],
     ) {
         let mut thread = Thread::new(HIERARCHIES[0]);
-        thread.fast = fast;
+        (thread.fast, thread.is_barred) = (fast, true);
+        if given {
+            thread.held.set_origin(Origin::Given);
+        }
+        if let Some(n) = deep {
+            thread.held.set_more(Box::leak(Box::default()));
+            fill(&mut thread, n);
+        }
         let mut model = Model::default();
         for (n, &step) in steps.iter().enumerate() {
             // What there is no room for is a test of its own.
-            if model.len() == MAX_HELD && matches!(step, Step::Lock(..) | Step::LockKeyed(..)) {
+            if model.len() == MAX_HELD - 1 && matches!(step, Step::Lock(..) | Step::LockKeyed(..)) {
                 continue;
             }
             let reported = thread.reported.len();
@@ -425,12 +461,17 @@ proptest! {
         order in 1..=ORDERS,
         instance in 0usize..4,
         exclusive: bool,
+        given: bool,
     ) {
         let mut thread = Thread::new(HIERARCHIES[0]);
         let mut model = Model::default();
+        if given {
+            thread.held.set_origin(Origin::Given);
+        }
         for step in steps {
             apply(step, &mut thread, &mut model);
         }
+        let was_empty = thread.held.is_empty();
         let flags = if exclusive { EXCLUSIVE } else { SHARED };
         let packed = pack_plain(order, flags).expect("an order and a mode");
         let before: Vec<_> = thread.held.iter().collect();
@@ -441,6 +482,8 @@ proptest! {
                 prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before);
             }
         }
+        // Where a context goes with its last lock, they leave the first and the last to others.
+        prop_assert!(!given || thread.held.is_empty() == was_empty);
     }
 
     /// Tracking is switched, locks are lost or what is held is forgotten, at any point of what is
@@ -464,7 +507,7 @@ proptest! {
                     }
                     1 => thread.held.forget(),
                     // What is taken now is refused, because there is no room.
-                    _ => fill(&mut thread),
+                    _ => fill(&mut thread, MAX_HELD),
                 }
             }
             if how == 2 && n >= cut && model.len() > 8 {
@@ -520,15 +563,15 @@ proptest! {
     }
 }
 
-/// As many locks of a hierarchy of its own as there is room for.
-fn fill(thread: &mut Thread) {
+/// Locks of a hierarchy of its own until there are `count` in all.
+fn fill(thread: &mut Thread, count: usize) {
     let other = Rules {
-        id: 77,
+        id: FILLING,
         token: 0x7700,
         nestable: u64::MAX,
         ..HIERARCHIES[0]
     };
-    for n in thread.held.len()..MAX_HELD {
+    for n in thread.held.len()..count {
         assert!(thread.lock_in(&other, 1 + n, 1, SHARED));
     }
 }

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Attributes, Rules},
+    conflict::{not_barred, order_bit, Attributes, Rules},
     flags::*,
     held::{HeldLocks, LockUse},
     operation::Operation,
@@ -23,6 +23,7 @@ const RULES: Rules<'static> = Rules {
     nestable: order_bit(3),
     conflicts: &[],
     attributes: Attributes::NONE,
+    barred_from: not_barred,
 };
 
 const WHO: Who = Who {
@@ -154,16 +155,20 @@ fn shown() -> impl Strategy<Value = Shown> {
         any::<u8>(),
         any::<bool>(),
         any::<bool>(),
+        any::<u8>(),
         any::<u32>(),
         any::<usize>(),
     )
-        .prop_map(|(order, exclusive, conflicts, site, instance)| Shown {
-            order,
-            exclusive,
-            conflicts,
-            site,
-            instance,
-        })
+        .prop_map(
+            |(order, exclusive, conflicts, other, site, instance)| Shown {
+                order,
+                exclusive,
+                conflicts,
+                other,
+                site,
+                instance,
+            },
+        )
 }
 
 proptest! {

@@ -9,9 +9,9 @@ use reeve_host::lock_order::rules::held::surroundings::{
     ATOMIC, HARD_INTERRUPT, INTERRUPT, INTERRUPTS_OFF,
 };
 use reeve_host::lock_order::rules::{
-    conflict::{order_bit, Attributes, Group, Rule, Rules, MAX_ORDERS},
+    conflict::{not_barred, order_bit, Attributes, Group, Rule, Rules, MAX_ORDERS},
     flags::*,
-    held::{HeldLocks, LockUse, MAX_HELD},
+    held::{HeldLocks, LockUse, MAX_HELD, MAX_HELD_DEEP},
     sanity::{orders, Tracker},
     violation::Violation,
 };
@@ -23,6 +23,7 @@ const PLAIN: Rules<'static> = Rules {
     nestable: 0,
     conflicts: &[],
     attributes: Attributes::NONE,
+    barred_from: not_barred,
 };
 
 fn thread() -> Thread {
@@ -66,6 +67,96 @@ fn what_there_is_no_room_for_is_reported_once_and_accuses_nothing() {
     // All of them are released: what is not recorded is not held.
     assert!(!t.unlock_in(&other, 1, 1, EXCLUSIVE));
     assert_eq!(t.reported[1..], [Violation::NotHeld]);
+}
+
+/// Room for as many locks as a thread may ask for.
+fn deep_thread(rules: Rules<'static>) -> Thread {
+    let mut t = Thread::new(rules);
+    t.held.set_more(Box::leak(Box::default()));
+    t
+}
+
+#[test]
+fn a_thread_that_asked_for_room_holds_256_locks() {
+    let mut t = deep_thread(Rules {
+        nestable: u64::MAX,
+        ..PLAIN
+    });
+    let rules = t.rules;
+    // Of four orders, by address and by key.
+    let locks: Vec<_> = (0..MAX_HELD_DEEP)
+        .map(|n| (1000 - n, 1 + n as u32 / 64, n as u64))
+        .collect();
+    for &(instance, order, key) in &locks {
+        assert!(t.lock_keyed_in(&rules, instance, order, EXCLUSIVE, key));
+    }
+    assert_eq!(t.held.len(), MAX_HELD_DEEP);
+    assert!(!t.lock_in(&rules, 7, 9, EXCLUSIVE));
+    assert!(t.lock_in(&rules, 8, 10, EXCLUSIVE));
+    assert_eq!(t.reported, [Violation::TooDeep]);
+    assert!(t.unlock_in(&rules, 8, 10, EXCLUSIVE));
+    assert!(t.unlock_in(&rules, 7, 9, EXCLUSIVE));
+    // What is put aside takes its room along.
+    let mut aside = HeldLocks::new();
+    t.held.save_into(&mut aside);
+    assert!(t.held.is_empty() && t.held.room() == MAX_HELD);
+    assert_eq!((aside.len(), aside.room()), (MAX_HELD_DEEP, MAX_HELD_DEEP));
+    aside.save_into(&mut t.held);
+    assert_eq!(t.held.room(), MAX_HELD_DEEP);
+    for &(instance, order, _) in &locks {
+        assert!(t.check_locked(instance, order, EXCLUSIVE));
+        assert!(!t.check_locked(instance, order, SHARED));
+    }
+    t.reported.clear();
+    let (first, last) = locks.split_at(100);
+    for &(instance, order, _) in first {
+        assert!(t.unlock_in(&rules, instance, order, EXCLUSIVE | OUT_OF_ORDER));
+    }
+    for &(instance, order, _) in last.iter().rev() {
+        assert!(t.unlock_in(&rules, instance, order, EXCLUSIVE));
+    }
+    assert!(t.held.is_empty() && t.reported.is_empty());
+    assert!(!t.unlock_in(&rules, 1, 1, EXCLUSIVE));
+    assert_eq!(t.reported, [Violation::NotHeld]);
+}
+
+#[test]
+fn a_lock_of_another_hierarchy_that_comes_after_is_reported() {
+    fn barred_from(taken: u16, held: u16) -> u8 {
+        if (taken, held) == (3, 4) {
+            2
+        } else {
+            0
+        }
+    }
+    let this = Rules {
+        barred_from,
+        ..PLAIN
+    };
+    let other = Rules {
+        id: 4,
+        token: 0x400,
+        ..this
+    };
+    let mut t = Thread::new(this);
+    t.is_barred = true;
+    assert!(t.lock_in(&other, 1, 1, EXCLUSIVE));
+    assert!(t.lock_in(&this, 1, 5, EXCLUSIVE));
+    assert!(t.lock_in(&other, 2, 2, SHARED) && t.unlock_in(&this, 1, 5, EXCLUSIVE));
+    for order in [1, 2, 5] {
+        assert!(!t.lock_in(&this, 1, order, EXCLUSIVE));
+        assert_eq!(t.reported, [Violation::OtherHeld(1)]);
+        assert!(t.unlock_in(&this, 1, order, EXCLUSIVE));
+        assert!(t.lock_in(&this, 1, order, EXCLUSIVE | TRYLOCK));
+        assert!(t.unlock_in(&this, 1, order, EXCLUSIVE));
+        assert!(!t.check_lockable_order(order, 0) && t.check_lockable_order(order, TRYLOCK));
+        let u = LockUse::new(1, order, 0, 0);
+        let faults: Vec<_> = t.held.wait_faults(&this, u, 0).iter().collect();
+        assert_eq!(faults, [Violation::OtherHeld(1)]);
+        t.reported.clear();
+    }
+    assert!(t.unlock_in(&other, 2, 2, SHARED));
+    assert!(t.lock_in(&this, 1, 1, EXCLUSIVE));
 }
 
 #[test]

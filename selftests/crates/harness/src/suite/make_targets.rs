@@ -95,6 +95,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     "make ext and vm: guards record, and drivers load without Reeve",
                     ext_guards(ctx),
                 ),
+                test(
+                    "orders across the hierarchies of several drivers",
+                    ext_across(ctx),
+                ),
                 test("make ext and vm: what make bench runs", ext_bench(ctx)),
             ])
         }),
@@ -597,12 +601,20 @@ fn ext_guards(ctx: &JobContext) -> Result<()> {
     if !done.success || done.stdout.contains("reeve") || !done.stdout.contains("init_module") {
         bail!("of REEVE_OFF there is left:\n{}", tail(&done.stdout, 40));
     }
+    with_reeve_beside(ctx, &module, &script)
+}
+
+/// The drivers of `modules/across`, which load before Reeve or after it.
+fn ext_across(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/across", "base")?;
+    with_reeve_beside(ctx, &module, &script)
+}
+
+/// A script that inserts Reeve itself, and the modules in one directory.
+fn with_reeve_beside(ctx: &JobContext, module: &Path, script: &Path) -> Result<()> {
     let reeve = ctx.setup(&["module", "base", "normal"])?;
     let reeve = reeve.get(1).context("no module was built")?;
-    let mut files = format!("FILES={reeve}");
-    for name in ["reeve_guards.ko", "guards_off.ko", "guards_bound.ko"] {
-        files.push_str(&format!(" {}", module.with_file_name(name).display()));
-    }
+    let files = format!("FILES={reeve} {}", modules_beside(module)?);
     let script = format!("SCRIPT={}", script.display());
     expect_vm(ctx, &[&files, &script, "LOAD=0"], true, "0")
 }

@@ -3,7 +3,7 @@
 //! Helpers of the lock-order tests.
 
 use reeve_host::lock_order::rules::{
-    conflict::{Attributes, Rules, MAX_ORDERS},
+    conflict::{not_barred, Attributes, Rules, MAX_ORDERS},
     flags::{is_one_mode, EXCLUSIVE, SHARED},
     held::{HeldLocks, LockUse},
     plain::{is_plain, order_mark, pack_plain},
@@ -20,6 +20,7 @@ pub(crate) const SANITY: Rules<'static> = Rules {
     nestable: 0,
     conflicts: &RULES,
     attributes: Attributes::NONE,
+    barred_from: not_barred,
 };
 
 /// A thread's held locks and one hierarchy, with what was reported so far.
@@ -29,6 +30,8 @@ pub(crate) struct Thread {
     pub(crate) reported: Vec<Violation>,
     /// Use the fast paths first, as the kernel does.
     pub(crate) fast: bool,
+    /// Locks of other hierarchies may forbid those of this.
+    pub(crate) is_barred: bool,
     /// The epoch of tracking.
     pub(crate) epoch: u32,
 }
@@ -40,6 +43,7 @@ impl Thread {
             rules,
             reported: Vec::new(),
             fast: true,
+            is_barred: false,
             epoch: 0,
         }
     }
@@ -107,7 +111,7 @@ impl Thread {
                 self.epoch,
                 (rules.id, rules.token),
                 u,
-                rules.is_nestable(u.order),
+                (rules.is_nestable(u.order), self.is_barred),
                 |_| true,
                 obeys,
             )

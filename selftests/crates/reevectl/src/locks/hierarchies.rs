@@ -42,6 +42,7 @@ pub(super) fn parse(text: &str) -> Parsed<Vec<Hierarchy>> {
         match hierarchies.last_mut().filter(|_| line.is_indented()) {
             None => hierarchies.push(head(line)?),
             Some(hierarchy) if line.peek() == Some("rule:") => hierarchy.rules.push(rule(line)?),
+            Some(_) if line.peek() == Some("before:") => before(line)?,
             Some(hierarchy) => hierarchy.orders.push(order(line)?),
         }
     }
@@ -96,6 +97,14 @@ fn rule(line: Line<'_>) -> Parsed<Rule> {
         mode,
         unless_held,
     })
+}
+
+/// All of the hierarchy comes before that order of another; not shown.
+fn before(line: Line<'_>) -> Parsed<()> {
+    let mut line = line.like("  before: HIERARCHY.ORDER");
+    line.literal("before:")?;
+    line.name()?;
+    line.end()
 }
 
 #[cfg(test)]
