@@ -384,11 +384,7 @@ fn receive_objects(session: &Session, args: &ReceiveArgs, out: &mut dyn Write) -
             received.zero_pages
         )?;
         if received.resumed > 0 {
-            writeln!(
-                out,
-                "a lost connection was taken up {} times",
-                received.resumed
-            )?;
+            writeln!(out, "connection lost and taken up: {}", received.resumed)?;
         }
     }
     if !received.acknowledged {
@@ -453,6 +449,14 @@ mod tests {
         );
         assert!(text.contains("first sync skipped"), "{text}");
         assert_eq!(text.lines().count(), 4);
+        let resumed = Statistics {
+            resumed: 2,
+            resent: 77,
+            ..statistics
+        };
+        let text = table(&resumed).unwrap();
+        let line = "\nconnection lost and taken up: 2; pages sent again for that: 77\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn a_lost_connection_is_taken_up() -> Outcome {
     let received = way.receiver.end()?;
     check_eq!(received.code, Some(0), "{}", received.err);
     check!(
-        received.out.contains("taken up 3 times"),
+        received.out.contains("connection lost and taken up: 3\n"),
         "{}",
         received.out
     );

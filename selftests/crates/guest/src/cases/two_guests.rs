@@ -444,12 +444,12 @@ fn two_guests_whose_link_is_dead() -> Outcome {
 fn two_guests_whose_link_comes_back() -> Outcome {
     let mut world = World::new()?;
     let from = open()?;
-    let args = "--resume 60 --silence 2 --time-limit 6 --at-limit force";
+    let args = "--resume 60 --silence 2 --time-limit 5 --at-limit force";
     let (child, mut sender) = in_round_2(&mut world, &from, args, "--resume 60 --silence 2")?;
     let info = from.list()?;
     world
         .other
-        .ask(json!({ "do": "link down", "seconds": 4 }))?;
+        .ask(json!({ "do": "link down", "seconds": 5 }))?;
     sender.says("; connecting again")?;
     check!(child.is_going()?, "the writer does not run");
     let run = sender.end()?;
