@@ -250,13 +250,13 @@ fn writers_that_are_not_named_are_found_out() -> Outcome {
     let (from, to) = (open()?, open()?);
     needs_log(&from)?;
     // As many pages as take a while to compare.
-    let handle = filled(&from, Create::new(2000 * PAGE), 1)?;
+    let handle = filled(&from, Create::new(1000 * PAGE), 1)?;
     let mapping = from.map(handle)?;
     let mut child = Child::run(|line| {
         for count in 1_u64.. {
-            let page = count % 2000;
+            let page = count % 1000;
             mapping.write((page * PAGE) as usize, &count.to_le_bytes());
-            if count == 2000 {
+            if count == 1000 {
                 line.say(0)?;
             }
         }
@@ -264,9 +264,12 @@ fn writers_that_are_not_named_are_found_out() -> Outcome {
     })?;
     child.line.hear()?;
     let (address, _) = address();
-    let receiver = Beside::receiver(&to, &address, "")?;
+    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
     keep(&to)?;
-    let run = sent(&from, &format!("{address} --time-limit 1 --at-limit force"))?;
+    let run = sent(
+        &from,
+        &format!("{address} --time-limit 1 --at-limit force --silence 60"),
+    )?;
     check_eq!(run.code, Some(4), "{}", run.err);
     let text = "receiver, comparison: page ";
     check!(run.err.contains(text), "{}", run.err);
@@ -278,9 +281,9 @@ fn writers_that_are_not_named_are_found_out() -> Outcome {
     logs_nothing(&from)?;
     check!(child.is_going()?);
     // Named, it is stopped, and there is no difference.
-    let receiver = Beside::receiver(&to, &address, "")?;
+    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
     let pid = child.pid();
-    let args = format!("{address} --writer {pid} --time-limit 1 --at-limit force");
+    let args = format!("{address} --writer {pid} --time-limit 1 --at-limit force --silence 60");
     let run = sent(&from, &args)?;
     ended_well(&run, &receiver.end()?)?;
     check!(child.is_stopped()?);

@@ -259,9 +259,10 @@ pub(super) fn as_before(
     check_eq!(now.buffer_objects, before.buffer_objects);
     let to = open()?;
     let address = format!("unix:/tmp/reeve-second-{}", process::id());
-    let receiver = Beside::receiver(&to, &address, "")?;
+    // A busy machine takes its time to compare.
+    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
     let args = format!(
-        "migrate send {address} --writer {} --time-limit 1 --at-limit force",
+        "migrate send {address} --writer {} --time-limit 1 --at-limit force --silence 60",
         child.pid()
     );
     let sender = Beside::start(from, &args)?;
