@@ -47,7 +47,7 @@ fn is_page(code: u32) -> bool {
 
 fn a_lost_connection_is_taken_up() -> Outcome {
     let sender = "--resume 60 --silence 30 --downtime 0 --time-limit 3 --at-limit force --json";
-    let mut way = begun(sender, "--resume 60", None)?;
+    let mut way = begun(sender, "--resume 60 --silence 30", None)?;
     let map = |handle| Ok(way.from.map(handle)?);
     let sources = way.handles.iter().copied().map(map);
     let sources = sources.collect::<Outcome<Vec<Mapping>>>()?;
@@ -144,7 +144,11 @@ fn a_lost_connection_is_taken_up() -> Outcome {
 }
 
 fn a_receiver_that_was_started_anew_cannot_go_on() -> Outcome {
-    let mut way = begun("--resume 60 --silence 30 --downtime 0", "--resume 60", None)?;
+    let mut way = begun(
+        "--resume 60 --silence 30 --downtime 0",
+        "--resume 60 --silence 30",
+        None,
+    )?;
     way.carried.until(page_of_round_2)?;
     way.receiver.signal(Signal::SIGKILL)?;
     check_eq!(way.receiver.end()?.code, None);
