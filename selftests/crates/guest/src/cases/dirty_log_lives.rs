@@ -28,6 +28,7 @@ use super::dirty_log::STEP;
 use crate::memory;
 use crate::memory::Region;
 use crate::memory::Words;
+use crate::memory::NOWHERE;
 use crate::process::Child;
 use crate::random::Random;
 use crate::seen::open;
@@ -377,11 +378,17 @@ fn large_logs() -> Outcome {
             .map(|bytes| u64::from_ne_bytes(bytes.try_into().unwrap_or_default()))
             .collect();
         check!(found == words, "round {round}");
-        // Memory that ends in each part of it.
-        for there in [0, 8, STEP - 1, STEP, 2 * STEP + 9, 3 * STEP, count * 8 - 1] {
+        // Memory that ends too early, or that there is none of.
+        for there in [STEP - 9, STEP / 2 + 3, STEP / 2, 9, 8, 1].map(|less| count * 8 - less) {
             let mut get = log_get(handle, pages);
             let place = Words::BeforeHole(&mut region, there);
             refused(memory::log_get(&device, &mut get, place), Errno::EFAULT)?;
+            check_eq!(device.log_info(handle)?.dirty, left);
+        }
+        for nowhere in NOWHERE {
+            let mut get = log_get(handle, pages);
+            let result = memory::log_get(&device, &mut get, Words::Nowhere(nowhere));
+            refused(result, Errno::EFAULT)?;
             check_eq!(device.log_info(handle)?.dirty, left);
         }
     }
@@ -397,7 +404,7 @@ fn large_logs_that_a_get_clears() -> Outcome {
     let mut region = Region::new(count * 8 / STEP + 2)?;
     for _ in 0..2 {
         write_all();
-        for there in [8, STEP, STEP + 17, count * 8 - 1] {
+        for there in [32, STEP, STEP + 17, count * 8 - 1] {
             let mut get = log_get(log.handle, log.pages);
             let place = Words::BeforeHole(&mut region, there);
             refused(memory::log_get(&log.device, &mut get, place), Errno::EFAULT)?;
