@@ -346,9 +346,10 @@ impl Hierarchy {
         }
     }
 
-    /// Whether there is a hierarchy whose records give contexts to any thread.
-    pub(crate) fn some_are_automatic() -> bool {
-        Self::all().any(|(_, slot)| slot.options.load(Relaxed) & AUTOMATIC != 0)
+    /// Whether there is a hierarchy, besides the module's own, whose records give contexts to a thread,
+    /// which `is_kernel` thread or not.
+    pub(crate) fn some_give_contexts(is_kernel: bool) -> bool {
+        Self::all().any(|(id, slot)| id != 0 && slot.gives_contexts(|| is_kernel))
     }
 
     /// Notes that `order` was taken while those of the set `held` were.

@@ -340,7 +340,7 @@ pub(crate) fn no_context(site: u32, doing: Operation) -> bool {
 
 /// Whether a record may give the caller a context when it has none.
 fn may_be_given() -> bool {
-    context::is_kernel_thread() || Hierarchy::some_are_automatic()
+    Hierarchy::some_give_contexts(context::is_kernel_thread())
 }
 
 /// See `reeve_thread_has_context()`.
