@@ -15,6 +15,7 @@ use super::{
     },
     hierarchy::Hierarchy,
     rules::{
+        conflict::MAX_ORDERS,
         flags,
         held::{
             HeldLocks,
@@ -146,10 +147,14 @@ entry_points! {
     fn reeve_rs_record_lock(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        if let Some(plain) = pack_plain(order, flags) {
+        if let Some(plain) = pack_plain(order, flags & !flags::TRYLOCK) {
+            // A trylock that is in order is a lock like any other, where it is known to be.
             // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the
-            // callee asks for.
-            if unsafe { lock_fast(h, lock, plain, ctx, site) } {
+            // callees ask for.
+            let is_plain = flags & flags::TRYLOCK == 0
+                || !unsafe { Current::new(ctx) }.look_fast(HeldLocks::is_ignorant);
+            // SAFETY: As above.
+            if is_plain && unsafe { lock_fast(h, lock, plain, ctx, site) } {
                 return true;
             }
         }
@@ -625,22 +630,14 @@ unsafe fn declined(_: Handle, _: ContextPtr, _: LockUse) -> bool {
 /// # Safety
 ///
 /// `ctx` must be as [`Current::new`] wants it.
-#[inline]
+#[inline(always)]
 unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     let Some((slot, id)) = Hierarchy::at(h as usize) else {
         return false;
     };
-    if u.order.wrapping_sub(1) >= slot.count() || !flags::is_one_mode(u.flags) {
+    if u.order.wrapping_sub(1) >= MAX_ORDERS || !flags::is_one_mode(u.flags) {
         return false;
     }
-    let is_ruled = slot.is_ruled(u.order);
-    if is_ruled && slot.has_attributes(u.order) {
-        return false;
-    }
-    let obeys = is_ruled.then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
-    let this = (id, h as usize);
-    let nests = (slot.is_nestable(u.order), across::speaks_of(slot.id()));
-    let is_known = |previous| slot.was_taken(previous, u.order);
     // SAFETY: `ctx` is as asked for, by this function's contract.
     let mut current = unsafe { Current::new(ctx) };
     if current.is_absent() && slot.gives_contexts(context::is_kernel_thread) {
@@ -649,6 +646,32 @@ unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
             None => return false,
         }
     }
+    let this = (id, h as usize);
+    let is_barred = || across::speaks_of(slot.id());
+    if u.key == u.instance as u64 && current.lock_quick(slot, this, u, is_barred) {
+        return true;
+    }
+    lock_less_usual(slot, current, this, u)
+}
+
+/// The same for what takes a longer look: rules, keys.
+#[inline(never)]
+fn lock_less_usual(
+    slot: &'static Hierarchy,
+    current: Current,
+    this: (u16, usize),
+    u: LockUse,
+) -> bool {
+    if u.order > slot.count() {
+        return false;
+    }
+    let is_ruled = slot.is_ruled(u.order);
+    if is_ruled && slot.has_attributes(u.order) {
+        return false;
+    }
+    let obeys = is_ruled.then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
+    let nests = (slot.is_nestable(u.order), across::speaks_of(slot.id()));
+    let is_known = |previous| slot.was_taken(previous, u.order);
     current.with_held_usual(|held, epoch| held.lock_usual(epoch, this, u, nests, is_known, obeys))
 }
 
@@ -657,7 +680,7 @@ unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
 /// # Safety
 ///
 /// `ctx` must be as [`Current::new`] wants it.
-#[inline]
+#[inline(always)]
 unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     let Some((_, id)) = Hierarchy::at(h as usize) else {
         return false;
@@ -667,7 +690,7 @@ unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
     }
     // SAFETY: `ctx` is as asked for, by this function's contract.
     let current = unsafe { Current::new(ctx) };
-    let done = current.with_held_usual(|held, epoch| held.unlock_usual(epoch, id, u));
+    let done = current.unlock_usual(id, u);
     if done {
         current.settle();
     }

@@ -27,6 +27,7 @@ use super::{
         },
         plain::{
             is_plain,
+            is_usual,
             order_mark, //
         },
         violation::KINDS, //
@@ -119,7 +120,7 @@ type OrderSets = [Atomic<u64>; MAX_ORDERS as usize + 1];
 ///
 /// - `names` is null, or a `KBox<Names>` that this slot owns and that outlives an RCU grace period
 ///   after it was taken out.
-/// - `count` and the marks in `plain_after` are not 0 only while the slot is live.
+/// - `count` and the marks in `plain_after` and `usual_after` are not 0 only while the slot is live.
 /// - Only slots of [`TABLE`] exist.
 #[repr(C, align(2048))]
 pub(crate) struct Hierarchy {
@@ -128,6 +129,8 @@ pub(crate) struct Hierarchy {
     plain_after: OrderSets,
     /// Which orders were taken while each was held, correct or not.
     taken_after: OrderSets,
+    /// Which were taken right after each, and are correct there, see [`is_usual`].
+    usual_after: OrderSets,
     count: Atomic<u32>,
     state: Atomic<u32>,
     /// How often the slot was freed, below [`GENERATIONS`]: part of handles and ids.
@@ -178,6 +181,7 @@ impl Hierarchy {
         Self {
             plain_after: [const { Atomic::new(0) }; _],
             taken_after: [const { Atomic::new(0) }; _],
+            usual_after: [const { Atomic::new(0) }; _],
             count: Atomic::new(0),
             state: Atomic::new(FREE),
             generation: Atomic::new(0),
@@ -300,6 +304,13 @@ impl Hierarchy {
         row.load(Relaxed)
     }
 
+    /// The orders that are correct right after `previous`, see [`is_usual`].
+    #[inline(always)]
+    pub(crate) fn usual_after(&self, previous: u8) -> u64 {
+        let row = self.usual_after.get(usize::from(previous));
+        row.map_or(0, |row| row.load(Relaxed))
+    }
+
     /// Whether `order` was taken while `previous` was held before.
     #[inline]
     pub(crate) fn was_taken(&self, previous: u8, order: u32) -> bool {
@@ -377,6 +388,17 @@ impl Hierarchy {
                 // Pairs with `add_rule`: either the new rule is seen here or the mark is there.
                 barrier::smp_mb(barrier::Full);
                 if self.count() == 0 || self.is_ruled(order) {
+                    clear(row, mark);
+                }
+            }
+        }
+        if is_usual(rules, previous, order) {
+            if let Some(row) = self.usual_after.get(after) {
+                set(row, mark);
+                // As above.
+                barrier::smp_mb(barrier::Full);
+                let is_ruled = previous != 0 && self.is_ruled(order);
+                if self.count() == 0 || is_ruled || self.has_attributes(order) {
                     clear(row, mark);
                 }
             }
@@ -493,7 +515,16 @@ impl Hierarchy {
     fn is_plain_no_more(&self, order: u32) {
         set(&self.ruled, order_bit(order));
         barrier::smp_mb(barrier::Full);
-        for row in &self.plain_after {
+        // Where nothing is held no rule forbids it, but an attribute may.
+        let usual = self.usual_after.iter().skip(1);
+        for row in Iterator::chain(self.plain_after.iter(), usual) {
+            clear(row, order_mark(order as u8));
+        }
+        if let Some(row) = self
+            .usual_after
+            .first()
+            .filter(|_| self.has_attributes(order))
+        {
             clear(row, order_mark(order as u8));
         }
     }
@@ -568,7 +599,8 @@ impl Hierarchy {
 
     /// Forgets which orders were taken after which.
     pub(crate) fn forget_taken(&self) {
-        for row in [&self.plain_after, &self.taken_after].into_iter().flatten() {
+        let all = [&self.plain_after, &self.taken_after, &self.usual_after];
+        for row in all.into_iter().flatten() {
             row.store(0, Relaxed);
         }
     }

@@ -616,8 +616,24 @@ impl HeldLocks {
         if index >= n {
             return;
         }
-        for i in index..n - 1 {
-            self.store(i, self.stored(i + 1));
+        if n <= MAX_HELD {
+            let (is_mixed, has_keys) = (self.word & MIXED != 0, self.has_keys);
+            for i in index..n - 1 {
+                let (to, from) = (i & MASK, (i + 1) & MASK);
+                self.instance[to] = self.instance[from];
+                self.site[to] = self.site[from];
+                self.lock[to + 1] = self.lock[from + 1];
+                if is_mixed {
+                    self.hierarchy[to] = self.hierarchy[from];
+                }
+                if has_keys {
+                    self.key[to] = self.key[from];
+                }
+            }
+        } else {
+            for i in index..n - 1 {
+                self.store(i, self.stored(i + 1));
+            }
         }
         self.set_len(n - 1);
         if index == 0 {

@@ -35,3 +35,14 @@ pub fn is_plain(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
         && !rules.conflicts.iter().any(speaks_of)
         && !rules.attributes.speaks_of(order)
 }
+
+/// Returns whether `order`, taken right after `previous` (0: nothing of its hierarchy) with nothing unusual held,
+/// is correct by the order alone; after itself, if it is another lock with a higher key.
+pub fn is_usual(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
+    let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
+    let nests = u32::from(previous) == order && rules.is_nestable(order);
+    rules.has(order)
+        && (u32::from(previous) < order || nests)
+        && (previous == 0 || !rules.conflicts.iter().any(speaks_of))
+        && !rules.attributes.speaks_of(order)
+}

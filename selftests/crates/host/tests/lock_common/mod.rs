@@ -4,9 +4,9 @@
 
 use reeve_host::lock_order::rules::{
     conflict::{not_barred, Attributes, Rules, MAX_ORDERS},
-    flags::{is_one_mode, EXCLUSIVE, SHARED},
+    flags::{is_one_mode, EXCLUSIVE, SHARED, TRYLOCK},
     held::{HeldLocks, LockUse},
-    plain::{is_plain, order_mark, pack_plain},
+    plain::{is_plain, is_usual, order_mark, pack_plain},
     sanity::{Tracker, ORDER_NAMES, RULES},
     violation::Violation,
 };
@@ -64,7 +64,9 @@ impl Thread {
                 .filter(|&order| is_plain(rules, previous, order))
                 .fold(0, |set, order| set | order_mark(order as u8))
         };
-        if let Some(packed) = pack_plain(order, flags).filter(|_| self.fast) {
+        let tries = flags & TRYLOCK != 0;
+        let packed = pack_plain(order, flags & !TRYLOCK).filter(|_| self.fast);
+        if let Some(packed) = packed.filter(|_| !(tries && self.held.is_ignorant())) {
             if self
                 .held
                 .lock_fast(rules.token, instance, packed, order, plain_after)
@@ -104,6 +106,24 @@ impl Thread {
                     && u32::from(rule.mode) & mode != 0
             })
         });
+        let usual_after = |previous| {
+            (1..=MAX_ORDERS)
+                .filter(|&order| is_usual(rules, previous, order))
+                .fold(0, |set, order| set | order_mark(order as u8))
+        };
+        let is_barred = self.is_barred;
+        if self.fast
+            && u.order.wrapping_sub(1) < MAX_ORDERS
+            && is_one_mode(u.flags)
+            && u.key == u.instance as u64
+            && self
+                .held
+                .lock_quick(self.epoch, (rules.id, rules.token), u, usual_after, || {
+                    is_barred
+                })
+        {
+            return true;
+        }
         if self.fast
             && rules.has(u.order)
             && is_one_mode(u.flags)
