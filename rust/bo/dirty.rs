@@ -3,7 +3,7 @@
 //! The dirty log of a buffer object: which of its pages were written to.
 //!
 //! It is the object's, not its pages' or its mappings', so it stays when these go. A bit is set before
-//! an entry of a page table lets users write to the page, by whoever makes that entry: under a
+//! an entry of a page table lets users write to the page, by the code that makes that entry: under a
 //! reservation, or, when a write fault makes an entry writable, under the lock of that entry alone.
 //! Bits are cleared under the reservation, and then the entries are protected, each under its lock. So
 //! whichever of the two comes second at an entry leaves it as the bit wants it.

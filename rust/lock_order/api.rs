@@ -148,12 +148,12 @@ entry_points! {
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
         if let Some(plain) = pack_plain(order, flags & !flags::TRYLOCK) {
+            // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all that
+            // `Current::new` asks for.
+            let current = unsafe { Current::new(ctx) };
             // A trylock that is in order is a lock like any other, where it is known to be.
-            // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the
-            // callees ask for.
-            let is_plain = flags & flags::TRYLOCK == 0
-                || !unsafe { Current::new(ctx) }.look_fast(HeldLocks::is_ignorant);
-            // SAFETY: As above.
+            let is_plain = flags & flags::TRYLOCK == 0 || !current.look_fast(HeldLocks::is_ignorant);
+            // SAFETY: `ctx` is of this very call, which is all that `lock_fast` asks for.
             if is_plain && unsafe { lock_fast(h, lock, plain, ctx, site) } {
                 return true;
             }

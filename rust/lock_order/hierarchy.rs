@@ -395,7 +395,7 @@ impl Hierarchy {
         if is_usual(rules, previous, order) {
             if let Some(row) = self.usual_after.get(after) {
                 set(row, mark);
-                // As above.
+                // Pairs with `add_rule`, too: either the new rule is seen here or the mark is there.
                 barrier::smp_mb(barrier::Full);
                 let is_ruled = previous != 0 && self.is_ruled(order);
                 if self.count() == 0 || is_ruled || self.has_attributes(order) {

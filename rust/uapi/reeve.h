@@ -387,7 +387,8 @@ struct reeve_log_mode {
  * as it is.
  *
  * ENOENT: no such object, or it has no log. EINVAL: @pages is another number.
- * EFAULT: the log is as before, in LEGACY mode, too.
+ * EFAULT: the log is as before, in LEGACY mode, too; what the bitmap has then
+ * means nothing.
  */
 struct reeve_bo_log_get {
 	__u32 handle;

@@ -71,7 +71,8 @@ pub(super) struct Object {
 // SAFETY: By the type invariant only one task at a time accesses `held`, and it is the one that reserved
 // the object, which also ends the reservation.
 unsafe impl Send for Object {}
-// SAFETY: As above; all else is `Sync`.
+// SAFETY: By the type invariant only the task that reserved the object accesses `held`, also through a
+// reference; all else is `Sync`.
 unsafe impl Sync for Object {}
 
 impl Object {

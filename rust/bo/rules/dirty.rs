@@ -116,7 +116,7 @@ pub trait Count {
 
 /// A bit for each page: whether it was written to.
 ///
-/// Bits are set by whoever writes, without a lock, while another thread reads or clears them. No bit
+/// Bits are set by the threads that write, without a lock, while another thread reads or clears them. No bit
 /// behind the last page is ever set.
 ///
 /// Each part has a count of the bits that are set, and for a moment those that are about to be: it is

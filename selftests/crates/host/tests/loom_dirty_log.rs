@@ -8,7 +8,7 @@
 //! with the lock of the entry held. A processor may go on to write by what it has seen of the entry until it is told that the entry
 //! has changed, so a change that takes the permission away waits for the writes that have begun.
 //!
-//! Bits are counted before they are set and after they were cleared, and whoever looks for bits first looks at
+//! Bits are counted before they are set and after they were cleared, and a reader of bits first looks at
 //! that count, alone: a count of 0 must not hide a bit.
 
 use std::sync::Arc;
@@ -234,7 +234,7 @@ fn race(mistake: Mistake, entry: u32, begin: bool, second_writer: bool, swap: bo
     for thread in [other, swapper].into_iter().flatten() {
         thread.join().unwrap();
     }
-    // With nobody writing, the last get brings what is missing.
+    // Without writers, the last get brings what is missing.
     if let Some(content) = page.clear() {
         copy = content;
     }

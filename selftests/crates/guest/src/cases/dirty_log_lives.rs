@@ -149,7 +149,7 @@ fn ends_with_its_object() -> Outcome {
     Ok(())
 }
 
-/// Handles and the mode are those of the open file, whoever uses it; another has its own.
+/// Handles and the mode are those of the open file, whichever process uses it; another has its own.
 fn one_for_all_who_have_the_file() -> Outcome {
     let log = Log::new(MANUAL)?;
     log.write(4);

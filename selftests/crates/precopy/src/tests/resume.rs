@@ -250,7 +250,7 @@ fn a_lost_hand_over_is_made_good_and_a_lost_acknowledgement_is_not() {
     for seed in 0..30 {
         let (world, attempt) = lost_at_the_end(seed, None);
         if is_lost_at_the_end(&attempt) {
-            // The receiver has them, and nobody is there any more who could say so.
+            // The receiver has them, and is gone, so that it cannot say so.
             assert_eq!(check_undone(&world, &attempt), Ok(()), "{seed}");
             assert_eq!(world.borrow().difference(), None);
             let text = attempt.sent.unwrap_err().to_string();
