@@ -32,8 +32,7 @@ use super::{
 use crate::{
     abstractions::{
         bindings,
-        export::entry_points,
-        params, //
+        export::entry_points, //
     },
     bo::reservation::Reservation,
     lock_order::with_context, //
@@ -436,7 +435,6 @@ entry_points! {
     fn reeve_rs_client_set_limit(client: u64, pages: u64, site: c_ulong) -> c_int {
         status(call(c"reeve_client_set_limit", 0, site, |api| {
             api.clients.find(client).ok_or(NO_CLIENT)?.set_limit(pages);
-            params::limit_changed();
             Ok(())
         }))
     }

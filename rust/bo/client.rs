@@ -49,6 +49,7 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
+            Full,
             Relaxed, //
         },
         Arc, //
@@ -145,9 +146,15 @@ impl<T: LruItem> Client<T> {
 
     /// Sets the limit of this client, in pages; 0: the module's applies.
     ///
-    /// Nothing is swapped out by this: tell [`crate::abstractions::params::limit_changed`].
+    /// If it is over that now, what is too much is swapped out soon; this does not wait for it. May
+    /// sleep.
     pub(crate) fn set_limit(&self, pages: u64) {
-        self.own_limit.store(pages, Relaxed);
+        self.own_limit.xchg(pages, Full);
+        // Who populates charges first and reads the limit then, so one of the two sees that it is too
+        // much. Where nothing is, a later look would only undo what a populate was allowed meanwhile.
+        if self.is_over() {
+            params::limit_changed();
+        }
     }
 
     /// Returns the number of pages charged, including those that are being populated.

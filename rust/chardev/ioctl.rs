@@ -113,7 +113,6 @@ impl OpenFile {
         write(arg, &args)?;
         if let Some(pages) = set {
             self.client.set_limit(pages);
-            params::limit_changed();
         }
         Ok(0)
     }
