@@ -155,12 +155,16 @@ fn saturate(pages: u64) -> usize {
 
 /// Is told of changes of limits.
 pub(crate) trait Watcher: Send + Sync + 'static {
-    /// Called after a limit was written, by a work item: one call at a time, without a context for
-    /// held locks, and the writer does not wait for it. May sleep.
+    /// Returns whether there is more than the limits allow. Called after a limit was written, by the
+    /// writer, with the module's parameter lock held and without a context for held locks.
+    fn is_over(&self) -> bool;
+
+    /// Called if there was, by a work item: one call at a time, without a context for held locks, and
+    /// the writer does not wait for it. May sleep.
     fn limits_written(&self);
 }
 
-/// Has the [`Watcher`] called, if there is one, for a limit that is not a parameter. Does not wait
+/// Has the [`Watcher`] called, if there is one, for a limit that is not a parameter and is exceeded. Does not wait
 /// for it. May sleep.
 pub(crate) fn limit_changed() {
     // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
@@ -179,10 +183,12 @@ impl<T: Watcher> Watch<T> {
     /// Returns `EBUSY` if one is or was registered. May sleep.
     pub(crate) fn new(watcher: Arc<T>) -> Result<Self> {
         let data = Arc::as_ptr(&watcher).cast_mut().cast();
-        // SAFETY: The helper wants a function that may be called with `data` until it is
-        // unregistered. `written::<T>` wants `data` to point to a valid `T`: `self` has a reference
-        // to it, and `drop` unregisters before that reference is dropped.
-        to_result(unsafe { bindings::reeve_helper_params_watch(Some(written::<T>), data) })?;
+        // SAFETY: The helper wants functions that may be called with `data` until they are
+        // unregistered. These want `data` to point to a valid `T`: `self` has a reference to it, and
+        // `drop` unregisters before that reference is dropped.
+        to_result(unsafe {
+            bindings::reeve_helper_params_watch(Some(is_over::<T>), Some(written::<T>), data)
+        })?;
         Ok(Self { _watcher: watcher })
     }
 }
@@ -194,6 +200,17 @@ impl<T: Watcher> Drop for Watch<T> {
         // not own it.
         unsafe { bindings::reeve_helper_params_unwatch() };
     }
+}
+
+/// Asks a `T` whether there is more than the limits allow.
+///
+/// # Safety
+///
+/// `data` must point to a `T` that is valid during the call.
+unsafe extern "C" fn is_over<T: Watcher>(data: *mut c_void) -> bool {
+    // SAFETY: By the contract `data` points to a `T` that is valid during the call.
+    let watcher = unsafe { &*data.cast::<T>() };
+    watcher.is_over()
 }
 
 /// Passes a change of a limit on to a `T`.

@@ -284,6 +284,11 @@ impl Manager {
 }
 
 impl Watcher for Manager {
+    fn is_over(&self) -> bool {
+        let over = self.pool.is_over() || self.accounting.over_limit();
+        over || with_context(|| self.clients.next_over(0).is_some())
+    }
+
     fn limits_written(&self) {
         with_context(|| self.keep_limits());
     }

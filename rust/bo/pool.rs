@@ -285,7 +285,12 @@ impl Pool {
         self.shrink(u64::MAX)
     }
 
-    /// Gives back what is more than may be kept, after that has become less. May sleep.
+    /// Returns whether more is kept than may be, as after that has become less.
+    pub(super) fn is_over(&self) -> bool {
+        self.kept() > self.cap()
+    }
+
+    /// Gives back what is more than may be kept. May sleep.
     pub(crate) fn trim(&self) {
         loop {
             let excess = self.kept().saturating_sub(self.cap());

@@ -152,13 +152,15 @@ void reeve_limits_written(void);
 unsigned long reeve_helper_param_page_pool_size(void);
 void reeve_helper_param_set_page_pool_size(unsigned long pages);
 /*
- * Registers @fn(@data), which is called by a work item after a limit was written
- * in sysfs. Returns -EBUSY if one is or was registered. Unwatching waits for a
- * call in progress.
+ * Registers @over(@data), which says after a limit was written in sysfs whether
+ * there is more than the limits allow, and @fn(@data), which a work item calls
+ * then. Returns -EBUSY if one is or was registered. Unwatching waits for a call
+ * in progress.
  */
-int reeve_helper_params_watch(void (*fn)(void *data), void *data);
+int reeve_helper_params_watch(bool (*over)(void *data), void (*fn)(void *data),
+			      void *data);
 void reeve_helper_params_unwatch(void);
-/* Queues the call as if a limit had been written. May sleep. */
+/* Queues the call of @fn as if a limit had been written. May sleep. */
 void reeve_helper_params_queue_watcher(void);
 unsigned long reeve_helper_param_file_pages_limit(void);
 unsigned long reeve_helper_param_file_objects_limit(void);

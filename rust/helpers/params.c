@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Parameters of page accounting, readable and writable in sysfs. */
+#include <asm/barrier.h>
 #include <linux/compiler.h>
 #include <linux/module.h>
 #include <linux/moduleparam.h>
@@ -10,7 +11,11 @@
 /* As in Cargo.toml of selftests, and in chardev/ioctl.rs; a host test compares. */
 MODULE_VERSION("0.1.0");
 
-/* What is called after a limit was written. Changed under the parameters' lock. */
+/*
+ * What is called after a limit was written: whether there is more than it
+ * allows, and then what mends that. Changed under the parameters' lock.
+ */
+static bool (*reeve_watcher_over)(void *data);
 static void (*reeve_watcher)(void *data);
 static void *reeve_watcher_data;
 
@@ -22,13 +27,15 @@ static void reeve_params_work_fn(struct work_struct *work)
 
 static DECLARE_WORK(reeve_params_work, reeve_params_work_fn);
 
-int reeve_helper_params_watch(void (*fn)(void *data), void *data)
+int reeve_helper_params_watch(bool (*over)(void *data), void (*fn)(void *data),
+			      void *data)
 {
 	int ret = -EBUSY;
 
 	kernel_param_lock(THIS_MODULE);
 	if (!reeve_watcher) {
 		reeve_watcher_data = data;
+		reeve_watcher_over = over;
 		reeve_watcher = fn;
 		ret = 0;
 	}
@@ -55,15 +62,19 @@ void reeve_helper_params_queue_watcher(void)
 }
 
 /*
- * Sets a limit. The bounds are changed at once; the watcher is called later,
- * without the writer waiting for it. Called under the parameters' lock.
+ * Sets a limit. The bounds are changed at once; if there is more than they
+ * allow, the watcher is called later, without the writer waiting for it. Who
+ * populates counts first and reads the limits then, so one of the two sees it.
+ * Called under the parameters' lock.
  */
 static int reeve_limit_set(const char *value, const struct kernel_param *kp)
 {
 	int ret = param_set_ulong(value, kp);
 
 	reeve_limits_written();
-	if (!ret && reeve_watcher && !reeve_unwatching)
+	smp_mb(); /* pairs with the counting of a populate */
+	if (!ret && reeve_watcher && !reeve_unwatching &&
+	    reeve_watcher_over(reeve_watcher_data))
 		queue_work(system_dfl_wq, &reeve_params_work);
 	return ret;
 }

@@ -231,8 +231,10 @@ mod tests {
             let first = populated_of(bench, lowered, 4)?;
             let second = populated_of(bench, lowered, 4)?;
             let other = populated_of(bench, free, 8)?;
+            expect!(!bench.manager.is_over());
             pinned.set_limit(1);
             lowered.set_limit(4);
+            expect!(bench.manager.is_over());
             bench.manager.limits_written();
             expect!(stays.reserve().state() == State::Populated);
             expect!(first.reserve().state() == State::Swapped);
