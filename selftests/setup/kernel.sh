@@ -20,11 +20,41 @@ kernel_fragments() {
 	echo "$fragment"
 }
 
+# fragment_line NAME FRAGMENT...: what the lines `# NAME: ...` of the fragments say, the last one last.
+fragment_line() {
+	local name=$1
+	shift
+	sed -n "s/^# $name: //p" "$@"
+}
+
+# kernel_tools FRAGMENT...: sets KMAKE to what builds this kernel, and its modules: with gcc if a fragment says
+# `# compiler: gcc`. Installs what a fragment names in a line `# needs: FILE|PACKAGE`.
+kernel_tools() {
+	local need packages=()
+	while read -r need; do
+		have "${need%|*}" || packages+=("${need#*|}")
+	done < <(fragment_line needs "$@")
+	[ ${#packages[@]} -eq 0 ] || (install_packages "${packages[@]}")
+	COMPILER=$(fragment_line compiler "$@" | tail -n 1)
+	case $COMPILER in
+	'' | clang) COMPILER=clang ;;
+	gcc) KMAKE=("${KMAKE[@]/LLVM=*/LLVM=}") ;;
+	*) die "a fragment names the compiler '$COMPILER'" "Known: clang gcc" ;;
+	esac
+}
+
+# compiler_id: what has to be said of the compiler beside toolchain_id: of gcc, which that knows nothing of.
+compiler_id() { [ "$COMPILER" = clang ] || gcc --version | sed -n 1p; }
+
 # kernel_objects NAME: how many lines a build of it prints, for the progress display only.
 kernel_objects() {
 	case $1 in
 	base) echo 1840 ;;
 	bench*) echo 2000 ;;
+	rt) echo 2000 ;;
+	nosmp) echo 1700 ;;
+	gcc) echo 1900 ;;
+	distro) echo 3000 ;;
 	*) echo 2350 ;;
 	esac
 }
@@ -36,9 +66,11 @@ ensure_kernel() {
 	ensure_source
 	mapfile -t fragments < <(kernel_fragments "$name")
 	[ ${#fragments[@]} -gt 0 ] || exit 1
+	kernel_tools "${fragments[@]}"
 	key=$({
 		echo "$SOURCE_ID"
 		toolchain_id
+		compiler_id
 		cat "${fragments[@]}"
 	} | hash_of)
 	KOUT=$REEVE_CACHE/kernel/$name-$key
@@ -50,7 +82,7 @@ ensure_kernel() {
 build_kernel() {
 	local name=$1 log=$KOUT/reeve-build.log minutes=7
 	shift
-	[ "$name" = base ] || minutes=12
+	case $name in base | nosmp | gcc) ;; *) minutes=12 ;; esac
 	with_lock "kernel-$(basename "$KOUT")"
 	if [ -e "$KOUT/.reeve-complete" ] && [ -z "${KERNEL_SRC:-}" ]; then return; fi
 	mkdir -p "$KOUT"

@@ -114,29 +114,34 @@ apt() {
 	"${get[@]}" "$@" 2>&1 </dev/null | tee -a "$LOGS/packages.log" | sed 's/^/  | /' >&2
 }
 
-# ensure_packages: afterwards everything that comes from the distribution is there. (A subshell: the lock ends with it.)
-ensure_packages() (
-	local tools packages
-	tools=$(missing_tools)
-	[ -n "$tools" ] || return 0
+# install_packages TOOL...: installs what packages_for makes of them.
+install_packages() (
+	packages=
 	command -v apt-get >/dev/null ||
-		die "these are missing: $tools" \
+		die "these are missing: $*" \
 			"The names are Debian's; install what your distribution calls them and try again."
 	if ! can_be_root; then
-		# shellcheck disable=SC2086 # a list
-		packages=$(packages_for $tools)
+		packages=$(packages_for "$@")
 		die "these packages are missing, and there is no root or sudo to install them with: $packages" \
 			"Run this as root, then try again:" \
 			"apt-get update && apt-get install --no-install-recommends -y $packages"
 	fi
 	with_lock packages
-	step "Installing what is missing ($tools): one to five minutes"
+	step "Installing what is missing ($*): one to five minutes"
 	apt update || die "apt-get update failed" "Log: $LOGS/packages.log"
-	# shellcheck disable=SC2086 # a list
-	packages=$(packages_for $tools)
+	packages=$(packages_for "$@")
 	# shellcheck disable=SC2086 # a list
 	apt install --no-install-recommends -y $packages ||
 		die "installing the packages failed" "Look at $LOGS/packages.log, or install them by hand: $packages"
+)
+
+# ensure_packages: afterwards everything that comes from the distribution is there. (A subshell: the lock ends with it.)
+ensure_packages() (
+	local tools
+	tools=$(missing_tools)
+	[ -n "$tools" ] || return 0
+	# shellcheck disable=SC2086 # a list
+	install_packages $tools
 	tools=$(missing_tools)
 	[ -z "$tools" ] || die "still missing after the installation: $tools" "Log: $LOGS/packages.log"
 )

@@ -86,6 +86,38 @@ test_a_kernel_that_is_not_there_is_named() {
 	grep -q "no kernel 'nothing'" <<<"$said"
 }
 
+# tools_of LINE...: the compiler and the make of a kernel whose fragment has these lines.
+tools_of() (
+	KMAKE=(make LLVM=-19 -j1)
+	install_packages() { echo "installed $*"; }
+	printf '%s\n' "$@" >"$scratch/fragment"
+	kernel_tools "$scratch/fragment"
+	echo "$COMPILER ${KMAKE[*]}"
+)
+
+test_a_fragment_may_name_its_compiler() {
+	[ "$(tools_of CONFIG_A=y)" = 'clang make LLVM=-19 -j1' ] &&
+		[ "$(tools_of '# compiler: gcc')" = 'gcc make LLVM= -j1' ]
+}
+
+test_a_compiler_that_is_unknown_is_refused() {
+	local said
+	said=$(tools_of '# compiler: tcc' 2>&1) && return 1
+	grep -q "compiler 'tcc'" <<<"$said"
+}
+
+test_what_a_fragment_needs_is_installed() {
+	[ "$(tools_of '# needs: /no/such.h|this-dev' '# needs: /bin/sh|that')" = $'installed this-dev\nclang make LLVM=-19 -j1' ]
+}
+
+# Else the kernels that were built before would have to be built again.
+test_only_gcc_changes_what_a_build_is_known_by() {
+	local COMPILER=clang
+	[ -z "$(compiler_id)" ] || return 1
+	COMPILER=gcc
+	grep -q '^gcc ' <<<"$(compiler_id)"
+}
+
 # program NAME SAYS: a program that says so when it is asked for its version.
 program() {
 	printf '#!/bin/sh\ncase $1 in\n--print) echo "%s" ;;\n*) echo "%s" ;;\nesac\n' "$scratch/sysroot" "$2" >"$scratch/bin/$1"
