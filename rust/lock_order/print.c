@@ -220,6 +220,12 @@ u32 reeve_helper_surroundings(void)
 		surroundings |= REEVE_IN_HARD_INTERRUPT;
 	if (irqs_disabled())
 		surroundings |= REEVE_INTERRUPTS_OFF | REEVE_IS_ATOMIC;
+	/*
+	 * Most spinlocks leave them on, and most handlers are threads: which lock
+	 * is one of the others is not known.
+	 */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		surroundings |= REEVE_INTERRUPTS_OFF;
 	/* Without it preemption is not counted. */
 	if (IS_ENABLED(CONFIG_PREEMPT_COUNT) && preempt_count())
 		surroundings |= REEVE_IS_ATOMIC;

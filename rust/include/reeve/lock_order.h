@@ -188,9 +188,10 @@ REEVE_API int reeve_hierarchy_set_nestable(struct reeve_hierarchy *h,
  * What does not fit is reported when a lock is recorded: one that sleeps in an
  * interrupt, where preemption or interrupts are off, or while one is held that
  * spins (trylocks are exempt); one that is irq-safe with interrupts on, when it
- * is recorded as taken (with REEVE_LOCK_WAITING, when it is acquired); one that
- * spins and is not irq-safe in a hard interrupt, unless by a trylock. Orders
- * that have attributes take a slower path.
+ * is recorded as taken (with REEVE_LOCK_WAITING, when it is acquired; never with
+ * PREEMPT_RT, where most spinlocks leave them on); one that spins and is not
+ * irq-safe in a hard interrupt, unless by a trylock. Orders that have attributes
+ * take a slower path.
  *
  * Return: 0; -EINVAL: no such order, no or unknown flags, or one that sleeps is
  * to spin or to be irq-safe.

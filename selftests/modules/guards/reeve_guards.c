@@ -57,6 +57,10 @@ static bool tracked;
 /* Not a result of Reeve's unless it is there. */
 #define EXPECT_FALSE(result) EXPECT(!(result) || !tracked)
 
+/* An order that is irq-safe, taken with interrupts on: no fault with PREEMPT_RT. */
+#define EXPECT_INTERRUPTS_ON(result) \
+	EXPECT(!!(result) == IS_ENABLED(CONFIG_PREEMPT_RT) || !tracked)
+
 #define EXPECT_HELD(lock, order, mode)                                       \
 	EXPECT(reeve_check_locked(hierarchy, lock, order, REEVE_LOCK_##mode))
 #define EXPECT_NOTHING() EXPECT(reeve_check_all_unlocked(hierarchy))
@@ -102,14 +106,18 @@ static void guards_lock(void)
 	EXPECT(!in_softirq());
 	scoped_guard(reeve_spinlock_irq, &spinlock, hierarchy,
 		     GUARDS_SPINLOCK)
-		EXPECT(irqs_disabled());
+		EXPECT(irqs_disabled() || IS_ENABLED(CONFIG_PREEMPT_RT));
 	EXPECT(!irqs_disabled());
-	local_irq_save(flags);
+	/* With PREEMPT_RT the lock sleeps, whatever was the state before. */
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		local_irq_save(flags);
 	scoped_guard(reeve_spinlock_irqsave, &spinlock, hierarchy,
 		     GUARDS_SPINLOCK)
 		EXPECT_HELD(&spinlock, GUARDS_SPINLOCK, EXCLUSIVE);
-	EXPECT(irqs_disabled());
-	local_irq_restore(flags);
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		EXPECT(irqs_disabled());
+		local_irq_restore(flags);
+	}
 	EXPECT(guards_is_free(&spinlock));
 	EXPECT_NOTHING();
 }
@@ -378,10 +386,10 @@ static void kinds_interrupts(void)
 {
 	const void *lock = &kind_locks[0];
 
-	EXPECT_FALSE(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
+	EXPECT_INTERRUPTS_ON(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
 	EXPECT(kinds_unlock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
 	EXPECT(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE | REEVE_LOCK_WAITING));
-	EXPECT_FALSE(reeve_record_acquired(kinds, lock, KINDS_IRQ_SAFE));
+	EXPECT_INTERRUPTS_ON(reeve_record_acquired(kinds, lock, KINDS_IRQ_SAFE));
 	EXPECT(kinds_unlock(KINDS_IRQ_SAFE, 0, EXCLUSIVE));
 	EXPECT(kinds_lock(KINDS_IRQ_SAFE, 0, EXCLUSIVE | REEVE_LOCK_WAITING));
 	local_irq_disable();
