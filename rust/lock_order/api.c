@@ -76,7 +76,24 @@ void reeve_helper_begun(struct reeve_context *ctx)
 /* A context of @task is free. */
 void reeve_helper_ended(unsigned long task)
 {
-	put_task_struct((struct task_struct *)task);
+	put_task_struct(reeve_task_of(task));
+}
+
+/* Whether it is a soft irq that goes on as a thread does. */
+static bool reeve_in_soft_thread(void)
+{
+	return IS_ENABLED(CONFIG_PREEMPT_RT) && in_serving_softirq() &&
+	       !in_hardirq() && !in_nmi();
+}
+
+/* Who owns the context of the running thread; 0: an interrupt, of its CPU. */
+unsigned long reeve_helper_thread(void)
+{
+	unsigned long task = (unsigned long)current;
+
+	if (in_task())
+		return task;
+	return reeve_in_soft_thread() ? task | REEVE_OF_SOFT_IRQ : 0;
 }
 
 /* Whether it is the current task's, and it is the task that runs. */
@@ -142,7 +159,7 @@ static struct reeve_context *reeve_irq_context(unsigned int level)
 
 bool reeve_helper_is_kernel_thread(void)
 {
-	return current->flags & PF_KTHREAD;
+	return (current->flags & PF_KTHREAD) || reeve_in_soft_thread();
 }
 
 /* An NMI, a breakpoint or a machine check may come within another of them. */
@@ -163,6 +180,9 @@ static noinline struct reeve_context *reeve_find_context(void)
 		raw_cpu_write(reeve_hint, ctx);
 		return ctx;
 	}
+	/* Not hinted at: the task goes on with its own. */
+	if (reeve_in_soft_thread())
+		return reeve_rs_find_context(reeve_helper_thread());
 	level = in_nmi()     ? reeve_nmi_level() :
 		in_hardirq() ? REEVE_IRQ_HARD :
 			       REEVE_IRQ_SOFT;
@@ -174,11 +194,6 @@ static struct reeve_context *reeve_context(void)
 	struct reeve_context *ctx = raw_cpu_read(reeve_hint);
 
 	return reeve_is_ours(ctx) ? ctx : reeve_find_context();
-}
-
-static unsigned long reeve_task(void)
-{
-	return in_task() ? (unsigned long)current : 0;
 }
 
 /* Switched by the parameter lock_tracking, and by tracepoints. */
@@ -381,7 +396,7 @@ EXPORT_SYMBOL_GPL(reeve_check_all_unlocked);
 /* Contexts come and go whether or not tracking is on: it may be switched on. */
 bool reeve_thread_context_enter(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_enter(ctx, reeve_task(), REEVE_SITE());
+	return reeve_rs_thread_context_enter(ctx, reeve_helper_thread(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_enter);
 
@@ -390,7 +405,7 @@ bool reeve_thread_context_enter_deep(struct reeve_thread_context *ctx)
 	bool entered;
 
 	might_sleep_if(in_task());
-	entered = reeve_rs_thread_context_enter(ctx, reeve_task(), REEVE_SITE());
+	entered = reeve_rs_thread_context_enter(ctx, reeve_helper_thread(), REEVE_SITE());
 	if (!entered || !in_task())
 		return entered;
 	return reeve_rs_thread_context_deepen(reeve_context(), REEVE_SITE());
@@ -399,14 +414,14 @@ EXPORT_SYMBOL_GPL(reeve_thread_context_enter_deep);
 
 bool reeve_thread_context_leave(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_leave(ctx, reeve_task(), reeve_context(),
+	return reeve_rs_thread_context_leave(ctx, reeve_helper_thread(), reeve_context(),
 					     REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_leave);
 
 bool reeve_thread_context_save(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_save(ctx, reeve_task(), reeve_context(),
+	return reeve_rs_thread_context_save(ctx, reeve_helper_thread(), reeve_context(),
 					    REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_save);

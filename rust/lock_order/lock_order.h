@@ -18,19 +18,33 @@
 /* Enough for what Rust keeps in a context; it asserts so. */
 #define REEVE_CONTEXT_WORDS 205
 
+struct task_struct;
+
 /*
  * What a task, or an interrupt level of a CPU, holds: memory of the tracker's
  * own. rust/lock_order/context/words.rs knows the rest of it.
  */
 struct reeve_context {
-	unsigned long owner; /* the task; odd: put aside; 0: free */
+	unsigned long owner; /* a thread; odd: put aside; 0: free */
 	struct reeve_context *next; /* in its chain, or in the stock */
 	u32 serial; /* how often it was claimed; which interrupt it is of */
 	u64 opaque[REEVE_CONTEXT_WORDS];
 } __aligned(64);
 
-/* The context of @task, or one that stands for none. */
-struct reeve_context *reeve_rs_find_context(unsigned long task);
+/*
+ * What a context's owner is of: a task, or with this bit what its soft irqs are
+ * with PREEMPT_RT. Any thread runs these there, and they are preempted by others
+ * of the same CPU, so that a CPU's context would be that of several at a time.
+ */
+#define REEVE_OF_SOFT_IRQ 2UL
+
+static inline struct task_struct *reeve_task_of(unsigned long thread)
+{
+	return (struct task_struct *)(thread & ~REEVE_OF_SOFT_IRQ);
+}
+
+/* The context of @thread, or one that stands for none. */
+struct reeve_context *reeve_rs_find_context(unsigned long thread);
 
 bool reeve_rs_record_lock(struct reeve_hierarchy *h, const void *lock,
 			  unsigned int order, unsigned int flags,
@@ -62,7 +76,7 @@ bool reeve_rs_check_unlocked_order(struct reeve_hierarchy *h,
 				   struct reeve_context *ctx, u32 site);
 bool reeve_rs_check_all_unlocked(struct reeve_hierarchy *h,
 				 struct reeve_context *ctx, u32 site);
-/* @task: the current one, or 0 in an interrupt. */
+/* @task: reeve_helper_thread(). */
 bool reeve_rs_thread_context_enter(struct reeve_thread_context *cookie,
 				   unsigned long task, u32 site);
 /* Makes room for more locks in @ctx. May sleep. */
@@ -147,6 +161,7 @@ unsigned int reeve_helper_nr_cpu_ids(void);
 void reeve_forget_all(void);
 void reeve_helper_begun(struct reeve_context *ctx);
 void reeve_helper_ended(unsigned long task);
+unsigned long reeve_helper_thread(void);
 bool reeve_helper_is_kernel_thread(void);
 bool reeve_helper_is_older_than_switch(void);
 

@@ -48,7 +48,7 @@ void reeve_helper_who(struct reeve_who *who)
 
 bool reeve_helper_task_who(unsigned long task, struct reeve_who *who)
 {
-	const struct task_struct *t = (const struct task_struct *)task;
+	const struct task_struct *t = reeve_task_of(task);
 	pid_t pid;
 
 	if (copy_from_kernel_nofault(&pid, &t->pid, sizeof(pid)) ||

@@ -176,13 +176,13 @@ void reeve_helper_more_put(void *room)
 /* So that the task's address stays its own until reeve_helper_ended(). */
 void reeve_helper_hold_task(unsigned long task)
 {
-	get_task_struct((struct task_struct *)task);
+	get_task_struct(reeve_task_of(task));
 }
 
 /* Whether it runs no code of drivers any more. In an RCU read-side section. */
 bool reeve_helper_task_has_ended(unsigned long task)
 {
-	return READ_ONCE(((struct task_struct *)task)->exit_state) != 0;
+	return READ_ONCE(reeve_task_of(task)->exit_state) != 0;
 }
 
 /*

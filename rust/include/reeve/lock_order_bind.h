@@ -120,7 +120,9 @@ __reeve_put(const struct reeve_lock_order_ops *ops)
 static __always_inline bool
 __reeve_knows_caller(const struct reeve_lock_order_ops *ops)
 {
-	if (in_task())
+	/* PREEMPT_RT's soft irqs are preempted: one may be halfway. */
+	if (in_task() ||
+	    (IS_ENABLED(CONFIG_PREEMPT_RT) && !in_hardirq() && !in_nmi()))
 		return ops->thread_has_context();
 	return raw_cpu_read(*reeve_binding.seen) ==
 	       READ_ONCE(reeve_binding.generation);

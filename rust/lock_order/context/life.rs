@@ -323,8 +323,12 @@ impl Current {
 /// held any more. `None`: no memory.
 #[inline(never)]
 pub(crate) fn give() -> Option<Current> {
-    // SAFETY: `get_current()` reads a per-CPU variable that is always valid for the running task.
-    let task = unsafe { kernel::bindings::get_current() } as usize;
+    // SAFETY: Looks at the running task only.
+    let task = unsafe { bindings::reeve_helper_thread() } as usize;
+    if task == 0 {
+        // An interrupt, which has its CPU's.
+        return None;
+    }
     let context = match TABLE.find_or_claim(task) {
         // It has one after all.
         Found::Own(context) => return Some(Current(context)),
