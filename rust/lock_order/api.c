@@ -182,7 +182,7 @@ static noinline struct reeve_context *reeve_find_context(void)
 	}
 	/* Not hinted at: the task goes on with its own. */
 	if (reeve_in_soft_thread())
-		return reeve_rs_find_context(reeve_helper_thread());
+		return reeve_rs_soft_irq_context();
 	level = in_nmi()     ? reeve_nmi_level() :
 		in_hardirq() ? REEVE_IRQ_HARD :
 			       REEVE_IRQ_SOFT;
@@ -194,6 +194,12 @@ static struct reeve_context *reeve_context(void)
 	struct reeve_context *ctx = raw_cpu_read(reeve_hint);
 
 	return reeve_is_ours(ctx) ? ctx : reeve_find_context();
+}
+
+/* Enters and leaves of any interrupt do nothing. */
+static unsigned long reeve_task(void)
+{
+	return in_task() ? (unsigned long)current : 0;
 }
 
 /* Switched by the parameter lock_tracking, and by tracepoints. */
@@ -396,7 +402,7 @@ EXPORT_SYMBOL_GPL(reeve_check_all_unlocked);
 /* Contexts come and go whether or not tracking is on: it may be switched on. */
 bool reeve_thread_context_enter(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_enter(ctx, reeve_helper_thread(), REEVE_SITE());
+	return reeve_rs_thread_context_enter(ctx, reeve_task(), REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_enter);
 
@@ -405,7 +411,7 @@ bool reeve_thread_context_enter_deep(struct reeve_thread_context *ctx)
 	bool entered;
 
 	might_sleep_if(in_task());
-	entered = reeve_rs_thread_context_enter(ctx, reeve_helper_thread(), REEVE_SITE());
+	entered = reeve_rs_thread_context_enter(ctx, reeve_task(), REEVE_SITE());
 	if (!entered || !in_task())
 		return entered;
 	return reeve_rs_thread_context_deepen(reeve_context(), REEVE_SITE());
@@ -414,14 +420,14 @@ EXPORT_SYMBOL_GPL(reeve_thread_context_enter_deep);
 
 bool reeve_thread_context_leave(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_leave(ctx, reeve_helper_thread(), reeve_context(),
+	return reeve_rs_thread_context_leave(ctx, reeve_task(), reeve_context(),
 					     REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_leave);
 
 bool reeve_thread_context_save(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_save(ctx, reeve_helper_thread(), reeve_context(),
+	return reeve_rs_thread_context_save(ctx, reeve_task(), reeve_context(),
 					    REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_save);

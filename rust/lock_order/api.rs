@@ -143,6 +143,13 @@ entry_points! {
 
     /// # Safety
     ///
+    /// In a soft irq that goes on as a thread does.
+    fn reeve_rs_soft_irq_context() -> ContextPtr {
+        context::context_of_soft_irq()
+    }
+
+    /// # Safety
+    ///
     /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_record_lock(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,

@@ -424,6 +424,12 @@ pub(crate) fn context_of(task: usize) -> *mut bindings::reeve_context {
     as_c(TABLE.find(task).unwrap_or(&ABSENT))
 }
 
+/// Returns what `reeve_rs_soft_irq_context` gives to C: as an interrupt it has a context without being
+/// given one by a record.
+pub(crate) fn context_of_soft_irq() -> *mut bindings::reeve_context {
+    as_c(give().map_or(&ABSENT, |given| given.0))
+}
+
 /// Tracking starts, or ends, being switched. The caller has taken care that it is the only one.
 pub(crate) fn next_epoch() {
     forget_handed();

@@ -45,6 +45,8 @@ static inline struct task_struct *reeve_task_of(unsigned long thread)
 
 /* The context of @thread, or one that stands for none. */
 struct reeve_context *reeve_rs_find_context(unsigned long thread);
+/* The same of a soft irq with PREEMPT_RT, which has one from now on. */
+struct reeve_context *reeve_rs_soft_irq_context(void);
 
 bool reeve_rs_record_lock(struct reeve_hierarchy *h, const void *lock,
 			  unsigned int order, unsigned int flags,
@@ -76,7 +78,7 @@ bool reeve_rs_check_unlocked_order(struct reeve_hierarchy *h,
 				   struct reeve_context *ctx, u32 site);
 bool reeve_rs_check_all_unlocked(struct reeve_hierarchy *h,
 				 struct reeve_context *ctx, u32 site);
-/* @task: reeve_helper_thread(). */
+/* @task: the current one, or 0 in an interrupt. */
 bool reeve_rs_thread_context_enter(struct reeve_thread_context *cookie,
 				   unsigned long task, u32 site);
 /* Makes room for more locks in @ctx. May sleep. */

@@ -120,10 +120,11 @@ __reeve_put(const struct reeve_lock_order_ops *ops)
 static __always_inline bool
 __reeve_knows_caller(const struct reeve_lock_order_ops *ops)
 {
-	/* PREEMPT_RT's soft irqs are preempted: one may be halfway. */
-	if (in_task() ||
-	    (IS_ENABLED(CONFIG_PREEMPT_RT) && !in_hardirq() && !in_nmi()))
+	if (in_task())
 		return ops->thread_has_context();
+	/* PREEMPT_RT's soft irqs are preempted: one may be halfway. */
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && !in_hardirq() && !in_nmi())
+		return false;
 	return raw_cpu_read(*reeve_binding.seen) ==
 	       READ_ONCE(reeve_binding.generation);
 }
