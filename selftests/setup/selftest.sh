@@ -397,6 +397,15 @@ test_a_copy_that_was_broken_off_is_made_whole() (
 	(take_workspace) && [ "$(cat "$of/checkout/two")" = 2 ] && [ ! -e "$of/checkout/three" ]
 )
 
+test_a_directory_that_a_workspace_has_no_files_of_is_gone() (
+	new_checkout
+	mkdir -p "$REEVE_ROOT/selftests/crates/fuzz/src"
+	touch "$REEVE_ROOT/selftests/crates/fuzz/src/main.rs"
+	(take_workspace) || return
+	rm -r "$REEVE_ROOT/selftests/crates"
+	(take_workspace) && [ ! -e "$REEVE_CACHE/workspaces/1/checkout/selftests/crates" ]
+)
+
 test_each_checkout_has_a_workspace_while_it_uses_it() (
 	new_checkout
 	take_workspace

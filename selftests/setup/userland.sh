@@ -93,6 +93,8 @@ update_workspace() {
 	LC_ALL=C comm -23 <(cut -c 67- "$sums.old" | sort) <(cut -c 67- "$sums.new" | sort) | while read -r file; do
 		rm -f "${to:?}/$file"
 	done
+	# One that is left empty may look like a crate without a manifest.
+	find "$to" -mindepth 1 -type d -empty -delete
 	rm "$sums.old"
 	mv "$sums.new" "$sums"
 }
