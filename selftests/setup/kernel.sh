@@ -51,7 +51,7 @@ kernel_objects() {
 	case $1 in
 	base) echo 1840 ;;
 	bench*) echo 2000 ;;
-	rt) echo 2000 ;;
+	rt) echo 2130 ;;
 	nosmp) echo 1700 ;;
 	gcc) echo 1900 ;;
 	distro) echo 3000 ;;
@@ -59,7 +59,8 @@ kernel_objects() {
 	esac
 }
 
-# ensure_kernel NAME: sets KOUT to the directory of that kernel, built.
+# ensure_kernel NAME: sets KOUT to the directory of that kernel, built, and KERNEL_APPEND to the arguments that its
+# fragments want it to be booted with: lines `# append: ...`, which are no part of the build.
 ensure_kernel() {
 	local name=$1 key fragments
 	ensure_toolchain
@@ -67,11 +68,12 @@ ensure_kernel() {
 	mapfile -t fragments < <(kernel_fragments "$name")
 	[ ${#fragments[@]} -gt 0 ] || exit 1
 	kernel_tools "${fragments[@]}"
+	KERNEL_APPEND=$(fragment_line append "${fragments[@]}" | tr '\n' ' ')
 	key=$({
 		echo "$SOURCE_ID"
 		toolchain_id
 		compiler_id
-		cat "${fragments[@]}"
+		cat "${fragments[@]}" | sed '/^# append: /d'
 	} | hash_of)
 	KOUT=$REEVE_CACHE/kernel/$name-$key
 	# A tree of the user's own may have changed; asking make is the only way to know.

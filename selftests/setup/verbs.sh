@@ -95,7 +95,7 @@ verb_userland() {
 # machine_options KERNEL NAME: sets MACHINE, the harness's options for a VM that leaves its things in build/NAME.
 machine_options() {
 	MACHINE=(--kernel "$KOUT/arch/x86/boot/bzImage" --module "$MODULE" --programs "$GUEST_BIN" --dir "$BUILD/$1"
-		"--params=${PARAMS:-}" "--append=${APPEND:-}" "--qemu-args=${QEMU_ARGS:-}")
+		"--params=${PARAMS:-}" "--append=${KERNEL_APPEND:-}${APPEND:-}" "--qemu-args=${QEMU_ARGS:-}")
 	[ -z "${MEM:-}" ] || MACHINE+=(--mem "$MEM")
 	[ -z "${SMP:-}" ] || MACHINE+=(--smp "$SMP")
 	[ -z "${DISK:-}" ] || MACHINE+=(--disk "$DISK")
@@ -109,10 +109,10 @@ machine_options() {
 	done
 }
 
-# prepare KERNEL: everything that a VM needs.
+# prepare KERNEL [VARIANT]: everything that a VM needs, with that build of the module.
 prepare() {
 	ensure_kernel "$1"
-	build_module "$1" normal
+	build_module "$1" "${2:-normal}"
 	build_harness
 	build_guest
 }
