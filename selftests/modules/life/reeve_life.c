@@ -17,7 +17,7 @@
  * with tracking disabled; `goes` looks at when contexts go that records gave;
  * `switched` 1 takes a lock without an enter and 0 releases it, while tracking is
  * switched in between; `deep` 2 holds as many locks as there is room for, 1 has a
- * thread hold 200 until 0 is written.
+ * thread hold 200 until 0 is written; `soft` has a soft irq preempted by another.
  * `failures` counts wrong results.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -30,12 +30,15 @@
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irq_work.h>
+#include <linux/jiffies.h>
 #include <linux/kdebug.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/smp.h>
+#include <linux/spinlock.h>
 #include <linux/string.h>
+#include <linux/timer.h>
 
 #include <reeve/lock_order.h>
 
@@ -438,6 +441,73 @@ static int life_irq(unsigned int is_thread)
 	return ret;
 }
 
+#ifdef CONFIG_PREEMPT_RT
+static DEFINE_SPINLOCK(life_soft_lock);
+static bool life_soft_inside, life_soft_ran;
+
+/* Is preempted where it waits for a lock that sleeps. */
+static void life_soft_expired(struct timer_list *timer)
+{
+	EXPECT(in_serving_softirq());
+	EXPECT(reeve_record_lock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	WRITE_ONCE(life_soft_inside, true);
+	spin_lock(&life_soft_lock);
+	spin_unlock(&life_soft_lock);
+	EXPECT(reeve_check_locked(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	complete(&life_done);
+}
+
+static DEFINE_TIMER(life_soft_timer, life_soft_expired);
+
+/* Runs meanwhile on the same CPU, in a thread that holds something. */
+static void life_soft_meanwhile(struct tasklet_struct *tasklet)
+{
+	EXPECT(in_serving_softirq());
+	EXPECT(reeve_check_all_unlocked(hierarchy));
+	life_without_entering(NULL);
+	life_soft_ran = true;
+}
+
+static DECLARE_TASKLET(life_soft_tasklet, life_soft_meanwhile);
+
+static int life_soft(unsigned int unused)
+{
+	unsigned long limit = jiffies + 10 * HZ;
+	struct reeve_thread_context ctx;
+
+	life_soft_inside = false;
+	life_soft_ran = false;
+	EXPECT(reeve_thread_context_enter(&ctx));
+	life_take(2);
+	migrate_disable();
+	spin_lock(&life_soft_lock);
+	life_soft_timer.expires = jiffies + 1;
+	add_timer_on(&life_soft_timer, raw_smp_processor_id());
+	while (!READ_ONCE(life_soft_inside) && time_before(jiffies, limit))
+		cpu_relax();
+	local_bh_disable();
+	tasklet_schedule(&life_soft_tasklet);
+	local_bh_enable();
+	EXPECT(life_soft_inside && life_soft_ran);
+	spin_unlock(&life_soft_lock);
+	migrate_enable();
+	wait_for_completion(&life_done);
+	tasklet_kill(&life_soft_tasklet);
+	EXPECT(reeve_check_locked(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[1], 2, EXCLUSIVE));
+	EXPECT(reeve_record_unlock(hierarchy, &locks[0], 1, EXCLUSIVE));
+	EXPECT(reeve_thread_context_leave(&ctx));
+	return 0;
+}
+#else
+/* Nothing preempts it but a hard interrupt. */
+static int life_soft(unsigned int unused)
+{
+	return 0;
+}
+#endif
+
 #ifdef CONFIG_X86
 /* What acts like an NMI within what acts like one. */
 static unsigned int life_trap_depth;
@@ -836,6 +906,12 @@ static struct console life_console_device = {
 	.index = -1,
 };
 
+/* While the report was made; with PREEMPT_RT a thread of the kernel's does it. */
+static bool life_was_written(void)
+{
+	return IS_ENABLED(CONFIG_PREEMPT_RT) || atomic_read(&life_written);
+}
+
 static void life_report_to_console(void)
 {
 	struct reeve_thread_context ctx;
@@ -844,8 +920,7 @@ static void life_report_to_console(void)
 	EXPECT(reeve_record_lock(hierarchy, &locks[1], 2, EXCLUSIVE));
 	atomic_set(&life_written, 0);
 	EXPECT(!reeve_record_lock(hierarchy, &locks[0], 1, EXCLUSIVE));
-	/* It was written to while the report was made. */
-	EXPECT(atomic_read(&life_written));
+	EXPECT(life_was_written());
 	EXPECT(reeve_check_locked(hierarchy, &locks[0], 1, EXCLUSIVE));
 	EXPECT(reeve_check_locked(hierarchy, &locks[1], 2, EXCLUSIVE));
 	EXPECT(!reeve_record_unlock(hierarchy, &locks[1], 2,
@@ -863,7 +938,7 @@ static void life_report_without_entering(struct reeve_hierarchy *h)
 {
 	atomic_set(&life_written, 0);
 	EXPECT(!reeve_check_locked(h, &locks[0], 1, EXCLUSIVE));
-	EXPECT(atomic_read(&life_written));
+	EXPECT(life_was_written());
 	EXPECT(!reeve_thread_has_context());
 	EXPECT(reeve_record_lock(h, &locks[1], 2, EXCLUSIVE));
 	EXPECT(!reeve_record_lock(h, &locks[0], 1, EXCLUSIVE));
@@ -930,6 +1005,7 @@ module_param_cb(home, &scene_ops, life_home, 0200);
 module_param_cb(automatic, &scene_ops, life_automatic, 0200);
 module_param_cb(idle, &scene_ops, life_idle, 0200);
 module_param_cb(irq, &scene_ops, life_irq, 0200);
+module_param_cb(soft, &scene_ops, life_soft, 0200);
 module_param_cb(nested, &scene_ops, life_nested, 0200);
 module_param_cb(goes, &scene_ops, life_goes, 0200);
 module_param_cb(switched, &scene_ops, life_switched, 0200);

@@ -123,12 +123,18 @@ echo 0 >$parameters/deep
 no_failures "a thread with 200 locks"
 nothing_held "a thread with 200 locks"
 
-echo "== a handler, which is a thread with threadirqs"
+echo "== a handler, which is a thread with threadirqs, and with PREEMPT_RT"
 threads=0
 ! grep -q threadirqs /proc/cmdline || threads=1
+! grep -q PREEMPT_RT /proc/version || threads=1
 echo $threads >$parameters/irq
 no_failures "a handler with threadirqs: $threads"
 expect no_context $((before + 1)) "a handler with threadirqs: $threads"
+
+echo "== a soft irq that another one preempts"
+echo 1 >$parameters/soft
+no_failures "a soft irq that another one preempts"
+expect no_context $((before + 1)) "a soft irq that another one preempts"
 
 echo "== an NMI within an NMI"
 echo 1 >$parameters/nested
