@@ -68,6 +68,7 @@ release_of() {
 sign_module() {
 	local key cert hash
 	grep -qx 'CONFIG_MODULE_SIG=y' "$1/.config" || return 0
+	[ "$(tail -c 28 "$2")" != "~Module signature appended~" ] || return 0
 	key=$(sed -n 's/^CONFIG_MODULE_SIG_KEY="\(.*\)"$/\1/p' "$1/.config")
 	hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$1/.config")
 	case $key in /*) ;; *) key=$1/$key ;; esac
@@ -80,6 +81,11 @@ sign_module() {
 	fi
 	"$1/scripts/sign-file" "$hash" "$key" "$cert" "$2" || die "signing $2 failed"
 	say "signed with $(near "$key")"
+}
+
+# sign_if_forced KOUT MODULE: for a kernel that inserts no others.
+sign_if_forced() {
+	! grep -qx 'CONFIG_MODULE_SIG_FORCE=y' "$1/.config" || sign_module "$1" "$2"
 }
 
 # install_module KOUT MODULE: into updates/ of that kernel's modules, signed if it can be, and depmod.

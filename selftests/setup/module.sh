@@ -27,6 +27,14 @@ build_module() {
 		"${KMAKE[@]}" -C "$KOUT" M="$REEVE_ROOT" MO="$out" "${options[@]}" modules ||
 		die "reeve.ko did not build" "Log: $log"
 	[ -e "$MODULE" ] || die "the build made no $MODULE" "Log: $log"
+	if grep -qx 'CONFIG_MODULE_SIG_FORCE=y' "$KOUT/.config"; then
+		# Beside it: what is built is in the cache, and is kept as it is.
+		mkdir -p "$out/signed"
+		cp "$MODULE" "$out/signed/.new.$$"
+		sign_module "$KOUT" "$out/signed/.new.$$"
+		mv "$out/signed/.new.$$" "$out/signed/reeve.ko"
+		MODULE=$out/signed/reeve.ko
+	fi
 }
 
 # How many builds of modules the cache keeps.
@@ -109,6 +117,7 @@ build_ext() {
 	[ ${#made[@]} -gt 0 ] || die "the build in $dir made no module" "Does its Kbuild say obj-m? Log: $log"
 	for ko in "${made[@]}"; do
 		install -m 644 "$out/$ko" "$dir/$(basename "$ko")"
+		sign_if_forced "$KOUT" "$dir/$(basename "$ko")"
 		say "  $dir/$(basename "$ko")"
 	done
 }
