@@ -24,13 +24,15 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/probe.sh"
 # shellcheck source=selftests/setup/install.sh
 . "$here/install.sh"
+# shellcheck source=selftests/setup/matrix.sh
+. "$here/matrix.sh"
 # shellcheck source=selftests/setup/verbs.sh
 . "$here/verbs.sh"
 
 verb=${1:-}
 verb=${verb//-/_}
 case $verb in
-deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | vhost_flows | migration_test | docs | vm | shell | ext | install | modules_install | uninstall | rust_analyzer)
+deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | vhost_flows | migration_test | docs | vm | shell | ext | install | modules_install | uninstall | rust_analyzer | matrix)
 	shift
 	"verb_$verb" "$@"
 	;;

@@ -26,6 +26,8 @@ export REEVE_CACHE=$scratch/cache
 . "$here/probe.sh"
 # shellcheck source=selftests/setup/install.sh
 . "$here/install.sh"
+# shellcheck source=selftests/setup/matrix.sh
+. "$here/matrix.sh"
 set +e
 
 test_version_order() {
@@ -116,6 +118,60 @@ test_only_gcc_changes_what_a_build_is_known_by() {
 	[ -z "$(compiler_id)" ] || return 1
 	COMPILER=gcc
 	grep -q '^gcc ' <<<"$(compiler_id)"
+}
+
+test_the_matrix_counts_what_a_script_printed() {
+	printf '%s\r\n' '[    0.1] ok 1 suite_of_the_kernel' '    ok 1 a' '    not ok 2 b' '    ok 3 c # SKIP no disk' 'ok 1 suite' \
+		'not ok 2 other' >"$scratch/ktap"
+	[ "$(ktap_count "$scratch/ktap" 4)" = '1 passed, 1 failed, 1 skipped' ] &&
+		[ "$(ktap_count "$scratch/ktap" 0)" = '1 passed, 1 failed' ]
+}
+
+# The row of a kernel whose builds succeed and whose machines end as the function machine says.
+row_of() (
+	BUILD=$scratch/build here=$scratch/bin REEVE_ROOT=$scratch/root
+	mkdir -p "$here" "$BUILD" "$REEVE_ROOT/selftests/crates/harness/src/guest" "$REEVE_ROOT/selftests/modules"
+	touch "$REEVE_ROOT/selftests/crates/harness/src/guest/kunit.sh"
+	MATRIX_MODULES=() MATRIX_MODULES_BEFORE=()
+	printf '#!/bin/sh\n%s\n' "$1" >"$here/make.sh"
+	chmod +x "$here/make.sh"
+	rc=0
+	matrix_row trial 2>/dev/null || rc=$?
+	echo "= $rc"
+)
+
+test_a_row_of_the_matrix_says_what_came_of_it() {
+	local said
+	# shellcheck disable=SC2016 # for that script
+	said=$(row_of 'case $1 in
+		module) echo image; echo module ;;
+		*)
+			echo "20 of 20 cases passed, in 1 ms"
+			echo "verdict: PASS (2 of 2 checks)"
+			echo "ok 1 x"
+			echo "    ok 1 y"
+			case $SCRIPT in *report*) echo "vm: exit kernel splat: BUG"; exit 1 ;; esac ;;
+		esac')
+	[ "$said" = "| trial (\`KERNEL=trial\`) | 20 of 20 | **failed**: PASS (2 of 2 checks) (kernel splat: BUG) | 1 passed | 1 passed |  |"$'\n''= 1' ] ||
+		{ echo "$said"; return 1; }
+}
+
+test_a_row_that_does_not_build_says_so() {
+	local said
+	said=$(row_of 'exit 1')
+	[ "$said" = "| trial (\`KERNEL=trial\`) | **did not build** | | | | |"$'\n''= 1' ] || { echo "$said"; return 1; }
+}
+
+test_each_row_of_the_matrix_is_a_kernel_with_a_name() {
+	local row
+	for row in "${MATRIX_ROWS[@]}"; do
+		[ -e "$CONFIGS/$row.config" ] && [ "$(about_kernel "$row")" != "$row" ] || return
+	done
+}
+
+test_what_a_kernel_is_booted_with_is_no_part_of_its_build() {
+	printf 'CONFIG_A=y\n# append: x=1\n# append: y\n' >"$scratch/fragment"
+	[ "$(fragment_line append "$scratch/fragment" | tr '\n' ' ')" = 'x=1 y ' ]
 }
 
 # program NAME SAYS: a program that says so when it is asked for its version.

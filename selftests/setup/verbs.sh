@@ -129,7 +129,7 @@ verb_run() {
 verb_vm() {
 	[ -n "${SCRIPT:-}" ] || die "make vm needs a script" "make vm SCRIPT=file [FILES=\"a b\"] [PARAMS=\"k=v\"] [KERNEL=debug] ..."
 	[ -f "$SCRIPT" ] || die "there is no file SCRIPT=$SCRIPT" "Give the path of a script; it runs as root in the guest."
-	prepare "${KERNEL:-base}"
+	prepare "${KERNEL:-base}" "${VARIANT:-normal}"
 	machine_options "vm/$(basename "$SCRIPT")-$$"
 	exec "$HARNESS" vm "${MACHINE[@]}" --script "$SCRIPT"
 }

@@ -165,6 +165,35 @@ fn wrong_targets(pages: &[Page], makefile: &str) -> Vec<String> {
     complaints
 }
 
+/// The kernels that the rows of a table name, as `KERNEL=name`.
+fn kernels_in(page: &str) -> BTreeSet<&str> {
+    let rows = page.lines().filter(|line| line.starts_with('|'));
+    let named = rows.flat_map(|row| row.split("`KERNEL=").skip(1));
+    named.filter_map(|rest| rest.split('`').next()).collect()
+}
+
+/// The kernels that `make matrix` boots.
+fn matrix_rows(script: &str) -> BTreeSet<&str> {
+    let rows = script
+        .lines()
+        .find_map(|line| line.strip_prefix("MATRIX_ROWS=("));
+    let rows = rows.and_then(|rows| rows.strip_suffix(')'));
+    rows.expect("MATRIX_ROWS").split_whitespace().collect()
+}
+
+/// Rows of `kernels` that name no kernel of `configs`, and what `make matrix` boots that has no row.
+fn wrong_kernels(kernels: &str, script: &str, configs: &BTreeSet<String>) -> Vec<String> {
+    let (named, rows) = (kernels_in(kernels), matrix_rows(script));
+    let mut complaints = Vec::new();
+    for name in named.iter().filter(|&&name| !configs.contains(name)) {
+        complaints.push(format!("{name}: there is no such kernel"));
+    }
+    for name in rows.difference(&named) {
+        complaints.push(format!("{name}: has no row"));
+    }
+    complaints
+}
+
 /// Versions of the ABI in transcripts that are not the header's.
 fn wrong_versions(pages: &[Page], header: &str) -> Vec<String> {
     let number = |name: &str| {
@@ -351,6 +380,35 @@ fn wrong_make_targets_are_found() {
     assert_eq!(
         found,
         expected.map(|word| format!("Documentation/x.md: make {word}"))
+    );
+}
+
+#[test]
+fn kernels_exist_and_those_of_make_matrix_are_listed() {
+    let files = fs::read_dir(root().join("selftests/configs")).expect("selftests/configs");
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let configs = names
+        .filter_map(|name| name.strip_suffix(".config").map(str::to_owned))
+        .collect();
+    let page = text_of("Documentation/kernels.md");
+    none(&wrong_kernels(
+        &page,
+        &text_of("selftests/setup/matrix.sh"),
+        &configs,
+    ));
+}
+
+#[test]
+fn a_kernel_that_does_not_exist_or_has_no_row_is_found() {
+    let page = "`KERNEL=prose`\n| a (`KERNEL=here`) | x |\n| b (`KERNEL=gone`) | `KERNEL=here` |\n";
+    let found = wrong_kernels(
+        page,
+        "#\nMATRIX_ROWS=(here there)\n",
+        &BTreeSet::from(["here".to_owned(), "there".to_owned()]),
+    );
+    assert_eq!(
+        found,
+        ["gone: there is no such kernel", "there: has no row"]
     );
 }
 
