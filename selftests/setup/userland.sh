@@ -7,7 +7,7 @@
 # directory for it. A checkout takes the one that it had, or one that is free, and changes in it only the files that
 # differ: so cargo compiles only what depends on these, however new the checkout is.
 
-GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-vhost-guest reeve-vhost-peer)
+GUEST_PROGRAMS=(reevectl reeve-guest-tests reeve-fuzz reeve-vhost-guest reeve-vhost-peer)
 
 # What only guests of `make bench` have.
 BENCH_PROGRAMS=(reeve-log-bench)
