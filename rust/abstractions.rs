@@ -29,6 +29,7 @@ pub(crate) mod task;
 pub(crate) mod ticks;
 pub(crate) mod uaccess;
 pub(crate) mod uapi;
+pub(crate) mod user_sized;
 pub(crate) mod vma;
 
 /// Bindings of our own C and of the user ABI; C names the kernel knows come from its bindings.

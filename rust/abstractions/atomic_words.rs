@@ -2,12 +2,12 @@
 
 //! Memory that several threads change at once, word by word.
 
+use super::user_sized;
 use core::{
     ops::Deref,
     slice, //
 };
 use kernel::{
-    alloc::Flags,
     prelude::*,
     sync::atomic::Atomic, //
 };
@@ -20,13 +20,14 @@ use kernel::{
 pub(crate) struct AtomicWords(KVVec<u64>);
 
 impl AtomicWords {
-    /// Makes `count` words, with all bits `set` or clear. Returns `ENOMEM` if there is no memory.
-    pub(crate) fn new(set: bool, count: usize, flags: Flags) -> Result<Self> {
+    /// Makes `count` words, with all bits `set` or clear, where `count` may be what a user asked for. Returns
+    /// `ENOMEM` if there is no memory. May sleep.
+    pub(crate) fn new(set: bool, count: usize) -> Result<Self> {
         // Plain words with a value that is known become a memset().
         let words = if set {
-            KVVec::from_elem(u64::MAX, count, flags)
+            user_sized::vector(u64::MAX, count)
         } else {
-            KVVec::from_elem(0, count, flags)
+            user_sized::vector(0, count)
         };
         // INVARIANT: `Deref` is the only access after this.
         Ok(Self(words?))

@@ -8,7 +8,8 @@
 use super::page::PageMut;
 use super::{
     bindings as helpers,
-    task, //
+    task,
+    user_sized, //
 };
 use crate::bo::rules::dma_runs::{
     self,
@@ -195,7 +196,7 @@ impl DmaAddresses {
         let mut this = Self::new(Some(device.clone()))?;
         for (pfn, pages) in dma_runs::join(blocks, device.most) {
             task::cond_resched_killable()?;
-            this.runs.reserve(1, GFP_KERNEL)?;
+            this.runs.reserve(1, user_sized::flags())?;
             if device.fails() {
                 return Err(EIO);
             }
@@ -218,7 +219,7 @@ impl DmaAddresses {
                 address,
             };
             this.pages += pages;
-            this.runs.push(run, GFP_KERNEL)?;
+            this.runs.push(run, user_sized::flags())?;
         }
         Ok(this)
     }
@@ -239,7 +240,7 @@ impl DmaAddresses {
                 first: this.pages,
                 address,
             };
-            this.runs.push(run, GFP_KERNEL)?;
+            this.runs.push(run, user_sized::flags())?;
             this.pages = this.pages.checked_add(pages).ok_or(EINVAL)?;
         }
         Ok(this)

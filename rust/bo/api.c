@@ -168,7 +168,8 @@ static struct reeve_bo_dma_run *reeve_runs(const struct sg_table *sgt)
 	struct scatterlist *sg;
 	int i;
 
-	runs = kvmalloc_array(sgt->nents, sizeof(*runs), GFP_KERNEL);
+	runs = kvmalloc_array(sgt->nents, sizeof(*runs),
+			      GFP_KERNEL | __GFP_NOWARN);
 	if (!runs)
 		return NULL;
 	for_each_sgtable_dma_sg(sgt, sg, i) {
@@ -367,7 +368,8 @@ static struct page **reeve_bo_pages(u32 call, u64 bo, unsigned int *count,
 	if (ret > INT_MAX)
 		return ERR_PTR(-ENOMEM);
 	*count = ret;
-	pages = kvmalloc_array(*count, sizeof(*pages), GFP_KERNEL);
+	pages = kvmalloc_array(*count, sizeof(*pages),
+			       GFP_KERNEL | __GFP_NOWARN);
 	if (!pages)
 		return ERR_PTR(-ENOMEM);
 	ret = reeve_rs_bo_pages(call, bo, pages, *count, site);

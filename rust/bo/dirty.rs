@@ -17,6 +17,7 @@ use super::rules::dirty::{
 };
 use crate::abstractions::{
     atomic_words::AtomicWords,
+    user_sized,
     vma::WriteLog, //
 };
 use kernel::{
@@ -114,8 +115,8 @@ pub(crate) fn room_for(parts: usize, pages: u64) -> Result<Parts> {
     let words = usize::try_from(dirty::words_for(pages)).map_err(|_| ENOMEM)?;
     let words = words.min(parts.saturating_mul(dirty::PER_PART));
     Ok(dirty::Parts::new(
-        KVVec::from_elem(0, parts, GFP_KERNEL_ACCOUNT)?,
-        KVVec::from_elem(0, words, GFP_KERNEL_ACCOUNT)?,
+        user_sized::vector(0, parts)?,
+        user_sized::vector(0, words)?,
     ))
 }
 
@@ -155,8 +156,8 @@ impl DirtyLog {
         let set = mode.begins_set();
         let words = usize::try_from(dirty::words_for(pages)).map_err(|_| ENOMEM)?;
         let parts = usize::try_from(dirty::parts_for(pages)).map_err(|_| ENOMEM)?;
-        let words = AtomicWords::new(set, words, GFP_KERNEL_ACCOUNT)?;
-        let counts = AtomicWords::new(set, parts, GFP_KERNEL_ACCOUNT)?;
+        let words = AtomicWords::new(set, words)?;
+        let counts = AtomicWords::new(set, parts)?;
         let bits = Bits::new(words, counts, pages, set, Sums(sums)).ok_or(EINVAL)?;
         let log = Self {
             bits,

@@ -22,11 +22,14 @@ use super::{
     }, //
 };
 use crate::{
-    abstractions::uaccess::{
-        clear_user_words,
-        copy_from_user,
-        copy_to_user,
-        user_ptr, //
+    abstractions::{
+        uaccess::{
+            clear_user_words,
+            copy_from_user,
+            copy_to_user,
+            user_ptr, //
+        },
+        user_sized, //
     },
     bo::{
         dirty::{
@@ -41,7 +44,6 @@ use crate::{
     }, //
 };
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::atomic::Relaxed,
     transmute::AsBytes, //
@@ -194,7 +196,7 @@ impl OpenFile {
 /// Makes a bitmap of `pages` pages. Returns `ENOMEM` if there is no memory. May sleep.
 fn buffer(pages: u64) -> Result<KVVec<u64>> {
     let words = usize::try_from(dirty::words_for(pages)).map_err(|_| ENOMEM)?;
-    Ok(KVVec::from_elem(0u64, words, GFP_KERNEL_ACCOUNT)?)
+    user_sized::vector(0u64, words)
 }
 
 /// Copies the bitmap of a log of `pages` pages to user memory at `to`. Returns `EFAULT` if not all of it can

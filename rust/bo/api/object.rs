@@ -20,6 +20,7 @@ use crate::{
         kmap::Protection,
         list::Linked,
         task::EndedBy,
+        user_sized,
         vma, //
     },
     bo::{
@@ -361,9 +362,9 @@ pub(super) fn set_runs(bo: &mut Reservation<'_>, runs: &[bindings::reeve_bo_dma_
 }
 
 fn told(runs: &[bindings::reeve_bo_dma_run]) -> Result<KVVec<(u64, u64)>> {
-    let mut told = KVVec::with_capacity(runs.len(), GFP_KERNEL)?;
+    let mut told = KVVec::with_capacity(runs.len(), user_sized::flags())?;
     for run in runs {
-        told.push((run.address, run.pages), GFP_KERNEL)?;
+        told.push((run.address, run.pages), user_sized::flags())?;
     }
     Ok(told)
 }

@@ -4,6 +4,7 @@
 //!
 //! Most TTs have few blocks; for them this saves a heap allocation each time they are populated.
 
+use crate::abstractions::user_sized;
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*, //
@@ -68,7 +69,7 @@ impl<T: Copy> SmallList<T> {
     #[cold]
     fn grow(&mut self) -> Result {
         match &mut self.heap {
-            Some(heap) => heap.reserve(1, GFP_KERNEL_ACCOUNT)?,
+            Some(heap) => heap.reserve(1, user_sized::flags())?,
             None => {
                 let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL_ACCOUNT)?;
                 heap.extend_from_slice(&self.inline, GFP_KERNEL_ACCOUNT)?;

@@ -194,7 +194,7 @@ impl Generator {
                 let call = self.rng.usize(0..CALLS.len());
                 // It writes to the console what it finds.
                 match CALLS[call].name {
-                    "lock_sanity" if !self.percent(5) => self.sensible("bo_info", file),
+                    "lock_sanity" if !self.percent(20) => self.sensible("bo_info", file),
                     name => self.sensible(name, file),
                 }
             }

@@ -265,8 +265,6 @@ fn what_is_left() -> Result<Option<String>> {
         let left = [
             ("objects", stats.buffer_objects),
             ("pages", stats.pages_allocated),
-            ("swapped pages", stats.swapped_pages),
-            ("pages backed up", stats.backed_up_pages),
         ];
         let texts = left.iter().filter(|(_, count)| *count != 0);
         let texts: Vec<_> = texts

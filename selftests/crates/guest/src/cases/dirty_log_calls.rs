@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 
 use reeve_uapi::sys;
+use reeve_uapi::sys::REEVE_BO_LOGGING;
 use reeve_uapi::BoType;
 use reeve_uapi::Create;
 use reeve_uapi::Device;
@@ -39,6 +40,7 @@ use super::dirty_log_races::steps;
 cases!("dirty_log";
     order_of_checks,
     random_structs,
+    logs_larger_than_memory,
     calls_of_32_bit_programs,
 );
 
@@ -63,6 +65,18 @@ struct Wrong<T> {
 struct Argument<T> {
     arg: T,
     good_words: bool,
+}
+
+/// Objects may have any size as long as nothing of them is there; a log is there at once.
+fn logs_larger_than_memory() -> Outcome {
+    let device = open()?;
+    for shift in [46, 47, 50, 56, 62] {
+        let handle = device.create(Create::new(1 << shift))?;
+        refused(device.log_start(handle), Errno::ENOMEM)?;
+        check!(!device.info(handle)?.is(REEVE_BO_LOGGING), "{shift}");
+        device.destroy(handle)?;
+    }
+    Ok(())
 }
 
 /// Makes each mistake, and each two, which have to be answered by the errno of the earlier.
