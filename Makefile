@@ -7,7 +7,7 @@
 SETUP := selftests/setup/make.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help deps kernel run test bench vm ext modules shell lint docs migration-test clean install modules_install uninstall rust-analyzer matrix
+.PHONY: help deps kernel run test bench vm ext modules shell lint docs migration-test fuzz clean install modules_install uninstall rust-analyzer matrix
 
 help:
 	@echo 'Reeve: page accounting and checked lock order for kernel drivers, in Rust.'
@@ -21,7 +21,7 @@ help:
 	@echo 'Pieces:'
 	@echo '  make deps     install packages, find a toolchain, get the kernel source'
 	@echo '  make kernel   build a test kernel: KERNEL=base (small), debug, bench, bench-lockdep,'
-	@echo '                rt, nosmp, gcc, distro'
+	@echo '                fuzz, rt, nosmp, gcc, distro'
 	@echo '  make modules  build reeve.ko, for the test kernel or for KDIR=your-kernel-build'
 	@echo '  make install  reevectl, manual pages, completions, headers: below [DESTDIR=] [PREFIX=/usr/local]'
 	@echo '  make modules_install  reeve.ko, for [KDIR=]; make uninstall removes both'
@@ -36,13 +36,15 @@ help:
 	@echo '  make migration-test  the vhost-user peer with real QEMU: memory flows and migrations, some minutes'
 	@echo '  make matrix   the module on other kernels (gcc, PREEMPT_RT, no SMP, ...); an hour or two, the first'
 	@echo '                time; a table in build/matrix.md [ROWS="rt gcc"]'
+	@echo '  make fuzz     call the module with everything, guided by what code that reaches: [FUZZ_SECONDS=600]'
+	@echo '                [SEED=n] [KERNEL=fuzz|debug|base]; what fails is made small: [REPLAY=file] [MINIMISE=file]'
 	@echo '  make clean    remove build/ (not the cache)'
 	@echo
 	@echo 'Everywhere: KERNEL_SRC=directory (your own kernel source, 7.3 or newer), JOBS=N,'
 	@echo '            REEVE_CACHE=directory (kernels, sources, programs; default ~/.cache/reeve).'
 	@echo 'More in README.md and Documentation/.'
 
-deps run test bench vm ext modules shell lint docs migration-test install modules_install uninstall rust-analyzer matrix:
+deps run test bench vm ext modules shell lint docs migration-test fuzz install modules_install uninstall rust-analyzer matrix:
 	@exec $(SETUP) $@
 
 kernel:

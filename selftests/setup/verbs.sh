@@ -309,3 +309,64 @@ verb_lint() {
 	build_harness
 	exec "$HARNESS" lint --root "$REEVE_ROOT" --build "$BUILD" --jobs "$JOBS"
 }
+
+# fuzz_machine KERNEL: sets MACHINE; on the disk that outlives it the programs that ran last are noted.
+fuzz_machine() {
+	local dir=$BUILD/fuzz
+	prepare "$1"
+	mkdir -p "$dir"
+	rm -f "$dir/last.img"
+	truncate -s 4M "$dir/last.img"
+	PARAMS="enable_builtin_tests=1 devices=2" LOAD=1 DISK=512
+	QEMU_ARGS="-drive file=$dir/last.img,format=raw,if=virtio,cache=unsafe ${QEMU_ARGS:-}"
+	machine_options fuzz
+}
+
+# fuzz: programs of every call from several processes, on a debug kernel that says what code they reach. Those that
+# reached something are kept in the cache; those that were running when something failed go to build/fuzz/failed.txt.
+verb_fuzz() {
+	local kernel=${KERNEL:-fuzz} dir=$BUILD/fuzz corpus=$REEVE_CACHE/fuzz/corpus.txt
+	local seconds=${FUZZ_SECONDS:-600} options=()
+	if [ -n "${MINIMISE:-}" ]; then
+		ensure_toolchain
+		build_guest
+		step "Leaving out what it fails without"
+		"$GUEST_BIN/reeve-fuzz" minimise "$MINIMISE" -- "$here/make.sh" fuzz_replay
+		return
+	fi
+	if [ -n "${REPLAY:-}" ]; then
+		verb_fuzz_replay "$REPLAY"
+		return
+	fi
+	TIMEOUT=$((seconds * 4 + 600)) FILES=''
+	if [ -e "$corpus" ]; then
+		FILES=$corpus
+		options+=(--corpus corpus.txt)
+	fi
+	fuzz_machine "$kernel"
+	[ -z "${SEED:-}" ] || options+=(--seed "$SEED")
+	printf '#!/bin/sh\nexec reeve-fuzz run --seconds %s --swap /dev/vda --last /dev/vdb --out /out %s\n' \
+		"$seconds" "${options[*]}" >"$dir/run.sh"
+	step "Fuzzing for $seconds seconds"
+	if ! "$HARNESS" vm "${MACHINE[@]}" --script "$dir/run.sh"; then
+		"$GUEST_BIN/reeve-fuzz" last "$dir/last.img" >"$dir/failed.txt"
+		die "something failed" "What ran last: $dir/failed.txt" "Once more: make fuzz KERNEL=$kernel REPLAY=$dir/failed.txt" \
+			"Only what matters: make fuzz KERNEL=$kernel MINIMISE=$dir/failed.txt"
+	fi
+	(
+		rm -rf "$dir/out"
+		mkdir -p "$dir/out" "$(dirname "$corpus")"
+		cd "$dir/out"
+		cpio --quiet -idm <"$dir/out.cpio"
+		[ ! -s corpus.txt ] || mv corpus.txt "$corpus"
+	)
+	say "What was reached: $dir/out/reached.txt; programs that reached something: $corpus"
+}
+
+# fuzz_replay FILE: runs the programs of a file side by side; fails if the guest does.
+verb_fuzz_replay() {
+	TIMEOUT=600 FILES=$1
+	fuzz_machine "${KERNEL:-fuzz}"
+	printf '#!/bin/sh\nexec reeve-fuzz replay "%s"\n' "$(basename "$1")" >"$BUILD/fuzz/replay.sh"
+	"$HARNESS" vm "${MACHINE[@]}" --script "$BUILD/fuzz/replay.sh"
+}

@@ -116,6 +116,10 @@ impl Fleet {
         let trace = Trace::open()?;
         let last = self.last.as_deref().map(Last::open).transpose()?;
         let cgroup = cgroup(process);
+        if let Some(cgroup) = &cgroup {
+            // Its children are born there: to move each would wait for all processors.
+            fs::write(cgroup.join("cgroup.procs"), "0")?;
+        }
         let mut mine = match self.found_by(process) {
             path if path.exists() => corpus::read(&path)?,
             _ => Vec::new(),
@@ -170,9 +174,6 @@ impl Fleet {
         system::end_after(time);
         // If memory ends, these go, and none of those that look after them.
         let _ = fs::write("/proc/self/oom_score_adj", "1000");
-        if let Some(cgroup) = cgroup {
-            let _ = fs::write(cgroup.join("cgroup.procs"), "0");
-        }
         let device = Path::new(DEFAULT_PATH);
         let process = Process::new(device, cgroup, shared, self.counts, self.compat);
         let Ok(mut process) = process else {

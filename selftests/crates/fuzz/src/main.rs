@@ -12,6 +12,7 @@ mod coverage;
 mod execute;
 mod fleet;
 mod generate;
+mod machine;
 mod minimise;
 mod program;
 mod system;
@@ -68,6 +69,9 @@ enum What {
         /// A disk to note each program on before it runs.
         #[arg(long)]
         last: Option<PathBuf>,
+        /// A disk to swap to.
+        #[arg(long)]
+        swap: Option<PathBuf>,
     },
     /// Runs the programs of a file side by side, in a guest.
     Replay {
@@ -115,8 +119,13 @@ fn run(what: What) -> Result<bool> {
             corpus,
             out,
             last,
+            swap,
         } => {
             let seed = seed.unwrap_or_else(seed_of_now);
+            // Where the console's last lines are looked at, it is among them.
+            let _ = fs::write("/dev/kmsg", format!("reeve-fuzz: seed {seed}\n"));
+            let _swap = swap.as_deref().map(machine::Swap::on).transpose()?;
+            machine::prepare();
             let fleet = Fleet {
                 processes,
                 last,
@@ -131,6 +140,7 @@ fn run(what: What) -> Result<bool> {
         }
         What::Replay { file, times } => {
             let fleet = fleet(0)?;
+            machine::prepare();
             fleet.replay(&corpus::read(&file)?, times)?;
             let left = what_is_left()?;
             ensure!(

@@ -64,6 +64,7 @@ const ORDER: &[&str] = &[
     "make install",
     "two guests",
     "cycles debug",
+    "fuzz",
     "mutant lockdep",
     "mutant selftest",
     "mutant stress",

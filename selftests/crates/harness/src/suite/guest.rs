@@ -54,6 +54,10 @@ const STRESS_ONLY_SCRIPT: &str = "#!/bin/sh\n\
     export REEVE_STRESS_SECONDS=60 REEVE_TIME_SCALE=4\n\
     exec reeve-guest-tests --suite=stress\n";
 
+/// A minute of whatever the module can be called with; the seed is on the console.
+const FUZZ_SCRIPT: &str =
+    "#!/bin/sh\nexec reeve-fuzz run --seconds=60 --swap=/dev/vda 2>&1\n";
+
 /// The parameters that the guest's tests expect.
 const TEST_PARAMS: &str = "enable_builtin_tests=1";
 
@@ -163,6 +167,14 @@ impl Boot {
             mem: 384,
             disk: 1024,
             ..Self::usual(kernel, variant, true, script)
+        }
+    }
+
+    /// Whatever that build can be called with, for a minute.
+    fn fuzz(kernel: &'static str, variant: &'static str) -> Self {
+        Self {
+            disk: 512,
+            ..Self::usual(kernel, variant, true, FUZZ_SCRIPT)
         }
     }
 
@@ -290,6 +302,12 @@ pub(super) fn jobs() -> Vec<Job> {
             Tier::Selftests,
             "debug kernel: ",
             Boot::cycles_and_races("debug", "normal"),
+        ),
+        boot_job(
+            "fuzz",
+            Tier::Selftests,
+            "",
+            Boot::fuzz("debug", "normal"),
         ),
         boot_job(
             "cycles base",
