@@ -7,10 +7,7 @@
 //! kept in a table, so that a record asks for one byte. Edges in a circle contradict each other.
 #![deny(unsafe_code)]
 
-use super::rules::conflict::{
-    slot_of,
-    SLOTS, //
-};
+use super::rules::conflict::SLOTS;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -78,20 +75,16 @@ fn place(outer: u8, inner: u8) -> Option<&'static Atomic<u32>> {
     BARRED.get(usize::from(outer))?.get(usize::from(inner))
 }
 
-fn barred(outer: u8, inner: u8) -> u8 {
+/// From which order on held locks of the hierarchy in the slot `inner` forbid taking one of `outer`; 0: none
+/// does.
+pub(super) fn barred_from(outer: u8, inner: u8) -> u8 {
     place(outer, inner).map_or(0, |place| place.load(Relaxed) as u8)
-}
-
-/// From which order on held locks of the hierarchy `held` forbid taking one of `taken`; 0: none does.
-/// Both are ids.
-pub(super) fn barred_from(taken: u16, held: u16) -> u8 {
-    barred(slot_of(taken), slot_of(held))
 }
 
 /// Takes up a declaration. ELOOP: another one says the contrary, or it does itself. ENOSPC: there are
 /// [`MAX_EDGES`]. One caller at a time.
 pub(super) fn declare(edge: Edge) -> Result {
-    if edge.outer == edge.inner || barred(edge.inner, edge.outer) != 0 {
+    if edge.outer == edge.inner || barred_from(edge.inner, edge.outer) != 0 {
         return Err(ELOOP);
     }
     let same = |word: &&Atomic<u32>| {
@@ -136,12 +129,12 @@ pub(super) fn forget(slot: u8) {
 fn follow(edge: Edge) {
     let all = 0..HIERARCHIES as u8;
     for outer in all.clone() {
-        if outer != edge.outer && barred(outer, edge.outer) == 0 {
+        if outer != edge.outer && barred_from(outer, edge.outer) == 0 {
             continue;
         }
         lower(outer, edge.inner, edge.order);
         for inner in all.clone() {
-            lower(outer, inner, barred(edge.inner, inner));
+            lower(outer, inner, barred_from(edge.inner, inner));
         }
     }
 }

@@ -13,11 +13,14 @@ use super::{
         Current,
         Entered, //
     },
-    hierarchy::Hierarchy,
+    hierarchy::{
+        Hierarchy,
+        Known, //
+    },
     rules::{
-        conflict::MAX_ORDERS,
         flags,
         held::{
+            fast::Lock,
             HeldLocks,
             LockUse, //
         },
@@ -106,18 +109,59 @@ unsafe fn lock_fast(
     ctx: ContextPtr,
     site: u32,
 ) -> bool {
-    let home = h as usize;
-    let place = |held: &HeldLocks| {
-        held.place_fast(home, packed, |previous| {
-            // SAFETY: This is only asked when `h` is the home of what is held, and a home was
-            // found to be a hierarchy when it became one.
-            unsafe { Hierarchy::plain_after(home, previous) }
-        })
-    };
-    let put = |held: &mut HeldLocks, n| held.put_fast(n, lock as usize, packed, site);
+    let (home, instance) = (h as usize, lock as usize);
+    // SAFETY: It is only asked when `h` is the home of what is held, or the hierarchy of a lock that is: both
+    // were found to be one when they became that.
+    let plain = unsafe { Known::new(home) };
+    let place = |held: &HeldLocks| held.place_fast(home, instance, packed, &plain);
+    let put = |held: &mut HeldLocks, n| held.put_fast(n, home, instance, packed, site);
     // SAFETY: `ctx` is as `Current::new` asks for, by this function's contract, and `place_fast`
     // declines what stands for an absent context.
     unsafe { Current::new(ctx).with_held_fast(place, put) }
+}
+
+/// The same while locks of other hierarchies are held, or none.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(always)]
+unsafe fn lock_quick(
+    h: Handle,
+    lock: *const c_void,
+    packed: u32,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    let (token, instance) = (h as usize, lock as usize);
+    let Some(plain) = Hierarchy::unbarred(token) else {
+        return false;
+    };
+    let epoch = context::current_epoch();
+    let place = |held: &HeldLocks| held.place_quick(epoch, token, instance, packed, &plain);
+    let put = |held: &mut HeldLocks, n| held.put_quick(n, token, instance, packed, site);
+    // SAFETY: `ctx` is as `Current::new` asks for, by this function's contract, and `place_quick`
+    // declines what stands for an absent context.
+    unsafe { Current::new(ctx).with_held_fast(place, put) }
+}
+
+/// The release of a lock out of order.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(always)]
+unsafe fn unlock_quick(
+    h: Handle,
+    lock: *const c_void,
+    order: c_uint,
+    flags: c_uint,
+    ctx: ContextPtr,
+) -> bool {
+    let find = |held: &HeldLocks| held.find_quick(h as usize, lock as usize, order, flags);
+    // SAFETY: `ctx` is as `Current::new` asks for, by this function's contract, and `find_quick`
+    // declines what stands for an absent context.
+    unsafe { Current::new(ctx).with_held_fast(find, HeldLocks::take_quick) }
 }
 
 /// The usual unlock: of the lock taken last.
@@ -126,8 +170,8 @@ unsafe fn lock_fast(
 ///
 /// `ctx` must be as [`Current::new`] wants it.
 #[inline(always)]
-unsafe fn unlock_fast(h: Handle, lock: *const c_void, packed: u32, ctx: ContextPtr) -> bool {
-    let last = |held: &HeldLocks| held.last_fast(h as usize, lock as usize, packed);
+unsafe fn unlock_fast(h: Handle, lock: *const c_void, how: impl Lock, ctx: ContextPtr) -> bool {
+    let last = |held: &HeldLocks| held.last_fast(h as usize, lock as usize, how);
     // SAFETY: `ctx` is as `Current::new` asks for, by this function's contract, and `last_fast`
     // declines what stands for an absent context.
     unsafe { Current::new(ctx).with_held_fast(last, |held, n| held.take_fast(n)) }
@@ -167,7 +211,7 @@ entry_points! {
         }
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
         // asks for.
-        unsafe { record_lock_complete(h, lock, order, flags, ctx, site) }
+        unsafe { record_lock_quick(h, lock, order, flags, ctx, site) }
     }
 
     /// # Safety
@@ -176,12 +220,15 @@ entry_points! {
     fn reeve_rs_record_unlock(
         h: Handle, lock: *const c_void, order: c_uint, flags: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
-        if let Some(plain) = pack_plain(order, flags) {
+        if flags & flags::OUT_OF_ORDER != 0 {
             // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the
             // callee asks for.
-            if unsafe { unlock_fast(h, lock, plain, ctx) } {
-                return true;
-            }
+            return unsafe { record_unlock_quick(h, lock, order, flags, ctx, site) };
+        }
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the
+        // callee asks for.
+        if unsafe { unlock_fast(h, lock, (order, flags), ctx) } {
+            return true;
         }
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
         // asks for.
@@ -201,7 +248,7 @@ entry_points! {
         }
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
         // asks for.
-        unsafe { record_lock_plain_complete(h, lock, packed, ctx, site) }
+        unsafe { record_lock_plain_quick(h, lock, packed, ctx, site) }
     }
 
     /// # Safety
@@ -624,6 +671,75 @@ complete! {
         unlock_usual, track::record_unlock, packed & 0xff, packed >> 8;
 }
 
+/// The second try, out of line as well: for a lock of another hierarchy than the last one's.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(never)]
+unsafe extern "C" fn record_lock_plain_quick(
+    h: Handle,
+    lock: *const c_void,
+    packed: c_uint,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    // SAFETY: `ctx` is as the callees want it, by this function's contract.
+    unsafe {
+        lock_quick(h, lock, packed, ctx, site)
+            || record_lock_plain_complete(h, lock, packed, ctx, site)
+    }
+}
+
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(never)]
+unsafe extern "C" fn record_lock_quick(
+    h: Handle,
+    lock: *const c_void,
+    order: c_uint,
+    flags: c_uint,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    // SAFETY: `ctx` is as asked for, by this function's contract.
+    let current = unsafe { Current::new(ctx) };
+    let tries = flags & flags::TRYLOCK != 0;
+    let is_plain = !(tries && current.look_fast(HeldLocks::is_ignorant));
+    let mode = flags & !(flags::TRYLOCK | flags::WAITING | flags::OUT_OF_ORDER);
+    if let Some(packed) = pack_plain(order, mode).filter(|_| is_plain) {
+        let packed = packed | (flags & flags::WAITING) << 8;
+        // SAFETY: `ctx` is as the callee wants it, by this function's contract.
+        if unsafe { lock_quick(h, lock, packed, ctx, site) } {
+            return true;
+        }
+    }
+    // SAFETY: `ctx` is as the callee wants it, by this function's contract.
+    unsafe { record_lock_complete(h, lock, order, flags, ctx, site) }
+}
+
+/// A release of a lock that need not be the last one.
+///
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(never)]
+unsafe extern "C" fn record_unlock_quick(
+    h: Handle,
+    lock: *const c_void,
+    order: c_uint,
+    flags: c_uint,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    // SAFETY: `ctx` is as the callees want it, by this function's contract.
+    unsafe {
+        unlock_quick(h, lock, order, flags, ctx)
+            || record_unlock_complete(h, lock, order, flags, ctx, site)
+    }
+}
+
 /// # Safety
 ///
 /// As [`lock_usual`].
@@ -637,12 +753,12 @@ unsafe fn declined(_: Handle, _: ContextPtr, _: LockUse) -> bool {
 /// # Safety
 ///
 /// `ctx` must be as [`Current::new`] wants it.
-#[inline(always)]
+#[inline]
 unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
-    let Some((slot, id)) = Hierarchy::at(h as usize) else {
+    let Some(slot) = Hierarchy::at(h as usize) else {
         return false;
     };
-    if u.order.wrapping_sub(1) >= MAX_ORDERS || !flags::is_one_mode(u.flags) {
+    if u.order.wrapping_sub(1) >= slot.count() || !flags::is_one_mode(u.flags) {
         return false;
     }
     // SAFETY: `ctx` is as asked for, by this function's contract.
@@ -653,25 +769,6 @@ unsafe fn lock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
             None => return false,
         }
     }
-    let this = (id, h as usize);
-    let is_barred = || across::speaks_of(slot.id());
-    if u.key == u.instance as u64 && current.lock_quick(slot, this, u, is_barred) {
-        return true;
-    }
-    lock_less_usual(slot, current, this, u)
-}
-
-/// The same for what takes a longer look: rules, keys.
-#[inline(never)]
-fn lock_less_usual(
-    slot: &'static Hierarchy,
-    current: Current,
-    this: (u16, usize),
-    u: LockUse,
-) -> bool {
-    if u.order > slot.count() {
-        return false;
-    }
     let is_ruled = slot.is_ruled(u.order);
     if is_ruled && slot.has_attributes(u.order) {
         return false;
@@ -679,7 +776,9 @@ fn lock_less_usual(
     let obeys = is_ruled.then_some(|held, exclusive| slot.obeys(u.order, held, exclusive));
     let nests = (slot.is_nestable(u.order), across::speaks_of(slot.id()));
     let is_known = |previous| slot.was_taken(previous, u.order);
-    current.with_held_usual(|held, epoch| held.lock_usual(epoch, this, u, nests, is_known, obeys))
+    current.with_held_usual(|held, epoch| {
+        held.lock_usual(epoch, h as usize, u, nests, is_known, obeys)
+    })
 }
 
 /// An unlock that is correct, as far as that is told with little ado.
@@ -687,17 +786,14 @@ fn lock_less_usual(
 /// # Safety
 ///
 /// `ctx` must be as [`Current::new`] wants it.
-#[inline(always)]
+#[inline]
 unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
-    let Some((_, id)) = Hierarchy::at(h as usize) else {
-        return false;
-    };
-    if !flags::is_one_mode(u.flags) {
+    if Hierarchy::at(h as usize).is_none() || !flags::is_one_mode(u.flags) {
         return false;
     }
     // SAFETY: `ctx` is as asked for, by this function's contract.
     let current = unsafe { Current::new(ctx) };
-    let done = current.unlock_usual(id, u);
+    let done = current.with_held_usual(|held, epoch| held.unlock_usual(epoch, h as usize, u));
     if done {
         current.settle();
     }

@@ -11,7 +11,6 @@ use super::{
     rules::{
         conflict::{
             order_bit,
-            slot_of,
             Attributes,
             Group,
             Rule,
@@ -25,9 +24,10 @@ use super::{
             EXCLUSIVE,
             SHARED, //
         },
+        held::fast::Plain,
         plain::{
             is_plain,
-            is_usual,
+            nests_plainly,
             order_mark, //
         },
         violation::KINDS, //
@@ -120,17 +120,21 @@ type OrderSets = [Atomic<u64>; MAX_ORDERS as usize + 1];
 ///
 /// - `names` is null, or a `KBox<Names>` that this slot owns and that outlives an RCU grace period
 ///   after it was taken out.
-/// - `count` and the marks in `plain_after` and `usual_after` are not 0 only while the slot is live.
+/// - `count`, `nests` and the marks in `plain_after` are not 0 only while the slot is live.
 /// - Only slots of [`TABLE`] exist.
 #[repr(C, align(2048))]
 pub(crate) struct Hierarchy {
     /// Which orders were taken right after each, and are correct there by the order alone: what the
-    /// fast path asks. The first field, see [`Hierarchy::plain_after`].
+    /// fast path asks. The first field, see [`Known`].
     plain_after: OrderSets,
     /// Which orders were taken while each was held, correct or not.
     taken_after: OrderSets,
-    /// Which were taken right after each, and are correct there, see [`is_usual`].
-    usual_after: OrderSets,
+    /// Which were taken right after another lock of their own, and are correct there by the order and the key
+    /// alone.
+    nests: Atomic<u64>,
+    /// The handle, if locks of other hierarchies never forbid taking one of this; else, or where it is not
+    /// live, 0.
+    unbarred: Atomic<usize>,
     count: Atomic<u32>,
     state: Atomic<u32>,
     /// How often the slot was freed, below [`GENERATIONS`]: part of handles and ids.
@@ -157,10 +161,6 @@ const _: () = {
     assert!(SLOTS as usize == MAX_HIERARCHIES);
     assert!(SLOT == 2048, "a slot has a place for any byte as an index");
     assert!(GENERATIONS as usize <= SLOT);
-    assert!(
-        GENERATIONS as usize * MAX_HIERARCHIES == 1 << 16,
-        "an id has both"
-    );
     assert!(core::mem::offset_of!(Hierarchy, plain_after) == 0);
 };
 
@@ -172,8 +172,14 @@ static NEXT: Atomic<u32> = Atomic::new(0);
 /// Violations by kind, over all hierarchies that are not quiet.
 static BY_KIND: [Atomic<u64>; KINDS] = [const { Atomic::new(0) }; KINDS];
 
-fn id_of(slot: usize, generation: usize) -> u16 {
-    (slot + generation * MAX_HIERARCHIES) as u16
+/// The slot of the hierarchy with this handle.
+fn slot_of(handle: usize) -> u8 {
+    (handle.wrapping_sub(&raw const TABLE as usize) / SLOT) as u8
+}
+
+/// See [`Rules::barred_from`].
+fn barred_from(taken: usize, held: usize) -> u8 {
+    across::barred_from(slot_of(taken), slot_of(held))
 }
 
 impl Hierarchy {
@@ -181,7 +187,8 @@ impl Hierarchy {
         Self {
             plain_after: [const { Atomic::new(0) }; _],
             taken_after: [const { Atomic::new(0) }; _],
-            usual_after: [const { Atomic::new(0) }; _],
+            nests: Atomic::new(0),
+            unbarred: Atomic::new(0),
             count: Atomic::new(0),
             state: Atomic::new(FREE),
             generation: Atomic::new(0),
@@ -200,16 +207,35 @@ impl Hierarchy {
         }
     }
 
-    /// The hierarchy that `handle` names, with its id; `None`: it names none, or one that was
-    /// unregistered.
+    /// The hierarchy that `handle` names; `None`: it names none, or one that was unregistered.
     #[inline(always)]
-    pub(crate) fn at(handle: usize) -> Option<(&'static Self, u16)> {
+    pub(crate) fn at(handle: usize) -> Option<&'static Self> {
         let offset = handle.wrapping_sub(&raw const TABLE as usize);
         let slot = TABLE.get(offset / SLOT)?;
         if (offset % SLOT) as u32 != slot.generation.load(Relaxed) {
             return None;
         }
-        Some((slot, id_of(offset / SLOT, offset % SLOT)))
+        Some(slot)
+    }
+
+    /// The hierarchy that `handle` names; `None`: it names none, or one of which locks of others may forbid
+    /// taking one.
+    #[inline(always)]
+    pub(crate) fn unbarred(handle: usize) -> Option<Known> {
+        let offset = handle.wrapping_sub(&raw const TABLE as usize);
+        let slot = TABLE.get(offset / SLOT)?;
+        // INVARIANT: It is the address of a slot.
+        (slot.unbarred.load(Relaxed) == handle).then_some(Known(core::ptr::from_ref(slot) as usize))
+    }
+
+    /// Says of each hierarchy whether locks of others may forbid taking one: that was declared, or forgotten.
+    /// One caller at a time.
+    pub(crate) fn note_barred() {
+        for (id, slot) in Self::all() {
+            let barred = across::speaks_of(id);
+            let handle = if barred { 0 } else { slot.handle() };
+            slot.unbarred.store(handle, Relaxed);
+        }
     }
 
     /// What callers name it by: where it is, and its generation.
@@ -217,10 +243,9 @@ impl Hierarchy {
         core::ptr::from_ref(self) as usize + self.generation.load(Relaxed) as usize
     }
 
-    /// The hierarchy with the id that its locks are known by; `None`: it was unregistered.
-    pub(crate) fn by_id(id: u16) -> Option<&'static Self> {
-        let slot = TABLE.get(usize::from(slot_of(id)))?;
-        (slot.count() != 0 && slot.held_id() == id).then_some(slot)
+    /// The hierarchy with this handle; `None`: it was unregistered.
+    pub(crate) fn live(handle: usize) -> Option<&'static Self> {
+        Self::at(handle).filter(|slot| slot.count() != 0)
     }
 
     /// Whether `handle` names this slot, in whichever generation.
@@ -231,11 +256,6 @@ impl Hierarchy {
     /// The slot with this index.
     pub(crate) fn in_slot(index: u8) -> Option<&'static Self> {
         TABLE.get(usize::from(index))
-    }
-
-    /// The id that its locks are known by.
-    pub(crate) fn held_id(&self) -> u16 {
-        id_of(self.id().into(), self.generation.load(Relaxed) as usize)
     }
 
     /// The slot with id 0, which is the module's own.
@@ -270,45 +290,20 @@ impl Hierarchy {
 
     /// The one with this handle, if it has this order and is not about to be unregistered.
     pub(crate) fn live_with(handle: usize, order: u32) -> Option<&'static Self> {
-        let (slot, _) = Self::at(handle)?;
+        let slot = Self::at(handle)?;
         let has = slot.state.load(Acquire) == LIVE && order != 0 && order <= slot.count();
         has.then_some(slot)
     }
 
     /// The slot's index.
     pub(crate) fn id(&self) -> u8 {
-        ((core::ptr::from_ref(self) as usize).wrapping_sub(&raw const TABLE as usize) / SLOT) as u8
+        slot_of(core::ptr::from_ref(self) as usize)
     }
 
     /// Number of orders; 0: not registered.
     #[inline(always)]
     pub(crate) fn count(&self) -> u32 {
         self.count.load(Relaxed)
-    }
-
-    /// The orders that may follow `previous` on the fast path, in the hierarchy with this handle: see
-    /// [`HeldLocks::lock_fast`](crate::lock_order::rules::held::HeldLocks::lock_fast). None of a hierarchy that
-    /// is not registered any more.
-    ///
-    /// # Safety
-    ///
-    /// `handle` must be one that named a slot once.
-    #[inline(always)]
-    pub(crate) unsafe fn plain_after(handle: usize, previous: u8) -> u64 {
-        let row = core::ptr::with_exposed_provenance::<Atomic<u64>>(handle & !(SLOT - 1));
-        // SAFETY: The handle is a slot of the table and a generation, by this function's contract,
-        // so the row lies in the slot, which is static: it starts with `plain_after`, and any byte is
-        // an index inside of the slot, whose words are all atomics. No order is above MAX_ORDERS, but
-        // if one were, the result would be wrong, and no more.
-        let row = unsafe { &*row.wrapping_add(previous.into()) };
-        row.load(Relaxed)
-    }
-
-    /// The orders that are correct right after `previous`, see [`is_usual`].
-    #[inline(always)]
-    pub(crate) fn usual_after(&self, previous: u8) -> u64 {
-        let row = self.usual_after.get(usize::from(previous));
-        row.map_or(0, |row| row.load(Relaxed))
     }
 
     /// Whether `order` was taken while `previous` was held before.
@@ -382,25 +377,23 @@ impl Hierarchy {
         if let Some(row) = self.taken_after.get(after).filter(|_| rules.has(order)) {
             set(row, mark);
         }
-        if is_plain(rules, previous, order) {
-            if let Some(row) = self.plain_after.get(after) {
-                set(row, mark);
-                // Pairs with `add_rule`: either the new rule is seen here or the mark is there.
-                barrier::smp_mb(barrier::Full);
-                if self.count() == 0 || self.is_ruled(order) {
-                    clear(row, mark);
-                }
-            }
-        }
-        if is_usual(rules, previous, order) {
-            if let Some(row) = self.usual_after.get(after) {
-                set(row, mark);
-                // Pairs with `add_rule`, too: either the new rule is seen here or the mark is there.
-                barrier::smp_mb(barrier::Full);
-                let is_ruled = previous != 0 && self.is_ruled(order);
-                if self.count() == 0 || is_ruled || self.has_attributes(order) {
-                    clear(row, mark);
-                }
+        let is_free = || {
+            let is_ruled = previous != 0 && self.is_ruled(order);
+            self.count() != 0 && !is_ruled && !self.has_attributes(order)
+        };
+        let place = if is_plain(rules, previous, order) {
+            self.plain_after.get(after)
+        } else if u32::from(previous) == order && nests_plainly(rules, order) {
+            Some(&self.nests)
+        } else {
+            None
+        };
+        if let Some(place) = place {
+            set(place, mark);
+            // Pairs with `is_plain_no_more`: either the new rule is seen here or the mark there.
+            barrier::smp_mb(barrier::Full);
+            if !is_free() {
+                clear(place, mark);
             }
         }
     }
@@ -449,6 +442,8 @@ impl Hierarchy {
             for rule in &slot.rules {
                 rule.store(0, Relaxed);
             }
+            // Whatever is declared of it is so once it is live.
+            slot.unbarred.store(slot.handle(), Relaxed);
             // INVARIANT: The slot takes the ownership of the box.
             slot.names.store(KBox::into_raw(names), Release);
             slot.state.store(LIVE, Release);
@@ -461,14 +456,15 @@ impl Hierarchy {
     /// Frees the slot, unless `is_held` says that a thread holds one of its locks.
     ///
     /// EINVAL: it is not registered. EBUSY: held. May sleep (waits for an RCU grace period).
-    pub(crate) fn unregister(&self, is_held: impl FnOnce(u16) -> bool) -> Result {
+    pub(crate) fn unregister(&self, is_held: impl FnOnce(usize) -> bool) -> Result {
         if self.state.cmpxchg(LIVE, CHANGING, Full).is_err() {
             return Err(EINVAL);
         }
-        if is_held(self.held_id()) {
+        if is_held(self.handle()) {
             self.state.store(LIVE, Release);
             return Err(EBUSY);
         }
+        self.unbarred.store(0, Relaxed);
         self.count.store(0, Relaxed);
         self.forget_taken();
         // From now on what is recorded of it is of no hierarchy, and its handle a stale one.
@@ -516,16 +512,10 @@ impl Hierarchy {
         set(&self.ruled, order_bit(order));
         barrier::smp_mb(barrier::Full);
         // Where nothing is held no rule forbids it, but an attribute may.
-        let usual = self.usual_after.iter().skip(1);
-        for row in Iterator::chain(self.plain_after.iter(), usual) {
-            clear(row, order_mark(order as u8));
-        }
-        if let Some(row) = self
-            .usual_after
-            .first()
-            .filter(|_| self.has_attributes(order))
-        {
-            clear(row, order_mark(order as u8));
+        let from = usize::from(!self.has_attributes(order));
+        let after = self.plain_after.iter().skip(from);
+        for set in Iterator::chain(after, [&self.nests]) {
+            clear(set, order_mark(order as u8));
         }
     }
 
@@ -599,9 +589,9 @@ impl Hierarchy {
 
     /// Forgets which orders were taken after which.
     pub(crate) fn forget_taken(&self) {
-        let all = [&self.plain_after, &self.taken_after, &self.usual_after];
-        for row in all.into_iter().flatten() {
-            row.store(0, Relaxed);
+        let all = [&self.plain_after, &self.taken_after];
+        for set in Iterator::chain(all.into_iter().flatten(), [&self.nests]) {
+            set.store(0, Relaxed);
         }
     }
 
@@ -628,13 +618,14 @@ impl Hierarchy {
             n += 1;
         }
         f(&Rules {
-            id: self.held_id(),
             token: self.handle(),
             count: self.count(),
             nestable: self.nestable.load(Relaxed),
             conflicts: conflicts.get(..n).unwrap_or(&[]),
             attributes: self.attributes(),
-            barred_from: across::barred_from,
+            is_barred: across::speaks_of(self.id()),
+            barred_from,
+            slot_of,
         })
     }
 
@@ -660,6 +651,48 @@ pub(super) fn unregister_all() {
     for slot in &TABLE {
         // Fails only if it is not registered.
         let _ = slot.unregister(|_| false);
+    }
+}
+
+/// What the fast paths ask of the hierarchy with this handle.
+///
+/// # Invariants
+///
+/// The handle named a slot once.
+pub(crate) struct Known(usize);
+
+impl Known {
+    /// Of the hierarchy with this handle.
+    ///
+    /// # Safety
+    ///
+    /// The handle must be one that named a slot once, or nothing be asked of the result.
+    #[inline(always)]
+    pub(crate) unsafe fn new(handle: usize) -> Self {
+        // INVARIANT: By this function's contract, whenever it matters.
+        Self(handle)
+    }
+}
+
+impl Plain for Known {
+    /// None of a hierarchy that is not registered any more.
+    #[inline(always)]
+    fn after(&self, previous: u8) -> u64 {
+        let row = core::ptr::with_exposed_provenance::<Atomic<u64>>(self.0 & !(SLOT - 1));
+        // SAFETY: The handle is a slot of the table and a generation, by the type's invariant, so the row
+        // lies in the slot, which is static: it starts with `plain_after`, and any byte is an index inside
+        // of the slot, whose words are all atomics. No order is above MAX_ORDERS, but if one were, the
+        // result would be wrong, and no more.
+        let row = unsafe { &*row.wrapping_add(previous.into()) };
+        row.load(Relaxed)
+    }
+
+    #[inline(always)]
+    fn nests(&self) -> u64 {
+        let slot = core::ptr::with_exposed_provenance::<Hierarchy>(self.0 & !(SLOT - 1));
+        // SAFETY: The handle is a slot of the table and a generation, by the type's invariant, and slots
+        // are static.
+        unsafe { &*slot }.nests.load(Relaxed)
     }
 }
 

@@ -16,7 +16,7 @@
 #include <reeve/lock_order.h>
 
 /* Enough for what Rust keeps in a context; it asserts so. */
-#define REEVE_CONTEXT_WORDS 205
+#define REEVE_CONTEXT_WORDS 253
 
 struct task_struct;
 
@@ -172,7 +172,7 @@ int reeve_helper_stock_init(void);
 void reeve_helper_stock_exit(void);
 struct reeve_context *reeve_helper_stock_take(void);
 /* Enough for what Rust keeps there; it asserts so. */
-#define REEVE_MORE_WORDS 576
+#define REEVE_MORE_WORDS 768
 void *reeve_helper_more_take(void);
 void reeve_helper_more_put(void *room);
 void reeve_helper_hold_task(unsigned long task);

@@ -15,7 +15,7 @@ use super::{
 /// Traces a use of a lock that is about to be recorded; also one that is not correct. Any context.
 pub(crate) fn recorded(hierarchy: usize, u: LockUse, unlock: bool) {
     match Hierarchy::at(hierarchy) {
-        Some((slot, _)) => slot.with_names(|names| print::recorded(names, u, unlock)),
+        Some(slot) => slot.with_names(|names| print::recorded(names, u, unlock)),
         None => print::recorded(None, u, unlock),
     }
 }

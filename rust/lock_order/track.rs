@@ -77,8 +77,7 @@ fn run(
     find: impl FnOnce(&HeldLocks, &Rules<'_>) -> Faults,
     apply: impl FnOnce(&mut HeldLocks, &Rules<'_>, bool),
 ) -> bool {
-    let Some((slot, _)) = Hierarchy::at(call.hierarchy).filter(|(slot, _)| slot.count() != 0)
-    else {
+    let Some(slot) = Hierarchy::live(call.hierarchy) else {
         report::without_hierarchy(call.site, doing, Violation::InvalidHierarchy);
         return false;
     };
@@ -179,7 +178,7 @@ fn what_is_held(held: &HeldLocks, rules: &Rules<'_>) -> Option<(u8, u64)> {
 }
 
 fn note_taken(call: Call, seen: Option<(u8, u64)>, order: u32) {
-    if let (Some((previous, held)), Some((slot, _))) = (seen, Hierarchy::at(call.hierarchy)) {
+    if let (Some((previous, held)), Some(slot)) = (seen, Hierarchy::at(call.hierarchy)) {
         slot.with_rules(|rules| {
             slot.note_edges(rules, held, order);
             slot.note_taken(rules, previous, order);
@@ -231,7 +230,7 @@ pub(crate) fn record_adopt(call: Call, u: LockUse) -> bool {
         u,
         false,
         |held, rules| {
-            adopted.set(context::adopt(rules.id, u.order, u.instance));
+            adopted.set(context::adopt(rules.token, u.order, u.instance));
             if held.is_disabled() {
                 return Faults::none();
             }
@@ -259,7 +258,7 @@ pub(crate) fn check_no_locks_freed(start: usize, len: usize, site: u32) -> bool 
     };
     let mode = if entry.exclusive { EXCLUSIVE } else { SHARED };
     let u = LockUse::new(entry.instance, entry.order.into(), mode, site);
-    if let Some(slot) = Hierarchy::by_id(entry.hierarchy) {
+    if let Some(slot) = Hierarchy::live(entry.hierarchy) {
         let (who, doing) = (report::caller(), Operation::Freeing as u8);
         report::of(slot, Violation::FreedHeld, || {
             Some(Record::of_held(who, doing, Violation::FreedHeld, u, &entry))
@@ -510,7 +509,7 @@ fn left_of_next(current: Current, from: usize) -> Option<(usize, &'static Hierar
         held.indexed().skip(from).find_map(|(index, entry)| {
             let mut before = held.indexed().take_while(|&(earlier, _)| earlier < index);
             let is_first = before.all(|(_, earlier)| earlier.hierarchy != entry.hierarchy);
-            let slot = Hierarchy::by_id(entry.hierarchy).filter(|_| is_first)?;
+            let slot = Hierarchy::live(entry.hierarchy).filter(|_| is_first)?;
             Some((index, slot))
         })
     });
@@ -576,17 +575,22 @@ pub(crate) fn left_by_handler(current: Current) {
 /// See `reeve_hierarchy_unregister()`; `forget`: and `reeve_hierarchy_forget()`. Process context, may
 /// sleep.
 pub(crate) fn unregister(address: usize, site: u32, forget: bool) -> Result {
-    let (slot, _) = Hierarchy::at(address).ok_or(EINVAL)?;
+    let slot = Hierarchy::at(address).ok_or(EINVAL)?;
     sweep();
-    slot.unregister(|id| {
-        let held = reading(|| context::any_held(|entry| entry.hierarchy == id));
+    slot.unregister(|handle| {
+        let held = reading(|| context::any_held(|entry| entry.hierarchy == handle));
         if held {
             report::unregistered_while_held(slot, site);
         }
         if !held || forget {
-            reading(|| context::exclusively(|| across::forget(slot.id())));
+            reading(|| {
+                context::exclusively(|| {
+                    across::forget(slot.id());
+                    Hierarchy::note_barred();
+                });
+            });
             records::forget(slot.id());
-            context::forget_handed_of(id);
+            context::forget_handed_of(handle);
         }
         held && !forget
     })
@@ -602,7 +606,9 @@ pub(crate) fn set_across(outer: usize, inner: usize, order: u32) -> Result {
             outer: outer.id(),
             inner: inner.id(),
             order: order as u8,
-        })
+        })?;
+        Hierarchy::note_barred();
+        Ok(())
     };
     reading(|| context::exclusively(declare))
 }

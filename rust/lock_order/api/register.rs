@@ -39,9 +39,7 @@ pub(super) fn status(result: Result) -> c_int {
 }
 
 pub(super) fn slot(h: Handle) -> Result<&'static Hierarchy> {
-    Hierarchy::at(h as usize)
-        .map(|(slot, _)| slot)
-        .ok_or(EINVAL)
+    Hierarchy::at(h as usize).ok_or(EINVAL)
 }
 
 /// # Safety

@@ -33,7 +33,9 @@ struct Place {
     state: Atomic<u32>,
     /// The epoch of tracking that it was handed over in; of an earlier one nothing is known.
     epoch: Atomic<u32>,
-    /// Its hierarchy's id, its order, and whether it is exclusive.
+    /// Its hierarchy's handle.
+    hierarchy: Atomic<usize>,
+    /// Its order, and whether it is exclusive.
     what: Atomic<u32>,
     site: Atomic<u32>,
     pid: Atomic<u32>,
@@ -47,6 +49,7 @@ impl Place {
         Self {
             state: Atomic::new(FREE),
             epoch: Atomic::new(0),
+            hierarchy: Atomic::new(0),
             what: Atomic::new(0),
             site: Atomic::new(0),
             pid: Atomic::new(0),
@@ -66,9 +69,9 @@ impl Place {
     }
 
     fn entry(&self) -> Entry {
-        let [low, high, order, exclusive] = self.what.load(Relaxed).to_le_bytes();
+        let [order, exclusive, ..] = self.what.load(Relaxed).to_le_bytes();
         Entry {
-            hierarchy: u16::from_le_bytes([low, high]),
+            hierarchy: self.hierarchy.load(Relaxed),
             order,
             exclusive: exclusive != 0,
             out_of_order: true,
@@ -96,8 +99,8 @@ impl Place {
     }
 
     fn store(&self, who: &Who, entry: &Entry) {
-        let [low, high] = entry.hierarchy.to_le_bytes();
-        let what = u32::from_le_bytes([low, high, entry.order, entry.exclusive.into()]);
+        let what = u32::from_le_bytes([entry.order, entry.exclusive.into(), 0, 0]);
+        self.hierarchy.store(entry.hierarchy, Relaxed);
         self.what.store(what, Relaxed);
         self.site.store(entry.site, Relaxed);
         self.instance.store(entry.instance, Relaxed);
@@ -143,7 +146,7 @@ pub(crate) fn may_be_handed() -> bool {
 }
 
 /// Takes a lock that was handed over out of the table. Any context.
-pub(crate) fn adopt(hierarchy: u16, order: u32, instance: usize) -> Option<Entry> {
+pub(crate) fn adopt(hierarchy: usize, order: u32, instance: usize) -> Option<Entry> {
     let is_it = |entry: &Entry| {
         entry.hierarchy == hierarchy
             && u32::from(entry.order) == order
@@ -153,7 +156,7 @@ pub(crate) fn adopt(hierarchy: u16, order: u32, instance: usize) -> Option<Entry
 }
 
 /// Forgets what was handed over of this hierarchy.
-pub(crate) fn forget_handed_of(hierarchy: u16) {
+pub(crate) fn forget_handed_of(hierarchy: usize) {
     while take_out(|entry| entry.hierarchy == hierarchy).is_some() {}
 }
 

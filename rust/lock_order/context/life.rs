@@ -22,7 +22,6 @@ use crate::{
             held::{
                 room::More,
                 HeldLocks,
-                LockUse,
                 Origin, //
             }, //
         }, //
@@ -114,7 +113,7 @@ impl Current {
     ) -> Option<R> {
         self.with_held(|held| {
             if held.catch_up(epoch()) {
-                held.drop_gone(|id| Hierarchy::by_id(id).is_some());
+                held.drop_gone(|handle| Hierarchy::live(handle).is_some());
                 f(held)
             } else {
                 unknown
@@ -132,41 +131,6 @@ impl Current {
         }
         // SAFETY: Not absent, so valid, initialised and the caller's own, by the invariant of `Current`.
         f(unsafe { &mut *self.0.held.get() }, epoch())
-    }
-
-    /// Records a lock of `slot` that is correct, as far as that is told with little ado: see
-    /// [`HeldLocks::lock_quick`]. `this` are its id and its handle.
-    #[inline(always)]
-    pub(crate) fn lock_quick(
-        self,
-        slot: &'static Hierarchy,
-        this: (u16, usize),
-        u: LockUse,
-        is_barred: impl FnOnce() -> bool,
-    ) -> bool {
-        if self.look_fast(HeldLocks::is_absent) {
-            return false;
-        }
-        // SAFETY: Not absent, so valid, initialised and the caller's own, by the invariant of `Current`.
-        let held = unsafe { &mut *self.0.held.get() };
-        held.lock_quick(
-            epoch(),
-            this,
-            u,
-            |previous| slot.usual_after(previous),
-            is_barred,
-        )
-    }
-
-    /// The same for the release of a lock of the hierarchy `id`, see [`HeldLocks::unlock_usual`].
-    #[inline(always)]
-    pub(crate) fn unlock_usual(self, id: u16, u: LockUse) -> bool {
-        if self.look_fast(HeldLocks::is_absent) {
-            return false;
-        }
-        // SAFETY: Not absent, so valid, initialised and the caller's own, by the invariant of `Current`.
-        let held = unsafe { &mut *self.0.held.get() };
-        held.unlock_usual(epoch(), id, u)
     }
 
     /// Forgets what is held, if there is a context.

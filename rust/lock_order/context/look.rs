@@ -29,10 +29,7 @@ use crate::{
         }, //
     }, //
 };
-use core::{
-    cell::UnsafeCell,
-    ptr::addr_of_mut, //
-};
+use core::cell::UnsafeCell;
 use kernel::{
     prelude::*,
     sync::{
@@ -124,10 +121,13 @@ pub(crate) fn exclusively<R>(f: impl FnOnce() -> R) -> R {
     with_reader(|_| f())
 }
 
-/// Whether the last lock of a task or an interrupt was of a hierarchy in this slot.
+/// Whether the last lock of a task or an interrupt, or one that it is recorded to hold, was of a hierarchy in
+/// this slot.
 pub(crate) fn is_home(slot: &Hierarchy) -> bool {
-    let is_home = |held: Option<&HeldLocks>| held.is_some_and(|held| slot.is_slot_of(held.home()));
-    places().any(|place| with_copy(place, is_home))
+    let is_of = |handle| slot.is_slot_of(handle);
+    places().any(|place| {
+        with_reader(|copy| copy.copy(place.context()) && copy.0.takes_for_known(is_of))
+    })
 }
 
 /// Whose held locks they are.
@@ -210,25 +210,43 @@ fn is_current(task: usize) -> bool {
 }
 
 impl Copied {
-    /// Copies what is held in `context`; `None`, if it changes hands meanwhile.
+    /// Copies what is held in `context`, as far as it is known; `None`, if it changes hands meanwhile.
+    fn take(&mut self, context: &'static Context) -> Option<&HeldLocks> {
+        // What was recorded before a switch is not known to be held any more.
+        let known = self.copy(context) && self.0.catch_up(epoch());
+        self.0.drop_gone(|handle| Hierarchy::live(handle).is_some());
+        known.then_some(&self.0)
+    }
+
+    /// Copies what `context` says; `false`: it changes hands meanwhile.
     ///
     /// The owner may record meanwhile: the copy is of integers only, none of which is used as an
     /// address or an unchecked index, and torn at worst for locks that come and go.
-    fn take(&mut self, context: &'static Context) -> Option<&HeldLocks> {
+    fn copy(&mut self, context: &'static Context) -> bool {
         let of = || (context.owner.load(Acquire), context.serial.load(Relaxed));
         let before = of();
         if before.0 == TAKEN {
-            return None;
+            return false;
         }
-        // SAFETY: The destination is valid for writes of held locks, any bytes are some, and the
-        // source stays a context while the module is loaded.
-        let copied = unsafe {
-            bindings::reeve_helper_copy_context(
-                addr_of_mut!(self.0).cast(),
-                context.held.get().cast(),
-                core::mem::size_of::<HeldLocks>(),
-            )
+        let copy = |to: &mut HeldLocks, size| {
+            // SAFETY: The destination is valid for writes of held locks, of which `size` is no more than the
+            // size, any bytes are some, and the source stays a context while the module is loaded.
+            unsafe {
+                bindings::reeve_helper_copy_context(
+                    core::ptr::from_mut(to).cast(),
+                    context.held.get().cast(),
+                    size,
+                )
+            }
         };
+        // Most hold nothing, and interrupts are off meanwhile.
+        let head = copy(&mut self.0, HeldLocks::HEAD);
+        if head && self.0.is_empty() {
+            self.0.take_more();
+            barrier::smp_mb(barrier::Full);
+            return of() == before;
+        }
+        let copied = head && copy(&mut self.0, core::mem::size_of::<HeldLocks>());
         let more = self.0.more().is_none_or(|more| {
             // SAFETY: The destination is valid for writes, of `CopiedMore`'s one accessor; the source, which
             // the context led to, stays such room while the module is loaded, and is read as integers.
@@ -245,10 +263,7 @@ impl Copied {
         });
         let copied = copied && more;
         barrier::smp_mb(barrier::Full);
-        // What was recorded before a switch is not known to be held any more.
-        let known = copied && of() == before && self.0.catch_up(epoch());
-        self.0.drop_gone(|id| Hierarchy::by_id(id).is_some());
-        known.then_some(&self.0)
+        copied && of() == before
     }
 }
 

@@ -68,7 +68,7 @@ fn show_holder(m: &SeqFile, holder: Holder, held: &HeldLocks) {
         Holder::Interrupt(cpu, level) => seq_print!(m, "irq {cpu} {level}\n"),
     }
     for entry in held.iter() {
-        match Hierarchy::by_id(entry.hierarchy) {
+        match Hierarchy::live(entry.hierarchy) {
             Some(slot) => slot.with_names(|names| show_entry(m, names, &entry)),
             None => show_entry(m, None, &entry),
         }

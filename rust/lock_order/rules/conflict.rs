@@ -111,16 +111,16 @@ impl Attributes {
     }
 }
 
-/// How many hierarchies there are at once: what an id says besides the generation.
-pub const SLOTS: u16 = 64;
-
-/// The slot of the hierarchy with this id.
-pub const fn slot_of(id: u16) -> u8 {
-    (id % SLOTS) as u8
-}
+/// How many hierarchies there are at once.
+pub const SLOTS: u8 = 64;
 
 /// Locks of no other hierarchy forbid taking one of this, see [`Rules::barred_from`].
-pub fn not_barred(_: u16, _: u16) -> u8 {
+pub fn not_barred(_: usize, _: usize) -> u8 {
+    0
+}
+
+/// All hierarchies are in the first slot, see [`Rules::slot_of`].
+pub fn first_slot(_: usize) -> u8 {
     0
 }
 
@@ -128,8 +128,7 @@ pub fn not_barred(_: u16, _: u16) -> u8 {
 #[derive(Clone, Copy, Debug)]
 pub struct Rules<'a> {
     /// Which hierarchy it is, of all that were ever registered, nearly; held locks are told apart by it.
-    pub id: u16,
-    /// The same as an address, not 0 or 1, which the fast paths compare.
+    /// Not 0 or 1.
     pub token: usize,
     /// How many orders it has; at most [`MAX_ORDERS`].
     pub count: u32,
@@ -139,9 +138,13 @@ pub struct Rules<'a> {
     pub conflicts: &'a [Rule],
     /// What else it says of its orders.
     pub attributes: Attributes,
-    /// From which order on held locks of another hierarchy, whose id comes second, forbid taking one of
+    /// Locks of other hierarchies may forbid taking one of this.
+    pub is_barred: bool,
+    /// From which order on held locks of another hierarchy, whose token comes second, forbid taking one of
     /// this; 0: none does.
-    pub barred_from: fn(u16, u16) -> u8,
+    pub barred_from: fn(usize, usize) -> u8,
+    /// The slot of the hierarchy with this token.
+    pub slot_of: fn(usize) -> u8,
 }
 
 impl Rules<'_> {

@@ -23,7 +23,7 @@ use super::{
 
 mod checks;
 mod complete;
-mod fast;
+pub mod fast;
 mod more;
 pub mod room;
 pub mod surroundings;
@@ -50,15 +50,15 @@ const IS_FIRST: u8 = 1 << 5;
 const MASK: usize = MAX_HELD - 1;
 
 /// The part of the word that counts entries; the rest are flags.
-const LEN: u32 = 0x1ff;
+const LEN: usize = 0x1ff;
 /// Entries of some hierarchy may not ascend.
-const IRREGULAR: u32 = 1 << 9;
-/// Entries of more than one hierarchy are held.
-const MIXED: u32 = 1 << 10;
+const IRREGULAR: usize = 1 << 9;
+/// Entries of another hierarchy may be held, which forbid some of one that is held above them.
+const BARRED: usize = 1 << 10;
 /// Tracking is disabled.
-const DISABLED: u32 = 1 << 11;
+const DISABLED: usize = 1 << 11;
 /// There is no context: the fast paths decline.
-const ABSENT: u32 = 1 << 12;
+const ABSENT: usize = 1 << 12;
 
 /// A token that no hierarchy has, and neither does a null pointer.
 const NO_HOME: usize = 1;
@@ -95,8 +95,8 @@ impl LockUse {
 /// A held lock, copied out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The hierarchy's id.
-    pub hierarchy: u16,
+    /// The hierarchy's token.
+    pub hierarchy: usize,
     /// The lock's order there.
     pub order: u8,
     /// Whether it is held exclusively.
@@ -137,20 +137,22 @@ pub enum Origin {
 ///   high byte the mode and the marks.
 /// - Without `IRREGULAR`, locks ascend along the array within each hierarchy, by order and (for
 ///   nestable orders) key. So the last entry is the deepest lock of its hierarchy.
-/// - Without `MIXED`, all entries are of the hierarchy that `home` and `home_id` name, and
-///   `hierarchy` is not filled in.
+/// - `hierarchy` is shifted by one as well, behind the home: the hierarchy that the fast paths take the
+///   first lock of, which once was one that is registered.
+/// - Without `BARRED`, no lock of the hierarchies of held locks is forbidden by one of another, if none was
+///   when the last of each hierarchy was taken: where that may be, one above others is not taken without
+///   asking.
 /// - In a context that was [`Given`](Origin::Given) the fast paths decline the first lock, for there
-///   is no `home`, and the last release, for that lock is marked as `IS_FIRST`.
+///   is no home, and the last release, for that lock is marked as `IS_FIRST`.
 ///
 /// Only a prefix of each array is ever initialised, which is why making one costs next to nothing.
 /// Any flag in `word` makes it too large for the fast paths.
 #[repr(C)]
 pub struct HeldLocks {
     /// How many entries are in use, in the low bits, and flags.
-    word: u32,
+    word: usize,
     /// The epoch of tracking that the records are of, see [`catch_up`](Self::catch_up).
     epoch: u32,
-    home: usize,
     disabled: u16,
     /// How many locks are held that there was no room for.
     lost: u16,
@@ -161,12 +163,11 @@ pub struct HeldLocks {
     /// Whether a lock was taken with a key of the caller's since nothing was held.
     has_keys: bool,
     origin: Origin,
-    home_id: u16,
-    sure_of: u16,
+    sure_of: usize,
+    hierarchy: [usize; MAX_HELD + 1],
     lock: [u16; MAX_HELD + 1],
     instance: [usize; MAX_HELD],
     site: [u32; MAX_HELD],
-    hierarchy: [u16; MAX_HELD],
     key: [u64; MAX_HELD],
     /// Room for further ones.
     more: Option<&'static More>,
@@ -190,24 +191,25 @@ impl Default for HeldLocks {
 }
 
 impl HeldLocks {
+    /// How many bytes say all there is to say where nothing is held, but for [`more`](Self::more).
+    pub const HEAD: usize = core::mem::offset_of!(Self, hierarchy) + size_of::<usize>();
+
     /// Nothing held.
     pub const fn new() -> Self {
         Self {
             word: 0,
             epoch: 0,
-            home: NO_HOME,
             disabled: 0,
             lost: 0,
             is_unsure: false,
             is_sure_of_one: false,
             has_keys: false,
             origin: Origin::Entered,
-            home_id: 0,
             sure_of: 0,
+            hierarchy: [NO_HOME; MAX_HELD + 1],
             lock: [0; MAX_HELD + 1],
             instance: [0; MAX_HELD],
             site: [0; MAX_HELD],
-            hierarchy: [0; MAX_HELD],
             key: [0; MAX_HELD],
             more: None,
         }
@@ -232,13 +234,14 @@ impl HeldLocks {
     #[inline(always)]
     pub fn reset(&mut self, epoch: u32) {
         self.word = 0;
-        self.epoch = epoch;
+        // What is recorded while tracking is being switched is of the epoch before, which is over then.
+        self.epoch = epoch & !1;
         self.disabled = 0;
         self.lost = 0;
         self.is_unsure = false;
         self.is_sure_of_one = false;
         self.has_keys = false;
-        self.home = NO_HOME;
+        self.hierarchy[0] = NO_HOME;
         self.lock[0] = 0;
     }
 
@@ -247,12 +250,11 @@ impl HeldLocks {
     /// what others took before. A home that was unregistered meanwhile allows none to follow.
     #[inline(always)]
     pub fn begin(&mut self, epoch: u32) {
-        let (home, id) = (self.home, self.home_id);
+        let home = self.hierarchy[0];
         self.origin = Origin::Entered;
         self.reset(epoch);
         if epoch & 1 == 0 {
-            self.home = home;
-            self.home_id = id;
+            self.hierarchy[0] = home;
         }
     }
 
@@ -282,7 +284,7 @@ impl HeldLocks {
         if self.origin != Origin::Given {
             self.lock[1] &= !mark;
         } else if self.is_empty() {
-            self.home = NO_HOME;
+            self.hierarchy[0] = NO_HOME;
         } else {
             self.lock[1] |= mark;
         }
@@ -290,7 +292,7 @@ impl HeldLocks {
 
     /// How many locks are held.
     pub fn len(&self) -> usize {
-        ((self.word & LEN) as usize).min(self.room())
+        (self.word & LEN).min(self.room())
     }
 
     /// Whether no lock is held and tracking is enabled: what a thread leaves that forgot nothing.
@@ -305,7 +307,7 @@ impl HeldLocks {
     }
 
     fn set_len(&mut self, len: usize) {
-        self.word = self.word & !LEN | len as u32;
+        self.word = self.word & !LEN | len;
     }
 
     /// The held lock at `index`; `None` where there is none.
@@ -316,11 +318,7 @@ impl HeldLocks {
         let stored = self.stored(index);
         let [order, how] = stored.lock.to_le_bytes();
         Some(Entry {
-            hierarchy: if self.word & MIXED != 0 {
-                stored.hierarchy
-            } else {
-                self.home_id
-            },
+            hierarchy: stored.hierarchy,
             order,
             exclusive: how & EXCLUSIVE as u8 != 0,
             out_of_order: how & TAKEN_OUT_OF_ORDER != 0,
@@ -348,14 +346,14 @@ impl HeldLocks {
     /// The order taken last of those held of this hierarchy; 0: none.
     pub fn innermost(&self, rules: &Rules<'_>) -> u8 {
         let mut held = self.iter().rev();
-        held.find(|entry| entry.hierarchy == rules.id)
+        held.find(|entry| entry.hierarchy == rules.token)
             .map_or(0, |entry| entry.order)
     }
 
     /// The set of orders that are held of this hierarchy.
     pub fn orders(&self, rules: &Rules<'_>) -> u64 {
         self.iter()
-            .filter(|held| held.hierarchy == rules.id)
+            .filter(|held| held.hierarchy == rules.token)
             .fold(0, |set, held| set | order_bit(held.order.into()))
     }
 
@@ -418,7 +416,7 @@ impl HeldLocks {
 
     /// Forgets what is held: from now on locks may be held that are not recorded.
     pub fn forget(&mut self) {
-        self.word &= !(LEN | IRREGULAR | MIXED);
+        self.word &= !(LEN | IRREGULAR | BARRED);
         self.lost = 0;
         self.is_unsure = true;
         self.is_sure_of_one = false;
@@ -427,7 +425,7 @@ impl HeldLocks {
 
     /// Whether locks of this hierarchy may be held that are not recorded.
     pub(super) fn is_tolerant(&self, rules: &Rules<'_>) -> bool {
-        (self.is_unsure || self.lost != 0) && !(self.is_sure_of_one && self.sure_of == rules.id)
+        (self.is_unsure || self.lost != 0) && !(self.is_sure_of_one && self.sure_of == rules.token)
     }
 
     /// A lock is held that there is no room for.
@@ -446,16 +444,17 @@ impl HeldLocks {
     }
 
     /// Forgets the locks of hierarchies that are not `live` any more.
-    pub fn drop_gone(&mut self, live: impl Fn(u16) -> bool) {
-        if self.word & MIXED == 0 {
-            if !self.is_empty() && !live(self.home_id) {
-                self.word &= !(LEN | IRREGULAR);
-                self.mark_first();
-            }
-            return;
-        }
+    pub fn drop_gone(&mut self, live: impl Fn(usize) -> bool) {
+        // Mostly they are of one, which is asked for once.
+        let mut known = NO_HOME;
         for i in (0..self.len()).rev() {
-            if !live(self.stored(i).hierarchy) {
+            let hierarchy = self.stored(i).hierarchy;
+            if hierarchy == known {
+                continue;
+            }
+            if live(hierarchy) {
+                known = hierarchy;
+            } else {
                 self.remove(i);
             }
         }
@@ -468,19 +467,18 @@ impl HeldLocks {
         core::mem::swap(&mut self.more, &mut to.more);
         to.word = self.word;
         to.epoch = self.epoch;
-        to.home_id = self.home_id;
         to.disabled = self.disabled;
         to.lost = self.lost;
         to.is_unsure = self.is_unsure;
         to.sure_of = self.sure_of;
         to.is_sure_of_one = self.is_sure_of_one;
         to.has_keys = self.has_keys;
-        to.home = self.home;
+        to.hierarchy[0] = self.hierarchy[0];
         for i in 0..n {
             to.instance[i] = self.instance[i];
             to.site[i] = self.site[i];
             to.lock[i + 1] = self.lock[i + 1];
-            to.hierarchy[i] = self.hierarchy[i];
+            to.hierarchy[i + 1] = self.hierarchy[i + 1];
             to.key[i] = self.key[i];
         }
         to.lock[0] = 0;
@@ -488,43 +486,32 @@ impl HeldLocks {
         self.reset(self.epoch);
     }
 
-    /// Whether the last lock of an empty stack was, or all held locks are, of this hierarchy.
-    #[inline(always)]
-    pub fn is_home(&self, token: usize) -> bool {
-        self.home == token
-    }
-
-    /// The token of the hierarchy of the last lock, if all were of one; 0 or 1: of none.
-    pub fn home(&self) -> usize {
-        self.home
+    /// Whether the fast paths take the next lock without asking for one of a hierarchy of which `is_it` is true,
+    /// by its token.
+    pub fn takes_for_known(&self, is_it: impl Fn(usize) -> bool) -> bool {
+        is_it(self.hierarchy[0]) || self.iter().any(|held| is_it(held.hierarchy))
     }
 
     /// Makes sure that entries of this hierarchy may be added.
     fn settle(&mut self, rules: &Rules<'_>) {
         if self.is_empty() {
-            self.word &= !(MIXED | IRREGULAR);
-            self.has_keys = false;
-            self.home = rules.token;
-            self.home_id = rules.id;
-        } else if self.home != rules.token && self.word & MIXED == 0 {
-            for i in 0..self.len() {
-                let hierarchy = self.home_id;
-                let stored = self.stored(i);
-                self.store(
-                    i,
-                    Stored {
-                        hierarchy,
-                        ..stored
-                    },
-                );
-            }
-            self.word |= MIXED;
+            self.starts_with(rules.token);
+        } else if rules.is_barred && self.iter().any(|held| held.hierarchy != rules.token) {
+            self.word |= BARRED;
         }
     }
 
-    /// Adds a lock, of the hierarchy `id`; `false`: no room.
+    /// The first lock is to be of this hierarchy.
+    #[inline(always)]
+    fn starts_with(&mut self, token: usize) {
+        self.word &= !(BARRED | IRREGULAR);
+        self.has_keys = false;
+        self.hierarchy[0] = token;
+    }
+
+    /// Adds a lock, of the hierarchy with this token; `false`: no room.
     #[inline]
-    fn push(&mut self, id: u16, u: LockUse, extra: u8) -> bool {
+    fn push(&mut self, hierarchy: usize, u: LockUse, extra: u8) -> bool {
         let n = self.len();
         if n >= self.room() {
             return false;
@@ -542,7 +529,7 @@ impl HeldLocks {
             key: u.key,
             site: u.site,
             lock: pack(u.order as u8, how),
-            hierarchy: id,
+            hierarchy,
         };
         self.store(n, stored);
         self.set_len(n + 1);
@@ -556,7 +543,7 @@ impl HeldLocks {
             key: entry.key,
             ..LockUse::new(entry.instance, entry.order.into(), mode, entry.site)
         };
-        self.word = MIXED;
+        self.word = 0;
         self.push(entry.hierarchy, u, 0);
     }
 
@@ -565,7 +552,7 @@ impl HeldLocks {
     pub fn holds(&self, rules: &Rules<'_>, order: u32, instance: usize) -> Known {
         let mut last = None;
         for (i, entry) in self.indexed().rev() {
-            if entry.hierarchy == rules.id && u32::from(entry.order) == order {
+            if entry.hierarchy == rules.token && u32::from(entry.order) == order {
                 if entry.instance == instance {
                     return Known::Yes(i);
                 }
@@ -583,7 +570,7 @@ impl HeldLocks {
     fn find_replaced(&self, rules: &Rules<'_>, u: LockUse) -> Option<usize> {
         let exclusive = u.flags & EXCLUSIVE != 0;
         let is_it = |held: &Entry| {
-            held.hierarchy == rules.id
+            held.hierarchy == rules.token
                 && u32::from(held.order) == u.order
                 && held.instance == u.instance
                 && (exclusive || held.exclusive)
@@ -595,7 +582,7 @@ impl HeldLocks {
     pub(super) fn holds_order(&self, rules: &Rules<'_>, order: u32) -> Known {
         let mut held = self.indexed();
         let found =
-            held.find(|(_, held)| held.hierarchy == rules.id && u32::from(held.order) == order);
+            held.find(|(_, held)| held.hierarchy == rules.token && u32::from(held.order) == order);
         match found {
             Some((i, _)) => Known::Yes(i),
             None if self.is_tolerant(rules) => Known::Unknown,
@@ -617,15 +604,13 @@ impl HeldLocks {
             return;
         }
         if n <= MAX_HELD {
-            let (is_mixed, has_keys) = (self.word & MIXED != 0, self.has_keys);
+            let has_keys = self.has_keys;
             for i in index..n - 1 {
                 let (to, from) = (i & MASK, (i + 1) & MASK);
                 self.instance[to] = self.instance[from];
                 self.site[to] = self.site[from];
                 self.lock[to + 1] = self.lock[from + 1];
-                if is_mixed {
-                    self.hierarchy[to] = self.hierarchy[from];
-                }
+                self.hierarchy[to + 1] = self.hierarchy[from + 1];
                 if has_keys {
                     self.key[to] = self.key[from];
                 }
@@ -636,6 +621,10 @@ impl HeldLocks {
             }
         }
         self.set_len(n - 1);
+        if n == 1 {
+            self.word &= !(IRREGULAR | BARRED);
+            self.has_keys = false;
+        }
         if index == 0 {
             self.mark_first();
         }

@@ -26,23 +26,25 @@ pub const fn order_mark(order: u8) -> u64 {
     1u64.wrapping_shl(order as u32)
 }
 
-/// Returns whether `order`, taken right after `previous` (0: nothing) with nothing unusual held, is correct
-/// by the order alone.
+/// Returns whether `order`, taken right after `previous` (0: nothing of its hierarchy) with nothing unusual
+/// held, is correct by the order alone. Where nothing is held no rule forbids it.
 pub fn is_plain(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
-    let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
-    rules.has(order)
-        && u32::from(previous) < order
-        && !rules.conflicts.iter().any(speaks_of)
-        && !rules.attributes.speaks_of(order)
+    u32::from(previous) < order
+        && (previous == 0 || !is_ruled(rules, order))
+        && is_free(rules, order)
 }
 
-/// Returns whether `order`, taken right after `previous` (0: nothing of its hierarchy) with nothing unusual held,
-/// is correct by the order alone; after itself, if it is another lock with a higher key.
-pub fn is_usual(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
+/// Returns whether `order`, taken right after another lock of itself with nothing unusual held, is correct if
+/// its key is the higher one.
+pub fn nests_plainly(rules: &Rules<'_>, order: u32) -> bool {
+    rules.is_nestable(order) && !is_ruled(rules, order) && is_free(rules, order)
+}
+
+fn is_ruled(rules: &Rules<'_>, order: u32) -> bool {
     let speaks_of = |rule: &Rule| u32::from(rule.order) == order;
-    let nests = u32::from(previous) == order && rules.is_nestable(order);
-    rules.has(order)
-        && (u32::from(previous) < order || nests)
-        && (previous == 0 || !rules.conflicts.iter().any(speaks_of))
-        && !rules.attributes.speaks_of(order)
+    rules.conflicts.iter().any(speaks_of)
+}
+
+fn is_free(rules: &Rules<'_>, order: u32) -> bool {
+    rules.has(order) && !rules.attributes.speaks_of(order)
 }

@@ -84,8 +84,8 @@ impl HeldLocks {
     }
 
     fn bars(rules: &Rules<'_>, held: &Entry) -> bool {
-        let from = (rules.barred_from)(rules.id, held.hierarchy);
-        held.hierarchy != rules.id && from != 0 && held.order >= from
+        let from = (rules.barred_from)(rules.token, held.hierarchy);
+        held.hierarchy != rules.token && from != 0 && held.order >= from
     }
 
     /// What is wrong with expecting that no lock of this order is held.
@@ -114,7 +114,7 @@ impl HeldLocks {
     pub fn becomes_sure(&mut self, rules: &Rules<'_>) {
         if !self.is_disabled() && (self.is_unsure || self.lost != 0) {
             self.is_sure_of_one = true;
-            self.sure_of = rules.id;
+            self.sure_of = rules.token;
         }
     }
 
@@ -125,7 +125,7 @@ impl HeldLocks {
         wanted: impl Fn(&Entry) -> bool,
     ) -> Option<usize> {
         self.indexed()
-            .find(|(_, held)| held.hierarchy == rules.id && wanted(held))
+            .find(|(_, held)| held.hierarchy == rules.token && wanted(held))
             .map(|(i, _)| i)
     }
 
@@ -160,7 +160,7 @@ impl HeldLocks {
         if matches!(violation, Violation::OtherHeld(_)) {
             return Self::bars(rules, &held);
         }
-        if held.hierarchy != rules.id {
+        if held.hierarchy != rules.token {
             return false;
         }
         match violation {

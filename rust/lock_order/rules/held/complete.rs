@@ -85,7 +85,7 @@ impl HeldLocks {
             self.remove(i);
         }
         self.settle(rules);
-        if self.push(rules.id, LockUse { key, ..u }, extra) {
+        if self.push(rules.token, LockUse { key, ..u }, extra) {
             self.note_regularity();
         } else {
             self.lose();
@@ -174,7 +174,7 @@ impl HeldLocks {
             return;
         }
         self.settle(rules);
-        if self.push(rules.id, u, TAKEN_OUT_OF_ORDER) {
+        if self.push(rules.token, u, TAKEN_OUT_OF_ORDER) {
             self.note_regularity();
         } else {
             self.lose();

@@ -6,19 +6,53 @@
 
 use super::{
     HeldLocks,
+    MASK,
     MAX_HELD, //
 };
-use crate::lock_order::rules::flags::MODE_MASK;
+use crate::lock_order::rules::{
+    flags::MODE_MASK,
+    plain::order_mark, //
+};
+
+/// Which orders may follow on the fast paths, of one hierarchy: as far as that is known.
+pub trait Plain {
+    /// The orders that may follow the order taken last (0: none), see
+    /// [`is_plain`](crate::lock_order::rules::plain::is_plain) and
+    /// [`order_mark`](crate::lock_order::rules::plain::order_mark).
+    fn after(&self, previous: u8) -> u64;
+    /// Those that may follow themselves, see
+    /// [`nests_plainly`](crate::lock_order::rules::plain::nests_plainly).
+    fn nests(&self) -> u64;
+}
+
+/// An order and how a lock of it is held.
+pub trait Lock: Copy {
+    /// Whether a held lock is just that, without any mark.
+    fn is(self, held: u16) -> bool;
+}
+
+/// Packed, see [`pack_plain`](crate::lock_order::rules::plain::pack_plain).
+impl Lock for u32 {
+    #[inline(always)]
+    fn is(self, held: u16) -> bool {
+        held == self as u16
+    }
+}
+
+/// Any order and flags.
+impl Lock for (u32, u32) {
+    #[inline(always)]
+    fn is(self, held: u16) -> bool {
+        let [order, how] = held.to_le_bytes();
+        u32::from(order) == self.0 && u32::from(how) == self.1
+    }
+}
 
 impl HeldLocks {
     /// Records a lock right after the last one taken, of the same hierarchy.
     ///
     /// `home` is the hierarchy's token, see [`Rules::token`](crate::lock_order::rules::conflict::Rules::token); `lock` an order and a mode, see
-    /// [`pack_plain`](crate::lock_order::rules::plain::pack_plain). `plain_after` tells, for the order taken last (0: none), which orders may follow
-    /// without further questions, see
-    /// [`is_plain`](crate::lock_order::rules::plain::is_plain) and
-    /// [`order_mark`](crate::lock_order::rules::plain::order_mark). `false`: declined, nothing
-    /// changed.
+    /// [`pack_plain`](crate::lock_order::rules::plain::pack_plain). `false`: declined, nothing changed.
     #[inline(always)]
     pub fn lock_fast(
         &mut self,
@@ -26,11 +60,11 @@ impl HeldLocks {
         instance: usize,
         lock: u32,
         site: u32,
-        plain_after: impl FnOnce(u8) -> u64,
+        plain: &impl Plain,
     ) -> bool {
-        match self.place_fast(home, lock, plain_after) {
+        match self.place_fast(home, instance, lock, plain) {
             Some(n) => {
-                self.put_fast(n, instance, lock, site);
+                self.put_fast(n, home, instance, lock, site);
                 true
             }
             None => false,
@@ -43,36 +77,57 @@ impl HeldLocks {
     pub fn place_fast(
         &self,
         home: usize,
+        instance: usize,
         lock: u32,
-        plain_after: impl FnOnce(u8) -> u64,
+        plain: &impl Plain,
     ) -> Option<usize> {
-        // The first lock of a hierarchy is left to the complete operation, which sets `home`.
-        if self.home != home {
+        let n = self.word;
+        // Any flag makes it too large. The first lock of a hierarchy is left to others, which find out
+        // whether it is one.
+        if n >= MAX_HELD || self.hierarchy[n] != home {
             return None;
         }
-        // Any flag makes it too large.
-        if self.word >= MAX_HELD as u32 {
-            return None;
+        self.may_follow(n, instance, lock, plain).then_some(n)
+    }
+
+    /// Whether a lock may follow the one below `n`, which is the deepest of the same hierarchy; 0: none is
+    /// held.
+    #[inline(always)]
+    pub(super) fn may_follow(
+        &self,
+        n: usize,
+        instance: usize,
+        lock: u32,
+        plain: &impl Plain,
+    ) -> bool {
+        let previous = self.lock[n] as u8;
+        if plain.after(previous).wrapping_shr(lock) & 1 != 0 {
+            return true;
         }
-        let n = self.word as usize;
-        (plain_after(self.lock[n] as u8).wrapping_shr(lock) & 1 != 0).then_some(n)
+        // One more of a nestable order: those of it that are held ascend by address, unless there are keys.
+        // (Where nothing is held the previous order is 0, which is that of no lock.)
+        previous == lock as u8
+            && plain.nests() & order_mark(previous) != 0
+            && !self.has_keys
+            && self.instance[n.wrapping_sub(1) & MASK] < instance
     }
 
     /// Puts a lock at `n`, which [`place_fast`](Self::place_fast) found for it.
     #[inline(always)]
-    pub fn put_fast(&mut self, n: usize, instance: usize, lock: u32, site: u32) {
+    pub fn put_fast(&mut self, n: usize, home: usize, instance: usize, lock: u32, site: u32) {
         self.instance[n] = instance;
         self.site[n] = site;
+        self.hierarchy[n + 1] = home;
         self.lock[n + 1] = lock as u16;
-        self.word = n as u32 + 1;
+        self.word = n + 1;
     }
 
-    /// Records the release of the last lock taken, when that is the very one, in that mode.
+    /// Records the release of the last lock taken, when that is the very one and held so.
     ///
     /// `false`: declined, nothing changed.
     #[inline(always)]
-    pub fn unlock_fast(&mut self, home: usize, instance: usize, lock: u32) -> bool {
-        match self.last_fast(home, instance, lock) {
+    pub fn unlock_fast(&mut self, home: usize, instance: usize, how: impl Lock) -> bool {
+        match self.last_fast(home, instance, how) {
             Some(n) => {
                 self.take_fast(n);
                 true
@@ -84,15 +139,15 @@ impl HeldLocks {
     /// Where [`unlock_fast`](Self::unlock_fast) takes the lock out; `None`: it declines. Held locks that
     /// stand for no context are declined.
     #[inline(always)]
-    pub fn last_fast(&self, home: usize, instance: usize, lock: u32) -> Option<usize> {
+    pub fn last_fast(&self, home: usize, instance: usize, how: impl Lock) -> Option<usize> {
         self.top(home)
-            .filter(|&n| self.lock[n + 1] == lock as u16 && self.instance[n] == instance)
+            .filter(|&n| self.instance[n] == instance && how.is(self.lock[n + 1]))
     }
 
     /// Takes out the last lock, at `n`, which [`last_fast`](Self::last_fast) found.
     #[inline(always)]
     pub fn take_fast(&mut self, n: usize) {
-        self.word = n as u32;
+        self.word = n;
     }
 
     /// Returns whether the last lock taken is the one asked for, in a mode of `flags`.
@@ -111,10 +166,10 @@ impl HeldLocks {
         }
     }
 
-    /// The index of the last lock taken, if nothing is unusual and all are of this hierarchy.
+    /// The index of the last lock taken, if nothing is unusual and it is of this hierarchy.
     #[inline(always)]
     fn top(&self, home: usize) -> Option<usize> {
         let top = self.word.wrapping_sub(1);
-        (top < MAX_HELD as u32 && self.home == home).then_some(top as usize)
+        (top < MAX_HELD && self.hierarchy[top + 1] == home).then_some(top)
     }
 }

@@ -66,7 +66,7 @@ impl HeldLocks {
             key: self.key[i],
             site: self.site[i],
             lock: self.lock[i + 1],
-            hierarchy: self.hierarchy[i],
+            hierarchy: self.hierarchy[i + 1],
         }
     }
 
@@ -86,6 +86,6 @@ impl HeldLocks {
         self.key[i] = stored.key;
         self.site[i] = stored.site;
         self.lock[i + 1] = stored.lock;
-        self.hierarchy[i] = stored.hierarchy;
+        self.hierarchy[i + 1] = stored.hierarchy;
     }
 }

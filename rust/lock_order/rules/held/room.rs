@@ -18,7 +18,7 @@ pub(super) struct Stored {
     pub(super) key: u64,
     pub(super) site: u32,
     pub(super) lock: u16,
-    pub(super) hierarchy: u16,
+    pub(super) hierarchy: usize,
 }
 
 /// Room for one of them.
@@ -28,7 +28,7 @@ pub(super) struct Place {
     pub(super) key: Cell<u64>,
     pub(super) site: Cell<u32>,
     pub(super) lock: Cell<u16>,
-    pub(super) hierarchy: Cell<u16>,
+    pub(super) hierarchy: Cell<usize>,
 }
 
 /// Room for the locks of one thread beyond [`MAX_HELD`]. All bits 0 are one without locks.

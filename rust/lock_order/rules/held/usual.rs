@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    fast::Plain,
     pack,
     HeldLocks,
     LockUse,
@@ -19,7 +20,6 @@ use super::{
     LEN,
     MASK,
     MAX_HELD,
-    MIXED,
     TAKEN_OUT_OF_ORDER, //
 };
 use crate::lock_order::rules::{
@@ -28,34 +28,28 @@ use crate::lock_order::rules::{
         MODE_MASK,
         OUT_OF_ORDER,
         SHARED,
-        TRYLOCK,
-        WAITING, //
-    },
-    plain::order_mark, //
+        TRYLOCK, //
+    }, //
 };
 
 impl HeldLocks {
     /// Whether nothing is to be known but what is recorded here, of the epoch of tracking.
     #[inline]
     fn is_usual(&self, epoch: u32) -> bool {
-        self.word & (ABSENT | DISABLED) == 0 && self.epoch == epoch && epoch & 1 == 0
+        self.word & (ABSENT | DISABLED) == 0 && self.epoch == epoch
     }
 
     /// How many locks are held, if there are no more than what every thread has room for.
     #[inline(always)]
     fn near_len(&self) -> Option<usize> {
-        let n = (self.word & LEN) as usize;
+        let n = self.word & LEN;
         (n <= MAX_HELD).then_some(n)
     }
 
     /// The hierarchy of one of those.
     #[inline(always)]
-    fn near_hierarchy(&self, i: usize) -> u16 {
-        if self.word & MIXED != 0 {
-            self.hierarchy[i & MASK]
-        } else {
-            self.home_id
-        }
+    fn near_hierarchy(&self, i: usize) -> usize {
+        self.hierarchy[(i & MASK) + 1]
     }
 
     /// Its order, and how it is held.
@@ -80,104 +74,81 @@ impl HeldLocks {
         self.is_unsure || self.lost != 0
     }
 
-    /// Records a lock of the hierarchy `id`, whose token is `token`, that needs no key of the caller's. Its
-    /// order must be one that may exist. `after` tells, for the order taken last of its hierarchy (0: none),
-    /// which orders may follow, see [`is_usual`](crate::lock_order::rules::plain::is_usual), and `is_barred` whether locks of other
-    /// hierarchies may forbid it. `false`: declined, nothing changed.
+    /// Records a lock of the hierarchy with this token that needs no key of the caller's, whatever else is held:
+    /// after those of its hierarchy. Locks of others must never forbid one of it. For the rest see
+    /// [`lock_fast`](Self::lock_fast); `lock` may be waited for. `false`: declined, nothing changed.
     #[inline(always)]
     pub fn lock_quick(
         &mut self,
         epoch: u32,
-        (id, token): (u16, usize),
-        u: LockUse,
-        after: impl FnOnce(u8) -> u64,
-        is_barred: impl FnOnce() -> bool,
+        token: usize,
+        instance: usize,
+        lock: u32,
+        site: u32,
+        plain: &impl Plain,
     ) -> bool {
-        let n = (self.word & LEN) as usize;
-        let is_mixed = self.word & MIXED != 0;
-        if !self.is_usual(epoch) || n >= MAX_HELD {
-            return false;
-        }
-        if u.flags & TRYLOCK != 0 && self.is_ignorant() {
-            return false;
-        }
-        let (mut last, mut becomes_mixed) = (None, false);
-        if n != 0 {
-            if self.word & IRREGULAR != 0 || self.has_keys {
-                return false;
+        match self.place_quick(epoch, token, instance, lock, plain) {
+            Some(n) => {
+                self.put_quick(n, token, instance, lock, site);
+                true
             }
-            if !is_mixed && self.home == token {
-                last = Some(n - 1);
-            } else {
-                if is_barred() {
-                    return false;
-                }
-                if is_mixed {
-                    let mut i = n;
-                    while i != 0 && last.is_none() {
-                        i -= 1;
-                        if self.hierarchy[i & MASK] == id {
-                            last = Some(i);
-                        }
-                    }
-                }
-                becomes_mixed = !is_mixed;
-            }
+            None => false,
         }
-        let previous = last.map_or(0, |last| self.lock[(last & MASK) + 1] as u8);
-        if after(previous) & order_mark(u.order as u8) == 0 {
-            return false;
-        }
-        if u32::from(previous) == u.order {
-            // One more of a nestable order.
-            let nests = |last: usize| self.instance[last & MASK] < u.instance;
-            if !last.is_some_and(nests) {
-                return false;
-            }
-        }
-        let mut how = (u.flags & (MODE_MASK | WAITING)) as u8;
-        if n == 0 {
-            self.word &= !(MIXED | IRREGULAR);
-            self.has_keys = false;
-            self.home = token;
-            self.home_id = id;
-            if self.origin == Origin::Given {
-                how |= IS_FIRST;
-            }
-        } else if becomes_mixed {
-            for i in 0..n {
-                self.hierarchy[i & MASK] = self.home_id;
-            }
-            self.word |= MIXED;
-        }
-        let i = n & MASK;
-        self.instance[i] = u.instance;
-        self.site[i] = u.site;
-        self.hierarchy[i] = id;
-        self.lock[i + 1] = pack(u.order as u8, how);
-        self.word += 1;
-        true
     }
 
-    /// Records a lock of the hierarchy `id`, whose token is `token`, that is taken after all others
-    /// of it. `nests`: the order is nestable. `is_barred`: locks of other hierarchies may forbid it. `is_known(held)`: whether it was taken before while
+    /// Where [`lock_quick`](Self::lock_quick) puts the lock; `None`: it declines. Held locks that stand for no
+    /// context are declined.
+    #[inline(always)]
+    pub fn place_quick(
+        &self,
+        epoch: u32,
+        token: usize,
+        instance: usize,
+        lock: u32,
+        plain: &impl Plain,
+    ) -> Option<usize> {
+        let n = self.word;
+        if n >= MAX_HELD || self.epoch != epoch {
+            return None;
+        }
+        let mut deepest = n;
+        while deepest != 0 && self.hierarchy[deepest] != token {
+            deepest -= 1;
+        }
+        self.may_follow(deepest, instance, lock, plain).then_some(n)
+    }
+
+    /// Puts a lock at `n`, which [`place_quick`](Self::place_quick) found for it.
+    #[inline(always)]
+    pub fn put_quick(&mut self, n: usize, token: usize, instance: usize, lock: u32, site: u32) {
+        let mut lock = lock;
+        if n == 0 {
+            self.starts_with(token);
+            if self.origin == Origin::Given {
+                lock |= u32::from(pack(0, IS_FIRST));
+            }
+        }
+        self.put_fast(n, token, instance, lock, site);
+    }
+
+    /// Records a lock of the hierarchy with this token that is taken after all others of it. `nests`: the order is nestable. `is_barred`: locks of other hierarchies may forbid it. `is_known(held)`: whether it was taken before while
     /// that order was held (0: nothing), and `obeys(order, exclusive)` whether no rule forbids it while that one is
     /// held. `false`: declined, nothing changed.
     #[inline]
     pub fn lock_usual(
         &mut self,
         epoch: u32,
-        (id, token): (u16, usize),
+        token: usize,
         u: LockUse,
         (nests, is_barred): (bool, bool),
         is_known: impl Fn(u8) -> bool,
         obeys: Option<impl Fn(u8, bool) -> bool>,
     ) -> bool {
-        let n = (self.word & LEN) as usize;
+        let n = self.word & LEN;
         if !self.is_usual(epoch) || n >= MAX_HELD || u.key != u.instance as u64 && !nests {
             return false;
         }
-        if is_barred && n != 0 && (self.home != token || self.word & MIXED != 0) {
+        if is_barred && self.iter().any(|held| held.hierarchy != token) {
             return false;
         }
         if u.flags & TRYLOCK != 0 && self.is_ignorant() {
@@ -186,7 +157,7 @@ impl HeldLocks {
         let keyed = self.has_keys || u.key != u.instance as u64;
         let mut previous = 0;
         for i in (0..n).rev() {
-            if self.near_hierarchy(i) != id {
+            if self.near_hierarchy(i) != token {
                 continue;
             }
             let (order, how) = self.near_lock(i);
@@ -214,23 +185,72 @@ impl HeldLocks {
             return false;
         }
         if n == 0 {
-            self.word &= !(MIXED | IRREGULAR);
-            self.has_keys = false;
-            self.home = token;
-            self.home_id = id;
-        } else if self.home != token && self.word & MIXED == 0 {
-            for place in self.hierarchy.iter_mut().take(n) {
-                *place = self.home_id;
-            }
-            self.word |= MIXED;
+            self.starts_with(token);
         }
-        self.push(id, u, 0)
+        self.push(token, u, 0)
+    }
+
+    /// Records a release with [`OUT_OF_ORDER`] of a lock that is held just so, at whatever depth. `false`: declined,
+    /// nothing changed.
+    #[inline(always)]
+    pub fn unlock_quick(&mut self, token: usize, instance: usize, order: u32, flags: u32) -> bool {
+        match self.find_quick(token, instance, order, flags) {
+            Some(found) => {
+                self.take_quick(found);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Where [`unlock_quick`](Self::unlock_quick) takes the lock out, and how many are held; `None`: it declines.
+    /// Held locks that stand for no context are declined.
+    #[inline(always)]
+    pub fn find_quick(
+        &self,
+        token: usize,
+        instance: usize,
+        order: u32,
+        flags: u32,
+    ) -> Option<(usize, usize)> {
+        let n = self.word;
+        if n > MAX_HELD || self.has_keys {
+            return None;
+        }
+        let mut at = 0;
+        while at < n {
+            if self.instance[at] == instance {
+                // Where one is held twice, something is irregular.
+                let held = self.lock[at + 1];
+                let is_it = order <= u8::MAX.into()
+                    && held as u8 == order as u8
+                    && self.hierarchy[at + 1] == token
+                    && u32::from(held >> 8) | OUT_OF_ORDER == flags;
+                return is_it.then_some((at, n));
+            }
+            at += 1;
+        }
+        None
+    }
+
+    /// Takes out the lock that [`find_quick`](Self::find_quick) found.
+    #[inline(always)]
+    pub fn take_quick(&mut self, (at, n): (usize, usize)) {
+        let (mut to, last) = (at, n.wrapping_sub(1) & MASK);
+        while to < last {
+            self.instance[to] = self.instance[to + 1];
+            self.site[to] = self.site[to + 1];
+            self.lock[to + 1] = self.lock[to + 2];
+            self.hierarchy[to + 1] = self.hierarchy[to + 2];
+            to += 1;
+        }
+        self.word = last;
     }
 
     /// Records the release of a lock that is held, in that mode, and in order or allowed to be out
     /// of it. `false`: declined, nothing changed.
     #[inline(always)]
-    pub fn unlock_usual(&mut self, epoch: u32, id: u16, u: LockUse) -> bool {
+    pub fn unlock_usual(&mut self, epoch: u32, token: usize, u: LockUse) -> bool {
         if !self.is_usual(epoch) {
             return false;
         }
@@ -239,7 +259,7 @@ impl HeldLocks {
         };
         let mut deeper = false;
         for i in (0..n).rev() {
-            if self.near_hierarchy(i) != id {
+            if self.near_hierarchy(i) != token {
                 continue;
             }
             let (order, how) = self.near_lock(i);

@@ -6,10 +6,7 @@
 
 use super::Violation;
 use crate::lock_order::rules::{
-    conflict::{
-        slot_of,
-        Rules, //
-    },
+    conflict::Rules,
     held::{
         Entry,
         HeldLocks,
@@ -132,13 +129,13 @@ impl Record {
         let mut record = Self::bare(who, doing, violation, u);
         for conflicts in [true, false] {
             for (index, entry) in held.indexed() {
-                let is_own = entry.hierarchy == rules.id;
+                let is_own = entry.hierarchy == rules.token;
                 let is_conflict = held.is_conflict(rules, u, violation, index);
                 if is_conflict == conflicts && (is_own || is_conflict) {
                     let other = if is_own {
                         0
                     } else {
-                        slot_of(entry.hierarchy) + 1
+                        (rules.slot_of)(entry.hierarchy) + 1
                     };
                     record.show(&entry, conflicts, other);
                 }

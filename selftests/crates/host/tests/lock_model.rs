@@ -8,10 +8,10 @@
 
 mod lock_common;
 
-use lock_common::Thread;
+use lock_common::{After, Thread};
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{not_barred, order_bit, Attributes, Rule, Rules},
+    conflict::{first_slot, not_barred, order_bit, Attributes, Rule, Rules},
     flags::*,
     held::{HeldLocks, Origin, MAX_HELD},
     plain::{order_mark, pack_plain},
@@ -36,14 +36,14 @@ const CONFLICTS: [Rule; 2] = [
     },
 ];
 
-/// The id of locks that are not in the model.
-const FILLING: u16 = 77;
+/// The token of the hierarchy of locks that are not in the model.
+const FILLING: usize = 0x7700;
 
 /// From this order on the last hierarchy comes after the first one.
 const BARRED_FROM: u32 = 4;
 
-fn barred_by_last(taken: u16, held: u16) -> u8 {
-    if (taken, held) == (0, 9) {
+fn barred_by_last(taken: usize, held: usize) -> u8 {
+    if (taken, held) == (0x100, 0xa00) {
         BARRED_FROM as u8
     } else {
         0
@@ -52,31 +52,34 @@ fn barred_by_last(taken: u16, held: u16) -> u8 {
 
 const HIERARCHIES: [Rules<'static>; 3] = [
     Rules {
-        id: 0,
         token: 0x100,
         count: ORDERS,
         nestable: 0,
         conflicts: &[],
         attributes: Attributes::NONE,
+        is_barred: true,
         barred_from: barred_by_last,
+        slot_of: first_slot,
     },
     Rules {
-        id: 1,
         token: 0x200,
         count: ORDERS,
         nestable: 0,
         conflicts: &CONFLICTS,
         attributes: Attributes::NONE,
+        is_barred: false,
         barred_from: not_barred,
+        slot_of: first_slot,
     },
     Rules {
-        id: 9,
         token: 0xa00,
         count: ORDERS,
         nestable: order_bit(3) | order_bit(5),
         conflicts: &[],
         attributes: Attributes::NONE,
+        is_barred: false,
         barred_from: not_barred,
+        slot_of: first_slot,
     },
 ];
 
@@ -88,7 +91,7 @@ struct Lock {
 }
 
 /// Hierarchy, order, instance, exclusive, out of order, key.
-type Held = (u16, u8, usize, bool, bool, u64);
+type Held = (usize, u8, usize, bool, bool, u64);
 
 /// Hierarchy, order and instance of each lock, in the order of taking, and how it is held.
 #[derive(Clone, Default, Debug, PartialEq)]
@@ -242,7 +245,7 @@ impl Model {
             .iter()
             .map(|&((h, order, instance), lock)| {
                 (
-                    HIERARCHIES[h].id,
+                    HIERARCHIES[h].token,
                     order as u8,
                     instance,
                     lock.exclusive,
@@ -328,7 +331,7 @@ fn apply(step: Step, t: &mut Thread, m: &mut Model) -> (bool, bool) {
             };
             let h = HIERARCHIES
                 .iter()
-                .position(|r| r.id == last.hierarchy)
+                .position(|r| r.token == last.hierarchy)
                 .expect("one of ours");
             let mode = if last.exclusive { EXCLUSIVE } else { SHARED };
             apply(
@@ -401,7 +404,8 @@ fn snapshot(held: &HeldLocks) -> Vec<Held> {
 fn the_first_lock_of_a_context_is_fast_while_tracking_is_on() {
     let packed = pack_plain(3, EXCLUSIVE).unwrap();
     let token = HIERARCHIES[0].token;
-    let fast = |held: &mut HeldLocks, token| held.lock_fast(token, 1, packed, 0, |_| u64::MAX);
+    let fast =
+        |held: &mut HeldLocks, token| held.lock_fast(token, 1, packed, 0, &After(|_| u64::MAX));
     let mut thread = Thread::new(HIERARCHIES[0]);
     assert!(!fast(&mut thread.held, token), "it has had no lock");
     assert!(thread.lock_in(&HIERARCHIES[0], 1, 3, EXCLUSIVE));
@@ -409,8 +413,8 @@ fn the_first_lock_of_a_context_is_fast_while_tracking_is_on() {
     assert!(thread.held.is_empty());
     assert!(!fast(&mut thread.held, HIERARCHIES[1].token));
     assert!(fast(&mut thread.held, token));
-    let ids: Vec<u16> = thread.held.iter().map(|entry| entry.hierarchy).collect();
-    assert_eq!(ids, [HIERARCHIES[0].id]);
+    let tokens: Vec<usize> = thread.held.iter().map(|entry| entry.hierarchy).collect();
+    assert_eq!(tokens, [HIERARCHIES[0].token]);
     for epoch in [3, 4] {
         thread.held.begin(epoch);
         assert!(!fast(&mut thread.held, token), "epoch {epoch}");
@@ -429,7 +433,7 @@ proptest! {
         deep in prop_oneof![Just(None), (50usize..80).prop_map(Some)],
     ) {
         let mut thread = Thread::new(HIERARCHIES[0]);
-        (thread.fast, thread.is_barred) = (fast, true);
+        thread.fast = fast;
         if given {
             thread.held.set_origin(Origin::Given);
         }
@@ -478,7 +482,7 @@ proptest! {
         if !thread.held.unlock_fast(0x100, instance, packed) {
             prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before.clone());
             let plain_after = |previous| order_mark(order as u8) * u64::from(u32::from(previous) < order);
-            if !thread.held.lock_fast(0x100, instance, packed, 0, plain_after) {
+            if !thread.held.lock_fast(0x100, instance, packed, 0, &After(plain_after)) {
                 prop_assert_eq!(thread.held.iter().collect::<Vec<_>>(), before);
             }
         }
@@ -566,8 +570,7 @@ proptest! {
 /// Locks of a hierarchy of its own until there are `count` in all.
 fn fill(thread: &mut Thread, count: usize) {
     let other = Rules {
-        id: FILLING,
-        token: 0x7700,
+        token: FILLING,
         nestable: u64::MAX,
         ..HIERARCHIES[0]
     };

@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use reeve_host::lock_order::rules::{
-    conflict::{not_barred, order_bit, Attributes, Rules},
+    conflict::{first_slot, not_barred, order_bit, Attributes, Rules},
     flags::*,
     held::{HeldLocks, LockUse},
     operation::Operation,
@@ -17,13 +17,14 @@ use reeve_host::lock_order::rules::{
 use std::collections::BTreeSet;
 
 const RULES: Rules<'static> = Rules {
-    id: 2,
     token: 0x200,
     count: 20,
     nestable: order_bit(3),
     conflicts: &[],
     attributes: Attributes::NONE,
+    is_barred: false,
     barred_from: not_barred,
+    slot_of: first_slot,
 };
 
 const WHO: Who = Who {
@@ -105,7 +106,6 @@ fn of_a_nestable_order_the_higher_keys_conflict() {
 fn locks_of_other_hierarchies_are_not_shown() {
     let mut held = HeldLocks::new();
     let other = Rules {
-        id: 7,
         token: 0x700,
         ..RULES
     };

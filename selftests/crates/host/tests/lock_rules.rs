@@ -9,7 +9,7 @@ use reeve_host::lock_order::rules::held::surroundings::{
     ATOMIC, HARD_INTERRUPT, INTERRUPT, INTERRUPTS_OFF,
 };
 use reeve_host::lock_order::rules::{
-    conflict::{not_barred, order_bit, Attributes, Group, Rule, Rules, MAX_ORDERS},
+    conflict::{first_slot, not_barred, order_bit, Attributes, Group, Rule, Rules, MAX_ORDERS},
     flags::*,
     held::{HeldLocks, LockUse, MAX_HELD, MAX_HELD_DEEP},
     sanity::{orders, Tracker},
@@ -17,13 +17,14 @@ use reeve_host::lock_order::rules::{
 };
 
 const PLAIN: Rules<'static> = Rules {
-    id: 3,
     token: 0x300,
     count: MAX_ORDERS,
     nestable: 0,
     conflicts: &[],
     attributes: Attributes::NONE,
+    is_barred: false,
     barred_from: not_barred,
+    slot_of: first_slot,
 };
 
 fn thread() -> Thread {
@@ -50,7 +51,6 @@ fn what_there_is_no_room_for_is_reported_once_and_accuses_nothing() {
         assert!(t.record_lock(0, order, SHARED));
     }
     let other = Rules {
-        id: 4,
         token: 0x400,
         nestable: order_bit(1),
         ..PLAIN
@@ -122,24 +122,24 @@ fn a_thread_that_asked_for_room_holds_256_locks() {
 
 #[test]
 fn a_lock_of_another_hierarchy_that_comes_after_is_reported() {
-    fn barred_from(taken: u16, held: u16) -> u8 {
-        if (taken, held) == (3, 4) {
+    fn barred_from(taken: usize, held: usize) -> u8 {
+        if (taken, held) == (0x300, 0x400) {
             2
         } else {
             0
         }
     }
     let this = Rules {
+        is_barred: true,
         barred_from,
         ..PLAIN
     };
     let other = Rules {
-        id: 4,
         token: 0x400,
+        is_barred: false,
         ..this
     };
     let mut t = Thread::new(this);
-    t.is_barred = true;
     assert!(t.lock_in(&other, 1, 1, EXCLUSIVE));
     assert!(t.lock_in(&this, 1, 5, EXCLUSIVE));
     assert!(t.lock_in(&other, 2, 2, SHARED) && t.unlock_in(&this, 1, 5, EXCLUSIVE));
@@ -324,14 +324,13 @@ fn an_exception_of_a_rule_that_may_be_held_excuses() {
 #[test]
 fn locks_of_a_hierarchy_that_is_gone_are_forgotten() {
     let other = Rules {
-        id: 3 + 64,
         token: 0x301,
         ..PLAIN
     };
     let mut t = thread();
     assert!(t.record_lock(5, 5, EXCLUSIVE));
     assert!(t.lock_in(&other, 6, 6, EXCLUSIVE));
-    t.held.drop_gone(|id| id == other.id);
+    t.held.drop_gone(|token| token == other.token);
     assert_eq!(
         t.held.iter().map(|held| held.instance).collect::<Vec<_>>(),
         [6]
@@ -391,12 +390,10 @@ fn the_mark_of_a_trylock_does_not_outlive_it() {
 #[test]
 fn hierarchies_do_not_see_each_other() {
     let a = Rules {
-        id: 1,
         token: 0x100,
         ..PLAIN
     };
     let b = Rules {
-        id: 2,
         token: 0x200,
         ..PLAIN
     };
@@ -789,4 +786,158 @@ fn what_waits_holds_nothing_that_is_taken_there_and_does_not_spin() {
     assert_eq!(fault, Some(Violation::SleepsUnder(0)));
     assert!(t.held.disable());
     assert_eq!(wait(&t, 8, 0), []);
+}
+
+/// Runs `f` with the fast paths and without them.
+fn both_ways(rules: Rules<'static>, f: impl Fn(&mut Thread)) {
+    for fast in [true, false] {
+        let mut t = Thread::new(rules);
+        t.fast = fast;
+        f(&mut t);
+    }
+}
+
+const OTHER: Rules<'static> = Rules {
+    token: 0x400,
+    ..PLAIN
+};
+
+#[test]
+fn locks_of_another_hierarchy_in_between_hide_no_wrong_order() {
+    both_ways(PLAIN, |t| {
+        assert!(t.record_lock(1, 5, EXCLUSIVE));
+        assert!(t.lock_in(&OTHER, 1, 1, EXCLUSIVE));
+        for (order, instance) in [(3, 2), (5, 2), (5, 1)] {
+            assert!(!t.record_lock(instance, order, EXCLUSIVE), "{order}");
+            assert_eq!(t.reported.last(), Some(&Violation::OrderHeld(0)));
+            assert!(t.record_unlock(instance, order, EXCLUSIVE | OUT_OF_ORDER));
+            if (order, instance) == (5, 1) {
+                // The second record stood for the first as well.
+                return;
+            }
+        }
+    });
+    both_ways(PLAIN, |t| {
+        assert!(t.record_lock(1, 5, EXCLUSIVE));
+        assert!(t.lock_in(&OTHER, 1, 1, EXCLUSIVE));
+        assert!(t.record_lock(2, 6, EXCLUSIVE));
+        assert!(!t.lock_in(&OTHER, 2, 1, EXCLUSIVE), "an equal one is held");
+        assert_eq!(t.reported, [Violation::OrderHeld(1)]);
+    });
+}
+
+#[test]
+fn the_next_nested_lock_must_have_the_higher_key_whatever_is_in_between() {
+    const NESTS: Rules<'static> = Rules {
+        nestable: order_bit(3),
+        ..PLAIN
+    };
+    both_ways(NESTS, |t| {
+        assert!(t.record_lock(10, 3, EXCLUSIVE) && t.record_lock(20, 3, EXCLUSIVE));
+        assert!(!t.record_lock(20, 3, EXCLUSIVE), "the same once more");
+        assert!(!t.record_lock(15, 3, EXCLUSIVE));
+        assert_eq!(t.reported.len(), 2);
+    });
+    both_ways(NESTS, |t| {
+        assert!(t.record_lock(20, 3, EXCLUSIVE));
+        assert!(t.lock_in(&OTHER, 99, 1, EXCLUSIVE));
+        assert!(!t.record_lock(10, 3, EXCLUSIVE));
+        assert_eq!(t.reported, [Violation::OrderHeld(0)]);
+    });
+    both_ways(NESTS, |t| {
+        let rules = t.rules;
+        assert!(t.lock_keyed_in(&rules, 50, 3, EXCLUSIVE, 5));
+        assert!(t.record_lock(10, 3, EXCLUSIVE));
+        assert!(
+            !t.record_lock(50, 3, EXCLUSIVE),
+            "held below, by another key"
+        );
+        assert_eq!(t.reported.len(), 1);
+    });
+    both_ways(NESTS, |t| {
+        // An order that is not nestable.
+        assert!(t.record_lock(10, 4, EXCLUSIVE));
+        assert!(!t.record_lock(20, 4, EXCLUSIVE));
+    });
+}
+
+#[test]
+fn what_is_forbidden_by_another_hierarchy_stays_so_above_a_trylock() {
+    fn barred_from(taken: usize, held: usize) -> u8 {
+        u8::from((taken, held) == (0x300, 0x400)) * 2
+    }
+    let this = Rules {
+        is_barred: true,
+        barred_from,
+        ..PLAIN
+    };
+    both_ways(this, |t| {
+        assert!(t.lock_in(&OTHER, 1, 2, EXCLUSIVE));
+        assert!(t.record_lock(1, 1, EXCLUSIVE | TRYLOCK));
+        assert!(!t.record_lock(2, 5, EXCLUSIVE));
+        assert_eq!(t.reported, [Violation::OtherHeld(0)]);
+        assert!(t.record_unlock(2, 5, EXCLUSIVE));
+        assert!(t.record_unlock(1, 1, EXCLUSIVE));
+        assert!(t.unlock_in(&OTHER, 1, 2, EXCLUSIVE));
+        assert!(t.record_lock(1, 1, EXCLUSIVE) && t.record_lock(2, 5, EXCLUSIVE));
+        assert_eq!(t.reported.len(), 1);
+    });
+}
+
+#[test]
+fn a_rule_holds_whatever_is_in_between_and_when_nothing_was_held_before() {
+    const RULED: Rules<'static> = Rules {
+        conflicts: &[Rule {
+            order: 6,
+            while_held: 2,
+            mode: ANY as u8,
+            unless_held: 0,
+        }],
+        ..PLAIN
+    };
+    both_ways(RULED, |t| {
+        assert!(t.record_lock(6, 6, EXCLUSIVE) && t.record_unlock(6, 6, EXCLUSIVE));
+        assert!(t.record_lock(2, 2, SHARED));
+        assert!(!t.record_lock(6, 6, EXCLUSIVE));
+        assert!(t.record_unlock(6, 6, EXCLUSIVE));
+        assert!(t.lock_in(&OTHER, 1, 1, EXCLUSIVE));
+        assert!(!t.record_lock(6, 6, EXCLUSIVE | TRYLOCK));
+        let broken = Violation::RuleBroken { rule: 0, held: 0 };
+        assert_eq!(t.reported, [broken; 2]);
+    });
+}
+
+#[test]
+fn a_release_out_of_order_is_of_just_that_lock() {
+    both_ways(PLAIN, |t| {
+        assert!(t.record_lock(1, 1, EXCLUSIVE) && t.record_lock(2, 2, EXCLUSIVE));
+        assert!(t.lock_in(&OTHER, 3, 1, SHARED));
+        let free = OUT_OF_ORDER;
+        // Not allowed; another mode; flags and orders that are not there; another hierarchy's; another one.
+        assert!(!t.record_unlock(1, 1, EXCLUSIVE) && t.record_lock(1, 1, EXCLUSIVE | TRYLOCK));
+        for (instance, order, flags) in [
+            (1, 1, EXCLUSIVE | free | 1 << 7),
+            (1, 1, EXCLUSIVE | free | 1 << 24),
+            (1, 0x101, free),
+            (1, 0x101, EXCLUSIVE | free),
+            (1, 1, free),
+            (1, 1, ANY | free),
+            (1, 3, EXCLUSIVE | free),
+        ] {
+            let held: Vec<_> = t.held.iter().collect();
+            assert!(
+                !t.record_unlock(instance, order, flags),
+                "{order} {flags:#x}"
+            );
+            assert_eq!(t.held.iter().collect::<Vec<_>>(), held);
+        }
+        let reported = t.reported.len();
+        assert!(!t.unlock_in(&OTHER, 1, 2, EXCLUSIVE | free));
+        assert!(!t.record_unlock(3, 3, SHARED | free));
+        assert!(!t.record_unlock(9, 2, EXCLUSIVE | free));
+        assert!(!t.record_unlock(1, 1, SHARED | free));
+        assert!(t.unlock_in(&OTHER, 3, 1, SHARED | free));
+        assert!(t.held.is_empty());
+        assert_eq!(t.reported.len(), reported + 4);
+    });
 }

@@ -3,25 +3,58 @@
 //! Helpers of the lock-order tests.
 
 use reeve_host::lock_order::rules::{
-    conflict::{not_barred, Attributes, Rules, MAX_ORDERS},
-    flags::{is_one_mode, EXCLUSIVE, SHARED, TRYLOCK},
-    held::{HeldLocks, LockUse},
-    plain::{is_plain, is_usual, order_mark, pack_plain},
+    conflict::{first_slot, not_barred, Attributes, Rules, MAX_ORDERS},
+    flags::{is_one_mode, EXCLUSIVE, OUT_OF_ORDER, SHARED, TRYLOCK, WAITING},
+    held::{fast::Plain, HeldLocks, LockUse},
+    plain::{is_plain, nests_plainly, order_mark, pack_plain},
     sanity::{Tracker, ORDER_NAMES, RULES},
     violation::Violation,
 };
 
-/// The sanity suite's hierarchy, as id 1.
+/// The sanity suite's hierarchy.
 #[allow(dead_code, reason = "not every test file uses it")]
 pub(crate) const SANITY: Rules<'static> = Rules {
-    id: 1,
     token: 0x100,
     count: ORDER_NAMES.len() as u32,
     nestable: 0,
     conflicts: &RULES,
     attributes: Attributes::NONE,
+    is_barred: false,
     barred_from: not_barred,
+    slot_of: first_slot,
 };
+
+fn set_of(is_in: impl Fn(u32) -> bool) -> u64 {
+    let orders = (1..=MAX_ORDERS).filter(|&order| is_in(order));
+    orders.fold(0, |set, order| set | order_mark(order as u8))
+}
+
+/// What the fast paths know of a hierarchy with these rules, at the most.
+struct Of<'a>(&'a Rules<'a>);
+
+impl Plain for Of<'_> {
+    fn after(&self, previous: u8) -> u64 {
+        set_of(|order| is_plain(self.0, previous, order))
+    }
+
+    fn nests(&self) -> u64 {
+        set_of(|order| nests_plainly(self.0, order))
+    }
+}
+
+/// Such knowledge, of what may come after which; nothing nests.
+#[allow(dead_code, reason = "not every test file uses it")]
+pub(crate) struct After<F>(pub(crate) F);
+
+impl<F: Fn(u8) -> u64> Plain for After<F> {
+    fn after(&self, previous: u8) -> u64 {
+        self.0(previous)
+    }
+
+    fn nests(&self) -> u64 {
+        0
+    }
+}
 
 /// A thread's held locks and one hierarchy, with what was reported so far.
 pub(crate) struct Thread {
@@ -30,8 +63,6 @@ pub(crate) struct Thread {
     pub(crate) reported: Vec<Violation>,
     /// Use the fast paths first, as the kernel does.
     pub(crate) fast: bool,
-    /// Locks of other hierarchies may forbid those of this.
-    pub(crate) is_barred: bool,
     /// The epoch of tracking.
     pub(crate) epoch: u32,
 }
@@ -43,7 +74,6 @@ impl Thread {
             rules,
             reported: Vec::new(),
             fast: true,
-            is_barred: false,
             epoch: 0,
         }
     }
@@ -59,18 +89,11 @@ impl Thread {
         order: u32,
         flags: u32,
     ) -> bool {
-        let plain_after = |previous| {
-            (1..=MAX_ORDERS)
-                .filter(|&order| is_plain(rules, previous, order))
-                .fold(0, |set, order| set | order_mark(order as u8))
-        };
         let tries = flags & TRYLOCK != 0;
         let packed = pack_plain(order, flags & !TRYLOCK).filter(|_| self.fast);
         if let Some(packed) = packed.filter(|_| !(tries && self.held.is_ignorant())) {
-            if self
-                .held
-                .lock_fast(rules.token, instance, packed, order, plain_after)
-            {
+            let (held, plain) = (&mut self.held, &Of(rules));
+            if held.lock_fast(rules.token, instance, packed, order, plain) {
                 return true;
             }
         }
@@ -106,32 +129,25 @@ impl Thread {
                     && u32::from(rule.mode) & mode != 0
             })
         });
-        let usual_after = |previous| {
-            (1..=MAX_ORDERS)
-                .filter(|&order| is_usual(rules, previous, order))
-                .fold(0, |set, order| set | order_mark(order as u8))
-        };
-        let is_barred = self.is_barred;
-        if self.fast
-            && u.order.wrapping_sub(1) < MAX_ORDERS
-            && is_one_mode(u.flags)
-            && u.key == u.instance as u64
-            && self
-                .held
-                .lock_quick(self.epoch, (rules.id, rules.token), u, usual_after, || {
-                    is_barred
-                })
-        {
-            return true;
+        let tries = u.flags & TRYLOCK != 0 && self.held.is_ignorant();
+        let mode = u.flags & !(TRYLOCK | WAITING | OUT_OF_ORDER);
+        let packed = pack_plain(u.order, mode).filter(|_| self.fast && !rules.is_barred && !tries);
+        if let Some(packed) = packed.filter(|_| u.key == u.instance as u64) {
+            let packed = packed | (u.flags & WAITING) << 8;
+            let (token, epoch, plain) = (rules.token, self.epoch, &Of(rules));
+            let held = &mut self.held;
+            if held.lock_quick(epoch, token, u.instance, packed, u.site, plain) {
+                return true;
+            }
         }
         if self.fast
             && rules.has(u.order)
             && is_one_mode(u.flags)
             && self.held.lock_usual(
                 self.epoch,
-                (rules.id, rules.token),
+                rules.token,
                 u,
-                (rules.is_nestable(u.order), self.is_barred),
+                (rules.is_nestable(u.order), rules.is_barred),
                 |_| true,
                 obeys,
             )
@@ -150,12 +166,16 @@ impl Thread {
         order: u32,
         flags: u32,
     ) -> bool {
-        let plain = pack_plain(order, flags).filter(|_| self.fast);
-        if plain.is_some_and(|packed| self.held.unlock_fast(rules.token, instance, packed)) {
+        let (held, token) = (&mut self.held, rules.token);
+        if self.fast && flags & OUT_OF_ORDER != 0 {
+            if held.unlock_quick(token, instance, order, flags) {
+                return true;
+            }
+        } else if self.fast && held.unlock_fast(token, instance, (order, flags)) {
             return true;
         }
         let u = Self::lock_use(instance, order, flags);
-        if self.fast && is_one_mode(flags) && self.held.unlock_usual(self.epoch, rules.id, u) {
+        if self.fast && is_one_mode(flags) && self.held.unlock_usual(self.epoch, rules.token, u) {
             return true;
         }
         let reported = &mut self.reported;
