@@ -65,18 +65,20 @@ unsigned int reeve_helper_nr_cpu_ids(void)
 static struct reeve_context reeve_no_context;
 static DEFINE_PER_CPU(struct reeve_context *, reeve_hint) = &reeve_no_context;
 
-/* The current task has this context from now on. */
-void reeve_helper_begun(struct reeve_context *ctx)
+/* The current task has this context from now on. True, so that it is jumped to. */
+bool reeve_helper_begun(struct reeve_context *ctx)
 {
+	raw_cpu_write(reeve_hint, ctx);
 	/* Its address is no other task's as long as a context carries it. */
 	get_task_struct(current);
-	raw_cpu_write(reeve_hint, ctx);
+	return true;
 }
 
-/* A context of @task is free. */
-void reeve_helper_ended(unsigned long task)
+/* A context of @task is free. True, as above. */
+bool reeve_helper_ended(unsigned long task)
 {
 	put_task_struct(reeve_task_of(task));
+	return true;
 }
 
 /* Whether it is a soft irq that goes on as a thread does. */
@@ -418,9 +420,21 @@ bool reeve_thread_context_enter_deep(struct reeve_thread_context *ctx)
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_enter_deep);
 
+static noinline bool thread_context_leave_found(struct reeve_thread_context *ctx,
+						u32 site)
+{
+	return reeve_rs_thread_context_leave(ctx, reeve_task(),
+					     reeve_find_context(), site);
+}
+
+/* Hot, too. */
 bool reeve_thread_context_leave(struct reeve_thread_context *ctx)
 {
-	return reeve_rs_thread_context_leave(ctx, reeve_task(), reeve_context(),
+	struct reeve_context *ours = raw_cpu_read(reeve_hint);
+
+	if (unlikely(!reeve_is_ours(ours)))
+		return thread_context_leave_found(ctx, REEVE_SITE());
+	return reeve_rs_thread_context_leave(ctx, (unsigned long)current, ours,
 					     REEVE_SITE());
 }
 EXPORT_SYMBOL_GPL(reeve_thread_context_leave);

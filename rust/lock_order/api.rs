@@ -355,14 +355,14 @@ entry_points! {
     /// As [`context::enter`] wants it; a null `cookie` is refused. `task` must be the current one, or
     /// 0 in an interrupt.
     fn reeve_rs_thread_context_enter(cookie: CookiePtr, task: c_ulong, site: u32) -> bool {
-        let Some(cookie) = NonNull::new(cookie) else {
-            return track::bad_context(site, Operation::Entering);
-        };
-        // SAFETY: `cookie` is as `context::enter` asks for, by this entry point's contract.
-        match unsafe { context::enter(task, cookie, site, track::forgotten) } {
-            Entered::Outer => true,
-            other => track::entered(site, other),
+        if let Some(cookie) = NonNull::new(cookie) {
+            // SAFETY: `cookie` is as the callee wants it, by this entry point's contract.
+            if let Some(entered) = unsafe { context::enter_fast(task, cookie, site) } {
+                return entered;
+            }
         }
+        // SAFETY: It asks for what this entry point's contract says.
+        unsafe { enter_complete(cookie, task, site) }
     }
 
     /// # Safety
@@ -385,11 +385,13 @@ entry_points! {
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as this function's
         // contract says.
         let current = unsafe { Current::new(ctx) };
-        match NonNull::new(cookie) {
-            Some(cookie) if context::leave_fast(task, cookie, current) => true,
-            // SAFETY: It asks for what this entry point's contract says of the same four arguments.
-            _ => unsafe { leave_complete(cookie, task, ctx, site) },
+        if let Some(cookie) = NonNull::new(cookie) {
+            if let Some(left) = context::leave_fast(task, cookie, current) {
+                return left;
+            }
         }
+        // SAFETY: It asks for what this entry point's contract says of the same four arguments.
+        unsafe { leave_complete(cookie, task, ctx, site) }
     }
 
     /// # Safety
@@ -798,6 +800,22 @@ unsafe fn unlock_usual(h: Handle, ctx: ContextPtr, u: LockUse) -> bool {
         current.settle();
     }
     done
+}
+
+/// # Safety
+///
+/// As `reeve_rs_thread_context_enter`.
+#[cold]
+#[inline(never)]
+unsafe extern "C" fn enter_complete(cookie: CookiePtr, task: c_ulong, site: u32) -> bool {
+    let Some(cookie) = NonNull::new(cookie) else {
+        return track::bad_context(site, Operation::Entering);
+    };
+    // SAFETY: `cookie` is as `context::enter` asks for, by this function's contract.
+    match unsafe { context::enter(task, cookie, site, track::forgotten) } {
+        Entered::Outer => true,
+        other => track::entered(site, other),
+    }
 }
 
 /// # Safety

@@ -49,13 +49,14 @@ macro_rules! module_hierarchy {
 
 crate::own_lock_orders!(module_hierarchy);
 
-/// The slot the module's hierarchy is in: it is the first to be registered.
+/// The slot the module's hierarchy is in, in its first generation: it is the first to be registered.
 const SLOT: u8 = 0;
 
 /// Registers the hierarchy. Once per load, before any lock of the module is used.
 pub(super) fn register() -> Result<Registered> {
     let registered = Registered::new(NAME, ORDERS, false)?;
-    if registered.hierarchy().id() != SLOT {
+    let slot = registered.hierarchy();
+    if slot.id() != SLOT || slot.handle() != core::ptr::from_ref(slot) as usize {
         return Err(EBUSY);
     }
     for (order, &nestable) in (1..).zip(NESTABLE) {

@@ -49,8 +49,9 @@ use kernel::{
 use life::{
     as_c,
     begin,
-    end,
+    begun,
     end_complete,
+    end_of,
     forget_task,
     set_token,
     start,
@@ -200,6 +201,25 @@ pub(crate) unsafe fn enter(
     }
 }
 
+/// The usual [`enter`], of a task that has no context, with one that is at hand: returns `true`. `None`: it
+/// is not that, nothing was done.
+///
+/// # Safety
+///
+/// As [`enter`].
+#[inline(always)]
+pub(crate) unsafe fn enter_fast(task: usize, cookie: Cookie, site: u32) -> Option<bool> {
+    let epoch = epoch();
+    if epoch & 1 != 0 {
+        return None;
+    }
+    let context = TABLE.try_claim(task)?;
+    start(context, cookie.as_ptr() as usize, site, epoch);
+    set_token(cookie, context.token());
+    // The last step, so that it is a jump.
+    Some(begun(context))
+}
+
 #[cold]
 fn enter_again(
     found: Found<Context>,
@@ -234,7 +254,7 @@ fn enter_again(
                 context.site.store(site, Relaxed);
                 current.set_origin(Origin::Within);
             } else {
-                start(context, cookie.as_ptr() as usize, site);
+                start(context, cookie.as_ptr() as usize, site, epoch());
             }
             current.note_more();
             context
@@ -354,19 +374,19 @@ pub(crate) unsafe fn leave(
     Left::Outer
 }
 
-/// The usual [`leave`], with nothing held and tracking enabled; `false`: it is not that, nothing was done.
+/// The usual [`leave`], with nothing held and tracking enabled: returns `true`. `None`: it is not that, nothing
+/// was done.
 #[inline(always)]
-pub(crate) fn leave_fast(task: usize, cookie: Cookie, current: Current) -> bool {
+pub(crate) fn leave_fast(task: usize, cookie: Cookie, current: Current) -> Option<bool> {
     let context = current.0;
-    // An interrupt's, and the absent one, were entered with no cookie.
+    // An interrupt's, and the absent one, were entered with no cookie. So there is a task.
     if context.cookie.load(Relaxed) != cookie.as_ptr() as usize {
-        return false;
+        return None;
     }
     if !current.look_fast(HeldLocks::is_clean) {
-        return false;
+        return None;
     }
-    end(context, task);
-    true
+    Some(end_of(context, task))
 }
 
 /// Whether some thread goes on without the context that it asked for.

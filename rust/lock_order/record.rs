@@ -15,8 +15,14 @@ use crate::{
 use core::mem::MaybeUninit;
 use kernel::prelude::*;
 
+#[inline(always)]
 fn handle(hierarchy: &'static Hierarchy) -> *mut bindings::reeve_hierarchy {
-    core::ptr::with_exposed_provenance_mut(hierarchy.handle())
+    let handle = match Hierarchy::first() {
+        // Known at compile time: it is of the first generation.
+        first if core::ptr::eq(first, hierarchy) => core::ptr::from_ref(first).expose_provenance(),
+        _ => hierarchy.handle(),
+    };
+    core::ptr::with_exposed_provenance_mut(handle)
 }
 
 /// Whether tracking is switched on: a jump that is patched, not a load.

@@ -213,26 +213,34 @@ pub(super) fn take(key: usize) -> Option<&'static Context> {
 /// Makes `context`, which the current task has claimed, its own, entered with `cookie` at `site`.
 #[inline(always)]
 pub(super) fn begin(context: &'static Context, cookie: usize, site: u32) {
-    start(context, cookie, site);
+    start(context, cookie, site, epoch());
+    begun(context);
+}
+
+/// The last step of [`begin`]: returns `true`.
+#[inline(always)]
+pub(super) fn begun(context: &'static Context) -> bool {
     // SAFETY: The context carries the current task; the helper takes the reference that goes with it.
-    unsafe { bindings::reeve_helper_begun(as_c(context)) };
+    unsafe { bindings::reeve_helper_begun(as_c(context)) }
 }
 
 #[inline(always)]
-pub(super) fn start(context: &'static Context, cookie: usize, site: u32) {
+pub(super) fn start(context: &'static Context, cookie: usize, site: u32, epoch: u32) {
     let serial = context.serial.load(Relaxed).wrapping_add(1);
     context.serial.store(serial, Relaxed);
     context.cookie.store(cookie, Relaxed);
     context.site.store(site, Relaxed);
     // SAFETY: The current task has claimed it, so nothing else accesses it, see `Context`.
-    unsafe { (*context.held.get()).begin(epoch()) };
+    unsafe { (*context.held.get()).begin(epoch) };
 }
 
-/// Gives `context`, which the caller has claimed and which `task` had, back.
+/// Gives `context`, which the caller has claimed and which `task` had, back. `task` is not 0. Returns `true`.
 #[inline(always)]
-pub(super) fn end(context: &'static Context, task: usize) {
+pub(super) fn end_of(context: &'static Context, task: usize) -> bool {
     context.owner.free();
-    forget_task(task);
+    // SAFETY: The context that carried the task is free now, so the reference that went with it is to be
+    // dropped.
+    unsafe { bindings::reeve_helper_ended(task) }
 }
 
 /// The same, of one that may have room for more locks.
@@ -243,7 +251,8 @@ pub(super) fn end_complete(context: &'static Context, task: usize) {
         // SAFETY: It is room that the helper below gave, and the context led to it alone.
         unsafe { bindings::reeve_helper_more_put(core::ptr::from_ref(more).cast_mut().cast()) };
     }
-    end(context, task);
+    context.owner.free();
+    forget_task(task);
 }
 
 /// Room for more locks than every context has; `None`: no memory. May sleep.

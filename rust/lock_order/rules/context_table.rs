@@ -95,23 +95,45 @@ impl<H, const N: usize> Table<H, N> {
         H: Head<S>,
     {
         loop {
-            let mut free = None;
-            for slot in self.chain(key) {
-                let owner = slot.owner().load();
-                if owner == key {
-                    return Found::Own(slot);
-                }
-                if owner == 0 && free.is_none() {
-                    free = Some(slot);
-                }
-            }
-            match free {
-                Some(slot) if slot.owner().claim(key) => return Found::Claimed(slot),
+            match self.walk(key) {
+                Err(own) => return Found::Own(own),
+                Ok(Some(slot)) if slot.owner().claim(key) => return Found::Claimed(slot),
                 // Another one was quicker, and gets on.
-                Some(_) => continue,
-                None => return Found::Full,
+                Ok(Some(_)) => continue,
+                Ok(None) => return Found::Full,
             }
         }
+    }
+
+    /// Claims a free context with `key`, in one try; `None`: it came to something else, which
+    /// [`find_or_claim`](Self::find_or_claim) finds out. For the key 0, too, there is none.
+    #[inline]
+    pub fn try_claim<S: Slot>(&self, key: usize) -> Option<&'static S>
+    where
+        H: Head<S>,
+    {
+        // Free ones are the key 0's own.
+        let free = self.walk(key).ok()??;
+        free.owner().claim(key).then_some(free)
+    }
+
+    /// The context that was claimed with `key`, as an error; else the first that is free.
+    #[inline]
+    fn walk<S: Slot>(&self, key: usize) -> Result<Option<&'static S>, &'static S>
+    where
+        H: Head<S>,
+    {
+        let mut free = None;
+        for slot in self.chain(key) {
+            let owner = slot.owner().load();
+            if owner == key {
+                return Err(slot);
+            }
+            if owner == 0 && free.is_none() {
+                free = Some(slot);
+            }
+        }
+        Ok(free)
     }
 
     /// Adds a context that is in no chain yet, claimed with `key`.

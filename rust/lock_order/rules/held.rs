@@ -233,6 +233,12 @@ impl HeldLocks {
     /// `epoch`.
     #[inline(always)]
     pub fn reset(&mut self, epoch: u32) {
+        self.clear(epoch);
+        self.hierarchy[0] = NO_HOME;
+    }
+
+    #[inline(always)]
+    fn clear(&mut self, epoch: u32) {
         self.word = 0;
         // What is recorded while tracking is being switched is of the epoch before, which is over then.
         self.epoch = epoch & !1;
@@ -241,8 +247,6 @@ impl HeldLocks {
         self.is_unsure = false;
         self.is_sure_of_one = false;
         self.has_keys = false;
-        self.hierarchy[0] = NO_HOME;
-        self.lock[0] = 0;
     }
 
     /// Begins to record for another thread: [`reset`](Self::reset), but the hierarchy of the last lock stays
@@ -250,11 +254,10 @@ impl HeldLocks {
     /// what others took before. A home that was unregistered meanwhile allows none to follow.
     #[inline(always)]
     pub fn begin(&mut self, epoch: u32) {
-        let home = self.hierarchy[0];
+        self.clear(epoch);
         self.origin = Origin::Entered;
-        self.reset(epoch);
-        if epoch & 1 == 0 {
-            self.hierarchy[0] = home;
+        if epoch & 1 != 0 {
+            self.hierarchy[0] = NO_HOME;
         }
     }
 
@@ -481,7 +484,6 @@ impl HeldLocks {
             to.hierarchy[i + 1] = self.hierarchy[i + 1];
             to.key[i] = self.key[i];
         }
-        to.lock[0] = 0;
         to.mark_first();
         self.reset(self.epoch);
     }
