@@ -74,7 +74,7 @@ bool reeve_helper_begun(struct reeve_context *ctx)
 	return true;
 }
 
-/* A context of @task is free. True, as above. */
+/* A context of @task is free. True, so that it is jumped to. */
 bool reeve_helper_ended(unsigned long task)
 {
 	put_task_struct(reeve_task_of(task));
