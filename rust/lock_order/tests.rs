@@ -424,6 +424,56 @@ mod cases {
         })
     }
 
+    /// Through what Rust drivers include, as the next one.
+    #[test]
+    fn a_driver_makes_room_for_many_locks() -> Result {
+        let driver = driver_api::Hierarchy::register(c"kunit_driver", &[c"object"])?;
+        driver.set_nestable(1)?;
+        let objects = [0u8; 256];
+        let before = total_violations();
+        let done = driver_api::with_deep_context(|| {
+            let all = objects.iter();
+            let taken = all.clone().filter(|o| driver.record_lock(*o, 1, EXCLUSIVE));
+            let taken = taken.count();
+            let held = all
+                .clone()
+                .filter(|o| driver.check_locked(*o, 1, EXCLUSIVE));
+            let held = held.count();
+            let released = all.rev().filter(|o| driver.record_unlock(*o, 1, EXCLUSIVE));
+            (taken, held, released.count())
+        });
+        expect!(done == (256, 256, 256));
+        expect!(total_violations() == before);
+        Ok(())
+    }
+
+    #[test]
+    fn a_driver_orders_its_locks_and_those_of_another() -> Result {
+        let outer = driver_api::Hierarchy::register(c"kunit_outer", &[c"a", c"b"])?;
+        let inner = driver_api::Hierarchy::register(c"kunit_inner", &[c"c", c"d"])?;
+        expect!(outer.set_before(c"kunit_none", 1) == Err(ENOENT));
+        outer.set_before(c"kunit_inner", 2)?;
+        expect!(inner.set_before(c"kunit_outer", 1) == Err(ELOOP));
+        // The same once more, said of the inner one.
+        inner.set_after(2, c"kunit_outer")?;
+        let (x, y) = (0u8, 0u8);
+        let before = total_violations();
+        driver_api::with_context(|| {
+            let right = outer.record_lock(&x, 1, EXCLUSIVE)
+                && inner.record_lock(&y, 2, EXCLUSIVE)
+                && inner.record_unlock(&y, 2, EXCLUSIVE)
+                && outer.record_unlock(&x, 1, EXCLUSIVE);
+            expect!(right && total_violations() == before);
+            let inner_first = inner.record_lock(&y, 2, EXCLUSIVE);
+            let then_outer = outer.record_lock(&x, 1, EXCLUSIVE);
+            let released =
+                outer.record_unlock(&x, 1, EXCLUSIVE) && inner.record_unlock(&y, 2, EXCLUSIVE);
+            expect!(inner_first && !then_outer && released);
+            expect!(total_violations() == before + 1);
+            Ok(())
+        })
+    }
+
     #[test]
     fn typed_locks_record_themselves() -> Result {
         let mutex: Pin<KBox<Mutex<u32, DeviceList>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
