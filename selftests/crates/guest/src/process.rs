@@ -181,10 +181,19 @@ impl Child {
 
     /// True while it is stopped by a signal.
     pub(crate) fn is_stopped(&self) -> Outcome<bool> {
+        self.is_in_state('T')
+    }
+
+    /// True while it waits for something that no signal but SIGKILL ends.
+    pub(crate) fn is_deaf(&self) -> Outcome<bool> {
+        self.is_in_state('D')
+    }
+
+    fn is_in_state(&self, expected: char) -> Outcome<bool> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         // The state follows the name, which is in parentheses and may have anything in it.
         let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-        Ok(state.is_some_and(|state| state.starts_with('T')))
+        Ok(state.is_some_and(|state| state.starts_with(expected)))
     }
 
     /// Its number.
@@ -312,6 +321,24 @@ impl OneCpu {
 impl Drop for OneCpu {
     fn drop(&mut self) {
         let _ = sched_setaffinity(Pid::from_raw(0), &self.0);
+    }
+}
+
+/// Waits, as after `vfork()`, for a child that does nothing: until this process is killed, no signal ends or stops it.
+pub(crate) fn be_deaf() -> Outcome {
+    let flags = i64::from(libc::CLONE_VFORK | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM this is `fork()`, whose child goes on with a copy of this thread; it only waits, and ends
+    // with this process.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+        -1 => Err(Errno::last().into()),
+        0 => {
+            // SAFETY: a number is set.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            loop {
+                nix::unistd::pause();
+            }
+        }
+        _ => Err(Stop::failed("its child ended")),
     }
 }
 

@@ -31,6 +31,7 @@ use crate::beside::Beside;
 use crate::beside::Run;
 use crate::content::filled;
 use crate::content::holds;
+use crate::process::be_deaf;
 use crate::process::Child;
 use crate::seen::open;
 use crate::seen::until;
@@ -47,6 +48,8 @@ cases!("migrate";
     a_cgroup_of_writers_is_frozen,
     a_cgroup_is_thawed_when_the_last_round_fails,
     writers_that_are_not_named_are_found_out,
+    writers_that_cannot_be_stopped_end_it,
+    pins_stay_behind,
     a_signal_cancels,
     a_receiver_that_dies_keeps_nothing,
     a_silent_receiver_is_noticed,
@@ -289,6 +292,57 @@ fn writers_that_are_not_named_are_found_out() -> Outcome {
     check!(child.is_stopped()?);
     check_eq!((from.list()?.len(), to.list()?.len()), (0, 1));
     child.kill()
+}
+
+fn writers_that_cannot_be_stopped_end_it() -> Outcome {
+    let (from, to) = (open()?, open()?);
+    needs_log(&from)?;
+    objects(&from)?;
+    let before = from.list()?.len();
+    let child = Child::run(|_| be_deaf())?;
+    check!(until(Duration::from_secs(60), || child.is_deaf())?);
+    let (address, _) = address();
+    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
+    let start = Instant::now();
+    let run = sent(
+        &from,
+        &format!("{address} --writer {} --silence 60", child.pid()),
+    )?;
+    check_eq!(run.code, Some(1), "{}", run.err);
+    check!(start.elapsed() >= Duration::from_secs(5));
+    check!(
+        run.err.contains("the writers do not stop within 5 s"),
+        "{}",
+        run.err
+    );
+    check!(receiver.end()?.code != Some(0));
+    check!(child.is_deaf()?);
+    check_eq!((from.list()?.len(), to.list()?.len()), (before, 0));
+    logs_nothing(&from)?;
+    child.kill()?;
+    succeeds(&from)
+}
+
+fn pins_stay_behind() -> Outcome {
+    let (from, to) = (open()?, open()?);
+    needs_log(&from)?;
+    let handle = filled(&from, Create::new(10 * PAGE), 1)?;
+    from.pin(handle)?;
+    from.pin(handle)?;
+    let (address, _) = address();
+    let receiver = Beside::receiver(&to, &address, "")?;
+    let run = sent(&from, &address)?;
+    ended_well(&run, &receiver.end()?)?;
+    check!(from.list()?.is_empty());
+    let there = to.list()?;
+    check_eq!(
+        there.iter().map(|info| info.pin_count).collect::<Vec<_>>(),
+        [0]
+    );
+    holds(&to, there[0].handle(), 1)?;
+    // It can go, as one that never was pinned.
+    check_eq!(to.swapout(there[0].handle())?, 10);
+    Ok(())
 }
 
 /// A sender that is slow enough to be met on its way.
