@@ -100,6 +100,12 @@ pub(crate) fn available() -> Outcome<u64> {
     meminfo("MemAvailable:")
 }
 
+/// Memory that others have and that can be swapped out, in bytes: of processes, and of files that are nowhere else, as
+/// this guest's programs are.
+pub(crate) fn swappable() -> Outcome<u64> {
+    Ok(meminfo("AnonPages:")? + meminfo("Shmem:")?)
+}
+
 fn meminfo(name: &str) -> Outcome<u64> {
     let text = fs::read_to_string("/proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix(name));

@@ -29,6 +29,7 @@ use crate::seen::populated;
 use crate::seen::until;
 use crate::seen::PAGE;
 use crate::shortage::available;
+use crate::shortage::swappable;
 use crate::shortage::Hog;
 use crate::shortage::Swap;
 use crate::test::cases;
@@ -235,7 +236,7 @@ fn hog(bytes: u64) -> Outcome<Child> {
 /// Objects, and what a hog wants then: it does not fit beside them.
 fn half_and_more() -> Outcome<(Objects, u64)> {
     let objects = Objects::filling(25)?;
-    Ok((objects, available()? / 100 * 115))
+    Ok((objects, available()? / 100 * 115 + swappable()?))
 }
 
 /// What it would be like without our shrinkers.
