@@ -314,6 +314,11 @@ impl Lockstep {
         Ok(here.len() as u64)
     }
 
+    /// True when there is a limit that could be exceeded.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.limits != [NO_LIMIT; 2]
+    }
+
     /// True when populating an external object would make TTM, and TTM only, swap others out.
     pub(crate) fn is_over(&self) -> Outcome<bool> {
         let stats = self.reeve.stats()?;

@@ -262,7 +262,9 @@ fn half_way(lockstep: &mut Lockstep, index: usize, every: u32, end: bool) -> Out
     lockstep.compare_but(Some(index))?;
     let half = |moved: u64| u64::from(moved > 0 && moved < before.num_pages);
     let partial = half(here) + half(there);
-    if end || lockstep.evicts_others(index)? {
+    // Where only one of the two has something to bring back, only that one makes room for it.
+    let only_one = lockstep.is_limited() && (here > 0) != (there > 0);
+    if end || only_one || lockstep.evicts_others(index)? {
         lockstep.destroy(index)?;
         return Ok(partial);
     }
