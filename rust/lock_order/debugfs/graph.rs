@@ -9,13 +9,10 @@
 use super::named::for_each_named;
 use crate::{
     abstractions::debugfs::Show,
-    lock_order::{
-        across,
-        hierarchy::{
-            Hierarchy,
-            Names,
-            Shown, //
-        }, //
+    lock_order::hierarchy::{
+        Hierarchy,
+        Names,
+        Shown, //
     }, //
 };
 use kernel::{
@@ -87,15 +84,6 @@ fn show_cluster(m: &SeqFile, slot: &Hierarchy, names: &Names) {
         }
     }
     seq_print!(m, "  }}\n");
-    // Its last order comes before some of another hierarchy, and so do all before that.
-    for edge in across::edges().filter(|edge| edge.outer == id) {
-        let (inner, order) = (edge.inner, edge.order);
-        seq_print!(m, "  \"{id}.{count}\" -> \"{inner}.{order}\" ");
-        seq_print!(
-            m,
-            "[style=dashed, color=gray]; // declared, of two hierarchies\n"
-        );
-    }
 }
 
 fn is_nestable(slot: &Hierarchy, order: u32) -> bool {
