@@ -16,9 +16,8 @@
  * N is 1; `nested` is what acts like an NMI within another; `disabled` leaves
  * with tracking disabled; `goes` looks at when contexts go that records gave;
  * `switched` 1 takes a lock without an enter and 0 releases it, while tracking is
- * switched in between; `deep` 3 finds no memory for more room, 2 holds as many
- * locks as there is room for, 1 has a thread hold 200 until 0 is written; `soft`
- * has a soft irq preempted by another.
+ * switched in between; `deep` 2 holds as many locks as there is room for, 1 has a
+ * thread hold 200 until 0 is written; `soft` has a soft irq preempted by another.
  * `failures` counts wrong results.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -804,32 +803,6 @@ static int life_holds_deeply(void *unused)
 	kthread_complete_and_exit(&life_done, 0);
 }
 
-/* Without memory for more room there is the usual one. */
-static void life_without_room(void)
-{
-	struct reeve_thread_context ctx;
-	unsigned int i;
-
-#ifdef CONFIG_FAULT_INJECTION
-	current->fail_nth = 1;
-#endif
-	EXPECT(!reeve_thread_context_enter_deep(&ctx));
-#ifdef CONFIG_FAULT_INJECTION
-	EXPECT(!current->fail_nth);
-	current->fail_nth = 0;
-#endif
-	for (i = 0; i < REEVE_MAX_HELD; i++)
-		EXPECT(life_take_object(i));
-	EXPECT(!reeve_record_lock(life_deep_hierarchy, &locks[1], 4,
-				  EXCLUSIVE));
-	EXPECT(reeve_record_unlock(life_deep_hierarchy, &locks[1], 4,
-				   EXCLUSIVE));
-	while (i--)
-		EXPECT(life_put_object(i));
-	EXPECT(reeve_check_all_unlocked(life_deep_hierarchy));
-	EXPECT(reeve_thread_context_leave(&ctx));
-}
-
 static int life_deep(unsigned int what)
 {
 	static const char *const names[] = { "by_address", "by_key", "c", "d" };
@@ -854,11 +827,6 @@ static int life_deep(unsigned int what)
 		if (!IS_ERR(task))
 			wait_for_completion(&life_done);
 		return PTR_ERR_OR_ZERO(task);
-	}
-	if (what == 3) {
-		life_without_room();
-		EXPECT(!reeve_hierarchy_unregister(h));
-		return 0;
 	}
 	EXPECT(reeve_thread_context_enter_deep(&ctx));
 	life_deeply(REEVE_MAX_HELD_DEEP, true);

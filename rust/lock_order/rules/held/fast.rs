@@ -18,7 +18,7 @@ use crate::lock_order::rules::{
 pub trait Plain {
     /// The orders that may follow the order taken last (0: none), see
     /// [`is_plain`](crate::lock_order::rules::plain::is_plain) and
-    /// [`order_mark`](crate::lock_order::rules::plain::order_mark).
+    /// [`order_mark`].
     fn after(&self, previous: u8) -> u64;
     /// Those that may follow themselves, see
     /// [`nests_plainly`](crate::lock_order::rules::plain::nests_plainly).

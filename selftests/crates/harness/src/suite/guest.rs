@@ -55,8 +55,7 @@ const STRESS_ONLY_SCRIPT: &str = "#!/bin/sh\n\
     exec reeve-guest-tests --suite=stress\n";
 
 /// A minute of whatever the module can be called with; the seed is on the console.
-const FUZZ_SCRIPT: &str =
-    "#!/bin/sh\nexec reeve-fuzz run --seconds=60 --swap=/dev/vda 2>&1\n";
+const FUZZ_SCRIPT: &str = "#!/bin/sh\nexec reeve-fuzz run --seconds=60 --swap=/dev/vda 2>&1\n";
 
 /// The parameters that the guest's tests expect.
 const TEST_PARAMS: &str = "enable_builtin_tests=1";
@@ -303,12 +302,7 @@ pub(super) fn jobs() -> Vec<Job> {
             "debug kernel: ",
             Boot::cycles_and_races("debug", "normal"),
         ),
-        boot_job(
-            "fuzz",
-            Tier::Selftests,
-            "",
-            Boot::fuzz("debug", "normal"),
-        ),
+        boot_job("fuzz", Tier::Selftests, "", Boot::fuzz("debug", "normal")),
         boot_job(
             "cycles base",
             Tier::Selftests,
