@@ -250,7 +250,8 @@ fn verdict(number: u32, name: &str, result: Result<()>) -> bool {
 fn every_call(counts: Counts) -> Result<()> {
     for call in CALLS {
         let (made, succeeded) = counts.of(call);
-        ensure!(made != 0, "{} was never called", call.name);
+        let are_few = counts.total() < ENOUGH * CALLS.len() as u64;
+        ensure!(made != 0 || are_few, "{} was never called", call.name);
         if made >= ENOUGH {
             ensure!(
                 succeeded != 0,
