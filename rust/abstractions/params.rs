@@ -164,8 +164,8 @@ pub(crate) trait Watcher: Send + Sync + 'static {
     fn limits_written(&self);
 }
 
-/// Has the [`Watcher`] called, if there is one, for a limit that is not a parameter and is exceeded. Does not wait
-/// for it. May sleep.
+/// Has the [`Watcher`] called, if there is one, for a limit that is not a parameter and is exceeded. Does
+/// not wait for it. May sleep.
 pub(crate) fn limit_changed() {
     // SAFETY: The helper takes the module's parameter lock, so it must be called where sleeping is
     // allowed, as this function says, and without that lock, which only sysfs writes hold.

@@ -11,13 +11,14 @@ use fastrand::Rng;
 use nix::sys::signal::{kill, Signal};
 use nix::sys::wait::{waitpid, WaitPidFlag, WaitStatus};
 use nix::unistd::Pid;
+use reeve_uapi::knobs::set_parameter;
 use reeve_uapi::DEFAULT_PATH;
 
 use crate::corpus::{self, Last};
 use crate::coverage::{Reached, Trace};
 use crate::execute::{Counts, Process};
-use crate::generate::Generator;
-use crate::program::Program;
+use crate::generate::{Generator, PARAMETERS};
+use crate::program::{Program, SHARED_FILES};
 use crate::system;
 
 const CGROUPS: &str = "/sys/fs/cgroup";
@@ -110,7 +111,7 @@ impl Fleet {
         process: u64,
         until: Instant,
         mut known: Vec<Program>,
-        shared: &[File; 2],
+        shared: &[File; SHARED_FILES],
     ) -> Result<()> {
         let mut rng = Rng::with_seed(self.seed.wrapping_add(round << 16 | process << 8));
         let trace = Trace::open()?;
@@ -164,7 +165,7 @@ impl Fleet {
     /// Runs a program in this process, which ends afterwards, or before.
     fn child(
         &self,
-        shared: &[File; 2],
+        shared: &[File; SHARED_FILES],
         trace: Option<&Trace>,
         cgroup: Option<&Path>,
         time: Duration,
@@ -187,7 +188,7 @@ impl Fleet {
     }
 }
 
-fn shared_files() -> Result<[File; 2]> {
+fn shared_files() -> Result<[File; SHARED_FILES]> {
     let open = || File::options().read(true).write(true).open(DEFAULT_PATH);
     Ok([open()?, open()?])
 }
@@ -254,18 +255,8 @@ fn where_they_are() -> Vec<String> {
 
 /// Sets every parameter that programs write as it was.
 pub(crate) fn reset_parameters() -> Result<()> {
-    for (name, value) in [
-        ("pages_limit", "0"),
-        ("dma32_pages_limit", "0"),
-        ("file_pages_limit", "0"),
-        ("page_pool_size", "0"),
-        ("hard_limit", "0"),
-        ("file_objects_limit", "0"),
-        ("pinned_pages_limit", "0"),
-        ("lock_tracking", "1"),
-        ("show_dma_addresses", "0"),
-    ] {
-        reeve_uapi::knobs::set_parameter(name, value).with_context(|| name.to_owned())?;
+    for (name, values) in PARAMETERS {
+        set_parameter(name, values[0]).with_context(|| name.to_owned())?;
     }
     Ok(())
 }

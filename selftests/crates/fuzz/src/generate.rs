@@ -59,8 +59,9 @@ const USUAL: [&str; 16] = [
     "bo_unpopulate",
 ];
 
-/// Parameters that may be written, with what. Not `panic_on_violation`, which does what it says.
-const PARAMETERS: [(&str, &[&str]); 9] = [
+/// Parameters that may be written, with what; the first is what it is before. Not `panic_on_violation`, which does what
+/// it says.
+pub(crate) const PARAMETERS: [(&str, &[&str]); 9] = [
     ("pages_limit", &["0", "0", "100", "1000", "1", "-1", "x"]),
     ("dma32_pages_limit", &["0", "0", "100", "1"]),
     ("file_pages_limit", &["0", "0", "50", "500", "1"]),
