@@ -12,9 +12,9 @@ mod coverage;
 mod execute;
 mod fleet;
 mod generate;
-mod machine;
 mod minimise;
 mod program;
+mod swap;
 mod system;
 
 use std::fs;
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{ensure, Context, Result};
 use clap::{Parser, Subcommand};
-use reeve_uapi::{Device, DEFAULT_PATH};
+use reeve_uapi::{knobs, Device, DEFAULT_PATH};
 
 use calls::CALLS;
 use coverage::{Reached, Trace};
@@ -124,8 +124,9 @@ fn run(what: What) -> Result<bool> {
             let seed = seed.unwrap_or_else(seed_of_now);
             // Where the console's last lines are looked at, it is among them.
             let _ = fs::write("/dev/kmsg", format!("reeve-fuzz: seed {seed}\n"));
-            let _swap = swap.as_deref().map(machine::Swap::on).transpose()?;
-            machine::prepare();
+            let _swap = swap.as_deref().map(swap::Swap::on).transpose()?;
+            // What can't be set is no reason not to go on.
+            let _ = knobs::let_allocations_fail();
             let fleet = Fleet {
                 processes,
                 last,
@@ -140,7 +141,7 @@ fn run(what: What) -> Result<bool> {
         }
         What::Replay { file, times } => {
             let fleet = fleet(0)?;
-            machine::prepare();
+            let _ = knobs::let_allocations_fail();
             fleet.replay(&corpus::read(&file)?, times)?;
             let left = what_is_left()?;
             ensure!(

@@ -12,6 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use nix::errno::Errno;
+use reeve_uapi::knobs;
 
 use crate::test::check;
 use crate::test::errno;
@@ -38,21 +39,7 @@ impl Faults {
                 "the kernel has no fail-nth (CONFIG_FAULT_INJECTION)",
             ));
         };
-        for (path, value) in [
-            ("failslab/ignore-gfp-wait", "N"),
-            ("failslab/cache-filter", "N"),
-            ("failslab/verbose", "0"),
-            ("fail_page_alloc/ignore-gfp-wait", "N"),
-            ("fail_page_alloc/ignore-gfp-highmem", "N"),
-            ("fail_page_alloc/min-order", "0"),
-            ("fail_page_alloc/verbose", "0"),
-            ("fail_usercopy/verbose", "0"),
-        ] {
-            let path = Path::new(DEBUG).join(path);
-            if path.exists() {
-                fs::write(path, value)?;
-            }
-        }
+        knobs::let_allocations_fail()?;
         Ok(Self { file })
     }
 

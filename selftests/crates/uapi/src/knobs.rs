@@ -47,6 +47,26 @@ pub fn debugfs(name: &str) -> io::Result<String> {
     fs::read_to_string(debugfs_path(name))
 }
 
+/// Lets fault injection, where the kernel has it, fail allocations that it spares otherwise, and say nothing of them.
+pub fn let_allocations_fail() -> io::Result<()> {
+    for (path, value) in [
+        ("failslab/ignore-gfp-wait", "N"),
+        ("failslab/cache-filter", "N"),
+        ("failslab/verbose", "0"),
+        ("fail_page_alloc/ignore-gfp-wait", "N"),
+        ("fail_page_alloc/ignore-gfp-highmem", "N"),
+        ("fail_page_alloc/min-order", "0"),
+        ("fail_page_alloc/verbose", "0"),
+        ("fail_usercopy/verbose", "0"),
+    ] {
+        let path = Path::new("/sys/kernel/debug").join(path);
+        if path.exists() {
+            fs::write(path, value)?;
+        }
+    }
+    Ok(())
+}
+
 /// Does one global swapout by reading `tt_shrink`. Returns the number of pages freed.
 pub fn tt_shrink() -> io::Result<i64> {
     number(&debugfs("tt_shrink")?)
