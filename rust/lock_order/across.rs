@@ -28,7 +28,7 @@ type Row = [Atomic<u32>; HIERARCHIES];
 static BARRED: [Row; HIERARCHIES] =
     [const { [const { Atomic::new(0) }; HIERARCHIES] }; HIERARCHIES];
 
-/// The outer hierarchies of which there is something in [`BARRED`].
+/// The outer hierarchies of which there is something in [`BARRED`]; for a moment others as well.
 static OUTER: Atomic<u64> = Atomic::new(0);
 
 /// What was declared, packed; 0: free.
@@ -117,11 +117,14 @@ pub(super) fn forget(slot: u8) {
     if !forgot {
         return;
     }
-    OUTER.store(0, Relaxed);
     for place in BARRED.iter().flatten() {
         place.store(0, Relaxed);
     }
     edges().for_each(follow);
+    // Last: an outer hierarchy is one throughout.
+    let is_outer = |row: &Row| row.iter().any(|place| place.load(Relaxed) != 0);
+    let set = BARRED.iter().enumerate().filter(|(_, row)| is_outer(row));
+    OUTER.store(set.fold(0, |set, (outer, _)| set | 1 << (outer & 63)), Relaxed);
 }
 
 /// Notes what follows from a declaration and those before it: whatever comes before its outer hierarchy

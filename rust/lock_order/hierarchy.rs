@@ -234,8 +234,28 @@ impl Hierarchy {
         for (id, slot) in Self::all() {
             let barred = across::speaks_of(id);
             let handle = if barred { 0 } else { slot.handle() };
-            slot.unbarred.store(handle, Relaxed);
+            if slot.unbarred.xchg(handle, Full) == handle {
+                continue;
+            }
+            if barred {
+                // Pairs with `note_taken`: either it is seen there or the mark here.
+                barrier::smp_mb(barrier::Full);
+                slot.forget_plain();
+            } else {
+                slot.note_plain();
+            }
         }
+    }
+
+    /// Marks what was taken before and is correct by the order alone.
+    fn note_plain(&self) {
+        self.with_rules(|rules| {
+            for previous in 0..=MAX_ORDERS {
+                for order in self.taken_after(previous) {
+                    self.note_taken(rules, previous as u8, order);
+                }
+            }
+        });
     }
 
     /// What callers name it by: where it is, and its generation.
@@ -379,7 +399,8 @@ impl Hierarchy {
         }
         let is_free = || {
             let is_ruled = previous != 0 && self.is_ruled(order);
-            self.count() != 0 && !is_ruled && !self.has_attributes(order)
+            let is_barred = across::speaks_of(self.id());
+            self.count() != 0 && !is_ruled && !is_barred && !self.has_attributes(order)
         };
         let place = if is_plain(rules, previous, order) {
             self.plain_after.get(after)
@@ -390,7 +411,7 @@ impl Hierarchy {
         };
         if let Some(place) = place {
             set(place, mark);
-            // Pairs with `is_plain_no_more`: either the new rule is seen here or the mark there.
+            // Pairs with `is_plain_no_more` and `note_barred`: either the new rule is seen here or the mark there.
             barrier::smp_mb(barrier::Full);
             if !is_free() {
                 clear(place, mark);
@@ -589,8 +610,15 @@ impl Hierarchy {
 
     /// Forgets which orders were taken after which.
     pub(crate) fn forget_taken(&self) {
-        let all = [&self.plain_after, &self.taken_after];
-        for set in Iterator::chain(all.into_iter().flatten(), [&self.nests]) {
+        self.forget_plain();
+        for set in &self.taken_after {
+            set.store(0, Relaxed);
+        }
+    }
+
+    /// From now on each use is asked for.
+    fn forget_plain(&self) {
+        for set in Iterator::chain(self.plain_after.iter(), [&self.nests]) {
             set.store(0, Relaxed);
         }
     }

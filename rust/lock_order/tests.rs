@@ -475,6 +475,41 @@ mod cases {
     }
 
     #[test]
+    fn an_order_is_declared_while_a_driver_holds_locks_of_both() -> Result {
+        let outer = driver_api::Hierarchy::register(c"kunit_outer", &[c"a", c"b"])?;
+        let inner = driver_api::Hierarchy::register(c"kunit_inner", &[c"c"])?;
+        let (x, y, z) = (0u8, 0u8, 0u8);
+        let before = total_violations();
+        let take_two = || outer.record_lock(&x, 1, EXCLUSIVE) && outer.record_lock(&z, 2, SHARED);
+        let release_two =
+            || outer.record_unlock(&z, 2, SHARED) && outer.record_unlock(&x, 1, EXCLUSIVE);
+        driver_api::with_context(|| {
+            // The uses are known when it is declared.
+            let known = take_two() && release_two();
+            let held = inner.record_lock(&y, 1, EXCLUSIVE) && outer.record_lock(&x, 1, EXCLUSIVE);
+            let declared = outer.set_before(c"kunit_inner", 1);
+            let next = outer.record_lock(&z, 2, SHARED);
+            let released = release_two() && inner.record_unlock(&y, 1, EXCLUSIVE);
+            expect!(known && held && declared.is_ok());
+            expect!(!next && released && total_violations() == before + 1);
+            // Nor do they become known to those who hold none of the other one.
+            let right = take_two() && release_two();
+            let again = inner.record_lock(&y, 1, EXCLUSIVE) && !take_two();
+            let released = outer.record_unlock(&x, 1, EXCLUSIVE);
+            let released = inner.record_unlock(&y, 1, EXCLUSIVE) && released;
+            expect!(right && again && released && total_violations() == before + 2);
+            Ok(())
+        })?;
+        // And it is over with the other one.
+        drop(inner);
+        driver_api::with_context(|| {
+            let right = take_two() && release_two();
+            expect!(right && total_violations() == before + 2);
+            Ok(())
+        })
+    }
+
+    #[test]
     fn typed_locks_record_themselves() -> Result {
         let mutex: Pin<KBox<Mutex<u32, DeviceList>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
         let spin: Pin<KBox<SpinLock<u32, DeviceLru>>> =

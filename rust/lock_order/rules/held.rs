@@ -53,8 +53,6 @@ const MASK: usize = MAX_HELD - 1;
 const LEN: usize = 0x1ff;
 /// Entries of some hierarchy may not ascend.
 const IRREGULAR: usize = 1 << 9;
-/// Entries of another hierarchy may be held, which forbid some of one that is held above them.
-const BARRED: usize = 1 << 10;
 /// Tracking is disabled.
 const DISABLED: usize = 1 << 11;
 /// There is no context: the fast paths decline.
@@ -139,9 +137,6 @@ pub enum Origin {
 ///   nestable orders) key. So the last entry is the deepest lock of its hierarchy.
 /// - `hierarchy` is shifted by one as well, behind the home: the hierarchy that the fast paths take the
 ///   first lock of, which once was one that is registered.
-/// - Without `BARRED`, no lock of the hierarchies of held locks is forbidden by one of another, if none was
-///   when the last of each hierarchy was taken: where that may be, one above others is not taken without
-///   asking.
 /// - In a context that was [`Given`](Origin::Given) the fast paths decline the first lock, for there
 ///   is no home, and the last release, for that lock is marked as `IS_FIRST`.
 ///
@@ -419,7 +414,7 @@ impl HeldLocks {
 
     /// Forgets what is held: from now on locks may be held that are not recorded.
     pub fn forget(&mut self) {
-        self.word &= !(LEN | IRREGULAR | BARRED);
+        self.word &= !(LEN | IRREGULAR);
         self.lost = 0;
         self.is_unsure = true;
         self.is_sure_of_one = false;
@@ -498,15 +493,13 @@ impl HeldLocks {
     fn settle(&mut self, rules: &Rules<'_>) {
         if self.is_empty() {
             self.starts_with(rules.token);
-        } else if rules.is_barred && self.iter().any(|held| held.hierarchy != rules.token) {
-            self.word |= BARRED;
         }
     }
 
     /// The first lock is to be of this hierarchy.
     #[inline(always)]
     fn starts_with(&mut self, token: usize) {
-        self.word &= !(BARRED | IRREGULAR);
+        self.word &= !IRREGULAR;
         self.has_keys = false;
         self.hierarchy[0] = token;
     }
@@ -624,7 +617,7 @@ impl HeldLocks {
         }
         self.set_len(n - 1);
         if n == 1 {
-            self.word &= !(IRREGULAR | BARRED);
+            self.word &= !IRREGULAR;
             self.has_keys = false;
         }
         if index == 0 {

@@ -27,7 +27,8 @@ pub const fn order_mark(order: u8) -> u64 {
 }
 
 /// Returns whether `order`, taken right after `previous` (0: nothing of its hierarchy) with nothing unusual
-/// held, is correct by the order alone. Where nothing is held no rule forbids it.
+/// held, is correct by the order alone. Where nothing is held no rule forbids it. Where locks of other hierarchies
+/// may forbid it, the order alone never decides: they may come to do so while all of them are held.
 pub fn is_plain(rules: &Rules<'_>, previous: u8, order: u32) -> bool {
     u32::from(previous) < order
         && (previous == 0 || !is_ruled(rules, order))
@@ -46,5 +47,5 @@ fn is_ruled(rules: &Rules<'_>, order: u32) -> bool {
 }
 
 fn is_free(rules: &Rules<'_>, order: u32) -> bool {
-    rules.has(order) && !rules.attributes.speaks_of(order)
+    rules.has(order) && !rules.is_barred && !rules.attributes.speaks_of(order)
 }
