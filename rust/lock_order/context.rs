@@ -58,7 +58,7 @@ use life::{
     take,
     token,
     Cookie,
-    HAS_MORE,
+    IS_UNUSUAL,
     TAKEN, //
 };
 pub(crate) use life::{
@@ -193,12 +193,19 @@ pub(crate) unsafe fn enter(
     }
     match TABLE.find_or_claim(task) {
         Found::Claimed(context) => {
-            begin(context, cookie.as_ptr() as usize, site);
+            begin_entered(context, cookie, site);
             set_token(cookie, context.token());
             Entered::Outer
         }
         found => enter_again(found, task, cookie, site, forgotten),
     }
+}
+
+/// Makes `context`, which the current task has claimed, its own, entered with `cookie` at `site`.
+fn begin_entered(context: &'static Context, cookie: Cookie, site: u32) {
+    begin(context, cookie.as_ptr() as usize, site);
+    // INVARIANT: It is the context of the current task.
+    Current(context).note_unusual();
 }
 
 /// The usual [`enter`], of a task that has no context, with one that is at hand: returns `true`. `None`: it
@@ -256,12 +263,12 @@ fn enter_again(
             } else {
                 start(context, cookie.as_ptr() as usize, site, epoch());
             }
-            current.note_more();
+            current.note_unusual();
             context
         }
         _ => match take(task) {
             Some(context) => {
-                begin(context, cookie.as_ptr() as usize, site);
+                begin_entered(context, cookie, site);
                 context
             }
             None => {
@@ -301,7 +308,7 @@ pub(crate) unsafe fn level_anew(raw: *mut bindings::reeve_context, left: impl Fn
 /// Whether the task, which enters with `cookie` now, is still inside of its `context`; `None`: it is
 /// not, the leave was forgotten or the context was not entered at all.
 fn is_entered(context: &Context, cookie: Cookie, site: u32) -> Option<Entered> {
-    let old = context.cookie.load(Relaxed) & !HAS_MORE;
+    let old = context.cookie.load(Relaxed) & !IS_UNUSUAL;
     let entered = NonNull::new(core::ptr::with_exposed_provenance_mut(old))?;
     // SAFETY: `cookie` is valid for reads, and the helper reads another one only if it lies on the
     // stack of the current task.
@@ -356,7 +363,7 @@ pub(crate) unsafe fn leave(
         REFUSED.fetch_sub(1, Relaxed);
         return Left::Inner;
     }
-    if context.cookie.load(Relaxed) & !HAS_MORE != cookie.as_ptr() as usize {
+    if context.cookie.load(Relaxed) & !IS_UNUSUAL != cookie.as_ptr() as usize {
         return Left::Inner;
     }
     if current.with_held(|held| held.is_clean()) != Some(true) {

@@ -17,7 +17,8 @@ use crate::{
         rules::{
             context_table::{
                 Found,
-                Owner, //
+                Owner,
+                Slot, //
             },
             held::{
                 room::More,
@@ -36,8 +37,9 @@ pub(super) type Cookie = NonNull<bindings::reeve_thread_context>;
 /// The owner of a context that is being taken from a task that has ended; no task's address.
 pub(super) const TAKEN: usize = 1;
 
-/// Set in a context's cookie where [`HeldLocks::more`] has to be given back.
-pub(super) const HAS_MORE: usize = 1;
+/// Set in a context's cookie where [`HeldLocks::more`] has to be given back, or the table told: where
+/// [`end_of`] does not do.
+pub(super) const IS_UNUSUAL: usize = 1;
 
 /// The caller's context, as the C entry points found it.
 ///
@@ -234,7 +236,8 @@ pub(super) fn start(context: &'static Context, cookie: usize, site: u32, epoch: 
     unsafe { (*context.held.get()).begin(epoch) };
 }
 
-/// Gives `context`, which the caller has claimed and which `task` had, back. `task` is not 0. Returns `true`.
+/// Gives `context`, which the caller has claimed and which `task` had, back. It is the first of its chain, and `task`
+/// not 0. Returns `true`.
 #[inline(always)]
 pub(super) fn end_of(context: &'static Context, task: usize) -> bool {
     context.owner.free();
@@ -243,7 +246,7 @@ pub(super) fn end_of(context: &'static Context, task: usize) -> bool {
     unsafe { bindings::reeve_helper_ended(task) }
 }
 
-/// The same, of one that may have room for more locks.
+/// The same, of any one, which may have room for more locks.
 pub(super) fn end_complete(context: &'static Context, task: usize) {
     // SAFETY: The caller has claimed it, so nothing else accesses it, see `Context`.
     let more = unsafe { (*context.held.get()).take_more() };
@@ -251,7 +254,7 @@ pub(super) fn end_complete(context: &'static Context, task: usize) {
         // SAFETY: It is room that the helper below gave, and the context led to it alone.
         unsafe { bindings::reeve_helper_more_put(core::ptr::from_ref(more).cast_mut().cast()) };
     }
-    context.owner.free();
+    TABLE.free(context);
     forget_task(task);
 }
 
@@ -279,15 +282,16 @@ impl Current {
             return false;
         };
         self.with_held(|held| held.set_more(more));
-        self.note_more();
+        self.note_unusual();
         true
     }
 
-    /// Makes sure that the room for more locks is given back.
-    pub(super) fn note_more(self) {
+    /// Makes sure that all that it has is given back.
+    pub(super) fn note_unusual(self) {
         let cookie = self.0.cookie.load(Relaxed);
-        if cookie != 0 && self.look_fast(HeldLocks::more).is_some() {
-            self.0.cookie.store(cookie | HAS_MORE, Relaxed);
+        let has_more = self.look_fast(HeldLocks::more).is_some();
+        if cookie != 0 && (has_more || self.0.first().is_some()) {
+            self.0.cookie.store(cookie | IS_UNUSUAL, Relaxed);
         }
     }
 }

@@ -141,7 +141,7 @@ pub(crate) unsafe fn restore(
     let is_kept = current.keep();
     replaced(current);
     let done = current.with_held(|held| from.save_into(held));
-    current.note_more();
+    current.note_unusual();
     if is_kept {
         current.finished();
     }

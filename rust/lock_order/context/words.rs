@@ -7,6 +7,7 @@ use crate::{
     lock_order::rules::{
         context_table::{
             self,
+            Others,
             Owner,
             Slot, //
         },
@@ -27,7 +28,7 @@ use kernel::sync::atomic::{
 /// # Invariants
 ///
 /// - It lies in memory of the tracker's that stays a context while the module is loaded.
-/// - `next` is null or leads to another such context, and does not change once it is in a chain.
+/// - `next` and `first` are null or lead to other such contexts.
 /// - The one that claimed it accesses `held`, and nothing else does, but for readers that copy it as
 ///   integers. With an interrupt level's, which nothing claims, that is the interrupt.
 /// - While `owner` is a task, or `saver` is not 0, the tracker holds a reference to that task.
@@ -39,11 +40,13 @@ pub(crate) struct Context {
     pub(super) serial: Atomic<u32>,
     /// Where it was entered.
     pub(super) site: Atomic<u32>,
-    /// Where the enter's cookie was; only compared. 0: nothing was entered. One more: there is room for
-    /// more locks, to be given back by a complete leave.
+    /// Where the enter's cookie was; only compared. 0: nothing was entered. One more: it takes a complete leave
+    /// to give back what it has.
     pub(super) cookie: Atomic<usize>,
     /// The task that put it aside, if it is put aside.
     pub(super) saver: Atomic<usize>,
+    first: Atomic<*mut Context>,
+    others: Atomic<u32>,
     pub(super) held: UnsafeCell<HeldLocks>,
 }
 
@@ -74,6 +77,8 @@ impl Context {
             next: Atomic::new(core::ptr::null_mut()),
             cookie: Atomic::new(0),
             saver: Atomic::new(0),
+            first: Atomic::new(core::ptr::null_mut()),
+            others: Atomic::new(0),
             serial: Atomic::new(0),
             site: Atomic::new(0),
             held: UnsafeCell::new(HeldLocks::absent()),
@@ -87,7 +92,7 @@ impl Context {
 }
 
 fn as_ref(context: *mut Context) -> Option<&'static Context> {
-    // SAFETY: Null, or a context by the invariant of `next` and of `Head`, which stays one.
+    // SAFETY: Null, or a context by the invariants of `next`, `first` and `Head`, which stays one.
     unsafe { context.as_ref() }
 }
 
@@ -118,8 +123,24 @@ impl Owner for Atomic<usize> {
     }
 }
 
+impl Others for Atomic<u32> {
+    fn add(&self) {
+        self.fetch_add(1, Relaxed);
+    }
+
+    fn sub(&self) {
+        self.fetch_sub(1, Relaxed);
+    }
+
+    #[inline(always)]
+    fn is_none(&self) -> bool {
+        self.load(Relaxed) == 0
+    }
+}
+
 impl Slot for Context {
     type Owner = Atomic<usize>;
+    type Others = Atomic<u32>;
 
     #[inline(always)]
     fn owner(&self) -> &Atomic<usize> {
@@ -127,13 +148,34 @@ impl Slot for Context {
     }
 
     #[inline(always)]
+    fn others(&self) -> &Atomic<u32> {
+        &self.others
+    }
+
+    #[inline(always)]
+    fn first(&self) -> Option<&'static Self> {
+        as_ref(self.first.load(Relaxed))
+    }
+
+    fn set_first(&self, first: &'static Self) {
+        // INVARIANT: `first` is a context.
+        self.first.store(as_ptr(Some(first)), Relaxed);
+    }
+
+    #[inline(always)]
     fn next(&self) -> Option<&'static Self> {
-        as_ref(self.next.load(Relaxed))
+        as_ref(self.next.load(Acquire))
     }
 
     fn set_next(&self, next: Option<&'static Self>) {
         // INVARIANT: `next` is a context.
         self.next.store(as_ptr(next), Relaxed);
+    }
+
+    fn replace_next(&self, old: Option<&'static Self>, new: &'static Self) -> bool {
+        // INVARIANT: `new` is a context.
+        let result = self.next.cmpxchg(as_ptr(old), as_ptr(Some(new)), Full);
+        result.is_ok()
     }
 }
 
@@ -157,8 +199,11 @@ impl context_table::Head<Context> for Head {
         as_ref(self.0.load(Acquire))
     }
 
-    fn replace(&self, old: Option<&'static Context>, new: &'static Context) -> bool {
+    fn set_first(&self, new: &'static Context) -> bool {
         // INVARIANT: `new` is a context.
-        self.0.cmpxchg(as_ptr(old), as_ptr(Some(new)), Full).is_ok()
+        let result = self
+            .0
+            .cmpxchg(core::ptr::null_mut(), as_ptr(Some(new)), Full);
+        result.is_ok()
     }
 }

@@ -25,24 +25,44 @@ pub trait Owner {
     fn free(&self);
 }
 
+/// How many contexts of a chain are in use, besides its first one.
+pub trait Others {
+    /// One more.
+    fn add(&self);
+    /// One less.
+    fn sub(&self);
+    /// Whether there are none.
+    fn is_none(&self) -> bool;
+}
+
 /// A context, as a link of a chain.
 pub trait Slot: Sized + 'static {
     /// Its owner.
     type Owner: Owner;
+    /// A number of contexts.
+    type Others: Others;
     /// Whose it is.
     fn owner(&self) -> &Self::Owner;
-    /// The one after it in its chain, which does not change once it is in one.
+    /// Of the first one of a chain, the others that are in use.
+    fn others(&self) -> &Self::Others;
+    /// The first one of its chain; `None`: it is that itself. It does not change once it is in a chain.
+    fn first(&self) -> Option<&'static Self>;
+    /// Sets the first one, in a context that is in no chain yet.
+    fn set_first(&self, first: &'static Self);
+    /// The one after it in its chain, acquired. Only the first one's changes once it is in a chain.
     fn next(&self) -> Option<&'static Self>;
     /// Sets what comes after it; in a context that is in no chain yet.
     fn set_next(&self, next: Option<&'static Self>);
+    /// Puts `new` in the place of `old` after it, and releases; `false`: `old` does not come after it any more.
+    fn replace_next(&self, old: Option<&'static Self>, new: &'static Self) -> bool;
 }
 
 /// The start of a chain.
 pub trait Head<S> {
     /// The first context, acquired.
     fn first(&self) -> Option<&'static S>;
-    /// Puts `new` in the place of `old`, and releases; `false`: `old` is not the first any more.
-    fn replace(&self, old: Option<&'static S>, new: &'static S) -> bool;
+    /// Makes it `new`, and releases; `false`: there is one already, which stays.
+    fn set_first(&self, new: &'static S) -> bool;
 }
 
 /// What was found for a key.
@@ -61,6 +81,8 @@ pub enum Found<S: 'static> {
 ///
 /// - A context's owner is the key it was claimed with, until the one that claimed it frees it.
 /// - A key is in use by one caller at a time, which has claimed one context with it at the most.
+/// - Who has claimed a context that is not the first of its chain counts as one of its `others` for as long.
+///   So a caller that finds none of them has none but the first.
 pub struct Table<H, const N: usize>([H; N]);
 
 impl<H, const N: usize> Table<H, N> {
@@ -97,7 +119,7 @@ impl<H, const N: usize> Table<H, N> {
         loop {
             match self.walk(key) {
                 Err(own) => return Found::Own(own),
-                Ok(Some(slot)) if slot.owner().claim(key) => return Found::Claimed(slot),
+                Ok(Some(slot)) if claim(slot, key) => return Found::Claimed(slot),
                 // Another one was quicker, and gets on.
                 Ok(Some(_)) => continue,
                 Ok(None) => return Found::Full,
@@ -105,16 +127,30 @@ impl<H, const N: usize> Table<H, N> {
         }
     }
 
-    /// Claims a free context with `key`, in one try; `None`: it came to something else, which
+    /// Claims the first context of its chain with `key`, in one try; `None`: it came to something else, which
     /// [`find_or_claim`](Self::find_or_claim) finds out. For the key 0, too, there is none.
     #[inline]
     pub fn try_claim<S: Slot>(&self, key: usize) -> Option<&'static S>
     where
         H: Head<S>,
     {
-        // Free ones are the key 0's own.
-        let free = self.walk(key).ok()??;
-        free.owner().claim(key).then_some(free)
+        if key == 0 {
+            return None;
+        }
+        let first = self.head(key).first()?;
+        let is_usual = first.owner().load() == 0 && first.others().is_none();
+        (is_usual && first.owner().claim(key)).then_some(first)
+    }
+
+    /// Gives back a context that the caller has claimed.
+    pub fn free<S: Slot>(&self, slot: &S)
+    where
+        H: Head<S>,
+    {
+        slot.owner().free();
+        if let Some(first) = slot.first() {
+            first.others().sub();
+        }
     }
 
     /// The context that was claimed with `key`, as an error; else the first that is free.
@@ -142,12 +178,22 @@ impl<H, const N: usize> Table<H, N> {
         H: Head<S>,
     {
         slot.owner().set(key);
-        let head = &self.0[Self::home_index(key)];
+        let head = self.head(key);
         loop {
-            let first = head.first();
-            slot.set_next(first);
-            if head.replace(first, slot) {
-                return;
+            let Some(first) = head.first() else {
+                if head.set_first(slot) {
+                    return;
+                }
+                continue;
+            };
+            slot.set_first(first);
+            first.others().add();
+            loop {
+                let next = first.next();
+                slot.set_next(next);
+                if first.replace_next(next, slot) {
+                    return;
+                }
             }
         }
     }
@@ -165,8 +211,27 @@ impl<H, const N: usize> Table<H, N> {
     where
         H: Head<S>,
     {
-        chain(self.0[Self::home_index(key)].first())
+        chain(self.head(key).first())
     }
+
+    #[inline]
+    fn head(&self, key: usize) -> &H {
+        &self.0[Self::home_index(key)]
+    }
+}
+
+/// Claims a context with `key`; `false`: it is not free any more.
+#[inline]
+fn claim<S: Slot>(slot: &S, key: usize) -> bool {
+    let Some(first) = slot.first() else {
+        return slot.owner().claim(key);
+    };
+    first.others().add();
+    let is_claimed = slot.owner().claim(key);
+    if !is_claimed {
+        first.others().sub();
+    }
+    is_claimed
 }
 
 #[inline]

@@ -12,7 +12,7 @@ use loom::{
     model::Builder,
     sync::atomic::{AtomicPtr, AtomicUsize, Ordering},
 };
-use reeve_host::lock_order::rules::context_table::{Found, Head, Owner, Slot, Table};
+use reeve_host::lock_order::rules::context_table::{Found, Head, Others, Owner, Slot, Table};
 use std::{
     array,
     panic::{catch_unwind, AssertUnwindSafe},
@@ -28,8 +28,14 @@ pub enum Fault {
     ClaimNotAtomic,
     /// Adding to a chain reads and then writes, in two steps.
     AddNotAtomic,
+    /// The first of a chain is set where there may be one.
+    FirstNotAtomic,
     /// A context is given back without a release.
     NoRelease,
+    /// That another context than the first is in use is not counted.
+    NotCounted,
+    /// It is counted in two steps.
+    CountNotAtomic,
 }
 
 /// Says whose a context is.
@@ -66,10 +72,43 @@ impl Owner for LoomOwner {
     }
 }
 
+/// How many contexts besides the first are in use.
+pub struct LoomOthers(AtomicUsize, Fault);
+
+impl LoomOthers {
+    fn change(&self, by: usize) {
+        match self.1 {
+            Fault::NotCounted => {}
+            Fault::CountNotAtomic => {
+                let old = self.0.load(Ordering::Relaxed);
+                self.0.store(old.wrapping_add(by), Ordering::Relaxed);
+            }
+            _ => drop(self.0.fetch_add(by, Ordering::Relaxed)),
+        }
+    }
+}
+
+impl Others for LoomOthers {
+    fn add(&self) {
+        self.change(1);
+    }
+
+    fn sub(&self) {
+        self.change(usize::MAX);
+    }
+
+    fn is_none(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
 /// A context, in which loom sees accesses that nothing orders.
 pub struct Context {
     owner: LoomOwner,
+    others: LoomOthers,
+    first: AtomicPtr<Context>,
     next: AtomicPtr<Context>,
+    fault: Fault,
     /// Whose locks are in it.
     pub held: Cell<usize>,
 }
@@ -88,19 +127,55 @@ fn as_ptr(context: Option<&'static Context>) -> *mut Context {
     })
 }
 
+/// Puts `new` in the place of `old`, if that is there still.
+fn replace(
+    place: &AtomicPtr<Context>,
+    old: Option<&'static Context>,
+    new: &'static Context,
+    is_atomic: bool,
+) -> bool {
+    let (old, new) = (as_ptr(old), as_ptr(Some(new)));
+    if !is_atomic {
+        let same = place.load(Ordering::Acquire) == old;
+        if same {
+            place.store(new, Ordering::Release);
+        }
+        return same;
+    }
+    let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
+    place.compare_exchange(old, new, success, failure).is_ok()
+}
+
 impl Slot for Context {
     type Owner = LoomOwner;
+    type Others = LoomOthers;
 
     fn owner(&self) -> &LoomOwner {
         &self.owner
     }
 
+    fn others(&self) -> &LoomOthers {
+        &self.others
+    }
+
+    fn first(&self) -> Option<&'static Self> {
+        as_ref(self.first.load(Ordering::Relaxed))
+    }
+
+    fn set_first(&self, first: &'static Self) {
+        self.first.store(as_ptr(Some(first)), Ordering::Relaxed);
+    }
+
     fn next(&self) -> Option<&'static Self> {
-        as_ref(self.next.load(Ordering::Relaxed))
+        as_ref(self.next.load(Ordering::Acquire))
     }
 
     fn set_next(&self, next: Option<&'static Self>) {
         self.next.store(as_ptr(next), Ordering::Relaxed);
+    }
+
+    fn replace_next(&self, old: Option<&'static Self>, new: &'static Self) -> bool {
+        replace(&self.next, old, new, self.fault != Fault::AddNotAtomic)
     }
 }
 
@@ -112,17 +187,8 @@ impl Head<Context> for LoomHead {
         as_ref(self.0.load(Ordering::Acquire))
     }
 
-    fn replace(&self, old: Option<&'static Context>, new: &'static Context) -> bool {
-        let (old, new) = (as_ptr(old), as_ptr(Some(new)));
-        if self.1 == Fault::AddNotAtomic {
-            let same = self.0.load(Ordering::Acquire) == old;
-            if same {
-                self.0.store(new, Ordering::Release);
-            }
-            return same;
-        }
-        let (success, failure) = (Ordering::AcqRel, Ordering::Relaxed);
-        self.0.compare_exchange(old, new, success, failure).is_ok()
+    fn set_first(&self, new: &'static Context) -> bool {
+        replace(&self.0, None, new, self.1 != Fault::FirstNotAtomic)
     }
 }
 
@@ -154,13 +220,18 @@ impl Scene {
 
     /// Enters as `task`, with a new context if no other is free.
     pub fn enter(&self, task: usize) -> &'static Context {
-        let context = match self.table.find_or_claim(task) {
+        let claimed = self.table.try_claim(task);
+        let found = claimed.map_or_else(|| self.table.find_or_claim(task), Found::Claimed);
+        let context = match found {
             Found::Claimed(context) => context,
             Found::Own(_) => panic!("task {task:#x} has a context that it did not enter"),
             Found::Full => {
                 let context: &'static Context = Box::leak(Box::new(Context {
                     owner: LoomOwner(AtomicUsize::new(0), self.fault),
+                    others: LoomOthers(AtomicUsize::new(0), self.fault),
+                    first: AtomicPtr::new(std::ptr::null_mut()),
                     next: AtomicPtr::new(std::ptr::null_mut()),
+                    fault: self.fault,
                     held: Cell::new(0),
                 }));
                 self.table.add(task, context);
@@ -175,7 +246,7 @@ impl Scene {
     /// Leaves as `task`.
     pub fn leave(&self, task: usize, context: &'static Context) {
         self.expect_own(task, context);
-        context.owner.free();
+        self.table.free(context);
         assert!(
             self.table.find::<Context>(task).is_none(),
             "left, but still found"
@@ -194,6 +265,12 @@ impl Scene {
         let found = found.expect("the task's context is not found");
         assert!(std::ptr::eq(found, context), "another context");
         assert_eq!(found.held.get(), task, "another task's locks");
+    }
+
+    /// Tries as `task`, which has a context, to enter on the fast path.
+    pub fn expect_no_second(&self, task: usize) {
+        let second = self.table.try_claim::<Context>(task);
+        assert!(second.is_none(), "a second context");
     }
 
     /// How many contexts were made.
