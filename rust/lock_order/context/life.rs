@@ -290,7 +290,7 @@ impl Current {
     pub(super) fn note_unusual(self) {
         let cookie = self.0.cookie.load(Relaxed);
         let has_more = self.look_fast(HeldLocks::more).is_some();
-        if cookie != 0 && (has_more || self.0.first().is_some()) {
+        if cookie != 0 && (has_more || self.0.chain().is_some()) {
             self.0.cookie.store(cookie | IS_UNUSUAL, Relaxed);
         }
     }

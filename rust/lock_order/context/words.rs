@@ -28,7 +28,7 @@ use kernel::sync::atomic::{
 /// # Invariants
 ///
 /// - It lies in memory of the tracker's that stays a context while the module is loaded.
-/// - `next` and `first` are null or lead to other such contexts.
+/// - `next` is null or leads to another such context.
 /// - The one that claimed it accesses `held`, and nothing else does, but for readers that copy it as
 ///   integers. With an interrupt level's, which nothing claims, that is the interrupt.
 /// - While `owner` is a task, or `saver` is not 0, the tracker holds a reference to that task.
@@ -45,8 +45,8 @@ pub(crate) struct Context {
     pub(super) cookie: Atomic<usize>,
     /// The task that put it aside, if it is put aside.
     pub(super) saver: Atomic<usize>,
-    first: Atomic<*mut Context>,
-    others: Atomic<u32>,
+    /// The chain that it is in, and 1; 0: it is the first one there.
+    chain: Atomic<u32>,
     pub(super) held: UnsafeCell<HeldLocks>,
 }
 
@@ -77,8 +77,7 @@ impl Context {
             next: Atomic::new(core::ptr::null_mut()),
             cookie: Atomic::new(0),
             saver: Atomic::new(0),
-            first: Atomic::new(core::ptr::null_mut()),
-            others: Atomic::new(0),
+            chain: Atomic::new(0),
             serial: Atomic::new(0),
             site: Atomic::new(0),
             held: UnsafeCell::new(HeldLocks::absent()),
@@ -92,7 +91,7 @@ impl Context {
 }
 
 fn as_ref(context: *mut Context) -> Option<&'static Context> {
-    // SAFETY: Null, or a context by the invariants of `next`, `first` and `Head`, which stays one.
+    // SAFETY: Null, or a context by the invariants of `next` and `Head`, which stays one.
     unsafe { context.as_ref() }
 }
 
@@ -140,7 +139,6 @@ impl Others for Atomic<u32> {
 
 impl Slot for Context {
     type Owner = Atomic<usize>;
-    type Others = Atomic<u32>;
 
     #[inline(always)]
     fn owner(&self) -> &Atomic<usize> {
@@ -148,18 +146,12 @@ impl Slot for Context {
     }
 
     #[inline(always)]
-    fn others(&self) -> &Atomic<u32> {
-        &self.others
+    fn chain(&self) -> Option<usize> {
+        self.chain.load(Relaxed).checked_sub(1).map(|n| n as usize)
     }
 
-    #[inline(always)]
-    fn first(&self) -> Option<&'static Self> {
-        as_ref(self.first.load(Relaxed))
-    }
-
-    fn set_first(&self, first: &'static Self) {
-        // INVARIANT: `first` is a context.
-        self.first.store(as_ptr(Some(first)), Relaxed);
+    fn set_chain(&self, chain: usize) {
+        self.chain.store(chain as u32 + 1, Relaxed);
     }
 
     #[inline(always)]
@@ -183,27 +175,39 @@ impl Slot for Context {
 ///
 /// # Invariants
 ///
-/// It is null or leads to a context.
-pub(super) struct Head(Atomic<*mut Context>);
+/// `first` is null or leads to a context.
+pub(super) struct Head {
+    first: Atomic<*mut Context>,
+    others: Atomic<u32>,
+}
 
 impl Head {
     pub(super) const fn new() -> Self {
         // INVARIANT: Null.
-        Self(Atomic::new(core::ptr::null_mut()))
+        Self {
+            first: Atomic::new(core::ptr::null_mut()),
+            others: Atomic::new(0),
+        }
     }
 }
 
 impl context_table::Head<Context> for Head {
+    type Others = Atomic<u32>;
+
+    #[inline(always)]
+    fn others(&self) -> &Atomic<u32> {
+        &self.others
+    }
+
     #[inline(always)]
     fn first(&self) -> Option<&'static Context> {
-        as_ref(self.0.load(Acquire))
+        as_ref(self.first.load(Acquire))
     }
 
     fn set_first(&self, new: &'static Context) -> bool {
         // INVARIANT: `new` is a context.
-        let result = self
-            .0
-            .cmpxchg(core::ptr::null_mut(), as_ptr(Some(new)), Full);
+        let null = core::ptr::null_mut();
+        let result = self.first.cmpxchg(null, as_ptr(Some(new)), Full);
         result.is_ok()
     }
 }

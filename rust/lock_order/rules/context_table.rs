@@ -39,16 +39,12 @@ pub trait Others {
 pub trait Slot: Sized + 'static {
     /// Its owner.
     type Owner: Owner;
-    /// A number of contexts.
-    type Others: Others;
     /// Whose it is.
     fn owner(&self) -> &Self::Owner;
-    /// Of the first one of a chain, the others that are in use.
-    fn others(&self) -> &Self::Others;
-    /// The first one of its chain; `None`: it is that itself. It does not change once it is in a chain.
-    fn first(&self) -> Option<&'static Self>;
-    /// Sets the first one, in a context that is in no chain yet.
-    fn set_first(&self, first: &'static Self);
+    /// The chain that it is in; `None`: it is the first one there. It does not change once it is in a chain.
+    fn chain(&self) -> Option<usize>;
+    /// Sets the chain, in a context that is in none yet and is not to be the first.
+    fn set_chain(&self, chain: usize);
     /// The one after it in its chain, acquired. Only the first one's changes once it is in a chain.
     fn next(&self) -> Option<&'static Self>;
     /// Sets what comes after it; in a context that is in no chain yet.
@@ -59,6 +55,11 @@ pub trait Slot: Sized + 'static {
 
 /// The start of a chain.
 pub trait Head<S> {
+    /// A number of contexts.
+    type Others: Others;
+    /// The others that are in use. Not beside what a thread reads that is in a context: they change when
+    /// another one enters.
+    fn others(&self) -> &Self::Others;
     /// The first context, acquired.
     fn first(&self) -> Option<&'static S>;
     /// Makes it `new`, and releases; `false`: there is one already, which stays.
@@ -119,7 +120,7 @@ impl<H, const N: usize> Table<H, N> {
         loop {
             match self.walk(key) {
                 Err(own) => return Found::Own(own),
-                Ok(Some(slot)) if claim(slot, key) => return Found::Claimed(slot),
+                Ok(Some(slot)) if self.claim(slot, key) => return Found::Claimed(slot),
                 // Another one was quicker, and gets on.
                 Ok(Some(_)) => continue,
                 Ok(None) => return Found::Full,
@@ -137,8 +138,9 @@ impl<H, const N: usize> Table<H, N> {
         if key == 0 {
             return None;
         }
-        let first = self.head(key).first()?;
-        let is_usual = first.owner().load() == 0 && first.others().is_none();
+        let head = self.head(key);
+        let first = head.first()?;
+        let is_usual = first.owner().load() == 0 && head.others().is_none();
         (is_usual && first.owner().claim(key)).then_some(first)
     }
 
@@ -148,9 +150,32 @@ impl<H, const N: usize> Table<H, N> {
         H: Head<S>,
     {
         slot.owner().free();
-        if let Some(first) = slot.first() {
-            first.others().sub();
+        if let Some(head) = self.other_of(slot) {
+            head.others().sub();
         }
+    }
+
+    /// Claims a context with `key`; `false`: it is not free any more.
+    #[inline]
+    fn claim<S: Slot>(&self, slot: &S, key: usize) -> bool
+    where
+        H: Head<S>,
+    {
+        let Some(head) = self.other_of(slot) else {
+            return slot.owner().claim(key);
+        };
+        head.others().add();
+        let is_claimed = slot.owner().claim(key);
+        if !is_claimed {
+            head.others().sub();
+        }
+        is_claimed
+    }
+
+    /// The chain of a context that is not the first one there.
+    #[inline]
+    fn other_of<S: Slot>(&self, slot: &S) -> Option<&H> {
+        self.0.get(slot.chain()?)
     }
 
     /// The context that was claimed with `key`, as an error; else the first that is free.
@@ -186,8 +211,8 @@ impl<H, const N: usize> Table<H, N> {
                 }
                 continue;
             };
-            slot.set_first(first);
-            first.others().add();
+            slot.set_chain(Self::home_index(key));
+            head.others().add();
             loop {
                 let next = first.next();
                 slot.set_next(next);
@@ -218,20 +243,6 @@ impl<H, const N: usize> Table<H, N> {
     fn head(&self, key: usize) -> &H {
         &self.0[Self::home_index(key)]
     }
-}
-
-/// Claims a context with `key`; `false`: it is not free any more.
-#[inline]
-fn claim<S: Slot>(slot: &S, key: usize) -> bool {
-    let Some(first) = slot.first() else {
-        return slot.owner().claim(key);
-    };
-    first.others().add();
-    let is_claimed = slot.owner().claim(key);
-    if !is_claimed {
-        first.others().sub();
-    }
-    is_claimed
 }
 
 #[inline]

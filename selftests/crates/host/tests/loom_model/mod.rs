@@ -105,8 +105,7 @@ impl Others for LoomOthers {
 /// A context, in which loom sees accesses that nothing orders.
 pub struct Context {
     owner: LoomOwner,
-    others: LoomOthers,
-    first: AtomicPtr<Context>,
+    chain: AtomicUsize,
     next: AtomicPtr<Context>,
     fault: Fault,
     /// Whose locks are in it.
@@ -148,22 +147,17 @@ fn replace(
 
 impl Slot for Context {
     type Owner = LoomOwner;
-    type Others = LoomOthers;
 
     fn owner(&self) -> &LoomOwner {
         &self.owner
     }
 
-    fn others(&self) -> &LoomOthers {
-        &self.others
+    fn chain(&self) -> Option<usize> {
+        self.chain.load(Ordering::Relaxed).checked_sub(1)
     }
 
-    fn first(&self) -> Option<&'static Self> {
-        as_ref(self.first.load(Ordering::Relaxed))
-    }
-
-    fn set_first(&self, first: &'static Self) {
-        self.first.store(as_ptr(Some(first)), Ordering::Relaxed);
+    fn set_chain(&self, chain: usize) {
+        self.chain.store(chain + 1, Ordering::Relaxed);
     }
 
     fn next(&self) -> Option<&'static Self> {
@@ -180,15 +174,21 @@ impl Slot for Context {
 }
 
 /// The start of a chain.
-pub struct LoomHead(AtomicPtr<Context>, Fault);
+pub struct LoomHead(AtomicPtr<Context>, LoomOthers, Fault);
 
 impl Head<Context> for LoomHead {
+    type Others = LoomOthers;
+
+    fn others(&self) -> &LoomOthers {
+        &self.1
+    }
+
     fn first(&self) -> Option<&'static Context> {
         as_ref(self.0.load(Ordering::Acquire))
     }
 
     fn set_first(&self, new: &'static Context) -> bool {
-        replace(&self.0, None, new, self.1 != Fault::FirstNotAtomic)
+        replace(&self.0, None, new, self.2 != Fault::FirstNotAtomic)
     }
 }
 
@@ -202,7 +202,10 @@ pub struct Scene {
 impl Scene {
     /// No contexts yet.
     pub fn new(fault: Fault) -> Self {
-        let head = |_| LoomHead(AtomicPtr::new(std::ptr::null_mut()), fault);
+        let head = |_| {
+            let others = LoomOthers(AtomicUsize::new(0), fault);
+            LoomHead(AtomicPtr::new(std::ptr::null_mut()), others, fault)
+        };
         Self {
             table: Table::new(array::from_fn(head)),
             fault,
@@ -228,8 +231,7 @@ impl Scene {
             Found::Full => {
                 let context: &'static Context = Box::leak(Box::new(Context {
                     owner: LoomOwner(AtomicUsize::new(0), self.fault),
-                    others: LoomOthers(AtomicUsize::new(0), self.fault),
-                    first: AtomicPtr::new(std::ptr::null_mut()),
+                    chain: AtomicUsize::new(0),
                     next: AtomicPtr::new(std::ptr::null_mut()),
                     fault: self.fault,
                     held: Cell::new(0),
