@@ -27,7 +27,7 @@
 
 #include <asm/tsc.h>
 
-#include <reeve/lock_order.h>
+#include <reeve/lock_guard.h>
 
 /* Iterations of a loop that is measured. */
 #define TURNS 256
@@ -59,7 +59,9 @@ static DEFINE_SPINLOCK(spinlock);
 		u64 begin = rdtsc();                                \
 								    \
 		do {                                                \
-			body;                                       \
+			{                                           \
+				body;                               \
+			}                                           \
 			barrier();                                  \
 			OPTIMIZER_HIDE_VAR(left);                   \
 		} while (--left);                                   \
@@ -129,6 +131,38 @@ DEFINE_LOOP(spinlock_recorded, {
 	spin_lock(&spinlock);
 	UNLOCK(0);
 	spin_unlock(&spinlock);
+})
+
+/* By hand what a guard does, which says when it waits. */
+#define SAY_BOTH(lock, try, wait)                                             \
+	do {                                                                  \
+		if (try(lock)) {                                              \
+			reeve_record_lock(h, lock, 1, REEVE_LOCK_EXCLUSIVE);  \
+		} else {                                                      \
+			reeve_record_lock(h, lock, 1, REEVE_LOCK_EXCLUSIVE |  \
+						      REEVE_LOCK_WAITING);    \
+			wait(lock);                                           \
+			reeve_record_acquired(h, lock, 1);                    \
+		}                                                             \
+		reeve_record_unlock(h, lock, 1, REEVE_LOCK_EXCLUSIVE);        \
+	} while (0)
+
+DEFINE_LOOP(mutex_by_hand, {
+	SAY_BOTH(&mutex, mutex_trylock, mutex_lock);
+	mutex_unlock(&mutex);
+})
+
+DEFINE_LOOP(spinlock_by_hand, {
+	SAY_BOTH(&spinlock, spin_trylock, spin_lock);
+	spin_unlock(&spinlock);
+})
+
+DEFINE_LOOP(mutex_guard, {
+	guard(reeve_mutex)(&mutex, h, 1);
+})
+
+DEFINE_LOOP(spinlock_guard, {
+	guard(reeve_spinlock)(&spinlock, h, 1);
 })
 
 /* A whole operation of a driver that takes one lock. */
@@ -431,6 +465,10 @@ static int bench_show(struct seq_file *m, void *unused)
 		ARRAY_SIZE(objects));
 	show(m, "mutex.recorded", mutex_recorded_loop, 1);
 	show(m, "spinlock.recorded", spinlock_recorded_loop, 1);
+	show(m, "mutex.by_hand", mutex_by_hand_loop, 1);
+	show(m, "mutex.guard", mutex_guard_loop, 1);
+	show(m, "spinlock.by_hand", spinlock_by_hand_loop, 1);
+	show(m, "spinlock.guard", spinlock_guard_loop, 1);
 	reeve_record_lock(hierarchy, &tracked[0], 1, REEVE_LOCK_EXCLUSIVE);
 	show(m, "lock.check_locked", check_locked_loop, 1);
 	reeve_record_unlock(hierarchy, &tracked[0], 1, REEVE_LOCK_EXCLUSIVE);
