@@ -3,88 +3,29 @@
 //! Documentation/ttm-tests.md names tests, and every one of them exists.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
-}
+mod named_tests;
 
-/// Every source file in a directory: its name and its text.
-fn sources(directory: &str) -> Vec<(String, String)> {
-    let entries = fs::read_dir(root().join(directory)).expect(directory);
-    entries
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|ext| ext == "rs"))
-        .map(|path| {
-            let name = path.file_stem().expect("a name").to_string_lossy();
-            (name.into_owned(), fs::read_to_string(&path).expect("text"))
-        })
-        .collect()
-}
-
-/// The functions behind `#[test]`.
-fn marked(text: &str) -> impl Iterator<Item = &str> {
-    let mut lines = text.lines().map(str::trim);
-    std::iter::from_fn(move || {
-        lines.find(|line| *line == "#[test]")?;
-        lines
-            .find_map(|line| line.strip_prefix("fn "))?
-            .split('(')
-            .next()
-    })
-}
-
-/// What is between two words.
-fn between<'a>(text: &'a str, from: &str, to: &str) -> Option<&'a str> {
-    text.split_once(from)?.1.split_once(to).map(|found| found.0)
-}
+use named_tests::marked;
+use named_tests::named;
+use named_tests::of_host_and_guest;
+use named_tests::of_kunit;
+use named_tests::sources;
+use named_tests::text_of;
 
 /// Every test there is, as the page names them.
 fn all() -> BTreeSet<String> {
     let mut all = BTreeSet::new();
-    for (_, text) in sources("rust/bo/tests") {
-        if let Some(suite) = between(&text, "#[kunit_tests(", ")]") {
-            all.extend(marked(&text).map(|name| format!("{suite}.{name}")));
-        }
+    for (_, text) in sources("rust/bo/tests", "rs") {
+        of_kunit(&text, &mut all);
     }
-    for (file, text) in sources("selftests/crates/host/tests") {
-        all.extend(marked(&text).map(|name| format!("{file}.{name}")));
-    }
-    for (_, text) in sources("selftests/crates/guest/src/cases") {
-        let list = between(&text, "cases!(", ");").expect("a list of cases");
-        let (head, names) = list.split_once(';').expect("names");
-        let theme = head.split('"').nth(1).expect("a theme");
-        let names = names.split(',').map(str::trim);
-        all.extend(
-            names
-                .filter(|name| !name.is_empty())
-                .map(|name| format!("{theme}.{name}")),
-        );
-    }
+    of_host_and_guest(&mut all);
     all
-}
-
-/// Words in backticks that are names of tests.
-fn named(line: &str) -> impl Iterator<Item = &str> {
-    let words = line.split('`').skip(1).step_by(2);
-    words.filter(|word| {
-        word.split_once('.').is_some_and(|(suite, name)| {
-            let plain = |text: &str| {
-                !text.is_empty()
-                    && text
-                        .bytes()
-                        .all(|c| c == b'_' || c.is_ascii_lowercase() || c.is_ascii_digit())
-            };
-            plain(suite) && plain(name) && !matches!(name, "c" | "rs" | "md")
-        })
-    })
 }
 
 #[test]
 fn every_test_that_the_page_names_exists() {
-    let page = fs::read_to_string(root().join("Documentation/ttm-tests.md")).expect("the page");
+    let page = text_of("Documentation/ttm-tests.md");
     let all = all();
     let mut rows = 0;
     for line in page.lines().filter(|line| line.starts_with('|')) {
@@ -104,7 +45,7 @@ fn every_test_that_the_page_names_exists() {
 
 #[test]
 fn the_kernels_cases_are_all_there() {
-    let page = fs::read_to_string(root().join("Documentation/ttm-tests.md")).expect("the page");
+    let page = text_of("Documentation/ttm-tests.md");
     for (suite, cases) in [("tt", 15), ("pool", 8), ("device", 5)] {
         let heading = format!("## ttm_{suite}_test.c\n");
         let part = page.split_once(&heading).expect("a heading").1;
