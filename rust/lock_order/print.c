@@ -268,7 +268,7 @@ struct reeve_gone {
 struct reeve_left {
 	unsigned long lock;
 	u32 site;
-	u32 gone; /* which of reeve_gone */
+	struct reeve_gone gone;
 };
 
 #define REEVE_GONE 64
@@ -308,7 +308,7 @@ void reeve_helper_left_behind(unsigned long lock, u32 site)
 	left = &reeve_left[reeve_left_count++ % REEVE_GONE];
 	left->lock = lock;
 	left->site = site;
-	left->gone = (reeve_gone_count - 1) % REEVE_GONE;
+	left->gone = reeve_gone[(reeve_gone_count - 1) % REEVE_GONE];
 	raw_spin_unlock(&reeve_gone_lock);
 }
 
@@ -328,11 +328,9 @@ static const struct reeve_gone *reeve_find_gone(unsigned long address,
 
 	for (i = 0; lock && i < min(reeve_left_count, REEVE_GONE); i++) {
 		const struct reeve_left *left = &reeve_left[i];
-		const struct reeve_gone *gone = &reeve_gone[left->gone];
 
-		if (left->lock == lock && left->site == (u32)address &&
-		    gone->start <= address && address < gone->end)
-			return gone;
+		if (left->lock == lock && left->site == (u32)address)
+			return &left->gone;
 	}
 	/* Oldest first: the one that went next after that time. */
 	for (i = 0; time && i < REEVE_GONE; i++) {
@@ -343,6 +341,20 @@ static const struct reeve_gone *reeve_find_gone(unsigned long address,
 			return &reeve_gone[at];
 	}
 	return NULL;
+}
+
+/* Whether a lock that is held may have been taken there by a module that is gone. */
+static bool reeve_may_be_gone(unsigned long address)
+{
+	unsigned int i;
+
+	if (reeve_left_count <= REEVE_GONE)
+		return false;
+	for (i = 0; i < REEVE_GONE; i++)
+		if (reeve_gone[i].start <= address &&
+		    address < reeve_gone[i].end)
+			return true;
+	return reeve_gone_count > REEVE_GONE;
 }
 
 static int reeve_module_changes(struct notifier_block *notifier,
@@ -392,7 +404,8 @@ unsigned int reeve_helper_site_text(u8 *buffer, size_t size, u32 site,
 		length = scnprintf(buffer, size, "%s+0x%lx [%s,gone]",
 				   gone->name, address - gone->start,
 				   gone->name);
-	else if (time && time <= reeve_gone_forgotten &&
+	else if ((time ? time <= reeve_gone_forgotten :
+			 reeve_may_be_gone(address)) &&
 		 reeve_may_be_of_module(address))
 		length = scnprintf(buffer, size, "?");
 	else

@@ -9,8 +9,10 @@
  *
  * Every record and check returns true when the use was correct. An incorrect
  * use is reported and counted, and tracking goes on; nothing here ever blocks,
- * allocates or panics unless it says so. Unless said otherwise a function may
- * be called from any context, with any locks held, interrupts on or off.
+ * unless it says so, or panics, unless the parameter panic_on_violation asks for
+ * that. Unless said otherwise a function may be called from any context, with
+ * any locks held, interrupts on or off. Only a thread's first record without an
+ * enter, an enter and a save may allocate, without sleeping.
  *
  * Users' threads have to enter a context first, unless the hierarchy was
  * registered with REEVE_HIERARCHY_AUTOMATIC. Kernel threads and interrupt
@@ -225,8 +227,8 @@ REEVE_API int reeve_hierarchy_set_any_order(struct reeve_hierarchy *h,
  *
  * While one of those is held, no lock of @h may be taken: a record of one is
  * incorrect (trylocks are exempt), and so is a wait. What follows from several
- * declarations is checked as well. A declaration goes with either hierarchy, so
- * it is made again when @other was unregistered and is registered again.
+ * declarations is checked as well. A declaration goes with either hierarchy:
+ * when @other was unregistered and is registered again, it has to be made anew.
  *
  * Context: process, may sleep.
  * Return: 0; -EINVAL: @h is not registered, @other is null, or has no such
@@ -351,7 +353,9 @@ REEVE_API bool reeve_record_lock_keyed(struct reeve_hierarchy *h,
  * @order: its order
  * @flags: the mode it was taken in; _OUT_OF_ORDER if deeper locks stay held
  *
- * The order counts as not held afterwards, also when that was incorrect.
+ * It counts as not held afterwards, also when that was incorrect. When another
+ * lock of the order is recorded in its place, that one does, unless the order is
+ * nestable.
  *
  * Return: true when this lock is held in this mode and no deeper order is held
  * (unless @flags say so, or it was taken out of order, by a trylock or as a
@@ -418,13 +422,14 @@ REEVE_API bool reeve_check_all_unlocked(struct reeve_hierarchy *h);
 
 /**
  * reeve_thread_context_enter() - start tracking the calling thread
- * @ctx: memory for what it holds
+ * @ctx: memory that pairs the enter with its leave
  *
  * Entering again with another @ctx is re-entrancy: the inner enter and its
  * leave do nothing. So does an enter in an interrupt.
  *
- * Return: true; false: @ctx is the one in use already, or far too many threads
- * have contexts (reported; the thread goes on without one).
+ * Return: true; false: @ctx is the one in use already, or there is no memory for
+ * a context (reported; the thread goes on without one, and as long as there is
+ * such a thread, no record is incorrect for want of a context).
  */
 REEVE_API bool reeve_thread_context_enter(struct reeve_thread_context *ctx);
 
@@ -461,7 +466,8 @@ REEVE_API bool reeve_thread_context_leave(struct reeve_thread_context *ctx);
  * The thread holds nothing afterwards, with tracking enabled.
  *
  * Return: true; false: the thread has no context, though it has to enter one, and
- * @ctx holds nothing.
+ * @ctx holds nothing. Without memory for what is held it is true, too; then no
+ * verdict depends on that after the restore.
  */
 REEVE_API bool reeve_thread_context_save(struct reeve_thread_context *ctx);
 

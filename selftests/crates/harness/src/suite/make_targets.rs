@@ -99,6 +99,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     "orders across the hierarchies of several drivers",
                     ext_across(ctx),
                 ),
+                test(
+                    "lock-order tracking keeps what its documentation promises",
+                    ext_promises(ctx),
+                ),
                 test("make ext and vm: what make bench runs", ext_bench(ctx)),
             ])
         }),
@@ -112,6 +116,7 @@ pub(super) fn jobs() -> Vec<Job> {
                     ("modules/held", &[]),
                     ("modules/life", &[]),
                     ("modules/stress", &[]),
+                    ("modules/promises", &[]),
                     ("modules/ttm", &TTM),
                 ];
                 let ended = ext_together(ctx, &names, &["SMP=2", "TIMEOUT=1500"]);
@@ -131,6 +136,10 @@ pub(super) fn jobs() -> Vec<Job> {
                     test(
                         "a million lock-order calls by 64 threads agree with a model",
                         ended_well(&ended, "modules/stress"),
+                    ),
+                    test(
+                        "lock-order tracking keeps what its documentation promises (debug kernel)",
+                        ended_well(&ended, "modules/promises"),
                     ),
                     test(
                         "the same random operations on C TTM and here end alike",
@@ -590,6 +599,14 @@ fn ext_threadirqs(ctx: &JobContext) -> Result<()> {
     let files = format!("FILES={}", module.display());
     let script = format!("SCRIPT={}", script.display());
     expect_vm(ctx, &[&files, &script, "APPEND=threadirqs"], true, "0")
+}
+
+/// `modules/promises`, with the modules that go while locks are held.
+fn ext_promises(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/promises", "base")?;
+    let files = format!("FILES={}", modules_beside(&module)?);
+    let script = format!("SCRIPT={}", script.display());
+    expect_vm(ctx, &[&files, &script], true, "0")
 }
 
 /// The three drivers of `modules/guards`, the second of which must have nothing of Reeve in it.
