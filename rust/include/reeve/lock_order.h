@@ -12,7 +12,7 @@
  * unless it says so, or panics, unless the parameter panic_on_violation asks for
  * that. Unless said otherwise a function may be called from any context, with
  * any locks held, interrupts on or off. Only a thread's first record without an
- * enter, an enter and a save may allocate, without sleeping.
+ * enter, an enter, a save and a restore may allocate, without sleeping.
  *
  * Users' threads have to enter a context first, unless the hierarchy was
  * registered with REEVE_HIERARCHY_AUTOMATIC. Kernel threads and interrupt
@@ -54,6 +54,8 @@ struct reeve_hierarchy; /* opaque */
 #define REEVE_MAX_ORDERS	64
 /* The most conflict rules a hierarchy may carry. */
 #define REEVE_MAX_RULES		32
+/* The most groups a hierarchy may have, see reeve_hierarchy_set_any_order(). */
+#define REEVE_MAX_GROUPS	4
 /* The most hierarchies that can be registered at once. */
 #define REEVE_MAX_HIERARCHIES	64
 /* The most locks one thread can hold, over all hierarchies. */
@@ -213,7 +215,7 @@ REEVE_API int reeve_hierarchy_set_attributes(struct reeve_hierarchy *h,
  * (ww_acquire_ctx) is recorded as a lock of @while_held.
  *
  * Return: 0; -EINVAL: no such orders, or @while_held is not the lower one;
- * -ENOSPC: four groups are there already.
+ * -ENOSPC: REEVE_MAX_GROUPS are there already.
  */
 REEVE_API int reeve_hierarchy_set_any_order(struct reeve_hierarchy *h,
 					    unsigned int order,

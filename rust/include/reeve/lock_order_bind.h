@@ -26,6 +26,7 @@
 #include <linux/instruction_pointer.h>
 #include <linux/irqflags.h>
 #include <linux/list.h>
+#include <linux/minmax.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
@@ -63,8 +64,9 @@ struct reeve_hierarchy {
 	u8 attributes[REEVE_MAX_ORDERS];
 	unsigned int groups;
 	struct {
-		u8 order, while_held;
-	} group[REEVE_MAX_ORDERS];
+		u64 orders;
+		u8 while_held;
+	} group[REEVE_MAX_GROUPS];
 	struct list_head across;
 	char *name;
 	char *orders[];
@@ -397,7 +399,7 @@ static inline void __reeve_announce(struct reeve_hierarchy *h,
 {
 	struct __reeve_across *across;
 	struct reeve_hierarchy *real;
-	unsigned int i;
+	unsigned int i, j;
 
 	list_for_each_entry(across, &h->across, list)
 		across->is_told = false;
@@ -417,8 +419,10 @@ static inline void __reeve_announce(struct reeve_hierarchy *h,
 			ops->hierarchy_set_attributes(real, i + 1,
 						      h->attributes[i]);
 	for (i = 0; i < h->groups; i++)
-		ops->hierarchy_set_any_order(real, h->group[i].order,
-					     h->group[i].while_held);
+		for (j = 0; j < h->count; j++)
+			if (h->group[i].orders & BIT_ULL(j))
+				ops->hierarchy_set_any_order(real, j + 1,
+							     h->group[i].while_held);
 	for (i = 0; i < h->rules; i++)
 		ops->hierarchy_add_rule(real, h->rule[i].order,
 					h->rule[i].while_held, h->rule[i].mode,
@@ -719,17 +723,22 @@ static __always_inline int
 reeve_hierarchy_set_any_order(struct reeve_hierarchy *h, unsigned int order,
 			      unsigned int while_held)
 {
+	unsigned int i;
 	int ret = 0;
 
 	if (IS_ERR_OR_NULL(h) || !while_held || while_held >= order ||
 	    order > h->count)
 		return -EINVAL;
 	mutex_lock(&reeve_binding.lock);
-	if (h->groups == REEVE_MAX_ORDERS) {
+	for (i = 0; i < h->groups; i++)
+		if (h->group[i].while_held == while_held)
+			break;
+	if (i == REEVE_MAX_GROUPS) {
 		ret = -ENOSPC;
 	} else {
-		h->group[h->groups].order = order;
-		h->group[h->groups++].while_held = while_held;
+		h->group[i].while_held = while_held;
+		h->group[i].orders |= BIT_ULL(order - 1);
+		h->groups = max(h->groups, i + 1);
 		__REEVE_TELL(h, ops->hierarchy_set_any_order(real, order,
 							     while_held));
 	}

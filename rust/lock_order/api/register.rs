@@ -13,7 +13,8 @@ use crate::{
         },
         rules::conflict::{
             Attributes,
-            Rule, //
+            Rule,
+            MAX_GROUPS, //
         },
         track, //
     }, //
@@ -30,6 +31,8 @@ use kernel::{
 
 /// What C calls a hierarchy: the address of a slot.
 pub(super) type Handle = *mut bindings::reeve_hierarchy;
+
+const _: () = assert!(MAX_GROUPS == bindings::REEVE_MAX_GROUPS as usize);
 
 pub(super) fn status(result: Result) -> c_int {
     match result {

@@ -124,6 +124,12 @@ right bound
 insmod reeve.ko
 expect -2 bound before "1 across_b"
 insmod across_a.ko
+# A thread that never enters is not recorded, though the hierarchy asks for no enter.
+expect 1 a lock 1
+right bound
+expect 1 bound check 1
+expect 1 a unlock 1
+[ "$(awk '$1 == "total" { print $2 }' $files/violations)" = 0 ] || fail "recorded without an enter"
 expect 1 bound enter 1
 expect 1 a lock 1
 wrong bound

@@ -82,6 +82,7 @@ static void guards_lock(void)
 		EXPECT(mutex_is_locked(&mutex));
 		EXPECT_HELD(&mutex, GUARDS_MUTEX, EXCLUSIVE);
 		reeve_assert_held(hierarchy, &mutex, GUARDS_MUTEX);
+		reeve_assert_held_exclusive(hierarchy, &mutex, GUARDS_MUTEX);
 	}
 	EXPECT(!mutex_is_locked(&mutex));
 	EXPECT_NOTHING();
@@ -305,6 +306,33 @@ static bool kinds_unlock(unsigned int order, unsigned int lock,
 #define EXCLUSIVE REEVE_LOCK_EXCLUSIVE
 #define SHARED REEVE_LOCK_SHARED
 
+#ifndef REEVE_OFF
+/* Four groups, each of several orders, and rules until there is no room. */
+static void kinds_fill(void)
+{
+	struct reeve_hierarchy *h;
+	unsigned int i;
+
+	h = reeve_hierarchy_register(KBUILD_MODNAME "_full", kind_names,
+				     KINDS_COUNT);
+	if (IS_ERR(h)) {
+		EXPECT(!"registered");
+		return;
+	}
+	for (i = 1; i <= 4; i++) {
+		EXPECT(!reeve_hierarchy_set_any_order(h, i + 1, i));
+		EXPECT(!reeve_hierarchy_set_any_order(h, i + 2, i));
+		EXPECT(!reeve_hierarchy_set_any_order(h, i + 1, i));
+	}
+	EXPECT(reeve_hierarchy_set_any_order(h, 6, 5) == -ENOSPC);
+	EXPECT(!reeve_hierarchy_set_any_order(h, 8, 4));
+	for (i = 0; i < REEVE_MAX_RULES; i++)
+		EXPECT(!reeve_hierarchy_add_rule(h, 2, 1, EXCLUSIVE, 0));
+	EXPECT(reeve_hierarchy_add_rule(h, 2, 1, EXCLUSIVE, 0) == -ENOSPC);
+	EXPECT(!reeve_hierarchy_unregister(h));
+}
+#endif
+
 static int kinds_register(void)
 {
 	kinds = reeve_hierarchy_register(KBUILD_MODNAME "_kinds", kind_names,
@@ -336,6 +364,7 @@ static int kinds_register(void)
 	EXPECT(reeve_hierarchy_set_attributes(kinds, KINDS_READ, 16) ==
 	       -EINVAL);
 	EXPECT(reeve_hierarchy_set_attributes(kinds, 0, 1) == -EINVAL);
+	kinds_fill();
 #endif
 	return 0;
 }
