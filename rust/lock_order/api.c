@@ -596,6 +596,12 @@ bool reeve_thread_has_context(void)
 }
 EXPORT_SYMBOL_GPL(reeve_thread_has_context);
 
+/* For drivers that bind: not of a context that some other driver's record gave. */
+static bool reeve_thread_has_entered(void)
+{
+	return reeve_rs_thread_has_entered(reeve_context());
+}
+
 /* The call site is the caller's to say: for wrappers of locks. */
 bool reeve_record_lock_ip(struct reeve_hierarchy *h, const void *lock,
 			  unsigned int order, unsigned int flags,
@@ -683,7 +689,7 @@ const struct reeve_lock_order_ops reeve_lock_order_ops = {
 	.thread_context_leave = reeve_thread_context_leave,
 	.thread_context_save = reeve_thread_context_save,
 	.thread_context_restore = reeve_thread_context_restore,
-	.thread_has_context = reeve_thread_has_context,
+	.thread_has_entered = reeve_thread_has_entered,
 	.tracking_disable = reeve_tracking_disable,
 	.tracking_enable = reeve_tracking_enable,
 };

@@ -632,6 +632,14 @@ entry_points! {
         // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
         track::has_context(unsafe { call(core::ptr::null_mut(), ctx, 0) })
     }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_thread_has_entered(ctx: ContextPtr) -> bool {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, as `call` asks for.
+        track::has_entered(unsafe { call(core::ptr::null_mut(), ctx, 0) })
+    }
 }
 
 /// Defines the complete operation behind a fast path, out of line and with the same arguments, so

@@ -139,6 +139,7 @@ bool reeve_rs_record_acquired(struct reeve_hierarchy *h, const void *lock,
 			      unsigned int order,
 			      struct reeve_context *ctx, u32 site);
 bool reeve_rs_thread_has_context(struct reeve_context *ctx);
+bool reeve_rs_thread_has_entered(struct reeve_context *ctx);
 bool reeve_rs_record_wait(struct reeve_hierarchy *h, const void *what,
 			  unsigned int order, struct reeve_context *ctx,
 			  u32 site);

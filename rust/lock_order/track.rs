@@ -347,6 +347,12 @@ pub(crate) fn has_context(call: Call) -> bool {
     call.current.with_held(|_| ()).is_some()
 }
 
+/// Whether the caller is inside of a context that it entered, or is an interrupt: one that binds may have
+/// taken locks without a record before another's record gave it a context.
+pub(crate) fn has_entered(call: Call) -> bool {
+    has_context(call) && matches!(call.current.origin(), Origin::Entered | Origin::Within)
+}
+
 /// See `reeve_check_locked()`.
 #[cold]
 pub(crate) fn check_locked(call: Call, u: LockUse) -> bool {

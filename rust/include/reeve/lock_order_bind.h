@@ -10,7 +10,8 @@
  * - A hierarchy is known here, and registered whenever Reeve comes. Rules and
  *   nestable orders that Reeve should know come with it.
  * - A thread is recorded from its next enter on, so what it holds when Reeve
- *   comes raises no report. A thread that never enters is not recorded.
+ *   comes raises no report. A thread that never enters is not recorded, although
+ *   a lock of another driver may have given it a context.
  * - An interrupt handler that runs when Reeve comes is not recorded.
  * - What is said of another hierarchy while Reeve is not there is told to Reeve
  *   when it comes, and, until there is that hierarchy, whenever a module comes.
@@ -123,7 +124,7 @@ static __always_inline bool
 __reeve_knows_caller(const struct reeve_lock_order_ops *ops)
 {
 	if (in_task())
-		return ops->thread_has_context();
+		return ops->thread_has_entered();
 	/* PREEMPT_RT's soft irqs are preempted: one may be halfway. */
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) && !in_hardirq() && !in_nmi())
 		return false;

@@ -75,7 +75,7 @@ struct reeve_lock_order_ops {
 	bool (*thread_context_leave)(struct reeve_thread_context *ctx);
 	bool (*thread_context_save)(struct reeve_thread_context *ctx);
 	bool (*thread_context_restore)(struct reeve_thread_context *ctx);
-	bool (*thread_has_context)(void);
+	bool (*thread_has_entered)(void);
 	bool (*tracking_disable)(void);
 	bool (*tracking_enable)(void);
 };

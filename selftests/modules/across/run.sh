@@ -124,8 +124,10 @@ right bound
 insmod reeve.ko
 expect -2 bound before "1 across_b"
 insmod across_a.ko
-# A thread that never enters is not recorded, though the hierarchy asks for no enter.
+# A thread that never enters is not recorded, nor accused of an unlock when another driver gave it a context.
+expect 1 bound lock 2
 expect 1 a lock 1
+expect 1 bound unlock 2
 right bound
 expect 1 bound check 1
 expect 1 a unlock 1
