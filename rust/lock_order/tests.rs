@@ -5,6 +5,7 @@
 //! The rules themselves are tested on the host; here it is contexts, registration, reports and
 //! typed locks. Tests provoke violations on quiet hierarchies, or count the difference.
 
+mod driver;
 mod raw_rwsem;
 mod rwsem;
 mod typed;

@@ -9,10 +9,14 @@
 use super::named::for_each_named;
 use crate::{
     abstractions::debugfs::Show,
-    lock_order::hierarchy::{
-        Hierarchy,
-        Names,
-        Shown, //
+    lock_order::{
+        across,
+        hierarchy::{
+            Hierarchy,
+            Names,
+            Shown,
+            MAX_HIERARCHIES, //
+        }, //
     }, //
 };
 use kernel::{
@@ -30,14 +34,36 @@ impl Show for Graph {
             m,
             "digraph lock_order {{\n  rankdir=TB;\n  node [shape=box];\n"
         );
-        for_each_named(|slot, names| show_cluster(m, slot, names));
+        // How many orders of each were shown.
+        let mut counts = [0; MAX_HIERARCHIES];
+        for_each_named(|slot, names| {
+            let count = slot.count();
+            show_cluster(m, slot, count, names);
+            if let Some(shown) = counts.get_mut(usize::from(slot.id())) {
+                *shown = count;
+            }
+        });
+        show_across(m, &counts);
         seq_print!(m, "}}\n");
         Ok(())
     }
 }
 
-fn show_cluster(m: &SeqFile, slot: &Hierarchy, names: &Names) {
-    let (id, count) = (slot.id(), slot.count());
+/// Shows which hierarchies come before which orders of others: an edge from the last order of one, before
+/// which its others come. Of those that were shown, with so many orders.
+fn show_across(m: &SeqFile, counts: &[u32; MAX_HIERARCHIES]) {
+    let count = |id: u8| counts.get(usize::from(id)).copied().unwrap_or(0);
+    for edge in across::edges() {
+        let (from, to) = (count(edge.outer), u32::from(edge.order));
+        if from != 0 && to <= count(edge.inner) {
+            seq_print!(m, "  \"{}.{from}\" -> \"{}.{to}\" ", edge.outer, edge.inner);
+            seq_print!(m, "[style=dashed, color=gray]; // declared, of two hierarchies\n");
+        }
+    }
+}
+
+fn show_cluster(m: &SeqFile, slot: &Hierarchy, count: u32, names: &Names) {
+    let id = slot.id();
     seq_print!(m, "  subgraph cluster_{id} {{\n");
     seq_print!(m, "    label=\"{}\";\n", Shown(names.name()));
     // Which orders were taken at all, as bits 1 to 64.

@@ -47,6 +47,16 @@ expect 0 a before "2 across_b"
 expect 0 a before "2 across_b"
 grep -q '^  before: across_b.y$' $files/hierarchies || fail "$(cat $files/hierarchies)"
 reevectl locks --hierarchies >/dev/null
+# node HIERARCHY ORDER: how the graph calls it.
+node() {
+	awk -v name="$1" -v order="$2" '/cluster_/ { sub(".*cluster_", ""); id = $1 }
+		index($0, "label=\"" name "\"") { print "\"" id "." order "\"" }' $files/graph
+}
+grep -q "^  $(node across_a 2) -> $(node across_b 2) .*// declared, of two hierarchies\$" $files/graph ||
+	fail "the graph has no edge between hierarchies: $(cat $files/graph)"
+reevectl locks --graph >/tmp/table
+grep -q '^  across_a  *2 y  *2 y of across_b  *declared$' /tmp/table || fail "$(cat /tmp/table)"
+reevectl locks --dot >/dev/null
 expect 1 a lock 1
 expect 1 b lock 2
 expect 1 a unlock 1
@@ -97,6 +107,7 @@ rmmod across_b
 right a
 ! grep -q across_b $files/violations || fail "$(cat $files/violations)"
 ! grep -q before: $files/hierarchies || fail "$(cat $files/hierarchies)"
+! grep -q 'of two hierarchies' $files/graph || fail "$(cat $files/graph)"
 expect 1 c lock 2
 right a
 insmod across_b.ko

@@ -118,3 +118,37 @@ fn functions_and_headings_are_found() {
     let sh = "# echo\necho \"== held\"\n\techo \"== in a branch\"\necho done\n";
     assert_eq!(headings(sh).collect::<Vec<_>>(), ["held", "in a branch"]);
 }
+
+/// The functions that the C header declares.
+fn declared(header: &str) -> Vec<&str> {
+    let statements = header.split("\nREEVE_API ").skip(1);
+    let names = statements.filter_map(|text| text.split('(').next()?.rsplit([' ', '*', '\n']).next());
+    names.collect()
+}
+
+/// The page says that the Rust functions are all of the C ones but those that take the caller's place.
+#[test]
+fn each_function_is_there_for_rust_and_for_those_that_load_without_reeve() {
+    let header = text_of("rust/include/reeve/lock_order.h");
+    let all = declared(&header);
+    assert!(all.len() > 35 && all.contains(&"reeve_hierarchy_set_before"), "{all:?}");
+    let without_place = |name: &&&str| !name.ends_with("_ip") && **name != "reeve_hierarchy_register";
+    let rust = text_of("rust/include/reeve/lock_order.rs");
+    for name in all.iter().filter(without_place) {
+        let used = rust.matches(&format!("sys::{name}(")).count();
+        assert!(used > 0, "{name} is not wrapped");
+    }
+    for file in ["lock_order_off.h", "lock_order_bind.h"] {
+        let text = text_of(&format!("rust/include/reeve/{file}"));
+        let defined: BTreeSet<_> = text.lines().filter_map(defines).collect();
+        for name in &all {
+            assert!(defined.contains(name), "{file} has no {name}");
+        }
+    }
+}
+
+/// The function of a line like `reeve_record_lock(struct reeve_hierarchy *h, ...`.
+fn defines(line: &str) -> Option<&str> {
+    let (before, _) = line.split_once('(')?;
+    before.rsplit([' ', '*']).next().filter(|_| !line.starts_with(['\t', ' ']))
+}

@@ -271,6 +271,13 @@ pub(super) mod tests {
         let edges = &json["graph"]["hierarchies"][0]["edges"];
         assert_eq!(edges[2]["kind"], "against");
         assert_eq!((&edges[2]["from"], &edges[2]["to"]), (&3.into(), &1.into()));
+        let across = &json["graph"]["across"][0];
+        assert_eq!(across["from"]["hierarchy"], "reeve_sample");
+        assert_eq!(across["to"]["hierarchy"], "reeve");
+        assert_eq!(
+            (&across["from"]["order"], &across["to"]["name"]),
+            (&3.into(), &"BoReservation".into())
+        );
     }
 
     #[test]

@@ -20,6 +20,22 @@ use token::Token;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Graph {
     pub(super) hierarchies: Vec<Cluster>,
+    pub(super) across: Vec<Across>,
+}
+
+/// `from` of one hierarchy, and what is before it there, comes before `to` of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Across {
+    pub(super) from: End,
+    pub(super) to: End,
+}
+
+/// An order of a hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct End {
+    pub(super) hierarchy: Name,
+    pub(super) order: u32,
+    pub(super) name: Name,
 }
 
 /// A hierarchy's part of the graph.
@@ -115,6 +131,10 @@ impl Reader {
                 Ok(Self::Top)
             }
             (reader @ (Self::Top | Self::Cluster(_)), tokens) if is_setting(tokens) => Ok(reader),
+            (Self::Top, tokens) => {
+                graph.take(tokens).ok_or_else(|| line.malformed())?;
+                Ok(Self::Top)
+            }
             (Self::Cluster(mut cluster), tokens) => {
                 cluster.take(tokens).ok_or_else(|| line.malformed())?;
                 Ok(Self::Cluster(cluster))
@@ -131,6 +151,33 @@ fn is_setting(tokens: &[Token<'_>]) -> bool {
         [Token::Word(_), Token::Mark('='), _, Token::Mark(';')] => true,
         [Token::Word("node" | "edge" | "graph"), rest @ ..] => attributes(rest).is_some(),
         _ => false,
+    }
+}
+
+impl Graph {
+    /// Adds what a line between the clusters says. Returns `None` if it cannot be at this place.
+    fn take(&mut self, tokens: &[Token<'_>]) -> Option<()> {
+        let [Token::Quoted(from), Token::Arrow, Token::Quoted(to), rest @ ..] = tokens else {
+            return None;
+        };
+        if kind(&attributes(rest)?)? != Kind::Declared {
+            return None;
+        }
+        let (from, to) = (self.end(from)?, self.end(to)?);
+        self.across.push(Across { from, to });
+        Some(())
+    }
+
+    /// The order that this is the node of.
+    fn end(&self, id: &str) -> Option<End> {
+        self.hierarchies.iter().find_map(|cluster| {
+            let node = cluster.orders.iter().find(|node| node.id == id)?;
+            Some(End {
+                hierarchy: cluster.name.clone(),
+                order: node.order,
+                name: node.name.clone(),
+            })
+        })
     }
 }
 
@@ -242,6 +289,16 @@ mod tests {
         assert_eq!(sample.name.get(), Some("reeve_sample"));
         assert_eq!(edges(sample), [(1, 2, Kind::Observed)]);
         assert!(reeve.node(3).is_some() && reeve.node(4).is_none());
+        let end = |hierarchy, order, name| End {
+            hierarchy: Name::new(hierarchy),
+            order,
+            name: Name::new(name),
+        };
+        let across = Across {
+            from: end("reeve_sample", 3, "irq\\x20lock"),
+            to: end("reeve", 2, "BoReservation"),
+        };
+        assert_eq!(graph.across, [across]);
     }
 
     #[test]
@@ -272,6 +329,11 @@ mod tests {
             (format!("{open}{nodes}    \"0.1\" -> \"0.2\"\n"), 5),
             (format!("{open}{nodes}    subgraph cluster_1 {{\n"), 5),
             ("digraph g {\n  \"0.1\" [label=\"1 a\"];\n}\n".to_owned(), 2),
+            // Between hierarchies: of what there is not, or in another way.
+            (format!("{open}{nodes}  }}\n  \"0.1\" -> \"1.1\" [style=dashed];\n"), 6),
+            (format!("{open}{nodes}  }}\n  \"0.1\" -> \"0.2\" [color=red];\n"), 6),
+            (format!("{open}{nodes}  }}\n  \"0.1\" -> \"0.2\"\n"), 6),
+            ("digraph g {\n  \"0.1\" -> \"0.2\" [style=dashed];\n}\n".to_owned(), 2),
         ] {
             assert_eq!(parse(&text).unwrap_err().line, line, "{text}");
         }

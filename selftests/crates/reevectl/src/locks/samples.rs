@@ -63,5 +63,6 @@ pub(super) const GRAPH: &str = r#"digraph lock_order {
     "7.3" [label="3 irq\x20lock", style=dashed, color=gray];
     "7.1" -> "7.2" [color=black];
   }
+  "7.3" -> "0.2" [style=dashed, color=gray]; // declared, of two hierarchies
 }
 "#;

@@ -328,10 +328,22 @@ fn graph(found: &Graph, out: &mut dyn Write) -> io::Result<()> {
             ]);
         }
     }
+    for across in &found.across {
+        table.row([
+            across.from.hierarchy.to_string(),
+            format!("{} {}", across.from.order, across.from.name),
+            format!(
+                "{} {} of {}",
+                across.to.order, across.to.name, across.to.hierarchy
+            ),
+            "declared".to_owned(),
+        ]);
+    }
     if found
         .hierarchies
         .iter()
         .all(|cluster| cluster.edges.is_empty())
+        && found.across.is_empty()
     {
         return sentence("Nothing: no order stands before another.", out);
     }

@@ -104,11 +104,12 @@ fn edges_are_a_table() {
         shown(&Files::samples(), View::Graph),
         "\
 Taken while holding
-  hierarchy     from           to               edge
-  reeve         1 FileHandles  2 BoReservation  declared
-  reeve         1 FileHandles  3 DeviceList     observed
-  reeve         3 DeviceList   1 FileHandles    against the order
-  reeve_sample  1 device       2 queue          observed
+  hierarchy     from           to                        edge
+  reeve         1 FileHandles  2 BoReservation           declared
+  reeve         1 FileHandles  3 DeviceList              observed
+  reeve         3 DeviceList   1 FileHandles             against the order
+  reeve_sample  1 device       2 queue                   observed
+  reeve_sample  3 irq\\x20lock  2 BoReservation of reeve  declared
 "
     );
 }
