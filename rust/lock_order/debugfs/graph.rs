@@ -57,7 +57,10 @@ fn show_across(m: &SeqFile, counts: &[u32; MAX_HIERARCHIES]) {
         let (from, to) = (count(edge.outer), u32::from(edge.order));
         if from != 0 && to <= count(edge.inner) {
             seq_print!(m, "  \"{}.{from}\" -> \"{}.{to}\" ", edge.outer, edge.inner);
-            seq_print!(m, "[style=dashed, color=gray]; // declared, of two hierarchies\n");
+            seq_print!(
+                m,
+                "[style=dashed, color=gray]; // declared, of two hierarchies\n"
+            );
         }
     }
 }

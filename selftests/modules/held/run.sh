@@ -119,7 +119,7 @@ if [ -d /sys/kernel/tracing/events/reeve ]; then
 	echo 1 >events/reeve/lock_violation/enable
 	echo 1 >$parameters/violate
 	cat trace >/tmp/trace
-	expect /tmp/trace 'lock_violation: hierarchy=reeve_held doing=record_lock order=1 name=outer .*flags=shared ip=held_wrong_order+.* kind=order_held against=3 against_name=inner .*against_ip=held_take_inner+' 1
+	expect /tmp/trace 'lock_violation: hierarchy=reeve_held doing=record_lock order=1 name=outer .*flags=shared ip=held_wrong_order+.* kind=order_held against=3 against_name=inner .*against_ip=held_take_inner+.* level=task$' 1
 	expect_none /tmp/trace 'lock_record:'
 	echo 0 >events/reeve/lock_violation/enable
 	echo >trace

@@ -107,6 +107,26 @@ int promises_ends_given(unsigned int unused)
 	return 0;
 }
 
+static int ends_inside(void *unused)
+{
+	struct reeve_thread_context ctx;
+
+	EXPECT(reeve_thread_context_enter(&ctx));
+	kthread_complete_and_exit(&ended, 0);
+}
+
+/* Nothing looks for it but the tracker itself. */
+int promises_ends_inside(unsigned int unused)
+{
+	struct task_struct *task = kthread_run(ends_inside, NULL,
+					       "promises/inside");
+
+	EXPECT(!IS_ERR(task));
+	if (!IS_ERR(task))
+		wait_for_completion(&ended);
+	return 0;
+}
+
 /* Locks that are waited for count, those beside the memory do not. */
 int promises_free(unsigned int unused)
 {

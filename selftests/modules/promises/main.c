@@ -44,6 +44,7 @@ SCENE(disable);
 SCENE(without);
 SCENE(aside);
 SCENE(ends_given);
+SCENE(ends_inside);
 SCENE(free);
 SCENE(enter);
 SCENE(ignorant);

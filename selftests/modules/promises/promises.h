@@ -45,6 +45,7 @@ int promises_disable(unsigned int unused);
 int promises_without(unsigned int unused);
 int promises_aside(unsigned int unused);
 int promises_ends_given(unsigned int unused);
+int promises_ends_inside(unsigned int unused);
 int promises_free(unsigned int unused);
 int promises_enter(unsigned int on);
 int promises_ignorant(unsigned int expected);

@@ -13,9 +13,7 @@ use named_tests::sources;
 use named_tests::text_of;
 
 /// The modules whose scripts judge the tracker.
-const MODULES: [&str; 6] = [
-    "across", "guards", "held", "life", "promises", "stress",
-];
+const MODULES: [&str; 6] = ["across", "guards", "held", "life", "promises", "stress"];
 
 /// The functions that a C source defines: `life_aside` of `static int life_aside(unsigned int unused)`.
 fn functions(text: &str) -> impl Iterator<Item = &str> {
@@ -60,10 +58,16 @@ fn all() -> BTreeSet<String> {
     // A row of `make bench`.
     let text = text_of("selftests/crates/harness/src/bench/rows.rs");
     let strings = text.split('"').skip(1).step_by(2);
-    all.extend(strings.filter(|word| word.starts_with("lock.")).map(str::to_owned));
+    all.extend(
+        strings
+            .filter(|word| word.starts_with("lock."))
+            .map(str::to_owned),
+    );
     // A kernel on which the modules are run by hand.
     let text = text_of("selftests/setup/matrix.sh");
-    let rows = text.lines().find_map(|line| line.strip_prefix("MATRIX_ROWS=("));
+    let rows = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MATRIX_ROWS=("));
     let rows = rows.expect("rows").trim_end_matches(')').split(' ');
     all.extend(rows.map(|row| format!("make matrix ROWS={row}")));
     all
@@ -122,7 +126,8 @@ fn functions_and_headings_are_found() {
 /// The functions that the C header declares.
 fn declared(header: &str) -> Vec<&str> {
     let statements = header.split("\nREEVE_API ").skip(1);
-    let names = statements.filter_map(|text| text.split('(').next()?.rsplit([' ', '*', '\n']).next());
+    let names =
+        statements.filter_map(|text| text.split('(').next()?.rsplit([' ', '*', '\n']).next());
     names.collect()
 }
 
@@ -131,8 +136,12 @@ fn declared(header: &str) -> Vec<&str> {
 fn each_function_is_there_for_rust_and_for_those_that_load_without_reeve() {
     let header = text_of("rust/include/reeve/lock_order.h");
     let all = declared(&header);
-    assert!(all.len() > 35 && all.contains(&"reeve_hierarchy_set_before"), "{all:?}");
-    let without_place = |name: &&&str| !name.ends_with("_ip") && **name != "reeve_hierarchy_register";
+    assert!(
+        all.len() > 35 && all.contains(&"reeve_hierarchy_set_before"),
+        "{all:?}"
+    );
+    let without_place =
+        |name: &&&str| !name.ends_with("_ip") && **name != "reeve_hierarchy_register";
     let rust = text_of("rust/include/reeve/lock_order.rs");
     for name in all.iter().filter(without_place) {
         let used = rust.matches(&format!("sys::{name}(")).count();
@@ -150,5 +159,8 @@ fn each_function_is_there_for_rust_and_for_those_that_load_without_reeve() {
 /// The function of a line like `reeve_record_lock(struct reeve_hierarchy *h, ...`.
 fn defines(line: &str) -> Option<&str> {
     let (before, _) = line.split_once('(')?;
-    before.rsplit([' ', '*']).next().filter(|_| !line.starts_with(['\t', ' ']))
+    before
+        .rsplit([' ', '*'])
+        .next()
+        .filter(|_| !line.starts_with(['\t', ' ']))
 }

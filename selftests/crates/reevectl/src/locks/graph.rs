@@ -330,10 +330,19 @@ mod tests {
             (format!("{open}{nodes}    subgraph cluster_1 {{\n"), 5),
             ("digraph g {\n  \"0.1\" [label=\"1 a\"];\n}\n".to_owned(), 2),
             // Between hierarchies: of what there is not, or in another way.
-            (format!("{open}{nodes}  }}\n  \"0.1\" -> \"1.1\" [style=dashed];\n"), 6),
-            (format!("{open}{nodes}  }}\n  \"0.1\" -> \"0.2\" [color=red];\n"), 6),
+            (
+                format!("{open}{nodes}  }}\n  \"0.1\" -> \"1.1\" [style=dashed];\n"),
+                6,
+            ),
+            (
+                format!("{open}{nodes}  }}\n  \"0.1\" -> \"0.2\" [color=red];\n"),
+                6,
+            ),
             (format!("{open}{nodes}  }}\n  \"0.1\" -> \"0.2\"\n"), 6),
-            ("digraph g {\n  \"0.1\" -> \"0.2\" [style=dashed];\n}\n".to_owned(), 2),
+            (
+                "digraph g {\n  \"0.1\" -> \"0.2\" [style=dashed];\n}\n".to_owned(),
+                2,
+            ),
         ] {
             assert_eq!(parse(&text).unwrap_err().line, line, "{text}");
         }
