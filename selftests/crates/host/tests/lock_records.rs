@@ -129,6 +129,29 @@ fn what_has_no_room_is_counted() {
     assert_eq!(usize::from(record.left_out), 20 - MAX_SHOWN);
 }
 
+/// Programs read them: new ones come at the end, none changes.
+#[test]
+fn words_of_kinds_and_operations_stay() {
+    let kinds: Vec<_> = (0..KINDS as u8).map(kind_name).collect();
+    assert_eq!(
+        kinds.join(" "),
+        "invalid_order invalid_flags invalid_hierarchy order_held rule_broken too_deep not_held wrong_instance \
+         wrong_mode deeper_held unexpectedly_held still_held not_disabled no_context bad_context table_full \
+         leave_forgotten ended_inside still_disabled sleeps_under_spinlock sleeps_in_atomic interrupts_on in_handler \
+         freed_held not_handed_over other_held"
+    );
+    let operations: Vec<_> = (0..=Operation::Adopting as u8)
+        .map(Operation::name_of)
+        .collect();
+    assert_eq!(
+        operations.join(" "),
+        "record_lock record_unlock record_downgrade check_locked check_lockable_order check_unlocked_order \
+         check_all_unlocked thread_context_enter thread_context_leave thread_context_save thread_context_restore \
+         tracking_disable tracking_enable hierarchy_unregister record_acquired record_wait check_no_locks_freed \
+         record_handover record_adopt"
+    );
+}
+
 #[test]
 fn kinds_and_operations_have_names_of_their_own() {
     let kinds: BTreeSet<_> = (0..KINDS as u8).map(kind_name).collect();
