@@ -41,7 +41,8 @@ install_programs() {
 	put 644 <(dkms_conf) "$prefix/src/$name/dkms.conf"
 }
 
-# dkms_conf: prints the file. Kernels without Rust and older ones are passed over, not failed.
+# dkms_conf: prints the file, a script that dkms runs for each kernel. Kernels that no module of Rust can be built for
+# are passed over, not failed: those without Rust, older ones, and those whose headers lack the kernel's crates.
 dkms_conf() {
 	cat <<-EOF
 		# SPDX-License-Identifier: GPL-2.0
@@ -50,8 +51,14 @@ dkms_conf() {
 		BUILT_MODULE_NAME[0]="reeve"
 		BUILT_MODULE_LOCATION[0]="rust"
 		DEST_MODULE_LOCATION[0]="/updates/dkms"
+		BUILD_EXCLUSIVE_ARCH="x86_64"
 		BUILD_EXCLUSIVE_CONFIG="CONFIG_RUST"
-		BUILD_EXCLUSIVE_KERNEL_MIN="7.3"
+		BUILD_EXCLUSIVE_KERNEL="^(7\.([3-9]|[1-9][0-9])|[89]\.|[1-9][0-9]+\.)"
+		# Headers of a distribution say CONFIG_RUST=y, and lack the kernel's compiled crates. (Without a kernel's
+		# name dkms reads this for something else.)
+		if [ -n "\$kernelver" ] && [ ! -e "\$kernel_source_dir/rust/libkernel.rmeta" ]; then
+		        BUILD_EXCLUSIVE_KERNEL="^no crates of this kernel"
+		fi
 		MAKE[0]="make -C \$kernel_source_dir M=\$dkms_tree/\$module/\$module_version/build modules"
 		CLEAN="make -C \$kernel_source_dir M=\$dkms_tree/\$module/\$module_version/build clean"
 		AUTOINSTALL="yes"

@@ -34,7 +34,7 @@ check_spdx() {
 check_shell() {
 	local init=selftests/crates/harness/src/guest/init.sh scripts
 	cd "$REEVE_ROOT" || return
-	shellcheck -x selftests/setup/make.sh selftests/setup/selftest.sh .ci/run || return
+	shellcheck -x selftests/setup/make.sh selftests/setup/selftest.sh selftests/setup/*_trial.sh .ci/run || return
 	# busybox's shell has the `local` that plain sh lacks; settings come from the harness.
 	shellcheck -s dash -e SC1091,SC2154 "$init" || return
 	mapfile -t scripts < <(tracked 'selftests/*.sh' | grep -v -e '^selftests/setup/' -e "^$init\$")

@@ -24,8 +24,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/probe.sh"
 # shellcheck source=selftests/setup/install.sh
 . "$here/install.sh"
+# shellcheck source=selftests/setup/deb.sh
+. "$here/deb.sh"
+# shellcheck source=selftests/setup/debian13.sh
+. "$here/debian13.sh"
 # shellcheck source=selftests/setup/matrix.sh
 . "$here/matrix.sh"
+# shellcheck source=selftests/setup/matrix_packages.sh
+. "$here/matrix_packages.sh"
 # shellcheck source=selftests/setup/verbs.sh
 . "$here/verbs.sh"
 

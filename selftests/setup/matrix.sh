@@ -172,24 +172,33 @@ matrix_modules() {
 }
 
 verb_matrix() {
-	local row rows=("${MATRIX_ROWS[@]}") failed=0 table=$BUILD/matrix.md
+	local row rows=("${MATRIX_ROWS[@]}" "${MATRIX_PACKAGES[@]}") failed=0 table=$BUILD/matrix.md kernels=() packages=()
 	# shellcheck disable=SC2206 # a list
 	[ -z "${ROWS:-}" ] || rows=($ROWS)
 	for row in "${rows[@]}"; do
-		kernel_fragments "$row" >/dev/null
+		case " ${MATRIX_PACKAGES[*]} ${MATRIX_BY_NAME[*]} " in
+		*" $row "*) packages+=("$row") ;;
+		*)
+			kernel_fragments "$row" >/dev/null
+			kernels+=("$row")
+			;;
+		esac
 	done
-	say "make matrix builds and boots ${#rows[@]} kernels; about ten minutes for each, twenty the first time"
+	say "make matrix builds and boots ${#kernels[@]} kernels; about ten minutes for each, twenty the first time"
+	[ ${#packages[@]} -eq 0 ] || say "and tries packages: ${packages[*]}"
 	mkdir -p "$BUILD/matrix"
 	ensure_toolchain
 	ensure_source
-	{
-		echo "$(date +%F), $(basename "$KERNEL_SOURCE"):"
-		echo
-		table_head
-	} >"$table"
-	for row in "${rows[@]}"; do
+	echo "$(date +%F), $(basename "$KERNEL_SOURCE"):" >"$table"
+	[ ${#kernels[@]} -eq 0 ] || { echo && table_head; } >>"$table"
+	for row in ${kernels[@]+"${kernels[@]}"}; do
 		step "The $row kernel: $(about_kernel "$row")"
 		matrix_row "$row" >>"$table" || failed=1
+	done
+	[ ${#packages[@]} -eq 0 ] || { echo && package_table_head; } >>"$table"
+	for row in ${packages[@]+"${packages[@]}"}; do
+		step "Packages: $row"
+		"matrix_$row" >>"$table" || failed=1
 	done
 	step "$(near "$table")"
 	cat "$table"

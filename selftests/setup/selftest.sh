@@ -364,15 +364,37 @@ test_a_module_is_signed_with_the_kernels_key() {
 	[ "$(cat "$KERNEL_DIR/reeve.ko")" = $'module\nsha512 signing_key.pem signing_key.x509' ]
 }
 
+# dkms_builds RELEASE: would dkms build for it, as far as our file says so? Its kernel has what KERNEL_DIR has.
+dkms_builds() (
+	set +u # dkms sets what it has in it
+	# shellcheck disable=SC2034 # the file reads them
+	kernelver=$1 kernel_source_dir=$KERNEL_DIR
+	eval "$(dkms_conf)"
+	# shellcheck disable=SC2154 # it sets them
+	[[ $1 =~ $BUILD_EXCLUSIVE_KERNEL ]] && grep -q "^$BUILD_EXCLUSIVE_CONFIG=[ym]" "$KERNEL_DIR/.config" &&
+		[ "$PACKAGE_VERSION" = "$(version)" ] && [ "$PACKAGE_NAME" = reeve ] && [ "$AUTOINSTALL" = yes ]
+)
+
 test_dkms_passes_over_kernels_without_rust() {
-	local conf
-	conf=$(dkms_conf)
+	local release
+	new_kernel
+	for release in 7.3.4-reeve 7.10.0 8.0.1-amd64 10.1; do
+		dkms_builds "$release" || return
+	done
+	for release in 7.2.12+deb13-amd64 6.13.1 6.7.30; do
+		! dkms_builds "$release" || return
+	done
+	rm "$KERNEL_DIR/rust/libkernel.rmeta"
+	! dkms_builds 7.3.4-reeve || return
+	new_kernel
+	sed -i 's/CONFIG_RUST=y/# CONFIG_RUST is not set/' "$KERNEL_DIR/.config"
+	! dkms_builds 7.3.4-reeve || return
+	# Without a kernel dkms wants to know the version only.
 	(
-		set +u # dkms sets what it has in it
-		eval "$conf"
-		# shellcheck disable=SC2154 # it sets them
-		[ "$BUILD_EXCLUSIVE_CONFIG" = CONFIG_RUST ] && [ "$BUILD_EXCLUSIVE_KERNEL_MIN" = "$SOURCE_WANTED" ] &&
-			[ "$PACKAGE_VERSION" = "$(version)" ] && [ "$PACKAGE_NAME" = reeve ]
+		set +u
+		eval "$(dkms_conf)"
+		# shellcheck disable=SC2154 # it sets it
+		[[ 7.3.4 =~ $BUILD_EXCLUSIVE_KERNEL ]]
 	)
 }
 
@@ -381,11 +403,21 @@ test_no_pipe_ends_in_who_leaves_early() {
 	! grep -nE '\|[[:space:]]*(grep -[a-zA-Z]*q|[h]ead)' "$REEVE_ROOT"/selftests/setup/*.sh "$REEVE_ROOT/.ci/run" >&2
 }
 
-# There is one version, in three places.
+# There is one version, in several places; the changes begin with it.
 test_one_version() {
+	local newest
+	newest=$(sed -n 's/^## //p' "$REEVE_ROOT/Documentation/CHANGELOG.md" | sed -n 1p)
 	[ -n "$(version)" ] && grep -q "^MODULE_VERSION(\"$(version)\");" "$REEVE_ROOT/rust/helpers/params.c" &&
 		grep -q "^const RELEASE: &\[u8\] = b\"$(version)\";" "$REEVE_ROOT/rust/chardev/ioctl.rs" &&
-		grep -q "^## $(version)" "$REEVE_ROOT/Documentation/CHANGELOG.md"
+		grep -q "^PACKAGE_VERSION=\"$(version)\"\$" <<<"$(dkms_conf)" &&
+		[ "$newest" = "$(version)" ]
+}
+
+# A tag is of a commit whose version it names. (Where git or its history is not there, neither are tags.)
+test_a_tag_here_is_the_version() {
+	local tag
+	tag=$(git -C "$REEVE_ROOT" describe --exact-match --tags --match 'v*' HEAD 2>/dev/null) || return 0
+	[ "$tag" = "v$(version)" ]
 }
 
 # Every test that needs one gets a cache of its own.
@@ -403,6 +435,43 @@ test_newest_source_is_used() {
 	mkdir -p "$REEVE_CACHE/src/linux-source-7.3_7.3.4" "$REEVE_CACHE/src/linux-source-7.3_7.3.10"
 	touch "$REEVE_CACHE/src/linux-source-7.3_7.3.4/Kbuild" "$REEVE_CACHE/src/linux-source-7.3_7.3.10/Kbuild"
 	[ "$(newest_source)" = "$REEVE_CACHE/src/linux-source-7.3_7.3.10" ]
+}
+
+# own_source VERSION PATCHLEVEL: a tree of the user's, as far as it is looked at.
+own_source() {
+	local tree
+	tree=$(mktemp -d "$scratch/source.XXXX")
+	mkdir -p "$tree/rust/kernel"
+	touch "$tree/rust/kernel/lib.rs"
+	printf '%s\n' '# SPDX-License-Identifier: GPL-2.0' "VERSION = $1" "PATCHLEVEL = $2" 'SUBLEVEL = 4' 'EXTRAVERSION = -rc1' >"$tree/Makefile"
+	echo "$tree"
+}
+
+test_a_source_of_the_users_is_used_and_told_from_others() (
+	new_cache
+	mkdir -p "$REEVE_CACHE/src/linux-source-7.3_7.3.4"
+	touch "$REEVE_CACHE/src/linux-source-7.3_7.3.4/Kbuild"
+	unset KERNEL_SRC
+	ensure_source
+	local cached=$SOURCE_ID first
+	first=$(own_source 7 3)
+	cd "$(dirname "$first")" || return
+	KERNEL_SRC=$(basename "$first")
+	ensure_source
+	[ "$KERNEL_SOURCE" = "$first" ] && [ "$SOURCE_ID" != "$cached" ] || return
+	cached=$SOURCE_ID
+	KERNEL_SRC=$(own_source 7 10)
+	ensure_source
+	[ "$SOURCE_ID" != "$cached" ] && [ "$(source_version "$KERNEL_SRC")" = 7.10.4 ]
+)
+
+# Before half an hour's build, not after it.
+test_a_source_of_the_users_that_is_too_old_is_refused() {
+	local said
+	said=$(KERNEL_SRC=$(own_source 7 2) && ensure_source 2>&1) && return 1
+	grep -q 'is Linux 7.2.4, and it takes 7.3 or newer' <<<"$said" || return
+	said=$(KERNEL_SRC=$scratch && ensure_source 2>&1) && return 1
+	grep -q 'is not a Linux source tree' <<<"$said"
 }
 
 test_a_lock_keeps_others_out() {

@@ -14,6 +14,9 @@ ensure_source() {
 	if [ -n "${KERNEL_SRC:-}" ]; then
 		[ -e "$KERNEL_SRC/rust/kernel/lib.rs" ] ||
 			die "KERNEL_SRC=$KERNEL_SRC is not a Linux source tree with Rust support" "Give its top directory."
+		version_ge "$(source_version "$KERNEL_SRC")" "$SOURCE_WANTED" ||
+			die "KERNEL_SRC=$KERNEL_SRC is Linux $(source_version "$KERNEL_SRC"), and it takes $SOURCE_WANTED or newer" \
+				"The kernel's Rust interfaces are others in older ones."
 		KERNEL_SOURCE=$(cd "$KERNEL_SRC" && pwd)
 		SOURCE_ID="own $KERNEL_SOURCE"
 		return
@@ -24,6 +27,11 @@ ensure_source() {
 		KERNEL_SOURCE=$(newest_source)
 	fi
 	SOURCE_ID=$(basename "$KERNEL_SOURCE")
+}
+
+# source_version TREE: the release that a tree's Makefile names, such as 7.3.4.
+source_version() {
+	sed -n 's/^\(VERSION\|PATCHLEVEL\|SUBLEVEL\) = \([0-9]*\)$/\2/p' "$1/Makefile" 2>/dev/null | sed -n 1,3p | paste -sd .
 }
 
 # newest_source: a complete tree in the cache. A tree gets its name only when it is complete.
