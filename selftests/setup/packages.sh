@@ -61,17 +61,18 @@ rust_packages() {
 	fi
 }
 
-# The packages of the newest complete LLVM.
+# The packages of the newest complete LLVM that bindgen can work with.
 llvm_packages() {
-	local n
-	for n in $(seq 40 -1 "$MIN_LLVM"); do
+	local n newest
+	newest=$(newest_llvm)
+	for n in $(seq "$newest" -1 "$MIN_LLVM"); do
 		if [ -n "$(candidate "clang-$n")" ] && [ -n "$(candidate "lld-$n")" ] &&
 			[ -n "$(candidate "libclang-$n-dev")" ]; then
 			echo "clang-$n" "lld-$n" "llvm-$n" "libclang-$n-dev"
 			return
 		fi
 	done
-	die "no package of this distribution has LLVM $MIN_LLVM or newer" \
+	die "no package of this distribution has LLVM $MIN_LLVM or newer (to $newest)" \
 		"Install one and name it as LLVM=-NN or LLVM=/path/to/bin/."
 }
 

@@ -292,6 +292,53 @@ test_a_bindgen_of_the_distribution_is_taken_if_it_is_new_enough() {
 		[[ " $(missing_for module)" != *' bindgen '* ]]
 }
 
+# new_llvms NUMBER...: LLVM_DIRS with these, and a bindgen BINDGEN that understands C with the libclang of READS only.
+new_llvms() {
+	local n
+	LLVM_DIRS=$(mktemp -d "$scratch/llvms.XXXX")
+	for n; do
+		mkdir -p "$LLVM_DIRS/llvm-$n/bin" "$LLVM_DIRS/llvm-$n/lib"
+		touch "$LLVM_DIRS/llvm-$n/lib/libclang.so"
+		install -m 755 /dev/null "$LLVM_DIRS/llvm-$n/bin/clang"
+		cp -p "$LLVM_DIRS/llvm-$n/bin/clang" "$LLVM_DIRS/llvm-$n/bin/ld.lld"
+		cp -p "$LLVM_DIRS/llvm-$n/bin/clang" "$LLVM_DIRS/llvm-$n/bin/llvm-nm"
+		cp -p "$LLVM_DIRS/llvm-$n/bin/clang" "$LLVM_DIRS/llvm-$n/bin/llvm-objcopy"
+	done
+	BINDGEN=$LLVM_DIRS/bindgen
+	printf '#!/bin/sh\ncase $1:$LIBCLANG_PATH in\n--version:*) echo bindgen %s ;;\n*:*%s/lib) echo "pub foo: i32" ;;\nesac\n' \
+		"$BINDGEN_THERE" "$READS" >"$BINDGEN"
+	chmod +x "$BINDGEN"
+}
+
+# Debian 13 has bindgen 0.71.1 and LLVM 22: with them the kernel's structs are empty.
+test_an_llvm_is_taken_that_bindgen_can_read_with() (
+	unset LLVM LIBCLANG_PATH
+	READS=llvm-21 BINDGEN_THERE=0.71.1 new_llvms 19 21 22
+	find_llvm && [ "$LLVM" = -21 ] && [ "$LIBCLANG_PATH" = "$LLVM_DIRS/llvm-21/lib" ] || return
+	unset LLVM LIBCLANG_PATH
+	READS=llvm-22 BINDGEN_THERE=0.72.1 new_llvms 19 21 22
+	find_llvm && [ "$LLVM" = -22 ]
+)
+
+# llvm_of VERSION: the first package of LLVM that is installed beside that bindgen.
+llvm_of() (
+	find_bindgen() { false; }
+	candidate() {
+		case $1 in
+		bindgen) echo "$bindgen" ;;
+		*-2[0-9] | *-2[0-9]-dev | *-19 | *-19-dev) echo 1 ;;
+		esac
+	}
+	bindgen=$1
+	llvm_packages | cut -d ' ' -f 1
+)
+
+test_an_llvm_is_installed_that_bindgen_can_read_with() {
+	[ "$(llvm_of 0.71.1)" = clang-21 ] && [ "$(llvm_of 0.72.1)" = clang-29 ] &&
+		# One that is too old is not installed, but a newer one built.
+		[ "$(llvm_of 0.60.1)" = clang-29 ] && [ "$(llvm_of '')" = clang-29 ]
+}
+
 # installed DESTDIR: what was installed there, in order.
 installed() { (cd "$1" && find . -type f | sed 's/^\.//' | LC_ALL=C sort); }
 

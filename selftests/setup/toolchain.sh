@@ -33,19 +33,49 @@ find_rust() {
 	return 1
 }
 
+# Where distributions have LLVM, each version in a directory of its own.
+LLVM_DIRS=/usr/lib
+
+# From this bindgen on the structs of libclang 22 are read; before, those that were declared first come out empty.
+BINDGEN_FOR_LLVM_22=0.72.1
+
+# newest_llvm: of those that the bindgen which is there, or will be, can use the libclang of.
+newest_llvm() {
+	local version
+	if (find_bindgen); then
+		version=$(find_bindgen && "$BINDGEN" --version | sed 's/^bindgen //')
+	else
+		version=$(candidate bindgen)
+		version_ge "$version" "$MIN_BINDGEN" || version=$BINDGEN_VERSION
+	fi
+	if version_ge "$version" "$BINDGEN_FOR_LLVM_22"; then echo 40; else echo 21; fi
+}
+
+# bindgen_reads DIR: does the bindgen that is there, if one is, understand C with the libclang in DIR? The same question
+# as the kernel's rust_is_available.sh asks: a distribution may have mended an old one.
+bindgen_reads() (
+	find_bindgen || exit 0
+	header=$(mktemp --suffix=.h)
+	printf 'struct S;\nstruct S {\n\tint foo;\n};\n' >"$header"
+	read=$(LIBCLANG_PATH=$1 "$BINDGEN" "$header" 2>/dev/null)
+	rm -f "$header"
+	[[ $read == *'pub foo'* ]]
+)
+
 # find_llvm: sets LLVM, LLVM_BIN (where its programs are) and LIBCLANG_PATH.
 find_llvm() {
 	local n
 	case ${LLVM:-} in
-	-*) LLVM_BIN=/usr/lib/llvm${LLVM}/bin ;;
+	-*) LLVM_BIN=$LLVM_DIRS/llvm${LLVM}/bin ;;
 	*/) LLVM_BIN=${LLVM%/} ;;
 	1) LLVM_BIN=$(dirname "$(readlink -f "$(command -v clang)")") ;;
 	'')
 		for n in $(seq 40 -1 "$MIN_LLVM"); do
-			LLVM_BIN=/usr/lib/llvm-$n/bin
+			LLVM_BIN=$LLVM_DIRS/llvm-$n/bin
 			# Of a kernel that gcc built, only libclang is needed, for bindgen.
 			[ "${KERNEL_CC:-clang}" = gcc ] || have_all "$LLVM_BIN" clang ld.lld llvm-nm llvm-objcopy || continue
-			compgen -G "/usr/lib/llvm-$n/lib/libclang*.so*" >/dev/null || continue
+			compgen -G "$LLVM_DIRS/llvm-$n/lib/libclang*.so*" >/dev/null || continue
+			bindgen_reads "${LIBCLANG_PATH:-$LLVM_DIRS/llvm-$n/lib}" || continue
 			LLVM=-$n
 			break
 		done
@@ -90,7 +120,8 @@ ensure_toolchain() {
 	find_rust || die "no usable Rust compiler" \
 		"It takes rustc $MIN_RUSTC or newer with rust-src, cargo, rustfmt and clippy beside it; RUSTC=${RUSTC:-} was given."
 	find_llvm || die "no usable LLVM" \
-		"It takes clang, lld, llvm and libclang $MIN_LLVM or newer; LLVM=${LLVM:-} was given."
+		"It takes clang, lld, llvm and libclang $MIN_LLVM or newer, and bindgen $BINDGEN_FOR_LLVM_22 for LLVM 22 and newer;" \
+		"LLVM=${LLVM:-} was given."
 	RUSTFMT=$RUST_BIN/rustfmt
 	RUSTDOC=$RUST_BIN/rustdoc
 	CARGO=$RUST_BIN/cargo
@@ -101,6 +132,8 @@ ensure_toolchain() {
 	find_bindgen || (build_bindgen)
 	find_bindgen || die "no usable bindgen in $REEVE_CACHE/tools" "Remove that directory and try again."
 	export BINDGEN
+	bindgen_reads "$LIBCLANG_PATH" || die "$BINDGEN can't read C with the libclang in $LIBCLANG_PATH" \
+		"LLVM 22 and newer take bindgen $BINDGEN_FOR_LLVM_22; have the other one by LLVM=-21 or older, or BINDGEN=."
 	KMAKE=(make "LLVM=$LLVM" "RUSTC=$RUSTC" "HOSTRUSTC=$RUSTC" "RUSTDOC=$RUSTDOC" "RUSTFMT=$RUSTFMT"
 		"CLIPPY_DRIVER=$CLIPPY_DRIVER" "BINDGEN=$BINDGEN" "-j$JOBS")
 }
