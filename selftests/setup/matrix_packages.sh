@@ -14,38 +14,30 @@ package_table_head() {
 	echo "|---|---|"
 }
 
-# dkms_there DIR COMMAND...: runs it where what dkms changes is in DIR.
-dkms_there() {
-	local dir=$1
-	shift
-	mkdir -p "$dir/modules" "$dir/tree" "$dir/root/usr/src"
-	# Where they are to be mounted.
-	mkdir -p /lib/modules /var/lib/dkms /usr/src
-	# shellcheck disable=SC2016 # for the inner shell
-	unshare --mount --propagation private bash -ec '
-		mount --bind "$1/modules" /lib/modules
-		mount --bind "$1/tree" /var/lib/dkms
-		mount --bind "$1/root/usr/src" /usr/src
-		shift
-		exec "$@"' - "$dir" "$@"
-}
-
 # matrix_dkms: with this machine's dkms, for the base kernel and for kernels that are passed over.
 matrix_dkms() {
 	local dir=$BUILD/matrix/dkms log=$BUILD/matrix/dkms/trial.log version
 	[ "$(id -u)" -eq 0 ] || die "the row dkms takes root" "It mounts directories over /lib/modules, /var/lib/dkms and /usr/src, for its own processes."
 	rm -rf "$dir"
-	mkdir -p "$dir"
+	mkdir -p "$dir/modules" "$dir/tree" "$dir/root/usr/src"
 	have dkms || (install_packages dkms)
 	version=$(dkms --version | sed 's/^dkms-//')
 	ensure_kernel base
-	if ! DESTDIR=$dir/root PREFIX=/usr "$here/make.sh" install; then
+	if ! DESTDIR=$dir/root PREFIX=/usr "$here/make.sh" install 2>"$dir/install.log"; then
+		show_failure "$dir/install.log"
 		echo "| dkms | **make install failed** |"
 		return 1
 	fi
-	# A user has these on the PATH.
+	# Where what dkms changes is mounted, for it alone; bindgen is on a user's PATH.
+	mkdir -p /lib/modules /var/lib/dkms /usr/src
+	# shellcheck disable=SC2016 # for the inner shell
 	if ! PATH=$(dirname "$BINDGEN"):$PATH run_logged "  dkms $version" "a minute" "$log" last_line \
-		dkms_there "$dir" "$here/dkms_trial.sh" "$(version)" "$KOUT"; then
+		unshare --mount --propagation private bash -ec '
+			mount --bind "$1/modules" /lib/modules
+			mount --bind "$1/tree" /var/lib/dkms
+			mount --bind "$1/root/usr/src" /usr/src
+			shift
+			exec "$@"' - "$dir" "$here/dkms_trial.sh" "$(version)" "$KOUT"; then
 		echo "| dkms $version | **failed**: $(tail -n 1 "$log" | tr '|' '/') |"
 		return 1
 	fi
@@ -73,7 +65,8 @@ matrix_deb() {
 	[ "$(id -u)" -eq 0 ] || die "the row deb takes root, for debootstrap"
 	mkdir -p "$dir"
 	ensure_small_debian
-	if ! programs=$(deb_of_programs "$dir") || ! module=$(deb_of_module "$dir" base); then
+	if ! { programs=$(deb_of_programs "$dir") && module=$(deb_of_module "$dir" base); } 2>"$dir/packages.log"; then
+		show_failure "$dir/packages.log"
 		echo "| Debian packages | **were not made** |"
 		return 1
 	fi
