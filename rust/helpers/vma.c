@@ -63,6 +63,28 @@ void reeve_helper_fault_unlock(struct vm_fault *vmf)
 	release_fault_lock(vmf);
 }
 
+#ifdef CONFIG_X86
+/*
+ * pgprot_modify() keeps the bit of memory encryption, too, and takes it from
+ * cc_mask, which is not exported: it is the one that cc_mkdec() changes, of no
+ * bits by setting it or of all by clearing it. Without encryption it is none.
+ */
+static inline u64 reeve_cc_mask(void)
+{
+	return cc_mkdec(0) | ~cc_mkdec(~0ULL);
+}
+#undef _PAGE_CC
+#define _PAGE_CC reeve_cc_mask()
+
+static pgprot_t reeve_pgprot_modify(pgprot_t old, pgprot_t new)
+{
+	return __pgprot((pgprot_val(old) & _PAGE_CHG_MASK) |
+			(pgprot_val(new) & ~_PAGE_CHG_MASK));
+}
+#else
+#define reeve_pgprot_modify pgprot_modify
+#endif
+
 unsigned long reeve_helper_fault_prot(const struct vm_fault *vmf, bool writable)
 {
 	const struct vm_area_struct *vma = vmf->vma;
@@ -72,7 +94,7 @@ unsigned long reeve_helper_fault_prot(const struct vm_fault *vmf, bool writable)
 	/* With pfn_mkwrite() the kernel takes the permission out of vm_page_prot. */
 	if (!writable)
 		flags &= ~VM_SHARED;
-	prot = pgprot_modify(vma->vm_page_prot, vm_get_page_prot(flags));
+	prot = reeve_pgprot_modify(vma->vm_page_prot, vm_get_page_prot(flags));
 #ifdef CONFIG_X86
 	/*
 	 * mprotect() makes dirty entries writable without a fault, and only
