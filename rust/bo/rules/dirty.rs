@@ -74,7 +74,7 @@ pub const fn parts_for(pages: u64) -> u64 {
 
 /// Returns whether a bitmap may begin at page `first`.
 pub const fn begins_at_a_word(first: u64) -> bool {
-    first.is_multiple_of(PER_WORD)
+    first % PER_WORD == 0
 }
 
 /// Returns whether `pages` pages from `first` on can be cleared in a log of `whole` pages: whole words
@@ -83,7 +83,7 @@ pub const fn is_range(whole: u64, first: u64, pages: u64) -> bool {
     if first > whole || pages > whole - first {
         return false;
     }
-    pages.is_multiple_of(PER_WORD) || pages == whole - first
+    pages % PER_WORD == 0 || pages == whole - first
 }
 
 /// Returns the mask of the first `bits` bits of a word; of all, if there are more.

@@ -34,7 +34,6 @@ pub fn join(
     let mut rest = (0, 0);
     core::iter::from_fn(move || {
         let (first, mut pages) = if rest.1 != 0 { rest } else { blocks.next()? };
-        rest = (0, 0);
         while pages < most {
             match blocks.next() {
                 Some((next, more)) if Some(next) == first.checked_add(pages) => pages += more,

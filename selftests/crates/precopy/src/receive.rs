@@ -505,7 +505,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
                 region,
                 first,
                 sums,
-            } if sums.len().is_multiple_of(SUM) => (region, first, (sums.len() / SUM) as u64),
+            } if sums.len() % SUM == 0 => (region, first, (sums.len() / SUM) as u64),
             Frame::Skip {
                 region,
                 first,

@@ -267,7 +267,7 @@ fn calls_while_logs_come_and_go() -> Outcome {
         let result = (0..40).try_for_each(|round: u64| {
             log.start(MODES[round as usize % MODES.len()])?;
             log.write(round);
-            if round.is_multiple_of(4) {
+            if round % 4 == 0 {
                 log.device.swapout(log.handle)?;
             }
             log.write(round + 64);

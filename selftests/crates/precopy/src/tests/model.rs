@@ -155,14 +155,14 @@ impl World {
                 device: 0,
                 extra_pages: 0,
             });
-            let content = !world.random().is_multiple_of(5);
+            let content = world.random() % 5 != 0;
             let mut pages: Vec<u64> = (0..*pages).map(|_| world.value()).collect();
             let mut discarded = vec![false; pages.len()];
             if !content {
                 pages.fill(0);
-            } else if world.random().is_multiple_of(2) {
+            } else if world.random() % 2 == 0 {
                 for discarded in &mut discarded {
-                    *discarded = world.random().is_multiple_of(7);
+                    *discarded = world.random() % 7 == 0;
                 }
             }
             world.regions.push(Memory {
@@ -183,7 +183,7 @@ impl World {
     /// What is written: zeros are frequent.
     fn value(&mut self) -> u64 {
         let value = self.random();
-        if value.is_multiple_of(3) {
+        if value % 3 == 0 {
             0
         } else {
             value
@@ -344,8 +344,8 @@ impl Source for ModelSource {
         world.step(Call::Clear)?;
         let world = &mut *world;
         let length = world.regions[region].pages.len() as u64;
-        assert!(first.is_multiple_of(64) && first + pages <= length);
-        assert!(pages.is_multiple_of(64) || first + pages == length);
+        assert!(first % 64 == 0 && first + pages <= length);
+        assert!(pages % 64 == 0 || first + pages == length);
         let log = world.regions[region].log.as_mut().expect("it logs");
         for page in first..first + pages {
             let offset = page - first;
