@@ -59,3 +59,8 @@ in_debian13() {
 			"JOBS=$JOBS" bash -c "cd /root/reeve && exec \"\$@\"" - "$@"' \
 		- "$ROOT13" "$REEVE_ROOT" "$of/cache" "$REEVE_CACHE/src" "$@"
 }
+
+verb_in_debian13() {
+	ensure_debian13
+	in_debian13 "$@"
+}

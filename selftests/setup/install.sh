@@ -20,7 +20,7 @@ list_of_sources() {
 
 # install_programs PAGES REEVECTL: everything that is of no kernel. PAGES has the manual pages and completions.
 install_programs() {
-	local prefix=${PREFIX:-/usr/local} pages=$1 reevectl=$2 page file name
+	local prefix=${PREFIX:-/usr/local} pages=$1 reevectl=$2 page file
 	put 755 "$reevectl" "$prefix/bin/reevectl"
 	for page in "$pages"/man/*.1; do
 		put 644 "$page" "$prefix/share/man/man1/$(basename "$page")"
@@ -33,12 +33,17 @@ install_programs() {
 	done
 	put 644 "$REEVE_ROOT/rust/uapi/reeve.h" "$prefix/include/reeve/uapi/reeve.h"
 	put 644 "$REEVE_ROOT/Documentation/60-reeve.rules" "$prefix/share/doc/reeve/60-reeve.rules"
-	# For dkms, which builds the module for each kernel.
-	name=reeve-$(version)
+	install_sources
+}
+
+# install_sources: for dkms, which builds the module for each kernel.
+install_sources() {
+	local file to
+	to=${PREFIX:-/usr/local}/src/reeve-$(version)
 	while read -r file; do
-		put 644 "$REEVE_ROOT/$file" "$prefix/src/$name/$file"
+		put 644 "$REEVE_ROOT/$file" "$to/$file"
 	done < <(list_of_sources)
-	put 644 <(dkms_conf) "$prefix/src/$name/dkms.conf"
+	put 644 <(dkms_conf) "$to/dkms.conf"
 }
 
 # dkms_conf: prints the file, a script that dkms runs for each kernel. Kernels that no module of Rust can be built for

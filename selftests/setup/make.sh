@@ -38,7 +38,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 verb=${1:-}
 verb=${verb//-/_}
 case $verb in
-deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | vhost_flows | migration_test | fuzz | fuzz_replay | docs | vm | shell | ext | install | modules_install | uninstall | rust_analyzer | matrix)
+deps | kernel | module | modules | userland | run | test | bench | lint | checks | check | cargo | cargo_test | vhost_test | vhost_flows | migration_test | fuzz | fuzz_replay | docs | vm | shell | ext | install | modules_install | uninstall | rust_analyzer | matrix | install_sources | in_debian13)
 	shift
 	"verb_$verb" "$@"
 	;;

@@ -23,9 +23,9 @@ matrix_dkms() {
 	have dkms || (install_packages dkms)
 	version=$(dkms --version | sed 's/^dkms-//')
 	ensure_kernel base
-	if ! DESTDIR=$dir/root PREFIX=/usr "$here/make.sh" install 2>"$dir/install.log"; then
+	if ! DESTDIR=$dir/root PREFIX=/usr "$here/make.sh" install_sources 2>"$dir/install.log"; then
 		show_failure "$dir/install.log"
-		echo "| dkms | **make install failed** |"
+		echo "| dkms | **the sources were not installed** |"
 		return 1
 	fi
 	# Where what dkms changes is mounted, for it alone; bindgen is on a user's PATH.
@@ -79,3 +79,32 @@ matrix_deb() {
 	echo "| $(basename "$programs"), $(basename "$module") | in a guest: installed by dpkg, modprobe reeve, reevectl lock-sanity" \
 		"($(sanity_count "$MATRIX_LOG")), purged; nothing is left |"
 }
+
+# matrix_debian13: from a bare Debian 13 to a module for its own newest kernel, which a guest boots.
+matrix_debian13() {
+	local dir=$BUILD/matrix/debian13 log=$BUILD/matrix/debian13/trial.log made kind rc failed=0 words=''
+	mkdir -p "$dir"
+	ensure_debian13
+	# shellcheck disable=SC2016 # for the inner shell
+	if ! run_logged "  Debian 13: tools, the kernel's crates, the module, dkms" "ten minutes, twenty the first time" "$log" last_line \
+		bash -c 'exec "$1" in_debian13 selftests/setup/debian13_trial.sh >"$2"' - "$here/make.sh" "$dir/made"; then
+		echo "| Debian 13 | **failed**: $(tail -n 1 "$log" | tr '|' '/') |"
+		return 1
+	fi
+	mapfile -t made <"$dir/made"
+	# Its build/ is one of ours.
+	export IMAGE=$ROOT13/${made[1]#/} REEVE_KO=$BUILD/debian13/${made[2]#/root/reeve/build/}
+	for kind in sanity report tests; do
+		rc=0
+		"matrix_$kind" debian13 "$dir" || rc=1
+		failed=$((failed | rc))
+		words="$words, $kind: $CELL"
+	done
+	unset IMAGE REEVE_KO
+	echo "| Debian 13, Linux ${made[0]} | its headers are refused for want of crates; $(debian13_tools "$log"); module built and" \
+		"inserted; dkms as above$words |"
+	return "$failed"
+}
+
+# debian13_tools LOG: which ones were found there.
+debian13_tools() { sed -n 's/^  \(rustc\|LLVM\|bindgen\)  *\([0-9.]*\) .*/\1 \2/p' "$1" | sort -u | paste -sd, | sed 's/,/, /g'; }

@@ -84,6 +84,8 @@ verb_modules_install() {
 
 verb_uninstall() { uninstall; }
 
+verb_install_sources() { install_sources; }
+
 verb_userland() {
 	ensure_toolchain
 	build_harness
@@ -94,7 +96,7 @@ verb_userland() {
 
 # machine_options KERNEL NAME: sets MACHINE, the harness's options for a VM that leaves its things in build/NAME.
 machine_options() {
-	MACHINE=(--kernel "$KOUT/arch/x86/boot/bzImage" --module "$MODULE" --programs "$GUEST_BIN" --dir "$BUILD/$1"
+	MACHINE=(--kernel "${IMAGE:-$KOUT/arch/x86/boot/bzImage}" --module "$MODULE" --programs "$GUEST_BIN" --dir "$BUILD/$1"
 		"--params=${PARAMS:-}" "--append=${KERNEL_APPEND:-}${APPEND:-}" "--qemu-args=${QEMU_ARGS:-}")
 	[ -z "${MEM:-}" ] || MACHINE+=(--mem "$MEM")
 	[ -z "${SMP:-}" ] || MACHINE+=(--smp "$SMP")
@@ -109,10 +111,16 @@ machine_options() {
 	done
 }
 
-# prepare KERNEL [VARIANT]: everything that a VM needs, with that build of the module.
+# prepare KERNEL [VARIANT]: everything that a VM needs, with that build of the module; or with the IMAGE= of another
+# kernel and the REEVE_KO= that was built for it.
 prepare() {
-	ensure_kernel "$1"
-	build_module "$1" "${2:-normal}"
+	if [ -n "${IMAGE:-}" ]; then
+		MODULE=${REEVE_KO:?is the module for the kernel IMAGE=}
+		ensure_toolchain
+	else
+		ensure_kernel "$1"
+		build_module "$1" "${2:-normal}"
+	fi
 	build_harness
 	build_guest
 }
