@@ -76,7 +76,8 @@ if [ -e $fault ]; then
 	expect table_full 2 "no memory for more room"
 	scene no_context 0
 	expect table_full 3 "no memory for a context"
-	expect no_context $((before + 2)) "no memory for a context"
+	# The one of the hierarchy that is gone is forgotten.
+	expect no_context $((before + 1)) "no memory for a context"
 	! grep promises $files/held || fail "without memory: still held"
 else
 	echo "not tried: this kernel can make no allocation fail"
@@ -109,17 +110,21 @@ expect not_disabled $((before + 2)) "disabled too often, and enabled"
 
 echo "== put aside"
 before=$(of still_held)
+deep=$(of too_deep)
 scene aside 0
 expect still_held $((before + 1)) "held at a restore"
-expect too_deep 1 "room for 64"
+expect too_deep $((deep + 1)) "room for 64"
 
 echo "== given a context, and ended"
 before=$(of ended_inside)
 after ends_given 0
 in_log 'violation in promises/given\[[0-9]*\] at .*: leaving a context promises_given: locks are still held$'
 in_log '  conflicts with one (order 1, .* exclusive, taken at ends_given+'
-! awk '/violation in/ { ours = /promises.given/ } ours' /tmp/log | grep 'called from' ||
-	fail "frames of a task that ended"
+# With tracepoints it is the task itself that reports it, at its end.
+if [ ! -e /sys/kernel/tracing ]; then
+	! awk '/violation in/ { ours = /promises.given/ } ours' /tmp/log | grep 'called from' ||
+		fail "frames of a task that ended"
+fi
 expect ended_inside "$before" "it need not leave"
 
 echo "== a thread that ended inside is looked for"
@@ -208,7 +213,7 @@ grep -q "\"$id.5\" -> \"$id.2\" .*color=red.*// against the order\$" $files/grap
 
 echo "== more pairs than are remembered"
 level=$(cut -f 1 /proc/sys/kernel/printk)
-dmesg -n 1
+echo 1 >/proc/sys/kernel/printk
 begin=$(cut -d . -f 1 /proc/uptime)
 more=0
 reports=0
@@ -228,7 +233,7 @@ if [ "$reports" -le "$remembered" ] || [ "$reports" -gt $limit ]; then
 	fail "$reports reports of $remembered pairs and $more others, in $((end - begin)) seconds"
 fi
 [ "$(awk '/^promises_pairs / { print $2 }' $files/violations)" = $((remembered + more)) ] || fail "not all are counted"
-dmesg -n "$level"
+echo "$level" >/proc/sys/kernel/printk
 scene many_pairs 0
 ! grep promises_pairs $files/violations || fail "gone, and still remembered"
 
