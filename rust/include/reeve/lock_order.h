@@ -293,8 +293,9 @@ REEVE_API bool reeve_record_handover(struct reeve_hierarchy *h,
  * @lock: its address
  * @order: its order
  *
- * It is held afterwards in the mode that it was taken in. It was not waited
- * for, so that is correct whatever is held, and it may be released in any order.
+ * It is held afterwards in the mode that it was taken in, as far as it is known
+ * that it was handed over. It was not waited for, so that is correct whatever is
+ * held, and it may be released in any order.
  *
  * Return: true when it was handed over, or when that is not known: more than 64
  * locks were in between, or tracking was switched, since the load; false without

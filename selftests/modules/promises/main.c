@@ -53,6 +53,7 @@ SCENE(handle);
 SCENE(leak);
 SCENE(soften);
 SCENE(trap);
+SCENE(no_names);
 SCENE(no_room);
 SCENE(no_context);
 SCENE(call_deep);

@@ -89,6 +89,33 @@ int promises_no_room(unsigned int unused)
 	return 0;
 }
 
+/*
+ * Each allocation of a registration fails once; what the allocator can do
+ * without does not matter.
+ */
+int promises_no_names(unsigned int unused)
+{
+	static const char *const names[] = { "one", "two", "three" };
+	struct reeve_hierarchy *h;
+	unsigned int n, refused = 0;
+
+	for (n = 1; n < 100; n++) {
+		current->fail_nth = n;
+		h = reeve_hierarchy_register("promises_names", names, 3);
+		if (!has_failed())
+			break;
+		if (!IS_ERR(h)) {
+			EXPECT(!reeve_hierarchy_unregister(h));
+			continue;
+		}
+		EXPECT(PTR_ERR(h) == -ENOMEM);
+		refused++;
+	}
+	/* At least for each name. */
+	EXPECT(refused >= 4 && n < 100);
+	return reeve_hierarchy_unregister(h);
+}
+
 /* More than there are contexts left, however many were used before. */
 #define SAVES 2048
 
@@ -209,6 +236,11 @@ int promises_no_context(unsigned int unused)
 	return 0;
 }
 #else
+int promises_no_names(unsigned int unused)
+{
+	return -EOPNOTSUPP;
+}
+
 int promises_no_room(unsigned int unused)
 {
 	return -EOPNOTSUPP;

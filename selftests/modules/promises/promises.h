@@ -54,6 +54,7 @@ int promises_handle(unsigned int unused);
 int promises_leak(unsigned int on);
 int promises_soften(unsigned int unused);
 int promises_trap(unsigned int unused);
+int promises_no_names(unsigned int unused);
 int promises_no_room(unsigned int unused);
 int promises_no_context(unsigned int unused);
 int promises_call_deep(unsigned int unused);

@@ -72,6 +72,8 @@ if [ -e $fault ]; then
 		echo 0 >/sys/kernel/debug/$name
 	done
 	before=$(of no_context)
+	scene no_names 0
+	! grep promises_names $files/hierarchies || fail "without memory: registered"
 	scene no_room 0
 	expect table_full 2 "no memory for more room"
 	scene no_context 0
