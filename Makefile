@@ -35,7 +35,7 @@ help:
 	@echo '  make docs     the documentation of all code, in build/doc and build/cargo; diagrams in Documentation/'
 	@echo '  make migration-test  the vhost-user peer with real QEMU: memory flows and migrations, some minutes'
 	@echo '  make matrix   the module on other kernels (gcc, PREEMPT_RT, no SMP, ...); an hour or two, the first'
-	@echo '                time; a table in build/matrix.md [ROWS="rt gcc"]'
+	@echo '                time; dkms and Debian packages; a table in build/matrix.md [ROWS="rt gcc dkms deb debian13"]'
 	@echo '  make fuzz     call the module with everything, guided by what code that reaches: [FUZZ_SECONDS=600]'
 	@echo '                [SEED=n] [KERNEL=fuzz|debug|base]; what fails is made small: [REPLAY=file] [MINIMISE=file]'
 	@echo '  make clean    remove build/ (not the cache)'

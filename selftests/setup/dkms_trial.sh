@@ -50,6 +50,8 @@ passed_over() {
 dkms --version
 mkdir -p "/lib/modules/$release"
 ln -sfn "$build" "/lib/modules/$release/build"
+# As the kernel's package does: dkms takes one without the lists for one that is not installed.
+depmod "$release"
 expect 0 dkms add "reeve/$version"
 expect 0 dkms autoinstall -k "$release"
 expect 0 modprobe --set-version "$release" --show-depends reeve
