@@ -73,6 +73,7 @@ static inline u64 reeve_cc_mask(void)
 {
 	return cc_mkdec(0) | ~cc_mkdec(~0ULL);
 }
+
 #undef _PAGE_CC
 #define _PAGE_CC reeve_cc_mask()
 

@@ -24,6 +24,8 @@ release=$(apt-cache pkgnames linux-headers- | sed -n 's/^linux-headers-\([0-9].*
 install "linux-headers-$release"
 version=$(dpkg-query -W -f '${Version}' "linux-headers-$release")
 headers=/lib/modules/$release/build
+# A run that was broken off left another one there.
+ln -sfn "/usr/src/linux-headers-$release" "$headers"
 
 echo "== Its headers are not enough"
 if make modules "KDIR=$headers" 2>/tmp/probe; then
@@ -64,7 +66,7 @@ modinfo "$module"
 echo "== dkms"
 install dkms
 reeve=$(modinfo -F version "$module")
-rm -rf "/usr/src/reeve-$reeve" "/var/lib/dkms/reeve"
+rm -rf "/usr/src/reeve-$reeve" /var/lib/dkms/reeve /lib/modules/*/updates/dkms/reeve.ko*
 PREFIX=/usr "$here/make.sh" install_sources
 # With the headers as they are there is nothing to do, and nothing fails.
 dkms add "reeve/$reeve"
@@ -73,9 +75,8 @@ dkms install "reeve/$reeve" -k "$release" || rc=$?
 [ "$rc" -eq 77 ] || fail "dkms does not pass over the headers: exit status $rc"
 dkms autoinstall -k "$release"
 dkms remove "reeve/$reeve" --all
-was=$(readlink "$headers")
 LIBCLANG_PATH=$(sed -n 's/^  LLVM .*(\(.*\)\/bin)$/\1/p' /tmp/deps)/lib "$here/dkms_trial.sh" "$reeve" "$kernel"
-ln -sfn "$was" "$headers"
+ln -sfn "/usr/src/linux-headers-$release" "$headers"
 
 echo "== The kernel's image"
 image=/root/image-$release

@@ -94,11 +94,7 @@ fn place(writer: u64, count: u64, sizes: &[u64]) -> (usize, u64) {
     let pages = sizes[object as usize].div_ceil(PAGE);
     // Some pages again and again, and every other one now and then.
     let turn = count / sizes.len() as u64;
-    let page = if turn % 8 == 0 {
-        turn / 8
-    } else {
-        turn % 5
-    } % pages;
+    let page = if turn % 8 == 0 { turn / 8 } else { turn % 5 } % pages;
     (object as usize, page * PAGE + 8 * (writer + 1))
 }
 
