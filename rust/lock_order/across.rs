@@ -124,7 +124,10 @@ pub(super) fn forget(slot: u8) {
     // Last: an outer hierarchy is one throughout.
     let is_outer = |row: &Row| row.iter().any(|place| place.load(Relaxed) != 0);
     let set = BARRED.iter().enumerate().filter(|(_, row)| is_outer(row));
-    OUTER.store(set.fold(0, |set, (outer, _)| set | 1 << (outer & 63)), Relaxed);
+    OUTER.store(
+        set.fold(0, |set, (outer, _)| set | 1 << (outer & 63)),
+        Relaxed,
+    );
 }
 
 /// Notes what follows from a declaration and those before it: whatever comes before its outer hierarchy

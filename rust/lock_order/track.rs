@@ -242,10 +242,10 @@ pub(crate) fn record_adopt(call: Call, u: LockUse) -> bool {
             };
             Faults::from(fault)
         },
-        |held, rules, _| {
-            if let Some(entry) = adopted.get() {
-                held.adopt(rules, &entry);
-            }
+        |held, rules, correct| match adopted.get() {
+            Some(entry) => held.adopt(rules, &entry),
+            None if correct => held.adopt_unknown(),
+            None => (),
         },
     )
 }

@@ -293,9 +293,12 @@ static __always_inline bool reeve_check_all_unlocked(struct reeve_hierarchy *h)
 		const struct reeve_lock_order_ops *ops = __reeve_get();     \
 		bool __result = true;                                       \
 									    \
-		ctx->generation = 0;                                        \
+		if (ctx)                                                    \
+			ctx->generation = 0;                                \
 		if (ops) {                                                  \
-			ctx->generation = READ_ONCE(reeve_binding.generation); \
+			if (ctx)                                            \
+				ctx->generation =                           \
+					READ_ONCE(reeve_binding.generation); \
 			__result = (call);                          \
 			__reeve_put(ops);                                   \
 		}                                                           \
@@ -308,8 +311,9 @@ static __always_inline bool reeve_check_all_unlocked(struct reeve_hierarchy *h)
 		bool __result = true;                                       \
 									    \
 		if (ops) {                                                  \
-			if (ctx->generation ==                              \
-			    READ_ONCE(reeve_binding.generation))            \
+			if (!ctx ||                                         \
+			    ctx->generation ==                              \
+				    READ_ONCE(reeve_binding.generation))    \
 				__result = (call);                  \
 			__reeve_put(ops);                                   \
 		}                                                           \

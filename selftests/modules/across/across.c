@@ -6,7 +6,7 @@
  * Parameters do something when they are written, and `result` is what came of it,
  * 1 if a record or check was correct: `lock`, `trylock`, `unlock`, `wait` and
  * `check` ORDER record or ask; `before` ORDER NAME and `after` ORDER NAME declare; `enter` 1
- * enters a context, 0 leaves it.
+ * enters a context, 0 leaves it, 2 enters and leaves none.
  */
 #include <linux/err.h>
 #include <linux/kernel.h>
@@ -53,6 +53,9 @@ static int across_check(unsigned int n)
 
 static int across_enter(unsigned int enter)
 {
+	if (enter == 2)
+		return reeve_thread_context_enter(NULL) &&
+		       reeve_thread_context_leave(NULL);
 	return enter ? reeve_thread_context_enter(&context) :
 		       reeve_thread_context_leave(&context);
 }

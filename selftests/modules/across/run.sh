@@ -130,6 +130,7 @@ rmmod reeve
 echo "== bound at run time"
 insmod across_bound.ko
 expect 0 bound before "1 across_a"
+expect 1 bound enter 2
 expect -22 bound before "0 across_a"
 right bound
 insmod reeve.ko
@@ -147,6 +148,7 @@ expect 1 bound enter 1
 expect 1 a lock 1
 wrong bound
 seen '^violation across_bound x order 1 against across_a.x order 1 count 1$'
+expect 0 bound enter 2
 expect 1 a unlock 1
 expect 1 bound enter 0
 expect -40 a before "1 across_bound"

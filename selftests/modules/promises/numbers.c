@@ -247,6 +247,15 @@ int promises_adopt(unsigned int known)
 					   SHARED));
 	}
 	EXPECT(reeve_record_adopt(promises, &objects[100], OUTER) == !known);
+	if (!known) {
+		/* It may be held, and is released once. */
+		EXPECT(reeve_check_locked(promises, &objects[100], OUTER,
+					  EXCLUSIVE));
+		EXPECT(reeve_record_unlock(promises, &objects[100], OUTER,
+					   EXCLUSIVE));
+		EXPECT(!reeve_record_unlock(promises, &objects[100], OUTER,
+					    EXCLUSIVE));
+	}
 	EXPECT(reeve_thread_context_leave(&ctx));
 	return 0;
 }

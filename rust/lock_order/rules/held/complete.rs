@@ -181,6 +181,13 @@ impl HeldLocks {
         }
     }
 
+    /// Notes that another thread's lock is held that is not known: its release is no fault.
+    pub fn adopt_unknown(&mut self) {
+        if !self.is_disabled() {
+            self.lose();
+        }
+    }
+
     /// What is wrong with making a lock a shared one: this instance is not held exclusively.
     pub fn downgrade_faults(&self, rules: &Rules<'_>, u: LockUse) -> Faults {
         let wanted = LockUse {
