@@ -80,7 +80,7 @@ release_of() {
 sign_module() {
 	local key cert hash
 	grep -qx 'CONFIG_MODULE_SIG=y' "$1/.config" || return 0
-	[ "$(tail -c 28 "$2")" != "~Module signature appended~" ] || return 0
+	[ "$(tail -c 28 "$2" | tr -d '\0')" != "~Module signature appended~" ] || return 0
 	key=$(sed -n 's/^CONFIG_MODULE_SIG_KEY="\(.*\)"$/\1/p' "$1/.config")
 	hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$1/.config")
 	case $key in /*) ;; *) key=$1/$key ;; esac

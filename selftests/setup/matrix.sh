@@ -13,7 +13,7 @@ MATRIX_TESTS=(arguments. budgets. caching. content. counters. create. debugfs. d
 
 # Modules that use the lock tracker as drivers do, each with a script that judges it. The second kind inserts Reeve
 # itself.
-MATRIX_MODULES=(life held stress)
+MATRIX_MODULES=(life held stress promises)
 MATRIX_MODULES_BEFORE=(guards across)
 
 # about_kernel NAME: what kind of kernel it is, in a few words.
