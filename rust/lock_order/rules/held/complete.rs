@@ -154,12 +154,18 @@ impl HeldLocks {
         if self.is_disabled() {
             return None;
         }
-        let Known::Yes(i) = self.holds(rules, u.order, u.instance) else {
-            return None;
-        };
-        let entry = self.get(i);
-        self.remove(i);
-        entry
+        match self.holds(rules, u.order, u.instance) {
+            Known::Yes(i) => {
+                let entry = self.get(i);
+                self.remove(i);
+                entry
+            }
+            Known::No(_) => None,
+            Known::Unknown => {
+                self.find_lost();
+                None
+            }
+        }
     }
 
     /// Records a lock that another thread took. It may be released in any order, for it was not waited

@@ -4,27 +4,16 @@
 
 mod lock_common;
 
-use lock_common::{Thread, SANITY};
+use lock_common::{Thread, PLAIN, SANITY};
 use reeve_host::lock_order::rules::held::surroundings::{
     ATOMIC, HARD_INTERRUPT, INTERRUPT, INTERRUPTS_OFF,
 };
 use reeve_host::lock_order::rules::{
-    conflict::{first_slot, not_barred, order_bit, Attributes, Group, Rule, Rules, MAX_ORDERS},
+    conflict::{order_bit, Attributes, Group, Rule, Rules, MAX_ORDERS},
     flags::*,
     held::{HeldLocks, LockUse, MAX_HELD, MAX_HELD_DEEP},
     sanity::{orders, Tracker},
     violation::Violation,
-};
-
-const PLAIN: Rules<'static> = Rules {
-    token: 0x300,
-    count: MAX_ORDERS,
-    nestable: 0,
-    conflicts: &[],
-    attributes: Attributes::NONE,
-    is_barred: false,
-    barred_from: not_barred,
-    slot_of: first_slot,
 };
 
 fn thread() -> Thread {

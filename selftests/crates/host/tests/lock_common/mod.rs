@@ -24,6 +24,19 @@ pub(crate) const SANITY: Rules<'static> = Rules {
     slot_of: first_slot,
 };
 
+/// A hierarchy that has orders and nothing else.
+#[allow(dead_code, reason = "not every test file uses it")]
+pub(crate) const PLAIN: Rules<'static> = Rules {
+    token: 0x300,
+    count: MAX_ORDERS,
+    nestable: 0,
+    conflicts: &[],
+    attributes: Attributes::NONE,
+    is_barred: false,
+    barred_from: not_barred,
+    slot_of: first_slot,
+};
+
 fn set_of(is_in: impl Fn(u32) -> bool) -> u64 {
     let orders = (1..=MAX_ORDERS).filter(|&order| is_in(order));
     orders.fold(0, |set, order| set | order_mark(order as u8))
