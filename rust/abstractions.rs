@@ -13,6 +13,9 @@ pub(crate) mod dma;
 pub(crate) mod dmem;
 pub(crate) mod export;
 pub(crate) mod kmap;
+#[cfg(reeve_kunit)]
+#[macro_use]
+mod kunit;
 pub(crate) mod list;
 pub(crate) mod memcg;
 pub(crate) mod miscdevice;

@@ -11,6 +11,7 @@
 //! | [`chardev`] | /dev/reeve |
 //! | `bench` | what the module's operations cost, in builds that measure |
 
+#[cfg_attr(reeve_kunit, macro_use)]
 mod abstractions;
 #[cfg(reeve_bench)]
 mod bench;

@@ -8,21 +8,6 @@
 
 #![deny(unsafe_code)]
 
-/// Fails the test, with the condition in the log, unless it holds.
-macro_rules! expect {
-    ($condition:expr) => {
-        if !$condition {
-            pr_err!(
-                "{}:{}: expected {}\n",
-                file!(),
-                line!(),
-                stringify!($condition)
-            );
-            return Err(EINVAL);
-        }
-    };
-}
-
 mod access;
 mod backup;
 mod clients;

@@ -71,21 +71,6 @@ fn again_in(slot: u8, orders: &[&str]) -> Result<Registered> {
     Err(ENOENT)
 }
 
-/// Fails the test, with the condition in the log, unless it holds.
-macro_rules! expect {
-    ($condition:expr) => {
-        if !$condition {
-            pr_err!(
-                "{}:{}: expected {}\n",
-                file!(),
-                line!(),
-                stringify!($condition)
-            );
-            return Err(EINVAL);
-        }
-    };
-}
-
 /// What Rust drivers include has to agree with the C header.
 #[allow(dead_code, reason = "only compared")]
 mod driver_api {

@@ -12,21 +12,6 @@ use super::driver_api::{
 use crate::lock_order::hierarchy::total_violations;
 use kernel::prelude::*;
 
-/// Fails the test, with the condition in the log, unless it holds.
-macro_rules! expect {
-    ($condition:expr) => {
-        if !$condition {
-            pr_err!(
-                "{}:{}: expected {}\n",
-                file!(),
-                line!(),
-                stringify!($condition)
-            );
-            return Err(EINVAL);
-        }
-    };
-}
-
 #[kunit_tests(reeve_lock_order_driver)]
 mod cases {
     use super::*;
