@@ -6,6 +6,9 @@
 //! record path needs no indirection, and even a stale or wrong pointer from a caller never leads
 //! out of memory that is ours: at worst it names a free slot, which knows no orders.
 
+mod names;
+
+use self::names::MAX_NAME;
 use super::{
     across,
     rules::{
@@ -34,7 +37,6 @@ use super::{
     },
 };
 use kernel::{
-    fmt,
     prelude::*,
     sync::{
         atomic::{
@@ -48,12 +50,13 @@ use kernel::{
         rcu, //
     },
 };
+pub(crate) use names::{
+    Names,
+    Shown, //
+};
 
 /// How many hierarchies can be registered at once.
 pub(crate) const MAX_HIERARCHIES: usize = 64;
-
-/// Longest hierarchy or order name that is kept, in bytes.
-const MAX_NAME: usize = 63;
 
 const FREE: u32 = 0;
 const CHANGING: u32 = 1;
@@ -68,48 +71,6 @@ pub(crate) const STRICT: u32 = 1 << 2;
 
 /// How many generations of a slot are told apart: what the low bits of a handle can say.
 const GENERATIONS: u32 = 1 << 10;
-
-/// The names of a hierarchy and of its orders.
-pub(crate) struct Names {
-    name: KVec<u8>,
-    orders: KVec<KVec<u8>>,
-}
-
-impl Names {
-    /// Copies `name` and the names of the orders, order 1 first. May sleep.
-    pub(crate) fn new<'a>(
-        name: &[u8],
-        orders: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> Result<Self> {
-        let mut copied = KVec::with_capacity(orders.len(), GFP_KERNEL)?;
-        for order in orders {
-            copied.push(copy_name(order)?, GFP_KERNEL)?;
-        }
-        Ok(Self {
-            name: copy_name(name)?,
-            orders: copied,
-        })
-    }
-
-    /// The hierarchy's name.
-    pub(crate) fn name(&self) -> &[u8] {
-        &self.name
-    }
-
-    /// The name of `order`, or a placeholder for one that does not exist.
-    pub(crate) fn order(&self, order: u32) -> &[u8] {
-        (order as usize)
-            .checked_sub(1)
-            .and_then(|i| self.orders.get(i))
-            .map_or(b"?", |name| name)
-    }
-}
-
-fn copy_name(name: &[u8]) -> Result<KVec<u8>> {
-    let mut copy = KVec::new();
-    copy.extend_from_slice(name.get(..MAX_NAME).unwrap_or(name), GFP_KERNEL)?;
-    Ok(copy)
-}
 
 /// For each order and for none, a set of orders.
 type OrderSets = [Atomic<u64>; MAX_ORDERS as usize + 1];
@@ -238,8 +199,7 @@ impl Hierarchy {
                 continue;
             }
             if barred {
-                // Pairs with `note_taken`: either it is seen there or the mark here.
-                barrier::smp_mb(barrier::Full);
+                // The exchange pairs with the barrier in `note_taken`: either it is seen there or the mark here.
                 slot.forget_plain();
             } else {
                 slot.note_plain();
@@ -438,7 +398,7 @@ impl Hierarchy {
         options: u32,
         is_home: impl Fn(&Self) -> bool,
     ) -> Result<&'static Self> {
-        let count = names.orders.len() as u32;
+        let count = names.count();
         if count == 0 || count > MAX_ORDERS {
             return Err(EINVAL);
         }
@@ -803,20 +763,5 @@ pub(crate) fn joined(joined: &mut Joined, other: u8, order: u32) -> &[u8] {
     match joined.get(..len) {
         Some(name) if len != 0 => name,
         _ => b"?",
-    }
-}
-
-/// A name as bytes, shown as one word: anything unprintable is escaped, and so are blanks.
-pub(crate) struct Shown<'a>(pub(crate) &'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            match byte {
-                b' ' => f.write_str("\\x20")?,
-                byte => write!(f, "{}", byte.escape_ascii())?,
-            }
-        }
-        Ok(())
     }
 }
