@@ -25,10 +25,10 @@ done
 release=$(uname -r)
 # So much of a kernel is there before.
 mkdir -p "$debian/lib/modules/$release"
-cp ./*.deb $debian/root/
+cp ./*.deb $debian/tmp/
 
 fails modprobe reeve
-in_debian sh -exc 'dpkg -i /root/*.deb && rm /root/*.deb'
+in_debian sh -exc 'dpkg -i /tmp/*.deb && rm /tmp/*.deb'
 in_debian dpkg -l 'reeve*'
 # The programs are those of the package: there are none of Reeve's else in there.
 in_debian dpkg --verify reeve

@@ -39,9 +39,9 @@ make deps 2>&1 | tee /tmp/deps
 [ "$(sed -n 's/^  bindgen .*(\(.*\))$/\1/p' /tmp/deps)" = /usr/bin/bindgen ] || fail "the distribution's bindgen is not used"
 
 echo "== The kernel's crates, by its source and its configuration"
-source=$(echo /root/.cache/reeve/src/linux-source-*_"$version")
+source=$(echo ~/.cache/reeve/src/linux-source-*_"$version")
 [ -e "$source/Kbuild" ] || fail "the newest kernel is $version, and there is no source of it" "Remove the old one from the cache."
-kernel=/root/kernel-$release
+kernel=~/kernel-$release
 if [ ! -e "$kernel/Module.symvers" ]; then
 	# What a kernel with BTF takes.
 	install python3 zlib1g-dev
@@ -79,7 +79,7 @@ LIBCLANG_PATH=$(sed -n 's/^  LLVM .*(\(.*\)\/bin)$/\1/p' /tmp/deps)/lib "$here/d
 ln -sfn "/usr/src/linux-headers-$release" "$headers"
 
 echo "== The kernel's image"
-image=/root/image-$release
+image=~/image-$release
 if [ ! -e "$image" ]; then
 	(
 		cd /tmp
