@@ -17,6 +17,7 @@ use super::rules::dirty::{
 };
 use crate::abstractions::{
     atomic_words::AtomicWords,
+    page::total_ram,
     user_sized,
     vma::WriteLog, //
 };
@@ -151,8 +152,12 @@ impl DirtyLog {
     /// Makes the log of an object of which `pages` pages can be mapped. It counts in `sums`, if the
     /// object is a client's.
     ///
-    /// Returns `ENOMEM` if there is no memory. May sleep.
+    /// Returns `ENOMEM` if there is no memory, or if the machine has not that many pages: such an object can
+    /// never be populated, and its log would be as large as its user likes. May sleep.
     pub(crate) fn new(pages: u64, mode: Mode, sums: Option<Arc<LogSums>>) -> Result<Arc<Self>> {
+        if pages > total_ram() {
+            return Err(ENOMEM);
+        }
         let set = mode.begins_set();
         let words = usize::try_from(dirty::words_for(pages)).map_err(|_| ENOMEM)?;
         let parts = usize::try_from(dirty::parts_for(pages)).map_err(|_| ENOMEM)?;

@@ -135,7 +135,8 @@ struct reeve_bo_create {
  * EINVAL: it is EXTERNAL and not EXTERNAL_MAPPABLE.
  * RESTORE: POPULATE for an object that is BACKED_UP; nothing for others.
  * LOG_START (since 1.8): gives the object a dirty log, in the mode of the open
- * file; one that has a log keeps it. EINVAL: it is EXTERNAL.
+ * file; one that has a log keeps it. EINVAL: it is EXTERNAL. ENOMEM also: it has
+ * more pages than the machine.
  * LOG_STOP (since 1.8): frees the log. ENOENT: it has none.
  */
 struct reeve_bo {

@@ -15,7 +15,10 @@ use crate::program::{Part, Program, Step, Value, FILES};
 const LENGTH: usize = 48;
 
 /// Sizes of objects, in pages: with few of them a log, a range and an object often have the same.
-const PAGES: [u64; 8] = [1, 2, 3, 16, 64, 65, 512, 1000];
+const PAGES: [u64; 6] = [1, 2, 3, 16, 64, 65];
+
+/// Sizes of a few: what is done to these takes ten times as long.
+const MANY_PAGES: [u64; 2] = [512, 1000];
 
 /// Of these a size is made that no memory is enough for, so that nothing is really allocated.
 const HUGE: [u64; 3] = [1 << 44, 1 << 62, u64::MAX];
@@ -159,7 +162,15 @@ impl Generator {
     }
 
     fn choose_size(&mut self) {
-        self.pages = self.pick(&PAGES);
+        self.pages = self.some_pages();
+    }
+
+    fn some_pages(&mut self) -> u64 {
+        if self.percent(5) {
+            self.pick(&MANY_PAGES)
+        } else {
+            self.pick(&PAGES)
+        }
     }
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -306,7 +317,7 @@ impl Generator {
                 match self.rng.u8(0..100) {
                     0..=2 => self.pick(&HUGE),
                     3..=79 => self.pages * 4096 - u64::from(odd),
-                    _ => self.pick(&PAGES) * 4096 - u64::from(odd),
+                    _ => self.some_pages() * 4096 - u64::from(odd),
                 }
             }
             "type_" | "caching" if call == "bo_create" && self.percent(35) => self.rng.u64(0..3),

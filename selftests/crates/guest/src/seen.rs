@@ -77,6 +77,16 @@ pub(crate) fn counter(name: &str) -> Outcome<u64> {
     value.ok_or_else(|| Stop::failed(format!("accounting has no {name}")))
 }
 
+/// A number of `/proc/meminfo`, in KiB.
+pub(crate) fn meminfo(name: &str) -> Outcome<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let found = text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key == name).then(|| value.split_whitespace().next()?.parse().ok())?
+    });
+    found.ok_or_else(|| Stop::failed(format!("no {name} in meminfo")))
+}
+
 /// True as soon as `condition` is, false when it is not within `limit`.
 pub(crate) fn until(
     limit: Duration,

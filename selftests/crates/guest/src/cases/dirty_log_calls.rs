@@ -3,6 +3,7 @@
 //! What the calls of the dirty log answer to bad input: the order of their checks, and random structs.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -18,7 +19,9 @@ use crate::memory;
 use crate::memory::LowPage;
 use crate::memory::Words;
 use crate::memory::NOWHERE;
+use crate::process::Child;
 use crate::random::Random;
+use crate::seen::meminfo;
 use crate::seen::open;
 use crate::seen::unchanged;
 use crate::seen::PAGE;
@@ -67,16 +70,29 @@ struct Argument<T> {
     good_words: bool,
 }
 
-/// Objects may have any size as long as nothing of them is there; a log is there at once.
+/// Objects may have any size as long as nothing of them is there; a log is there at once. No other process may be
+/// killed for one.
 fn logs_larger_than_memory() -> Outcome {
     let device = open()?;
-    for shift in [46, 47, 50, 56, 62] {
-        let handle = device.create(Create::new(1 << shift))?;
+    // The first to be killed if memory ends.
+    let mut other = Child::run(|line| {
+        fs::write("/proc/self/oom_score_adj", "1000")?;
+        line.say(0)?;
+        line.hear().map(drop)
+    })?;
+    other.line.hear()?;
+    let machine = meminfo("MemTotal")? << 10;
+    let handle = device.create(Create::new(machine / 2))?;
+    device.log_start(handle)?;
+    device.destroy(handle)?;
+    for size in [machine + PAGE].into_iter().chain((40..63).map(|shift| 1 << shift)) {
+        let handle = device.create(Create::new(size))?;
         refused(device.log_start(handle), Errno::ENOMEM)?;
-        check!(!device.info(handle)?.is(REEVE_BO_LOGGING), "{shift}");
+        check!(!device.info(handle)?.is(REEVE_BO_LOGGING), "{size}");
         device.destroy(handle)?;
     }
-    Ok(())
+    other.line.say(0)?;
+    other.join()
 }
 
 /// Makes each mistake, and each two, which have to be answered by the errno of the earlier.

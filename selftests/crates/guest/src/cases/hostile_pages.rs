@@ -23,6 +23,7 @@ use crate::process::Child;
 use crate::process::OneCpu;
 use crate::runner::scale;
 use crate::seen::counter;
+use crate::seen::meminfo;
 use crate::seen::open;
 use crate::seen::populated;
 use crate::seen::until;
@@ -292,15 +293,6 @@ fn backups_that_fail_take_no_time() -> Outcome {
 /// Memory that may be committed, in KiB.
 fn committed() -> Outcome<u64> {
     meminfo("Committed_AS")
-}
-
-fn meminfo(name: &str) -> Outcome<u64> {
-    let text = fs::read_to_string("/proc/meminfo")?;
-    let found = text.lines().find_map(|line| {
-        let (key, value) = line.split_once(':')?;
-        (key == name).then(|| value.split_whitespace().next()?.parse().ok())?
-    });
-    found.ok_or_else(|| Stop::failed(format!("no {name} in meminfo")))
 }
 
 /// With strict overcommit there is room for a part of the content, and that part goes.
