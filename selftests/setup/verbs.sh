@@ -368,7 +368,17 @@ verb_fuzz() {
 		cpio --quiet -idm <"$dir/out.cpio"
 		[ ! -s corpus.txt ] || mv corpus.txt "$corpus"
 	)
-	say "What was reached: $dir/out/reached.txt; programs that reached something: $corpus"
+	[ ! -s "$dir/out/reached.txt" ] || fuzz_coverage "$dir"
+}
+
+# fuzz_coverage DIR: counts the lines of rust/ that were reached. The module is linked so that what its debug information
+# says of addresses is final.
+fuzz_coverage() {
+	"$LLVM_BIN/ld.lld" --unresolved-symbols=ignore-all --entry=0 -Ttext=0x10000000 -o "$1/linked" "$MODULE"
+	step "Lines of rust/ that were reached"
+	"$HARNESS" coverage --module "$MODULE" --linked "$1/linked" --reached "$1/out/reached.txt" --source "$REEVE_ROOT/rust" \
+		--missed "$1/missed.txt"
+	say "lines that were not reached: $1/missed.txt; programs that reached something new: $corpus"
 }
 
 # fuzz_replay FILE: runs the programs of a file side by side; fails if the guest does.

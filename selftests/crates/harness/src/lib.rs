@@ -4,10 +4,12 @@
 //! `make run`, `make test`, `make bench`, `make vm` and `make shell` end here; what they need is built before, by the
 //! scripts in `selftests/setup`. From the bottom up: [`cpio`], [`lines`], [`ktap`], [`splat`] and [`control`] read and
 //! write formats; [`machine`] says what to boot; [`vm`] boots it and judges; [`script`], [`report`], [`mod@bench`]
-//! and [`suite`] are what the user asked for. [`rooms`] checks the layout of the module's sources.
+//! and [`suite`] are what the user asked for. [`rooms`] checks the layout of the module's sources, [`coverage`] counts
+//! its lines that a guest reached.
 
 pub mod bench;
 pub mod control;
+pub mod coverage;
 pub mod cpio;
 pub mod ktap;
 pub mod lines;

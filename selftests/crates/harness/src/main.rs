@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use reeve_harness::{bench, machine, report, rooms, script, suite, vm};
+use reeve_harness::{bench, coverage, machine, report, rooms, script, suite, vm};
 
 /// Boots test kernels in QEMU, runs things in them and judges what happened.
 #[derive(Parser)]
@@ -32,6 +32,8 @@ enum Command {
     Lint(suite::Options),
     /// Checks the layout of the module's sources.
     Rooms(rooms::Options),
+    /// Counts the lines of the module's source that were reached.
+    Coverage(coverage::Options),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Test(options) => suite::test(&options),
         Command::Lint(options) => suite::lint(&options),
         Command::Rooms(options) => rooms::run(&options),
+        Command::Coverage(options) => coverage::run(&options),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
