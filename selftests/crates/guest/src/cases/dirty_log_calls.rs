@@ -85,7 +85,10 @@ fn logs_larger_than_memory() -> Outcome {
     let handle = device.create(Create::new(machine / 2))?;
     device.log_start(handle)?;
     device.destroy(handle)?;
-    for size in [machine + PAGE].into_iter().chain((40..63).map(|shift| 1 << shift)) {
+    for size in [machine + PAGE]
+        .into_iter()
+        .chain((40..63).map(|shift| 1 << shift))
+    {
         let handle = device.create(Create::new(size))?;
         refused(device.log_start(handle), Errno::ENOMEM)?;
         check!(!device.info(handle)?.is(REEVE_BO_LOGGING), "{size}");
