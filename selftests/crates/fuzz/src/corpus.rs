@@ -15,11 +15,11 @@ use crate::program::Program;
 /// What the tests do by hand, to begin with.
 const SEEDS: &str = include_str!("seeds.txt");
 
-/// Bytes of the disk for one program.
-const SLOT: usize = 64 << 10;
+/// Bytes of the disk for what is noted at once.
+const SLOT: usize = 128 << 10;
 
-/// Programs that are kept of each process.
-const KEPT: u64 = 4;
+/// How many notes are kept of each process.
+const KEPT: u64 = 2;
 
 /// Reads programs.
 pub(crate) fn read(path: &Path) -> Result<Vec<Program>> {
@@ -65,9 +65,9 @@ impl Last {
         ))
     }
 
-    /// Notes the n-th program of a process.
-    pub(crate) fn note(&self, process: u64, nth: u64, program: &Program) -> io::Result<()> {
-        let mut bytes = program.to_string().into_bytes();
+    /// Notes what a process runs next, for the n-th time.
+    pub(crate) fn note(&self, process: u64, nth: u64, programs: &[Program]) -> io::Result<()> {
+        let mut bytes = text(programs).into_bytes();
         bytes.truncate(SLOT - 1);
         bytes.push(0);
         self.0
@@ -80,10 +80,7 @@ impl Last {
         let mut programs = Vec::new();
         for slot in bytes.chunks(SLOT) {
             let end = slot.iter().position(|byte| *byte == 0).unwrap_or(0);
-            let program: Program = String::from_utf8_lossy(&slot[..end]).parse()?;
-            if !program.0.is_empty() {
-                programs.push(program);
-            }
+            programs.append(&mut parse(&String::from_utf8_lossy(&slot[..end]))?);
         }
         Ok(programs)
     }
@@ -106,15 +103,15 @@ mod tests {
         let path = std::env::temp_dir().join(format!("reeve-fuzz-last-{}", std::process::id()));
         fs::write(&path, []).expect("a file");
         let mut generator = Generator::new(3);
-        let programs: Vec<_> = (0..6).map(|_| generator.program()).collect();
+        let programs: Vec<_> = (0..12).map(|_| generator.program()).collect();
         let last = Last::open(&path).expect("the file");
-        for (nth, program) in (0..).zip(&programs) {
-            last.note(1, nth, program).expect("room");
+        for (nth, some) in (0..).zip(programs.chunks(4)) {
+            last.note(1, nth, some).expect("room");
         }
         let found = Last::read(&path);
         fs::remove_file(&path).expect("it is there");
         let found = found.expect("programs");
-        assert_eq!(found.len(), KEPT as usize);
-        assert!(found.iter().all(|program| programs[2..].contains(program)));
+        assert_eq!(found.len(), 8);
+        assert!(found.iter().all(|program| programs[4..].contains(program)));
     }
 }

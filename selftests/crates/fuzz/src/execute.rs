@@ -303,6 +303,15 @@ impl<'a> Process<'a> {
     }
 }
 
+impl Drop for Process<'_> {
+    /// The next program of this process finds nothing of this one.
+    fn drop(&mut self) {
+        for mapping in &self.mappings {
+            let _ = mapping.unmap(0, usize::MAX);
+        }
+    }
+}
+
 /// A number of 4 or 8 bytes.
 fn number(bytes: &[u8]) -> u64 {
     let mut all = [0; 8];

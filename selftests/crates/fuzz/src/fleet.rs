@@ -26,7 +26,11 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// How long the same shared files are used: what is in them is freed then.
 const ROUND: Duration = Duration::from_secs(10);
 
-/// How long a program may take.
+/// How many programs a process runs, one after the other. To make a process and to note what it runs takes as long as
+/// half of them.
+const IN_A_ROW: usize = 4;
+
+/// How long such programs may take.
 const PROGRAM: Duration = Duration::from_secs(20);
 
 /// How long a process may be silent, with an emulated machine that is busy otherwise, before it hangs.
@@ -64,6 +68,7 @@ impl Fleet {
         for _ in 0..times {
             let shared = shared_files()?;
             let children = programs.iter().map(|program| {
+                let program = std::slice::from_ref(program);
                 system::in_child(|| self.child(&shared, None, None, PROGRAM, program))
             });
             let children = children.collect::<std::io::Result<Vec<_>>>()?;
@@ -128,15 +133,12 @@ impl Fleet {
         let before = mine.len();
         let mut nth = 0;
         while Instant::now() < until {
-            let mut generator = Generator::new(rng.u64(..));
-            let program = if known.is_empty() || rng.u8(0..100) < 30 {
-                generator.program()
-            } else {
-                let one = &known[rng.usize(0..known.len())];
-                generator.variant(one, &known[rng.usize(0..known.len())])
-            };
+            // What a trace says is of one program.
+            let count = if trace.is_some() { 1 } else { IN_A_ROW };
+            let next = || next_program(&mut rng, &known);
+            let programs: Vec<_> = std::iter::repeat_with(next).take(count).collect();
             if let Some(last) = &last {
-                last.note(process, nth, &program)?;
+                last.note(process, nth, &programs)?;
             }
             nth += 1;
             // Some end in the middle of something.
@@ -145,15 +147,15 @@ impl Fleet {
                 _ => PROGRAM,
             };
             let (trace, cgroup) = (trace.as_ref(), cgroup.as_deref());
-            let child = system::in_child(|| self.child(shared, trace, cgroup, time, &program))?;
+            let child = system::in_child(|| self.child(shared, trace, cgroup, time, &programs))?;
             waitpid(child, None)?;
             if let Some(cgroup) = cgroup {
                 let _ = fs::write(cgroup.join("memory.max"), "max");
                 let _ = fs::write(cgroup.join("memory.high"), "max");
             }
             if trace.is_some_and(|trace| trace.note(&self.reached)) {
-                known.push(program.clone());
-                mine.push(program);
+                known.extend_from_slice(&programs);
+                mine.extend(programs);
             }
         }
         if mine.len() > before {
@@ -162,30 +164,42 @@ impl Fleet {
         Ok(())
     }
 
-    /// Runs a program in this process, which ends afterwards, or before.
+    /// Runs programs in this process, which ends afterwards, or before.
     fn child(
         &self,
         shared: &[File; SHARED_FILES],
         trace: Option<&Trace>,
         cgroup: Option<&Path>,
         time: Duration,
-        program: &Program,
+        programs: &[Program],
     ) {
         system::end_with_parent();
         system::end_after(time);
         // If memory ends, these go, and none of those that look after them.
         let _ = fs::write("/proc/self/oom_score_adj", "1000");
         let device = Path::new(DEFAULT_PATH);
-        let process = Process::new(device, cgroup, shared, self.counts, self.compat);
-        let Ok(mut process) = process else {
-            return;
-        };
-        let traced = trace.filter(|trace| trace.begin().is_ok());
-        process.run(program);
-        if let Some(trace) = traced {
-            trace.end();
+        for program in programs {
+            let process = Process::new(device, cgroup, shared, self.counts, self.compat);
+            let Ok(mut process) = process else {
+                return;
+            };
+            let traced = trace.filter(|trace| trace.begin().is_ok());
+            process.run(program);
+            if let Some(trace) = traced {
+                trace.end();
+            }
         }
     }
+}
+
+/// Makes a program, anew or of those that are known.
+fn next_program(rng: &mut Rng, known: &[Program]) -> Program {
+    let mut generator = Generator::new(rng.u64(..));
+    if known.is_empty() || rng.u8(0..100) < 30 {
+        return generator.program();
+    }
+    let one = &known[rng.usize(0..known.len())];
+    generator.variant(one, &known[rng.usize(0..known.len())])
 }
 
 fn shared_files() -> Result<[File; SHARED_FILES]> {

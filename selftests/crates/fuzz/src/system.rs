@@ -37,7 +37,7 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Maps it. It is there until the process ends.
+    /// Maps it. It is there until this is dropped.
     pub(crate) fn new() -> io::Result<Self> {
         let length = NonZeroUsize::MIN.saturating_add(ARENA_PAGES * PAGE - 1);
         let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_32BIT;
@@ -103,6 +103,13 @@ impl Arena {
             libc::mprotect(address as *mut _, length, i32::from(protection & 7))
         })?;
         Ok(())
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        // SAFETY: this memory was mapped by `new`, and no reference is to it.
+        unsafe { libc::munmap(self.start as *mut _, ARENA_PAGES * PAGE) };
     }
 }
 
