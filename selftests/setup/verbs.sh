@@ -324,10 +324,13 @@ fuzz_machine() {
 	prepare "$1"
 	mkdir -p "$dir"
 	rm -f "$dir/last.img"
-	truncate -s 4M "$dir/last.img"
+	truncate -s 8M "$dir/last.img"
+	# What ran when the kernel complained is what was noted last.
+	APPEND="panic_on_warn=1 ${APPEND:-}"
 	PARAMS="enable_builtin_tests=1 devices=2" LOAD=1 DISK=512
 	QEMU_ARGS="-drive file=$dir/last.img,format=raw,if=virtio,cache=unsafe ${QEMU_ARGS:-}"
 	machine_options fuzz
+	MACHINE+=(--after-splat 1)
 }
 
 # fuzz: programs of every call from several processes, on a debug kernel that says what code they reach. Those that

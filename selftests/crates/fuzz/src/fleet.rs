@@ -30,6 +30,9 @@ const ROUND: Duration = Duration::from_secs(10);
 /// half of them.
 const IN_A_ROW: usize = 4;
 
+/// How many processes run what is run again.
+const SIDE_BY_SIDE: usize = 8;
+
 /// How long such programs may take.
 const PROGRAM: Duration = Duration::from_secs(20);
 
@@ -63,13 +66,13 @@ impl Fleet {
         Ok(rounds)
     }
 
-    /// Runs these programs side by side, `times` times.
+    /// Runs these programs, `times` times, in few processes side by side, each of which has neighbours of the list.
     pub(crate) fn replay(&self, programs: &[Program], times: u64) -> Result<()> {
+        let each = programs.len().div_ceil(SIDE_BY_SIDE).max(1);
         for _ in 0..times {
             let shared = shared_files()?;
-            let children = programs.iter().map(|program| {
-                let program = std::slice::from_ref(program);
-                system::in_child(|| self.child(&shared, None, None, PROGRAM, program))
+            let children = programs.chunks(each).map(|programs| {
+                system::in_child(|| self.child(&shared, None, None, PROGRAM, programs))
             });
             let children = children.collect::<std::io::Result<Vec<_>>>()?;
             wait_for(children, Instant::now() + PROGRAM)?;

@@ -6,7 +6,7 @@ use crate::program::Program;
 
 /// Returns the least that still fails, as `fails` says, of what does; asks at most `most` times.
 ///
-/// Tries to leave out whole programs first, then halves of them, and less and less, down to single steps.
+/// Tries to leave out half of the programs first, and less and less, down to single ones; then likewise their steps.
 pub(crate) fn minimise(
     mut programs: Vec<Program>,
     most: usize,
@@ -17,15 +17,20 @@ pub(crate) fn minimise(
         left = left.checked_sub(1)?;
         Some(fails(candidate))
     };
-    let mut at = 0;
-    while at < programs.len() && programs.len() > 1 {
-        let mut candidate = programs.clone();
-        candidate.remove(at);
-        match ask(&candidate) {
-            Some(true) => programs = candidate,
-            Some(false) => at += 1,
-            None => return programs,
+    let mut piece = programs.len().div_ceil(2);
+    while piece > 0 && programs.len() > 1 {
+        let mut at = 0;
+        while at < programs.len() && programs.len() > 1 {
+            let mut candidate = programs.clone();
+            let end = (at + piece).min(candidate.len());
+            candidate.drain(at..end);
+            match ask(&candidate) {
+                Some(true) => programs = candidate,
+                Some(false) => at = end,
+                None => return programs,
+            }
         }
+        piece = if piece == 1 { 0 } else { piece.div_ceil(2) };
     }
     for which in 0..programs.len() {
         let mut piece = programs[which].0.len().div_ceil(2);

@@ -23,6 +23,9 @@ pub struct Options {
     /// Give up after this many seconds.
     #[arg(long, default_value_t = 600)]
     timeout: u64,
+    /// End it so many seconds after the kernel's first complaint.
+    #[arg(long)]
+    after_splat: Option<u64>,
 }
 
 /// What a machine boots into, for a program that starts QEMU itself.
@@ -67,8 +70,11 @@ pub fn run(options: &Options) -> Result<bool> {
         content: &content,
         capture: false,
     };
-    let limit = Duration::from_secs(options.timeout);
-    let outcome = vm::run(&options.machine, job, Limit::total(limit), &mut Console)?;
+    let mut limit = Limit::total(Duration::from_secs(options.timeout));
+    if let Some(seconds) = options.after_splat {
+        limit.after_splat = Duration::from_secs(seconds);
+    }
+    let outcome = vm::run(&options.machine, job, limit, &mut Console)?;
     for note in &outcome.facts.notes {
         println!("vm: note: {note}");
     }

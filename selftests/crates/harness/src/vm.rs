@@ -87,6 +87,8 @@ pub struct Limit {
     pub total: Duration,
     /// Without a word from the guest: neither a line on its console nor one of the script's output.
     pub silent: Duration,
+    /// After the kernel's first complaint.
+    pub after_splat: Duration,
 }
 
 impl Limit {
@@ -95,6 +97,7 @@ impl Limit {
         Self {
             total,
             silent: total,
+            after_splat: total,
         }
     }
 }
@@ -163,6 +166,7 @@ fn boot(
 
     let begin = Instant::now();
     let mut heard = begin;
+    let mut complained = None;
     let mut qemu = Qemu(
         machine
             .command(initramfs, &ports)
@@ -176,7 +180,11 @@ fn boot(
     let mut watch = Watch::default();
     let stopped = loop {
         let status = qemu.0.try_wait().context("waiting for QEMU")?;
-        let over = watch.over(begin.elapsed(), heard.elapsed(), limit);
+        if watch.splat.is_some() {
+            complained.get_or_insert_with(Instant::now);
+        }
+        let splat = complained.map(|since| since.elapsed());
+        let over = watch.over(begin.elapsed(), heard.elapsed(), splat, limit);
         let last = status.is_some() || over.is_some();
         let read = if last {
             Follower::last_lines
@@ -307,6 +315,8 @@ enum Stop {
     SilentBoot,
     /// The kernel complained before it ran anything of ours.
     Early,
+    /// The kernel complained so long ago.
+    Splat,
 }
 
 /// What was seen so far.
@@ -336,9 +346,18 @@ impl Watch {
         self.init_runs || self.facts.kernel.is_some()
     }
 
-    /// Which limit is over, when the machine has run for `took` and the last word of it was `ago`.
-    fn over(&self, took: Duration, ago: Duration, limit: Limit) -> Option<Stop> {
-        if !self.runs() && ago >= SILENT_BOOT {
+    /// Which limit is over, when the machine has run for `took`, the last word of it was `ago`, and the kernel complained
+    /// `splat` ago.
+    fn over(
+        &self,
+        took: Duration,
+        ago: Duration,
+        splat: Option<Duration>,
+        limit: Limit,
+    ) -> Option<Stop> {
+        if splat.is_some_and(|splat| splat >= limit.after_splat) {
+            Some(Stop::Splat)
+        } else if !self.runs() && ago >= SILENT_BOOT {
             Some(Stop::SilentBoot)
         } else if took >= limit.total {
             Some(Stop::TimedOut(limit.total))

@@ -186,14 +186,17 @@ fn other_ends_are_no_reason_to_boot_again() {
 const LIMIT: Limit = Limit {
     total: Duration::from_secs(3000),
     silent: Duration::from_secs(300),
+    after_splat: Duration::from_secs(2),
 };
 
 #[test]
 fn a_kernel_that_is_silent_before_init_is_booted_again() {
     let seconds = Duration::from_secs;
     let booting = watch(&[], &["[    1.784806] .... node  #0, CPUs:      #1"]);
-    assert_eq!(booting.over(seconds(119), seconds(119), LIMIT), None);
-    let stop = booting.over(seconds(125), seconds(120), LIMIT).unwrap();
+    assert_eq!(booting.over(seconds(119), seconds(119), None, LIMIT), None);
+    let stop = booting
+        .over(seconds(125), seconds(120), None, LIMIT)
+        .unwrap();
     assert_eq!(stop, Stop::SilentBoot);
     let why = "the kernel stopped before it ran init";
     assert_eq!(booting.failed_early(&stop, "").as_deref(), Some(why));
@@ -204,11 +207,29 @@ fn a_kernel_that_is_silent_before_init_is_booted_again() {
 fn a_guest_may_take_long_but_not_in_silence() {
     let seconds = Duration::from_secs;
     let busy = watch(&["kernel 7.3.4", "inserted"], &[]);
-    assert_eq!(busy.over(seconds(2900), seconds(299), LIMIT), None);
-    let stop = busy.over(seconds(400), seconds(300), LIMIT).unwrap();
+    assert_eq!(busy.over(seconds(2900), seconds(299), None, LIMIT), None);
+    let stop = busy.over(seconds(400), seconds(300), None, LIMIT).unwrap();
     assert_eq!(busy.failed_early(&stop, ""), None);
     let why = "nothing was heard of the guest for 300 s";
     assert_eq!(reason(busy.judge(stop, "")), why);
-    let stop = busy.over(seconds(3000), seconds(0), LIMIT).unwrap();
+    let stop = busy.over(seconds(3000), seconds(0), None, LIMIT).unwrap();
     assert_eq!(reason(busy.judge(stop, "")), "timeout after 3000 s");
+}
+
+#[test]
+fn a_guest_may_be_ended_soon_after_a_splat() {
+    let seconds = Duration::from_secs;
+    let bad = watch(
+        &["kernel 7.3.4", "inserted"],
+        &[INIT, "[    9.000000] BUG: first"],
+    );
+    assert_eq!(
+        bad.over(seconds(10), seconds(0), Some(seconds(1)), LIMIT),
+        None
+    );
+    let stop = bad
+        .over(seconds(11), seconds(0), Some(seconds(2)), LIMIT)
+        .unwrap();
+    assert_eq!(stop, Stop::Splat);
+    assert_eq!(reason(bad.judge(stop, "")), "kernel splat: BUG: first");
 }

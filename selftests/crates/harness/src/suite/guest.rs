@@ -65,6 +65,7 @@ const TEST_PARAMS: &str = "enable_builtin_tests=1";
 const LIMIT: Limit = Limit {
     total: Duration::from_secs(3000),
     silent: Duration::from_secs(450),
+    after_splat: Duration::MAX,
 };
 
 /// One boot: which kernel, which build of the module, and what to do in it.
