@@ -324,7 +324,7 @@ fuzz_machine() {
 	prepare "$1"
 	mkdir -p "$dir"
 	rm -f "$dir/last.img"
-	truncate -s 8M "$dir/last.img"
+	truncate -s 16M "$dir/last.img"
 	# What ran when the kernel complained is what was noted last.
 	APPEND="panic_on_warn=1 ${APPEND:-}"
 	PARAMS="enable_builtin_tests=1 devices=2" LOAD=1 DISK=512

@@ -18,8 +18,8 @@ const SEEDS: &str = include_str!("seeds.txt");
 /// Bytes of the disk for what is noted at once.
 const SLOT: usize = 128 << 10;
 
-/// How many notes are kept of each process. A machine is stopped a second after its kernel complained.
-const KEPT: u64 = 8;
+/// How many notes are kept of each process: about as many as it makes with the same shared files.
+const KEPT: u64 = 32;
 
 /// Reads programs.
 pub(crate) fn read(path: &Path) -> Result<Vec<Program>> {
@@ -103,7 +103,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("reeve-fuzz-last-{}", std::process::id()));
         fs::write(&path, []).expect("a file");
         let mut generator = Generator::new(3);
-        let programs: Vec<_> = (0..40).map(|_| generator.program()).collect();
+        let programs: Vec<_> = (0..160).map(|_| generator.program()).collect();
         let last = Last::open(&path).expect("the file");
         for (nth, some) in (0..).zip(programs.chunks(4)) {
             last.note(1, nth, some).expect("room");
@@ -111,7 +111,7 @@ mod tests {
         let found = Last::read(&path);
         fs::remove_file(&path).expect("it is there");
         let found = found.expect("programs");
-        assert_eq!(found.len(), 32);
-        assert!(found.iter().all(|program| programs[8..].contains(program)));
+        assert_eq!(found.len(), 128);
+        assert!(found.iter().all(|program| programs[32..].contains(program)));
     }
 }

@@ -23,8 +23,12 @@ use crate::system;
 
 const CGROUPS: &str = "/sys/fs/cgroup";
 
-/// How long the same shared files are used: what is in them is freed then.
-const ROUND: Duration = Duration::from_secs(10);
+/// How long the same shared files are used: what is in them is freed then. So short that what made it what it is is still
+/// noted when something fails.
+const ROUND: Duration = Duration::from_secs(2);
+
+/// How long programs are run again at most, but for the first time.
+const AGAIN: Duration = Duration::from_secs(60);
 
 /// How many programs a process runs, one after the other. To make a process and to note what it runs takes as long as
 /// half of them.
@@ -66,16 +70,22 @@ impl Fleet {
         Ok(rounds)
     }
 
-    /// Runs these programs, `times` times, in few processes side by side, each of which has neighbours of the list.
+    /// Runs these programs, at most `times` times, in few processes side by side, each of which has neighbours of the
+    /// list.
     pub(crate) fn replay(&self, programs: &[Program], times: u64) -> Result<()> {
         let each = programs.len().div_ceil(SIDE_BY_SIDE).max(1);
-        for _ in 0..times {
+        let time = PROGRAM * each.div_ceil(IN_A_ROW) as u32;
+        let end = Instant::now() + AGAIN;
+        for nth in 0..times {
+            if nth != 0 && Instant::now() > end {
+                break;
+            }
             let shared = shared_files()?;
             let children = programs.chunks(each).map(|programs| {
-                system::in_child(|| self.child(&shared, None, None, PROGRAM, programs))
+                system::in_child(|| self.child(&shared, None, None, time, programs))
             });
             let children = children.collect::<std::io::Result<Vec<_>>>()?;
-            wait_for(children, Instant::now() + PROGRAM)?;
+            wait_for(children, Instant::now() + time)?;
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ enum What {
     Replay {
         /// The file; an empty line is between two programs.
         file: PathBuf,
-        /// How often.
+        /// How often at most; not again after a minute.
         #[arg(long, default_value_t = 20)]
         times: u64,
     },
