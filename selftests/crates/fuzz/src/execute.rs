@@ -25,13 +25,13 @@ const FAIL_NTH: &str = "/proc/thread-self/fail-nth";
 /// Mappings that a process has at most.
 const MAPPINGS: usize = 16;
 
-/// How often each call was made, and how often it succeeded; all processes share it.
+/// How often each call was made, and how often it succeeded; and last, how many steps there were. All processes share it.
 #[derive(Clone, Copy)]
 pub(crate) struct Counts(&'static [AtomicU64]);
 
 impl Counts {
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self(system::shared_numbers(2 * CALLS.len())?))
+        Ok(Self(system::shared_numbers(2 * CALLS.len() + 1)?))
     }
 
     fn count(&self, call: &Call, succeeded: bool) {
@@ -45,6 +45,15 @@ impl Counts {
     pub(crate) fn of(&self, call: &Call) -> (u64, u64) {
         let at = 2 * call.index();
         (self.0[at].load(Relaxed), self.0[at + 1].load(Relaxed))
+    }
+
+    fn count_step(&self) {
+        self.0[2 * CALLS.len()].fetch_add(1, Relaxed);
+    }
+
+    /// How many steps there were: calls, and what else may be done to a file, a mapping or the module.
+    pub(crate) fn steps(&self) -> u64 {
+        self.0[2 * CALLS.len()].load(Relaxed)
     }
 
     /// How many calls were made.
@@ -102,6 +111,7 @@ impl<'a> Process<'a> {
                 let _ = fs::write(FAIL_NTH, fail.to_string());
             }
             let _ = self.step(step);
+            self.counts.count_step();
             if fail != 0 {
                 let _ = fs::write(FAIL_NTH, "0");
             }

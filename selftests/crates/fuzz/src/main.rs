@@ -218,7 +218,11 @@ fn fuzz(fleet: &Fleet, time: Duration, corpus: Option<&Path>, out: Option<&Path>
         let (made, succeeded) = fleet.counts.of(call);
         println!("# {}: {made} calls, {succeeded} succeeded", call.name);
     }
-    println!("# {} calls in all", fleet.counts.total());
+    println!(
+        "# {} steps in all, of them {} calls",
+        fleet.counts.steps(),
+        fleet.counts.total()
+    );
     if kcov {
         println!(
             "# {} places of the module's code reached",

@@ -20,7 +20,7 @@ pub(crate) fn minimise(
     let mut piece = programs.len().div_ceil(2);
     while piece > 0 && programs.len() > 1 {
         let mut at = 0;
-        while at < programs.len() && programs.len() > 1 {
+        while at < programs.len() && piece < programs.len() {
             let mut candidate = programs.clone();
             let end = (at + piece).min(candidate.len());
             candidate.drain(at..end);
