@@ -250,6 +250,12 @@ impl<T, const N: u64> MemberList<T, N> {
         })
     }
 
+    /// Returns the first member.
+    #[inline]
+    pub(crate) fn first(&self) -> Option<ArcBorrow<'_, Linked<T>>> {
+        self.iter().next()
+    }
+
     /// Moves `hitch` behind the next member, which is the first one at the first call, and returns that
     /// member. `None`: there is no other one, and the hitch is in no list any more; or it is in another
     /// list.

@@ -42,8 +42,10 @@ use kernel::{
 
 /// The devices that one eviction has asked, with the place in the LRU of each.
 struct Asked {
-    /// The first ones, which take no memory.
-    first: [Option<Asking>; FEW],
+    /// The first one, which mostly is the only one.
+    first: Option<Asking>,
+    /// The next ones, which take no memory.
+    next: Option<[Option<Asking>; FEW - 1]>,
     more: KVec<Asking>,
 }
 
@@ -55,8 +57,7 @@ struct Asking {
     device: u32,
     /// The last round in which it was asked.
     round: u64,
-    /// None: there was no memory to look for objects.
-    walk: Option<Walk<Bo, 0, Arc<Device>>>,
+    walk: Walk<Bo, 0, Arc<Device>>,
     /// What failed on this device. That does not rule out objects of another.
     failed: Failed,
 }
@@ -64,44 +65,69 @@ struct Asking {
 impl Asked {
     const fn new() -> Self {
         Self {
-            first: [const { None }; FEW],
+            first: None,
+            next: None,
             more: KVec::new(),
         }
     }
 
     /// Returns whether `device` was asked in this round.
+    #[inline]
     fn has_asked(&self, device: &Device, round: u64) -> bool {
         let is_it = |asking: &Asking| asking.device == device.index() && asking.round == round;
-        self.first.iter().flatten().any(is_it) || self.more.iter().any(is_it)
+        match &self.first {
+            None => false,
+            Some(first) if is_it(first) => true,
+            Some(_) => {
+                let mut next = self.next.iter().flatten().flatten();
+                next.any(is_it) || self.more.iter().any(is_it)
+            }
+        }
     }
 
     /// Returns what is known of `device`, which is asked in this round. Returns `ENOMEM` if there is no
     /// memory.
+    #[inline]
     fn ask(&mut self, device: Arc<Device>, round: u64) -> Result<&mut Asking> {
-        let index = device.index();
-        let known = |asking: &Asking| asking.device == index;
-        let first = &mut self.first;
-        if let Some(at) = first.iter().flatten().position(known) {
-            let asking = first.get_mut(at).and_then(Option::as_mut).ok_or(EINVAL)?;
-            asking.round = round;
-            return Ok(asking);
-        }
-        if let Some(at) = self.more.iter().position(known) {
-            let asking = self.more.get_mut(at).ok_or(EINVAL)?;
-            asking.round = round;
-            return Ok(asking);
-        }
-        let asking = Asking {
-            device: index,
+        let asking = |device: Arc<Device>| Asking {
+            device: device.index(),
             round,
-            walk: Walk::new(device).ok(),
+            walk: Walk::new(device),
             failed: Failed::none(),
         };
-        if let Some(free) = first.iter_mut().find(|slot| slot.is_none()) {
-            return Ok(free.insert(asking));
+        if self.first.is_none() {
+            return Ok(self.first.insert(asking(device)));
         }
-        self.more.push(asking, GFP_KERNEL)?;
-        self.more.last_mut().ok_or(EINVAL)
+        let asking = self.ask_known(asking, device)?;
+        asking.round = round;
+        Ok(asking)
+    }
+
+    #[cold]
+    fn ask_known(
+        &mut self,
+        asking: impl FnOnce(Arc<Device>) -> Asking,
+        device: Arc<Device>,
+    ) -> Result<&mut Asking> {
+        let index = device.index();
+        let next = self.next.get_or_insert_with(|| core::array::from_fn(|_| None));
+        let is_first = self.first.as_ref().is_some_and(|first| first.device == index);
+        if is_first {
+            return self.first.as_mut().ok_or(EINVAL);
+        }
+        let at = next.iter().flatten().position(|asking| asking.device == index);
+        let free = next.iter().position(Option::is_none);
+        if let Some(at) = at.or(free) {
+            let slot = next.get_mut(at).ok_or(EINVAL)?;
+            return Ok(slot.get_or_insert_with(|| asking(device)));
+        }
+        match self.more.iter().position(|asking| asking.device == index) {
+            Some(at) => self.more.get_mut(at).ok_or(EINVAL),
+            None => {
+                self.more.push(asking(device), GFP_KERNEL)?;
+                self.more.last_mut().ok_or(EINVAL)
+            }
+        }
     }
 }
 
@@ -163,12 +189,14 @@ impl Manager {
                 return Ok(0);
             };
             let (mut freed, mut failed) = (0, Failed::none());
-            let mut walk = Walk::<_, 1, _>::new(&**client)?;
+            let mut walk = Walk::<_, 1, _>::new(&**client);
             loop {
                 ended_by.cond_resched()?;
-                match evict_next(&mut walk, scope, wait, &mut failed)? {
-                    0 => return Ok(freed),
-                    pages => freed += pages,
+                match evict_next(&mut walk, scope, wait, &mut failed) {
+                    Ok(0) => return Ok(freed),
+                    Ok(pages) => freed += pages,
+                    Err(ENOMEM) if freed != 0 => return Ok(freed),
+                    Err(e) => return Err(e),
                 }
                 if enough() {
                     return Ok(freed);
@@ -185,8 +213,12 @@ impl Manager {
         loop {
             round += 1;
             let before = freed;
+            // One without objects in its LRU is not asked.
+            let is_next = |asked: &Asked, device: &Device| {
+                device.evictable_pages() != 0 && !asked.has_asked(device, round)
+            };
             // The list is not locked while a device evicts, which may take long.
-            while let Some(device) = self.first_device(|device| !asked.has_asked(device, round)) {
+            while let Some(device) = self.first_device(|device| is_next(&asked, device)) {
                 let index = device.index();
                 let asking = match asked.ask(device, round) {
                     Ok(asking) => asking,
@@ -195,13 +227,15 @@ impl Manager {
                         break;
                     }
                 };
-                let Some(walk) = &mut asking.walk else {
-                    // Another device may have something all the same.
-                    failure = Err(ENOMEM);
-                    continue;
-                };
                 ended_by.cond_resched()?;
-                let pages = evict_next(walk, scope, wait, &mut asking.failed)?;
+                let pages = match evict_next(&mut asking.walk, scope, wait, &mut asking.failed) {
+                    Err(ENOMEM) => {
+                        // Another device may have something all the same.
+                        failure = Err(ENOMEM);
+                        continue;
+                    }
+                    pages => pages?,
+                };
                 if pages != 0 {
                     freed += pages;
                     if any {
@@ -239,8 +273,8 @@ impl Manager {
 /// freed; 0: there is none.
 ///
 /// Reserved objects are passed over, and those whose eviction fails, which keep their place: for want of
-/// memory or swap, mostly. Only what ends the caller, a fatal signal, ends the walk: `EINTR`. May sleep;
-/// the caller holds at most reservations.
+/// memory or swap, mostly. What ends the walk is what ends the caller, a fatal signal: `EINTR`; and that there is
+/// no memory to keep the place of the walk: `ENOMEM`. May sleep; the caller holds at most reservations.
 fn evict_next<const N: u64, O: HasLru<Bo, N>>(
     walk: &mut Walk<Bo, N, O>,
     scope: EvictScope<'_>,
@@ -297,10 +331,7 @@ fn need(bo: &Bo) -> (u64, u64) {
 /// Each object is tried once. `EINTR` ends the walk. May sleep; the caller holds no reservation.
 pub(super) fn evict_all(device: &Device) -> (u64, Result) {
     let (mut freed, mut result) = (0, Ok(()));
-    let mut walk = match Walk::<Bo, 0, _>::new(device) {
-        Ok(walk) => walk,
-        Err(e) => return (0, Err(e)),
-    };
+    let mut walk = Walk::<Bo, 0, _>::new(device);
     loop {
         let bo = match walk.next(|_| true) {
             Ok(Some(bo)) => bo,
@@ -348,7 +379,7 @@ fn shrink(
     freed: &mut u64,
 ) -> Result {
     let mut failed = Failed::none();
-    let mut walk = Walk::<Bo, 0, _>::new(device)?;
+    let mut walk = Walk::<Bo, 0, _>::new(device);
     while *freed < pages {
         let Some(bo) = walk.next(|bo| bo.is_in(scope))? else {
             break;

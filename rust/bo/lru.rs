@@ -89,18 +89,29 @@ impl<T: LruItem, const N: u64> Lru<T, N> {
         self.next += 1;
     }
 
-    /// Goes on from `hitch` and looks at few items; see [`Walk::next`].
-    fn step(
-        &mut self,
-        hitch: &mut Hitch<T, N>,
-        until: &mut Option<u64>,
-        wanted: impl Fn(&T) -> bool,
-    ) -> Step<T> {
-        let until = *until.get_or_insert(self.next);
+    /// Goes on from `place` and looks at few items; see [`Walk::next`].
+    fn step(&mut self, place: &mut Place<T, N>, wanted: impl Fn(&T) -> bool) -> Step<T> {
+        let until = *place.until.get_or_insert(self.next);
+        let Some(hitch) = &mut place.hitch else {
+            return match self.list.first() {
+                Some(item) => {
+                    let number = item.sequence(N).load(Relaxed);
+                    if number >= until {
+                        Step::End
+                    } else if number > place.after && wanted(&item) {
+                        place.after = number;
+                        Step::Found(item.into())
+                    } else {
+                        Step::NeedsHitch
+                    }
+                }
+                None => Step::End,
+            };
+        };
         for _ in 0..MOST_AT_ONCE {
             match self.list.advance(hitch) {
                 Some(item) if item.sequence(N).load(Relaxed) < until => {
-                    if wanted(&item) {
+                    if item.sequence(N).load(Relaxed) > place.after && wanted(&item) {
                         return Step::Found(item.into());
                     }
                 }
@@ -119,6 +130,8 @@ enum Step<T> {
     Found(Arc<Linked<T>>),
     /// Nothing yet; there are more items.
     Unfinished,
+    /// Nothing yet; the first item is not to be found, so the place of the others has to be kept.
+    NeedsHitch,
     End,
 }
 
@@ -145,32 +158,48 @@ impl<T: LruItem, const N: u64, O: HasLru<T, N>> HasLru<T, N> for Arc<O> {
 /// what is used after the walk began is not part of it.
 pub(super) struct Walk<T: LruItem, const N: u64, O: HasLru<T, N>> {
     owner: O,
-    hitch: Hitch<T, N>,
+    place: Place<T, N>,
+}
+
+/// Where a walk is.
+///
+/// Mostly what it finds leaves the LRU, so that the next item is the first one, and no place has to be kept.
+struct Place<T, const N: u64> {
+    /// None as long as the walk has found first items only.
+    hitch: Option<Hitch<T, N>>,
+    /// The sequence number of the last item that was found without a hitch. No other item that is in the LRU has
+    /// this one or a lower one.
+    after: u64,
     /// The first sequence number that was not given out yet when the walk began.
     until: Option<u64>,
 }
 
 impl<T: LruItem, const N: u64, O: HasLru<T, N>> Walk<T, N, O> {
-    /// Begins a walk. Returns `ENOMEM` if there is no memory. May sleep.
-    pub(super) fn new(owner: O) -> Result<Self> {
-        Ok(Self {
+    /// Begins a walk. Any context.
+    #[inline]
+    pub(super) fn new(owner: O) -> Self {
+        Self {
             owner,
-            hitch: Hitch::new()?,
-            until: None,
-        })
+            place: Place {
+                hitch: None,
+                after: 0,
+                until: None,
+            },
+        }
     }
 
     /// Returns the next item that is `wanted`; `None`: the walk is at its end. `wanted` is called with the
     /// LRU locked.
     ///
-    /// Returns `EINTR` if a fatal signal arrived. May sleep.
+    /// Returns `EINTR` if a fatal signal arrived, `ENOMEM` if there is no memory to keep the place. May sleep.
     pub(super) fn next(&mut self, wanted: impl Fn(&T) -> bool) -> Result<Option<Arc<Linked<T>>>> {
         loop {
             task::cond_resched_killable()?;
-            let (hitch, until) = (&mut self.hitch, &mut self.until);
-            match self.owner.with_lru(|lru| lru.step(hitch, until, &wanted)) {
+            let place = &mut self.place;
+            match self.owner.with_lru(|lru| lru.step(place, &wanted)) {
                 Step::Found(item) => return Ok(Some(item)),
                 Step::Unfinished => {}
+                Step::NeedsHitch => self.place.hitch = Some(Hitch::new()?),
                 Step::End => return Ok(None),
             }
         }
@@ -179,6 +208,8 @@ impl<T: LruItem, const N: u64, O: HasLru<T, N>> Walk<T, N, O> {
 
 impl<T: LruItem, const N: u64, O: HasLru<T, N>> Drop for Walk<T, N, O> {
     fn drop(&mut self) {
-        self.owner.with_lru(|lru| lru.list.unhitch(&mut self.hitch));
+        if let Some(hitch) = &mut self.place.hitch {
+            self.owner.with_lru(|lru| lru.list.unhitch(hitch));
+        }
     }
 }

@@ -399,8 +399,8 @@ mod tests {
                 return Err(EINVAL);
             };
             let device = bench.device(0)?;
-            let mut walk = Walk::<Bo, 0, _>::new(&**device)?;
-            let mut other = Walk::<Bo, 0, _>::new(&**device)?;
+            let mut walk = Walk::<Bo, 0, _>::new(&**device);
+            let mut other = Walk::<Bo, 0, _>::new(&**device);
             let sizes = |bo: Option<Arc<Linked<Bo>>>| bo.map(|bo| bo.size() / PAGE_SIZE as u64);
             expect!(sizes(walk.next(|_| true)?) == Some(1));
             expect!(sizes(other.next(|bo| bo.size() > PAGE_SIZE as u64)?) == Some(2));
