@@ -210,9 +210,12 @@ impl Tables {
         Self::left(self.objects.put(handle))
     }
 
-    /// Drops the reference of a lock.
+    /// Drops the reference of a lock that could not be had.
+    #[cold]
     fn put_of_lock(&self, handle: u64) -> Answer {
-        Self::left(self.objects.put_of_lock(handle))
+        let put = self.objects.put_of_lock(handle, |_| Answer::Ok(()));
+        drop(put.ok_or(NO_OBJECT)??);
+        Ok(())
     }
 
     fn left(left: Option<Left<Object>>) -> Answer {
@@ -250,8 +253,11 @@ impl Tables {
             REEVE_CALL_LOCK => return self.lock(handle, true).map(|()| 0),
             REEVE_CALL_TRYLOCK => return self.lock(handle, false).map(|()| 0),
             REEVE_CALL_UNLOCK => {
-                self.object(handle)?.unlock()?;
-                return self.put_of_lock(handle).map(|()| 0);
+                let put = self.objects.put_of_lock(handle, Object::check_unlock);
+                // That it has locked the object the caller alone can change.
+                let object = put.ok_or(NO_OBJECT)??;
+                object.unlock();
+                return Ok(0);
             }
             _ => {}
         }

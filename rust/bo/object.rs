@@ -112,18 +112,15 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
-    fn new(tt: Option<Tt>) -> Self {
-        let mut reserved = Self {
-            tt,
-            pins: 0,
-            purgeable: false,
-            pin_charge: None,
-            shown: Holdings::default(),
-            stored: 0,
-            marker: None,
-        };
-        reserved.shown = reserved.holdings();
-        reserved
+    /// Returns the number of pages whose content is in storage now.
+    #[inline]
+    pub(super) fn stored_pages(&self) -> u64 {
+        match &self.tt {
+            Some(tt) if tt.state() == State::Swapped || tt.state().is_backed_up() => {
+                tt.num_pages() - tt.resident_pages()
+            }
+            _ => 0,
+        }
     }
 
     /// Returns what the object holds now.
@@ -261,6 +258,27 @@ impl LruItem for Bo {
 /// reservation or inner lock held.
 pub(crate) struct BoRef(pub(super) Arc<Linked<Bo>>);
 
+/// What the TT of an object that is being made will have: its number of pages and its flags. `None`: it gets none.
+struct Made(Option<(u64, BoFlags)>);
+
+impl Made {
+    /// Returns `EINVAL` if the size is zero or overflows.
+    #[inline]
+    fn new(size: u64, extra: u64, flags: BoFlags) -> Result<Self> {
+        let num_pages = Tt::pages_for(size, extra)?;
+        Ok(Self(Some((num_pages, Tt::flags_here(flags)))))
+    }
+}
+
+/// What an object of a driver has besides.
+pub(super) struct OfDriver {
+    /// Whether pages without content are cleared.
+    pub(super) clear: bool,
+    /// Whether eviction drops the content rather than keeping it.
+    pub(super) purgeable: bool,
+    pub(super) driver: Arc<dyn Driver>,
+}
+
 impl BoRef {
     /// Returns a counted use of `bo`; `None`: it is being destroyed. Any context.
     pub(super) fn of(bo: &Arc<Linked<Bo>>) -> Option<Self> {
@@ -285,8 +303,8 @@ impl BoRef {
         ty: BoType,
         flags: BoFlags,
     ) -> Result<Self> {
-        let tt = Tt::new(size, extra, flags)?;
-        Self::make(device, size, ty, Some(tt), Charges::new(None)?, true, None)
+        let tt = Made::new(size, extra, flags)?;
+        Self::make(device, (size, ty, tt), Charges::new(None)?, None)
     }
 
     /// Makes one that a client owns. Returns `ENOSPC` if the client has as many objects as a file may
@@ -299,12 +317,12 @@ impl BoRef {
         ty: BoType,
         flags: BoFlags,
     ) -> Result<Self> {
-        let tt = Tt::new(size, extra, flags)?;
+        let tt = Made::new(size, extra, flags)?;
         let charges = Charges::new(Some(client.shared().clone()))?;
-        Self::make(device, size, ty, Some(tt), charges, true, None)
+        Self::make(device, (size, ty, tt), charges, None)
     }
 
-    /// Makes one of a driver, which a client may own. `clear`: pages without content are cleared.
+    /// Makes one of a driver, which a client may own.
     ///
     /// Returns `ENODEV` if the device takes no objects any more. Otherwise as [`BoRef::of_file`].
     pub(super) fn of_driver(
@@ -313,54 +331,60 @@ impl BoRef {
         (size, extra): (u64, u64),
         ty: BoType,
         flags: BoFlags,
-        clear: bool,
-        driver: Arc<dyn Driver>,
+        of: OfDriver,
     ) -> Result<Self> {
-        let tt = Tt::new(size, extra, flags)?;
+        let tt = Made::new(size, extra, flags)?;
         let charges = Charges::new(client.cloned())?;
-        Self::make(device, size, ty, Some(tt), charges, clear, Some(driver))
+        Self::make(device, (size, ty, tt), charges, Some(of))
     }
 
-    /// Makes a buffer object with or without a TT. Returns `ENOMEM` if there is no memory. May sleep.
+    /// Makes a buffer object without a TT. Returns `ENOMEM` if there is no memory. May sleep.
     #[cfg(reeve_kunit)]
-    pub(super) fn with_tt(
-        device: &Arc<Device>,
-        size: u64,
-        ty: BoType,
-        tt: Option<Tt>,
-    ) -> Result<Self> {
-        Self::make(device, size, ty, tt, Charges::new(None)?, true, None)
+    pub(super) fn without_tt(device: &Arc<Device>, size: u64, ty: BoType) -> Result<Self> {
+        Self::make(device, (size, ty, Made(None)), Charges::new(None)?, None)
     }
 
     fn make(
         device: &Arc<Device>,
-        size: u64,
-        ty: BoType,
-        tt: Option<Tt>,
+        made: (u64, BoType, Made),
         charges: Charges<Bo>,
-        clear: bool,
-        driver: Option<Arc<dyn Driver>>,
+        of: Option<OfDriver>,
     ) -> Result<Self> {
         device.add_object()?;
-        let made = Self::make_of(device, size, ty, tt, charges, clear, driver);
+        let made = Self::make_of(device, made, charges, of);
         if made.is_err() {
             device.remove_object();
         }
         made
     }
 
+    #[inline]
     fn make_of(
         device: &Arc<Device>,
-        size: u64,
-        ty: BoType,
-        tt: Option<Tt>,
+        (size, ty, Made(made)): (u64, BoType, Made),
         charges: Charges<Bo>,
-        clear: bool,
-        driver: Option<Arc<dyn Driver>>,
+        of: Option<OfDriver>,
     ) -> Result<Self> {
-        let flags = tt.as_ref().map(Tt::flags);
-        let reserved = Reserved::new(tt);
-        let shown = reserved.shown;
+        let (clear, purgeable, driver) = match of {
+            Some(of) => (of.clear, of.purgeable, Some(of.driver)),
+            None => (true, false, None),
+        };
+        let flags = made.map(|(_, flags)| flags);
+        let shown = made.map_or(Holdings::default(), |(num_pages, _)| Holdings {
+            objects: 1,
+            total: num_pages,
+            ..Holdings::default()
+        });
+        // What is large is made where it stays.
+        let reserved = init!(Reserved {
+            tt: made.map(|(num_pages, flags)| Tt::with_pages(num_pages, flags)),
+            pins: 0,
+            purgeable,
+            pin_charge: None,
+            shown,
+            stored: 0,
+            marker: None,
+        });
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
                 device: device.clone(),
@@ -379,7 +403,9 @@ impl BoRef {
             }? Error)),
             GFP_KERNEL_ACCOUNT,
         )?;
-        bo.charges.replace(&Holdings::default(), &shown);
+        if bo.charges.have_client() {
+            bo.charges.replace(&Holdings::default(), &shown);
+        }
         device.accounting().object_made();
         Ok(Self(bo))
     }

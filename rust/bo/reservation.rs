@@ -276,9 +276,17 @@ impl<'a> Reservation<'a> {
     /// Shows what the object holds now, if that has changed.
     #[inline]
     pub(super) fn settle(&mut self) {
-        let now = self.guard.holdings();
-        if now != self.guard.shown || now.stored() != self.guard.stored {
-            self.show(now);
+        let stored = self.guard.stored_pages();
+        if stored != self.guard.stored {
+            let before = core::mem::replace(&mut self.guard.stored, stored);
+            self.bo.charges().restored(self.accounting(), before, stored);
+        }
+        // Only a client shows it.
+        if self.bo.charges().have_client() {
+            let now = self.guard.holdings();
+            if now != self.guard.shown {
+                self.show(now);
+            }
         }
     }
 
@@ -317,10 +325,12 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Removes the object from the lists, before its pages are freed.
+    /// Removes the object from the lists, before its pages are freed. It is in none if it is charged for no page.
     fn delist(&self, charged: u64) {
-        self.device().delist(self.bo, charged);
-        self.bo.charges().delist(self.bo);
+        if charged != 0 {
+            self.device().delist(self.bo, charged);
+            self.bo.charges().delist(self.bo);
+        }
     }
 
     /// Makes the object the most recently used.
@@ -441,10 +451,7 @@ impl<'a> Reservation<'a> {
     #[cold]
     fn show(&mut self, now: Holdings) {
         let before = core::mem::replace(&mut self.guard.shown, now);
-        let stored = core::mem::replace(&mut self.guard.stored, now.stored());
-        let charges = self.bo.charges();
-        charges.replace(&before, &now);
-        charges.restored(self.accounting(), stored, now.stored());
+        self.bo.charges().replace(&before, &now);
     }
 
     /// Has reclaim of the cgroup of the current task, which has just populated it, ask for its pages.

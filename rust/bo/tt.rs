@@ -37,6 +37,7 @@ use super::{
     }, //
 };
 use crate::abstractions::{
+    kmap::Protection,
     page::{
         total_ram,
         PageMut,
@@ -89,12 +90,40 @@ impl Tt {
     /// C original: `ttm_tt_create()` and `ttm_tt_init()`; page blocks are only made when it
     /// is populated.
     #[inline]
-    pub(crate) fn new(size: u64, extra: u64, mut flags: BoFlags) -> Result<Self> {
+    pub(crate) fn new(size: u64, extra: u64, flags: BoFlags) -> Result<Self> {
+        let num_pages = Self::pages_for(size, extra)?;
+        Ok(Self::with_pages(num_pages, Self::flags_here(flags)))
+    }
+
+    /// Returns the number of pages of one for an object of `size` bytes, with `extra` pages behind it. Errors as
+    /// [`Tt::new`].
+    #[inline]
+    pub(super) fn pages_for(size: u64, extra: u64) -> Result<u64> {
+        sizes::pages_for(size, extra, PAGE_SHIFT as u32).map_err(|_| EINVAL)
+    }
+
+    /// Returns the flags of one that is made on this machine.
+    #[inline(always)]
+    pub(super) fn flags_here(flags: BoFlags) -> BoFlags {
         if flags.dma {
-            flags = flags.in_guest(decrypted::guest_memory_is_encrypted());
+            flags.in_guest(decrypted::guest_memory_is_encrypted())
+        } else {
+            flags
         }
-        Ok(Self {
-            num_pages: sizes::pages_for(size, extra, PAGE_SHIFT as u32).map_err(|_| EINVAL)?,
+    }
+
+    /// Returns the protection that all mappings of pages of one with these flags have.
+    #[inline]
+    pub(super) fn protection_of(flags: BoFlags) -> Protection {
+        Protection::of(flags.kind.caching, flags.decrypted)
+    }
+
+    /// Makes one of `num_pages` pages, with flags as from [`Tt::flags_here`]. Inlined, so that it is made where it is
+    /// to stay.
+    #[inline(always)]
+    pub(super) fn with_pages(num_pages: u64, flags: BoFlags) -> Self {
+        Self {
+            num_pages,
             flags,
             state: State::Empty,
             storage: None,
@@ -108,7 +137,7 @@ impl Tt {
             cleared: false,
             prepared: None,
             log: None,
-        })
+        }
     }
 
     /// Returns where the content is.

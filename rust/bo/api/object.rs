@@ -29,11 +29,15 @@ use crate::{
         evict::Waiting,
         object::{
             BoRef,
-            Client, //
+            Client,
+            OfDriver, //
         },
         reservation::Reservation,
         rules::object::flags,
-        tt::swapout::BackUp,
+        tt::{
+            swapout::BackUp,
+            Tt, //
+        },
         vm::Mapping,
         Manager, //
     }, //
@@ -84,7 +88,7 @@ impl Object {
         desc: &bindings::reeve_bo_desc,
         runs: Option<&[bindings::reeve_bo_dma_run]>,
     ) -> Answer<Arc<Self>> {
-        if desc.pad != 0 || desc.reserved != [0; 7] {
+        if desc.pad != 0 || desc.reserved.iter().any(|&word| word != 0) {
             let what = c"a reserved field of the descriptor is not 0";
             return Err(Failure::Misuse(EINVAL, what));
         }
@@ -100,33 +104,26 @@ impl Object {
             Some(runs) => Some(told(runs)?),
             None => None,
         };
-        let link = Link::new(device.clone(), desc.priv_.expose_provenance())?;
+        let bad_size = |e| Failure::Misuse(e, c"a bad size in the descriptor");
         let size = (desc.bytes, desc.extra_pages);
-        let bo = BoRef::of_driver(
-            client,
-            device.device(),
-            size,
-            ty,
-            flags,
-            clear,
-            link.clone(),
-        )
-        .map_err(|e| match e {
-            EINVAL => Failure::Misuse(e, c"a bad size in the descriptor"),
-            ENODEV => Failure::Misuse(e, c"the device is being removed"),
-            e => e.into(),
-        })?;
-        // Nothing else knows it, so there is nothing to wait for, while the caller may have locked others.
-        let mut reservation = bo.try_reserve_locked().ok_or(EBUSY)?;
-        reservation.set_purgeable(desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0);
-        let info = reservation.info();
         if let Some(told) = &told {
-            if DmaAddresses::told(told).map_err(bad_runs)?.pages() != info.num_pages {
+            let pages = Tt::pages_for(size.0, size.1).map_err(bad_size)?;
+            if DmaAddresses::told(told).map_err(bad_runs)?.pages() != pages {
                 return Err(bad_runs(EINVAL));
             }
         }
-        let protection = info.protection;
-        drop(reservation);
+        let link = Link::new(device.clone(), desc.priv_.expose_provenance())?;
+        let of = OfDriver {
+            clear,
+            purgeable: desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0,
+            driver: link.clone(),
+        };
+        let bo = BoRef::of_driver(client, device.device(), size, ty, flags, of).map_err(|e| match e {
+            EINVAL => bad_size(e),
+            ENODEV => Failure::Misuse(e, c"the device is being removed"),
+            e => e.into(),
+        })?;
+        let protection = Tt::protection_of(Tt::flags_here(flags));
         // INVARIANT: Nothing is held.
         let this = Self {
             held: UnsafeCell::new(None),
@@ -178,13 +175,22 @@ impl Object {
         Ok(())
     }
 
-    /// Unlocks the object. A reference to it is to be dropped afterwards.
-    pub(super) fn unlock(&self) -> Answer {
+    /// Checks that the current task may unlock the object. Any context.
+    #[inline]
+    pub(super) fn check_unlock(&self) -> Answer {
         if self.link.device().has_lock() {
             let what = c"the driver has a lock of its own";
             return Err(Failure::Misuse(EINVAL, what));
         }
-        self.check_caller()?;
+        self.check_caller()
+    }
+
+    /// Unlocks the object, if [`Object::check_unlock`] says that the current task may.
+    #[inline]
+    pub(super) fn unlock(&self) {
+        if self.check_unlock().is_err() {
+            return;
+        }
         // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
         let reservation = unsafe { (*self.held.get()).take() };
         self.link.unlocked();
@@ -192,7 +198,6 @@ impl Object {
             reservation.resume();
             drop(reservation);
         }
-        Ok(())
     }
 
     /// Checks that the current task has locked the object, and is in no op of it.

@@ -115,19 +115,9 @@ impl<T, const KIND: u64> Table<T, KIND> {
     /// Drops a reference; with the last one the handle names nothing any more. `None`: there is none that is not a
     /// lock's.
     pub(super) fn put(&self, handle: u64) -> Option<Left<T>> {
-        self.drop_one(handle, |entry| &mut entry.references)
-    }
-
-    /// Drops a reference of a lock. Otherwise as [`Table::put`].
-    pub(super) fn put_of_lock(&self, handle: u64) -> Option<Left<T>> {
-        self.drop_one(handle, |entry| &mut entry.locks)
-    }
-
-    fn drop_one(&self, handle: u64, which: fn(&mut Entry<T>) -> &mut u64) -> Option<Left<T>> {
         let mut entries = self.entries.lock();
         let entry = entries.by_handle.get_mut(&handle)?;
-        let count = which(entry);
-        *count = count.checked_sub(1)?;
+        entry.references = entry.references.checked_sub(1)?;
         if entry.references != 0 || entry.locks != 0 {
             return Some(Left::References);
         }
@@ -135,5 +125,27 @@ impl<T, const KIND: u64> Table<T, KIND> {
         drop(entries);
         let (_, entry) = node.to_key_value();
         Some(Left::Nothing(entry.value))
+    }
+
+    /// Drops a reference of a lock, if `may` allows it, which is called with the table locked, and returns what it was
+    /// of. With the last one the handle names nothing any more. `None`: there is no such one.
+    pub(super) fn put_of_lock<E>(
+        &self,
+        handle: u64,
+        may: impl FnOnce(&T) -> Result<(), E>,
+    ) -> Option<Result<Arc<T>, E>> {
+        let mut entries = self.entries.lock();
+        let entry = entries.by_handle.get_mut(&handle)?;
+        if let Err(e) = may(&entry.value) {
+            return Some(Err(e));
+        }
+        entry.locks = entry.locks.checked_sub(1)?;
+        if entry.references != 0 || entry.locks != 0 {
+            return Some(Ok(entry.value.clone()));
+        }
+        let node = entries.by_handle.remove_node(&handle)?;
+        drop(entries);
+        let (_, entry) = node.to_key_value();
+        Some(Ok(entry.value))
     }
 }

@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn create_keeps_the_tt_it_has() -> Result {
         Bench::run(1, |bench| {
-            let bo = BoRef::with_tt(bench.device(0)?, PAGE, BoType::Device, None)?;
+            let bo = BoRef::without_tt(bench.device(0)?, PAGE, BoType::Device)?;
             bo.reserve().create_tt(2, true)?;
             bo.reserve().create_tt(5, false)?;
             let info = bo.reserve().info();
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn populate_needs_a_tt() -> Result {
         Bench::run(1, |bench| {
-            let bo = BoRef::with_tt(bench.device(0)?, PAGE, BoType::Device, None)?;
+            let bo = BoRef::without_tt(bench.device(0)?, PAGE, BoType::Device)?;
             expect!(bo.reserve().populate(&*bench.manager) == Err(EINVAL));
             expect!(bo.reserve().unpopulate() == Err(EINVAL));
             expect!(bench.counted() == 0);
@@ -255,12 +255,7 @@ mod tests {
     #[test]
     fn objects_can_end_in_every_state() -> Result {
         Bench::run(1, |bench| {
-            drop(BoRef::with_tt(
-                bench.device(0)?,
-                PAGE,
-                BoType::Device,
-                None,
-            )?);
+            drop(BoRef::without_tt(bench.device(0)?, PAGE, BoType::Device)?);
             drop(bench.object(4)?);
             drop(bench.populated(4)?);
             expect!(bench.counted() == 0);

@@ -50,7 +50,7 @@ impl Tt {
     /// Returns the protection that all mappings of its pages have.
     #[inline]
     pub(in crate::bo) fn protection(&self) -> Protection {
-        Protection::of(self.flags.kind.caching, self.flags.decrypted)
+        Self::protection_of(self.flags)
     }
 
     /// Returns the DMA addresses that its pages have now.
