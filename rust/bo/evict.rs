@@ -46,7 +46,8 @@ struct Asked {
     first: Option<Asking>,
     /// The next ones, which take no memory.
     next: Option<[Option<Asking>; FEW - 1]>,
-    more: KVec<Asking>,
+    /// Not just empty: dropping that is a call.
+    more: Option<KVec<Asking>>,
 }
 
 /// How many devices are asked without memory for the list of them.
@@ -67,7 +68,7 @@ impl Asked {
         Self {
             first: None,
             next: None,
-            more: KVec::new(),
+            more: None,
         }
     }
 
@@ -80,7 +81,7 @@ impl Asked {
             Some(first) if is_it(first) => true,
             Some(_) => {
                 let mut next = self.next.iter().flatten().flatten();
-                next.any(is_it) || self.more.iter().any(is_it)
+                next.any(is_it) || self.more.iter().flatten().any(is_it)
             }
         }
     }
@@ -121,11 +122,12 @@ impl Asked {
             let slot = next.get_mut(at).ok_or(EINVAL)?;
             return Ok(slot.get_or_insert_with(|| asking(device)));
         }
-        match self.more.iter().position(|asking| asking.device == index) {
-            Some(at) => self.more.get_mut(at).ok_or(EINVAL),
+        let more = self.more.get_or_insert_with(KVec::new);
+        match more.iter().position(|asking| asking.device == index) {
+            Some(at) => more.get_mut(at).ok_or(EINVAL),
             None => {
-                self.more.push(asking(device), GFP_KERNEL)?;
-                self.more.last_mut().ok_or(EINVAL)
+                more.push(asking(device), GFP_KERNEL)?;
+                more.last_mut().ok_or(EINVAL)
             }
         }
     }

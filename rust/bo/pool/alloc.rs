@@ -114,10 +114,8 @@ fn add(
     ended_by: EndedBy,
 ) -> Result {
     let kind = pages.kind();
-    let mut batch = match kind.caching {
-        Caching::Cached => None,
-        _ => Some(Batch::new(missing)?),
-    };
+    // Made when the first block comes from the system.
+    let mut batch = None;
     let charged = Memcg::of_current().is_some();
     let pool = pool.filter(|_| !charged);
     let mut order = pages.last_order().unwrap_or(MAX_ORDER);
@@ -139,6 +137,9 @@ fn add(
             }
             None => match Block::allocate_for(order, kind.dma32, clear, charged) {
                 Some(fresh) => {
+                    if kind.caching != Caching::Cached && batch.is_none() {
+                        batch = Some(Batch::new(missing)?);
+                    }
                     pending += fresh.pages();
                     fresh
                 }

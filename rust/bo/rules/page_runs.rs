@@ -63,12 +63,13 @@ pub const fn one_block(pages: u64) -> Option<u32> {
 /// # Invariants
 ///
 /// `pages` is the sum over all blocks of their pages, `len` the number of blocks. If there are any,
-/// `last` is the lowest order that has some.
+/// `last` is the lowest order that has some, and none above `first` has any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     blocks: [u32; ORDERS],
     pages: u64,
     len: usize,
+    first: u32,
     last: u32,
 }
 
@@ -80,6 +81,7 @@ impl Layout {
             blocks: [0; ORDERS],
             pages: 0,
             len: 0,
+            first: 0,
             last: 0,
         }
     }
@@ -91,7 +93,8 @@ impl Layout {
     #[must_use]
     #[inline]
     pub fn push(&mut self, order: u32) -> bool {
-        if self.len != 0 && order > self.last {
+        let is_first = self.len == 0;
+        if !is_first && order > self.last {
             return false;
         }
         let Some(slot) = self.blocks.get_mut(order as usize) else {
@@ -104,6 +107,9 @@ impl Layout {
         *slot = n;
         self.pages += 1 << order;
         self.len += 1;
+        if is_first {
+            self.first = order;
+        }
         self.last = order;
         true
     }
@@ -170,8 +176,10 @@ impl Layout {
             .flat_map(|(order, n)| core::iter::repeat_n(order, n as usize))
     }
 
-    /// `(order, blocks)` from the largest order down.
+    /// `(order, blocks)` from the largest order down, of those that have blocks and some that do not.
     fn descending(&self) -> impl Iterator<Item = (u32, u32)> + Clone + '_ {
-        (0..ORDERS as u32).zip(self.blocks.iter().copied()).rev()
+        let largest = self.first as usize + 1;
+        let blocks = self.blocks.get(..largest).unwrap_or(&self.blocks);
+        (0..ORDERS as u32).zip(blocks.iter().copied()).rev()
     }
 }
