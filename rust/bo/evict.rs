@@ -78,12 +78,16 @@ impl Asked {
         let is_it = |asking: &Asking| asking.device == device.index() && asking.round == round;
         match &self.first {
             None => false,
-            Some(first) if is_it(first) => true,
-            Some(_) => {
-                let mut next = self.next.iter().flatten().flatten();
-                next.any(is_it) || self.more.iter().flatten().any(is_it)
-            }
+            Some(first) => is_it(first) || self.has_asked_later(device, round),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn has_asked_later(&self, device: &Device, round: u64) -> bool {
+        let is_it = |asking: &Asking| asking.device == device.index() && asking.round == round;
+        let mut next = self.next.iter().flatten().flatten();
+        next.any(is_it) || self.more.iter().flatten().any(is_it)
     }
 
     /// Returns what is known of `device`, which is asked in this round. Returns `ENOMEM` if there is no
@@ -105,6 +109,7 @@ impl Asked {
     }
 
     #[cold]
+    #[inline(never)]
     fn ask_known(
         &mut self,
         asking: impl FnOnce(Arc<Device>) -> Asking,

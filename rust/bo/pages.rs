@@ -175,7 +175,7 @@ impl PageBlocks {
     /// Returns `ENOMEM` if there is no memory for its entry; the block is freed then. Returns
     /// `EINVAL` if it does not fit: its order is above the last block's, it is of the wrong kind,
     /// or its caching is applied while that of the block before is not. May sleep.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, block: Block) -> Result {
         let applied = block.kind() == self.kind;
         if applied {

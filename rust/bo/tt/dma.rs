@@ -107,6 +107,7 @@ impl Tt {
 
 /// Shows fresh pages to the device: shares them with it if it is outside of a confidential guest,
 /// and maps them. When that fails, gives all back.
+#[inline(never)]
 pub(super) fn show_fresh(
     pages: &mut PageBlocks,
     dma: &Arc<DmaDevice>,

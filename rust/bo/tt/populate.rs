@@ -170,6 +170,7 @@ impl Tt {
     }
 
     /// Takes hold of the pages of the file in which they live, which is made if there is none.
+    #[inline(never)]
     fn hold_shmem(&mut self, dma: Option<&Arc<DmaDevice>>) -> Result {
         if let Some(shmem) = &mut self.shmem {
             return dma::hold(shmem, dma);

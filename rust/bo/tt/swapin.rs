@@ -28,6 +28,7 @@ use kernel::{
 
 /// Adds the pages that are missing to `num_pages`, with their content from `storage`. When it fails
 /// the pages are as they were.
+#[inline(never)]
 pub(super) fn swap_in(
     pages: &mut PageBlocks,
     num_pages: u64,
