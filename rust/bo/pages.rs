@@ -528,7 +528,7 @@ unsafe impl vma::Pages for PageBlocks {
 }
 
 impl Drop for PageBlocks {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.release();
     }

@@ -98,7 +98,7 @@ pub(crate) struct Slot<'a, T: Copy>(&'a mut SmallList<T>);
 
 impl<T: Copy> Slot<'_, T> {
     /// Puts the entry in the slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fill(self, entry: T) {
         let list = self.0;
         match &mut list.heap {

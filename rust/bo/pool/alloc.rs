@@ -48,7 +48,7 @@ pub(crate) fn fill(
 ///
 /// Returns `ENOMEM` if there is not that much memory, `EINTR` if a signal arrived that ends the wait. In both cases
 /// `pages` is as it was. May sleep; reclaim may run, so hold no lock that it waits for.
-#[inline]
+#[inline(always)]
 pub(crate) fn fill_until(
     pages: &mut PageBlocks,
     missing: u64,

@@ -91,7 +91,7 @@ impl Layout {
     /// `false`, and nothing changed: the order is too large, it is larger than the last block's,
     /// or there are 2^32 - 1 blocks of it.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, order: u32) -> bool {
         let is_first = self.len == 0;
         if !is_first && order > self.last {

@@ -144,7 +144,7 @@ impl Tt {
 
     /// Allocates the `missing` pages, with the content that is in storage, and maps them for the
     /// device if the TT has addresses for it.
-    #[inline]
+    #[inline(always)]
     fn allocate(
         &mut self,
         missing: u64,
