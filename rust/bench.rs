@@ -49,6 +49,7 @@ pub(crate) struct Files {
     _lock_order: File,
     _tt: File,
     _tt_growth: File,
+    _evict: File,
     _dir: Dir,
 }
 
@@ -60,6 +61,7 @@ impl Files {
             _lock_order: dir.file(c"lock_order", 0o400, LockOrder::new()?)?,
             _tt: dir.file(c"tt", 0o400, bo::OneTt::new(manager)?)?,
             _tt_growth: dir.file(c"tt_growth", 0o400, bo::Growth::new(manager)?)?,
+            _evict: dir.file(c"evict", 0o400, bo::Evict::new(manager)?)?,
             _dir: dir,
         })
     }

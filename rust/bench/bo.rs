@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What page accounting costs; the files `tt` and `tt_growth` of the directory `bench`.
+//! What page accounting costs; the files `tt`, `tt_growth` and `evict` of the directory `bench`.
 //!
 //! C TTM is measured in the same way by `selftests/modules/bench/ttm_bench.c`. An operation is a page
 //! where the name is not of something else.
@@ -401,6 +401,41 @@ impl Show for Growth {
                 }
                 self.measure(m, &bos, &mut next)?;
             }
+            Ok(())
+        })
+    }
+}
+
+/// `evict`: global swapout of objects of one page, which a driver has populated; see
+/// `selftests/modules/bench/bo_bench.c`.
+pub(crate) struct Evict(Arc<Manager>);
+
+/// Objects that are evicted; the one that was disturbed least counts.
+const EVICTED: usize = 16;
+
+impl Evict {
+    /// Makes it. Returns `ENOMEM` if there is no memory. May sleep.
+    pub(crate) fn new(manager: &Arc<Manager>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self(manager.clone()), GFP_KERNEL)?)
+    }
+}
+
+impl Show for Evict {
+    fn show(&self, m: &SeqFile) -> Result {
+        with_context(|| {
+            let (nothing, alive) = (ticks_of_nothing(), self.0.accounting().objects());
+            let mut least = None;
+            for _ in 0..EVICTED {
+                let begin = ticks();
+                let freed = self.0.evict_one(EvictScope::Any)?;
+                let took = ticks() - begin - nothing;
+                match freed {
+                    0 => break,
+                    1 => least = Some(least.map_or(took, |least: u64| least.min(took))),
+                    _ => return Err(EIO),
+                }
+            }
+            row(m, fmt!("bo.api.evict.{alive}"), least.ok_or(EINVAL)?, 1);
             Ok(())
         })
     }

@@ -3,7 +3,9 @@
  * What the life of a driver's buffer object costs through reeve/bo.h. Its
  * reference is in ttm_bench.c, which does the same with a ttm_buffer_object.
  * Reading the file bo_bench in debugfs measures, and gives a line
- * "bench NAME TICKS OPERATIONS" each; an operation is a page.
+ * "bench NAME TICKS OPERATIONS" each; an operation is a page. A number written
+ * to bo_bench_alive is that of objects of one page that are alive and populated,
+ * for rust/bench/bo.rs to evict.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -11,7 +13,9 @@
 #include <linux/err.h>
 #include <linux/minmax.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
+#include <linux/slab.h>
 
 #include <asm/tsc.h>
 
@@ -94,21 +98,86 @@ static int bo_bench_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(bo_bench);
 
-static struct dentry *file;
+/* The objects that are alive between two reads of what evicts them. */
+#define MOST_ALIVE 100000
+
+static struct reeve_buffer_object **alive;
+static unsigned long nr_alive;
+
+static struct reeve_buffer_object *one_page(void)
+{
+	const struct reeve_bo_desc desc = {
+		.size = sizeof(desc),
+		.bytes = PAGE_SIZE,
+		.type = REEVE_BO_TYPE_KERNEL,
+		.caching = REEVE_CACHING_CACHED,
+		.flags = REEVE_BO_CREATE_UNCLEARED,
+	};
+
+	return reeve_bo_create(device, NULL, &desc);
+}
+
+static int populate(struct reeve_buffer_object *bo)
+{
+	long ret = reeve_bo_lock(bo);
+
+	if (!ret) {
+		ret = reeve_bo_populate(bo, 0);
+		reeve_bo_unlock(bo);
+	}
+	return ret < 0 ? ret : 0;
+}
+
+static int alive_set(void *unused, u64 count)
+{
+	unsigned long i;
+	int ret = 0;
+
+	if (count > MOST_ALIVE)
+		return -EINVAL;
+	while (nr_alive > count) {
+		reeve_bo_put(alive[--nr_alive]);
+		cond_resched();
+	}
+	while (nr_alive < count) {
+		struct reeve_buffer_object *bo = one_page();
+
+		if (IS_ERR(bo))
+			return PTR_ERR(bo);
+		alive[nr_alive++] = bo;
+		cond_resched();
+	}
+	for (i = 0; i < nr_alive && !ret; i++)
+		ret = populate(alive[i]);
+	return ret;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(alive_fops, NULL, alive_set, "%llu\n");
+
+static struct dentry *file, *alive_file;
 
 static int __init bo_bench_init(void)
 {
+	alive = kvcalloc(MOST_ALIVE, sizeof(*alive), GFP_KERNEL);
+	if (!alive)
+		return -ENOMEM;
 	device = reeve_device_register(NULL, KBUILD_MODNAME, NULL, 0);
-	if (IS_ERR(device))
+	if (IS_ERR(device)) {
+		kvfree(alive);
 		return PTR_ERR(device);
+	}
 	file = debugfs_create_file(KBUILD_MODNAME, 0400, NULL, NULL,
 				   &bo_bench_fops);
+	alive_file = debugfs_create_file_unsafe("bo_bench_alive", 0200, NULL,
+						NULL, &alive_fops);
 	return 0;
 }
 
 static void __exit bo_bench_exit(void)
 {
+	debugfs_remove(alive_file);
 	debugfs_remove(file);
+	alive_set(NULL, 0);
+	kvfree(alive);
 	if (reeve_device_unregister(device))
 		pr_err("an object is left\n");
 }

@@ -362,7 +362,7 @@ const LOCK_ORDER: [Spec; 19] = [
     ),
 ];
 
-const PAGE_ACCOUNTING: [Spec; 47] = [
+const PAGE_ACCOUNTING: [Spec; 49] = [
     tt("tt.life.cached.1", "ttm.life.cached.1", of_reference(0.85)),
     tt("tt.life.cached.16", "ttm.life.cached.16", of_reference(0.8)),
     tt(
@@ -409,7 +409,11 @@ const PAGE_ACCOUNTING: [Spec; 47] = [
     tt("tt.populate.1", "ttm.populate.1", None),
     tt("tt.populate.16", "ttm.populate.16", None),
     tt("tt.populate.512", "ttm.populate.512", None),
-    tt("tt.life.wc_warm.1", "ttm.life.wc_warm.1", None),
+    tt(
+        "tt.life.wc_warm.1",
+        "ttm.life.wc_warm.1",
+        of_reference(1.0),
+    ),
     tt("tt.life.wc_warm.16", "ttm.life.wc_warm.16", None),
     tt(
         "tt.life.wc_warm.512",
@@ -453,7 +457,21 @@ const PAGE_ACCOUNTING: [Spec; 47] = [
         "ttm.bo.life.16384",
         of_reference(0.65),
     ),
-    tt("tt.growth.populate.1", "ttm.growth.populate.1", None),
+    tt(
+        "bo.api.evict.1",
+        "ttm.growth.swapout.1",
+        of_reference(1.0),
+    ),
+    tt(
+        "bo.api.evict.100000",
+        "ttm.growth.swapout.100000",
+        of_reference(1.0),
+    ),
+    tt(
+        "tt.growth.populate.1",
+        "ttm.growth.populate.1",
+        of_reference(1.0),
+    ),
     tt(
         "tt.growth.populate.10",
         "ttm.growth.populate.10",
@@ -469,7 +487,11 @@ const PAGE_ACCOUNTING: [Spec; 47] = [
         "ttm.growth.populate.100000",
         as_with_one("tt.growth.populate.1"),
     ),
-    tt("tt.growth.swapout.1", "ttm.growth.swapout.1", None),
+    tt(
+        "tt.growth.swapout.1",
+        "ttm.growth.swapout.1",
+        of_reference(1.0),
+    ),
     tt(
         "tt.growth.swapout.10",
         "ttm.growth.swapout.10",
