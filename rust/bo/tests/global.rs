@@ -16,11 +16,15 @@ use crate::bo::{
         Walk, //
     },
     manager::Manager,
-    object::Bo,
+    object::{Bo, BoRef},
     reclaim::EvictScope,
     rules::{
         limits::Verdict,
-        object::{flags, BoType},
+        object::{
+            flags,
+            BoFlags,
+            BoType, //
+        },
         sequence::MAX_DEVICES,
         state::State, //
     }, //
@@ -421,6 +425,72 @@ mod tests {
             four.reserve().unpin()?;
             expect!(six.reserve().state() == State::Populated);
             drop(last);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn a_walk_finds_nothing_twice() -> Result {
+        Bench::run(1, |bench| {
+            let mut objects = KVec::new();
+            for pages in 1..=5 {
+                objects.push(bench.populated(pages)?, GFP_KERNEL)?;
+            }
+            let device = bench.device(0)?;
+            let mut walk = Walk::<Bo, 0, _>::new(&**device);
+            // The first two go, so that the next is the first one then; the others stay.
+            for (pages, bo) in (1..).zip(objects.iter()) {
+                let found = walk.next(|_| true)?.ok_or(ENOENT)?;
+                expect!(found.size() == pages * PAGE_SIZE as u64);
+                if pages <= 2 {
+                    bo.reserve().swap_out()?;
+                }
+            }
+            expect!(walk.next(|_| true)?.is_none());
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn more_devices_are_asked_than_without_memory() -> Result {
+        Bench::run(8, |bench| {
+            let many = crate::abstractions::page::total_ram() / 2;
+            let mut devices = KVec::new();
+            for device in bench.manager.devices() {
+                devices.push(device.clone(), GFP_KERNEL)?;
+            }
+            for _ in 0..4 {
+                devices.push(bench.manager.register(None)?, GFP_KERNEL)?;
+            }
+            let flags = BoFlags::of(BoType::Device, false);
+            let mut objects = KVec::new();
+            for (pages, device) in (1..).zip(&devices) {
+                let size = pages * PAGE_SIZE as u64;
+                let bo = BoRef::new(device, size, 0, BoType::Device, flags)?;
+                bo.reserve().populate(&*bench.manager)?;
+                objects.push(bo, GFP_KERNEL)?;
+            }
+            let (last, others) = objects.split_last().ok_or(EINVAL)?;
+            // These claim to hold more than could be copied.
+            others
+                .iter()
+                .for_each(|bo| bo.resident().store(many * 1000, Relaxed));
+            let (freed, none) = (bench.evict_one(), bench.evict_one());
+            for (pages, bo) in (1..).zip(others) {
+                bo.resident().store(pages, Relaxed);
+            }
+            let was_last = last.reserve().state() == State::Swapped;
+            // All others, each once.
+            let mut sum = 0;
+            for _ in others {
+                sum += bench.evict_one()?;
+            }
+            drop(objects);
+            for device in devices.iter().skip(8) {
+                bench.manager.unregister(device)?;
+            }
+            expect!(freed == Ok(12) && none == Ok(0) && was_last);
+            expect!(sum == (1..12).sum());
             Ok(())
         })
     }
