@@ -116,12 +116,20 @@ impl Asked {
         device: Arc<Device>,
     ) -> Result<&mut Asking> {
         let index = device.index();
-        let next = self.next.get_or_insert_with(|| core::array::from_fn(|_| None));
-        let is_first = self.first.as_ref().is_some_and(|first| first.device == index);
+        let next = self
+            .next
+            .get_or_insert_with(|| core::array::from_fn(|_| None));
+        let is_first = self
+            .first
+            .as_ref()
+            .is_some_and(|first| first.device == index);
         if is_first {
             return self.first.as_mut().ok_or(EINVAL);
         }
-        let at = next.iter().flatten().position(|asking| asking.device == index);
+        let at = next
+            .iter()
+            .flatten()
+            .position(|asking| asking.device == index);
         let free = next.iter().position(Option::is_none);
         if let Some(at) = at.or(free) {
             let slot = next.get_mut(at).ok_or(EINVAL)?;

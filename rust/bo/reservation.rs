@@ -279,7 +279,9 @@ impl<'a> Reservation<'a> {
         let stored = self.guard.stored_pages();
         if stored != self.guard.stored {
             let before = core::mem::replace(&mut self.guard.stored, stored);
-            self.bo.charges().restored(self.accounting(), before, stored);
+            self.bo
+                .charges()
+                .restored(self.accounting(), before, stored);
         }
         // Only a client shows it.
         if self.bo.charges().have_client() {

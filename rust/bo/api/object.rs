@@ -118,11 +118,13 @@ impl Object {
             purgeable: desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0,
             driver: link.clone(),
         };
-        let bo = BoRef::of_driver(client, device.device(), size, ty, flags, of).map_err(|e| match e {
-            EINVAL => bad_size(e),
-            ENODEV => Failure::Misuse(e, c"the device is being removed"),
-            e => e.into(),
-        })?;
+        let bo = BoRef::of_driver(client, device.device(), size, ty, flags, of).map_err(
+            |e| match e {
+                EINVAL => bad_size(e),
+                ENODEV => Failure::Misuse(e, c"the device is being removed"),
+                e => e.into(),
+            },
+        )?;
         let protection = Tt::protection_of(Tt::flags_here(flags));
         // INVARIANT: Nothing is held.
         let this = Self {

@@ -409,11 +409,7 @@ const PAGE_ACCOUNTING: [Spec; 49] = [
     tt("tt.populate.1", "ttm.populate.1", None),
     tt("tt.populate.16", "ttm.populate.16", None),
     tt("tt.populate.512", "ttm.populate.512", None),
-    tt(
-        "tt.life.wc_warm.1",
-        "ttm.life.wc_warm.1",
-        of_reference(1.0),
-    ),
+    tt("tt.life.wc_warm.1", "ttm.life.wc_warm.1", of_reference(1.0)),
     tt("tt.life.wc_warm.16", "ttm.life.wc_warm.16", None),
     tt(
         "tt.life.wc_warm.512",
@@ -457,11 +453,7 @@ const PAGE_ACCOUNTING: [Spec; 49] = [
         "ttm.bo.life.16384",
         of_reference(0.65),
     ),
-    tt(
-        "bo.api.evict.1",
-        "ttm.growth.swapout.1",
-        of_reference(1.0),
-    ),
+    tt("bo.api.evict.1", "ttm.growth.swapout.1", of_reference(1.0)),
     tt(
         "bo.api.evict.100000",
         "ttm.growth.swapout.100000",
