@@ -190,10 +190,7 @@ impl Child {
     }
 
     fn is_in_state(&self, expected: char) -> Outcome<bool> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The state follows the name, which is in parentheses and may have anything in it.
-        let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
-        Ok(state.is_some_and(|state| state.starts_with(expected)))
+        Ok(state(self.pid)? == Some(expected))
     }
 
     /// Its number.
@@ -236,6 +233,14 @@ impl Child {
             }
         }
     }
+}
+
+/// Returns the letter of the process's state; `T` while it is stopped by a signal.
+pub(crate) fn state(pid: Pid) -> Outcome<Option<char>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The state follows the name, which is in parentheses and may have anything in it.
+    let state = stat.rsplit_once(") ").map(|(_, rest)| rest);
+    Ok(state.and_then(|state| state.chars().next()))
 }
 
 impl Drop for Child {

@@ -12,11 +12,14 @@ use crate::wire;
 use crate::wire::shown;
 use crate::wire::Frame;
 use crate::wire::Hello;
+use crate::wire::ALIVE;
 use crate::wire::SUM;
 use crate::Cause;
 use crate::Channel;
+use crate::Clock;
 use crate::Failure;
 use crate::Kind;
+use crate::Monotonic;
 use crate::Region;
 use crate::Side;
 use crate::Sink;
@@ -76,7 +79,7 @@ pub fn receive<S: Sink, C: Channel>(
     channel: &mut C,
     limits: &Limits,
 ) -> Result<Received, Failure> {
-    let mut receiver = Receiver::new(sink, limits);
+    let mut receiver = Receiver::new(sink, limits, Box::new(Monotonic::new()));
     let result = receiver.run(channel);
     if let Err(failure) = &result {
         receiver.give_up(channel, failure);
@@ -88,6 +91,9 @@ pub fn receive<S: Sink, C: Channel>(
 pub(crate) struct Receiver<'a, S> {
     sink: &'a mut S,
     limits: &'a Limits,
+    clock: Box<dyn Clock + 'a>,
+    /// When it said something last.
+    said: Duration,
     /// The number of regions that the sender has announced, and the bytes of those that were made.
     announced: u32,
     bytes: u64,
@@ -117,10 +123,12 @@ struct Known {
 
 impl<'a, S: Sink> Receiver<'a, S> {
     /// Makes one that has seen nothing.
-    pub(crate) fn new(sink: &'a mut S, limits: &'a Limits) -> Self {
+    pub(crate) fn new(sink: &'a mut S, limits: &'a Limits, clock: Box<dyn Clock + 'a>) -> Self {
         Self {
             sink,
             limits,
+            said: clock.now(),
+            clock,
             announced: 0,
             bytes: 0,
             regions: Vec::new(),
@@ -156,6 +164,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
 
     fn say(&mut self, channel: &mut impl Channel, frame: &Frame<'_>) -> Result<(), Failure> {
         frame.encode(&mut self.frame);
+        self.said = self.clock.now();
         channel.write(&self.frame).map_err(|error| self.lost(error))
     }
 
@@ -337,7 +346,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
                 self.say(channel, &Frame::Resumed(self.taken))?;
             }
             other if self.waiting => return Err(self.unexpected(other)),
-            Frame::Mark if self.id.is_some() && matches!(self.stage, Stage::Round(_)) => {
+            Frame::Mark if self.is_marked() => {
                 self.say(channel, &Frame::Marked)?;
             }
             Frame::Region(region) if self.stage == Stage::Setup => {
@@ -349,7 +358,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
                 self.taken += 1;
             }
             Frame::Sums { .. } | Frame::Skip { .. } | Frame::StillEmpty { .. } => {
-                self.sums(frame)?;
+                self.sums(channel, frame)?;
             }
             Frame::Alive => {}
             Frame::Round(number) if self.stage == Stage::Round(*number) => {
@@ -491,6 +500,15 @@ impl<'a, S: Sink> Receiver<'a, S> {
         })
     }
 
+    /// Returns whether the sender may want to know that all has come: in a round, if it could be taken up.
+    fn is_marked(&self) -> bool {
+        match self.stage {
+            Stage::Round(_) => self.id.is_some(),
+            Stage::Compare => true,
+            _ => false,
+        }
+    }
+
     /// Returns whether the checksums of all pages came.
     fn is_compared(&self) -> bool {
         matches!(self.stage, Stage::Compare | Stage::Round(_))
@@ -499,7 +517,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
     }
 
     /// Takes a frame of checksums.
-    fn sums(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
+    fn sums(&mut self, channel: &mut impl Channel, frame: &Frame<'_>) -> Result<(), Failure> {
         let (region, first, count) = match *frame {
             Frame::Sums {
                 region,
@@ -531,7 +549,7 @@ impl<'a, S: Sink> Receiver<'a, S> {
         let what = format!("look at object {}", self.regions[index].id);
         let content = self.sink.has_content(index).map_err(self.local(what))?;
         match *frame {
-            Frame::Sums { sums, .. } => self.check(index, first, sums, content)?,
+            Frame::Sums { sums, .. } => self.check(channel, index, first, sums, content)?,
             Frame::StillEmpty { .. } if content => {
                 self.differs.get_or_insert((region, 0));
             }
@@ -544,8 +562,10 @@ impl<'a, S: Sink> Receiver<'a, S> {
         Ok(())
     }
 
+    /// Compares pages. They may take long to read, in which the sender hears that this side is alive.
     fn check(
         &mut self,
+        channel: &mut impl Channel,
         index: usize,
         first: u64,
         sums: &[u8],
@@ -566,8 +586,21 @@ impl<'a, S: Sink> Receiver<'a, S> {
             if wire::sum(&self.page) != sum {
                 self.differs.get_or_insert((index as u32, page));
             }
+            self.alive(channel)?;
         }
         Ok(())
+    }
+
+    /// Tells the sender that this side is there, if it was silent for long.
+    fn alive(&mut self, channel: &mut impl Channel) -> Result<(), Failure> {
+        if self.clock.now().saturating_sub(self.said) < ALIVE {
+            return Ok(());
+        }
+        #[cfg(test)]
+        if self.limits.mistake == Some(crate::tests::Mistake::SilentReceiver) {
+            return Ok(());
+        }
+        self.say(channel, &Frame::Alive)
     }
 }
 

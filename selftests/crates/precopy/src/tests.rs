@@ -31,6 +31,12 @@ pub(crate) enum Mistake {
     DoneTooEarly,
     /// The receiver counts the frame that was cut by the end of the connection.
     CountsTooMany,
+    /// The sender says nothing while it reads.
+    SilentSender,
+    /// The receiver says nothing while it compares.
+    SilentReceiver,
+    /// The sender does not wait for a receiver that compares slowly.
+    TooFarAhead,
     /// The writers run on though the receiver may have taken over.
     RunsTooEarly,
 }

@@ -7,6 +7,7 @@
 //! fields say.
 
 use std::io;
+use std::time::Duration;
 
 use twox_hash::XxHash3_64;
 
@@ -17,7 +18,10 @@ use crate::Region;
 pub const MAGIC: [u8; 8] = *b"REEVEMIG";
 
 /// The version of what follows.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
+
+/// The longest that a side which works is silent.
+pub(crate) const ALIVE: Duration = Duration::from_secs(1);
 
 /// The largest payload of content.
 pub const MAX_CONTENT: usize = 64 << 10;
@@ -170,7 +174,7 @@ pub enum Frame<'a> {
         /// The region.
         region: u32,
     },
-    /// The sender is there.
+    /// This side is there.
     Alive,
     /// The end of a round.
     Round(u32),
@@ -594,7 +598,7 @@ mod tests {
             ..Hello::new(4096)
         };
         let error = Hello::parse(&hello.encode()).unwrap_err();
-        assert_eq!(error, "the other side has version 7, this one 3");
+        assert_eq!(error, "the other side has version 7, this one 4");
         let mut bytes = hello.encode();
         bytes[0] = b'X';
         assert!(Hello::parse(&bytes).unwrap_err().contains("no migration"));

@@ -12,6 +12,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 
 use reeve_precopy::wire::Hello;
 use reeve_precopy::wire::HEADER;
@@ -32,7 +33,9 @@ use crate::beside::Run;
 use crate::content::filled;
 use crate::content::holds;
 use crate::process::be_deaf;
+use crate::process::state;
 use crate::process::Child;
+use crate::process::Line;
 use crate::seen::open;
 use crate::seen::until;
 use crate::seen::PAGE;
@@ -48,6 +51,8 @@ cases!("migrate";
     a_cgroup_of_writers_is_frozen,
     a_cgroup_is_thawed_when_the_last_round_fails,
     writers_that_are_not_named_are_found_out,
+    children_of_writers_have_to_be_named,
+    progress_is_told_five_times_a_second_at_most,
     writers_that_cannot_be_stopped_end_it,
     pins_stay_behind,
     a_signal_cancels,
@@ -294,6 +299,91 @@ fn writers_that_are_not_named_are_found_out() -> Outcome {
     child.kill()
 }
 
+/// A writer whose child writes, too; it has forked before it was named.
+fn children_of_writers_have_to_be_named() -> Outcome {
+    let (from, to) = (open()?, open()?);
+    needs_log(&from)?;
+    let handle = filled(&from, Create::new(1000 * PAGE), 1)?;
+    let mapping = from.map(handle)?;
+    let counts = |line: &mut Line, half: u64| {
+        for count in 1_u64.. {
+            let page = count % 500 + half * 500;
+            mapping.write((page * PAGE) as usize, &count.to_le_bytes());
+            if count == 500 {
+                line.say(0)?;
+            }
+        }
+        Ok(())
+    };
+    let mut parent = Child::run_in_group(|line| {
+        let mut child = Child::run(|line| counts(line, 1))?;
+        child.line.hear()?;
+        // The parent can't be asked while it is stopped, so it says it beforehand.
+        for byte in child.pid().as_raw().to_le_bytes() {
+            line.say(byte)?;
+        }
+        counts(line, 0)
+    })?;
+    let mut pid = [0; 4];
+    for byte in &mut pid {
+        *byte = parent.line.hear()?;
+    }
+    let child = Pid::from_raw(i32::from_le_bytes(pid));
+    parent.line.hear()?;
+    let (address, _) = address();
+    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
+    keep(&to)?;
+    let limits = "--time-limit 1 --at-limit force --silence 60";
+    let writers = format!("--writer {}", parent.pid());
+    let run = sent(&from, &format!("{address} {writers} {limits}"))?;
+    check_eq!(run.code, Some(4), "{}", run.err);
+    let text = format!(" of object {handle} differs from its copy");
+    check!(run.err.contains(&text), "{}", run.err);
+    check_eq!(receiver.end()?.code, Some(4));
+    check!(to.list()?.is_empty());
+    check!(parent.is_going()?);
+    check!(state(child)?.is_some_and(|state| state != 'T'));
+    // Named, it is stopped likewise.
+    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
+    let writers = format!("{writers} --writer {child}");
+    let run = sent(&from, &format!("{address} {writers} {limits}"))?;
+    ended_well(&run, &receiver.end()?)?;
+    check!(parent.is_stopped()?);
+    check_eq!(state(child)?, Some('T'));
+    check_eq!((from.list()?.len(), to.list()?.len()), (0, 1));
+    parent.kill_group();
+    Ok(())
+}
+
+fn progress_is_told_five_times_a_second_at_most() -> Outcome {
+    let (from, to) = (open()?, open()?);
+    needs_log(&from)?;
+    // Of 64 KiB frames at this rate there are 32 a second.
+    filled(&from, Create::new(1500 * PAGE), 1)?;
+    let (address, _) = address();
+    let receiver = Beside::receiver(&to, &address, "")?;
+    let run = sent(
+        &from,
+        &format!("{address} --bandwidth 2M --json --progress"),
+    )?;
+    ended_well(&run, &receiver.end()?)?;
+    let statistics: serde_json::Value =
+        serde_json::from_str(&run.out).map_err(|err| Stop::failed(err.to_string()))?;
+    let seconds = statistics["seconds"].as_f64().unwrap_or_default();
+    let lines = run.err.lines().count();
+    check!(
+        run.err.lines().all(|line| line.starts_with("round ")),
+        "{}",
+        run.err
+    );
+    check!(
+        lines as f64 <= 5.0 * seconds + 1.0,
+        "{lines} in {seconds} s"
+    );
+    check!(seconds > 2.0 && lines >= 3, "{lines} in {seconds} s");
+    Ok(())
+}
+
 fn writers_that_cannot_be_stopped_end_it() -> Outcome {
     let (from, to) = (open()?, open()?);
     needs_log(&from)?;
@@ -496,7 +586,7 @@ fn a_receiver_of_another_version() -> Outcome {
     filled(&from, Create::new(4 << 20), 1)?;
     let (run, _) = played(&from, "", |mut socket| Ok(socket.write_all(&hello(7))?))?;
     check_eq!(run.code, Some(4), "{}", run.err);
-    let text = "receiver, setup: protocol: the other side has version 7, this one 3";
+    let text = "receiver, setup: protocol: the other side has version 7, this one 4";
     check!(run.err.contains(text), "{}", run.err);
     logs_nothing(&from)?;
     succeeds(&from)

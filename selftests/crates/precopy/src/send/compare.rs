@@ -20,8 +20,18 @@ use crate::Writers;
 
 use super::Sender;
 
-/// The most pages whose checksums are in a frame. They are read before it is sent, and meanwhile this side is silent.
+/// The most pages whose checksums are in a frame.
+#[cfg(not(test))]
 const SUMS: usize = 1024;
+#[cfg(test)]
+const SUMS: usize = 8192;
+
+/// The most frames of them that the receiver may not have taken yet. One that reads slowly would else take nothing out of
+/// a full connection for so long that it seems dead.
+#[cfg(not(test))]
+const AHEAD: usize = 8;
+#[cfg(test)]
+const AHEAD: usize = 2;
 
 impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
     /// Has the receiver compare every page with its copy.
@@ -30,6 +40,7 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
         let page_size = self.statistics.page_size as usize;
         let most = (MAX_CONTENT / page_size) as u64;
         let mut sums = Vec::new();
+        let mut ahead = 0;
         for region in 0..self.plans.len() {
             let number = region as u32;
             if !self.has_content(region)? {
@@ -69,6 +80,15 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
                     first: begin,
                     sums: &sums,
                 })?;
+                ahead += 1;
+                #[cfg(test)]
+                if self.options.mistake == Some(crate::tests::Mistake::TooFarAhead) {
+                    continue;
+                }
+                if ahead == AHEAD {
+                    self.marked()?;
+                    ahead = 0;
+                }
             }
         }
         self.send(&Frame::Compare)?;

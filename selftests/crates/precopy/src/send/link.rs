@@ -9,6 +9,7 @@ use crate::pace::Pace;
 use crate::wire::shown;
 use crate::wire::Frame;
 use crate::wire::Hello;
+use crate::wire::ALIVE;
 use crate::Cause;
 use crate::Channel;
 use crate::Clock;
@@ -31,9 +32,6 @@ const UNKNOWN: usize = 1 << 16;
 #[cfg(test)]
 const UNKNOWN: usize = 24;
 
-/// The longest that the sender is silent.
-const ALIVE: Duration = Duration::from_secs(1);
-
 /// The connection to the receiver, with its bandwidth limit.
 pub(super) struct Link<'a, C, K> {
     channel: &'a mut C,
@@ -41,6 +39,8 @@ pub(super) struct Link<'a, C, K> {
     pace: Pace,
     /// Until when to send nothing.
     until: Duration,
+    /// When a frame was sent last.
+    said: Duration,
     bytes: u64,
     frame: Vec<u8>,
     answer: Vec<u8>,
@@ -62,6 +62,7 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
             clock,
             pace: Pace::new(bandwidth, now),
             until: now,
+            said: now,
             bytes: 0,
             frame: Vec::new(),
             answer: Vec::new(),
@@ -167,11 +168,15 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
         Failure::new(Side::Link, stage, Cause::Lost(error))
     }
 
-    /// Sends a frame. If the receiver has said something meanwhile, that can only be why it goes no further.
+    /// Sends a frame. If the receiver has said something meanwhile, that can only be that it is alive, or why it goes no
+    /// further.
     pub(super) fn send(&mut self, frame: &Frame<'_>, stage: Stage) -> Result<(), Failure> {
-        let waiting = self.channel.is_waiting();
-        if waiting.map_err(|error| self.lost(error, stage))? {
-            self.expect(stage, |_| None::<()>)?;
+        loop {
+            let waiting = self.channel.is_waiting();
+            if !waiting.map_err(|error| self.lost(error, stage))? {
+                break;
+            }
+            self.hear(stage, |_| None::<()>)?;
         }
         frame.encode(&mut self.frame);
         let bytes = self.frame.len() as u64;
@@ -187,6 +192,7 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
         }
         self.bytes += bytes;
         let now = self.clock.now();
+        self.said = now;
         self.until = now + self.pace.sent(bytes, now);
         Ok(())
     }
@@ -199,22 +205,45 @@ impl<'a, C: Channel, K: Clock> Link<'a, C, K> {
         }
         self.clock.sleep(left.min(ALIVE));
         if left > ALIVE {
-            let until = self.until;
-            self.send(&Frame::Alive, stage)?;
-            self.until = self.until.max(until);
+            self.alive(stage)?;
         }
         Ok(true)
     }
 
-    /// Reads the next frame, which has to be one that `accept` returns something for.
+    /// Tells the receiver that this side is there, if it was silent for long.
+    pub(super) fn alive(&mut self, stage: Stage) -> Result<(), Failure> {
+        if self.clock.now().saturating_sub(self.said) < ALIVE {
+            return Ok(());
+        }
+        let until = self.until;
+        self.send(&Frame::Alive, stage)?;
+        self.until = self.until.max(until);
+        Ok(())
+    }
+
+    /// Waits for a frame that `accept` returns something for. Until it comes the receiver may say that it is alive.
     pub(super) fn expect<T>(
         &mut self,
         stage: Stage,
-        accept: impl FnOnce(&Frame<'_>) -> Option<T>,
+        accept: impl Fn(&Frame<'_>) -> Option<T>,
     ) -> Result<T, Failure> {
+        loop {
+            if let Some(accepted) = self.hear(stage, &accept)? {
+                return Ok(accepted);
+            }
+        }
+    }
+
+    /// Reads the next frame, which has to be one that `accept` returns something for, or `Alive`: then it is `None`.
+    fn hear<T>(
+        &mut self,
+        stage: Stage,
+        accept: impl Fn(&Frame<'_>) -> Option<T>,
+    ) -> Result<Option<T>, Failure> {
         let cause = match Frame::receive(self.channel, &mut self.answer) {
+            Ok(Ok(Frame::Alive)) => return Ok(None),
             Ok(Ok(frame)) => match accept(&frame) {
-                Some(accepted) => return Ok(accepted),
+                Some(accepted) => return Ok(Some(accepted)),
                 None => match frame {
                     Frame::Refuse(text) => Cause::Refused(shown(text)),
                     other => Cause::Protocol(format!("an answer of type {}", other.code())),

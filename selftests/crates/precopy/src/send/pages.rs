@@ -146,7 +146,12 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
         self.content.resize(length, 0);
         self.source
             .read(region, first, &mut self.content)
-            .map_err(self.local(what))
+            .map_err(self.local(what))?;
+        #[cfg(test)]
+        if self.options.mistake == Some(crate::tests::Mistake::SilentSender) {
+            return Ok(());
+        }
+        self.link.alive(self.stage)
     }
 
     /// Sends the pages that were read, zeros as such.
@@ -194,12 +199,17 @@ impl<S: Source, W: Writers, C: Channel, K: Clock> Sender<'_, S, W, C, K> {
         self.content = content;
         result?;
         if self.link.is_unsure() {
-            self.send(&Frame::Mark)?;
-            let expected = |frame: &Frame<'_>| (*frame == Frame::Marked).then_some(());
-            self.link.expect(self.stage, expected)?;
+            self.marked()?;
             self.link.all_came();
         }
         self.wait()
+    }
+
+    /// Waits until the receiver has taken everything.
+    pub(super) fn marked(&mut self) -> Result<(), Failure> {
+        self.send(&Frame::Mark)?;
+        let expected = |frame: &Frame<'_>| (*frame == Frame::Marked).then_some(());
+        self.link.expect(self.stage, expected)
     }
 
     /// Keeps the bandwidth limit.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use super::model::*;
 use super::whole::attempt;
 use super::whole::attempt_with;
+use super::whole::check_moved;
 use super::whole::check_undone;
+use super::Mistake;
 use crate::AtLimit;
 use crate::Kind;
 use crate::Limits;
@@ -273,6 +275,97 @@ impl Watch for Looking {
 
     fn progress(&mut self, progress: &Progress) {
         self.0.push(*progress);
+    }
+}
+
+/// A user who notes when the progress was told.
+struct Timed(Shared, Vec<Duration>);
+
+impl Watch for Timed {
+    fn request(&mut self) -> Request {
+        Request::Continue
+    }
+
+    fn progress(&mut self, _progress: &Progress) {
+        self.1.push(self.0.borrow().now);
+    }
+}
+
+#[test]
+fn progress_is_told_five_times_a_second_at_most() {
+    // Frames that take much less than that, about as much, and more. A frame has up to 64 KiB.
+    for rate in [4 << 20, 400_000, 40_000] {
+        let world = World::new(3, &[40_000], LogMode::InitiallySet, FAST);
+        world.borrow_mut().regions[0].content = true;
+        world.borrow_mut().rate = rate;
+        let mut sink = ModelSink(world.clone());
+        let limits = Limits::default();
+        let mut user = Timed(world.clone(), Vec::new());
+        let options = Options {
+            limit: Some(Duration::from_secs(70)),
+            at_limit: AtLimit::Force,
+            ..Options::default()
+        };
+        crate::send(
+            &mut ModelSource::new(&world),
+            &mut ModelWriters(world.clone()),
+            &mut Pair::new(&world, &mut sink, &limits),
+            &ModelClock(world.clone()),
+            &options,
+            &mut user,
+        )
+        .unwrap();
+        let gaps: Vec<Duration> = user.1.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+        assert!(*least >= Duration::from_millis(200), "{rate}: {least:?}");
+        // It is not told less often either than frames and rounds end.
+        let frame = Duration::from_secs_f64(2.0 * 65_536.0 / rate as f64);
+        assert!(
+            *most <= Duration::from_millis(250) + frame,
+            "{rate}: {most:?}"
+        );
+        assert!(gaps.len() >= 4, "{rate}: {gaps:?}");
+    }
+}
+
+/// Moves a region whose pages take long to read. Returns the longest that one side heard nothing of the other.
+fn silence(slow: [Duration; 2], mistake: Option<Mistake>) -> Duration {
+    let world = World::new(3, &[90_000], LogMode::InitiallySet, Load::NONE);
+    world.borrow_mut().regions[0].content = true;
+    world.borrow_mut().slow = slow;
+    // Three frames of checksums.
+    world.borrow_mut().room = Some(150_000);
+    let options = Options {
+        mistake,
+        ..Options::default()
+    };
+    let limits = Limits {
+        mistake,
+        ..Limits::default()
+    };
+    let attempt = attempt_with(&world, &options, User::CONTENT, &limits);
+    assert_eq!(check_moved(&world, &attempt), Ok(()));
+    let silence = world.borrow().silence;
+    silence
+}
+
+#[test]
+fn a_side_that_reads_slowly_is_heard_all_the_same() {
+    // 1024 pages at the sender, one at the receiver.
+    let sender = [Duration::from_secs(3), Duration::ZERO];
+    let receiver = [Duration::ZERO, Duration::from_millis(3)];
+    let both = [Duration::from_secs(3), Duration::from_millis(3)];
+    for slow in [[Duration::ZERO; 2], sender, receiver, both] {
+        let longest = silence(slow, None);
+        assert!(longest < Duration::from_secs(5), "{slow:?}: {longest:?}");
+    }
+    for (slow, mistake) in [
+        (sender, Mistake::SilentSender),
+        (receiver, Mistake::SilentReceiver),
+        (receiver, Mistake::TooFarAhead),
+    ] {
+        let longest = silence(slow, Some(mistake));
+        assert!(longest > crate::SILENCE, "{mistake:?}: {longest:?}");
     }
 }
 

@@ -110,6 +110,16 @@ pub(super) struct World {
     /// The connection is cut so many times more, each time in one of so many of 256 cases.
     pub(super) cuts: u32,
     pub(super) often_cut: u8,
+    /// How long a read takes: of the source's pages, and of each page of the copy.
+    pub(super) slow: [Duration; 2],
+    /// The connection has room for so many bytes; a writer waits until a quarter of that is left.
+    pub(super) room: Option<usize>,
+    /// Since when the sender, and the receiver, were not heard by the other side if that waited.
+    heard: [Duration; 2],
+    /// The sender waits.
+    waits: bool,
+    /// The longest that either side waited without hearing anything.
+    pub(super) silence: Duration,
     /// Both sides had it at once.
     pub(super) twice: bool,
     /// The source was freed before the receiver had it.
@@ -142,6 +152,11 @@ impl World {
             lag: 0,
             cuts: 0,
             often_cut: 0,
+            slow: [Duration::ZERO; 2],
+            room: None,
+            heard: [Duration::ZERO; 2],
+            waits: false,
+            silence: Duration::ZERO,
             twice: false,
             early: false,
         };
@@ -204,6 +219,12 @@ impl World {
         self.calls += 1;
         self.write();
         Ok(())
+    }
+
+    /// The sender, or the receiver, is heard by the other side, which waited.
+    fn hear(&mut self, side: usize) {
+        self.silence = self.silence.max(self.now - self.heard[side]);
+        self.heard[side] = self.now;
     }
 
     /// Returns whether the connection is cut now.
@@ -366,6 +387,8 @@ impl Source for ModelSource {
         let mut world = self.0.borrow_mut();
         world.step(Call::Read)?;
         world.reads += 1;
+        let slow = world.slow[0];
+        world.now += slow;
         let memory = &mut world.regions[region];
         memory.content = true;
         fill(&memory.pages[first as usize..], to);
@@ -479,7 +502,10 @@ impl Sink for ModelSink {
     }
 
     fn read(&mut self, region: usize, first: u64, to: &mut [u8]) -> io::Result<()> {
-        fill(&self.0.borrow().copies[region].pages[first as usize..], to);
+        let mut world = self.0.borrow_mut();
+        let slow = world.slow[1];
+        world.now += slow;
+        fill(&world.copies[region].pages[first as usize..], to);
         Ok(())
     }
 
@@ -503,11 +529,19 @@ impl Sink for ModelSink {
 pub(super) struct Tape {
     pub(super) input: VecDeque<u8>,
     pub(super) output: Vec<u8>,
+    /// Where the other end is.
+    world: Option<Shared>,
 }
 
 impl Channel for Tape {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.output.extend_from_slice(bytes);
+        if let Some(world) = &self.world {
+            let mut world = world.borrow_mut();
+            if world.waits {
+                world.hear(1);
+            }
+        }
         Ok(())
     }
 
@@ -576,8 +610,11 @@ impl<'a> Pair<'a> {
     pub(super) fn new(world: &Shared, sink: &'a mut ModelSink, limits: &'a Limits) -> Self {
         Self {
             world: world.clone(),
-            receiver: Receiver::new(sink, limits),
-            tape: Tape::default(),
+            receiver: Receiver::new(sink, limits, Box::new(ModelClock(world.clone()))),
+            tape: Tape {
+                world: Some(world.clone()),
+                ..Tape::default()
+            },
             flight: VecDeque::new(),
             connected: true,
             greeted: false,
@@ -602,6 +639,34 @@ impl<'a> Pair<'a> {
             let frame = self.flight.pop_front().unwrap_or_default();
             self.tape.input.extend(frame);
             self.advance();
+        }
+    }
+
+    /// If the connection is full, the sender waits until the receiver has taken most of that. It hears nothing meanwhile.
+    fn make_room(&mut self, room: usize) {
+        let bytes = |flight: &VecDeque<Vec<u8>>| flight.iter().map(Vec::len).sum::<usize>();
+        if bytes(&self.flight) <= room {
+            return;
+        }
+        let now = self.world.borrow().now;
+        self.world.borrow_mut().heard[1] = now;
+        while bytes(&self.flight) > room / 4 {
+            self.deliver(self.flight.len() - 1);
+        }
+        let mut world = self.world.borrow_mut();
+        world.hear(1);
+        world.heard[0] = world.now;
+    }
+
+    /// The sender begins to wait for the receiver, or ends that.
+    fn wait(&mut self, begin: bool) {
+        let mut world = self.world.borrow_mut();
+        world.waits = begin;
+        if begin {
+            world.heard[1] = world.now;
+        } else {
+            world.hear(1);
+            world.heard[0] = world.now;
         }
     }
 
@@ -673,10 +738,14 @@ impl Channel for Pair<'_> {
             let mut world = self.world.borrow_mut();
             let rate = world.rate;
             world.now += Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
+            world.hear(0);
         }
         self.flight.push_back(bytes.to_vec());
-        let lag = self.world.borrow().lag;
-        self.deliver(lag);
+        let (lag, room) = (self.world.borrow().lag, self.world.borrow().room);
+        match room {
+            None => self.deliver(lag),
+            Some(room) => self.make_room(room),
+        }
         self.world.borrow_mut().write();
         Ok(())
     }
@@ -692,12 +761,14 @@ impl Channel for Pair<'_> {
         if let Some(kind) = self.broken {
             return Err(kind.into());
         }
+        self.wait(true);
         while self.tape.output.len() < to.len() {
             if self.flight.is_empty() || !self.connected || self.outcome.is_some() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             self.deliver(self.flight.len() - 1);
         }
+        self.wait(false);
         let rest = self.tape.output.split_off(to.len());
         to.copy_from_slice(&self.tape.output);
         self.tape.output = rest;
