@@ -6,12 +6,14 @@
 //! Each wraps C objects, and the helpers of `rust/helpers/`, so that the rest is safe Rust. The
 //! bindings are made by Kbuild from `bindings_helper.h`.
 
+pub(crate) mod anon_file;
 pub(crate) mod atomic_words;
 pub(crate) mod cred;
 pub(crate) mod debugfs;
 pub(crate) mod dma;
 pub(crate) mod dmem;
 pub(crate) mod export;
+pub(crate) mod gate;
 pub(crate) mod kmap;
 #[cfg(reeve_kunit)]
 #[macro_use]

@@ -13,7 +13,7 @@
 //! - [`object`]: a buffer object.
 //! - [`device`], [`client`]: the LRU of a device, and of an open file with its limit.
 //! - [`driver`]: what an object's driver is asked before its pages go.
-//! - [`dirty`]: which pages of an object were written to.
+//! - [`dirty`]: which pages of an object were written to. A [`fence`] keeps them from being written to.
 //! - [`tt`]: the pages behind an object, or where its content is. It uses a [`backing`].
 //! - [`pool`], [`pages`]: where pages come from and go to.
 //! - [`charge`], [`counters`], [`limits`]: the counters, their limits, and the one place that changes
@@ -37,6 +37,7 @@ pub(crate) mod dirty;
 pub(crate) mod driver;
 pub(crate) mod evict;
 pub(crate) mod fdinfo;
+pub(crate) mod fence;
 pub(crate) mod limits;
 mod lru;
 pub(crate) mod manager;

@@ -15,7 +15,8 @@ use kernel::{
             Relaxed,
             Release, //
         },
-        Arc, //
+        Arc,
+        ArcBorrow, //
     },
     time::{
         delay::fsleep,
@@ -64,6 +65,22 @@ impl<T: Send + Sync> Published<T> {
         // SAFETY: By the type invariant it came from `into_raw`, and the reference is ours: nobody
         // else finds it after the exchange, and the readers that found it before are through.
         Some(unsafe { Arc::from_raw(old) })
+    }
+
+    /// Returns whether there is a value. Any context.
+    #[inline]
+    pub(crate) fn is_some(&self) -> bool {
+        !self.value.load(Relaxed).is_null()
+    }
+
+    /// Returns a reference to the value, if there is one. Any context.
+    pub(crate) fn get(&self) -> Option<Arc<T>> {
+        self.with(|value| {
+            // SAFETY: `ArcBorrow::from_raw` wants what `Arc::into_raw` returned, of a reference that
+            // stays during the borrow: by the type invariant `value` came from there, and the
+            // reference is not dropped before `with` is through.
+            unsafe { ArcBorrow::from_raw(value) }.into()
+        })
     }
 
     /// Calls `f` with the value, if there is one. `f` must not sleep or wait. Any context.

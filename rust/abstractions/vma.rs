@@ -7,6 +7,7 @@
 //! | [`Mapped`] | what a user maps: it handles the faults of its mappings |
 //! | [`Fault`] | a fault, which ends as a [`FaultResult`] |
 //! | [`WriteFault`] | the same, of a page that is mapped and was written to |
+//! | [`Held`] | a fault that has to wait before it is tried again |
 //! | [`Pages`] | pages that a fault can map |
 //! | [`WriteLog`] | where writes to them are logged, if they are |
 //! | [`Mappings`] | where the owner of pages has them mapped |
@@ -19,8 +20,14 @@
 //! C headers: [`include/linux/mm.h`](srctree/include/linux/mm.h),
 //! [`include/linux/fs.h`](srctree/include/linux/fs.h)
 
+mod answer;
 mod space;
 
+pub(crate) use answer::{
+    FaultResult,
+    Held,
+    Unlocked, //
+};
 pub(crate) use space::{
     MapSpace,
     Mappings,
@@ -118,7 +125,8 @@ pub(crate) unsafe trait Pages {
 
 /// Which of an owner's pages users may write to without a fault, and where their faults are logged.
 pub(crate) trait WriteLog {
-    /// Returns whether a write to page `index` is logged already, so that others need no fault.
+    /// Returns whether a write to page `index` is logged already and none is held back, so that others
+    /// need no fault.
     fn is_logged(&self, index: u64) -> bool;
 
     /// Returns whether that is so of all these pages.
@@ -139,10 +147,20 @@ pub(crate) trait Mapped: Send + Sync + 'static {
     fn fault(&self, fault: Fault<'_>) -> FaultResult;
 
     /// Handles a write to a page that is mapped, but not to be written to. The same locks are held.
+    /// Returns a fault that has to wait, for [`Mapped::held`].
     ///
-    /// Nothing can be waited for: the kernel takes all answers but errors and that of
-    /// [`WriteFault::make_writable`] for a yes, and makes the entry writable itself, some time later.
-    fn write_fault(&self, fault: WriteFault<'_>) -> FaultResult;
+    /// Nothing can be waited for: the kernel takes all answers but errors and those of
+    /// [`WriteFault::make_writable`] and [`Held`] for a yes, and makes the entry writable itself, some
+    /// time later.
+    fn write_fault<'a>(
+        &self,
+        fault: WriteFault<'a>,
+    ) -> core::result::Result<FaultResult, WriteFault<'a>>;
+
+    /// Handles a write that [`Mapped::write_fault`] held back; the caller keeps this alive, whatever
+    /// becomes of the mapping. May sleep, but for long only with the locks released, by
+    /// [`WriteFault::hold`].
+    fn held(&self, fault: WriteFault<'_>) -> FaultResult;
 
     /// Accesses the file's bytes from `offset` on for another process, such as a debugger. Returns
     /// how many bytes were copied. May sleep; the `mmap_lock` of the mapping's owner is held for
@@ -156,21 +174,6 @@ pub(crate) enum Access<'a> {
     Read(&'a mut [u8]),
     /// Writes to memory.
     Write(&'a [u8]),
-}
-
-/// The result of a fault, `vm_fault_t` in C.
-#[must_use]
-pub(crate) struct FaultResult(bindings::vm_fault_t);
-
-impl FaultResult {
-    /// Whether the page is mapped now.
-    pub(crate) fn is_mapped(&self) -> bool {
-        self.0
-            & (helpers::REEVE_FAULT_ERROR
-                | helpers::REEVE_FAULT_FALLBACK
-                | helpers::REEVE_FAULT_RETRY)
-            == 0
-    }
 }
 
 /// A fault that is being handled.
@@ -193,39 +196,6 @@ enum FaultKind {
     Page,
     /// Many pages with one entry.
     Huge,
-}
-
-/// A fault whose lock was released: all that can be done is to retry it.
-///
-/// The mapping may go away meanwhile, and with it what keeps the module. So this holds the file that
-/// was mapped, which keeps the module, until the fault is retried. If that reference is the last one,
-/// the kernel releases the file when the task returns to user space: then no code of the fault runs any
-/// more.
-///
-/// # Invariants
-///
-/// `file` is a reference of ours to a file, unless [`Fault::allow_retry`] was false and the lock was
-/// not released. The current task is no kernel thread then.
-pub(crate) struct Unlocked {
-    file: Option<NonNull<bindings::file>>,
-}
-
-impl Unlocked {
-    /// Makes the kernel retry the fault.
-    pub(crate) fn retry(self) -> FaultResult {
-        FaultResult(helpers::REEVE_FAULT_RETRY)
-    }
-}
-
-impl Drop for Unlocked {
-    fn drop(&mut self) {
-        if let Some(file) = self.file {
-            // SAFETY: `fput()` drops a reference that the caller owns: by the type invariant we own
-            // one, and it is not used again. In a task that is no kernel thread, the last one is
-            // released on the return to user space, after the code of this module has returned.
-            unsafe { bindings::fput(file.as_ptr()) };
-        }
-    }
 }
 
 impl Fault<'_> {
@@ -274,18 +244,23 @@ impl Fault<'_> {
     ///
     /// C original: `maybe_unlock_mmap_for_io()`, which holds the file likewise.
     pub(crate) fn unlock(self) -> Unlocked {
-        let mut file = None;
-        if self.allow_retry() {
-            // SAFETY: The helper takes a reference to the file of a mapping, which has one while the
-            // fault's lock is held, as it is by the type invariant.
-            // INVARIANT: The reference becomes ours. A kernel thread's fault has no `allow_retry`.
-            file = NonNull::new(unsafe { helpers::reeve_helper_fault_file(self.vmf.as_ptr()) });
-            // SAFETY: `release_fault_lock()` wants a fault whose lock is held, which it is by the
-            // type invariant, and that it is not released again. `self` ends here, and the kernel
-            // is told that the lock was released, as `Unlocked` only becomes a retry.
-            unsafe { helpers::reeve_helper_fault_unlock(self.vmf.as_ptr()) };
+        if !self.allow_retry() {
+            return Unlocked::not();
         }
-        Unlocked { file }
+        // SAFETY: By the type invariant the fault is valid and its lock held. A kernel thread's fault has
+        // no `allow_retry`. `self` ends here, and `Unlocked` only becomes a retry.
+        unsafe { Unlocked::new(self.vmf) }
+    }
+
+    /// Whether it is of a write.
+    pub(crate) fn is_write(&self) -> bool {
+        self.info.write
+    }
+
+    /// Holds it back. Unlike [`Fault::unlock`] this may be done at each attempt.
+    pub(crate) fn hold(self) -> Held {
+        // SAFETY: By the type invariant the fault is valid and its lock held. `self` ends here.
+        unsafe { Held::new(self.vmf) }
     }
 
     /// Makes the kernel retry the fault, if it has [`Fault::retry_nowait`]; else sends SIGBUS.
@@ -450,26 +425,44 @@ impl WriteFault<'_> {
 
     /// Calls `log`, which logs the write, and makes the entry writable, if it is still the one of the
     /// fault; in any case the access is made again. `log` is called with the entry's lock held, and
-    /// must not sleep.
+    /// must not sleep. If it returns false the entry stays as it is, and so does the fault.
     ///
     /// So both are one step for whoever takes that lock: a thread that clears the log does, to protect
     /// the entry, after it has cleared the bit. The kernel, if it was left to make the entry writable,
-    /// would do it after that.
-    pub(crate) fn make_writable(self, log: impl FnOnce()) -> FaultResult {
+    /// would do it after that. A thread that holds writers back does, after it has said so.
+    pub(crate) fn make_writable(
+        self,
+        log: impl FnOnce() -> bool,
+    ) -> core::result::Result<FaultResult, Self> {
         if cfg!(reeve_break_log_window) {
             log();
             // Time for the log to be cleared.
             kernel::time::delay::fsleep(kernel::time::Delta::from_millis(20));
-            return FaultResult(0);
+            return Ok(FaultResult(0));
         }
         // SAFETY: The helper wants a valid fault of a page in a table with its lock held, which this
         // is by the type invariant. If it returns true the entry is locked.
         if unsafe { helpers::reeve_helper_lock_entry(self.vmf.as_ptr()) } {
-            log();
+            if !log() {
+                // SAFETY: The helper wants a valid fault whose entry is locked, as it was just above.
+                unsafe { helpers::reeve_helper_unlock_entry(self.vmf.as_ptr()) };
+                return Err(self);
+            }
             // SAFETY: The helper wants a valid fault whose entry is locked, as it was just above. The
             // mapping allows writes, for the kernel asks of no others.
             unsafe { helpers::reeve_helper_unlock_writable_entry(self.vmf.as_ptr()) };
         }
+        Ok(FaultResult(helpers::REEVE_FAULT_NOPAGE))
+    }
+
+    /// Holds it back.
+    pub(crate) fn hold(self) -> Held {
+        // SAFETY: By the type invariant the fault is valid and its lock held. `self` ends here.
+        unsafe { Held::new(self.vmf) }
+    }
+
+    /// Ends it; if the access still can't go on there will be another.
+    pub(crate) fn ask_again(self) -> FaultResult {
         FaultResult(helpers::REEVE_FAULT_NOPAGE)
     }
 
@@ -689,7 +682,14 @@ impl<T: Mapped> Operations<T> {
             vmf,
             _vmf: PhantomData,
         };
-        mapped.write_fault(fault).0
+        match mapped.write_fault(fault) {
+            Ok(result) => result.0,
+            Err(fault) => {
+                // A reference of our own, because the mapping may go away when the lock is released.
+                let mapped: Arc<T> = mapped.into();
+                mapped.held(fault).0
+            }
+        }
     }
 
     /// Copies from or to mapped memory for another process.

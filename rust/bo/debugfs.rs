@@ -231,12 +231,12 @@ impl Show for BufferObjects {
 }
 
 /// `dirty_logs`: the open files with objects that log writes: how many, pages whose bits are set, page
-/// faults that set one.
+/// faults that set one, and how many of the objects have a fence.
 struct DirtyLogs(Arc<Manager>);
 
 impl Show for DirtyLogs {
     fn show(&self, m: &SeqFile) -> Result {
-        seq_print!(m, "client objects dirty write_faults\n");
+        seq_print!(m, "client objects dirty write_faults fenced\n");
         let mut last = 0;
         while let Some((number, logging, sums)) = with_context(|| {
             let client = self.0.clients().next(last)?;
@@ -246,7 +246,8 @@ impl Show for DirtyLogs {
             last = number;
             if logging != 0 {
                 let (dirty, faults) = (sums.dirty(), sums.write_faults());
-                seq_print!(m, "{number} {logging} {dirty} {faults}\n");
+                let fenced = sums.fenced();
+                seq_print!(m, "{number} {logging} {dirty} {faults} {fenced}\n");
             }
         }
         Ok(())

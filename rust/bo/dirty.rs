@@ -7,17 +7,23 @@
 //! reservation, or, when a write fault makes an entry writable, under the lock of that entry alone.
 //! Bits are cleared under the reservation, and then the entries are protected, each under its lock. So
 //! whichever of the two comes second at an entry leaves it as the bit wants it.
+//!
+//! A fence holds writers back: while there is one no entry becomes writable. It is put like a log: first
+//! it is there to be found by those who make entries, and then all entries are protected.
 #![deny(unsafe_code)]
 
 use super::rules::dirty::{
     self,
     Bits,
     Count,
+    Fences,
     Mode, //
 };
 use crate::abstractions::{
     atomic_words::AtomicWords,
+    gate::Gate,
     page::total_ram,
+    published::Published,
     user_sized,
     vma::WriteLog, //
 };
@@ -41,6 +47,7 @@ static LAST: Atomic<u64> = Atomic::new(0);
 pub(crate) struct LogSums {
     dirty: Atomic<u64>,
     write_faults: Atomic<u64>,
+    fenced: Atomic<u64>,
 }
 
 impl LogSums {
@@ -49,7 +56,13 @@ impl LogSums {
         Self {
             dirty: Atomic::new(0),
             write_faults: Atomic::new(0),
+            fenced: Atomic::new(0),
         }
+    }
+
+    /// Returns how many objects have a fence.
+    pub(crate) fn fenced(&self) -> u64 {
+        self.fenced.load(Relaxed)
     }
 
     /// Returns how many bits are set.
@@ -129,6 +142,10 @@ pub(crate) struct DirtyLog {
     number: u64,
     write_faults: Atomic<u64>,
     protections: Atomic<u64>,
+    /// How many fences there are; changed with the reservation held.
+    fences: Atomic<u64>,
+    /// Opens when there is none any more; there only while there are some.
+    fence: Published<Gate>,
 }
 
 /// A dirty log at one moment.
@@ -146,6 +163,8 @@ pub(crate) struct LogInfo {
     pub(crate) protections: u64,
     /// The memory that it takes.
     pub(crate) bytes: u64,
+    /// The fences that hold writers back.
+    pub(crate) fences: u64,
 }
 
 impl DirtyLog {
@@ -170,6 +189,8 @@ impl DirtyLog {
             number: LAST.fetch_add(1u64, Relaxed) + 1,
             write_faults: Atomic::new(0),
             protections: Atomic::new(0),
+            fences: Atomic::new(Fences::NONE.count()),
+            fence: Published::none(),
         };
         Ok(Arc::new(log, GFP_KERNEL_ACCOUNT)?)
     }
@@ -209,6 +230,58 @@ impl DirtyLog {
             write_faults: self.write_faults(),
             protections: self.protections.load(Relaxed),
             bytes: words * size_of::<u64>() as u64 + size_of::<Self>() as u64,
+            fences: self.fences.load(Relaxed),
+        }
+    }
+
+    /// Returns whether writers are held back. Any context.
+    #[inline]
+    pub(super) fn is_fenced(&self) -> bool {
+        self.fence.is_some()
+    }
+
+    /// Returns what opens when no fence holds writers back any more; `None`: none does. Any context.
+    #[inline]
+    pub(crate) fn fence(&self) -> Option<Arc<Gate>> {
+        if self.is_fenced() {
+            self.fence.get()
+        } else {
+            None
+        }
+    }
+
+    /// Puts a fence, which opens `gate` if it is the first. Returns whether it is: then all entries of
+    /// page tables have to be write-protected before the reservation ends, which has to be held.
+    pub(super) fn put_fence(&self, gate: Arc<Gate>) -> bool {
+        let (fences, first) = Fences::of(self.fences.load(Relaxed)).put();
+        self.fences.store(fences.count(), Relaxed);
+        if first {
+            drop(self.fence.replace(Some(gate)));
+            self.count_fenced(1);
+        }
+        first
+    }
+
+    /// Lifts a fence, with the reservation held. If it is the last, writers go on.
+    pub(super) fn lift_fence(&self) {
+        let (fences, last) = Fences::of(self.fences.load(Relaxed)).lifted();
+        self.fences.store(fences.count(), Relaxed);
+        if last {
+            self.open();
+        }
+    }
+
+    /// Lets writers go on that are held back.
+    fn open(&self) {
+        if let Some(gate) = self.fence.replace(None) {
+            self.count_fenced(1u64.wrapping_neg());
+            gate.open();
+        }
+    }
+
+    fn count_fenced(&self, objects: u64) {
+        if let Some(sums) = &self.bits.sums().0 {
+            sums.fenced.add(objects, Relaxed);
         }
     }
 
@@ -257,11 +330,11 @@ impl DirtyLog {
 
 impl WriteLog for DirtyLog {
     fn is_logged(&self, index: u64) -> bool {
-        self.bits.is_set(index)
+        self.bits.is_set(index) && !self.is_fenced()
     }
 
     fn are_logged(&self, first: u64, pages: u64) -> bool {
-        self.bits.are_set(first, pages)
+        self.bits.are_set(first, pages) && !self.is_fenced()
     }
 
     fn write_fault(&self, index: u64) -> bool {
@@ -278,6 +351,8 @@ impl WriteLog for DirtyLog {
 
 impl Drop for DirtyLog {
     fn drop(&mut self) {
+        // Those who wait have the gate, and find no log afterwards, or another one.
+        self.open();
         let (dirty, write_faults) = (self.dirty(), self.write_faults());
         if let Some(sums) = &self.bits.sums().0 {
             sums.dirty.add(dirty.wrapping_neg(), Relaxed);

@@ -40,5 +40,6 @@ pub(crate) fn show(client: &Client, m: &SeqFile) {
         seq_print!(m, "reeve-logging:\t{}\n", sums.logging);
         seq_print!(m, "reeve-dirty-system:\t{kib} KiB\n");
         seq_print!(m, "reeve-write-faults:\t{}\n", client.logs().write_faults());
+        seq_print!(m, "reeve-fenced:\t{}\n", client.logs().fenced());
     }
 }

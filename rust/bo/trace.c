@@ -90,6 +90,15 @@ void reeve_helper_trace_log(unsigned int event, const struct reeve_log_operation
 	case REEVE_LOG_TRACE_WRITE_FAULT:
 		trace_log_write_fault(o);
 		break;
+	case REEVE_LOG_TRACE_FENCE:
+		trace_log_fence(o);
+		break;
+	case REEVE_LOG_TRACE_UNFENCE:
+		trace_log_unfence(o);
+		break;
+	case REEVE_LOG_TRACE_HOLD:
+		trace_log_hold(o);
+		break;
 	}
 }
 

@@ -152,6 +152,21 @@ DEFINE_EVENT(reeve_log_operation, log_write_fault,
 	TP_ARGS(o)
 );
 
+DEFINE_EVENT(reeve_log_operation, log_fence,
+	TP_PROTO(const struct reeve_log_operation *o),
+	TP_ARGS(o)
+);
+
+DEFINE_EVENT(reeve_log_operation, log_unfence,
+	TP_PROTO(const struct reeve_log_operation *o),
+	TP_ARGS(o)
+);
+
+DEFINE_EVENT(reeve_log_operation, log_hold,
+	TP_PROTO(const struct reeve_log_operation *o),
+	TP_ARGS(o)
+);
+
 TRACE_EVENT_FN(pool_shrink,
 
 	TP_PROTO(u32 node, u64 wanted, u64 pages, u64 duration),

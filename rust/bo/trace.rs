@@ -219,6 +219,23 @@ pub(super) fn log_write_fault(bo: ObjectId, mode: u32, index: u64) {
     log_event(LogEvent::WriteFault, bo, mode, (index, 1), 1);
 }
 
+/// Traces that a fence was put before an object with this log, of `pages` pages of which `dirty` bits are set.
+pub(super) fn log_fenced(bo: ObjectId, mode: u32, pages: u64, dirty: u64) {
+    log_event(LogEvent::Fence, bo, mode, (0, pages), dirty);
+}
+
+/// Traces that a fence was lifted.
+pub(super) fn log_unfenced(bo: ObjectId, mode: u32, pages: u64, dirty: u64) {
+    log_event(LogEvent::Unfence, bo, mode, (0, pages), dirty);
+}
+
+/// Traces that a write to page `index` waits for fences to be lifted; `None`: a call that writes.
+#[cold]
+pub(super) fn log_held(bo: ObjectId, mode: u32, index: Option<u64>) {
+    let pages = index.map_or((0, 0), |index| (index, 1));
+    log_event(LogEvent::Hold, bo, mode, pages, 0);
+}
+
 fn log_event(event: LogEvent, bo: ObjectId, mode: u32, pages: (u64, u64), dirty: u64) {
     event.fire(LogOperation {
         device: bo.device,

@@ -13,6 +13,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    dirty::DirtyLog,
     driver::Wait,
     manager::Manager,
     object::{
@@ -25,6 +26,7 @@ use super::{
 };
 use crate::{
     abstractions::{
+        gate::Gate,
         kmap::Protection,
         list::Linked,
         task,
@@ -32,6 +34,7 @@ use crate::{
             Access,
             Fault,
             FaultResult,
+            Held,
             MapSpace,
             Mapped,
             Range,
@@ -134,7 +137,7 @@ impl Mapping {
     /// Populates the object and maps the page that was touched.
     ///
     /// What takes long is done with `mmap_lock` released, if the fault can be retried: its error shows
-    /// then.
+    /// then. So does a write wait that a fence holds back.
     fn serve(&self, fault: Fault<'_>) -> FaultResult {
         if fault.is_huge() && !fault.has_room_for_huge() {
             return fault.fall_back();
@@ -162,6 +165,12 @@ impl Mapping {
                 Err(_) => return fault.sigbus(),
             },
         };
+        if fault.is_write() {
+            if let Some(gate) = reservation.fence() {
+                drop(reservation);
+                return self.wait(fault.hold(), index, &gate);
+            }
+        }
         if !reservation.state().is_populated() {
             if fault.retry_nowait() {
                 return fault.retry_later();
@@ -190,6 +199,21 @@ impl Mapping {
         result
     }
 
+    /// Waits until `gate` is open, if the fault of page `index` can wait.
+    fn wait(&self, held: Held, index: u64, gate: &Gate) -> FaultResult {
+        match held {
+            Held::Ends(result) => result,
+            Held::Waits(unlocked, ended_by) => {
+                if let Some(mode) = self.bo.log().with(DirtyLog::mode) {
+                    trace::log_held(self.bo.id(), mode.bits(), Some(index));
+                }
+                // A signal is looked for where the fault came from, too.
+                let _ = gate.wait(ended_by);
+                unlocked.retry()
+            }
+        }
+    }
+
     /// Copies from or to the object, as its reads and writes do; not behind its last byte.
     fn copy(&self, offset: u64, access: Access<'_>) -> Result<usize> {
         let start = self.first() << PAGE_SHIFT;
@@ -207,6 +231,10 @@ impl Mapping {
             Access::Write(from) => {
                 let length = from.len().min(most);
                 let from = from.get(..length).ok_or(EFAULT)?;
+                // The lock of the process that maps it is held, so this can't wait.
+                if reservation.fence().is_some() {
+                    return Err(EBUSY);
+                }
                 reservation.write(offset, from, &*self.manager)?;
                 Ok(length)
             }
@@ -236,22 +264,45 @@ impl Mapped for Mapping {
     /// and its log is found without the reservation: a guest or a device's process that is being migrated
     /// does this for every page it writes to, in every round, and taking the reservation costs more than
     /// all the rest of the fault.
-    fn write_fault(&self, fault: WriteFault<'_>) -> FaultResult {
+    fn write_fault<'a>(
+        &self,
+        fault: WriteFault<'a>,
+    ) -> core::result::Result<FaultResult, WriteFault<'a>> {
         let Some(index) = fault.page().checked_sub(self.first()) else {
-            return fault.sigbus();
+            return Ok(fault.sigbus());
         };
         let mut mode = None;
         let result = fault.make_writable(|| {
-            let logged = self
-                .bo
-                .log()
-                .with(|log| log.write_fault(index).then(|| log.mode()));
-            mode = logged.flatten();
+            let logged = self.bo.log().with(|log| {
+                if log.is_fenced() {
+                    return None;
+                }
+                Some(log.write_fault(index).then(|| log.mode()))
+            });
+            match logged {
+                None => true,
+                Some(None) => false,
+                Some(Some(logged)) => {
+                    mode = logged;
+                    true
+                }
+            }
         });
         if let Some(mode) = mode {
             trace::log_write_fault(self.bo.id(), mode.bits(), index);
         }
         result
+    }
+
+    fn held(&self, fault: WriteFault<'_>) -> FaultResult {
+        with_context(|| {
+            let index = fault.page().saturating_sub(self.first());
+            match self.bo.log().with(DirtyLog::fence).flatten() {
+                Some(gate) => self.wait(fault.hold(), index, &gate),
+                // It was lifted meanwhile.
+                None => fault.ask_again(),
+            }
+        })
     }
 
     fn access(&self, offset: u64, access: Access<'_>) -> Result<usize> {

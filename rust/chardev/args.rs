@@ -9,6 +9,7 @@ use super::uapi::{
     BoDmaAddress,
     BoInfo,
     BoLogClear,
+    BoLogFence,
     BoLogGet,
     BoLogInfo,
     BoMmap,
@@ -110,7 +111,13 @@ impl Argument for BoLogClear {
 
 impl Argument for BoLogInfo {
     fn reserved_are_zero(&self) -> bool {
-        self.reserved == [0; 2]
+        self.reserved == 0
+    }
+}
+
+impl Argument for BoLogFence {
+    fn reserved_are_zero(&self) -> bool {
+        self.reserved == [0; 2] && self.flags == 0 && self.pad == 0
     }
 }
 

@@ -149,7 +149,8 @@ impl OpenFile {
         self.change_with(arg, read_bo(arg, 0)?, request, act)
     }
 
-    /// Changes an object with `act`, which returns the number of pages that it gained or lost.
+    /// Changes an object with `act`, which returns the number of pages that it gained or lost. What drops
+    /// content waits for fences.
     ///
     /// The number that is expected is written to user space before the change, so that a call which
     /// fails, also with `EFAULT`, has changed nothing. User memory can't be accessed while the object
@@ -163,11 +164,15 @@ impl OpenFile {
         act: impl Fn(&mut Reservation<'_>) -> Result<u64>,
     ) -> Result<isize> {
         let bo = self.handles.get(args.handle)?;
+        let reserve = || match request {
+            Request::Unpopulate | Request::Purge => bo.reserve_to_change(),
+            _ => bo.reserve_killable(),
+        };
         loop {
-            args.pages = bo.reserve_killable()?.forecast(request)?;
+            args.pages = reserve()?.forecast(request)?;
             write(arg, &args)?;
 
-            let mut reservation = bo.reserve_killable()?;
+            let mut reservation = reserve()?;
             if reservation.forecast(request)? == args.pages {
                 let pages = act(&mut reservation)?;
                 drop(reservation);
@@ -231,7 +236,7 @@ impl OpenFile {
             let copied = copy_from_user(chunk, user_ptr(args.addr, done)?);
             let copied = chunk.get(..copied).ok_or(EFAULT)?;
             if !copied.is_empty() {
-                bo.reserve_killable()?
+                bo.reserve_to_change()?
                     .write(args.offset + done, copied, &*self.manager)?;
             }
             Ok(copied.len())

@@ -16,6 +16,7 @@ use super::{
     uapi::{
         consts::*,
         BoLogClear,
+        BoLogFence,
         BoLogGet,
         BoLogInfo,
         LogMode, //
@@ -23,6 +24,8 @@ use super::{
 };
 use crate::{
     abstractions::{
+        anon_file,
+        gate::Gate,
         uaccess::{
             clear_user_words,
             copy_from_user,
@@ -37,6 +40,7 @@ use crate::{
             DirtyLog,
             Parts, //
         },
+        fence::LogFence,
         rules::dirty::{
             self,
             Mode, //
@@ -44,6 +48,10 @@ use crate::{
     }, //
 };
 use kernel::{
+    fs::file::{
+        flags::O_CLOEXEC,
+        FileDescriptorReservation, //
+    },
     prelude::*,
     sync::atomic::Relaxed,
     transmute::AsBytes, //
@@ -189,7 +197,26 @@ impl OpenFile {
         args.write_faults = info.write_faults;
         args.protections = info.protections;
         args.bytes = info.bytes;
+        args.fences = info.fences;
         Ok(())
+    }
+
+    /// `REEVE_IOC_BO_LOG_FENCE`.
+    ///
+    /// All that may fail comes before the fence, which is lifted with the file.
+    pub(super) fn bo_log_fence(&self, arg: usize) -> Result<isize> {
+        let mut args = read::<BoLogFence>(arg)?;
+        let bo = self.handles.get(args.handle)?;
+        bo.reserve_killable()?.log()?;
+        let gate = Gate::new()?;
+        let fence = LogFence::new(&bo)?;
+        let file = anon_file::new(fence.clone())?;
+        let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+        args.fd = i32::try_from(fd.reserved_fd()).map_err(|_| EMFILE)?;
+        write(arg, &args)?;
+        fence.put(gate)?;
+        fd.fd_install(file);
+        Ok(0)
     }
 }
 

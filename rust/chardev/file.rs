@@ -80,6 +80,7 @@ impl OpenFile {
             REEVE_IOC_BO_LOG_GET => self.bo_log_get(arg),
             REEVE_IOC_BO_LOG_CLEAR => self.bo_log_clear(arg),
             REEVE_IOC_BO_LOG_INFO => call(arg, |info| self.bo_log_info(info)),
+            REEVE_IOC_BO_LOG_FENCE => self.bo_log_fence(arg),
             REEVE_IOC_LOCK_SANITY => self.lock_sanity(arg),
             _ => Err(ENOTTY),
         }

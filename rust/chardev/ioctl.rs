@@ -66,7 +66,8 @@ impl OpenFile {
                 | REEVE_FEATURE_MMAP
                 | REEVE_FEATURE_FILE_LIMIT
                 | REEVE_FEATURE_DMA_ADDRESSES
-                | REEVE_FEATURE_DIRTY_LOG,
+                | REEVE_FEATURE_DIRTY_LOG
+                | REEVE_FEATURE_LOG_FENCE,
         );
         if params::enable_builtin_tests() {
             v.features |= u64::from(REEVE_FEATURE_LOCK_SANITY);

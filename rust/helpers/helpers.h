@@ -14,6 +14,7 @@ struct address_space;
 struct dentry;
 struct device;
 struct file;
+struct file_operations;
 struct mutex;
 struct page;
 struct seq_file;
@@ -209,6 +210,9 @@ struct reeve_log_operation {
 #define REEVE_LOG_TRACE_GET 1
 #define REEVE_LOG_TRACE_CLEAR 2
 #define REEVE_LOG_TRACE_WRITE_FAULT 3
+#define REEVE_LOG_TRACE_FENCE 4
+#define REEVE_LOG_TRACE_UNFENCE 5
+#define REEVE_LOG_TRACE_HOLD 6
 
 #define REEVE_TT_POPULATE 0
 #define REEVE_TT_UNPOPULATE 1
@@ -295,6 +299,14 @@ unsigned long reeve_helper_memlock_limit(void);
 /* The pages that @user has locked, of any kind. */
 atomic_long_t *reeve_helper_locked_vm(struct user_struct *user);
 
+/*
+ * anon_file.c
+ *
+ * Returns a new file without a name, or an error.
+ */
+struct file *reeve_helper_anon_file(const char *name,
+				    const struct file_operations *fops, void *priv);
+
 /* task.c */
 bool reeve_helper_fatal_signal_pending(void);
 bool reeve_helper_signal_pending(void);
@@ -312,6 +324,12 @@ struct reeve_fault {
 	bool may_retry; /* it is the first attempt of a user's task, and may be retried */
 	bool nowait; /* a retry must not release the lock */
 	bool write; /* it was a write access */
+};
+
+struct reeve_fault_patience {
+	bool retry; /* it may be retried, and is of a user's task */
+	bool nowait; /* a retry must not release the lock */
+	bool interruptible; /* any signal ends a wait, not only one that kills */
 };
 
 static const unsigned int __maybe_unused REEVE_FAULT_RETRY =
@@ -342,6 +360,8 @@ void reeve_helper_vma_prepare(struct vm_area_struct *vma, unsigned int caching,
 			      bool decrypted);
 void reeve_helper_fault_info(const struct vm_fault *vmf,
 			     struct reeve_fault *info);
+void reeve_helper_fault_patience(const struct vm_fault *vmf,
+				 struct reeve_fault_patience *patience);
 /* Takes a reference to the file that is mapped. */
 struct file *reeve_helper_fault_file(const struct vm_fault *vmf);
 void reeve_helper_fault_unlock(struct vm_fault *vmf);
@@ -355,6 +375,8 @@ unsigned int reeve_helper_insert_page(struct vm_fault *vmf, unsigned long addres
  * nothing locked, if it has changed since.
  */
 bool reeve_helper_lock_entry(struct vm_fault *vmf);
+/* Unlocks the locked entry. */
+void reeve_helper_unlock_entry(struct vm_fault *vmf);
 /* Makes the locked entry writable and unlocks it. The mapping allows writes. */
 void reeve_helper_unlock_writable_entry(struct vm_fault *vmf);
 /*

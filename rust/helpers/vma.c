@@ -53,6 +53,18 @@ void reeve_helper_fault_info(const struct vm_fault *vmf,
 	info->write = vmf->flags & FAULT_FLAG_WRITE;
 }
 
+void reeve_helper_fault_patience(const struct vm_fault *vmf,
+				 struct reeve_fault_patience *patience)
+{
+	/* Unlike long work, a wait may begin again at any attempt. */
+	patience->retry = vmf->flags & FAULT_FLAG_ALLOW_RETRY &&
+			  !(current->flags & PF_KTHREAD);
+	patience->nowait = vmf->flags & FAULT_FLAG_RETRY_NOWAIT;
+	/* Only an access of user code is given up for a signal that does not kill. */
+	patience->interruptible = vmf->flags & FAULT_FLAG_USER &&
+				  vmf->flags & FAULT_FLAG_INTERRUPTIBLE;
+}
+
 struct file *reeve_helper_fault_file(const struct vm_fault *vmf)
 {
 	return get_file(vmf->vma->vm_file);
@@ -134,6 +146,11 @@ bool reeve_helper_lock_entry(struct vm_fault *vmf)
 		return true;
 	pte_unmap_unlock(vmf->pte, vmf->ptl);
 	return false;
+}
+
+void reeve_helper_unlock_entry(struct vm_fault *vmf)
+{
+	pte_unmap_unlock(vmf->pte, vmf->ptl);
 }
 
 void reeve_helper_unlock_writable_entry(struct vm_fault *vmf)

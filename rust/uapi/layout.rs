@@ -59,7 +59,10 @@ macro_rules! abi_layout {
                 }
                 reeve_bo_log_info: 64 {
                     handle @ 0, mode @ 4, pages @ 8, dirty @ 16, write_faults @ 24, protections @ 32,
-                    bytes @ 40, reserved @ 48,
+                    bytes @ 40, fences @ 48, reserved @ 56,
+                }
+                reeve_bo_log_fence: 32 {
+                    handle @ 0, flags @ 4, fd @ 8, pad @ 12, reserved @ 16,
                 }
                 reeve_lock_sanity_case: 72 {
                     name @ 0, status @ 64, line @ 68,
@@ -93,6 +96,7 @@ macro_rules! abi_layout {
                 bo_log_get = REEVE_IOC_BO_LOG_GET: REEVE_NR_BO_LOG_GET(reeve_bo_log_get) = 0xc020_e723;
                 bo_log_clear = REEVE_IOC_BO_LOG_CLEAR: REEVE_NR_BO_LOG_CLEAR(reeve_bo_log_clear) = 0xc028_e724;
                 bo_log_info = REEVE_IOC_BO_LOG_INFO: REEVE_NR_BO_LOG_INFO(reeve_bo_log_info) = 0xc040_e725;
+                bo_log_fence = REEVE_IOC_BO_LOG_FENCE: REEVE_NR_BO_LOG_FENCE(reeve_bo_log_fence) = 0xc020_e726;
                 lock_sanity = REEVE_IOC_LOCK_SANITY: REEVE_NR_LOCK_SANITY(reeve_lock_sanity) = 0xc5c8_e730;
             }
         }

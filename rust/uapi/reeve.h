@@ -33,7 +33,7 @@
 #include <linux/types.h>
 
 #define REEVE_ABI_MAJOR 1
-#define REEVE_ABI_MINOR 8
+#define REEVE_ABI_MINOR 9
 
 /* Bits of struct reeve_version::features. */
 #define REEVE_FEATURE_LOCK_ORDER	(1ULL << 0)
@@ -46,6 +46,7 @@
 #define REEVE_FEATURE_FILE_LIMIT	(1ULL << 7) /* since 1.5: FILE_LIMIT */
 #define REEVE_FEATURE_DMA_ADDRESSES	(1ULL << 8) /* since 1.6: CREATE_DMA_ADDRESSES */
 #define REEVE_FEATURE_DIRTY_LOG		(1ULL << 9) /* since 1.8: LOG_MODE, BO_LOG_* */
+#define REEVE_FEATURE_LOG_FENCE		(1ULL << 10) /* since 1.9: BO_LOG_FENCE */
 
 /**
  * struct reeve_version - REEVE_IOC_VERSION: what this module is and can do
@@ -433,6 +434,7 @@ struct reeve_bo_log_clear {
  * @write_faults: out: page faults of mappings that set a bit
  * @protections: out: entries of page tables that were write-protected
  * @bytes: out: memory that the log takes
+ * @fences: out: fences that hold writers back (since 1.9)
  * @reserved: must be 0
  *
  * ENOENT: no such object, or it has no log.
@@ -445,6 +447,39 @@ struct reeve_bo_log_info {
 	__u64 write_faults;
 	__u64 protections;
 	__u64 bytes;
+	__u64 fences;
+	__u64 reserved;
+};
+
+/**
+ * struct reeve_bo_log_fence - REEVE_IOC_BO_LOG_FENCE: hold writers back (since 1.9)
+ * @handle: in: the object
+ * @flags: in: must be 0
+ * @fd: out: the fence: a file, which is closed by exec
+ * @pad: must be 0
+ * @reserved: must be 0
+ *
+ * When the call has returned, the content of the object does not change before
+ * the fence is lifted: when the last descriptor of @fd is closed, be it by the
+ * death of the process, or when the log or the object goes. Several fences hold
+ * writers back until the last is lifted.
+ *
+ * A store through any mapping waits, until a signal that kills the thread, or, of
+ * user code, any signal, after which it is tried again. So do BO_WRITE,
+ * BO_UNPOPULATE and BO_BACKUP with REEVE_BO_BACKUP_PURGE, until a signal that
+ * kills (EINTR). What can't wait fails: a debugger's write (/proc/PID/mem: EIO),
+ * futex operations that write, and kernel threads that store (EFAULT). Loads,
+ * BO_READ and the log's other calls do not wait, and the object may go to swap and
+ * come back. Devices are not held back. A thread that writes to what it has fenced
+ * itself waits for itself.
+ *
+ * ENOENT: no such object, or it has no log. EMFILE, ENFILE: too many open files.
+ */
+struct reeve_bo_log_fence {
+	__u32 handle;
+	__u32 flags;
+	__s32 fd;
+	__u32 pad;
 	__u64 reserved[2];
 };
 
@@ -520,6 +555,7 @@ struct reeve_lock_sanity {
 #define REEVE_NR_BO_LOG_GET     0x23
 #define REEVE_NR_BO_LOG_CLEAR   0x24
 #define REEVE_NR_BO_LOG_INFO    0x25
+#define REEVE_NR_BO_LOG_FENCE   0x26
 #define REEVE_NR_LOCK_SANITY    0x30
 
 #define REEVE_IOC_VERSION	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_VERSION, struct reeve_version)
@@ -552,6 +588,8 @@ struct reeve_lock_sanity {
 				      struct reeve_bo_log_clear)
 #define REEVE_IOC_BO_LOG_INFO	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_LOG_INFO, \
 				      struct reeve_bo_log_info)
+#define REEVE_IOC_BO_LOG_FENCE	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_BO_LOG_FENCE, \
+				      struct reeve_bo_log_fence)
 
 #define REEVE_IOC_LOCK_SANITY	_IOWR(REEVE_IOC_MAGIC, REEVE_NR_LOCK_SANITY, \
 				      struct reeve_lock_sanity)

@@ -6,20 +6,44 @@
 #![deny(unsafe_code)]
 
 use super::Reservation;
-use crate::bo::{
-    dirty::{
-        DirtyLog,
-        LogInfo,
-        Parts, //
+use crate::{
+    abstractions::{
+        gate::Gate,
+        task::EndedBy, //
     },
-    rules::sizes,
-    trace, //
+    bo::{
+        dirty::{
+            DirtyLog,
+            LogInfo,
+            Parts, //
+        },
+        object::BoRef,
+        rules::sizes,
+        trace, //
+    },
 };
 use kernel::{
     page::PAGE_SHIFT,
     prelude::*,
     sync::Arc, //
 };
+
+impl BoRef {
+    /// Reserves the object to change its content, once no fence holds writers back. Otherwise as
+    /// [`BoRef::reserve_killable`].
+    pub(crate) fn reserve_to_change(&self) -> Result<Reservation<'_>> {
+        loop {
+            let reservation = self.reserve_killable()?;
+            let Some(gate) = reservation.fence() else {
+                return Ok(reservation);
+            };
+            let mode = reservation.log()?.mode().bits();
+            drop(reservation);
+            trace::log_held(self.id(), mode, None);
+            gate.wait(EndedBy::Fatal)?;
+        }
+    }
+}
 
 impl Reservation<'_> {
     /// Returns the number of pages that a log of the object has: those that can be mapped.
@@ -72,6 +96,32 @@ impl Reservation<'_> {
         drop(self.bo.log().replace(None));
         self.unmap()?;
         Ok(log)
+    }
+
+    /// Returns what opens when no fence holds writers back any more; `None`: none does.
+    #[inline]
+    pub(crate) fn fence(&self) -> Option<Arc<Gate>> {
+        self.guard.tt.as_ref()?.log()?.fence()
+    }
+
+    /// Puts a fence in the log, which opens `gate` if it is the first and once it is gone. When this
+    /// returns nothing changes the content any more. Returns the number of the log, or `ENOENT` if the
+    /// object does not log. May sleep.
+    pub(in crate::bo) fn put_fence(&mut self, gate: Arc<Gate>) -> Result<u64> {
+        let number = self.log()?.number();
+        self.tt()?.put_fence(gate);
+        let log = self.log()?;
+        trace::log_fenced(self.bo.id(), log.mode().bits(), log.pages(), log.dirty());
+        Ok(number)
+    }
+
+    /// Lifts a fence, if it is still the log of this number that it was put in.
+    pub(in crate::bo) fn lift_fence(&self, number: u64) {
+        if let Some(log) = self.log().ok().filter(|log| log.number() == number) {
+            // Before those that wait go on.
+            trace::log_unfenced(self.bo.id(), log.mode().bits(), log.pages(), log.dirty());
+            log.lift_fence();
+        }
     }
 
     /// Copies the bits of the log to `to`, and clears them if its mode wants that. Returns how many are

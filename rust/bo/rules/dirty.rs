@@ -62,6 +62,60 @@ impl Mode {
     }
 }
 
+/// What becomes of a page fault that has to wait for a fence to be lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// It waits until a signal arrives that kills the task.
+    Killable,
+    /// It waits until any signal arrives.
+    Interruptible,
+    /// The caller does not wait, and asks again later.
+    Later,
+    /// The caller can't ask again, and would keep others waiting with it.
+    Refuse,
+}
+
+/// Returns what becomes of a page fault that has to wait. `retry`: its lock can be released for that, and
+/// the kernel asks again; `nowait`: but the lock must not be released; `interruptible`: the access can be
+/// given up for any signal, and is made again after that.
+pub const fn hold(retry: bool, nowait: bool, interruptible: bool) -> Hold {
+    match (retry, nowait, interruptible) {
+        (false, ..) => Hold::Refuse,
+        (true, true, _) => Hold::Later,
+        (true, false, true) => Hold::Interruptible,
+        (true, false, false) => Hold::Killable,
+    }
+}
+
+/// How many fences hold writers back from an object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fences(u64);
+
+impl Fences {
+    /// No fence.
+    pub const NONE: Self = Self(0);
+
+    /// Returns how many there are.
+    pub const fn count(self) -> u64 {
+        self.0
+    }
+
+    /// Returns those with this number.
+    pub const fn of(count: u64) -> Self {
+        Self(count)
+    }
+
+    /// Returns these and one more, and whether that is the first, from which on writers are held back.
+    pub const fn put(self) -> (Self, bool) {
+        (Self(self.0.saturating_add(1)), self.0 == 0)
+    }
+
+    /// Returns these without one, and whether that was the last, after which writers go on.
+    pub const fn lifted(self) -> (Self, bool) {
+        (Self(self.0.saturating_sub(1)), self.0 == 1)
+    }
+}
+
 /// Returns the number of words that `pages` bits take.
 pub const fn words_for(pages: u64) -> u64 {
     pages.div_ceil(PER_WORD)

@@ -105,6 +105,12 @@ pub(crate) enum LogEvent {
     Clear = bindings::REEVE_LOG_TRACE_CLEAR,
     /// `reeve:log_write_fault`
     WriteFault = bindings::REEVE_LOG_TRACE_WRITE_FAULT,
+    /// `reeve:log_fence`
+    Fence = bindings::REEVE_LOG_TRACE_FENCE,
+    /// `reeve:log_unfence`
+    Unfence = bindings::REEVE_LOG_TRACE_UNFENCE,
+    /// `reeve:log_hold`
+    Hold = bindings::REEVE_LOG_TRACE_HOLD,
 }
 
 /// What the tracepoint of a dirty log shows.

@@ -6,6 +6,7 @@
 use super::Tt;
 use crate::{
     abstractions::{
+        gate::Gate,
         task,
         vma::Pages, //
     },
@@ -83,6 +84,20 @@ impl Tt {
             self.protect_all(first, mask);
         }
         cleared
+    }
+
+    /// Puts a fence, which opens `gate` when no writers are held back any more. When it returns no user
+    /// can write to the pages. May sleep.
+    pub(in crate::bo) fn put_fence(&mut self, gate: Arc<Gate>) {
+        let Some(log) = &self.log else {
+            return;
+        };
+        let pages = log.pages();
+        // Those that are clear are protected already, unless a write fault has just found no fence: it
+        // sets its bit before it gives the lock of the entry back.
+        if log.put_fence(gate) && !cfg!(reeve_break_log_fence) {
+            self.protect(0, pages);
+        }
     }
 
     /// Protects the pages whose bits are set in `words`, of which the first is page `first`.

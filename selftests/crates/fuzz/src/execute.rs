@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::wait::waitpid;
+use nix::unistd::close;
 
 use crate::calls::{Call, CALLS};
 use crate::program::{Part, Program, Step, Value, FILES, SHARED_FILES};
@@ -73,6 +74,8 @@ pub(crate) struct Process<'a> {
     files: [Option<File>; FILES],
     handles: [Vec<u64>; FILES],
     mappings: Vec<Mapping>,
+    /// The descriptor of the fence that was put last.
+    fence: Option<i32>,
     /// The allocation of the next step that fails; 0: none.
     fail: u16,
 }
@@ -99,6 +102,7 @@ impl<'a> Process<'a> {
             files,
             handles: Default::default(),
             mappings: Vec::new(),
+            fence: None,
             fail: 0,
         })
     }
@@ -246,7 +250,20 @@ impl<'a> Process<'a> {
             false => system::call(fd, call.request, address),
         };
         self.counts.count(call, result.is_ok());
+        // The next call goes on behind a fence; one that waits for it is killed with this process. No later one waits.
+        if let Some(fence) = self.fence.take() {
+            let _ = close(fence);
+        }
         result?;
+        if name == "bo_log_fence" {
+            let bytes = self.arena.peek(address, call.size())?;
+            let place = call.place("fd").ok_or(Errno::EINVAL)?;
+            let fd = number(bytes.get(place).ok_or(Errno::EFAULT)?) as i32;
+            // Others may write there, too.
+            let link = fs::read_link(format!("/proc/self/fd/{fd}"));
+            let is_fence = link.is_ok_and(|link| link.ends_with("anon_inode:[reeve-fence]"));
+            self.fence = is_fence.then_some(fd);
+        }
         if name == "bo_create" {
             let bytes = self.arena.peek(address, call.size())?;
             let place = call.place("handle").ok_or(Errno::EINVAL)?;

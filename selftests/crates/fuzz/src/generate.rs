@@ -43,7 +43,7 @@ const EDGES: [u64; 12] = [
 const NOWHERE: [u64; 6] = [0, 8, 1 << 46, 1 << 63, 0xffff_8880_0000_1000, u64::MAX - 7];
 
 /// The calls that a program is mostly made of.
-const USUAL: [&str; 16] = [
+const USUAL: [&str; 17] = [
     "bo_create",
     "bo_create",
     "bo_populate",
@@ -58,6 +58,7 @@ const USUAL: [&str; 16] = [
     "bo_log_start",
     "bo_log_get",
     "bo_log_clear",
+    "bo_log_fence",
     "log_mode",
     "bo_unpopulate",
 ];

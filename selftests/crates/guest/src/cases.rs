@@ -16,6 +16,8 @@ mod devices;
 mod dirty_log;
 mod dirty_log_calls;
 mod dirty_log_entries;
+mod dirty_log_fence;
+mod dirty_log_fence_races;
 mod dirty_log_lives;
 mod dirty_log_oracle;
 mod dirty_log_races;
@@ -120,6 +122,8 @@ const CASES: &[&[Test]] = &[
     dirty_log::TESTS,
     dirty_log_calls::TESTS,
     dirty_log_entries::TESTS,
+    dirty_log_fence::TESTS,
+    dirty_log_fence_races::TESTS,
     dirty_log_lives::TESTS,
     dirty_log_oracle::TESTS,
     dirty_log_races::TESTS,

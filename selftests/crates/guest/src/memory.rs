@@ -350,6 +350,29 @@ pub(crate) fn unmap(mapping: &Mapping) -> Outcome {
     Ok(unsafe { munmap(start, mapping.len()) }?)
 }
 
+/// Has the kernel write to a word of a mapping by a futex operation that wakes nothing.
+pub(crate) fn futex_write(mapping: &Mapping, offset: usize) -> io::Result<()> {
+    assert!(offset + 8 <= mapping.len());
+    let address = mapping.address() + offset;
+    let own = 0_u32;
+    // FUTEX_OP_ADD of 1, and a comparison that is of no account.
+    let operation = libc::FUTEX_WAKE_OP | libc::FUTEX_PRIVATE_FLAG;
+    let add = 1 << 28 | 1 << 12;
+    // SAFETY: the words are a local one, which is not written to, and one of the mapping, which anything may write to.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_futex,
+            &raw const own,
+            operation,
+            0,
+            0,
+            address,
+            add,
+        )
+    };
+    Ok(Errno::result(result).map(drop)?)
+}
+
 /// Asks the kernel to give a mapping its pages: with `mlock()` if there is no `advice`.
 pub(crate) fn prefault(mapping: &Mapping, advice: Option<i32>) -> io::Result<()> {
     let address = ptr::with_exposed_provenance_mut(mapping.address());

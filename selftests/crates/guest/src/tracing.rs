@@ -13,7 +13,7 @@ use crate::test::Outcome;
 use crate::test::Stop;
 
 /// Every event of page accounting and of dirty logs.
-pub(crate) const EVENTS: [&str; 12] = [
+pub(crate) const EVENTS: [&str; 15] = [
     "tt_populate",
     "tt_unpopulate",
     "tt_swapout",
@@ -26,6 +26,9 @@ pub(crate) const EVENTS: [&str; 12] = [
     "log_get",
     "log_clear",
     "log_write_fault",
+    "log_fence",
+    "log_unfence",
+    "log_hold",
 ];
 
 const TRACEFS: &str = "/sys/kernel/tracing";

@@ -114,6 +114,40 @@ fn modes_are_their_bits() {
 }
 
 #[test]
+fn what_can_wait_for_a_fence_waits() {
+    // Whether it may be retried, without releasing the lock, and given up for any signal.
+    for (retry, nowait, interruptible, expected) in [
+        (true, false, true, Hold::Interruptible),
+        (true, false, false, Hold::Killable),
+        (true, true, false, Hold::Later),
+        (true, true, true, Hold::Later),
+        (false, false, false, Hold::Refuse),
+        (false, false, true, Hold::Refuse),
+        (false, true, false, Hold::Refuse),
+        (false, true, true, Hold::Refuse),
+    ] {
+        let found = hold(retry, nowait, interruptible);
+        assert_eq!(found, expected, "{retry} {nowait} {interruptible}");
+    }
+}
+
+#[test]
+fn the_first_fence_holds_and_the_last_lets_go() {
+    let (one, first) = Fences::NONE.put();
+    assert!(first);
+    let (two, first) = one.put();
+    assert!(!first && two.count() == 2);
+    let (left, last) = two.lifted();
+    assert!(!last && left == one);
+    let (left, last) = left.lifted();
+    assert!(last && left == Fences::NONE);
+    // There is none that could be lifted: nothing begins or ends by that.
+    assert_eq!(left.lifted(), (Fences::NONE, false));
+    assert_eq!(Fences::of(u64::MAX).put(), (Fences::of(u64::MAX), false));
+    assert!(Fences::NONE.put().1);
+}
+
+#[test]
 fn fresh_logs_end_at_their_last_page() {
     assert_eq!(copy(&bits(130, true)), [u64::MAX, u64::MAX, 3]);
     assert_eq!(copy(&bits(130, false)), [0; 3]);

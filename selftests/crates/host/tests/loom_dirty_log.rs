@@ -8,6 +8,9 @@
 //! with the lock of the entry held. A processor may go on to write by what it has seen of the entry until it is told that the entry
 //! has changed, so a change that takes the permission away waits for the writes that have begun.
 //!
+//! A fence is put like a log: with the reservation held it is said that it is there, and then the entry is protected.
+//! From then on no store changes the content, in no order.
+//!
 //! Bits are counted before they are set and after they were cleared, and a reader of bits first looks at
 //! that count, alone: a count of 0 must not hide a bit.
 
@@ -39,6 +42,16 @@ enum Mistake {
     CountedLate,
     /// A clear makes the count 0, instead of taking its bit from it.
     CountReset,
+    /// A fence does not protect.
+    FenceNotProtected,
+    /// A fence protects, and then says that it is there.
+    FenceProtectsFirst,
+    /// A fence protects only a page whose bit is set.
+    FenceOfDirtyPages,
+    /// The write fault looks for a fence before it has the lock of the entry.
+    FenceFoundEarly,
+    /// A fault of a page that is not mapped looks for no fence.
+    FaultPassesFence,
 }
 
 const NONE: u32 = 0;
@@ -52,6 +65,8 @@ struct Page {
     /// Whether there is a log.
     logs: AtomicBool,
     bit: AtomicBool,
+    /// Whether there is a fence.
+    fenced: AtomicBool,
     /// That of another page of the same part of the log.
     neighbour: AtomicBool,
     /// The bits of the part that are set.
@@ -69,6 +84,7 @@ impl Page {
             reservation: Mutex::new(()),
             logs: AtomicBool::new(logs),
             bit: AtomicBool::new(set),
+            fenced: AtomicBool::new(false),
             neighbour: AtomicBool::new(false),
             count: AtomicU32::new(u32::from(set)),
             entry: Mutex::new(entry),
@@ -120,8 +136,8 @@ impl Page {
         was_set
     }
 
-    /// A store, with the faults that it takes.
-    fn write(&self, value: u32) {
+    /// A store, with the faults that it takes. Returns whether it was made: behind a fence it waits, for ever here.
+    fn write(&self, value: u32) -> bool {
         for _ in 0..4 {
             let entry = self.entry.lock().unwrap();
             if *entry == WRITABLE {
@@ -130,18 +146,24 @@ impl Page {
                     drop(entry);
                 }
                 self.content.store(value, SeqCst);
-                return;
+                return true;
             }
             let was = *entry;
             drop(entry);
-            self.fault(was);
+            if !self.fault(was) {
+                return false;
+            }
         }
         panic!("the store does not get through");
     }
 
-    /// `fault` or `pfn_mkwrite`, by what the entry was.
-    fn fault(&self, was: u32) {
+    /// `fault` or `pfn_mkwrite`, by what the entry was. Returns false if it has to wait for a fence.
+    fn fault(&self, was: u32) -> bool {
         let reservation = (was == NONE).then(|| self.reservation.lock().unwrap());
+        let mut held = self.fenced.load(SeqCst);
+        if was == NONE && held && self.mistake != Mistake::FaultPassesFence {
+            return false;
+        }
         let early = self.mistake == Mistake::LogFoundEarly && self.logs.load(SeqCst);
         if self.mistake == Mistake::EntryLater && was == READ_ONLY {
             self.log();
@@ -149,11 +171,17 @@ impl Page {
             if *entry == READ_ONLY {
                 *entry = WRITABLE;
             }
-            return;
+            return true;
         }
         let mut entry = self.entry.lock().unwrap();
         // As the kernel does: one that is there stays, unless it is asked to make it writable.
+        if self.mistake != Mistake::FenceFoundEarly {
+            held = self.fenced.load(SeqCst);
+        }
         if *entry == was {
+            if was == READ_ONLY && held {
+                return false;
+            }
             if self.mistake == Mistake::LogFoundEarly {
                 if early {
                     self.set(&self.bit);
@@ -165,6 +193,22 @@ impl Page {
         }
         drop(entry);
         drop(reservation);
+        true
+    }
+
+    /// Puts a fence. Returns what the page holds behind it.
+    fn fence(&self) -> u32 {
+        let _reservation = self.reservation.lock().unwrap();
+        if self.mistake == Mistake::FenceProtectsFirst {
+            self.protect();
+        }
+        self.fenced.store(true, SeqCst);
+        match self.mistake {
+            Mistake::FenceNotProtected | Mistake::FenceProtectsFirst => {}
+            Mistake::FenceOfDirtyPages if !self.bit.load(SeqCst) => {}
+            _ => self.protect(),
+        }
+        self.content.load(SeqCst)
     }
 
     fn protect(&self) {
@@ -212,11 +256,15 @@ fn race(mistake: Mistake, entry: u32, begin: bool, second_writer: bool, swap: bo
     let page = Page::new(mistake, entry, !begin);
     let writer = {
         let page = page.clone();
-        thread::spawn(move || page.write(1))
+        thread::spawn(move || {
+            page.write(1);
+        })
     };
     let other = second_writer.then(|| {
         let page = page.clone();
-        thread::spawn(move || page.write(2))
+        thread::spawn(move || {
+            page.write(2);
+        })
     });
     let swapper = swap.then(|| {
         let page = page.clone();
@@ -239,6 +287,37 @@ fn race(mistake: Mistake, entry: u32, begin: bool, second_writer: bool, swap: bo
         copy = content;
     }
     assert_eq!(copy, page.content.load(SeqCst), "a write is lost");
+}
+
+/// Writers on two processors, and a fence between two looks; perhaps a swapout or a clear meanwhile.
+fn fenced(mistake: Mistake, entry: u32, swap: bool, clear: bool) {
+    let page = Page::new(mistake, entry, true);
+    let writers = [1, 2].map(|value| {
+        let page = page.clone();
+        thread::spawn(move || page.write(value))
+    });
+    let other = (swap || clear).then(|| {
+        let page = page.clone();
+        thread::spawn(move || {
+            if swap {
+                page.swap_out();
+            } else {
+                page.clear();
+            }
+        })
+    });
+    let first = page.fence();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    if let Some(other) = other {
+        other.join().unwrap();
+    }
+    assert_eq!(
+        page.content.load(SeqCst),
+        first,
+        "it changed behind the fence"
+    );
 }
 
 /// Two processors set the bit, each by an entry of its own, and find it: nothing clears it.
@@ -285,6 +364,11 @@ fn check(mistake: Mistake) {
             model.preemption_bound = Some(3);
             model.check(move || race(mistake, entry, begin, second, swap));
         }
+        for (swap, clear) in [(false, false), (true, false), (false, true)] {
+            let mut model = loom::model::Builder::new();
+            model.preemption_bound = Some(2);
+            model.check(move || fenced(mistake, entry, swap, clear));
+        }
     }
 }
 
@@ -321,6 +405,15 @@ fn a_bit_that_is_cleared_after_the_protection_is_caught() {
 #[test]
 fn a_log_that_is_found_before_the_lock_is_caught() {
     caught(Mistake::LogFoundEarly);
+}
+
+#[test]
+fn a_fence_that_lets_writers_pass_is_caught() {
+    caught(Mistake::FenceNotProtected);
+    caught(Mistake::FenceProtectsFirst);
+    caught(Mistake::FenceOfDirtyPages);
+    caught(Mistake::FenceFoundEarly);
+    caught(Mistake::FaultPassesFence);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use reeve_uapi::sys::REEVE_FEATURE_DMA_ADDRESSES;
 use reeve_uapi::sys::REEVE_FEATURE_FILE_LIMIT;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_ORDER;
 use reeve_uapi::sys::REEVE_FEATURE_LOCK_SANITY;
+use reeve_uapi::sys::REEVE_FEATURE_LOG_FENCE;
 use reeve_uapi::sys::REEVE_FEATURE_MMAP;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_ACCOUNTING;
 use reeve_uapi::sys::REEVE_FEATURE_PAGE_POOL;
@@ -181,6 +182,7 @@ pub(crate) fn features(version: &reeve_version) -> Vec<&'static str> {
         (REEVE_FEATURE_MMAP, "mmap"),
         (REEVE_FEATURE_FILE_LIMIT, "file_limit"),
         (REEVE_FEATURE_DIRTY_LOG, "dirty_log"),
+        (REEVE_FEATURE_LOG_FENCE, "log_fence"),
     ]
     .into_iter()
     .filter(|(bit, _)| version.features & u64::from(*bit) != 0)

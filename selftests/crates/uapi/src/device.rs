@@ -444,6 +444,14 @@ impl Device {
         Ok(arg)
     }
 
+    /// Holds writers back until the descriptor is dropped: the object's content does not change meanwhile. A
+    /// store by this thread would wait for itself.
+    ///
+    /// Returns `ENOENT` if the object has no log.
+    pub fn log_fence(&self, handle: Handle) -> io::Result<OwnedFd> {
+        self.raw().log_fence(handle)
+    }
+
     /// Runs the lock sanity suite.
     pub fn lock_sanity(&self) -> io::Result<sys::reeve_lock_sanity> {
         let mut arg = sys::reeve_lock_sanity::default();

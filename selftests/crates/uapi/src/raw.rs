@@ -99,6 +99,9 @@ impl<'fd> Raw<'fd> {
         log_mode(reeve_log_mode);
         /// `REEVE_IOC_BO_LOG_INFO`.
         bo_log_info(reeve_bo_log_info);
+        /// `REEVE_IOC_BO_LOG_FENCE`. The number in `arg` is that of a descriptor that is the caller's to close;
+        /// [`Raw::log_fence`] does that.
+        bo_log_fence(reeve_bo_log_fence);
         /// `REEVE_IOC_LOCK_SANITY`.
         lock_sanity(reeve_lock_sanity);
     }
@@ -139,6 +142,17 @@ impl<'fd> Raw<'fd> {
         // contract above.
         unsafe { ioctl(self.0.as_raw_fd(), arg) }?;
         Ok(())
+    }
+
+    /// Puts a fence before an object that logs. Dropping the descriptor lifts it.
+    pub fn log_fence(self, handle: Handle) -> io::Result<OwnedFd> {
+        let mut arg = sys::reeve_bo_log_fence {
+            handle: handle.get(),
+            ..Default::default()
+        };
+        self.bo_log_fence(&mut arg)?;
+        // SAFETY: the call has just made this descriptor, and nothing else knows of it.
+        Ok(unsafe { OwnedFd::from_raw_fd(arg.fd) })
     }
 
     /// `REEVE_IOC_BO_LOG_GET` with whatever address `arg` carries.

@@ -21,6 +21,7 @@ const PROGRAM: &str = r#"
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "reeve.h"
 
 extern int fd;

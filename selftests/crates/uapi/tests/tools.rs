@@ -56,7 +56,7 @@ fn structs(header: &str, constants: &BTreeMap<String, u64>) -> BTreeMap<String, 
             };
             let size = match kind.trim() {
                 "__u8" => 1,
-                "__u32" => 4,
+                "__u32" | "__s32" => 4,
                 "__u64" => 8,
                 other => {
                     let inner: &Fields = &all[other.trim_start_matches("struct ")];
@@ -78,7 +78,7 @@ fn size(kind: &str, structs: &BTreeMap<String, Fields>, constants: &BTreeMap<Str
     };
     match head {
         "int8" => 1,
-        "int32" | "reeve_handle" => 4,
+        "int32" | "reeve_handle" | "fd_reeve_fence" => 4,
         "int64" | "ptr64" => 8,
         "const" | "flags" | "len" => {
             let (_, last) = inside.rsplit_once(", ").expect("the type behind a value");

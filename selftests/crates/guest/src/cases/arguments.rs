@@ -36,7 +36,7 @@ cases!("arguments";
 );
 
 /// Number and argument size of every call.
-const CALLS: [(u32, usize); 25] = [
+const CALLS: [(u32, usize); 26] = [
     (sys::REEVE_NR_VERSION, size_of::<sys::reeve_version>()),
     (sys::REEVE_NR_STATS, size_of::<sys::reeve_stats>()),
     (sys::REEVE_NR_BO_CREATE, size_of::<sys::reeve_bo_create>()),
@@ -69,6 +69,10 @@ const CALLS: [(u32, usize); 25] = [
     (
         sys::REEVE_NR_BO_LOG_INFO,
         size_of::<sys::reeve_bo_log_info>(),
+    ),
+    (
+        sys::REEVE_NR_BO_LOG_FENCE,
+        size_of::<sys::reeve_bo_log_fence>(),
     ),
     (
         sys::REEVE_NR_LOCK_SANITY,

@@ -576,8 +576,20 @@ fn is_shown() -> Outcome {
     check_eq!(field("reeve-write-faults")?, "3");
     let client = field("drm-client-id")?;
     let logs = knobs::debugfs("dirty_logs")?;
-    let line = format!("{client} 1 3 3");
+    let line = format!("{client} 1 3 3 0");
     check!(logs.lines().any(|shown| shown == line), "{logs}");
+    check_eq!(field("reeve-fenced")?, "0");
+    let fences = [
+        log.device.log_fence(log.handle)?,
+        log.device.log_fence(log.handle)?,
+    ];
+    check_eq!(field("reeve-fenced")?, "1");
+    let logs = knobs::debugfs("dirty_logs")?;
+    let line = format!("{client} 1 3 3 1");
+    check!(logs.lines().any(|shown| shown == line), "{logs}");
+    check_eq!(log.info()?.fences, 2);
+    drop(fences);
+    check_eq!(field("reeve-fenced")?, "0");
     let info = log.info()?;
     check_eq!((info.pages, info.dirty, info.write_faults), (N, 3, 3));
     check!(info.bytes >= 24 && info.bytes < 1024, "{}", info.bytes);

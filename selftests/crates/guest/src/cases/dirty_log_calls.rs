@@ -250,12 +250,40 @@ const INFO: &[Wrong<sys::reeve_bo_log_info>] = &[
     Wrong {
         name: "reserved",
         errno: EINVAL,
-        make: |arg, _| arg.reserved = [0, 1],
+        make: |arg, _| arg.reserved = 1,
     },
     Wrong {
         name: "no such handle",
         errno: ENOENT,
         make: |arg, _| arg.handle = 0,
+    },
+];
+
+const FENCE: &[Wrong<sys::reeve_bo_log_fence>] = &[
+    Wrong {
+        name: "reserved",
+        errno: EINVAL,
+        make: |arg, _| arg.reserved = [0, 1],
+    },
+    Wrong {
+        name: "pad",
+        errno: EINVAL,
+        make: |arg, _| arg.pad = 1,
+    },
+    Wrong {
+        name: "flags",
+        errno: EINVAL,
+        make: |arg, _| arg.flags = 1,
+    },
+    Wrong {
+        name: "no such handle",
+        errno: ENOENT,
+        make: |arg, _| arg.handle = 0,
+    },
+    Wrong {
+        name: "no log",
+        errno: ENOENT,
+        make: |arg, objects| arg.handle = objects.external,
     },
 ];
 
@@ -345,6 +373,19 @@ fn order_of_checks() -> Outcome {
             },
             INFO,
             |mut arg| device.raw().bo_log_info(&mut arg),
+        )?;
+        try_pairs(
+            &objects,
+            || sys::reeve_bo_log_fence {
+                handle: objects.logs,
+                ..Default::default()
+            },
+            FENCE,
+            |mut arg| {
+                device.raw().bo_log_fence(&mut arg)?;
+                // Lifted at once.
+                Ok(nix::unistd::close(arg.fd)?)
+            },
         )
     })?;
     check_eq!(device.log_info(logs)?, before);
@@ -395,6 +436,10 @@ fn calls_of_32_bit_programs() -> Outcome {
         call(sys::REEVE_NR_BO_LOG_CLEAR, &[number, 1, 64, bitmap, 0]),
         EINVAL,
     )?;
+    let fence = call(sys::REEVE_NR_BO_LOG_FENCE, &[number, 0, 0, 0])?;
+    let info = call(sys::REEVE_NR_BO_LOG_INFO, &[number, 0, 0, 0, 0, 0, 0, 0])?;
+    check_eq!(info[6], 1);
+    nix::unistd::close(fence[1] as i32)?;
     check_eq!(call(sys::REEVE_NR_BO_LOG_STOP, &[number, 0, 0, 0])?[1], N);
     refused(call(sys::REEVE_NR_BO_LOG_STOP, &[number, 0, 0, 0]), ENOENT)
 }

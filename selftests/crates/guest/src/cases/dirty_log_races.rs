@@ -46,7 +46,7 @@ cases!("dirty_log";
 );
 
 /// Processes that write, each to words of its own in all pages.
-const WRITERS: u64 = 4;
+pub(super) const WRITERS: u64 = 4;
 
 /// What else goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub(super) fn steps() -> Option<u64> {
         .and_then(|text| text.parse().ok())
 }
 
-fn creates() -> [Create; 4] {
+pub(super) fn creates() -> [Create; 4] {
     let small = Create::new(130 * PAGE);
     [
         small,
@@ -86,7 +86,13 @@ fn creates() -> [Create; 4] {
 }
 
 /// Writes to random pages, by a mapping that changes if `changes`.
-fn write(log: &Log, writer: u64, mut random: Random, count: u64, changes: bool) -> Outcome {
+pub(super) fn write(
+    log: &Log,
+    writer: u64,
+    mut random: Random,
+    count: u64,
+    changes: bool,
+) -> Outcome {
     let mut mapping = log.device.map(log.handle)?;
     for step in 1..=count {
         let page = random.below(log.pages) as usize;
@@ -126,7 +132,7 @@ fn write(log: &Log, writer: u64, mut random: Random, count: u64, changes: bool) 
 }
 
 /// Moves pages out of memory and back until it is killed.
-fn move_pages(log: &Log, mut random: Random) -> Outcome {
+pub(super) fn move_pages(log: &Log, mut random: Random) -> Outcome {
     loop {
         let (device, handle) = (&log.device, log.handle);
         let result = match random.below(4) {
@@ -143,7 +149,7 @@ fn move_pages(log: &Log, mut random: Random) -> Outcome {
 }
 
 /// The words that writers and their children write, of one page.
-fn words_of(log: &Log, page: u64) -> [u8; 8 * 2 * WRITERS as usize] {
+pub(super) fn words_of(log: &Log, page: u64) -> [u8; 8 * 2 * WRITERS as usize] {
     let mut words = [0; 8 * 2 * WRITERS as usize];
     log.mapping.read(page as usize * STEP, &mut words);
     words
@@ -226,7 +232,7 @@ fn missed(log: &Log, copy: &[[u8; 64]]) -> Vec<u64> {
 }
 
 /// Says what is needed to see a failure again. Fails if there are other processors than were asked for.
-fn begin() -> Outcome<u64> {
+pub(super) fn begin() -> Outcome<u64> {
     let seed = seed();
     let cpus = sysconf(SysconfVar::_NPROCESSORS_ONLN)?.unwrap_or_default();
     println!("# seed {seed}, {cpus} processors");

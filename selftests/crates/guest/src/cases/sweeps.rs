@@ -293,6 +293,29 @@ const OBJECT_ROWS: &[Row] = &[
         },
     },
     Row {
+        name: "fence a log",
+        calls: &[sys::REEVE_NR_BO_LOG_FENCE],
+        from: ANY,
+        leaves: Leaves::All,
+        call: |scene| {
+            scene.with_log(|device, handle| {
+                let fence = device.log_fence(handle);
+                let fences = device.log_info(handle)?.fences;
+                match (fence, fences) {
+                    (Ok(fence), 1) => drop(fence),
+                    (Err(error), 0) => return Err(error),
+                    (fence, _) => {
+                        return Err(io::Error::other(format!("{fence:?}, {fences} fences")))
+                    }
+                }
+                match device.log_info(handle)?.fences {
+                    0 => Ok(()),
+                    left => Err(io::Error::other(format!("{left} fences are left"))),
+                }
+            })
+        },
+    },
+    Row {
         name: "fdinfo",
         calls: &[],
         from: &[Full],
@@ -633,10 +656,11 @@ fn sweep(faults: &mut Faults, scene: &Scene, row: &Row, state: State) -> Outcome
 }
 
 /// Calls that external objects refuse.
-const NOT_EXTERNAL: [u32; 3] = [
+const NOT_EXTERNAL: [u32; 4] = [
     sys::REEVE_NR_BO_SWAPOUT,
     sys::REEVE_NR_BO_LOG_START,
     sys::REEVE_NR_BO_LOG_GET,
+    sys::REEVE_NR_BO_LOG_FENCE,
 ];
 
 fn sweep_rows<'a>(rows: impl IntoIterator<Item = &'a Row>, create: Create) -> Outcome {
@@ -659,7 +683,7 @@ fn sweep_scene<'a>(rows: impl IntoIterator<Item = &'a Row>, scene: &Scene) -> Ou
             // The argument cannot be copied, to say the least.
             if matches!(
                 (row.name, *state),
-                ("populate", Empty | Swapped) | ("restore", BackedUp)
+                ("populate", Empty | Swapped) | ("restore", BackedUp) | ("fence a log", _)
             ) {
                 check!(failed > 0, "{} from {state:?} never failed", row.name);
             }

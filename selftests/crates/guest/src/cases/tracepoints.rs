@@ -3,6 +3,7 @@
 //! The tracepoints of page accounting, through tracefs.
 
 use std::fs;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -10,8 +11,10 @@ use reeve_uapi::knobs;
 use reeve_uapi::BoType;
 use reeve_uapi::Create;
 
+use crate::process::Child;
 use crate::seen::open;
 use crate::seen::populated;
+use crate::seen::until;
 use crate::seen::Limit;
 use crate::seen::PAGE;
 use crate::test::cases;
@@ -184,6 +187,25 @@ fn dirty_logs_are_traced() -> Outcome {
     let mut words = [0; 2];
     device.log_get(handle, PAGES, &mut words)?;
     device.log_clear(handle, 64, PAGES - 64, &[u64::MAX])?;
+    // Made before the fence, so that it does not have it.
+    let mut writer = Child::run(|line| {
+        line.hear()?;
+        mapping.write(33 * PAGE as usize, &[1; 8]);
+        Ok(())
+    })?;
+    let fence = device.log_fence(handle)?;
+    writer.line.say(0)?;
+    let held = || {
+        let info = device.log_info(handle)?;
+        Ok((info.fences, info.dirty) == (1, 0)
+            && tracing.seen()?.iter().any(|event| event.name == "log_hold"))
+    };
+    check!(
+        until(Duration::from_secs(20), held)?,
+        "the store does not wait"
+    );
+    drop(fence);
+    writer.join_within(Duration::from_secs(20))?;
     let events = tracing.seen()?;
     let seen = events
         .iter()
@@ -202,6 +224,10 @@ fn dirty_logs_are_traced() -> Outcome {
             ("log_write_fault", 70, 1, 1),
             ("log_get", 0, 100, 1),
             ("log_clear", 64, 36, 1),
+            ("log_fence", 0, 100, 0),
+            ("log_hold", 33, 1, 0),
+            ("log_unfence", 0, 100, 0),
+            ("log_write_fault", 33, 1, 1),
         ]
     );
     Ok(())

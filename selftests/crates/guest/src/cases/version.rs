@@ -75,7 +75,8 @@ fn features_follow_the_parameter() -> Outcome {
             | sys::REEVE_FEATURE_MMAP
             | sys::REEVE_FEATURE_FILE_LIMIT
             | sys::REEVE_FEATURE_DMA_ADDRESSES
-            | sys::REEVE_FEATURE_DIRTY_LOG,
+            | sys::REEVE_FEATURE_DIRTY_LOG
+            | sys::REEVE_FEATURE_LOG_FENCE,
     );
     let tests = u64::from(sys::REEVE_FEATURE_LOCK_SANITY);
     check_eq!(device.version()?.features, always | tests);

@@ -117,6 +117,10 @@ const DIRTY_LOGS: &[(&str, &str)] = &[
         "break-log_write",
         "a dirty log is noticed that misses BO_WRITE",
     ),
+    (
+        "break-log_fence",
+        "a fence is noticed that leaves writable entries as they are",
+    ),
 ];
 
 /// The build takes two locks in the wrong order at load; the right one never ran but for priming.
