@@ -41,6 +41,7 @@ mod migrate;
 mod migrate_ends;
 mod migrate_estimate;
 mod migrate_resume;
+mod migrate_writers;
 mod mmap;
 mod mmap_pages;
 mod mmap_races;
@@ -135,6 +136,7 @@ const CASES: &[&[Test]] = &[
     migrate_ends::TESTS,
     migrate_estimate::TESTS,
     migrate_resume::TESTS,
+    migrate_writers::TESTS,
     counters::TESTS,
     sleep::TESTS,
     limits::TESTS,

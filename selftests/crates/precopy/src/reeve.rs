@@ -3,6 +3,7 @@
 //! The module's buffer objects as source and as sink.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use reeve_uapi::sys;
 use reeve_uapi::sys::reeve_bo_info;
@@ -19,6 +20,7 @@ use crate::LogMode;
 use crate::Region;
 use crate::Sink;
 use crate::Source;
+use crate::Writers;
 
 /// The modes of a log, as the ABI numbers them.
 const LEGACY: u32 = 0;
@@ -254,6 +256,54 @@ impl Source for ReeveSource<'_> {
             result = result.and(self.device.destroy(object.handle));
         }
         result
+    }
+}
+
+/// Writers that are held back by fences: they run, and wait when they write to one of the objects; readers do not. They
+/// wait as long as this is there and the logs are on.
+#[derive(Debug)]
+pub struct Fenced<'d, W> {
+    device: &'d Device,
+    handles: Vec<Handle>,
+    fences: Vec<OwnedFd>,
+    writers: W,
+}
+
+impl<'d, W: Writers> Fenced<'d, W> {
+    /// Takes these objects of the open file, and `writers` to be slowed until then. Fails if the module has no fences.
+    pub fn new(device: &'d Device, handles: &[Handle], writers: W) -> io::Result<Self> {
+        if device.version()?.features & u64::from(sys::REEVE_FEATURE_LOG_FENCE) == 0 {
+            return Err(io::Error::other("the module has no fences"));
+        }
+        Ok(Self {
+            device,
+            handles: handles.to_vec(),
+            fences: Vec::new(),
+            writers,
+        })
+    }
+}
+
+impl<W: Writers> Writers for Fenced<'_, W> {
+    fn stop(&mut self) -> io::Result<()> {
+        for handle in &self.handles {
+            self.fences.push(self.device.log_fence(*handle)?);
+        }
+        // They may read.
+        self.writers.slow(0)
+    }
+
+    fn resume(&mut self) -> io::Result<()> {
+        self.fences.clear();
+        Ok(())
+    }
+
+    fn slow(&mut self, percent: u8) -> io::Result<()> {
+        self.writers.slow(percent)
+    }
+
+    fn need_logs(&self) -> bool {
+        true
     }
 }
 

@@ -45,7 +45,8 @@ pub use options::Watch;
 ///
 /// If it succeeds, the receiver has them, the source's are freed, and the writers stay stopped. If it fails, the writers
 /// run on, the logs are off and the receiver keeps nothing; but with [`Kind::AcknowledgementLost`] the writers stay
-/// stopped and the source whole, because the receiver may have everything.
+/// stopped and the source whole, because the receiver may have everything. The logs stay on then if these stop the
+/// writers ([`Writers::need_logs`]).
 pub fn send<S: Source, W: Writers, C: Channel, K: Clock>(
     source: &mut S,
     writers: &mut W,
@@ -442,7 +443,15 @@ impl<'a, S: Source, W: Writers, C: Channel, K: Clock> Sender<'a, S, W, C, K> {
                 complaints.push(format!("could not {what}: {error}"));
             }
         };
-        for region in 0..self.logging {
+        let held = self.writers.need_logs();
+        #[cfg(test)]
+        let held = held && self.options.mistake != Some(crate::tests::Mistake::LogsOffFirst);
+        let keeps_logs = match &result {
+            // They go with the regions.
+            Ok(()) => held,
+            Err(failure) => held && failure.kind() == Kind::AcknowledgementLost,
+        };
+        for region in (0..self.logging).filter(|_| !keeps_logs) {
             note("switch off a log", self.source.stop(region));
         }
         match &result {

@@ -6,6 +6,7 @@ mod bytes;
 mod ends;
 mod fuzz;
 mod model;
+mod pair;
 mod resume;
 mod whole;
 
@@ -37,6 +38,8 @@ pub(crate) enum Mistake {
     SilentReceiver,
     /// The sender does not wait for a receiver that compares slowly.
     TooFarAhead,
+    /// The logs that hold the writers back are switched off before the regions are freed, or stay whole for the receiver.
+    LogsOffFirst,
     /// The writers run on though the receiver may have taken over.
     RunsTooEarly,
 }

@@ -33,6 +33,11 @@ pub trait Writers {
 
     /// Lets them run for 100 - `percent` of the time only; 0 is full speed.
     fn slow(&mut self, percent: u8) -> io::Result<()>;
+
+    /// Returns whether they are stopped by the logs, so that they run on when these are off.
+    fn need_logs(&self) -> bool {
+        false
+    }
 }
 
 /// No writers that could be stopped: either there are none, or the comparison at the end will find them.
@@ -53,7 +58,7 @@ impl Writers for NoWriters {
     }
 }
 
-impl Writers for Box<dyn Writers> {
+impl Writers for Box<dyn Writers + '_> {
     fn stop(&mut self) -> io::Result<()> {
         (**self).stop()
     }
@@ -64,6 +69,10 @@ impl Writers for Box<dyn Writers> {
 
     fn slow(&mut self, percent: u8) -> io::Result<()> {
         (**self).slow(percent)
+    }
+
+    fn need_logs(&self) -> bool {
+        (**self).need_logs()
     }
 }
 

@@ -121,6 +121,9 @@ pub(crate) struct SendArgs {
     /// Directory of a cgroup whose processes write to them; it is frozen.
     #[arg(long, value_name = "DIR")]
     pub(crate) cgroup: Option<PathBuf>,
+    /// At the end have only writes to the objects wait; --writer and --cgroup are slowed, and not stopped.
+    #[arg(long)]
+    pub(crate) fence: bool,
     /// Longest time in milliseconds to send what is left with the writers stopped.
     #[arg(long, value_name = "MS", default_value_t = 300)]
     pub(crate) downtime: u64,
@@ -478,6 +481,8 @@ pub(crate) enum LogCommand {
     Clear(LogClearArgs),
     /// Show the state of its log
     Info(InfoArgs),
+    /// Have writes to the object wait until this command is ended by SIGINT, SIGTERM or SIGHUP
+    Fence(Target),
 }
 
 /// Which object to log, and how.

@@ -31,6 +31,8 @@ pub(crate) enum Error {
     Check(String),
     /// A migration failed.
     Migration(Box<Failure>),
+    /// The same, of one whose writers were held back until a signal came.
+    HeldBack(Box<Failure>),
     /// The command line is wrong.
     Usage(String),
     /// Our own output could not be written.
@@ -83,6 +85,7 @@ impl Error {
                 Kind::Lost => 5,
                 Kind::AcknowledgementLost => 6,
             },
+            Self::HeldBack(_) => 6,
             _ => 1,
         }
     }
@@ -168,6 +171,7 @@ impl fmt::Display for Error {
                     _ => Ok(()),
                 }
             }
+            Self::HeldBack(failure) => write!(f, "{failure}{HELD_BACK}"),
             Self::Check(text) | Self::Usage(text) => f.write_str(text),
             Self::Output(err) => write!(f, "could not write the output: {err}"),
         }
@@ -220,6 +224,11 @@ fn refused(asked: &Asked, source: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt
 const ACKNOWLEDGEMENT: &str = "
   The objects are whole here and their writers stopped. Look at the receiver: if it has them, end the
   writers and destroy the objects here; if not, let the writers run on (SIGCONT, or cgroup.freeze).";
+
+/// The same, after the signal.
+const HELD_BACK: &str = "
+  The objects are whole here, and since the signal their writers run on. If the receiver has the objects,
+  end the writers and destroy the objects here.";
 
 const NO_MEMORY: (&str, &str) = (
     "there is not enough memory; nothing was changed",

@@ -16,6 +16,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use reeve_precopy::receive;
+use reeve_precopy::reeve::Fenced;
 use reeve_precopy::reeve::ReeveSink;
 use reeve_precopy::reeve::ReeveSource;
 use reeve_precopy::send;
@@ -27,6 +28,7 @@ use reeve_precopy::AtLimit;
 use reeve_precopy::Cause;
 use reeve_precopy::Failure;
 use reeve_precopy::FirstSync;
+use reeve_precopy::Kind;
 use reeve_precopy::Limits;
 use reeve_precopy::Monotonic;
 use reeve_precopy::Options;
@@ -58,7 +60,7 @@ use crate::table::Table;
 
 use signals::Again;
 use signals::Connection;
-use signals::Signals;
+pub(crate) use signals::Signals;
 
 /// One side of a migration.
 pub(crate) fn run(session: &Session, command: &MigrateCommand, out: &mut dyn Write) -> Result<()> {
@@ -120,7 +122,11 @@ fn resume(seconds: Option<u64>) -> Result<Option<Resume>> {
     }))
 }
 
-fn writers(args: &SendArgs) -> Result<Box<dyn Writers>> {
+fn writers<'d>(
+    device: &'d Device,
+    handles: &[Handle],
+    args: &SendArgs,
+) -> Result<Box<dyn Writers + 'd>> {
     let writers = || -> std::io::Result<Box<dyn Writers>> {
         if let Some(path) = &args.cgroup {
             return Ok(Box::new(Duty::new(Cgroup::new(path)?)?));
@@ -130,7 +136,12 @@ fn writers(args: &SendArgs) -> Result<Box<dyn Writers>> {
         }
         Ok(Box::new(Duty::new(Processes::new(&args.writer)?)?))
     };
-    writers().asked(Asked::Writers)
+    let writers = writers().asked(Asked::Writers)?;
+    if !args.fence {
+        return Ok(writers);
+    }
+    let fenced = Fenced::new(device, handles, writers).asked(Asked::Migrate)?;
+    Ok(Box::new(fenced))
 }
 
 /// Returns the objects that were named, or all of the open file.
@@ -156,7 +167,7 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
     let device = &session.device;
     let handles = chosen(device, &args.handles)?;
     let mut source = ReeveSource::new(device, &handles).asked(Asked::Migrate)?;
-    let mut writers = writers(args)?;
+    let mut writers = writers(device, &handles, args)?;
     let options = options(args)?;
     let silence = Duration::from_secs(args.silence);
     let socket = args.address.connect(silence).map_err(unconnected)?;
@@ -189,9 +200,34 @@ fn send_objects(session: &Session, args: &SendArgs, out: &mut dyn Write) -> Resu
     if args.json {
         print_json(&statistics, out)?;
     } else if failure.is_none() {
-        out.write_all(table(&statistics)?.as_bytes())?;
+        out.write_all(table(&statistics, args.fence)?.as_bytes())?;
     }
-    failure.map_or(Ok(()), |failure| Err(Error::Migration(Box::new(failure))))
+    let Some(failure) = failure else {
+        return Ok(());
+    };
+    if args.fence && failure.kind() == Kind::AcknowledgementLost {
+        hold(&failure, &signals)?;
+        drop(writers);
+        for handle in handles {
+            // It fails only for one that was destroyed meanwhile, or whose log was stopped.
+            let _ = device.log_stop(handle);
+        }
+        return Err(Error::HeldBack(Box::new(failure)));
+    }
+    Err(Error::Migration(Box::new(failure)))
+}
+
+/// Holds the writers back until it is told that they may run on: whether the receiver has the objects is not known.
+fn hold(failure: &Failure, signals: &Signals) -> Result<()> {
+    // One that came before this was no answer to it.
+    let refused = |error| Error::Check(format!("could not wait for signals: {error}"));
+    signals.forget().map_err(refused)?;
+    eprintln!(
+        "{failure}\nThe writers are held back while process {} runs. Look at the receiver: if it has the objects, end\n\
+         the writers; then end this process with SIGINT or SIGTERM, which lets those run on that are left.",
+        std::process::id()
+    );
+    signals.wait().map_err(refused)
 }
 
 /// The user at the terminal.
@@ -249,13 +285,17 @@ fn line(progress: &Progress) -> String {
 }
 
 /// What a migration did, for people.
-fn table(statistics: &Statistics) -> Result<String> {
+fn table(statistics: &Statistics, fence: bool) -> Result<String> {
     let mut out = Vec::new();
     let downtime = statistics.downtime_seconds.unwrap_or_default();
     writeln!(
         out,
-        "{} objects ({} pages) moved in {:.3} s, writers stopped for {:.3} s",
-        statistics.regions, statistics.pages, statistics.seconds, downtime
+        "{} objects ({} pages) moved in {:.3} s, writers {} for {:.3} s",
+        statistics.regions,
+        statistics.pages,
+        statistics.seconds,
+        if fence { "held back" } else { "stopped" },
+        downtime
     )?;
     writeln!(
         out,
@@ -442,11 +482,12 @@ mod tests {
             moved: true,
             ..Statistics::default()
         };
-        let text = table(&statistics).unwrap();
-        assert!(
-            text.starts_with("2 objects (1130 pages) moved in 0.000 s"),
-            "{text}"
-        );
+        let text = table(&statistics, true).unwrap();
+        let line = "2 objects (1130 pages) moved in 0.000 s, writers held back for 0.000 s\n";
+        assert!(text.starts_with(line), "{text}");
+        let text = table(&statistics, false).unwrap();
+        let line = "2 objects (1130 pages) moved in 0.000 s, writers stopped for 0.000 s\n";
+        assert!(text.starts_with(line), "{text}");
         assert!(text.contains("first sync skipped"), "{text}");
         assert_eq!(text.lines().count(), 4);
         let resumed = Statistics {
@@ -454,7 +495,7 @@ mod tests {
             resent: 77,
             ..statistics
         };
-        let text = table(&resumed).unwrap();
+        let text = table(&resumed, false).unwrap();
         let line = "\nconnection lost and taken up: 2; pages sent again for that: 77\n";
         assert!(text.contains(line), "{text}");
     }

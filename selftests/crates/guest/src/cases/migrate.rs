@@ -12,7 +12,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 
 use reeve_precopy::wire::Hello;
 use reeve_precopy::wire::HEADER;
@@ -33,9 +32,7 @@ use crate::beside::Run;
 use crate::content::filled;
 use crate::content::holds;
 use crate::process::be_deaf;
-use crate::process::state;
 use crate::process::Child;
-use crate::process::Line;
 use crate::seen::open;
 use crate::seen::until;
 use crate::seen::PAGE;
@@ -51,8 +48,6 @@ cases!("migrate";
     a_cgroup_of_writers_is_frozen,
     a_cgroup_is_thawed_when_the_last_round_fails,
     writers_that_are_not_named_are_found_out,
-    children_of_writers_have_to_be_named,
-    progress_is_told_five_times_a_second_at_most,
     writers_that_cannot_be_stopped_end_it,
     pins_stay_behind,
     a_signal_cancels,
@@ -67,14 +62,14 @@ cases!("migrate";
 );
 
 /// A place for a socket that no other case has.
-fn address() -> (String, String) {
+pub(super) fn address() -> (String, String) {
     let path = format!("/tmp/reeve-migrate-{}", process::id());
     let _ = fs::remove_file(&path);
     (format!("unix:{path}"), path)
 }
 
 /// Sends everything of this open file. Returns the run.
-fn sent(device: &Device, args: &str) -> Outcome<Run> {
+pub(super) fn sent(device: &Device, args: &str) -> Outcome<Run> {
     let fd = inherit(device)?;
     let run = reevectl(&format!("--fd {fd} migrate send {args}"))?;
     keep(device)?;
@@ -90,7 +85,7 @@ pub(super) fn logs_nothing(device: &Device) -> Outcome {
 }
 
 /// Moves everything to a receiver that is well, and checks the patterns.
-fn succeeds(from: &Device) -> Outcome {
+pub(super) fn succeeds(from: &Device) -> Outcome {
     let to = open()?;
     let (address, _) = address();
     let count = from.list()?.len();
@@ -143,7 +138,7 @@ fn objects_move_between_commands() -> Outcome {
 }
 
 /// Sender and receiver both ended with 0.
-fn ended_well(sent: &Run, received: &Run) -> Outcome {
+pub(super) fn ended_well(sent: &Run, received: &Run) -> Outcome {
     let codes = (sent.code, received.code);
     check_eq!(codes, (Some(0), Some(0)), "{}{}", sent.err, received.err);
     Ok(())
@@ -299,91 +294,6 @@ fn writers_that_are_not_named_are_found_out() -> Outcome {
     child.kill()
 }
 
-/// A writer whose child writes, too; it has forked before it was named.
-fn children_of_writers_have_to_be_named() -> Outcome {
-    let (from, to) = (open()?, open()?);
-    needs_log(&from)?;
-    let handle = filled(&from, Create::new(1000 * PAGE), 1)?;
-    let mapping = from.map(handle)?;
-    let counts = |line: &mut Line, half: u64| {
-        for count in 1_u64.. {
-            let page = count % 500 + half * 500;
-            mapping.write((page * PAGE) as usize, &count.to_le_bytes());
-            if count == 500 {
-                line.say(0)?;
-            }
-        }
-        Ok(())
-    };
-    let mut parent = Child::run_in_group(|line| {
-        let mut child = Child::run(|line| counts(line, 1))?;
-        child.line.hear()?;
-        // The parent can't be asked while it is stopped, so it says it beforehand.
-        for byte in child.pid().as_raw().to_le_bytes() {
-            line.say(byte)?;
-        }
-        counts(line, 0)
-    })?;
-    let mut pid = [0; 4];
-    for byte in &mut pid {
-        *byte = parent.line.hear()?;
-    }
-    let child = Pid::from_raw(i32::from_le_bytes(pid));
-    parent.line.hear()?;
-    let (address, _) = address();
-    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
-    keep(&to)?;
-    let limits = "--time-limit 1 --at-limit force --silence 60";
-    let writers = format!("--writer {}", parent.pid());
-    let run = sent(&from, &format!("{address} {writers} {limits}"))?;
-    check_eq!(run.code, Some(4), "{}", run.err);
-    let text = format!(" of object {handle} differs from its copy");
-    check!(run.err.contains(&text), "{}", run.err);
-    check_eq!(receiver.end()?.code, Some(4));
-    check!(to.list()?.is_empty());
-    check!(parent.is_going()?);
-    check!(state(child)?.is_some_and(|state| state != 'T'));
-    // Named, it is stopped likewise.
-    let receiver = Beside::receiver(&to, &address, "--silence 60")?;
-    let writers = format!("{writers} --writer {child}");
-    let run = sent(&from, &format!("{address} {writers} {limits}"))?;
-    ended_well(&run, &receiver.end()?)?;
-    check!(parent.is_stopped()?);
-    check_eq!(state(child)?, Some('T'));
-    check_eq!((from.list()?.len(), to.list()?.len()), (0, 1));
-    parent.kill_group();
-    Ok(())
-}
-
-fn progress_is_told_five_times_a_second_at_most() -> Outcome {
-    let (from, to) = (open()?, open()?);
-    needs_log(&from)?;
-    // Of 64 KiB frames at this rate there are 32 a second.
-    filled(&from, Create::new(1500 * PAGE), 1)?;
-    let (address, _) = address();
-    let receiver = Beside::receiver(&to, &address, "")?;
-    let run = sent(
-        &from,
-        &format!("{address} --bandwidth 2M --json --progress"),
-    )?;
-    ended_well(&run, &receiver.end()?)?;
-    let statistics: serde_json::Value =
-        serde_json::from_str(&run.out).map_err(|err| Stop::failed(err.to_string()))?;
-    let seconds = statistics["seconds"].as_f64().unwrap_or_default();
-    let lines = run.err.lines().count();
-    check!(
-        run.err.lines().all(|line| line.starts_with("round ")),
-        "{}",
-        run.err
-    );
-    check!(
-        lines as f64 <= 5.0 * seconds + 1.0,
-        "{lines} in {seconds} s"
-    );
-    check!(seconds > 2.0 && lines >= 3, "{lines} in {seconds} s");
-    Ok(())
-}
-
 fn writers_that_cannot_be_stopped_end_it() -> Outcome {
     let (from, to) = (open()?, open()?);
     needs_log(&from)?;
@@ -526,8 +436,8 @@ fn a_receiver_that_dies_keeps_nothing() -> Outcome {
     Ok(())
 }
 
-/// The other side of a connection, played by this process.
-fn played(
+/// The other side of a connection, played by this process, of which the sender is not patient if not said otherwise.
+pub(super) fn played(
     from: &Device,
     args: &str,
     play: impl FnOnce(UnixStream) -> Outcome,
@@ -535,7 +445,11 @@ fn played(
     let (address, path) = address();
     let listener = UnixListener::bind(&path)?;
     let start = Instant::now();
-    let sender = Beside::start(from, &format!("migrate send {address} --silence 2 {args}"))?;
+    let silence = match args.contains("--silence") {
+        true => "",
+        false => "--silence 2",
+    };
+    let sender = Beside::start(from, &format!("migrate send {address} {silence} {args}"))?;
     keep(from)?;
     let (socket, _) = listener.accept()?;
     play(socket)?;
@@ -641,7 +555,7 @@ fn limits_are_kept() -> Outcome {
 }
 
 /// Plays a receiver that believes everything, and is gone after it was sent a frame of this type.
-fn believing(
+pub(super) fn believing(
     mut socket: UnixStream,
     last: u32,
     then: impl FnOnce(&UnixStream) -> Outcome,
@@ -781,11 +695,26 @@ fn logs_on_the_command_line() -> Outcome {
         "object 1: 2 pages count as not written to any more\n",
     )?;
     check!(run("log info 1")?.out.contains("mode          manual"));
+    let fencer = Beside::start(&device, "bo log fence 1")?;
+    let fences = || -> Outcome<u64> { Ok(device.log_info(handle)?.fences) };
+    check!(until(Duration::from_secs(20), || Ok(fences()? == 1))?);
+    check!(run("log info 1")?.out.ends_with("fences        1\n"));
+    fencer.signal(Signal::SIGINT)?;
+    let fence = fencer.end()?;
+    let text = "writes to object 1 wait until this ends\n";
+    check_eq!(
+        (fence.code, fence.out.as_str()),
+        (Some(0), text),
+        "{}",
+        fence.err
+    );
+    check_eq!(fences()?, 0);
     for (args, code, text) in [
         ("log clear 1 --first 1", 1, "multiples of 64"),
         ("log clear 1 --pages 5", 1, "multiples of 64"),
         ("log clear 1 --first 640", 1, "multiples of 64"),
         ("log get 9", 1, "no such object, or it has no log"),
+        ("log fence 9", 1, "no such object, or it has no log"),
     ] {
         let run = run(args)?;
         check_eq!(run.code, Some(code), "{args}");

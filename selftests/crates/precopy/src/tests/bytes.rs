@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use reeve_uapi::pattern::Pattern;
 
 use super::model::*;
+use super::pair::*;
 use crate::receive;
 use crate::send;
 use crate::wire::Frame;

@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use super::model::*;
+use super::pair::*;
 use super::whole::attempt;
 use super::whole::attempt_with;
 use super::whole::check_moved;

@@ -4,22 +4,16 @@
 //! a seed says everything that happens.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
 use reeve_uapi::pattern::mix;
 
-use crate::receive::Receiver;
 use crate::Bitmap;
-use crate::Channel;
 use crate::Clock;
-use crate::Failure;
-use crate::Limits;
 use crate::LogMode;
 use crate::Progress;
-use crate::Received;
 use crate::Region;
 use crate::Request;
 use crate::Sink;
@@ -71,6 +65,8 @@ pub(super) struct Memory {
     pub(super) content: bool,
     pub(super) discarded: Vec<bool>,
     pub(super) log: Option<Log>,
+    /// Nothing writes to it.
+    pub(super) fenced: bool,
 }
 
 pub(super) struct Log {
@@ -89,6 +85,8 @@ pub(super) struct World {
     described: Vec<Region>,
     mode: LogMode,
     pub(super) running: bool,
+    /// Writers are held back by fences, and run.
+    pub(super) fences: bool,
     pub(super) slowed: u8,
     pub(super) now: Duration,
     /// Bytes a second.
@@ -115,9 +113,9 @@ pub(super) struct World {
     /// The connection has room for so many bytes; a writer waits until a quarter of that is left.
     pub(super) room: Option<usize>,
     /// Since when the sender, and the receiver, were not heard by the other side if that waited.
-    heard: [Duration; 2],
+    pub(super) heard: [Duration; 2],
     /// The sender waits.
-    waits: bool,
+    pub(super) waits: bool,
     /// The longest that either side waited without hearing anything.
     pub(super) silence: Duration,
     /// Both sides had it at once.
@@ -137,6 +135,7 @@ impl World {
             described: Vec::new(),
             mode,
             running: true,
+            fences: false,
             slowed: 0,
             now: Duration::ZERO,
             rate: 1 << 20,
@@ -185,12 +184,13 @@ impl World {
                 content,
                 discarded,
                 log: None,
+                fenced: false,
             });
         }
         Rc::new(RefCell::new(world))
     }
 
-    fn random(&mut self) -> u64 {
+    pub(super) fn random(&mut self) -> u64 {
         self.seed = mix(self.seed);
         self.seed
     }
@@ -206,7 +206,7 @@ impl World {
     }
 
     /// Fails if it is this call's turn; else lets the writers write.
-    fn step(&mut self, call: Call) -> io::Result<()> {
+    pub(super) fn step(&mut self, call: Call) -> io::Result<()> {
         if let Some((which, after)) = &mut self.fail {
             if *which == call {
                 if *after == 0 {
@@ -222,13 +222,13 @@ impl World {
     }
 
     /// The sender, or the receiver, is heard by the other side, which waited.
-    fn hear(&mut self, side: usize) {
+    pub(super) fn hear(&mut self, side: usize) {
         self.silence = self.silence.max(self.now - self.heard[side]);
         self.heard[side] = self.now;
     }
 
     /// Returns whether the connection is cut now.
-    fn cut(&mut self) -> bool {
+    pub(super) fn cut(&mut self) -> bool {
         if self.cuts == 0 || self.random() % 256 >= u64::from(self.often_cut) {
             return false;
         }
@@ -236,7 +236,7 @@ impl World {
         true
     }
 
-    fn write(&mut self) {
+    pub(super) fn write(&mut self) {
         let chance = self.random();
         let slow = self.slowed as u64 * 256 / 100;
         if !self.running || chance % 256 >= u64::from(self.load.often) || (chance >> 8) % 256 < slow
@@ -245,6 +245,9 @@ impl World {
         }
         for _ in 0..=self.random() % u64::from(self.load.pages) {
             let region = (self.random() % self.regions.len() as u64) as usize;
+            if self.regions[region].fenced || self.released {
+                continue;
+            }
             if self.random() % 256 < u64::from(self.load.purges) {
                 self.purge(region);
                 continue;
@@ -253,6 +256,16 @@ impl World {
             let page = self.random() % self.regions[region].pages.len() as u64;
             self.store(region, page, value);
         }
+    }
+
+    /// Returns whether something could be written to a region: the writers run, and it is there and has no fence.
+    pub(super) fn may_write(&self) -> bool {
+        self.running && !self.released && self.regions.iter().any(|region| !region.fenced)
+    }
+
+    /// Notes whether both sides have it.
+    fn look(&mut self) {
+        self.twice |= self.kept && self.may_write();
     }
 
     /// A write to a page.
@@ -339,7 +352,13 @@ impl Source for ModelSource {
     }
 
     fn stop(&mut self, region: usize) -> io::Result<()> {
-        self.0.borrow_mut().regions[region].log = None;
+        let mut world = self.0.borrow_mut();
+        let memory = &mut world.regions[region];
+        memory.log = None;
+        // It goes with its log.
+        memory.fenced = false;
+        world.look();
+        world.write();
         Ok(())
     }
 
@@ -410,8 +429,13 @@ impl Source for ModelSource {
 
     fn release(&mut self) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
+        world.look();
         world.released = true;
         world.early |= !world.kept;
+        for region in &mut world.regions {
+            region.log = None;
+            region.fenced = false;
+        }
         Ok(())
     }
 }
@@ -420,17 +444,35 @@ pub(super) struct ModelWriters(pub(super) Shared);
 
 impl Writers for ModelWriters {
     fn stop(&mut self) -> io::Result<()> {
-        let mut world = self.0.borrow_mut();
-        world.step(Call::Stop)?;
-        world.running = false;
+        if !self.0.borrow().fences {
+            let mut world = self.0.borrow_mut();
+            world.step(Call::Stop)?;
+            world.running = false;
+            return Ok(());
+        }
+        // One after the other, with writes to those that have none yet.
+        let regions = self.0.borrow().regions.len();
+        for region in 0..regions {
+            let mut world = self.0.borrow_mut();
+            world.step(Call::Stop)?;
+            assert!(world.regions[region].log.is_some(), "a fence without a log");
+            world.regions[region].fenced = true;
+        }
         Ok(())
     }
 
     fn resume(&mut self) -> io::Result<()> {
         let mut world = self.0.borrow_mut();
         world.running = true;
-        world.twice |= world.kept;
+        for region in &mut world.regions {
+            region.fenced = false;
+        }
+        world.look();
         Ok(())
+    }
+
+    fn need_logs(&self) -> bool {
+        self.0.borrow().fences
     }
 
     fn slow(&mut self, percent: u8) -> io::Result<()> {
@@ -469,6 +511,7 @@ impl Sink for ModelSink {
             content: false,
             discarded: vec![false; pages],
             log: None,
+            fenced: false,
         });
         Ok(())
     }
@@ -513,7 +556,7 @@ impl Sink for ModelSink {
         let mut world = self.0.borrow_mut();
         world.step(Call::Keep)?;
         world.kept = true;
-        world.twice |= world.running;
+        world.look();
         Ok(())
     }
 
@@ -521,42 +564,6 @@ impl Sink for ModelSink {
         let mut world = self.0.borrow_mut();
         world.discards += 1;
         world.copies.clear();
-    }
-}
-
-/// One end of a connection whose other end is in another thread's hands: bytes in, bytes out.
-#[derive(Default)]
-pub(super) struct Tape {
-    pub(super) input: VecDeque<u8>,
-    pub(super) output: Vec<u8>,
-    /// Where the other end is.
-    world: Option<Shared>,
-}
-
-impl Channel for Tape {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.output.extend_from_slice(bytes);
-        if let Some(world) = &self.world {
-            let mut world = world.borrow_mut();
-            if world.waits {
-                world.hear(1);
-            }
-        }
-        Ok(())
-    }
-
-    fn read(&mut self, to: &mut [u8]) -> io::Result<()> {
-        if self.input.len() < to.len() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        for byte in to {
-            *byte = self.input.pop_front().unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    fn is_waiting(&mut self) -> io::Result<bool> {
-        Ok(true)
     }
 }
 
@@ -586,213 +593,4 @@ impl Watch for User {
     }
 
     fn progress(&mut self, _progress: &Progress) {}
-}
-
-/// The sender's end of a connection whose other end is a receiver of this world. Each write is one frame, which the
-/// receiver takes at once, or with a lag.
-pub(super) struct Pair<'a> {
-    world: Shared,
-    receiver: Receiver<'a, ModelSink>,
-    tape: Tape,
-    /// Frames that the receiver has not taken yet.
-    flight: VecDeque<Vec<u8>>,
-    /// The receiver has a connection, whose first bytes it has exchanged or not.
-    connected: bool,
-    greeted: bool,
-    /// Why it had to wait for another one, until that is taken up.
-    kept: Option<Failure>,
-    pub(super) outcome: Option<Result<Received, Failure>>,
-    /// Nothing goes through any more, in the way of this error.
-    pub(super) broken: Option<io::ErrorKind>,
-}
-
-impl<'a> Pair<'a> {
-    pub(super) fn new(world: &Shared, sink: &'a mut ModelSink, limits: &'a Limits) -> Self {
-        Self {
-            world: world.clone(),
-            receiver: Receiver::new(sink, limits, Box::new(ModelClock(world.clone()))),
-            tape: Tape {
-                world: Some(world.clone()),
-                ..Tape::default()
-            },
-            flight: VecDeque::new(),
-            connected: true,
-            greeted: false,
-            kept: None,
-            outcome: None,
-            broken: None,
-        }
-    }
-
-    /// The connection ends, and there is no other one: the receiver finds that out, too.
-    pub(super) fn close(mut self) -> Result<Received, Failure> {
-        self.lose();
-        if let (None, Some(failure)) = (&self.outcome, self.kept.take()) {
-            self.end(failure);
-        }
-        self.outcome.expect("it ended")
-    }
-
-    /// The receiver takes what is on its way, but for so many frames.
-    fn deliver(&mut self, rest: usize) {
-        while self.flight.len() > rest && self.connected && self.outcome.is_none() {
-            let frame = self.flight.pop_front().unwrap_or_default();
-            self.tape.input.extend(frame);
-            self.advance();
-        }
-    }
-
-    /// If the connection is full, the sender waits until the receiver has taken most of that. It hears nothing meanwhile.
-    fn make_room(&mut self, room: usize) {
-        let bytes = |flight: &VecDeque<Vec<u8>>| flight.iter().map(Vec::len).sum::<usize>();
-        if bytes(&self.flight) <= room {
-            return;
-        }
-        let now = self.world.borrow().now;
-        self.world.borrow_mut().heard[1] = now;
-        while bytes(&self.flight) > room / 4 {
-            self.deliver(self.flight.len() - 1);
-        }
-        let mut world = self.world.borrow_mut();
-        world.hear(1);
-        world.heard[0] = world.now;
-    }
-
-    /// The sender begins to wait for the receiver, or ends that.
-    fn wait(&mut self, begin: bool) {
-        let mut world = self.world.borrow_mut();
-        world.waits = begin;
-        if begin {
-            world.heard[1] = world.now;
-        } else {
-            world.hear(1);
-            world.heard[0] = world.now;
-        }
-    }
-
-    /// The connection ends. Of what is on its way some frames come, and a part of one; then the receiver finds that out.
-    fn lose(&mut self) {
-        let lost = self.world.borrow_mut().random() % (self.flight.len() as u64 + 1);
-        self.deliver(lost as usize);
-        let part = self.flight.pop_front().unwrap_or_default();
-        self.flight.clear();
-        self.tape.input.extend(&part[..part.len() / 2]);
-        if self.connected && self.outcome.is_none() {
-            self.advance();
-        }
-        self.tape.input.clear();
-    }
-
-    fn end(&mut self, failure: Failure) {
-        self.receiver.give_up(&mut self.tape, &failure);
-        self.outcome = Some(Err(failure));
-    }
-
-    fn advance(&mut self) {
-        let result = match (self.greeted, &self.kept) {
-            (true, _) => self.receiver.step(&mut self.tape),
-            (false, None) => self.receiver.greet(&mut self.tape).map(|()| None),
-            (false, Some(_)) => {
-                if let Err(failure) = self.receiver.greet_again(&mut self.tape) {
-                    self.connected = false;
-                    if !failure.is_of_the_link() {
-                        self.receiver.refuse(&mut self.tape, &failure);
-                    }
-                }
-                self.greeted = true;
-                return;
-            }
-        };
-        self.greeted = true;
-        match result {
-            Ok(None) => self.kept = None,
-            Ok(Some(received)) => self.outcome = Some(Ok(received)),
-            Err(failure) => match self.receiver.pause(&failure) {
-                Some(_) => {
-                    self.kept = Some(failure);
-                    self.connected = false;
-                }
-                None => self.end(failure),
-            },
-        }
-    }
-}
-
-impl Channel for Pair<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.broken.is_none() && self.world.borrow_mut().step(Call::Send).is_err() {
-            self.broken = Some(io::ErrorKind::BrokenPipe);
-        }
-        if self.broken.is_none() && self.world.borrow_mut().cut() {
-            // Of these bytes, not all may come.
-            self.flight.push_back(bytes[..bytes.len() - 1].to_vec());
-            self.broken = Some(io::ErrorKind::ConnectionReset);
-        }
-        if let Some(kind) = self.broken {
-            return Err(kind.into());
-        }
-        if self.outcome.is_some() || !self.connected {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        {
-            let mut world = self.world.borrow_mut();
-            let rate = world.rate;
-            world.now += Duration::from_secs_f64(bytes.len() as f64 / rate as f64);
-            world.hear(0);
-        }
-        self.flight.push_back(bytes.to_vec());
-        let (lag, room) = (self.world.borrow().lag, self.world.borrow().room);
-        match room {
-            None => self.deliver(lag),
-            Some(room) => self.make_room(room),
-        }
-        self.world.borrow_mut().write();
-        Ok(())
-    }
-
-    fn read(&mut self, to: &mut [u8]) -> io::Result<()> {
-        // A frame is read in two parts; it is lost as a whole.
-        if self.broken.is_none() && self.world.borrow_mut().step(Call::Answer).is_err() {
-            self.broken = Some(io::ErrorKind::TimedOut);
-        }
-        if self.broken.is_none() && self.world.borrow_mut().cut() {
-            self.broken = Some(io::ErrorKind::TimedOut);
-        }
-        if let Some(kind) = self.broken {
-            return Err(kind.into());
-        }
-        self.wait(true);
-        while self.tape.output.len() < to.len() {
-            if self.flight.is_empty() || !self.connected || self.outcome.is_some() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.deliver(self.flight.len() - 1);
-        }
-        self.wait(false);
-        let rest = self.tape.output.split_off(to.len());
-        to.copy_from_slice(&self.tape.output);
-        self.tape.output = rest;
-        Ok(())
-    }
-
-    fn reconnect(&mut self, limit: Duration) -> io::Result<()> {
-        self.lose();
-        self.world.borrow_mut().step(Call::Connect)?;
-        if self.outcome.is_some() || self.world.borrow_mut().cut() {
-            // It may take a while until that is known.
-            self.world.borrow_mut().now += limit / 8;
-            self.broken = Some(io::ErrorKind::ConnectionRefused);
-            return Err(io::ErrorKind::ConnectionRefused.into());
-        }
-        self.tape.output.clear();
-        self.greeted = false;
-        self.connected = true;
-        self.broken = None;
-        Ok(())
-    }
-
-    fn is_waiting(&mut self) -> io::Result<bool> {
-        // The receiver's first bytes are there before they are asked for.
-        Ok(self.broken.is_none() && self.greeted && !self.tape.output.is_empty())
-    }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::model::*;
+use super::pair::*;
 use super::whole::attempt_with;
 use super::whole::check_moved;
 use super::whole::check_undone;
@@ -79,11 +80,13 @@ proptest! {
     fn a_lost_connection_is_taken_up_and_the_copy_is_the_source(
         seed: u64, mode in modes(), sizes in sizes(), load in loads(), options in options(),
         lag in 0..20_usize, cuts in 1..12_u32, often_cut in prop_oneof![Just(4_u8), Just(30), Just(120)],
+        fences: bool,
     ) {
         let world = World::new(seed, &sizes, mode, load);
         {
             let mut world = world.borrow_mut();
             (world.lag, world.cuts, world.often_cut) = (lag, cuts, often_cut);
+            world.fences = fences;
         }
         let attempt = attempt(&world, &options, User::CONTENT);
         if matches!(&attempt.sent, Err(failed) if failed.failure.to_string().contains(", setup: ")) {
@@ -102,12 +105,13 @@ proptest! {
         seed: u64, mode in modes(), sizes in sizes(), load in loads(), options in options(),
         lag in 0..20_usize, cuts in 1..40_u32, often_cut in prop_oneof![Just(10_u8), Just(60)],
         call in 0..CALLS.len(), after in prop_oneof![0..8_u64, 0..200_u64],
-        cancelled in prop_oneof![Just(u64::MAX), 0..100_u64],
+        cancelled in prop_oneof![Just(u64::MAX), 0..100_u64], fences: bool,
     ) {
         let world = World::new(seed, &sizes, mode, load);
         {
             let mut world = world.borrow_mut();
             (world.lag, world.cuts, world.often_cut) = (lag, cuts, often_cut);
+            world.fences = fences;
             world.fail = Some((CALLS[call], after));
         }
         let user = User { after: cancelled, wants: Request::Cancel };
@@ -132,10 +136,10 @@ proptest! {
 fn check_unmoved(world: &Shared, attempt: &Attempt) -> Result<(), String> {
     if is_lost_at_the_end(attempt) && attempt.received.is_err() {
         let world = world.borrow();
-        let found = (world.running, world.kept, world.released, world.twice);
+        let found = (world.may_write(), world.kept, world.released, world.twice);
         return match found {
             (false, false, false, false) => Ok(()),
-            other => Err(format!("running, kept, released, twice: {other:?}")),
+            other => Err(format!("writing, kept, released, twice: {other:?}")),
         };
     }
     check_undone(world, attempt)

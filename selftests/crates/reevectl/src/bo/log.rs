@@ -17,9 +17,12 @@ use crate::cli::LogClearArgs;
 use crate::cli::LogCommand;
 use crate::cli::LogMode;
 use crate::cli::LogStartArgs;
+use crate::cli::Target;
 use crate::error::Ask;
 use crate::error::Asked;
+use crate::error::Error;
 use crate::error::Result;
+use crate::migrate::Signals;
 use crate::session::Session;
 use crate::size;
 use crate::stat::print_json;
@@ -34,6 +37,7 @@ pub(super) fn run(session: &Session, command: &LogCommand, out: &mut dyn Write) 
         LogCommand::Get(args) => get(session, args, out),
         LogCommand::Clear(args) => clear(session, args, out),
         LogCommand::Info(args) => info(session, args, out),
+        LogCommand::Fence(target) => fence(session, *target, out),
     }
 }
 
@@ -161,6 +165,7 @@ struct Log {
     write_faults: u64,
     protections: u64,
     bytes: u64,
+    fences: u64,
 }
 
 fn info(session: &Session, args: &InfoArgs, out: &mut dyn Write) -> Result<()> {
@@ -174,6 +179,7 @@ fn info(session: &Session, args: &InfoArgs, out: &mut dyn Write) -> Result<()> {
         write_faults: raw.write_faults,
         protections: raw.protections,
         bytes: raw.bytes,
+        fences: raw.fences,
     };
     if args.json.json {
         return print_json(&log, out);
@@ -190,6 +196,20 @@ fn info(session: &Session, args: &InfoArgs, out: &mut dyn Write) -> Result<()> {
         log.bytes,
         size::human(log.bytes)
     )?;
+    writeln!(out, "fences        {}", log.fences)?;
+    Ok(())
+}
+
+fn fence(session: &Session, target: Target, out: &mut dyn Write) -> Result<()> {
+    let handle = session.handle(target)?;
+    let signals = Signals::block()?;
+    let asked = || Asked::Log("put a fence in", handle);
+    let fence = session.device.log_fence(handle).asked(asked())?;
+    writeln!(out, "writes to object {handle} wait until this ends")?;
+    out.flush()?;
+    let refused = |error| Error::Check(format!("could not wait for signals: {error}"));
+    signals.wait().map_err(refused)?;
+    drop(fence);
     Ok(())
 }
 

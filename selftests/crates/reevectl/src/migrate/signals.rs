@@ -26,11 +26,11 @@ use crate::error::Result;
 
 /// The signals that end a migration, blocked and kept until they are asked for.
 #[derive(Debug)]
-pub(super) struct Signals(SignalFd);
+pub(crate) struct Signals(SignalFd);
 
 impl Signals {
     /// Blocks them in this thread, and in those that it makes.
-    pub(super) fn block() -> Result<Self> {
+    pub(crate) fn block() -> Result<Self> {
         let refused = |errno| Error::Check(format!("could not wait for signals: {errno}"));
         let mut signals = SigSet::empty();
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
@@ -55,6 +55,20 @@ impl Signals {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(false),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
             other => other.map(|()| true),
+        }
+    }
+
+    /// Takes no note of those that came.
+    pub(super) fn forget(&self) -> io::Result<()> {
+        while self.0.read_signal()?.is_some() {}
+        Ok(())
+    }
+
+    /// Waits until one comes.
+    pub(crate) fn wait(&self) -> io::Result<()> {
+        match self.wait_for(&self.0, None) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            other => other,
         }
     }
 
