@@ -79,7 +79,7 @@ pub(crate) enum Folios {
 ///
 /// # Invariants
 ///
-/// `file` is a reference of ours to a shmem file of `pages` pages that only we know.
+/// `file` is a reference of ours to a shmem file that can have `pages` pages and that only we know.
 pub(crate) struct ShmemFile {
     file: NonNull<bindings::file>,
     pages: u64,
@@ -96,6 +96,7 @@ impl ShmemFile {
     ///
     /// Returns `EINVAL` if that is more than a file can have, `ENOMEM` if there is no memory, or
     /// not so much to reserve. May sleep.
+    #[cfg(reeve_kunit)]
     pub(crate) fn new(name: &'static CStr, pages: u64, folios: Folios) -> Result<Self> {
         let bytes = i64::try_from(pages)
             .ok()
@@ -113,8 +114,25 @@ impl ShmemFile {
         Ok(Self { file, pages })
     }
 
+    /// Creates a file in which the pages of many objects are used in place. Memory is reserved when they
+    /// are allocated.
+    ///
+    /// Returns `ENOMEM` if there is no memory, `ENFILE` if there are too many open files. May sleep.
+    fn in_place(name: &'static CStr) -> Result<Self> {
+        let name = name.as_char_ptr();
+        // SAFETY: The helper wants a string. By the invariant of `Mount` its variables are not written to.
+        let file = unsafe { helpers::reeve_helper_shmem_create_in_place(name) };
+        let file = from_err_ptr(file).map_err(no_room_is_no_memory)?;
+        // INVARIANT: `shmem_file_setup()` succeeded, so it returned the only reference to a new file,
+        // which has pages behind its size, too.
+        Ok(Self {
+            file: NonNull::new(file).ok_or(ENOMEM)?,
+            pages: SPACE,
+        })
+    }
+
     /// Creates a file for the content of many objects. Memory is reserved when content is written. Fails
-    /// like [`ShmemFile::new`].
+    /// like [`ShmemFile::in_place`].
     fn storage(name: &'static CStr, folios: Folios) -> Result<Self> {
         let large = folios == Folios::Large;
         let bytes = (SPACE << PAGE_SHIFT) as i64;
@@ -235,15 +253,21 @@ const SPACE: u64 = 1 << (62 - PAGE_SHIFT);
 /// Pages in a folio of the largest size.
 const LARGE: u64 = 1 << helpers::REEVE_HUGE_ORDER;
 
-/// The files in which the content of a device's objects is kept that is not in their pages. So the number
-/// of open files does not grow with the number of objects.
+/// The files in which the content of a device's objects is kept that is not in their pages, and in which
+/// the pages of some live. So the number of open files does not grow with the number of objects.
 pub(crate) struct Storage {
     small: ShmemFile,
     /// For large folios; `None`: the kernel has none.
     large: Option<ShmemFile>,
+    /// For pages that are used in place.
+    in_place: ShmemFile,
     /// The first page of each file that was never used.
     next_small: Atomic<u64>,
     next_large: Atomic<u64>,
+    next_in_place: Atomic<u64>,
+    /// Whether objects whose pages are used in place have large folios to themselves, for the kernel made
+    /// one that did not fit.
+    apart: Atomic<bool>,
 }
 
 impl Storage {
@@ -256,8 +280,11 @@ impl Storage {
         let this = Self {
             small: ShmemFile::storage(c"reeve swap", Folios::Small)?,
             large: large.transpose()?,
+            in_place: ShmemFile::in_place(c"reeve pages")?,
             next_small: Atomic::new(0),
             next_large: Atomic::new(0),
+            next_in_place: Atomic::new(0),
+            apart: Atomic::new(false),
         };
         Ok(Arc::new(this, GFP_KERNEL)?)
     }
@@ -387,6 +414,92 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.forget(0, self.pages);
+    }
+}
+
+/// The range of the device's file in which an object's pages live; dropping it frees what is in it. Making
+/// one takes no memory.
+///
+/// No other one has any of its pages, and normally no folio has pages of two.
+pub(crate) struct Stretch {
+    storage: Arc<Storage>,
+    first: u64,
+    pages: u64,
+    /// `pages`, and those behind them that no other one gets.
+    taken: u64,
+}
+
+impl Stretch {
+    /// Makes one of `pages` pages, none of which is used yet. Returns `ENOMEM` if there is none left,
+    /// `EINVAL` if that is more than a file can have.
+    pub(crate) fn new(storage: &Arc<Storage>, pages: u64) -> Result<Self> {
+        if pages > SPACE {
+            return Err(EINVAL);
+        }
+        let unit = unit_of(pages, storage.apart.load(Relaxed));
+        let next = &storage.next_in_place;
+        let mut before = next.load(Relaxed);
+        loop {
+            let first = before.checked_next_multiple_of(unit).ok_or(ENOMEM)?;
+            let taken = pages.checked_next_multiple_of(unit).ok_or(ENOMEM)?;
+            let end = first.checked_add(taken).ok_or(ENOMEM)?;
+            if end > SPACE {
+                return Err(ENOMEM);
+            }
+            match next.cmpxchg(before, end, Relaxed) {
+                Ok(_) => {
+                    return Ok(Self {
+                        storage: storage.clone(),
+                        first,
+                        pages,
+                        taken,
+                    })
+                }
+                Err(now) => before = now,
+            }
+        }
+    }
+
+    /// Returns the file, in which it has the pages from [`Stretch::first`] on.
+    #[inline]
+    pub(crate) fn file(&self) -> &ShmemFile {
+        &self.storage.in_place
+    }
+
+    /// Returns its first page in the file.
+    #[inline]
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Returns the number of its pages.
+    #[inline]
+    pub(crate) fn pages(&self) -> u64 {
+        self.pages
+    }
+
+    /// Has those that are made from now on have large folios to themselves: the kernel made one that has
+    /// pages of others, which is freed only with all of them.
+    pub(crate) fn keep_apart(&self) {
+        self.storage.apart.store(true, Relaxed);
+    }
+}
+
+impl Drop for Stretch {
+    fn drop(&mut self) {
+        self.file().forget(self.first, self.taken);
+    }
+}
+
+/// Returns what the first page of a [`Stretch`] is a multiple of, and its end, too.
+///
+/// A folio that ends before the stretch does begins in it: one of less than this many pages because of its
+/// alignment, and one of more is larger than the stretch or, being the largest there is, as aligned.
+const fn unit_of(pages: u64, apart: bool) -> u64 {
+    if apart || pages > LARGE / 4 {
+        LARGE
+    } else {
+        2 * pages.next_power_of_two()
     }
 }
 

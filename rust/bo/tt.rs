@@ -69,8 +69,8 @@ pub(crate) struct Tt {
     /// `shmem`.
     storage: Option<Slot>,
     pages: PageBlocks,
-    /// The file in which its pages live, with none in `pages`, if it was made so; None while it is
-    /// empty.
+    /// The range of a file in which its pages live, with none in `pages`, if it was made so; None while it
+    /// is empty.
     shmem: Option<ShmemPages>,
     /// The charge for its pages.
     charge: Charge,

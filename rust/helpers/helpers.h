@@ -85,10 +85,15 @@ void reeve_helper_settled_wake(void);
 void reeve_helper_shmem_mount(void);
 void reeve_helper_shmem_unmount(void);
 /*
- * For pages that are pinned, which are not movable. @large: with large folios,
- * if the kernel has them.
+ * @large: with large folios, if the kernel has them. Memory is reserved. For
+ * tests.
  */
 struct file *reeve_helper_shmem_create(const char *name, loff_t size, bool large);
+/*
+ * For pages that are pinned, which are not movable: memory is reserved when they
+ * are allocated. See shmem_pages.c.
+ */
+struct file *reeve_helper_shmem_create_in_place(const char *name);
 /* For content that nothing pins: memory is reserved when it is written. */
 struct file *reeve_helper_shmem_create_storage(const char *name, loff_t size,
 					       bool large);
@@ -108,9 +113,17 @@ void reeve_helper_shmem_forget(struct file *file, pgoff_t index,
 /* About how many pages could be made room for, in memory or in swap. */
 unsigned long reeve_helper_shmem_room(void);
 
-/* shmem_pages.c: takes and drops references to all folios of @pages pages. */
-int reeve_helper_shmem_hold(struct file *file, unsigned long pages);
-void reeve_helper_shmem_release(struct file *file, unsigned long pages);
+/*
+ * shmem_pages.c
+ *
+ * Takes and drops references to all folios that have a page in a range. @fresh:
+ * the range was never held. Sets *@beyond if a folio has pages outside of it,
+ * which is possible only if the kernel wants large folios whatever is asked for.
+ */
+int reeve_helper_shmem_hold(struct file *file, pgoff_t first,
+			    unsigned long pages, bool fresh, bool *beyond);
+void reeve_helper_shmem_release(struct file *file, pgoff_t first,
+				unsigned long pages);
 struct page *reeve_helper_shmem_held_page(struct file *file, pgoff_t index);
 
 /* shrinker.c */

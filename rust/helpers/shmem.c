@@ -75,9 +75,15 @@ static struct file *reeve_shmem_create(const char *name, loff_t size, bool large
 
 struct file *reeve_helper_shmem_create(const char *name, loff_t size, bool large)
 {
-	/* They are pinned for long: not where pages have to be movable. */
 	return reeve_shmem_create(name, size, large, EMPTY_VMA_FLAGS,
 				  GFP_HIGHUSER);
+}
+
+struct file *reeve_helper_shmem_create_in_place(const char *name)
+{
+	/* They are pinned for long: not where pages have to be movable. */
+	return reeve_shmem_create(name, 0, true,
+				  mk_vma_flags(VMA_NORESERVE_BIT), GFP_HIGHUSER);
 }
 
 bool reeve_helper_shmem_has_large(void)

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Pages of a shmem file that are used in place. */
+/*
+ * Pages of a shmem file that are used in place.
+ *
+ * The size of the file is 0, and many owners have a range of it each. Folios are
+ * made as by writing: without regard of the size, and none larger than such that
+ * it ends where the range does.
+ */
 #include <linux/err.h>
 #include <linux/folio_batch.h>
+#include <linux/highmem.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/sched.h>
@@ -26,11 +33,11 @@ static bool reeve_folio_is_in(struct folio *folio,
 	return is_in;
 }
 
-/* Drops a reference to each folio that begins before page @end. */
-static void reeve_release_until(struct address_space *mapping, pgoff_t end)
+/* Drops a reference to each folio that has a page from @index to before @end. */
+static void reeve_release_until(struct address_space *mapping, pgoff_t index,
+				pgoff_t end)
 {
 	struct folio_batch batch, stuck;
-	pgoff_t index = 0;
 
 	folio_batch_init(&batch);
 	folio_batch_init(&stuck);
@@ -43,6 +50,7 @@ static void reeve_release_until(struct address_space *mapping, pgoff_t end)
 
 			/* Users and devices may have written to it. */
 			folio_mark_dirty(folio);
+			folio_clear_mlocked(folio);
 			if (unlikely(folio_test_unevictable(folio)))
 				folio_batch_add(&stuck, folio);
 			/* The reference that reeve_helper_shmem_hold() took. */
@@ -57,68 +65,92 @@ static void reeve_release_until(struct address_space *mapping, pgoff_t end)
 	}
 }
 
-int reeve_helper_shmem_hold(struct file *file, unsigned long pages)
+/*
+ * Returns the folio of page @index, locked and with a reference. A new one is
+ * zeroed, and ends before page @end if the kernel has a choice.
+ */
+static struct folio *reeve_get_folio(struct address_space *mapping,
+				     pgoff_t index, pgoff_t end)
+{
+	struct folio *folio;
+	int ret = shmem_get_folio(mapping->host, index,
+				  (loff_t)end << PAGE_SHIFT, &folio, SGP_WRITE);
+
+	if (ret)
+		return ERR_PTR(ret);
+	if (folio_test_has_hwpoisoned(folio) || folio_test_hwpoison(folio)) {
+		folio_unlock(folio);
+		folio_put(folio);
+		return ERR_PTR(-EIO);
+	}
+	if (!folio_test_uptodate(folio)) {
+		folio_zero_range(folio, 0, folio_size(folio));
+		flush_dcache_folio(folio);
+		folio_mark_uptodate(folio);
+	}
+	return folio;
+}
+
+int reeve_helper_shmem_hold(struct file *file, pgoff_t first,
+			    unsigned long pages, bool fresh, bool *beyond)
 {
 	struct address_space *mapping = file->f_mapping;
+	pgoff_t index = first, end = first + pages;
 	struct folio_batch batch;
-	pgoff_t index = 0;
 	int ret = 0;
 
-	/* Spares reclaim folios that it can't free. */
-	mapping_set_unevictable(mapping);
 	folio_batch_init(&batch);
-	while (index < pages) {
+	while (index < end) {
 		struct folio *folio;
-		pgoff_t next = index;
-		unsigned int i, count;
 
 		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
 			break;
 		}
-		count = filemap_get_folios_contig(mapping, &next, pages - 1,
-						  &batch);
-		for (i = 0; i < count; i++) {
-			folio = batch.folios[i];
-			if (!reeve_folio_is_in(folio, mapping))
-				break;
-			index = folio_next_index(folio);
+		if (!fresh) {
+			pgoff_t next = index;
+			unsigned int i, count;
+
+			count = filemap_get_folios_contig(mapping, &next,
+							  end - 1, &batch);
+			for (i = 0; i < count; i++) {
+				folio = batch.folios[i];
+				if (!reeve_folio_is_in(folio, mapping))
+					break;
+				/* Spares reclaim what it can't free. */
+				folio_set_mlocked(folio);
+				index = folio_next_index(folio);
+			}
+			/* Keeps the references to those before the i-th. */
+			while (count > i)
+				folio_put(batch.folios[--count]);
+			folio_batch_reinit(&batch);
+			if (i) {
+				cond_resched();
+				continue;
+			}
 		}
-		/* Keeps the references to the folios before the i-th. */
-		while (count > i)
-			folio_put(batch.folios[--count]);
-		folio_batch_reinit(&batch);
-		if (index >= pages || i) {
-			cond_resched();
-			continue;
-		}
-		folio = shmem_read_folio(mapping, index);
+		folio = reeve_get_folio(mapping, index, end);
 		if (IS_ERR(folio)) {
 			ret = PTR_ERR(folio);
 			break;
 		}
-		if (folio_test_has_hwpoisoned(folio) ||
-		    folio_test_hwpoison(folio)) {
-			folio_put(folio);
-			ret = -EIO;
-			break;
-		}
-		if (reeve_folio_is_in(folio, mapping))
-			index = folio_next_index(folio);
-		else
-			folio_put(folio);
+		folio_set_mlocked(folio);
+		index = folio_next_index(folio);
+		if (folio->index < first || index > end)
+			*beyond = true;
+		folio_unlock(folio);
+		cond_resched();
 	}
-	if (ret) {
-		mapping_clear_unevictable(mapping);
-		reeve_release_until(mapping, index);
-	}
+	if (ret)
+		reeve_release_until(mapping, first, index);
 	return ret;
 }
 
-void reeve_helper_shmem_release(struct file *file, unsigned long pages)
+void reeve_helper_shmem_release(struct file *file, pgoff_t first,
+				unsigned long pages)
 {
-	mapping_clear_unevictable(file->f_mapping);
-	reeve_release_until(file->f_mapping, pages);
+	reeve_release_until(file->f_mapping, first, first + pages);
 }
 
 struct page *reeve_helper_shmem_held_page(struct file *file, pgoff_t index)

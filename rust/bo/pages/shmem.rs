@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Pages that live in a shmem file and are used in place: they are pinned in the page cache by
-//! references to their folios while they are used, and reclaim may swap them out when they are
-//! released.
+//! Pages that live in a shmem file, which all objects of a device share, and are used in place: they are
+//! pinned in the page cache by references to their folios while they are used, and reclaim may swap them
+//! out when they are released.
 //!
 //! The file's page cache leads to the pages, so no list of them is needed.
 
@@ -20,8 +20,8 @@ use crate::{
         },
         shmem::{
             no_room_is_no_memory,
-            Folios,
-            ShmemFile, //
+            Storage,
+            Stretch, //
         },
         vma, //
     },
@@ -35,27 +35,30 @@ use kernel::{
     sync::Arc, //
 };
 
-/// A shmem file of which either all pages are held, or none.
+/// A range of a shmem file of which either all pages are held, or none.
 ///
 /// # Invariants
 ///
-/// While `held` is set we have one reference to every folio of the file, which keeps the folio in
-/// the page cache and at its index. While it is not, no page is mapped, for users or for a device.
-/// Only we know the file.
+/// While `held` is set we have one reference to every folio with a page of the range, which keeps the
+/// folio in the page cache and at its index. While it is not, no page is mapped, for users or for a
+/// device. Only we use these pages.
 pub(crate) struct ShmemPages {
-    file: ShmemFile,
+    stretch: Stretch,
     held: bool,
+    /// Whether they never were held.
+    fresh: bool,
     mapped: vma::Mappings,
     dma: Option<KBox<DmaAddresses>>,
 }
 
 impl ShmemPages {
-    /// Makes a file of `pages` pages, none of them held. Fails like [`ShmemFile::new`]. May sleep.
-    pub(crate) fn new(name: &'static CStr, pages: u64) -> Result<Self> {
-        // INVARIANT: Nothing is held or mapped, and the file is new.
+    /// Makes a range of `pages` pages, none of them held. Fails like [`Stretch::new`]. May sleep.
+    pub(crate) fn new(storage: &Arc<Storage>, pages: u64) -> Result<Self> {
+        // INVARIANT: Nothing is held or mapped, and no other stretch has these pages.
         Ok(Self {
-            file: ShmemFile::new(name, pages, Folios::Large)?,
+            stretch: Stretch::new(storage, pages)?,
             held: false,
+            fresh: true,
             mapped: vma::Mappings::none(),
             dma: None,
         })
@@ -65,7 +68,7 @@ impl ShmemPages {
     #[inline]
     pub(crate) fn held(&self) -> u64 {
         if self.held {
-            self.file.pages()
+            self.stretch.pages()
         } else {
             0
         }
@@ -80,12 +83,23 @@ impl ShmemPages {
         if self.held {
             return Ok(());
         }
-        // SAFETY: The helper wants a shmem file and a number of pages that it has, both of which
-        // `ShmemFile` guarantees. When it fails it has dropped the references that it took.
-        to_result(unsafe {
-            helpers::reeve_helper_shmem_hold(self.file.as_ptr(), self.file.pages() as usize)
-        })
-        .map_err(no_room_is_no_memory)?;
+        let mut beyond = false;
+        // SAFETY: The helper wants a shmem file and a range that it can have, which a `Stretch` is, and a
+        // place for a result. When it fails it has dropped the references that it took.
+        let result = to_result(unsafe {
+            helpers::reeve_helper_shmem_hold(
+                self.stretch.file().as_ptr(),
+                self.stretch.first() as usize,
+                self.stretch.pages() as usize,
+                self.fresh,
+                &mut beyond,
+            )
+        });
+        self.fresh = false;
+        if beyond {
+            self.stretch.keep_apart();
+        }
+        result.map_err(no_room_is_no_memory)?;
         // INVARIANT: The helper succeeded, so it took a reference to every folio.
         self.held = true;
         Ok(())
@@ -96,12 +110,16 @@ impl ShmemPages {
         self.mapped.remove();
         self.dma = None;
         if core::mem::take(&mut self.held) {
-            // SAFETY: The helper drops one reference to each folio of the file's first pages. By
+            // SAFETY: The helper drops one reference to each folio with a page of the range. By
             // the type invariant, as `held` was set, each has a reference of ours; they are not
             // used again, for `held` is clear and all mappings were removed.
             // INVARIANT: Nothing is held or mapped.
             unsafe {
-                helpers::reeve_helper_shmem_release(self.file.as_ptr(), self.file.pages() as usize)
+                helpers::reeve_helper_shmem_release(
+                    self.stretch.file().as_ptr(),
+                    self.stretch.first() as usize,
+                    self.stretch.pages() as usize,
+                )
             };
         }
     }
@@ -113,7 +131,7 @@ impl ShmemPages {
         if !self.held {
             return Err(EINVAL);
         }
-        let pages = (0..self.file.pages()).map_while(|index| self.find(index));
+        let pages = (0..self.stretch.pages()).map_while(|index| self.find(index));
         let blocks = pages.map(|page| {
             // SAFETY: `frame` wants a valid page; by the type invariant we have a reference to the
             // folio that it is in.
@@ -134,28 +152,28 @@ impl ShmemPages {
     /// Borrows page `index`. Returns `None` if there is none, or pages are not held.
     pub(crate) fn page(&self, index: u64) -> Option<PageRef<'_>> {
         // SAFETY: By the type invariant the page is held while we are borrowed, for releasing it
-        // takes `&mut self`. Only we know the file, so it is written to only through `&mut self`,
-        // and by users who have it mapped.
+        // takes `&mut self`. Only we use it, so it is written to only through `&mut self`, and by users
+        // who have it mapped.
         Some(unsafe { PageRef::new(self.find(index)?) })
     }
 
     /// Borrows page `index` exclusively. Returns `None` if there is none, or pages are not held.
     pub(crate) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
-        // SAFETY: By the type invariant the page is held while we are borrowed. Only we know the
-        // file, and we are borrowed exclusively, so only users who have it mapped access it
-        // meanwhile.
+        // SAFETY: By the type invariant the page is held while we are borrowed. Only we use it, and we
+        // are borrowed exclusively, so only users who have it mapped access it meanwhile.
         Some(unsafe { PageMut::new(self.find(index)?) })
     }
 
     fn find(&self, index: u64) -> Option<NonNull<bindings::page>> {
-        if !self.held || index >= self.file.pages() {
+        if !self.held || index >= self.stretch.pages() {
             return None;
         }
+        let at = self.stretch.first() + index;
         // SAFETY: The helper wants a page of a shmem file to whose folio there is a reference, so
-        // that the page stays valid when the helper has dropped its own. The index is inside the
-        // file, and by the type invariant, as `held` is set, we have that reference.
+        // that the page stays valid when the helper has dropped its own. The page is in the range, and
+        // by the type invariant, as `held` is set, we have that reference.
         NonNull::new(unsafe {
-            helpers::reeve_helper_shmem_held_page(self.file.as_ptr(), index as usize)
+            helpers::reeve_helper_shmem_held_page(self.stretch.file().as_ptr(), at as usize)
         })
     }
 }

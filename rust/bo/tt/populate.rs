@@ -156,7 +156,7 @@ impl Tt {
         let decrypted = self.flags.decrypted;
         let dma = self.flags.dma.then(|| backing.dma());
         if self.flags.shmem {
-            return self.hold_shmem(dma);
+            return self.hold_shmem(backing, dma);
         }
         if let Some(storage) = &self.storage {
             let (pages, all) = (&mut self.pages, self.num_pages);
@@ -169,13 +169,13 @@ impl Tt {
         }
     }
 
-    /// Takes hold of the pages of the file in which they live, which is made if there is none.
+    /// Takes hold of the pages in the file in which they live, of which it gets a range if it has none.
     #[inline(never)]
-    fn hold_shmem(&mut self, dma: Option<&Arc<DmaDevice>>) -> Result {
+    fn hold_shmem(&mut self, backing: &Backing, dma: Option<&Arc<DmaDevice>>) -> Result {
         if let Some(shmem) = &mut self.shmem {
             return dma::hold(shmem, dma);
         }
-        let mut shmem = ShmemPages::new(c"reeve pages", self.num_pages)?;
+        let mut shmem = ShmemPages::new(backing.storage(), self.num_pages)?;
         dma::hold(&mut shmem, dma)?;
         self.shmem = Some(shmem);
         Ok(())
@@ -203,7 +203,7 @@ impl Tt {
         lost
     }
 
-    /// Frees all pages, their DMA addresses, and the file in which they live; returns how many.
+    /// Frees all pages, their DMA addresses, and their range of a file; returns how many.
     #[inline]
     fn release_pages(&mut self, backing: &Backing) -> u64 {
         let lost = self.resident_pages();

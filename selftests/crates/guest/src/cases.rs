@@ -66,6 +66,7 @@ mod sg;
 mod sharing;
 mod shmem;
 mod sleep;
+mod storage;
 mod stress;
 mod swap;
 mod sweeps;
@@ -152,6 +153,7 @@ const CASES: &[&[Test]] = &[
     sharing::TESTS,
     lifetime::TESTS,
     hostile_pages::TESTS,
+    storage::TESTS,
     parallel::TESTS,
     races::TESTS,
     sanity::TESTS,

@@ -17,6 +17,13 @@ pub(crate) fn filled(device: &Device, create: Create, seed: u64) -> Outcome<Hand
     Ok(handle)
 }
 
+/// Writes the pattern of this seed to an object, from end to end.
+pub(crate) fn fill(device: &Device, handle: Handle, seed: u64) -> Outcome {
+    let size = device.info(handle)?.size as usize;
+    device.write(handle, 0, &Pattern::new(seed).bytes(size))?;
+    Ok(())
+}
+
 /// The object holds the pattern of this seed, from end to end.
 #[track_caller]
 pub(crate) fn holds(device: &Device, handle: Handle, seed: u64) -> Outcome {

@@ -112,3 +112,50 @@ fn meminfo(name: &str) -> Outcome<u64> {
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
     Ok(kib.ok_or_else(|| Stop::failed(format!("no {name} in meminfo")))? << 10)
 }
+
+/// Memory that is committed, in KiB.
+pub(crate) fn committed() -> Outcome<u64> {
+    Ok(meminfo("Committed_AS:")? >> 10)
+}
+
+/// `vm.overcommit_memory`, set until dropped.
+pub(crate) struct Strict(Vec<(&'static str, String)>);
+
+impl Strict {
+    /// Nothing can be allocated for shared memory any more, until [`Strict::leave`].
+    pub(crate) fn set() -> Outcome<Self> {
+        let mut before = Self(Vec::new());
+        for (name, value) in [
+            ("overcommit_kbytes", "1"),
+            ("admin_reserve_kbytes", "0"),
+            ("overcommit_memory", "2"),
+        ] {
+            let path = format!("/proc/sys/vm/{name}");
+            before.0.push((name, fs::read_to_string(&path)?));
+            fs::write(path, value)?;
+        }
+        Ok(before)
+    }
+
+    /// Lets so many pages more be committed than are now.
+    pub(crate) fn leave(&self, pages: u64) -> Outcome {
+        let room = committed()? + pages * (PAGE / 1024);
+        Ok(fs::write("/proc/sys/vm/overcommit_kbytes", room.to_string())?)
+    }
+}
+
+impl Drop for Strict {
+    fn drop(&mut self) {
+        for (name, value) in self.0.iter().rev() {
+            // When this fails, other cases can't allocate.
+            let _ = fs::write(format!("/proc/sys/vm/{name}"), value.trim());
+        }
+    }
+}
+
+/// Open files of the machine.
+pub(crate) fn open_files() -> Outcome<u64> {
+    let text = fs::read_to_string("/proc/sys/fs/file-nr")?;
+    let number = text.split_whitespace().next().and_then(|n| n.parse().ok());
+    number.ok_or_else(|| Stop::failed("no number in file-nr"))
+}

@@ -77,7 +77,7 @@ impl Drop for ForAll {
 }
 
 /// Runs `f` as a user without capabilities.
-fn as_user(uid: u32, f: impl FnOnce() -> Outcome) -> Outcome {
+pub(super) fn as_user(uid: u32, f: impl FnOnce() -> Outcome) -> Outcome {
     let node = ForAll::new()?;
     Child::run(|_| {
         setuid(Uid::from_raw(uid))?;

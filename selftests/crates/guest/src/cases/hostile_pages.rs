@@ -30,6 +30,8 @@ use crate::seen::until;
 use crate::seen::Limit;
 use crate::seen::PAGE;
 use crate::shortage::available;
+use crate::shortage::open_files;
+use crate::shortage::Strict;
 use crate::shortage::Swap;
 use crate::test::cases;
 use crate::test::check;
@@ -240,35 +242,6 @@ fn a_killed_task_stops_to_reclaim() -> Outcome {
     Ok(())
 }
 
-/// `vm.overcommit_memory`, set until dropped.
-struct Strict(Vec<(&'static str, String)>);
-
-impl Strict {
-    /// Nothing can be allocated for shared memory any more.
-    fn set() -> Outcome<Self> {
-        let mut before = Self(Vec::new());
-        for (name, value) in [
-            ("overcommit_kbytes", "1"),
-            ("admin_reserve_kbytes", "0"),
-            ("overcommit_memory", "2"),
-        ] {
-            let path = format!("/proc/sys/vm/{name}");
-            before.0.push((name, fs::read_to_string(&path)?));
-            fs::write(path, value)?;
-        }
-        Ok(before)
-    }
-}
-
-impl Drop for Strict {
-    fn drop(&mut self) {
-        for (name, value) in self.0.iter().rev() {
-            // When this fails, other cases can't allocate.
-            let _ = fs::write(format!("/proc/sys/vm/{name}"), value.trim());
-        }
-    }
-}
-
 /// Every backup fails: a scan of the shrinker, and the search of a populate over the limit, take time for
 /// each object once, and next to none.
 fn backups_that_fail_take_no_time() -> Outcome {
@@ -290,19 +263,13 @@ fn backups_that_fail_take_no_time() -> Outcome {
     Ok(())
 }
 
-/// Memory that may be committed, in KiB.
-fn committed() -> Outcome<u64> {
-    meminfo("Committed_AS")
-}
-
 /// With strict overcommit there is room for a part of the content, and that part goes.
 fn a_backup_moves_the_part_that_fits() -> Outcome {
     const PAGES: u64 = 8192;
     let device = open()?;
     let handle = populated(&device, PAGES)?;
     let strict = Strict::set()?;
-    let room = committed()? + (PAGES / 2) * (PAGE / 1024);
-    fs::write("/proc/sys/vm/overcommit_kbytes", room.to_string())?;
+    strict.leave(PAGES / 2)?;
     let moved = device.backup(handle);
     drop(strict);
     let moved = moved?;
@@ -312,18 +279,11 @@ fn a_backup_moves_the_part_that_fits() -> Outcome {
     Ok(())
 }
 
-/// Open files of the machine.
-fn files() -> Outcome<u64> {
-    let text = fs::read_to_string("/proc/sys/fs/file-nr")?;
-    let number = text.split_whitespace().next().and_then(|n| n.parse().ok());
-    number.ok_or_else(|| Stop::failed("no number in file-nr"))
-}
-
 /// One storage serves all objects, however they leave memory.
 fn swapped_out_objects_take_no_files() -> Outcome {
     let device = open()?;
     let handles = many(&device, 1000)?;
-    let before = files()?;
+    let before = open_files()?;
     for (index, handle) in handles.iter().enumerate() {
         match index % 2 {
             0 => device.swapout(*handle)?,
@@ -331,7 +291,7 @@ fn swapped_out_objects_take_no_files() -> Outcome {
         };
     }
     // The counter of files is only exact to some per processor.
-    check!(files()? < before + 300, "{before} before, {} now", files()?);
+    check!(open_files()? < before + 300, "{before} before, {} now", open_files()?);
     for handle in handles {
         check_eq!(device.populate(handle)?, 1);
     }
