@@ -172,12 +172,6 @@ impl ShmemFile {
         self.file.as_ptr()
     }
 
-    /// Returns the number of pages.
-    #[inline]
-    pub(crate) fn pages(&self) -> u64 {
-        self.pages
-    }
-
     /// Copies `from` to the pages from `index` on, and starts to write them to swap if `writeback`.
     ///
     /// Returns `EINVAL` if that is past the end, `ENOMEM` if there is no memory; some pages may

@@ -7,7 +7,9 @@
 use crate::{
     abstractions::shmem::{
         Folios,
-        ShmemFile, //
+        ShmemFile,
+        Storage,
+        Stretch, //
     },
     bo::{
         charge::Charge,
@@ -151,6 +153,28 @@ mod tests {
         for pages in [u64::MAX, i64::MAX as u64, 1 << 52] {
             expect!(ShmemFile::new(c"reeve test", pages, Folios::Small).is_err());
         }
+        Ok(())
+    }
+
+    /// Folios have a power of two of pages, are aligned to that, and end where the stretch does at most.
+    #[test]
+    fn no_folio_of_a_stretch_begins_before_it() -> Result {
+        let storage = Storage::new()?;
+        let mut last = 0;
+        for pages in 1..1500 {
+            let stretch = Stretch::new(&storage, pages)?;
+            let (first, end) = (stretch.first(), stretch.first() + pages);
+            expect!(first >= last);
+            // Places are never used again, so that they must not be used up.
+            expect!(first - last <= 4 * pages.max(2) || pages > 512);
+            last = end;
+            for order in 0..=9 {
+                let before = first & !((1 << order) - 1);
+                expect!(before == first || before + (1 << order) > end);
+            }
+        }
+        expect!(Stretch::new(&storage, u64::MAX).is_err());
+        expect!(Stretch::new(&storage, 1 << 50).is_err());
         Ok(())
     }
 
