@@ -23,8 +23,6 @@
  *  - ENOENT: no such handle or device index.
  *  - ENOMEM: no memory; nothing changed.
  *  - EINTR: a fatal signal arrived while waiting; nothing changed.
- *  - ENFILE: the machine has too many open files for that of an object of the
- *    shmem backing, which is populated; nothing changed.
  */
 #ifndef _UAPI_REEVE_H
 #define _UAPI_REEVE_H

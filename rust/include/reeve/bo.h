@@ -175,7 +175,8 @@ struct reeve_client_stats {
  * @flags: 0
  *
  * Return: the device; or an ERR_PTR(): -EINVAL: no name, some but not all of the
- * lock's ops, unknown flags, or @dev has no DMA mask; -ENOMEM.
+ * lock's ops, unknown flags, or @dev has no DMA mask; -ENOMEM; -ENFILE: the
+ * machine has too many open files for the few that hold content of its objects.
  *
  * Stands for ttm_device_init().
  */
