@@ -84,7 +84,10 @@ static struct folio *reeve_get_folio(struct address_space *mapping,
 		return ERR_PTR(-EIO);
 	}
 	if (!folio_test_uptodate(folio)) {
-		folio_zero_range(folio, 0, folio_size(folio));
+		long i;
+
+		for (i = 0; i < folio_nr_pages(folio); i++)
+			clear_highpage(folio_page(folio, i));
 		flush_dcache_folio(folio);
 		folio_mark_uptodate(folio);
 	}
