@@ -6,7 +6,7 @@
 
 use super::{
     bindings as helpers,
-    memcg::Memcg, //
+    memcg::Group, //
 };
 use core::ptr::NonNull;
 use kernel::{
@@ -45,16 +45,16 @@ pub(crate) trait Shrink: Send + Sync + 'static {
     /// Whether it is called for each memory node by itself, or always for node 0.
     const BY_NODE: bool;
 
-    /// Whether it is called for each memory cgroup by itself that has a
-    /// [`Marker`](super::memcg::Marker). There may be one registered shrinker like that.
+    /// Whether it is called for each memory cgroup by itself that has
+    /// [`Marker`](super::memcg::Marker)s. There may be one registered shrinker like that.
     const BY_MEMCG: bool = false;
 
     /// Returns the number of pages of this memory node, and of this cgroup, that could be freed.
-    fn count(&self, node: usize, memcg: Option<Memcg>) -> u64;
+    fn count(&self, node: usize, memcg: Option<Group<'_>>) -> u64;
 
     /// Frees about `pages` pages of this memory node, and of this cgroup. Returns how many, or 0 if no
     /// more can be freed now.
-    fn scan(&self, node: usize, memcg: Option<Memcg>, pages: u64, allowed: Allowed) -> u64;
+    fn scan(&self, node: usize, memcg: Option<Group<'_>>, pages: u64, allowed: Allowed) -> u64;
 }
 
 /// A registered shrinker; dropping it unregisters it and waits for calls in progress.
@@ -117,11 +117,18 @@ impl<T: Shrink> Drop for Shrinker<T> {
 ///
 /// # Safety
 ///
-/// `data` must point to a `T` that is valid during the call.
-unsafe extern "C" fn count<T: Shrink>(data: *mut c_void, node: c_int, memcg: u64) -> c_ulong {
+/// `data` must point to a `T` that is valid during the call, `memcg` be null or a cgroup that is not the
+/// root and valid as long.
+unsafe extern "C" fn count<T: Shrink>(
+    data: *mut c_void,
+    node: c_int,
+    memcg: *mut bindings::mem_cgroup,
+) -> c_ulong {
     // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let this = unsafe { &*data.cast::<T>() };
-    let pages = this.count(usize::try_from(node).unwrap_or(0), Memcg::from_id(memcg));
+    // SAFETY: By the contract it is valid during the call, and no one keeps it.
+    let group = unsafe { Group::from_raw(memcg) };
+    let pages = this.count(usize::try_from(node).unwrap_or(0), group);
     // The two largest values of C's type are `SHRINK_EMPTY` and `SHRINK_STOP`.
     pages.min(u64::from(u32::MAX)) as c_ulong
 }
@@ -130,13 +137,14 @@ unsafe extern "C" fn count<T: Shrink>(data: *mut c_void, node: c_int, memcg: u64
 ///
 /// # Safety
 ///
-/// `data` must point to a `T` that is valid during the call.
+/// `data` must point to a `T` that is valid during the call, `memcg` be null or a cgroup that is not the
+/// root and valid as long.
 unsafe extern "C" fn scan<T: Shrink>(
     data: *mut c_void,
     node: c_int,
     pages: c_ulong,
     gfp: bindings::gfp_t,
-    memcg: u64,
+    memcg: *mut bindings::mem_cgroup,
 ) -> c_ulong {
     // SAFETY: By the contract `data` points to a `T` that is valid during the call.
     let this = unsafe { &*data.cast::<T>() };
@@ -145,7 +153,9 @@ unsafe extern "C" fn scan<T: Shrink>(
         io: gfp & helpers::REEVE_GFP_IO != 0,
     };
     let node = usize::try_from(node).unwrap_or(0);
-    let freed = this.scan(node, Memcg::from_id(memcg), pages as u64, allowed);
+    // SAFETY: By the contract it is valid during the call, and no one keeps it.
+    let group = unsafe { Group::from_raw(memcg) };
+    let freed = this.scan(node, group, pages as u64, allowed);
     freed.min(u64::from(u32::MAX)) as c_ulong
 }
 

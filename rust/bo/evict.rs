@@ -31,9 +31,17 @@ use super::{
     }, //
 };
 use crate::abstractions::{
-    memcg::Memcg,
+    list::Linked,
+    memcg::{
+        Group,
+        Memcg, //
+    },
+    page,
     shmem,
-    task::EndedBy, //
+    task::{
+        self,
+        EndedBy, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -203,20 +211,11 @@ impl Manager {
             let Some(client) = self.clients().find(number) else {
                 return Ok(0);
             };
-            let (mut freed, mut failed) = (0, Failed::none());
-            let mut walk = Walk::<_, 1, _>::new(&**client);
-            loop {
-                ended_by.cond_resched()?;
-                match evict_next(&mut walk, scope, wait, &mut failed) {
-                    Ok(0) => return Ok(freed),
-                    Ok(pages) => freed += pages,
-                    Err(ENOMEM) if freed != 0 => return Ok(freed),
-                    Err(e) => return Err(e),
-                }
-                if enough() {
-                    return Ok(freed);
-                }
-            }
+            let walk = Walk::<_, 1, _>::new(&**client);
+            return evict_of_one(walk, scope, enough, wait, ended_by);
+        }
+        if let EvictScope::Memcg(group) = scope {
+            return evict_of_one(GroupWalk::new(group), scope, enough, wait, ended_by);
         }
         let any = matches!(scope, EvictScope::Any | EvictScope::Dma32);
         if any {
@@ -268,19 +267,119 @@ impl Manager {
         }
     }
 
-    /// Moves about `pages` pages of objects in `scope` out of memory and returns how many it moved. For
-    /// reclaim: it waits for no lock, and for no driver. `writeback`: content is sent on to swap.
-    pub(super) fn shrink(&self, scope: EvictScope<'_>, pages: u64, writeback: bool) -> u64 {
+    /// Moves about `pages` pages of objects out of memory and returns how many it moved. For reclaim: it
+    /// waits for no lock, and for no driver. `writeback`: content is sent on to swap.
+    pub(super) fn shrink(&self, pages: u64, writeback: bool) -> u64 {
         let (mut freed, mut at) = (0, 0);
         while freed < pages {
             let Some(device) = self.try_device(at) else {
                 break;
             };
             // What was freed counts, whatever ended the walk.
-            let _ = shrink(&device, scope, pages, writeback, &mut freed);
+            let walk = Walk::<Bo, 0, _>::new(&*device);
+            let _ = shrink(walk, pages, writeback, &mut freed);
             at += 1;
         }
         freed
+    }
+}
+
+/// Moves about `pages` pages out of memory, of objects that are charged to a memory cgroup, of those that are
+/// asked for on this node. Otherwise as [`Manager::shrink`].
+pub(super) fn shrink_group(group: Group<'_>, node: usize, pages: u64, writeback: bool) -> u64 {
+    let mut freed = 0;
+    let _ = shrink(GroupWalk::on(group, node), pages, writeback, &mut freed);
+    freed
+}
+
+/// Goes through objects that may be evicted, each once at most.
+trait Victims {
+    /// Returns the next one in `scope`; `None`: there is no other one. Returns `EINTR` if a fatal signal
+    /// arrived, `ENOMEM` if there is no memory to keep the place. May sleep.
+    fn next(&mut self, scope: EvictScope<'_>) -> Result<Option<Arc<Linked<Bo>>>>;
+}
+
+impl<const N: u64, O: HasLru<Bo, N>> Victims for Walk<Bo, N, O> {
+    fn next(&mut self, scope: EvictScope<'_>) -> Result<Option<Arc<Linked<Bo>>>> {
+        Walk::next(self, |bo| bo.is_in(scope))
+    }
+}
+
+/// A walk through the objects that are charged to a memory cgroup, least recently used first. One that was
+/// passed over is the most recently used then, so that the next walk begins with others.
+struct GroupWalk<'a> {
+    group: Group<'a>,
+    node: usize,
+    /// The node behind the last one.
+    end: usize,
+    /// How many objects of `node` were not looked at.
+    left: u64,
+}
+
+impl<'a> GroupWalk<'a> {
+    /// Begins one through all.
+    fn new(group: Group<'a>) -> Self {
+        Self::through(group, 0, page::nodes())
+    }
+
+    /// Begins one through those that are asked for on this node.
+    fn on(group: Group<'a>, node: usize) -> Self {
+        Self::through(group, node, node + 1)
+    }
+
+    fn through(group: Group<'a>, node: usize, end: usize) -> Self {
+        Self {
+            group,
+            node,
+            end,
+            left: group.marked(node),
+        }
+    }
+}
+
+impl Victims for GroupWalk<'_> {
+    fn next(&mut self, _: EvictScope<'_>) -> Result<Option<Arc<Linked<Bo>>>> {
+        loop {
+            task::cond_resched_killable()?;
+            if self.left == 0 {
+                self.node += 1;
+                if self.node >= self.end {
+                    return Ok(None);
+                }
+                self.left = self.group.marked(self.node);
+                continue;
+            }
+            match self.group.next(self.node) {
+                Some(bo) => {
+                    self.left -= 1;
+                    return Ok(Some(bo));
+                }
+                None => self.left = 0,
+            }
+        }
+    }
+}
+
+/// Evicts objects of a walk until `enough`; see [`Manager::evict`].
+fn evict_of_one(
+    mut walk: impl Victims,
+    scope: EvictScope<'_>,
+    enough: &mut dyn FnMut() -> bool,
+    wait: Wait,
+    ended_by: EndedBy,
+) -> Result<u64> {
+    let (mut freed, mut failed) = (0, Failed::none());
+    loop {
+        ended_by.cond_resched()?;
+        match evict_next(&mut walk, scope, wait, &mut failed) {
+            Ok(0) => return Ok(freed),
+            Ok(pages) => freed += pages,
+            Err(ENOMEM) if freed != 0 => return Ok(freed),
+            Err(e) => return Err(e),
+        }
+        if enough() {
+            return Ok(freed);
+        }
     }
 }
 
@@ -290,13 +389,13 @@ impl Manager {
 /// Reserved objects are passed over, and those whose eviction fails, which keep their place: for want of
 /// memory or swap, mostly. What ends the walk is what ends the caller, a fatal signal: `EINTR`; and that there is
 /// no memory to keep the place of the walk: `ENOMEM`. May sleep; the caller holds at most reservations.
-fn evict_next<const N: u64, O: HasLru<Bo, N>>(
-    walk: &mut Walk<Bo, N, O>,
+fn evict_next(
+    walk: &mut impl Victims,
     scope: EvictScope<'_>,
     wait: Wait,
     failed: &mut Failed,
 ) -> Result<u64> {
-    while let Some(bo) = walk.next(|bo| bo.is_in(scope))? {
+    while let Some(bo) = walk.next(scope)? {
         let (pages, memcg) = need(&bo);
         if failed.rules_out(pages, memcg) {
             continue;
@@ -383,20 +482,13 @@ pub(super) fn evict_all(device: &Device) -> (u64, Result) {
     }
 }
 
-/// Moves the least recently used objects of `device` in `scope` out of memory until `freed`, to which their pages are
-/// added, is about `pages`. Objects that are reserved, and those that fail, are passed over. Returns
-/// `EINTR` if a fatal signal arrived: a task that is being killed does not reclaim for itself.
-fn shrink(
-    device: &Device,
-    scope: EvictScope<'_>,
-    pages: u64,
-    writeback: bool,
-    freed: &mut u64,
-) -> Result {
+/// Moves the objects of a walk out of memory until `freed`, to which their pages are added, is about `pages`.
+/// Objects that are reserved, and those that fail, are passed over. Returns `EINTR` if a fatal signal arrived:
+/// a task that is being killed does not reclaim for itself.
+fn shrink(mut walk: impl Victims, pages: u64, writeback: bool, freed: &mut u64) -> Result {
     let mut failed = Failed::none();
-    let mut walk = Walk::<Bo, 0, _>::new(device);
     while *freed < pages {
-        let Some(bo) = walk.next(|bo| bo.is_in(scope))? else {
+        let Some(bo) = walk.next(EvictScope::Any)? else {
             break;
         };
         let (copied, memcg) = need(&bo);
@@ -405,7 +497,7 @@ fn shrink(
             continue;
         }
         if let Some(mut reservation) = Reservation::try_take(&bo, Wait::No) {
-            if device.is_evictable(&bo) {
+            if bo.device().is_evictable(&bo) {
                 match reservation.shrink(pages - *freed, writeback) {
                     Ok(0) => {}
                     Ok(moved) => {

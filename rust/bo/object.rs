@@ -30,7 +30,10 @@ use super::{
 use crate::{
     abstractions::{
         list::Linked,
-        memcg::Marker,
+        memcg::{
+            Marked,
+            Marker, //
+        },
         published::Published, //
     },
     lock_order::{
@@ -106,9 +109,9 @@ pub(super) struct Reserved {
     pub(super) shown: Holdings,
     /// The pages that are counted as being in storage.
     pub(super) stored: u64,
-    /// Has reclaim of the memory cgroup that populated it ask for its pages; `None`: there is no such
-    /// cgroup, or there was no memory for it.
-    pub(super) marker: Option<Marker>,
+    /// Its place among the objects of the memory cgroup that populated it, in which it is while it is in the
+    /// LRU of its device; `None`: there is no such cgroup.
+    pub(super) marker: Option<Marker<Linked<Bo>>>,
 }
 
 impl Reserved {
@@ -224,8 +227,15 @@ impl Bo {
             EvictScope::Dma32 => self.dma32,
             EvictScope::Client(number) => self.charges.are_of(number),
             EvictScope::Dmem(search) => self.charges.help(search),
-            EvictScope::Memcg(memcg) => self.charges.memcg() == Some(memcg),
+            // They have a list of their own.
+            EvictScope::Memcg(_) => false,
         }
+    }
+}
+
+impl Marked for Linked<Bo> {
+    fn pages(&self) -> u64 {
+        self.resident.load(Relaxed)
     }
 }
 

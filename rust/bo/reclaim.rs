@@ -6,7 +6,7 @@
 use super::rules::limits::Amount;
 use crate::abstractions::{
     dmem,
-    memcg::Memcg,
+    memcg::Group,
     task::EndedBy, //
 };
 use kernel::prelude::*;
@@ -22,8 +22,8 @@ pub(crate) enum EvictScope<'a> {
     Client(u64),
     /// The objects whose eviction helps a dmem cgroup to keep its limit.
     Dmem(&'a dmem::Search<'a>),
-    /// The objects that were populated in this memory cgroup.
-    Memcg(Memcg),
+    /// The objects whose pages are charged to this memory cgroup.
+    Memcg(Group<'a>),
 }
 
 /// Frees pages when a limit is exceeded.

@@ -56,7 +56,10 @@ use crate::{
         dmem,
         kmap::Protection,
         list::Linked,
-        memcg::Marker,
+        memcg::{
+            Marker,
+            Memcg, //
+        },
         page::PageRef,
         task,
         vma::{
@@ -318,27 +321,32 @@ impl<'a> Reservation<'a> {
 
     /// Adds the object to the lists, after it was populated. `charged` is the number of pages it is
     /// charged for.
-    fn enlist(&self, charged: u64) {
+    fn enlist(&mut self, charged: u64) {
         let pinned = self.guard.pins != 0;
         self.bo.resident().store(charged, Relaxed);
         self.device().enlist(self.bo, pinned, charged);
         if !pinned {
             self.bo.charges().enlist(self.bo);
+            self.list_marker();
         }
     }
 
     /// Removes the object from the lists, before its pages are freed. It is in none if it is charged for no page.
-    fn delist(&self, charged: u64) {
+    fn delist(&mut self, charged: u64) {
         if charged != 0 {
             self.device().delist(self.bo, charged);
             self.bo.charges().delist(self.bo);
+            self.unlist_marker();
         }
     }
 
     /// Makes the object the most recently used.
-    pub(super) fn touch(&self) {
+    pub(super) fn touch(&mut self) {
         self.device().touch(self.bo);
         self.bo.charges().touch(self.bo);
+        if let Some(marker) = &mut self.guard.marker {
+            marker.touch();
+        }
     }
 
     /// Returns the TT. Returns `EINVAL` if there is none.
@@ -412,6 +420,7 @@ impl<'a> Reservation<'a> {
         let clear = bo.clears();
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
+        let marker = self.marker_for_current(reclaim)?;
         self.leave_storage();
         let tt = self.tt()?;
         let (from, missing) = (tt.state(), tt.num_pages() - tt.resident_pages());
@@ -430,9 +439,14 @@ impl<'a> Reservation<'a> {
             Ok(gained)
         })?;
         let charged = tt.charged_pages();
-        self.mark_memcg();
+        if let Some(marker) = marker {
+            self.guard.marker = marker;
+        }
         if listed {
             device.resize(bo, charged);
+            if self.guard.pins == 0 {
+                self.list_marker();
+            }
             self.touch();
         } else if charged != 0 {
             self.enlist(charged);
@@ -456,13 +470,39 @@ impl<'a> Reservation<'a> {
         self.bo.charges().replace(&before, &now);
     }
 
-    /// Has reclaim of the cgroup of the current task, which has just populated it, ask for its pages.
+    /// Makes a place among the objects of the memory cgroup of the current task, which is going to populate
+    /// it: without one it would not be found when the cgroup is at its limit. `None`: it has the right one.
+    ///
+    /// Returns `ENOMEM` if there is no memory; `EINTR` if a fatal signal arrived; or the error of an
+    /// eviction for room in the cgroup. May sleep.
     #[inline]
-    fn mark_memcg(&mut self) {
-        let memcg = self.bo.charges().memcg();
-        if self.guard.marker.as_ref().map(Marker::of) != memcg {
-            self.guard.marker = memcg.and_then(Marker::new);
+    fn marker_for_current(
+        &self,
+        reclaim: &impl Reclaim,
+    ) -> Result<Option<Option<Marker<Linked<Bo>>>>> {
+        if self.guard.marker.as_ref().map(Marker::of) == Memcg::of_current() {
+            return Ok(None);
         }
+        loop {
+            match Marker::new() {
+                Err(ENOMEM) => owners::make_room_in_memcg(1, reclaim)?,
+                result => return result.map(Some),
+            }
+        }
+    }
+
+    /// Has the object found for its memory cgroup from now on.
+    fn list_marker(&mut self) {
+        let bo = self.bo;
+        if let Some(marker) = &mut self.guard.marker {
+            marker.list(bo);
+        }
+    }
+
+    /// Undoes [`Reservation::list_marker`].
+    fn unlist_marker(&mut self) {
+        let reference = self.guard.marker.as_mut().and_then(Marker::unlist);
+        drop(reference);
     }
 
     /// Drops pages and content, if it is populated, and returns the number of pages freed.
@@ -506,6 +546,7 @@ impl<'a> Reservation<'a> {
             self.guard.pins += 1;
             self.device().pin(self.bo);
             self.bo.charges().delist(self.bo);
+            self.unlist_marker();
         }
         Ok(())
     }
@@ -519,6 +560,7 @@ impl<'a> Reservation<'a> {
             }
             if self.guard.pins == 0 && self.device().unpin(self.bo) {
                 self.bo.charges().enlist(self.bo);
+                self.list_marker();
             }
         }
         Ok(())

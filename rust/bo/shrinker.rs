@@ -6,14 +6,14 @@
 #![deny(unsafe_code)]
 
 use super::{
+    evict::shrink_group,
     manager::Manager,
     pool::Pool,
-    reclaim::EvictScope,
     trace, //
 };
 use crate::{
     abstractions::{
-        memcg::Memcg,
+        memcg::Group,
         shrinker::{
             self,
             Allowed,
@@ -54,11 +54,11 @@ impl Shrink for Pool {
     const SEEKS: i32 = 1;
     const BY_NODE: bool = true;
 
-    fn count(&self, node: usize, _: Option<Memcg>) -> u64 {
+    fn count(&self, node: usize, _: Option<Group<'_>>) -> u64 {
         with_context(|| self.free_counts(node).pages())
     }
 
-    fn scan(&self, node: usize, _: Option<Memcg>, pages: u64, _: Allowed) -> u64 {
+    fn scan(&self, node: usize, _: Option<Group<'_>>, pages: u64, _: Allowed) -> u64 {
         self.statistics.scans.count();
         let freed = with_context(|| self.shrink_node(node, pages));
         self.statistics.scanned_pages.count_many(freed);
@@ -77,14 +77,14 @@ impl Shrink for Manager {
     const SEEKS: i32 = 2;
     const BY_NODE: bool = false;
 
-    fn count(&self, _: usize, _: Option<Memcg>) -> u64 {
+    fn count(&self, _: usize, _: Option<Group<'_>>) -> u64 {
         match shrinker::free_swap() {
             0 => 0,
             free => with_context(|| self.evictable_pages()).min(free),
         }
     }
 
-    fn scan(&self, _: usize, _: Option<Memcg>, pages: u64, allowed: Allowed) -> u64 {
+    fn scan(&self, _: usize, _: Option<Group<'_>>, pages: u64, allowed: Allowed) -> u64 {
         if !allowed.fs {
             return 0;
         }
@@ -116,19 +116,17 @@ impl Shrink for ByMemcg {
     const BY_NODE: bool = true;
     const BY_MEMCG: bool = true;
 
-    fn count(&self, _: usize, memcg: Option<Memcg>) -> u64 {
-        match (memcg, shrinker::free_swap()) {
-            // Of all cgroups: those of this one are found when it is scanned.
-            (Some(_), free @ 1..) => with_context(|| self.0.evictable_pages()).min(free),
+    fn count(&self, node: usize, group: Option<Group<'_>>) -> u64 {
+        match (group, shrinker::free_swap()) {
+            (Some(group), free @ 1..) => group.pages(node).min(free),
             _ => 0,
         }
     }
 
-    fn scan(&self, _: usize, memcg: Option<Memcg>, pages: u64, allowed: Allowed) -> u64 {
-        match memcg {
-            Some(memcg) if allowed.fs => {
-                let scope = EvictScope::Memcg(memcg);
-                let freed = with_context(|| self.0.shrink(scope, pages, allowed.io));
+    fn scan(&self, node: usize, group: Option<Group<'_>>, pages: u64, allowed: Allowed) -> u64 {
+        match group {
+            Some(group) if allowed.fs => {
+                let freed = with_context(|| shrink_group(group, node, pages, allowed.io));
                 self.0
                     .accounting()
                     .statistics
@@ -155,7 +153,7 @@ impl Manager {
             statistics.direct_scans.count();
         }
         let freed = trace::bo_shrink(&statistics.times, || {
-            self.shrink(EvictScope::Any, pages - drained, writeback)
+            self.shrink(pages - drained, writeback)
         });
         statistics.shrunk_pages.count_many(freed);
         drained + freed

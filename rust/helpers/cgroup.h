@@ -59,25 +59,50 @@ bool reeve_helper_memcg_has_room(unsigned long pages, bool if_empty);
 /* Whether the block that begins with @page is charged. */
 bool reeve_helper_page_is_charged(struct page *page);
 
-/* The id of @memcg, or 0 for the root and NULL. Under a reference to it. */
-u64 reeve_helper_memcg_id(struct mem_cgroup *memcg);
+/*
+ * Returns current's memory cgroup with a reference, or NULL if that is the root,
+ * and drops the reference.
+ */
+struct mem_cgroup *reeve_helper_memcg_get(void);
+void reeve_helper_memcg_put(struct mem_cgroup *memcg);
 
 /*
- * A marker makes reclaim of the memory cgroup of the task that makes it call the
- * shrinker for which the markers were initialised. There is one such shrinker;
- * all markers must be gone before exit. A new one is NULL if there is no memory,
- * or no such shrinker.
+ * A marker can be in the list of the memory cgroup of the task that makes it, or
+ * the one above when that is removed. Reclaim of a cgroup calls the shrinker for
+ * which the markers were initialised while there are some in its list. There is
+ * one such shrinker; all markers must be gone before exit. A new one is NULL if
+ * there is no such shrinker, and an ERR_PTR() if there is no memory.
  */
 struct reeve_marker;
 struct shrinker;
-struct shrink_control;
+
+/* Called with the list locked. */
+struct reeve_marker_ops {
+	/* Returns @owner with a reference if it is of @type, else NULL. */
+	void *(*take)(void *owner, const void *type);
+	unsigned long (*pages)(void *owner);
+};
 
 int reeve_helper_markers_init(struct shrinker *shrinker);
 void reeve_helper_markers_exit(void);
 struct reeve_marker *reeve_helper_marker_new(void);
+/* Of one that is in no list. */
 void reeve_helper_marker_free(struct reeve_marker *marker);
-/* How many there are of the memory cgroup and the node that are shrunk. */
-unsigned long reeve_helper_marked(struct shrink_control *sc);
+/* Puts one that is in no list at the end of its list. */
+void reeve_helper_marker_list(struct reeve_marker *marker,
+			      const struct reeve_marker_ops *ops, void *owner);
+/* Returns whether it was in a list. */
+bool reeve_helper_marker_unlist(struct reeve_marker *marker);
+/* Moves it to the end, if it is in a list. */
+void reeve_helper_marker_touch(struct reeve_marker *marker);
+/* How many there are in the list of @memcg, of those in memory of node @nid. */
+unsigned long reeve_helper_marked(struct mem_cgroup *memcg, int nid);
+/* Moves the first of these to the end and takes its owner. */
+void *reeve_helper_marked_next(struct mem_cgroup *memcg, int nid,
+			       const void *type);
+/* Returns the sum of the pages of the first @most. */
+unsigned long reeve_helper_marked_pages(struct mem_cgroup *memcg, int nid,
+					unsigned long most);
 
 struct reeve_memcg_scope {
 	struct mem_cgroup *before;

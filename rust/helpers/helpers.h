@@ -15,6 +15,7 @@ struct dentry;
 struct device;
 struct file;
 struct file_operations;
+struct mem_cgroup;
 struct mutex;
 struct page;
 struct seq_file;
@@ -130,10 +131,10 @@ struct page *reeve_helper_shmem_held_page(struct file *file, pgoff_t index);
 struct shrinker;
 
 struct reeve_shrinker_ops {
-	/* @memcg: the id of the memory cgroup, or 0 for all. */
-	unsigned long (*count)(void *data, int node, u64 memcg);
+	/* @memcg: with by_memcg the memory cgroup; NULL: the root, or none. */
+	unsigned long (*count)(void *data, int node, struct mem_cgroup *memcg);
 	unsigned long (*scan)(void *data, int node, unsigned long pages,
-			      gfp_t gfp, u64 memcg);
+			      gfp_t gfp, struct mem_cgroup *memcg);
 	void *data;
 	long batch;
 	int seeks;

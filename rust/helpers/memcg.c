@@ -5,6 +5,7 @@
  * when they are freed.
  */
 #include <linux/cgroup.h>
+#include <linux/err.h>
 #include <linux/list_lru.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -47,17 +48,33 @@ u64 reeve_helper_memcg(void)
 	return id;
 }
 
-u64 reeve_helper_memcg_id(struct mem_cgroup *memcg)
+struct mem_cgroup *reeve_helper_memcg_get(void)
 {
-	return memcg && memcg->css.parent ? cgroup_id(memcg->css.cgroup) : 0;
+	struct mem_cgroup *memcg;
+
+	rcu_read_lock();
+	memcg = reeve_own_memcg();
+	if (memcg && !css_tryget(&memcg->css))
+		memcg = NULL;
+	rcu_read_unlock();
+	return memcg;
+}
+
+void reeve_helper_memcg_put(struct mem_cgroup *memcg)
+{
+	css_put(&memcg->css);
 }
 
 /*
- * A shrinker is called for the cgroups of the slab objects that are in its
- * list_lru. The objects' pages are not in slabs, so their cgroup has a marker.
+ * A list_lru has a list for each cgroup, of slab objects that are charged to it.
+ * The objects' pages are not in slabs, so each object has a marker. When a
+ * cgroup is removed, the kernel moves its list to that of the cgroup above, to
+ * which it charges the pages then.
  */
 struct reeve_marker {
 	struct list_head head;
+	const struct reeve_marker_ops *ops;
+	void *owner;
 };
 
 static struct kmem_cache *reeve_markers;
@@ -92,24 +109,92 @@ struct reeve_marker *reeve_helper_marker_new(void)
 
 	if (!cache)
 		return NULL;
+	/* No process is killed for it. */
 	marker = kmem_cache_alloc_lru(cache, &reeve_marked,
-				      GFP_KERNEL | __GFP_NOWARN);
+				      GFP_KERNEL | __GFP_RETRY_MAYFAIL |
+				      __GFP_NOWARN);
 	if (!marker)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	INIT_LIST_HEAD(&marker->head);
-	list_lru_add_obj(&reeve_marked, &marker->head);
 	return marker;
 }
 
-unsigned long reeve_helper_marked(struct shrink_control *sc)
+void reeve_helper_marker_list(struct reeve_marker *marker,
+			      const struct reeve_marker_ops *ops, void *owner)
 {
-	return list_lru_shrink_count(&reeve_marked, sc);
+	marker->ops = ops;
+	marker->owner = owner;
+	list_lru_add_obj(&reeve_marked, &marker->head);
+}
+
+bool reeve_helper_marker_unlist(struct reeve_marker *marker)
+{
+	return list_lru_del_obj(&reeve_marked, &marker->head);
+}
+
+void reeve_helper_marker_touch(struct reeve_marker *marker)
+{
+	if (list_lru_del_obj(&reeve_marked, &marker->head))
+		list_lru_add_obj(&reeve_marked, &marker->head);
 }
 
 void reeve_helper_marker_free(struct reeve_marker *marker)
 {
-	list_lru_del_obj(&reeve_marked, &marker->head);
 	kmem_cache_free(reeve_markers, marker);
+}
+
+unsigned long reeve_helper_marked(struct mem_cgroup *memcg, int nid)
+{
+	return list_lru_count_one(&reeve_marked, nid, memcg);
+}
+
+/* What a walk looks for, and what it found. */
+struct reeve_search {
+	const void *type;
+	void *owner;
+	unsigned long pages;
+};
+
+static enum lru_status reeve_take(struct list_head *item,
+				  struct list_lru_one *list, void *data)
+{
+	struct reeve_marker *marker =
+		container_of(item, struct reeve_marker, head);
+	struct reeve_search *search = data;
+
+	search->owner = marker->ops->take(marker->owner, search->type);
+	return LRU_ROTATE;
+}
+
+void *reeve_helper_marked_next(struct mem_cgroup *memcg, int nid,
+			       const void *type)
+{
+	struct reeve_search search = { .type = type };
+	unsigned long most = 1;
+
+	list_lru_walk_one(&reeve_marked, nid, memcg, reeve_take, &search, &most);
+	return search.owner;
+}
+
+static enum lru_status reeve_add_up(struct list_head *item,
+				    struct list_lru_one *list, void *data)
+{
+	struct reeve_marker *marker =
+		container_of(item, struct reeve_marker, head);
+	struct reeve_search *search = data;
+
+	search->pages += marker->ops->pages(marker->owner);
+	return LRU_SKIP;
+}
+
+unsigned long reeve_helper_marked_pages(struct mem_cgroup *memcg, int nid,
+					unsigned long most)
+{
+	struct reeve_search search = {};
+
+	list_lru_walk_one(&reeve_marked, nid, memcg, reeve_add_up, &search,
+			  &most);
+	return search.pages;
 }
 
 bool reeve_helper_memcg_has_room(unsigned long pages, bool if_empty)
@@ -175,9 +260,13 @@ bool reeve_helper_memcg_has_room(unsigned long pages, bool if_empty)
 	return true;
 }
 
-u64 reeve_helper_memcg_id(struct mem_cgroup *memcg)
+struct mem_cgroup *reeve_helper_memcg_get(void)
 {
-	return 0;
+	return NULL;
+}
+
+void reeve_helper_memcg_put(struct mem_cgroup *memcg)
+{
 }
 
 int reeve_helper_markers_init(struct shrinker *shrinker)
@@ -194,13 +283,39 @@ struct reeve_marker *reeve_helper_marker_new(void)
 	return NULL;
 }
 
-unsigned long reeve_helper_marked(struct shrink_control *sc)
+void reeve_helper_marker_list(struct reeve_marker *marker,
+			      const struct reeve_marker_ops *ops, void *owner)
 {
-	return 0;
+}
+
+bool reeve_helper_marker_unlist(struct reeve_marker *marker)
+{
+	return false;
+}
+
+void reeve_helper_marker_touch(struct reeve_marker *marker)
+{
 }
 
 void reeve_helper_marker_free(struct reeve_marker *marker)
 {
+}
+
+unsigned long reeve_helper_marked(struct mem_cgroup *memcg, int nid)
+{
+	return 0;
+}
+
+void *reeve_helper_marked_next(struct mem_cgroup *memcg, int nid,
+			       const void *type)
+{
+	return NULL;
+}
+
+unsigned long reeve_helper_marked_pages(struct mem_cgroup *memcg, int nid,
+					unsigned long most)
+{
+	return 0;
 }
 
 bool reeve_helper_page_is_charged(struct page *page)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <linux/memcontrol.h>
 #include <linux/minmax.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
@@ -7,16 +8,22 @@
 #include "cgroup.h"
 #include "helpers.h"
 
+/* The cgroup that is shrunk; NULL: the root, which is the machine. */
+static struct mem_cgroup *reeve_shrunk(struct shrink_control *sc)
+{
+	return sc->memcg && !mem_cgroup_is_root(sc->memcg) ? sc->memcg : NULL;
+}
+
 static unsigned long reeve_shrinker_count(struct shrinker *shrinker,
 					  struct shrink_control *sc)
 {
 	const struct reeve_shrinker_ops *ops = shrinker->private_data;
+	struct mem_cgroup *memcg = reeve_shrunk(sc);
 
 	/* What is empty is not asked again until another marker is added. */
-	if (ops->by_memcg && !reeve_helper_marked(sc))
+	if (ops->by_memcg && !(memcg && reeve_helper_marked(memcg, sc->nid)))
 		return SHRINK_EMPTY;
-	return ops->count(ops->data, sc->nid,
-			  reeve_helper_memcg_id(sc->memcg)) ?:
+	return ops->count(ops->data, sc->nid, memcg) ?:
 		       (ops->by_memcg ? 0 : SHRINK_EMPTY);
 }
 
@@ -25,8 +32,7 @@ static unsigned long reeve_shrinker_scan(struct shrinker *shrinker,
 {
 	const struct reeve_shrinker_ops *ops = shrinker->private_data;
 	unsigned long freed = ops->scan(ops->data, sc->nid, sc->nr_to_scan,
-					sc->gfp_mask,
-					reeve_helper_memcg_id(sc->memcg));
+					sc->gfp_mask, reeve_shrunk(sc));
 
 	/* Whole blocks are freed, so it may be more than was asked for. */
 	sc->nr_scanned = max(freed, sc->nr_to_scan);

@@ -13,6 +13,7 @@ use crate::{
         list::Linked,
         memcg::{
             self,
+            GroupRef,
             Memcg, //
         },
         shrinker,
@@ -363,22 +364,23 @@ pub(in crate::bo) fn evict_for_dmem(
     }
 }
 
-/// Evicts an object that was populated in the memory cgroup of the current task, if the cgroup has no
+/// Evicts an object whose pages are charged to the memory cgroup of the current task, if the cgroup has no
 /// room for `pages` more pages. To be called when these could not be allocated.
 ///
 /// Returns `ENOMEM` if the cgroup does have room, or never will have, or there is no such object, or
 /// no swap; `EINTR` if a fatal signal arrived; or the error of the eviction. May sleep.
 #[cold]
 pub(in crate::bo) fn make_room_in_memcg(pages: u64, reclaim: &impl Reclaim) -> Result {
-    let Some(own) = Memcg::of_current() else {
+    if Memcg::of_current().is_none() {
         return Err(ENOMEM);
-    };
+    }
+    let own = GroupRef::of_current().ok_or(ENOMEM)?;
     // Evicted content is charged until the kernel has written it to swap.
     if memcg::has_room(pages) || !memcg::could_have_room(pages) || shrinker::free_swap() == 0 {
         return Err(ENOMEM);
     }
     reclaim.ended_by().cond_resched()?;
-    match reclaim.evict_one(EvictScope::Memcg(own))? {
+    match reclaim.evict_one(EvictScope::Memcg(own.as_group()))? {
         0 => Err(ENOMEM),
         _ => Ok(()),
     }

@@ -16,8 +16,10 @@ use crate::bo::{
         Walk, //
     },
     manager::Manager,
-    object::{Bo, BoRef},
-    reclaim::EvictScope,
+    object::{
+        Bo,
+        BoRef, //
+    },
     rules::{
         limits::Verdict,
         object::{
@@ -190,11 +192,11 @@ mod tests {
             let other = bench.object_on(1, 10)?;
             other.reserve().populate(&*bench.manager)?;
             expect!(bench.manager.evictable_pages() == 40);
-            expect!(bench.manager.shrink(EvictScope::Any, 5, false) == 5);
+            expect!(bench.manager.shrink(5, false) == 5);
             expect!(first.reserve().info().resident == 15);
             // Who is busy is passed over, and pinned ones don't count.
             let busy = first.try_reserve().ok_or(EBUSY)?;
-            let freed = bench.manager.shrink(EvictScope::Any, 3, false);
+            let freed = bench.manager.shrink(3, false);
             drop(busy);
             expect!(freed == 3);
             expect!(second.reserve().info().resident == 7);
@@ -202,9 +204,9 @@ mod tests {
             second.reserve().pin()?;
             expect!(bench.manager.evictable_pages() == 25);
             expect!(bench.counted() == 35);
-            expect!(bench.manager.shrink(EvictScope::Any, 1000, true) == 25);
+            expect!(bench.manager.shrink(1000, true) == 25);
             expect!(bench.manager.evictable_pages() == 0);
-            expect!(bench.manager.shrink(EvictScope::Any, 1000, true) == 0);
+            expect!(bench.manager.shrink(1000, true) == 0);
             expect!(bench.counted() == 10);
             expect!(is_filled(&first, 21, &*bench.manager)?);
             expect!(bench.manager.evictable_pages() == 20);

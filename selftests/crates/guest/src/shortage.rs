@@ -140,7 +140,10 @@ impl Strict {
     /// Lets so many pages more be committed than are now.
     pub(crate) fn leave(&self, pages: u64) -> Outcome {
         let room = committed()? + pages * (PAGE / 1024);
-        Ok(fs::write("/proc/sys/vm/overcommit_kbytes", room.to_string())?)
+        Ok(fs::write(
+            "/proc/sys/vm/overcommit_kbytes",
+            room.to_string(),
+        )?)
     }
 }
 

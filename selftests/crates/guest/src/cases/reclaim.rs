@@ -12,6 +12,8 @@ use std::time::Instant;
 
 use nix::sys::mman::mlockall;
 use nix::sys::mman::MlockAllFlags;
+use nix::sys::resource::getrusage;
+use nix::sys::resource::UsageWho;
 use nix::sys::signal::Signal;
 
 use reeve_uapi::knobs;
@@ -48,6 +50,8 @@ cases!("reclaim";
     idle_objects_of_a_cgroup_go_before_a_task_is_killed,
     more_objects_than_fit_into_a_cgroup_are_filled,
     a_lower_limit_of_a_cgroup_takes_objects,
+    objects_of_a_removed_cgroup_go_for_the_one_above,
+    a_cgroup_finds_its_objects_among_those_of_others,
 );
 
 const EACH: u64 = 1 << 20;
@@ -289,6 +293,100 @@ fn idle_objects_of_a_cgroup_go_before_a_task_is_killed() -> Outcome {
     check_eq!(group.memory_event("oom_kill")?, 0);
     check!(counter("backed_up_pages")? > before);
     drop(device);
+    Ok(())
+}
+
+/// A cgroup was filled with objects that are not used, and is removed while they live on. They are charged to
+/// the one above, and go when a task below that needs memory which can't be swapped.
+fn objects_of_a_removed_cgroup_go_for_the_one_above() -> Outcome {
+    const LIMIT: u64 = 24 * MIB;
+    let _swap = Swap::on_disk()?;
+    for shmem in [false, true] {
+        let above = Group::new(MEMORY)?;
+        above.write("memory.max", &LIMIT.to_string())?;
+        let removed = above.child(MEMORY, "removed")?;
+        let other = above.child(MEMORY, "other")?;
+        let device = open()?;
+        let filler = Child::run(|_| {
+            let _inside = removed.enter()?;
+            for _ in 0..18 {
+                let create = Create::new(MIB);
+                let handle = device.create(if shmem { create.shmem() } else { create })?;
+                device.populate(handle)?;
+            }
+            Ok(())
+        })?;
+        filler.join()?;
+        removed.remove()?;
+        let resident = || {
+            let all = device.list()?;
+            Ok::<_, Stop>(all.iter().map(|info| info.pages_resident).sum::<u64>())
+        };
+        check_eq!(resident()?, 18 * MIB / PAGE);
+        check!(above.memory_pages()? > 18 * MIB / PAGE);
+        let hog = Child::run(|_| {
+            let _inside = other.enter()?;
+            mlockall(MlockAllFlags::MCL_FUTURE)?;
+            let mut hog = Hog::new();
+            while hog.bytes() < LIMIT / 2 {
+                hog.take(MIB as usize);
+            }
+            Ok(())
+        })?;
+        hog.join()
+            .map_err(|stop| stop.during(format!("shmem: {shmem}")))?;
+        check_eq!(above.memory_event("oom_kill")?, 0);
+        check!(resident()? < 18 * MIB / PAGE);
+        drop(device);
+        drop((other, above));
+    }
+    Ok(())
+}
+
+/// The processor's time that this process takes to fill small objects, far more than fit into its cgroup.
+fn time_of_filling() -> Outcome<Duration> {
+    const SIZE: u64 = 16 * PAGE;
+    let used = || {
+        let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+        let time = usage.system_time();
+        let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
+        Ok::<_, Stop>(Duration::from_micros(micros as u64))
+    };
+    let device = open()?;
+    let before = used()?;
+    for _ in 0..400 {
+        populated(&device, SIZE / PAGE)?;
+    }
+    Ok(used()? - before)
+}
+
+/// The others' are used less recently, and a search in the order of use would go over all of them.
+fn a_cgroup_finds_its_objects_among_those_of_others() -> Outcome {
+    const OTHERS: u64 = 20_000;
+    let _swap = Swap::on_disk()?;
+    let group = Group::new(MEMORY)?;
+    group.write("memory.max", &(4 * MIB).to_string())?;
+    let mut child = Child::run(|line| {
+        let _inside = group.enter()?;
+        let alone = time_of_filling()?;
+        line.say(0)?;
+        line.hear()?;
+        let among = time_of_filling()?;
+        println!("# {alone:?} alone, {among:?} among {OTHERS}");
+        check!(
+            among < alone * 2,
+            "{alone:?} alone, {among:?} among others"
+        );
+        Ok(())
+    })?;
+    child.line.hear()?;
+    let device = open()?;
+    for _ in 0..OTHERS {
+        populated(&device, 1)?;
+    }
+    child.line.say(0)?;
+    child.join()?;
+    check_eq!(group.memory_event("oom_kill")?, 0);
     Ok(())
 }
 

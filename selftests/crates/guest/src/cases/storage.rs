@@ -41,7 +41,9 @@ impl Changed {
     fn to(path: &'static str, value: &str) -> Outcome<Self> {
         let before = fs::read_to_string(path)?;
         // One of several words has brackets, if it is a choice.
-        let chosen = before.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        let chosen = before
+            .split_once('[')
+            .and_then(|(_, rest)| rest.split_once(']'));
         let before = chosen.map_or(before.trim(), |(word, _)| word).to_owned();
         fs::write(path, value)?;
         Ok(Self(path, before))
@@ -113,8 +115,14 @@ fn populated_objects_on_shmem_are_committed() -> Outcome {
     let gone = pages()?;
     drop(strict);
     refused?;
-    check!(near(after, before + PAGES), "{before} before, {after} after");
-    check!(near(swapped, before + PAGES), "{before} before, {swapped} swapped out");
+    check!(
+        near(after, before + PAGES),
+        "{before} before, {after} after"
+    );
+    check!(
+        near(swapped, before + PAGES),
+        "{before} before, {swapped} swapped out"
+    );
     check!(near(gone, before), "{before} before, {gone} in the end");
     check_eq!(device.populate(too_much)?, PAGES);
     Ok(())
@@ -147,7 +155,8 @@ fn a_folio_larger_than_its_object_is_given_back() -> Outcome {
         for (seed, handle) in (0..).zip(&handles) {
             fill(&device, *handle, seed)?;
         }
-        let (even, odd): (Vec<_>, Vec<_>) = (0..).zip(handles).partition(|(index, _)| index % 2 == 0);
+        let (even, odd): (Vec<_>, Vec<_>) =
+            (0..).zip(handles).partition(|(index, _)| index % 2 == 0);
         for (_, handle) in even {
             device.destroy(handle)?;
         }
