@@ -2,6 +2,7 @@
 
 //! One user's objects, mappings and kills, and what others and the module notice of them.
 
+use std::env;
 use std::fs;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -45,8 +46,10 @@ cases!("hostile_pages";
     nothing_is_evicted_in_vain,
     a_dma32_limit_takes_dma32_objects,
     a_killed_task_stops_to_reclaim,
+    a_killed_task_stops_to_evict,
     backups_that_fail_take_no_time,
     a_backup_moves_the_part_that_fits,
+    with_strict_overcommit_a_soft_limit_stays_soft,
     swapped_out_objects_take_no_files,
     who_waits_for_an_object_can_be_killed,
     meminfo_shows_pages_of_objects_and_of_the_pool,
@@ -217,11 +220,40 @@ fn many(device: &Device, count: u64) -> Outcome<Vec<Handle>> {
     (0..count).map(|_| populated(device, 1)).collect()
 }
 
+/// How many objects a killed task might go on with, if it is said.
+fn wanted_objects() -> Option<u64> {
+    env::var("REEVE_OBJECTS").ok()?.parse().ok()
+}
+
+/// How many there are.
+fn objects_to_go() -> u64 {
+    wanted_objects().unwrap_or(6000)
+}
+
+/// Kills a process and says how long it takes to die.
+fn time_to_die(child: Child) -> Outcome<Duration> {
+    let start = Instant::now();
+    child.kill()?;
+    Ok(start.elapsed())
+}
+
+/// All of these were short.
+fn are_short(times: &[Duration]) -> Outcome {
+    println!("# dead after {times:?}");
+    let longest = times.iter().max().copied().unwrap_or_default();
+    // Making many objects may take long, dying may not.
+    let scale = wanted_objects().map_or(scale(), |_| 1.0);
+    let limit = Duration::from_millis(200).mul_f64(scale);
+    check!(longest < limit, "{times:?}");
+    Ok(())
+}
+
 /// A task in the objects' shrinker, as one that wants memory, is killed: it does not go on for itself.
 fn a_killed_task_stops_to_reclaim() -> Outcome {
     let _swap = Swap::on()?;
     let device = open()?;
-    many(&device, 6000)?;
+    many(&device, objects_to_go())?;
+    let mut times = Vec::new();
     for _ in 0..5 {
         let shrunk = counter("backed_up_pages")?;
         let child = Child::run(|_| loop {
@@ -230,16 +262,56 @@ fn a_killed_task_stops_to_reclaim() -> Outcome {
         check!(until(patience(), || Ok(
             counter("backed_up_pages")? > shrunk
         ))?);
-        let start = Instant::now();
-        child.kill()?;
-        let died = start.elapsed();
-        check!(
-            died < Duration::from_millis(200).mul_f64(scale()),
-            "{died:?}"
-        );
+        times.push(time_to_die(child)?);
     }
     check!(device.stats()?.pages_allocated > 0, "some are left");
-    Ok(())
+    are_short(&times)
+}
+
+/// A populate is over the limit and evicts many others: so does one with strict overcommit, when none of them
+/// can go.
+fn a_killed_task_stops_to_evict() -> Outcome {
+    let objects = objects_to_go();
+    let device = open()?;
+    many(&device, objects)?;
+    knobs::drain_pool()?;
+    let large = objects / 8;
+    let mut times = Vec::new();
+    for round in 0..5 {
+        let _limit = Limit::pages(device.stats()?.pages_allocated)?;
+        let handle = device.create(Create::new(large * PAGE))?;
+        let before = device.stats()?.swapouts;
+        let child = Child::run(|_| {
+            device.populate(handle)?;
+            Ok(())
+        })?;
+        while device.stats()?.swapouts == before && child.is_running()? {
+            std::hint::spin_loop();
+        }
+        let running = child.is_running()?;
+        times.push(time_to_die(child)?);
+        device.destroy(handle)?;
+        if running {
+            let gone = device.stats()?.swapouts - before;
+            println!("# round {round}: {gone} of {large} were evicted");
+        }
+    }
+    let handle = device.create(Create::new(PAGE))?;
+    let _limit = Limit::pages(1)?;
+    // Nothing can be forked any more with strict overcommit.
+    let mut child = Child::run(|line| {
+        line.hear()?;
+        line.say(0)?;
+        loop {
+            device.populate(handle)?;
+            device.unpopulate(handle)?;
+        }
+    })?;
+    let _strict = Strict::set()?;
+    child.line.say(0)?;
+    child.line.hear()?;
+    times.push(time_to_die(child)?);
+    are_short(&times)
 }
 
 /// Every backup fails: a scan of the shrinker, and the search of a populate over the limit, take time for
@@ -279,6 +351,28 @@ fn a_backup_moves_the_part_that_fits() -> Outcome {
     Ok(())
 }
 
+/// Nothing can be copied out, so that a populate goes on over a soft limit, as it does when all are pinned.
+fn with_strict_overcommit_a_soft_limit_stays_soft() -> Outcome {
+    let device = open()?;
+    let handles = many(&device, 50)?;
+    knobs::drain_pool()?;
+    let handle = device.create(Create::new(4 * PAGE))?;
+    let before = device.stats()?;
+    let populated = {
+        let _strict = Strict::set()?;
+        let _limit = Limit::pages(50)?;
+        device.populate(handle)
+    };
+    check_eq!(populated?, 4);
+    let after = device.stats()?;
+    check_eq!(after.overcommits, before.overcommits + 1);
+    check_eq!(after.swapouts, before.swapouts);
+    for handle in handles {
+        check_eq!(device.info(handle)?.pages_resident, 1);
+    }
+    Ok(())
+}
+
 /// One storage serves all objects, however they leave memory.
 fn swapped_out_objects_take_no_files() -> Outcome {
     let device = open()?;
@@ -291,7 +385,11 @@ fn swapped_out_objects_take_no_files() -> Outcome {
         };
     }
     // The counter of files is only exact to some per processor.
-    check!(open_files()? < before + 300, "{before} before, {} now", open_files()?);
+    check!(
+        open_files()? < before + 300,
+        "{before} before, {} now",
+        open_files()?
+    );
     for handle in handles {
         check_eq!(device.populate(handle)?, 1);
     }
