@@ -197,6 +197,28 @@ mod tests {
         })
     }
 
+    /// So that the next one needs no memory for it either.
+    #[test]
+    fn a_backup_that_fails_keeps_the_place_that_was_set_up() -> Result {
+        Bench::run(1, |bench| {
+            let bo = bench.object(20)?;
+            fill(&bo, 16, &*bench.manager)?;
+            for how in [BackUp::RELAXED, SPARING] {
+                let mut reservation = bo.reserve();
+                reservation.set_up_backup()?;
+                reservation.tt()?.shorten_prepared()?;
+                for _ in 0..2 {
+                    expect!(reservation.back_up(how) == Err(EINVAL));
+                    expect!(reservation.tt()?.is_set_up());
+                    expect!(reservation.state() == State::Populated);
+                }
+            }
+            expect!(bench.counted() == 20);
+            expect!(is_filled(&bo, 16, &*bench.manager)?);
+            Ok(())
+        })
+    }
+
     #[test]
     fn places_of_objects_do_not_overlap() -> Result {
         Bench::run(1, |bench| {

@@ -256,6 +256,20 @@ impl Tt {
         lost
     }
 
+    /// Makes the place that was set up for a backup too short for it, so that the backup fails at once.
+    #[cfg(reeve_kunit)]
+    pub(in crate::bo) fn shorten_prepared(&mut self) -> Result {
+        let prepared = self.prepared.as_ref().ok_or(EINVAL)?;
+        self.prepared = Some(prepared.shorter()?);
+        Ok(())
+    }
+
+    /// Whether a place for a backup was set up and is not used yet.
+    #[cfg(reeve_kunit)]
+    pub(in crate::bo) fn is_set_up(&self) -> bool {
+        self.prepared.is_some()
+    }
+
     /// Makes a swapped out TT whose storage can't be read back, to see what populating it does.
     #[cfg(reeve_kunit)]
     pub(in crate::bo) fn truncate_storage(&mut self) -> Result {

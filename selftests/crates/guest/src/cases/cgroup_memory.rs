@@ -26,6 +26,7 @@ use crate::test::check;
 use crate::test::check_eq;
 use crate::test::refused;
 use crate::test::Outcome;
+use crate::test::Stop;
 
 cases!("cgroup_memory";
     follows_what_its_tasks_populate,
@@ -36,6 +37,7 @@ cases!("cgroup_memory";
     a_limit_above_counts_too,
     content_stays_with_its_cgroup,
     a_full_cgroup_keeps_no_other_from_memory,
+    a_backup_that_is_asked_for_keeps_within_the_limit,
 );
 
 const MEMORY: &str = "memory";
@@ -304,4 +306,32 @@ fn a_full_cgroup_keeps_no_other_from_memory() -> Outcome {
     check!(group.memory_pages()? <= 9 * MIB / PAGE + SLACK);
     drop(limit);
     full.check(&device)
+}
+
+/// Only reclaim may go over a limit, and use the last reserves of memory, for what it copies: a task that backs
+/// up a whole object may not.
+fn a_backup_that_is_asked_for_keeps_within_the_limit() -> Outcome {
+    const PAGES: u64 = 2048;
+    const LIMIT: u64 = 10 * MIB;
+    let group = Group::new(MEMORY)?;
+    let device = open()?;
+    let inside = group.enter()?;
+    let handle = populated(&device, PAGES)?;
+    drop(inside);
+    // No swap: nothing makes room, and less is free than a backup copies before it frees pages.
+    let limit = (group.memory_pages()? + 64) * PAGE;
+    check!(limit < LIMIT, "{limit}");
+    group.write("memory.max", &limit.to_string())?;
+    let _ = group.write("memory.peak", "0");
+    let backup = device.backup(handle);
+    let peak = group.read("memory.peak")?;
+    let peak: u64 = peak
+        .trim()
+        .parse()
+        .map_err(|err| Stop::failed(format!("memory.peak: {err}")))?;
+    check!(peak <= limit, "{peak} of {limit}: {backup:?}");
+    let moved = backup.unwrap_or(0);
+    check_eq!(device.info(handle)?.pages_resident, PAGES - moved);
+    check_eq!(group.memory_event("oom_kill")?, 0);
+    Ok(())
 }

@@ -20,6 +20,7 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use super::reevectl::reevectl_with;
+use crate::content::filled;
 use crate::seen::open;
 use crate::seen::unchanged;
 use crate::seen::PAGE;
@@ -29,6 +30,8 @@ use crate::test::check_eq;
 use crate::test::refused;
 use crate::test::Outcome;
 use crate::test::Stop;
+use crate::tracing;
+use crate::tracing::Tracing;
 
 cases!("dma";
     every_page_has_an_address,
@@ -38,6 +41,7 @@ cases!("dma";
     who_did_not_ask_has_none,
     arguments_are_checked,
     content_is_the_same_with_addresses,
+    they_go_before_content_is_copied_out,
     reevectl_shows_them,
 );
 
@@ -279,5 +283,58 @@ fn reevectl_shows_them() -> Outcome {
     let first: Vec<_> = lines[header + 1].split_whitespace().collect();
     check!(first[0] == "0" && first[2].starts_with("0x"), "{}", run.out);
     check!(run.out.contains("\"address\""), "{}", run.out);
+    Ok(())
+}
+
+/// The trace shows the end of the last mapping for the device before the pages that content is copied to.
+fn they_go_before_content_is_copied_out() -> Outcome {
+    const EVENTS: [&str; 2] = ["dma/dma_unmap_phys", "kmem/mm_page_alloc"];
+    const PAGES: u64 = 300;
+    tracing::need()?;
+    let device = open()?;
+    for backup in [false, true] {
+        let handle = filled(&device, Create::new(PAGES * PAGE).dma_addresses(), 5)?;
+        let tracing = Tracing::of(&[])?;
+        for event in EVENTS {
+            tracing::put(&format!("events/{event}/enable"), "1")?;
+        }
+        let moved = match backup {
+            true => device.backup(handle),
+            false => device.swapout(handle),
+        };
+        for event in EVENTS {
+            tracing::put(&format!("events/{event}/enable"), "0")?;
+        }
+        check_eq!(moved?, PAGES);
+        let text = fs::read_to_string(tracing::path("trace"))?;
+        drop(tracing);
+        // The name of the task may not be known.
+        let number = format!("-{}", std::process::id());
+        let ours: Vec<_> = text
+            .lines()
+            .filter(|line| {
+                line.split('[')
+                    .next()
+                    .unwrap_or("")
+                    .trim()
+                    .ends_with(&number)
+            })
+            .collect();
+        let last = ours
+            .iter()
+            .rposition(|line| line.contains("dma_unmap_phys"));
+        let last = last.ok_or_else(|| Stop::failed("no address went"))?;
+        let (before, after) = ours.split_at(last);
+        let allocated = |lines: &[&str]| {
+            let found = lines.iter().filter(|line| line.contains("mm_page_alloc"));
+            found.count() as u64
+        };
+        let counts = (allocated(before), allocated(after));
+        check!(
+            counts.0 < PAGES / 10 && counts.1 >= PAGES / 2,
+            "allocations before and after: {counts:?}"
+        );
+        device.destroy(handle)?;
+    }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 //! Free pages that are kept: how many, for whom, and that they are given back.
 
+use std::fs;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -38,6 +39,7 @@ cases!("pool";
     is_drained_before_any_object_is_swapped_out,
     table_adds_up,
     obeys_memory_policies,
+    pages_are_of_the_node_that_is_asked_for,
     is_gone_with_the_module,
 );
 
@@ -272,6 +274,53 @@ fn obeys_memory_policies() -> Outcome {
     check_eq!(bound?, 0);
     check_eq!(populate()?, PAGES);
     Ok(())
+}
+
+/// Free pages of a memory node; `None`: there is no such node.
+fn free_of(node: u32) -> Outcome<Option<u64>> {
+    let path = format!("/sys/devices/system/node/node{node}/meminfo");
+    let Ok(text) = fs::read_to_string(path) else {
+        return Ok(None);
+    };
+    let line = text
+        .lines()
+        .find_map(|line| line.split_once("MemFree:").map(|(_, rest)| rest));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.map(|kib| kib / (PAGE / 1024)))
+}
+
+/// A task with a policy gets pages of its node, of the kernel and not of what the pool has of the other one.
+fn pages_are_of_the_node_that_is_asked_for() -> Outcome {
+    const MANY: u64 = 8192;
+    let nodes = (free_of(0)?, free_of(1)?);
+    if !matches!(nodes, (Some(MANY..), Some(MANY..))) {
+        return Err(Stop::skipped(format!("free pages of two nodes: {nodes:?}")));
+    }
+    let device = open_empty()?;
+    let result = [0, 1].into_iter().try_for_each(|node| {
+        let other = 1 - node;
+        for caching in Caching::ALL {
+            let handle = device.create(Create::new(MANY * PAGE).caching(caching))?;
+            // The pool has enough, of the other node.
+            bind_to_node(other)?;
+            device.populate(handle)?;
+            device.unpopulate(handle)?;
+            bind_to_node(node)?;
+            let free = |node| Ok::<_, Stop>(free_of(node)?.unwrap_or(0));
+            let before = (free(node)?, free(other)?, kept(&device)?);
+            device.populate(handle)?;
+            let after = (free(node)?, free(other)?, kept(&device)?);
+            let told = || format!("node {node}, {caching:?}: {before:?} and {after:?}");
+            check!(after.0 + MANY * 3 / 4 <= before.0, "{}", told());
+            check!(after.1 + MANY / 4 >= before.1, "{}", told());
+            check_eq!(after.2, before.2);
+            device.destroy(handle)?;
+            knobs::drain_pool()?;
+        }
+        Ok(())
+    });
+    unbind()?;
+    result
 }
 
 fn is_gone_with_the_module() -> Outcome {

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
+use nix::errno::Errno;
 use nix::sys::mman::mlockall;
 use nix::sys::mman::MlockAllFlags;
 use nix::sys::resource::getrusage;
@@ -37,6 +38,7 @@ use crate::shortage::Swap;
 use crate::test::cases;
 use crate::test::check;
 use crate::test::check_eq;
+use crate::test::refused;
 use crate::test::Outcome;
 use crate::test::Stop;
 use crate::tracing::Tracing;
@@ -52,6 +54,7 @@ cases!("reclaim";
     a_lower_limit_of_a_cgroup_takes_objects,
     objects_of_a_removed_cgroup_go_for_the_one_above,
     a_cgroup_finds_its_objects_among_those_of_others,
+    a_cgroup_full_of_pins_is_as_one_full_of_mlock,
 );
 
 const EACH: u64 = 1 << 20;
@@ -373,10 +376,7 @@ fn a_cgroup_finds_its_objects_among_those_of_others() -> Outcome {
         line.hear()?;
         let among = time_of_filling()?;
         println!("# {alone:?} alone, {among:?} among {OTHERS}");
-        check!(
-            among < alone * 2,
-            "{alone:?} alone, {among:?} among others"
-        );
+        check!(among < alone * 2, "{alone:?} alone, {among:?} among others");
         Ok(())
     })?;
     child.line.hear()?;
@@ -387,6 +387,41 @@ fn a_cgroup_finds_its_objects_among_those_of_others() -> Outcome {
     child.line.say(0)?;
     child.join()?;
     check_eq!(group.memory_event("oom_kill")?, 0);
+    Ok(())
+}
+
+/// Nothing of either can be reclaimed: a populate by a call is refused, and a task that wants memory is killed.
+fn a_cgroup_full_of_pins_is_as_one_full_of_mlock() -> Outcome {
+    const LIMIT: u64 = 24 * MIB;
+    let _swap = Swap::on_disk()?;
+    for pins in [true, false] {
+        let group = Group::new(MEMORY)?;
+        group.write("memory.max", &LIMIT.to_string())?;
+        let device = open()?;
+        let child = Child::run(|_| {
+            let _inside = group.enter()?;
+            if pins {
+                for _ in 0..18 {
+                    let handle = populated(&device, MIB / PAGE)?;
+                    device.pin(handle)?;
+                }
+                let more = device.create(Create::new(LIMIT / 2))?;
+                refused(device.populate(more), Errno::ENOMEM)?;
+                check_eq!(group.memory_event("oom_kill")?, 0);
+            }
+            mlockall(MlockAllFlags::MCL_FUTURE)?;
+            let mut hog = Hog::new();
+            while hog.bytes() < if pins { LIMIT / 2 } else { LIMIT } {
+                hog.take(MIB as usize);
+            }
+            Ok(())
+        })?;
+        child
+            .join_killed_by(Signal::SIGKILL)
+            .map_err(|stop| stop.during(format!("pins: {pins}")))?;
+        check!(group.memory_event("oom_kill")? > 0);
+        drop(device);
+    }
     Ok(())
 }
 
