@@ -365,7 +365,7 @@ fn time_of_filling() -> Outcome<Duration> {
 
 /// The others' are used less recently, and a search in the order of use would go over all of them.
 fn a_cgroup_finds_its_objects_among_those_of_others() -> Outcome {
-    const OTHERS: u64 = 20_000;
+    const OTHERS: u64 = 8000;
     let _swap = Swap::on_disk()?;
     let group = Group::new(MEMORY)?;
     group.write("memory.max", &(4 * MIB).to_string())?;
