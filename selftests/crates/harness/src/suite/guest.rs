@@ -39,6 +39,9 @@ const SELFTESTS_SCRIPTS: [&str; 2] = [
 const CONTENT_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests life. content. swap.\n";
 /// The guest's tests of the dirty log.
 const DIRTY_LOG_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests dirty_log.\n";
+/// Of those about fences one, which fails soon where there is none, and one about no fence.
+const FENCE_SCRIPT: &str =
+    "#!/bin/sh\nexec reeve-guest-tests dirty_log.a_store_waits_for_a_fence dirty_log.fresh\n";
 /// An object as the memory of a vhost-user connection.
 const VHOST_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests vhost.\n";
 /// Those that have huge entries, and one that has none.
@@ -127,6 +130,11 @@ impl Boot {
     /// Those with an object as the memory of a vhost-user connection.
     fn vhost(kernel: &'static str, variant: &'static str) -> Self {
         Self::usual(kernel, variant, true, VHOST_SCRIPT)
+    }
+
+    /// One that needs a fence.
+    pub(super) fn fence(kernel: &'static str, variant: &'static str) -> Self {
+        Self::usual(kernel, variant, true, FENCE_SCRIPT)
     }
 
     /// Those of them that need huge entries.
