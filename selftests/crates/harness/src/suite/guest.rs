@@ -37,11 +37,6 @@ const SELFTESTS_SCRIPTS: [&str; 2] = [
 ];
 /// The guest's tests of content.
 const CONTENT_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests life. content. swap.\n";
-/// The guest's tests of the dirty log.
-const DIRTY_LOG_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests dirty_log.\n";
-/// Of those about fences one, which fails soon where there is none, and one about no fence.
-const FENCE_SCRIPT: &str =
-    "#!/bin/sh\nexec reeve-guest-tests dirty_log.a_store_waits_for_a_fence dirty_log.fresh\n";
 /// An object as the memory of a vhost-user connection.
 const VHOST_SCRIPT: &str = "#!/bin/sh\nexec reeve-guest-tests vhost.\n";
 /// Those that have huge entries, and one that has none.
@@ -123,18 +118,13 @@ impl Boot {
     }
 
     /// Those of the dirty log.
-    pub(super) fn dirty_log(kernel: &'static str, variant: &'static str) -> Self {
-        Self::usual(kernel, variant, true, DIRTY_LOG_SCRIPT)
+    pub(super) fn dirty_log(variant: &'static str, script: &'static str) -> Self {
+        Self::usual("base", variant, true, script)
     }
 
     /// Those with an object as the memory of a vhost-user connection.
     fn vhost(kernel: &'static str, variant: &'static str) -> Self {
         Self::usual(kernel, variant, true, VHOST_SCRIPT)
-    }
-
-    /// One that needs a fence.
-    pub(super) fn fence(kernel: &'static str, variant: &'static str) -> Self {
-        Self::usual(kernel, variant, true, FENCE_SCRIPT)
     }
 
     /// Those of them that need huge entries.
