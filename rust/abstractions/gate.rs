@@ -60,7 +60,8 @@ impl Gate {
             // invariant and for the borrow, and a context that may sleep, which this function asks of
             // its callers.
             EndedBy::Fatal => unsafe { bindings::wait_for_completion_killable(completion) },
-            // SAFETY: As above.
+            // SAFETY: This one wants the same: the completion is initialised and stays, by the type invariant
+            // and for the borrow, and this function asks its callers for a context that may sleep.
             EndedBy::Any => unsafe { bindings::wait_for_completion_interruptible(completion) },
         };
         // It is `ERESTARTSYS`, which no call that waits here is to return.

@@ -295,7 +295,8 @@ unsafe extern "C" fn take<T: Marked>(owner: *mut c_void, ty: *const c_void) -> *
 ///
 /// `owner` must point to a `T` that is valid meanwhile.
 unsafe extern "C" fn pages<T: Marked>(owner: *mut c_void) -> c_ulong {
-    // SAFETY: By the contract it is valid.
+    // SAFETY: By the contract it points to a `T` that is valid for as long as this function runs, and the borrow
+    // ends with it. Only `&self` methods are called, as on every `T` that others share.
     let owner = unsafe { &*owner.cast::<T>() };
     owner.pages() as c_ulong
 }
