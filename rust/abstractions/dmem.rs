@@ -9,10 +9,7 @@
 
 use super::bindings as helpers;
 use core::{
-    cell::{
-        Cell,
-        UnsafeCell, //
-    },
+    cell::Cell,
     ptr::NonNull, //
 };
 use kernel::{
@@ -23,13 +20,7 @@ use kernel::{
     ffi::c_void,
     page::PAGE_SHIFT,
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        Arc, //
-    }, //
+    sync::Arc, //
 };
 
 /// A cgroup's limits and usage of the region.
@@ -153,6 +144,25 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Returns whether evicting what is charged to the cgroup of `charge` helps with the limit. Any context.
+    pub(crate) fn includes(&self, charge: &Charge) -> bool {
+        let mut hit_low = false;
+        // SAFETY: The helper wants two valid pools: the limit is valid by its invariant, and that of a charge is for as
+        // long as the charge, which is borrowed; and a place for its second result.
+        let helps = unsafe {
+            helpers::reeve_helper_dmem_may_evict(
+                charge.pool.as_ptr(),
+                self.limit.0.as_ptr(),
+                self.ignore_low.get(),
+                &mut hit_low,
+            )
+        };
+        if hit_low {
+            self.hit_low.set(true);
+        }
+        helps
+    }
+
     /// Stops skipping protected charges. Returns whether some were skipped before, so that
     /// searching once more makes sense.
     pub(crate) fn goes_on(&self) -> bool {
@@ -181,6 +191,9 @@ pub(crate) struct Charge {
 
 // SAFETY: A charge belongs to a cgroup, not to a task: any task may uncharge it.
 unsafe impl Send for Charge {}
+// SAFETY: `&self` methods only compare the pointer, or pass it to the controller, which any tasks may call for
+// one pool at the same time.
+unsafe impl Sync for Charge {}
 
 impl Charge {
     /// Charges pages to the cgroup of the current task. Returns `None` if there is no region that
@@ -203,105 +216,17 @@ impl Charge {
     }
 }
 
+impl Charge {
+    /// Returns whether both are charged to one cgroup.
+    pub(crate) fn is_to_that_of(&self, other: &Self) -> bool {
+        self.pool == other.pool
+    }
+}
+
 impl Drop for Charge {
     fn drop(&mut self) {
         // SAFETY: The helper undoes a charge of these bytes to this pool: by the type invariant
         // there is one that only we stand for, so that nothing else undoes it.
         unsafe { helpers::reeve_helper_dmem_uncharge(self.pool.as_ptr(), self.bytes) };
-    }
-}
-
-/// A place for a [`Charge`] that other tasks may look at meanwhile; dropping it uncharges what is
-/// in it.
-///
-/// # Invariants
-///
-/// `pool` is only accessed atomically. It is null, or `bytes` are charged to it as by a [`Charge`];
-/// the caller that replaces it by null owns that charge, which is not undone before.
-pub(crate) struct Slot {
-    pool: UnsafeCell<*mut Pool>,
-    bytes: Atomic<u64>,
-}
-
-// SAFETY: What is in a slot stands for a `Charge`, which can be sent.
-unsafe impl Send for Slot {}
-// SAFETY: `pool` and `bytes` are only accessed atomically, and a `Charge`, which is all that can be
-// got out of a slot, can be sent.
-unsafe impl Sync for Slot {}
-
-impl Slot {
-    /// Makes an empty slot.
-    pub(crate) const fn new() -> Self {
-        // INVARIANT: `pool` is null.
-        Self {
-            pool: UnsafeCell::new(core::ptr::null_mut()),
-            bytes: Atomic::new(0),
-        }
-    }
-
-    /// Replaces the pool and returns the previous one.
-    fn exchange(&self, pool: *mut Pool) -> *mut Pool {
-        // SAFETY: The helper wants a pointer that all others access atomically, too: the type
-        // invariant says that of `pool`, which is borrowed with us.
-        unsafe { helpers::reeve_helper_dmem_exchange(self.pool.get(), pool) }
-    }
-
-    /// Whether there is no charge in it. The caller must keep other tasks from changing that.
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.load(Relaxed) == 0
-    }
-
-    /// Puts a charge in it. A charge that was there is uncharged. One caller at a time.
-    pub(crate) fn put(&self, charge: Charge) {
-        drop(self.take());
-        self.bytes.store(charge.bytes, Relaxed);
-        // INVARIANT: `bytes` are those of the charge, which is forgotten, so that it is not undone.
-        self.exchange(core::mem::ManuallyDrop::new(charge).pool.as_ptr());
-    }
-
-    /// Takes the charge out of it, if there is one. One caller at a time.
-    #[inline]
-    pub(crate) fn take(&self) -> Option<Charge> {
-        if self.is_empty() {
-            return None;
-        }
-        let pool = NonNull::new(self.exchange(core::ptr::null_mut()))?;
-        let bytes = self.bytes.load(Relaxed);
-        self.bytes.store(0, Relaxed);
-        // INVARIANT: By the type invariant these bytes are charged to the pool, and the charge is
-        // ours, as we have replaced it by null.
-        Some(Charge { pool, bytes })
-    }
-
-    /// Whether evicting what is charged here helps with the limit that `search` is for. Any
-    /// context.
-    pub(crate) fn helps(&self, search: &Search<'_>) -> bool {
-        if self.is_empty() {
-            return false;
-        }
-        let mut hit_low = false;
-        // SAFETY: The helper wants a pointer that is accessed atomically and whose pool is freed an
-        // RCU grace period after the pointer was replaced, at the earliest: by the type invariant a
-        // charge, which keeps its pool, is undone only after that. The limit is valid by its
-        // invariant.
-        let helps = unsafe {
-            helpers::reeve_helper_dmem_may_evict(
-                self.pool.get(),
-                search.limit.0.as_ptr(),
-                search.ignore_low.get(),
-                &mut hit_low,
-            )
-        };
-        if hit_low {
-            search.hit_low.set(true);
-        }
-        helps
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        drop(self.take());
     }
 }

@@ -62,7 +62,7 @@ struct Place<T> {
     links: UnsafeCell<Links<T>>,
 }
 
-/// A value that can be in two [`MemberList`]s, one of number 0 and one of number 1.
+/// A value that can be in three [`MemberList`]s, one of each number 0, 1 and 2.
 ///
 /// # Invariants
 ///
@@ -72,7 +72,7 @@ struct Place<T> {
 /// of the place are only accessed with that list borrowed, and written to with it borrowed exclusively.
 #[pin_data]
 pub(crate) struct Linked<T> {
-    places: [Place<T>; 2],
+    places: [Place<T>; 3],
     #[pin]
     value: T,
     #[pin]
@@ -96,20 +96,20 @@ impl<T> Linked<T> {
                     list: Atomic::new(0),
                     links: UnsafeCell::new(Links::none()),
                 }
-            }; 2],
+            }; 3],
             value <- value,
             _pin: PhantomPinned,
         }? Error)
     }
 
-    /// Returns its place for lists of number `N`: the first for 0, else the second.
+    /// Returns its place for lists of number `N`.
     #[inline]
     fn place<const N: u64>(&self) -> &Place<T> {
-        let [first, second] = &self.places;
-        if N == 0 {
-            first
-        } else {
-            second
+        let [first, second, third] = &self.places;
+        match N {
+            0 => first,
+            1 => second,
+            _ => third,
         }
     }
 }

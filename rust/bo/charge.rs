@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 pub(super) mod budget;
+pub(super) mod groups;
 pub(super) mod owners;
 pub(super) mod pins;
 pub(super) mod settling;

@@ -7,6 +7,7 @@
 
 use super::{
     backing::Backing,
+    charge::groups::Groups,
     counters::Accounting,
     lru::{
         HasLru,
@@ -46,6 +47,8 @@ const CLOSED: u64 = 1 << 63;
 pub(crate) struct Device<T: LruItem> {
     index: u32,
     backing: Backing,
+    /// The dmem cgroups to which objects of all devices are charged.
+    groups: Arc<Groups<T>>,
     /// Objects that were made and are not destroyed, and [`CLOSED`].
     objects: Atomic<u64>,
     evictable: ListName<T, 0>,
@@ -72,12 +75,13 @@ struct Lists<T: LruItem> {
 
 impl<T: LruItem> Device<T> {
     /// Makes the device numbered `index`. Returns `ENOMEM` if there is no memory. May sleep.
-    pub(super) fn new(index: u32, backing: Backing) -> Result<Arc<Self>> {
+    pub(super) fn new(index: u32, backing: Backing, groups: Arc<Groups<T>>) -> Result<Arc<Self>> {
         let lru = Lru::new();
         Arc::pin_init(
             pin_init!(Self {
                 index,
                 backing,
+                groups,
                 objects: Atomic::new(0),
                 evictable: lru.name(),
                 evictable_pages: Atomic::new(0),
@@ -101,6 +105,12 @@ impl<T: LruItem> Device<T> {
     #[inline]
     pub(crate) fn backing(&self) -> &Backing {
         &self.backing
+    }
+
+    /// Returns the dmem cgroups to which objects are charged.
+    #[inline]
+    pub(super) fn groups(&self) -> &Arc<Groups<T>> {
+        &self.groups
     }
 
     /// Returns the accounting in which the device's pages are counted.

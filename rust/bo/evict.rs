@@ -31,6 +31,7 @@ use super::{
     }, //
 };
 use crate::abstractions::{
+    dmem,
     list::Linked,
     memcg::{
         Group,
@@ -217,6 +218,9 @@ impl Manager {
         if let EvictScope::Memcg(group) = scope {
             return evict_of_one(GroupWalk::new(group), scope, enough, wait, ended_by);
         }
+        if let EvictScope::Dmem(search) = scope {
+            return self.evict_of_groups(search, enough, wait, ended_by);
+        }
         let any = matches!(scope, EvictScope::Any | EvictScope::Dma32);
         if any {
             self.pool().drain();
@@ -265,6 +269,33 @@ impl Manager {
                 return Ok(freed);
             }
         }
+    }
+
+    /// Evicts objects of dmem cgroups that help with the limit `search` is for; see [`Manager::evict`].
+    ///
+    /// The cgroup is asked first whose object was used least recently.
+    fn evict_of_groups(
+        &self,
+        search: &dmem::Search<'_>,
+        enough: &mut dyn FnMut() -> bool,
+        wait: Wait,
+        ended_by: EndedBy,
+    ) -> Result<u64> {
+        let groups = self.groups();
+        let (mut after, last) = (0, groups.last());
+        let mut failure = Ok(0);
+        while let Some((group, oldest)) = groups.next(after + 1..=last, search) {
+            after = oldest;
+            let walk = Walk::<_, 2, _>::new(&**group);
+            match evict_of_one(walk, EvictScope::Dmem(search), enough, wait, ended_by) {
+                Ok(0) => {}
+                Ok(freed) => return Ok(freed),
+                // Another cgroup may have something all the same.
+                Err(ENOMEM) => failure = Err(ENOMEM),
+                Err(e) => return Err(e),
+            }
+        }
+        failure
     }
 
     /// Moves about `pages` pages of objects out of memory and returns how many it moved. For reclaim: it

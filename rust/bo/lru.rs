@@ -83,6 +83,19 @@ impl<T: LruItem, const N: u64> Lru<T, N> {
         }
     }
 
+    /// Has numbers from `next` on given to items: one list of several that share their numbers. It is above those that
+    /// were given already.
+    #[inline]
+    pub(super) fn go_on_at(&mut self, next: u64) {
+        self.next = next;
+    }
+
+    /// Returns the sequence number of the first item; `None`: it is empty.
+    #[inline]
+    pub(super) fn oldest(&self) -> Option<u64> {
+        Some(self.list.first()?.sequence(N).load(Relaxed))
+    }
+
     /// Gives `item` the next sequence number.
     fn number(&mut self, item: &T) {
         item.sequence(N).store(self.next, Relaxed);

@@ -7,7 +7,10 @@
 
 use super::{
     backing::Backing,
-    charge::owners,
+    charge::{
+        groups::Groups,
+        owners, //
+    },
     client::Clients,
     counters::{
         Accounting,
@@ -88,6 +91,8 @@ pub(crate) struct Manager {
     #[pin]
     devices: Mutex<KVec<Arc<Device>>, DeviceList>,
     clients: Arc<Clients<Bo>>,
+    /// The dmem cgroups to which objects are charged.
+    groups: Arc<Groups<Bo>>,
 }
 
 /// What happened before the machine slept.
@@ -114,11 +119,12 @@ impl Manager {
         let pool = Pool::new(cap)?;
         let dma = DmaDevice::new()?;
         let clients = Arc::pin_init(Clients::new(), GFP_KERNEL)?;
+        let groups = Arc::pin_init(Groups::new(), GFP_KERNEL)?;
         let mut fixed = KVec::with_capacity(count, GFP_KERNEL)?;
         let mut devices = KVec::with_capacity(count, GFP_KERNEL)?;
         for index in 0..count as u32 {
             let backing = Backing::new(index, accounting.clone(), pool.clone(), dma.clone())?;
-            let device = Device::new(index, backing)?;
+            let device = Device::new(index, backing, groups.clone())?;
             fixed.push(device.clone(), GFP_KERNEL)?;
             devices.push(device, GFP_KERNEL)?;
         }
@@ -136,6 +142,7 @@ impl Manager {
                 },
                 devices <- Mutex::new(devices),
                 clients,
+                groups,
             }),
             GFP_KERNEL,
         )
@@ -151,7 +158,7 @@ impl Manager {
         let index = self.next.fetch_add(1u32, Relaxed);
         let dma = dma.unwrap_or_else(|| self.dma.clone());
         let backing = Backing::new(index, self.accounting.clone(), self.pool.clone(), dma)?;
-        let device = Device::new(index, backing)?;
+        let device = Device::new(index, backing, self.groups.clone())?;
         let mut wanted = self.devices.lock().len() + 1;
         loop {
             let mut longer = KVec::with_capacity(wanted, GFP_KERNEL)?;
@@ -234,6 +241,11 @@ impl Manager {
     /// Returns the clients.
     pub(super) fn clients(&self) -> &Clients<Bo> {
         &self.clients
+    }
+
+    /// Returns the dmem cgroups to which objects are charged.
+    pub(super) fn groups(&self) -> &Groups<Bo> {
+        &self.groups
     }
 
     /// Adds a client for an open file. Returns `ENOMEM` if there is no memory. May sleep.

@@ -7,6 +7,7 @@
 
 use super::{
     charge::{
+        groups,
         owners::Charges,
         pins::PinCharge, //
     },
@@ -79,8 +80,8 @@ pub(crate) struct Bo {
     in_file: bool,
     /// How many [`BoRef`]s there are.
     users: Atomic<u64>,
-    /// Its sequence numbers in the LRUs of its device and its client.
-    sequence: [Atomic<u64>; 2],
+    /// Its sequence numbers in the LRUs of its device, its client and its dmem cgroup.
+    sequence: [Atomic<u64>; 3],
     /// What [`Tt::resident_pages`] returned last; written with the reservation held and, while it is
     /// listed, with the lists' lock held.
     resident: Atomic<u64>,
@@ -112,6 +113,8 @@ pub(super) struct Reserved {
     /// Its place among the objects of the memory cgroup that populated it, in which it is while it is in the
     /// LRU of its device; `None`: there is no such cgroup.
     pub(super) marker: Option<Marker<Linked<Bo>>>,
+    /// Its charge to the dmem cgroup that populated it: for all its pages, until none is left.
+    pub(super) dmem: Option<groups::Charged<Bo>>,
 }
 
 impl Reserved {
@@ -226,8 +229,8 @@ impl Bo {
             EvictScope::Any => true,
             EvictScope::Dma32 => self.dma32,
             EvictScope::Client(number) => self.charges.are_of(number),
-            EvictScope::Dmem(search) => self.charges.help(search),
-            // They have a list of their own.
+            // They have lists of their own.
+            EvictScope::Dmem(_) => true,
             EvictScope::Memcg(_) => false,
         }
     }
@@ -242,11 +245,11 @@ impl Marked for Linked<Bo> {
 impl LruItem for Bo {
     #[inline]
     fn sequence(&self, list: u64) -> &Atomic<u64> {
-        let [device, client] = &self.sequence;
-        if list == 0 {
-            device
-        } else {
-            client
+        let [device, client, cgroup] = &self.sequence;
+        match list {
+            0 => device,
+            1 => client,
+            _ => cgroup,
         }
     }
 
@@ -394,6 +397,7 @@ impl BoRef {
             shown,
             stored: 0,
             marker: None,
+            dmem: None,
         });
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
@@ -403,7 +407,7 @@ impl BoRef {
                 dma32: flags.is_some_and(|flags| flags.kind.dma32),
                 in_file: flags.is_some_and(|flags| flags.shmem),
                 users: Atomic::new(1),
-                sequence: [const { Atomic::new(0) }; 2],
+                sequence: [const { Atomic::new(0) }; 3],
                 resident: Atomic::new(0),
                 charges,
                 clear,

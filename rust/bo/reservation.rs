@@ -327,7 +327,7 @@ impl<'a> Reservation<'a> {
         self.device().enlist(self.bo, pinned, charged);
         if !pinned {
             self.bo.charges().enlist(self.bo);
-            self.list_marker();
+            self.list_for_cgroups();
         }
     }
 
@@ -336,8 +336,16 @@ impl<'a> Reservation<'a> {
         if charged != 0 {
             self.device().delist(self.bo, charged);
             self.bo.charges().delist(self.bo);
-            self.unlist_marker();
+            self.unlist_for_cgroups();
         }
+    }
+
+    /// Uncharges all but `pages` pages from the client and the dmem cgroup, after the others were freed.
+    fn uncharge_to(&mut self, pages: u64) {
+        if pages == 0 {
+            self.guard.dmem = None;
+        }
+        self.bo.charges().reduce_to(pages);
     }
 
     /// Makes the object the most recently used.
@@ -346,6 +354,9 @@ impl<'a> Reservation<'a> {
         self.bo.charges().touch(self.bo);
         if let Some(marker) = &mut self.guard.marker {
             marker.touch();
+        }
+        if let Some(charged) = &self.guard.dmem {
+            charged.touch(self.bo);
         }
     }
 
@@ -421,6 +432,8 @@ impl<'a> Reservation<'a> {
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
         let marker = self.marker_for_current(reclaim)?;
+        let groups = self.guard.dmem.is_none().then(|| device.groups());
+        let mut charged_to = None;
         self.leave_storage();
         let tt = self.tt()?;
         let (from, missing) = (tt.state(), tt.num_pages() - tt.resident_pages());
@@ -428,24 +441,27 @@ impl<'a> Reservation<'a> {
             let wanted = || tt.to_be_charged();
             let charge = bo
                 .charges()
-                .try_charge(device.accounting(), wanted, reclaim)?;
+                .try_charge(device.accounting(), groups, wanted, reclaim)?;
             let gained = loop {
                 match tt.populate(device.backing(), reclaim, clear) {
                     Err(ENOMEM) => owners::make_room_in_memcg(tt.to_be_charged().1, reclaim)?,
                     result => break result?,
                 }
             };
-            charge.commit();
+            charged_to = charge.commit();
             Ok(gained)
         })?;
         let charged = tt.charged_pages();
         if let Some(marker) = marker {
             self.guard.marker = marker;
         }
+        if charged_to.is_some() {
+            self.guard.dmem = charged_to;
+        }
         if listed {
             device.resize(bo, charged);
             if self.guard.pins == 0 {
-                self.list_marker();
+                self.list_for_cgroups();
             }
             self.touch();
         } else if charged != 0 {
@@ -491,18 +507,24 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Has the object found for its memory cgroup from now on.
-    fn list_marker(&mut self) {
+    /// Has the object found for its cgroups from now on.
+    fn list_for_cgroups(&mut self) {
         let bo = self.bo;
         if let Some(marker) = &mut self.guard.marker {
             marker.list(bo);
         }
+        if let Some(charged) = &self.guard.dmem {
+            charged.enlist(bo);
+        }
     }
 
-    /// Undoes [`Reservation::list_marker`].
-    fn unlist_marker(&mut self) {
+    /// Undoes [`Reservation::list_for_cgroups`].
+    fn unlist_for_cgroups(&mut self) {
         let reference = self.guard.marker.as_mut().and_then(Marker::unlist);
         drop(reference);
+        if let Some(charged) = &self.guard.dmem {
+            charged.delist(self.bo);
+        }
     }
 
     /// Drops pages and content, if it is populated, and returns the number of pages freed.
@@ -529,7 +551,7 @@ impl<'a> Reservation<'a> {
             State::Populated => tt.unpopulate(device.backing()),
             _ => tt.purge(device.accounting()),
         });
-        bo.charges().reduce_to(0);
+        self.uncharge_to(0);
         lost
     }
 
@@ -546,7 +568,7 @@ impl<'a> Reservation<'a> {
             self.guard.pins += 1;
             self.device().pin(self.bo);
             self.bo.charges().delist(self.bo);
-            self.unlist_marker();
+            self.unlist_for_cgroups();
         }
         Ok(())
     }
@@ -560,7 +582,7 @@ impl<'a> Reservation<'a> {
             }
             if self.guard.pins == 0 && self.device().unpin(self.bo) {
                 self.bo.charges().enlist(self.bo);
-                self.list_marker();
+                self.list_for_cgroups();
             }
         }
         Ok(())

@@ -37,12 +37,9 @@ void reeve_helper_dmem_put(struct dmem_cgroup_pool_state *limit);
  * Whether evicting what is charged to *@pool, if it is not NULL, helps with
  * @limit. *@pool must be cleared before the charge is undone.
  */
-bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
+bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *pool,
 				 struct dmem_cgroup_pool_state *limit,
-			       bool ignore_low, bool *hit_low);
-struct dmem_cgroup_pool_state *
-reeve_helper_dmem_exchange(struct dmem_cgroup_pool_state **slot,
-			   struct dmem_cgroup_pool_state *pool);
+				 bool ignore_low, bool *hit_low);
 
 /*
  * memcg.c

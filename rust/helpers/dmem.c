@@ -89,18 +89,15 @@ void reeve_helper_dmem_put(struct dmem_cgroup_pool_state *limit)
 	dmem_cgroup_pool_state_put(limit);
 }
 
-bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
+bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *pool,
 				 struct dmem_cgroup_pool_state *limit,
-			       bool ignore_low, bool *hit_low)
+				 bool ignore_low, bool *hit_low)
 {
-	struct dmem_cgroup_pool_state *test;
 	bool may;
 
-	/* The pool is freed an RCU grace period after *@pool was replaced. */
 	rcu_read_lock();
-	test = READ_ONCE(*pool);
-	may = test && dmem_cgroup_state_evict_valuable(limit, test, ignore_low,
-						       hit_low);
+	may = dmem_cgroup_state_evict_valuable(limit, pool, ignore_low,
+					       hit_low);
 	rcu_read_unlock();
 	return may;
 }
@@ -140,18 +137,11 @@ void reeve_helper_dmem_put(struct dmem_cgroup_pool_state *limit)
 {
 }
 
-bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *const *pool,
+bool reeve_helper_dmem_may_evict(struct dmem_cgroup_pool_state *pool,
 				 struct dmem_cgroup_pool_state *limit,
-			       bool ignore_low, bool *hit_low)
+				 bool ignore_low, bool *hit_low)
 {
 	return false;
 }
 
 #endif
-
-struct dmem_cgroup_pool_state *
-reeve_helper_dmem_exchange(struct dmem_cgroup_pool_state **slot,
-			   struct dmem_cgroup_pool_state *pool)
-{
-	return xchg(slot, pool);
-}

@@ -19,7 +19,14 @@ use crate::{
         shrinker,
     },
     bo::{
-        charge::budget::Budget,
+        charge::{
+            budget::Budget,
+            groups::{
+                Charged,
+                Groups,
+                NotCharged, //
+            }, //
+        },
         client::{
             Client,
             User, //
@@ -54,9 +61,6 @@ pub(crate) struct Charges<T: LruItem> {
     client: Option<Arc<Linked<Client<T>>>>,
     /// Pages charged to the client; written with the reservation held.
     pages: Atomic<u64>,
-    /// The charge to a dmem cgroup: for all pages of the object, until none is left. Changed with
-    /// the reservation held.
-    dmem: dmem::Slot,
     /// The id of the memory cgroup whose task populated the object last; 0: none is charged.
     memcg: Atomic<u64>,
 }
@@ -72,7 +76,6 @@ impl<T: LruItem> Charges<T> {
         Ok(Self {
             client,
             pages: Atomic::new(0),
-            dmem: dmem::Slot::new(),
             memcg: Atomic::new(0),
         })
     }
@@ -113,11 +116,6 @@ impl<T: LruItem> Charges<T> {
         Memcg::from_id(self.memcg.load(Relaxed))
     }
 
-    /// Returns whether evicting the object helps a dmem cgroup to keep its limit. Any context.
-    pub(in crate::bo) fn help(&self, search: &dmem::Search<'_>) -> bool {
-        self.dmem.helps(search)
-    }
-
     /// Returns whether the client numbered `number` owns the object. Any context.
     #[inline]
     pub(in crate::bo) fn are_of(&self, number: u64) -> bool {
@@ -126,7 +124,7 @@ impl<T: LruItem> Charges<T> {
     }
 
     /// Charges pages for a populate that begins; `wanted` returns how many pages the object has in
-    /// all and how many are missing.
+    /// all and how many are missing. `groups`: where the object is to be charged, if it is charged to no dmem cgroup.
     ///
     /// Over a limit, `reclaim` is asked to evict other objects that are charged to the same owner.
     /// When there is none left, the populate goes on over a soft limit.
@@ -137,11 +135,12 @@ impl<T: LruItem> Charges<T> {
     pub(in crate::bo) fn try_charge<'a>(
         &'a self,
         accounting: &'a Accounting,
+        groups: Option<&Arc<Groups<T>>>,
         wanted: impl FnOnce() -> (u64, u64),
         reclaim: &impl Reclaim,
     ) -> Result<PendingCharge<'a, T>> {
-        let charges = dmem::charges() && self.dmem.is_empty();
-        if self.client.is_none() && !charges {
+        let groups = groups.filter(|_| dmem::charges());
+        if self.client.is_none() && groups.is_none() {
             return Ok(PendingCharge::nothing(self, accounting));
         }
         let (total, missing) = wanted();
@@ -156,8 +155,8 @@ impl<T: LruItem> Charges<T> {
                 pending.user = Some(charge);
             }
         }
-        if charges && total != 0 {
-            pending.dmem = charge_dmem(accounting, total, reclaim)?;
+        if let (Some(groups), 1..) = (groups, total) {
+            pending.dmem = charge_dmem(accounting, groups, total, reclaim)?;
         }
         Ok(pending)
     }
@@ -190,9 +189,6 @@ impl<T: LruItem> Charges<T> {
     /// there is no other reference to the object.
     #[inline]
     pub(in crate::bo) fn reduce_to(&self, pages: u64) {
-        if pages == 0 {
-            drop(self.dmem.take());
-        }
         let Some(client) = &self.client else {
             return;
         };
@@ -223,7 +219,7 @@ pub(in crate::bo) struct PendingCharge<'a, T: LruItem> {
     accounting: &'a Accounting,
     client: Option<OwnerCharge<'a>>,
     user: Option<OwnerCharge<'a>>,
-    dmem: Option<dmem::Charge>,
+    dmem: Option<Charged<T>>,
 }
 
 impl<'a, T: LruItem> PendingCharge<'a, T> {
@@ -238,14 +234,12 @@ impl<'a, T: LruItem> PendingCharge<'a, T> {
         }
     }
 
-    /// Ends a populate that succeeded: the pages stay charged until [`Charges::reduce_to`].
+    /// Ends a populate that succeeded: the pages stay charged until [`Charges::reduce_to`]. Returns the charge to a
+    /// dmem cgroup, if there is one, which stays as long as it is kept.
     #[inline]
-    pub(in crate::bo) fn commit(self) {
+    pub(in crate::bo) fn commit(self) -> Option<Charged<T>> {
         let memcg = Memcg::of_current().map_or(0, Memcg::id);
         self.charges.memcg.store(memcg, Relaxed);
-        if let Some(charge) = self.dmem {
-            self.charges.dmem.put(charge);
-        }
         if let (Some(charge), Some(client)) = (self.client, &self.charges.client) {
             let held = &self.charges.pages;
             held.store(held.load(Relaxed) + charge.pages, Relaxed);
@@ -258,6 +252,7 @@ impl<'a, T: LruItem> PendingCharge<'a, T> {
                 self.accounting.statistics.user_overcommits.count();
             }
         }
+        self.dmem
     }
 }
 
@@ -328,18 +323,21 @@ impl<T: LruItem> Owner for (&User<T>, &Client<T>) {
 
 /// Charges `pages` pages to the dmem cgroup of the current task. Over a limit, objects that are
 /// charged to the cgroup with that limit are evicted. Returns `ENOMEM` if there is none left.
-fn charge_dmem(
+fn charge_dmem<T: LruItem>(
     accounting: &Accounting,
+    groups: &Arc<Groups<T>>,
     pages: u64,
     reclaim: &impl Reclaim,
-) -> Result<Option<dmem::Charge>> {
+) -> Result<Option<Charged<T>>> {
     let attempt = || loop {
-        let limit = match dmem::Charge::new(pages) {
-            Ok(charge) => return Ok(Some(charge)),
-            Err(dmem::ChargeError::Over(limit)) => limit,
-            Err(dmem::ChargeError::Failed(e)) => return Err(e),
-        };
+        let charged = groups.charge(pages);
         reclaim.ended_by().cond_resched()?;
+        let limit = match charged {
+            Ok(charge) => return Ok(Some(charge)),
+            Err(NotCharged::Because(dmem::ChargeError::Over(limit))) => limit,
+            Err(NotCharged::Because(dmem::ChargeError::Failed(e))) => return Err(e),
+            Err(NotCharged::Moved) => continue,
+        };
         if evict_for_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {
             return Ok(None);
         }

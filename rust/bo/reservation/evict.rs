@@ -41,7 +41,7 @@ impl Reservation<'_> {
             };
             self.delist(pages);
             let freed = self.tt()?.swap_out(copy, accounting);
-            self.bo.charges().reduce_to(0);
+            self.uncharge_to(0);
             Ok(freed)
         })
     }
@@ -133,7 +133,7 @@ impl Reservation<'_> {
                 }
             }
             self.tt()?.uncharge_moved();
-            bo.charges().reduce_to(left);
+            self.uncharge_to(left);
             Ok(moved)
         })
     }
@@ -165,7 +165,7 @@ impl Reservation<'_> {
         self.delist(charged);
         let tt = self.tt()?;
         let lost = trace::unpopulate(id, || tt.purge(accounting));
-        self.bo.charges().reduce_to(0);
+        self.uncharge_to(0);
         Ok(lost)
     }
 }

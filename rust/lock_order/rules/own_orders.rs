@@ -27,10 +27,14 @@ macro_rules! own_lock_orders {
             spinlock DeviceLru,
             /// An open file's objects that may be swapped out.
             spinlock FileLru,
+            /// A dmem cgroup's objects that may be swapped out.
+            spinlock DmemLru,
             /// A memory node's free pages in the pool.
             spinlock PoolNode,
             /// The list of open files, each with what its objects hold.
             spinlock OpenFiles,
+            /// The list of dmem cgroups to which objects are charged.
+            spinlock DmemGroups,
             /// The handles that drivers have of devices, clients and objects.
             spinlock DriverHandles,
             /// The turn to look at other threads' held locks.

@@ -117,6 +117,12 @@ impl Group {
         value.ok_or_else(|| Stop::failed(format!("no {name} in {text:?}")))
     }
 
+    /// Whether no cgroup below it that was removed is still in use.
+    pub(crate) fn has_no_dying(&self) -> Outcome<bool> {
+        let text = self.read("cgroup.stat")?;
+        Ok(text.lines().any(|line| line == "nr_dying_descendants 0"))
+    }
+
     /// Removes it although what was populated in it is still there.
     pub(crate) fn remove(self) -> Outcome {
         let gone = until(SOON, || Ok(fs::remove_dir(&self.0).is_ok()))?;

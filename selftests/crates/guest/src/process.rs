@@ -25,6 +25,8 @@ use nix::sched::sched_getaffinity;
 use nix::sched::sched_getcpu;
 use nix::sched::sched_setaffinity;
 use nix::sched::CpuSet;
+use nix::sys::resource::getrusage;
+use nix::sys::resource::UsageWho;
 use nix::sys::signal::kill;
 use nix::sys::signal::sigaction;
 use nix::sys::signal::SaFlags;
@@ -47,6 +49,13 @@ use crate::test::Stop;
 /// How long a talk with a child may take before something is wrong.
 fn patience() -> Duration {
     Duration::from_secs(60).mul_f64(scale())
+}
+
+/// Returns the processor's time that this process has spent in the kernel.
+pub(crate) fn time_in_kernel() -> Outcome<Duration> {
+    let time = getrusage(UsageWho::RUSAGE_SELF)?.system_time();
+    let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
+    Ok(Duration::from_micros(micros as u64))
 }
 
 /// The end of a talk between a process and the one that made it.

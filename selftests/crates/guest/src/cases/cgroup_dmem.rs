@@ -2,6 +2,8 @@
 
 //! The dmem cgroup controller: what the tasks of a cgroup hold is charged to it, and limited.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 
 use reeve_uapi::pattern::Pattern;
@@ -12,17 +14,20 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::cgroup::Group;
+use crate::process::time_in_kernel;
 use crate::process::Child;
 use crate::random::Random;
 use crate::seen::open;
 use crate::seen::populated;
 use crate::seen::unchanged;
+use crate::seen::until;
 use crate::seen::PAGE;
 use crate::test::cases;
 use crate::test::check;
 use crate::test::check_eq;
 use crate::test::refused;
 use crate::test::Outcome;
+use crate::test::Stop;
 
 cases!("cgroup_dmem";
     follows_what_its_tasks_populate,
@@ -33,11 +38,17 @@ cases!("cgroup_dmem";
     lowering_swaps_out_at_once,
     lowering_with_all_pinned_returns,
     protected_siblings_go_last,
+    what_was_used_least_recently_goes_first_whichever_cgroup_it_is_of,
+    a_cgroup_finds_its_objects_among_those_of_others,
+    cgroups_come_and_go,
     outlives_the_cgroup,
     groups_at_their_limits_at_the_same_time,
 );
 
 const DMEM: &str = "dmem";
+
+/// Time for cgroups that were removed to be gone, which the kernel frees later.
+const SOON: Duration = Duration::from_secs(20);
 
 fn swapped(device: &Device, handle: Handle) -> Outcome<bool> {
     Ok(device.info(handle)?.is(REEVE_BO_SWAPPED))
@@ -219,6 +230,105 @@ fn protected_siblings_go_last() -> Outcome {
     check!(swapped(&device, oldest)?);
     check_eq!((kept.dmem_pages()?, free.dmem_pages()?), (0, 40));
     drop(inside);
+    Ok(())
+}
+
+/// For the limit of a cgroup above.
+fn what_was_used_least_recently_goes_first_whichever_cgroup_it_is_of() -> Outcome {
+    let parent = Group::new(DMEM)?;
+    parent.set_dmem("dmem.max", 40)?;
+    let (one, two) = (parent.child(DMEM, "one")?, parent.child(DMEM, "two")?);
+    let device = open()?;
+    let mut handles = Vec::new();
+    for group in [&one, &two, &one, &two] {
+        let inside = group.enter()?;
+        handles.push(populated(&device, 10)?);
+        drop(inside);
+    }
+    let &[first, second, third, fourth] = handles.as_slice() else {
+        return Err(Stop::failed("four were made"));
+    };
+    // The first is used again, so it comes last.
+    device.populate(first)?;
+    let all = [second, third, fourth, first];
+    let inside = two.enter()?;
+    for gone in 1..=all.len() {
+        populated(&device, 10)?;
+        for (index, handle) in all.iter().enumerate() {
+            check_eq!(swapped(&device, *handle)?, index < gone);
+        }
+    }
+    drop(inside);
+    Ok(())
+}
+
+/// The others' are used less recently, and a search in the order of use would go over all of them.
+fn a_cgroup_finds_its_objects_among_those_of_others() -> Outcome {
+    const OTHERS: u64 = 8000;
+    let group = Group::new(DMEM)?;
+    group.set_dmem("dmem.max", 32)?;
+    let time = || {
+        let device = open()?;
+        let before = time_in_kernel()?;
+        for _ in 0..400 {
+            populated(&device, 1)?;
+        }
+        Ok::<_, Stop>(time_in_kernel()? - before)
+    };
+    let inside = group.enter()?;
+    let alone = time()?;
+    drop(inside);
+    let (other, device) = (Group::new_named(DMEM, "other")?, open()?);
+    // Of another cgroup, and of none.
+    let inside = other.enter()?;
+    for _ in 0..OTHERS / 2 {
+        populated(&device, 1)?;
+    }
+    drop(inside);
+    for _ in 0..OTHERS / 2 {
+        populated(&device, 1)?;
+    }
+    let inside = group.enter()?;
+    let among = time()?;
+    drop(inside);
+    println!("# {alone:?} alone, {among:?} among {OTHERS}");
+    check!(among < alone * 2, "{alone:?} alone, {among:?} among others");
+    check_eq!(other.dmem_pages()?, OTHERS / 2);
+    Ok(())
+}
+
+/// While others populate: no charge is lost, and neither a charge nor a cgroup stays.
+fn cgroups_come_and_go() -> Outcome {
+    let parent = Group::new(DMEM)?;
+    parent.set_dmem("dmem.max", 64)?;
+    let mut children = Vec::new();
+    for name in ["a", "b", "c"] {
+        let parent = &parent;
+        children.push(Child::run(move |_| {
+            let device = open()?;
+            for round in 0..40 {
+                let group = parent.child(DMEM, name)?;
+                let inside = group.enter()?;
+                let handle = populated(&device, 1 + round % 16)?;
+                drop(inside);
+                // The next one of that name is another cgroup.
+                group.remove()?;
+                if round % 3 == 0 {
+                    device.destroy(handle)?;
+                }
+            }
+            Ok(())
+        })?);
+    }
+    for child in children {
+        child.join()?;
+    }
+    check_eq!(parent.dmem_pages()?, 0);
+    check!(
+        until(SOON, || parent.has_no_dying())?,
+        "{}",
+        parent.read("cgroup.stat")?
+    );
     Ok(())
 }
 

@@ -13,8 +13,6 @@ use std::time::Instant;
 use nix::errno::Errno;
 use nix::sys::mman::mlockall;
 use nix::sys::mman::MlockAllFlags;
-use nix::sys::resource::getrusage;
-use nix::sys::resource::UsageWho;
 use nix::sys::signal::Signal;
 
 use reeve_uapi::knobs;
@@ -24,6 +22,7 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::cgroup::Group;
+use crate::process::time_in_kernel;
 use crate::process::Child;
 use crate::runner::scale;
 use crate::seen::counter;
@@ -349,18 +348,12 @@ fn objects_of_a_removed_cgroup_go_for_the_one_above() -> Outcome {
 /// The processor's time that this process takes to fill small objects, far more than fit into its cgroup.
 fn time_of_filling() -> Outcome<Duration> {
     const SIZE: u64 = 16 * PAGE;
-    let used = || {
-        let usage = getrusage(UsageWho::RUSAGE_SELF)?;
-        let time = usage.system_time();
-        let micros = time.tv_sec() * 1_000_000 + time.tv_usec();
-        Ok::<_, Stop>(Duration::from_micros(micros as u64))
-    };
     let device = open()?;
-    let before = used()?;
+    let before = time_in_kernel()?;
     for _ in 0..400 {
         populated(&device, SIZE / PAGE)?;
     }
-    Ok(used()? - before)
+    Ok(time_in_kernel()? - before)
 }
 
 /// The others' are used less recently, and a search in the order of use would go over all of them.
