@@ -178,12 +178,13 @@ bench_parts() {
 	cp "$sources/reeve_bench.ko" "$dir/"
 	# The reference of page accounting and what it needs; the harness has the same list.
 	[ "$1" = bench ] || return 0
-	cp "$sources/ttm_bench.ko" "$sources/bo_bench.ko" "$dir/"
+	cp "$sources/ttm_bench.ko" "$sources/gem_bench.ko" "$sources/bo_bench.ko" "$dir/"
 	build_programs
 	for program in "${BENCH_PROGRAMS[@]}"; do
 		take_program "$PROGRAMS/bench/$program" "$dir"
 	done
-	for reference in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm; do
+	for reference in i2c/i2c-core gpu/drm/drm_panel_orientation_quirks gpu/drm/drm gpu/drm/ttm/ttm \
+		gpu/drm/drm_shmem_helper; do
 		cp "$KOUT/drivers/$reference.ko" "$dir/"
 	done
 	(

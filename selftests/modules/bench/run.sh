@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 # Runs in the guest: measures twice, with tracking on and off. The lines after `section NAME` belong to that section.
-# Page accounting is measured where its reference, C TTM, is available.
+# Page accounting is measured where its references, C TTM and the GEM helper for shmem, are available.
 set -eu
 switch=/sys/module/reeve/parameters/lock_tracking
 debugfs=/sys/kernel/debug
@@ -10,11 +10,11 @@ debugfs=/sys/kernel/debug
 # as they leave them.
 accounting=
 if [ -e ttm_bench.ko ]; then
-	accounting="reeve/bench/tt bo_bench ttm_bench/tt reeve/bench/tt_growth ttm_bench/growth"
+	accounting="reeve/bench/tt gem_bench bo_bench ttm_bench/tt reeve/bench/tt_growth ttm_bench/growth"
 	# C TTM backs nothing up without swap.
 	mkswap /dev/ram0 >/dev/null
 	swapon /dev/ram0
-	for module in i2c-core drm_panel_orientation_quirks drm ttm ttm_bench; do
+	for module in i2c-core drm_panel_orientation_quirks drm ttm ttm_bench drm_shmem_helper gem_bench; do
 		insmod $module.ko
 	done
 	insmod bo_bench.ko
@@ -69,6 +69,6 @@ for _ in 1 2; do
 done
 rmmod reeve_bench
 if [ -n "$accounting" ]; then
-	rmmod ttm_bench bo_bench
+	rmmod ttm_bench gem_bench bo_bench
 fi
 echo end

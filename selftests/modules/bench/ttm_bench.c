@@ -10,6 +10,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/debugfs.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/log2.h>
 #include <linux/minmax.h>
@@ -394,11 +395,22 @@ static int counting(struct seq_file *m)
 	return ret;
 }
 
+/*
+ * Frees the file of what was swapped out, at once. TTM has dropped its reference
+ * when it populated; had it been the last, the file would be freed when the task
+ * returns to user space, which is work of the same task, but behind the loop.
+ */
+static void free_content(struct file *content)
+{
+	__fput_sync(content);
+}
+
 static int swapping(struct seq_file *m)
 {
 	u64 nothing = ticks_of_nothing(), out = U64_MAX, in = U64_MAX, begin;
 	struct bench *b = bench_begin(&plain_funcs);
 	struct ttm_operation_ctx ctx = {};
+	struct file *content;
 	unsigned int i;
 	int ret;
 
@@ -415,8 +427,10 @@ static int swapping(struct seq_file *m)
 		out = min(out, rdtsc() - begin);
 		if (ret != MOVED)
 			break;
+		content = get_file(b->tt.swap_storage);
 		begin = rdtsc();
 		ret = ttm_tt_populate(&b->bdev, &b->tt, &ctx);
+		free_content(content);
 		in = min(in, rdtsc() - begin);
 	}
 	ttm_tt_unpopulate(&b->bdev, &b->tt);
@@ -595,6 +609,7 @@ static int measure_growth(struct seq_file *m, struct bench *b,
 {
 	u64 nothing = ticks_of_nothing(), out = U64_MAX, in = U64_MAX;
 	struct ttm_operation_ctx ctx = {};
+	struct file *content;
 	unsigned long i, turn;
 	char name[40];
 	int ret = 0;
@@ -613,8 +628,10 @@ static int measure_growth(struct seq_file *m, struct bench *b,
 			if (ret != 1)
 				return ret < 0 ? ret : -EIO;
 			dma_resv_lock(bo->base.resv, NULL);
+			content = get_file(bo->ttm->swap_storage);
 			begin = rdtsc();
 			ret = ttm_bo_populate(bo, &ctx);
+			free_content(content);
 			this_in += rdtsc() - begin - nothing;
 			dma_resv_unlock(bo->base.resv);
 			if (ret)

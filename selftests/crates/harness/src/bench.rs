@@ -57,13 +57,16 @@ const LOG_SCRIPT: &[u8] = b"#!/bin/sh\n./reeve-log-bench || exit\necho end\n";
 /// Only lockdep's guest has them: Reeve's figures have to repeat in boots that differ.
 const PINNED: &str = "-seed 1 -rtc base=2026-01-01,clock=vm";
 
-/// The modules of C TTM, the reference of page accounting, in the order of insertion. Only the bench kernel has them.
-const TTM: [&str; 5] = [
+/// The modules of C TTM and of the GEM helper for shmem, the references of page accounting, in the order of insertion.
+/// Only the bench kernel has them.
+const TTM: [&str; 7] = [
     "i2c-core.ko",
     "drm_panel_orientation_quirks.ko",
     "drm.ko",
     "ttm.ko",
     "ttm_bench.ko",
+    "drm_shmem_helper.ko",
+    "gem_bench.ko",
 ];
 
 /// What measures the back end of vhost-user, and the back end.

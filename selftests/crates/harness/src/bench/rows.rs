@@ -214,11 +214,11 @@ const fn tt(name: &'static str, reference: &'static str, target: Option<Target>)
     }
 }
 
-/// A row of the shmem backing, which C TTM does not have.
+/// A row of the shmem backing, which C TTM does not have. Its peer is the kernel's GEM helper.
 const fn shmem(name: &'static str, reference: &'static str) -> Spec {
     Spec {
-        reference: Some((Reference::Now(on(reference)), TTM_CACHED)),
-        ..tt(name, reference, None)
+        reference: Some((Reference::Now(on(reference)), GEM_SHMEM)),
+        ..tt(name, reference, Some(Target::OfReference(0.9)))
     }
 }
 
@@ -263,7 +263,7 @@ const GUARD: f64 = 1.024;
 const TRACKED: &str = "tracking on";
 const TTM: &str = "C TTM";
 const FLOOR: &str = "page allocator alone";
-const TTM_CACHED: &str = "C TTM, cached";
+const GEM_SHMEM: &str = "GEM shmem helper";
 
 const LOCK_ORDER: [Spec; 19] = [
     uvm("lock.pair", on("lock.pair"), 286.0, UVM, 60.0),
@@ -425,11 +425,11 @@ const PAGE_ACCOUNTING: [Spec; 49] = [
     tt("tt.life.wc_cold.512", "ttm.life.wc_cold.512", None),
     tt("tt.life.wc_cold.4096", "ttm.life.wc_cold.4096", None),
     tt("tt.life.wc_cold.16384", "ttm.life.wc_cold.16384", None),
-    shmem("tt.life.shmem.1", "ttm.life.cached.1"),
-    shmem("tt.life.shmem.16", "ttm.life.cached.16"),
-    shmem("tt.life.shmem.512", "ttm.life.cached.512"),
-    shmem("tt.life.shmem.4096", "ttm.life.cached.4096"),
-    shmem("tt.life.shmem.16384", "ttm.life.cached.16384"),
+    shmem("tt.life.shmem.1", "gem.life.shmem.1"),
+    shmem("tt.life.shmem.16", "gem.life.shmem.16"),
+    shmem("tt.life.shmem.512", "gem.life.shmem.512"),
+    shmem("tt.life.shmem.4096", "gem.life.shmem.4096"),
+    shmem("tt.life.shmem.16384", "gem.life.shmem.16384"),
     Spec {
         unit: INSTRUCTIONS,
         ..tt("tt.accounting", "ttm.accounting", of_reference(0.75))

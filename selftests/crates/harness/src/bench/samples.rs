@@ -30,8 +30,10 @@ const VHOST: &str = "vhost.";
 /// How many times as much such figures may differ.
 const PROGRAM_FACTOR: f64 = 10.0;
 
-/// Prefix of lifetimes that make a file each, for which the kernel has to find memory.
+/// Prefix of lifetimes in shmem, for which the kernel has to find memory.
 const FILES: &str = "tt.life.shmem.";
+/// Prefix of the measurements of the GEM helper for shmem, which makes a file each.
+const GEM: &str = "gem.";
 
 /// Prefix of figures that are the worst of many cases, which depend on chance.
 const WORST: &str = "worst.";
@@ -46,7 +48,7 @@ fn is_worst(name: &str) -> bool {
 
 /// Whether figures of this name may differ more than others.
 fn is_loose(name: &str) -> bool {
-    [LOCKDEP, TTM, FILES, VHOST]
+    [LOCKDEP, TTM, FILES, GEM, VHOST]
         .iter()
         .any(|prefix| name.starts_with(prefix))
 }
