@@ -131,10 +131,16 @@ matrix_kunit() {
 	return "$rc"
 }
 
+# What a machine has two memory nodes by; MEM=1024 and SMP=2 go with it.
+TWO_NODES="-object memory-backend-ram,id=m0,size=512M -object memory-backend-ram,id=m1,size=512M"
+TWO_NODES+=" -numa node,nodeid=0,cpus=0-1,memdev=m0 -numa node,nodeid=1,memdev=m1"
+
+# That of a distribution has nodes and cpusets.
 matrix_tests() {
-	local rc=0
+	local rc=0 nodes=()
+	[ "$1" != distro ] || nodes=(MEM=1024 SMP=2 "QEMU_ARGS=$TWO_NODES")
 	guest_script "$2/tests.sh" reeve-guest-tests "${MATRIX_TESTS[*]}"
-	matrix_vm "$1" tests "$2/tests.sh" PARAMS=enable_builtin_tests=1 || rc=$?
+	matrix_vm "$1" tests "$2/tests.sh" PARAMS=enable_builtin_tests=1 ${nodes[@]+"${nodes[@]}"} || rc=$?
 	CELL=$(cell "$rc" "$MATRIX_LOG" "$(ktap_count "$MATRIX_LOG" 0)")
 	return "$rc"
 }
