@@ -21,6 +21,7 @@ mod kunit;
 pub(crate) mod list;
 pub(crate) mod memcg;
 pub(crate) mod miscdevice;
+pub(crate) mod mistake;
 pub(crate) mod mutex;
 pub(crate) mod page;
 pub(crate) mod page_counters;

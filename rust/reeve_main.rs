@@ -24,6 +24,7 @@ use crate::{
         debugfs::Dir,
         dmem,
         miscdevice,
+        mistake,
         page,
         params,
         pm::SleepWatch,
@@ -78,8 +79,9 @@ impl kernel::Module for Reeve {
         // kernel call into the module by, so no object is left then.
         let shmem = unsafe { shmem::Mount::new() };
         // A build that the tests must not let pass.
-        #[cfg(reeve_break_splat)]
-        kernel::warn_on!(true);
+        if mistake::is_made(c"splat") {
+            kernel::warn_on!(true);
+        }
         let manager = Manager::new(
             Limits::parameters(),
             PoolCap::parameter(),

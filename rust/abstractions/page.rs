@@ -72,7 +72,6 @@ impl PageRef<'_> {
     /// Copies its bytes from `offset` on to `to`, for a page that is cached like any other.
     ///
     /// Returns `EINVAL` if that is more than the page has.
-    #[cfg(any(reeve_kunit, reeve_break_selftest))]
     pub(crate) fn read(&self, offset: usize, to: &mut [u8]) -> Result {
         self.read_as(Protection::PLAIN, offset, to)
     }
@@ -128,7 +127,6 @@ impl PageMut<'_> {
     /// Copies `from` to its bytes from `offset` on, for a page that is cached like any other.
     ///
     /// Returns `EINVAL` if that is more than the page has.
-    #[cfg(any(reeve_kunit, reeve_break_selftest))]
     pub(crate) fn write(&mut self, offset: usize, from: &[u8]) -> Result {
         self.write_as(Protection::PLAIN, offset, from)
     }

@@ -37,6 +37,7 @@ pub(crate) use space::{
 use super::{
     bindings as helpers,
     kmap::Protection,
+    mistake,
     page, //
 };
 use crate::bo::rules::{
@@ -331,7 +332,7 @@ impl Fault<'_> {
         if self.is_huge() {
             // One entry is as writable as any of its pages may be.
             let may_write = |place: Place| {
-                if cfg!(reeve_break_log_huge) {
+                if mistake::is_made(c"log_huge") {
                     return true;
                 }
                 let first = index - place.page as u64;
@@ -387,7 +388,7 @@ impl Fault<'_> {
             }
         };
         let is_logged = |at| match log {
-            _ if cfg!(reeve_break_log_around) => true,
+            _ if mistake::is_made(c"log_around") => true,
             Some(log) => log.is_logged(at),
             None => true,
         };
@@ -434,7 +435,7 @@ impl WriteFault<'_> {
         self,
         log: impl FnOnce() -> bool,
     ) -> core::result::Result<FaultResult, Self> {
-        if cfg!(reeve_break_log_window) {
+        if mistake::is_made(c"log_window") {
             log();
             // Time for the log to be cleared.
             kernel::time::delay::fsleep(kernel::time::Delta::from_millis(20));

@@ -38,6 +38,7 @@ use super::{
 };
 use crate::abstractions::{
     kmap::Protection,
+    mistake,
     page::{
         total_ram,
         PageMut,
@@ -223,7 +224,7 @@ impl Tt {
     /// Returns the page `index`, to be written to, while it is populated. It counts as written to.
     pub(super) fn page_mut(&mut self, index: u64) -> Option<PageMut<'_>> {
         if let (State::Populated, Some(log), false) =
-            (self.state, &self.log, cfg!(reeve_break_log_write))
+            (self.state, &self.log, mistake::is_made(c"log_write"))
         {
             log.written(index);
         }

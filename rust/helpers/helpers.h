@@ -400,7 +400,8 @@ void reeve_helper_unlock_writable_entry(struct vm_fault *vmf);
  */
 unsigned long reeve_helper_protect(struct address_space *space, unsigned long first,
 				   struct page *page, unsigned long pages);
-/* Only there in a build with REEVE_BREAK=log_dirty. */
+/* Only there in a build with REEVE_BREAK=mistakes. */
+bool reeve_helper_makes_mistake(const char *name);
 void reeve_helper_make_dirty(struct address_space *space, unsigned long first,
 			     unsigned long pages);
 /* Returns REEVE_FAULT_FALLBACK if the kernel can't map pfns by huge entries. */

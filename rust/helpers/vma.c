@@ -169,8 +169,9 @@ unsigned long reeve_helper_protect(struct address_space *space, unsigned long fi
 {
 	int entries = mapping_wrprotect_range(space, first, page_to_pfn(page), pages);
 
-#ifdef REEVE_BREAK_LOG_DIRTY
-	reeve_helper_make_dirty(space, first, pages);
+#ifdef REEVE_BREAK_MISTAKES
+	if (reeve_helper_makes_mistake("log_dirty"))
+		reeve_helper_make_dirty(space, first, pages);
 #endif
 	return entries > 0 ? entries : 0;
 }

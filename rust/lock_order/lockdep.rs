@@ -23,7 +23,10 @@ use super::{
         SpinLock, //
     }, //
 };
-use crate::abstractions::uaccess;
+use crate::abstractions::{
+    mistake,
+    uaccess, //
+};
 use kernel::prelude::*;
 
 /// Makes a lock of some order, to be taken once. May sleep.
@@ -108,11 +111,12 @@ pub(super) fn prime() -> Result {
     }
     with_context(|| uaccess::with_memory_locked(|| hold_all(&locks)));
     // In a build that is broken on purpose: the first inversion, for lockdep to find.
-    #[cfg(reeve_break_lockdep)]
-    with_context(|| {
-        if let [_, reservation, device_list, ..] = locks.as_slice() {
-            device_list.hold(&mut || reservation.hold(&mut || {}));
-        }
-    });
+    if mistake::is_made(c"lockdep") {
+        with_context(|| {
+            if let [_, reservation, device_list, ..] = locks.as_slice() {
+                device_list.hold(&mut || reservation.hold(&mut || {}));
+            }
+        });
+    }
     Ok(())
 }

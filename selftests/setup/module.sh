@@ -7,8 +7,8 @@ module_dir() { echo "$BUILD/module/$1-$2"; }
 
 # build_module KERNEL VARIANT: sets MODULE to the reeve.ko of that variant, built against KOUT.
 #
-# normal: what a user gets. test: with the KUnit suites. bench: with the measurements. break-...: a test build with
-# one deliberate mistake, to see that the tests notice. lint: warnings are errors, and clippy looks on.
+# normal: what a user gets. test: with the KUnit suites. bench: with the measurements. break-...: one that makes
+# a deliberate mistake, to see that the tests notice. lint: warnings are errors, and clippy looks on.
 build_module() {
 	local kernel=$1 variant=$2 out log options=() inputs
 	out=$(module_dir "$kernel" "$variant")
@@ -17,9 +17,10 @@ build_module() {
 	normal) ;;
 	test) options=(REEVE_KUNIT=1 REEVE_WERROR=1) ;;
 	bench) options=(REEVE_BENCH=1) ;;
-	break-*) options=(REEVE_KUNIT=1 "REEVE_BREAK=${variant#break-}") ;;
+	break-kunit) options=(REEVE_KUNIT=1 REEVE_BREAK=kunit) ;;
+	break-mistakes) options=(REEVE_BREAK=mistakes) ;;
 	lint) options=(REEVE_KUNIT=1 REEVE_BENCH=1 REEVE_WERROR=1 CLIPPY=1) ;;
-	*) die "there is no module variant '$variant'" "Known: normal test bench lint break-kunit break-selftest break-splat break-lockdep, and others of rust/Kbuild" ;;
+	*) die "there is no module variant '$variant'" "Known: normal test bench lint break-kunit break-mistakes" ;;
 	esac
 	MODULE=$out/rust/reeve.ko
 	inputs=("$REEVE_ROOT/Kbuild" "$REEVE_ROOT/rust" -- "${options[@]}" "${REEVE_WERROR:-}")

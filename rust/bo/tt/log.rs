@@ -7,6 +7,7 @@ use super::Tt;
 use crate::{
     abstractions::{
         gate::Gate,
+        mistake,
         task,
         vma::Pages, //
     },
@@ -95,7 +96,7 @@ impl Tt {
         let pages = log.pages();
         // Those that are clear are protected already, unless a write fault has just found no fence: it
         // sets its bit before it gives the lock of the entry back.
-        if log.put_fence(gate) && !cfg!(reeve_break_log_fence) {
+        if log.put_fence(gate) && !mistake::is_made(c"log_fence") {
             self.protect(0, pages);
         }
     }
@@ -110,7 +111,7 @@ impl Tt {
     /// Makes users fault when they write to these pages the next time. Those that are not in memory are
     /// not mapped.
     fn protect(&mut self, first: u64, pages: u64) {
-        if cfg!(reeve_break_log_unprotected) || !self.state().is_populated() {
+        if mistake::is_made(c"log_unprotected") || !self.state().is_populated() {
             return;
         }
         let end = first + pages;

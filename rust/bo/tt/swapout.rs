@@ -7,6 +7,7 @@ use super::Tt;
 use crate::{
     abstractions::{
         memcg,
+        mistake,
         shmem::{
             Folios,
             Slot, //
@@ -122,8 +123,7 @@ impl Tt {
     ///
     /// Can't fail; may sleep. The charge must be in flight.
     pub(crate) fn swap_out(&mut self, copy: SwapCopy, accounting: &Accounting) -> u64 {
-        #[cfg(reeve_break_log_swapout)]
-        if let Some(log) = &self.log {
+        if let (Some(log), true) = (&self.log, mistake::is_made(c"log_swapout")) {
             log.clear(0, u64::MAX, &mut [u64::MAX; 64]);
         }
         let freed = self.charged_pages();

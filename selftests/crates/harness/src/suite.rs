@@ -66,7 +66,7 @@ const ORDER: &[&str] = &[
     "cycles debug",
     "fuzz",
     "mutant lockdep",
-    "mutant selftest",
+    "mutant content",
     "mutant stress",
     "mutant kunit",
     "mutant splat",

@@ -80,6 +80,8 @@ pub(super) struct Boot {
     pub(super) disk: u32,
     /// More arguments for QEMU.
     pub(super) qemu_args: String,
+    /// The mistake that a build makes which can; "": none.
+    pub(super) mistake: &'static str,
 }
 
 impl Boot {
@@ -99,6 +101,16 @@ impl Boot {
             smp: 2,
             disk: 0,
             qemu_args: String::new(),
+            mistake: "",
+        }
+    }
+
+    /// The same with the build that makes this mistake from the start.
+    pub(super) fn mistaken(self, mistake: &'static str) -> Self {
+        Self {
+            variant: "break-mistakes",
+            mistake,
+            ..self
         }
     }
 
@@ -113,13 +125,13 @@ impl Boot {
     }
 
     /// Those of them that look at content.
-    pub(super) fn content(kernel: &'static str, variant: &'static str) -> Self {
-        Self::usual(kernel, variant, true, CONTENT_SCRIPT)
+    pub(super) fn content(kernel: &'static str) -> Self {
+        Self::usual(kernel, "normal", true, CONTENT_SCRIPT)
     }
 
-    /// Those of the dirty log.
-    pub(super) fn dirty_log(variant: &'static str, script: &'static str) -> Self {
-        Self::usual("base", variant, true, script)
+    /// A script that has the module make one mistake after the other, and sees whether the tests notice.
+    pub(super) fn mistakes(script: &'static str) -> Self {
+        Self::usual("base", "break-mistakes", true, script)
     }
 
     /// Those with an object as the memory of a vhost-user connection.
@@ -128,8 +140,8 @@ impl Boot {
     }
 
     /// Those of them that need huge entries.
-    pub(super) fn huge_entries(kernel: &'static str, variant: &'static str) -> Self {
-        Self::usual(kernel, variant, true, HUGE_ENTRIES_SCRIPT)
+    pub(super) fn huge_entries(kernel: &'static str) -> Self {
+        Self::usual(kernel, "normal", true, HUGE_ENTRIES_SCRIPT)
     }
 
     /// Inserting and removing that build.
@@ -146,8 +158,8 @@ impl Boot {
     }
 
     /// Inserting and removing that build, once.
-    pub(super) fn once(kernel: &'static str, variant: &'static str) -> Self {
-        Self::usual(kernel, variant, true, ONCE_SCRIPT)
+    pub(super) fn once(kernel: &'static str) -> Self {
+        Self::usual(kernel, "normal", true, ONCE_SCRIPT)
     }
 
     /// That build with little memory, for minutes.
@@ -156,8 +168,8 @@ impl Boot {
     }
 
     /// Everything at once on that build, for a minute.
-    pub(super) fn stress_only(kernel: &'static str, variant: &'static str) -> Self {
-        Self::short_of_memory(kernel, variant, STRESS_ONLY_SCRIPT)
+    pub(super) fn stress_only(kernel: &'static str) -> Self {
+        Self::short_of_memory(kernel, "normal", STRESS_ONLY_SCRIPT)
     }
 
     fn short_of_memory(kernel: &'static str, variant: &'static str, script: &'static str) -> Self {
@@ -186,7 +198,10 @@ impl Boot {
             kernel: kernel.into(),
             module: Some(module.into()),
             programs: Some(ctx.build.join("guest")),
-            params: TEST_PARAMS.to_owned(),
+            params: match self.mistake {
+                "" => TEST_PARAMS.to_owned(),
+                mistake => format!("{TEST_PARAMS} mistake={mistake}"),
+            },
             no_load: !self.load,
             files: Vec::new(),
             mem: self.mem,

@@ -21,43 +21,35 @@ pub(super) fn jobs() -> Vec<Job> {
                 some_case_failed(&records)
             },
         ),
+        Job::new("mutant dirty log", Tier::MakeTargets, NEEDS, |ctx| {
+            Boot::mistakes(DIRTY_LOG_SCRIPT).records(ctx, Tier::MakeTargets, "")
+        }),
         mutant(
-            "mutant selftest",
-            "a failing selftest turns the run red",
+            "mutant content",
+            "wrong content turns the run red",
             |ctx| {
-                let records =
-                    Boot::content("base", "break-selftest").records(ctx, Tier::Selftests, "")?;
-                some_case_failed(&records)
+                let boot = Boot::content("base").mistaken("content");
+                some_case_failed(&boot.records(ctx, Tier::Selftests, "")?)
             },
-        ),
+        )
+        // The same build of the module, so that one compiles it.
+        .after(&["mutant dirty log"]),
         mutant(
             "mutant stress",
             "a minute of stress turns a build red that swaps in wrong content",
             |ctx| {
-                let boot = Boot::stress_only("base", "break-selftest");
+                let boot = Boot::stress_only("base").mistaken("content");
                 stress_found_content(&boot.records(ctx, Tier::Selftests, "")?)
             },
         )
-        // The same build of the module, so that one compiles it.
-        .after(&["mutant selftest"]),
-        Job::new("mutant dirty log", Tier::MakeTargets, NEEDS, |ctx| {
-            let all = DIRTY_LOGS.iter();
-            let records = all.map(|(variant, script, test)| {
-                let boot = Boot::dirty_log(variant, script);
-                let result = boot
-                    .records(ctx, Tier::Selftests, "")
-                    .and_then(|records| some_case_failed(&records));
-                Record::from_result(Tier::MakeTargets, *test, result)
-            });
-            Ok(records.collect())
-        }),
+        .after(&["mutant dirty log"]),
         Job::new(
             "mutant huge entries",
             Tier::MakeTargets,
             &["kernel debug", "guest programs"],
             |ctx| {
-                let records =
-                    Boot::huge_entries("debug", "break-log_huge").records(ctx, Tier::Selftests, "");
+                let boot = Boot::huge_entries("debug").mistaken("log_huge");
+                let records = boot.records(ctx, Tier::Selftests, "");
                 Ok(vec![Record::from_result(
                     Tier::MakeTargets,
                     "a dirty log is noticed whose huge entries are writable after a clear",
@@ -69,13 +61,14 @@ pub(super) fn jobs() -> Vec<Job> {
             "mutant splat",
             "a splat of the module turns the run red",
             |ctx| {
-                let outcome = Boot::once("base", "break-splat").run(ctx)?;
+                let outcome = Boot::once("base").mistaken("splat").run(ctx)?;
                 match &outcome.end {
                     End::Reason(reason) if reason.starts_with("kernel splat: ") => Ok(()),
                     end => bail!("the build with a deliberate WARN ended with: vm: exit {end}"),
                 }
             },
-        ),
+        )
+        .after(&["mutant dirty log"]),
         Job::new(
             "mutant lockdep",
             Tier::MakeTargets,
@@ -87,64 +80,18 @@ pub(super) fn jobs() -> Vec<Job> {
                     lockdep_is_primed(ctx),
                 )])
             },
-        ),
+        )
+        .after(&["mutant huge entries"]),
     ]
 }
 
-/// The case that notices a mistake in the dirty log, and one that does not. (Others notice it, too, but a fence that does
-/// not hold is noticed when time is over, by each of twenty cases.)
-macro_rules! script {
-    ($case:literal) => {
-        concat!(
-            "#!/bin/sh\nexec reeve-guest-tests dirty_log.fresh dirty_log.",
-            $case,
-            "\n"
-        )
-    };
-}
-
-/// Builds with one mistake each in the dirty log, what to run, and what is wrong with them.
-const DIRTY_LOGS: &[(&str, &str, &str)] = &[
-    (
-        "break-log_window",
-        script!("a_clear_between_bit_and_entry"),
-        "a dirty log is noticed whose entries become writable after their bits",
-    ),
-    (
-        "break-log_around",
-        script!("reads_make_nothing_writable"),
-        "a dirty log is noticed that makes the neighbours of a fault writable",
-    ),
-    (
-        "break-log_unprotected",
-        script!("clear_is_exact"),
-        "a dirty log is noticed that protects nothing after a clear",
-    ),
-    (
-        "break-log_dirty",
-        script!("mprotect_makes_nothing_writable"),
-        "a dirty log is noticed that protects entries and leaves them dirty",
-    ),
-    (
-        "break-log_swapout",
-        script!("outlives_pages_and_mappings"),
-        "a dirty log is noticed that a swapout empties",
-    ),
-    (
-        "break-log_write",
-        script!("kinds_of_writes"),
-        "a dirty log is noticed that misses BO_WRITE",
-    ),
-    (
-        "break-log_fence",
-        script!("a_store_waits_for_a_fence"),
-        "a fence is noticed that leaves writable entries as they are",
-    ),
-];
+/// Has the module make one mistake after the other in the dirty log. Each must be noticed by the case that is for it,
+/// which passes without it; and not by one that has nothing to do with it.
+const DIRTY_LOG_SCRIPT: &str = include_str!("../guest/dirty_log_mistakes.sh");
 
 /// The build takes two locks in the wrong order at load; the right one never ran but for priming.
 fn lockdep_is_primed(ctx: &JobContext) -> Result<()> {
-    let outcome = Boot::once("debug", "break-lockdep").run(ctx)?;
+    let outcome = Boot::once("debug").mistaken("lockdep").run(ctx)?;
     match &outcome.end {
         End::Reason(reason) if reason.contains("circular locking") => Ok(()),
         end => bail!("the build with a deliberate inversion ended with: vm: exit {end}"),

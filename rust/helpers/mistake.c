@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * Only in a build with REEVE_BREAK=log_dirty: leaves entries dirty that were
- * protected, as a protection that does not clean would.
- */
+/* Mistakes that are made on purpose, in a build with REEVE_BREAK=mistakes. */
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/string.h>
 
 #include "helpers.h"
+
+static char reeve_mistake[24];
+module_param_string(mistake, reeve_mistake, sizeof(reeve_mistake), 0600);
+MODULE_PARM_DESC(mistake, "The mistake that is made");
+
+bool reeve_helper_makes_mistake(const char *name)
+{
+	return sysfs_streq(reeve_mistake, name);
+}
 
 static int reeve_entry_make_dirty(pte_t *pte, unsigned long address, void *data)
 {
@@ -16,7 +24,11 @@ static int reeve_entry_make_dirty(pte_t *pte, unsigned long address, void *data)
 	return 0;
 }
 
-/* Of this process alone, and unless its memory is being changed: tests need no more. */
+/*
+ * Leaves entries dirty that were protected, as a protection that does not clean
+ * would. Of this process alone, and unless its memory is being changed: tests
+ * need no more.
+ */
 void reeve_helper_make_dirty(struct address_space *space, unsigned long first,
 			     unsigned long pages)
 {
