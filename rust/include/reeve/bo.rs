@@ -255,6 +255,9 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
     /// users are gone, in the first case where the [`Bo`] is dropped, in the second with `mmap_lock` held.
     type Object: Send + Sync + 'static;
 
+    /// The lock that the driver has of its own for each object, which [`Bo::lock`] takes then; by default it has none.
+    const OWN_LOCK: Option<OwnLock<Self::Object>> = None;
+
     /// Returns the device that pages are mapped for, with a DMA mask; by default one of Reeve's own, which
     /// reaches all memory. It is asked for once, when the device is registered.
     ///
@@ -273,6 +276,43 @@ pub(crate) trait Driver: Send + Sync + Sized + 'static {
 
     /// The pages stay after all. By default nothing is done.
     fn evict_abort(&self, _object: &Self::Object) {}
+}
+
+/// A lock that a driver has of its own for each object: a `dma_resv`, say, which others know as well.
+///
+/// Stands for the ops `lock`, `trylock`, `unlock` and `is_held` of `struct reeve_device_ops`.
+pub(crate) struct OwnLock<O> {
+    lock: fn(&O) -> Result,
+    try_lock: fn(&O) -> bool,
+    unlock: fn(&O),
+    is_held: fn(&O) -> bool,
+}
+
+#[allow(dead_code)]
+impl<O> OwnLock<O> {
+    /// Names the functions. `lock` waits, killably: it returns EINTR if a fatal signal arrived. `try_lock`, for eviction,
+    /// waits for nothing and returns whether it has the lock, and `is_held` whether it is held; by the calling thread, if
+    /// that can be told.
+    ///
+    /// None of them may call functions of this file.
+    ///
+    /// # Safety
+    ///
+    /// The lock must exclude: between the return of `lock`, or of a `try_lock` that returned true, and `unlock` of the same
+    /// object, no other call of the two may return so.
+    pub(crate) const unsafe fn new(
+        lock: fn(&O) -> Result,
+        try_lock: fn(&O) -> bool,
+        unlock: fn(&O),
+        is_held: fn(&O) -> bool,
+    ) -> Self {
+        Self {
+            lock,
+            try_lock,
+            unlock,
+            is_held,
+        }
+    }
 }
 
 /// Why and how an object loses its pages.
@@ -311,11 +351,70 @@ impl<T: Driver> Ops<T> {
         evict_begin: Some(Self::evict_begin),
         evict_abort: Some(Self::evict_abort),
         release: Some(Self::release),
+        ..match T::OWN_LOCK {
+            Some(_) => Self::LOCKS,
+            None => Self::NO_LOCKS,
+        }
+    };
+
+    const NO_LOCKS: sys::DeviceOps = sys::DeviceOps {
+        evict_begin: None,
+        evict_abort: None,
+        release: None,
         lock: None,
         trylock: None,
         unlock: None,
         is_held: None,
     };
+
+    const LOCKS: sys::DeviceOps = sys::DeviceOps {
+        lock: Some(Self::lock),
+        trylock: Some(Self::trylock),
+        unlock: Some(Self::unlock),
+        is_held: Some(Self::is_held),
+        ..Self::NO_LOCKS
+    };
+
+    /// # Safety
+    ///
+    /// As of `evict_begin`.
+    unsafe extern "C" fn lock(private: *mut c_void) -> c_int {
+        // SAFETY: By the contract it came from `Arc::into_raw()`, of a reference that `release` drops.
+        let private = unsafe { &*private.cast::<Private<T>>() };
+        match T::OWN_LOCK.map_or(Ok(()), |own| (own.lock)(&private.object)) {
+            Ok(()) => 0,
+            Err(e) => e.to_errno(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As of `evict_begin`.
+    unsafe extern "C" fn trylock(private: *mut c_void) -> bool {
+        // SAFETY: By the contract it came from `Arc::into_raw()`, of a reference that `release` drops.
+        let private = unsafe { &*private.cast::<Private<T>>() };
+        T::OWN_LOCK.is_some_and(|own| (own.try_lock)(&private.object))
+    }
+
+    /// # Safety
+    ///
+    /// As of `evict_begin`.
+    unsafe extern "C" fn unlock(private: *mut c_void) {
+        // SAFETY: By the contract it came from `Arc::into_raw()`, of a reference that `release` drops.
+        let private = unsafe { &*private.cast::<Private<T>>() };
+        if let Some(own) = T::OWN_LOCK {
+            (own.unlock)(&private.object);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As of `evict_begin`.
+    unsafe extern "C" fn is_held(private: *mut c_void) -> bool {
+        // SAFETY: By the contract it came from `Arc::into_raw()`, of a reference that `release` drops.
+        let private = unsafe { &*private.cast::<Private<T>>() };
+        T::OWN_LOCK.is_some_and(|own| (own.is_held)(&private.object))
+    }
 
     /// # Safety
     ///
@@ -674,16 +773,19 @@ impl<T: Driver> Bo<T> {
     }
 
     /// Locks the object; waits. A thread may wait for one such lock while it has another only by
-    /// [`Bo::try_lock`].
+    /// [`Bo::try_lock`]. It is the driver's own lock, if there is one.
     ///
     /// Returns EDEADLK if the thread has it locked, or is in [`Driver::evict_begin`] or
-    /// [`Driver::evict_abort`] for it.
+    /// [`Driver::evict_abort`] for it; or the error of the driver's own lock, which is not to be taken there.
     ///
     /// Stands for `ttm_bo_reserve()`. See `reeve_bo_lock()`.
     #[inline(always)]
     pub(crate) fn lock(&self) -> Result<Guard<'_, T>> {
-        // SAFETY: It is an object, by the invariant of `Held`.
-        to_result(unsafe { sys::reeve_bo_lock(self.as_ptr()) })?;
+        match T::OWN_LOCK {
+            Some(own) => (own.lock)(self)?,
+            // SAFETY: It is an object, by the invariant of `Held`.
+            None => to_result(unsafe { sys::reeve_bo_lock(self.as_ptr()) })?,
+        }
         // INVARIANT: This thread has locked it just now.
         Ok(Guard {
             bo: self,
@@ -698,8 +800,12 @@ impl<T: Driver> Bo<T> {
     /// Stands for `ttm_bo_reserve()` with `no_wait`. See `reeve_bo_trylock()`.
     #[inline(always)]
     pub(crate) fn try_lock(&self) -> Result<Guard<'_, T>> {
-        // SAFETY: It is an object, by the invariant of `Held`.
-        to_result(unsafe { sys::reeve_bo_trylock(self.as_ptr()) })?;
+        match T::OWN_LOCK {
+            Some(own) if !(own.try_lock)(self) => return Err(EBUSY),
+            Some(_) => {}
+            // SAFETY: It is an object, by the invariant of `Held`.
+            None => to_result(unsafe { sys::reeve_bo_trylock(self.as_ptr()) })?,
+        }
         // INVARIANT: This thread has locked it just now.
         Ok(Guard {
             bo: self,
@@ -1089,8 +1195,13 @@ impl<T: Driver> Guard<'_, T> {
 
 impl<T: Driver> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: It is an object, by the invariant of `Held`, and locked by this thread.
-        unsafe { sys::reeve_bo_unlock(self.as_ptr()) };
+        match T::OWN_LOCK {
+            Some(own) => (own.unlock)(self.bo),
+            None => {
+                // SAFETY: It is an object, by the invariant of `Held`, and locked by this thread.
+                unsafe { sys::reeve_bo_unlock(self.as_ptr()) };
+            }
+        }
     }
 }
 

@@ -28,7 +28,8 @@ use bo::{
     Desc,
     Device,
     Driver,
-    Eviction, //
+    Eviction,
+    OwnLock, //
 };
 
 module! {
@@ -482,6 +483,114 @@ fn calls_from_ops(device: &Device<Test>) -> Result {
     Ok(())
 }
 
+/// What a driver has for each object that has a lock of its own for it.
+#[pin_data]
+struct Guarded {
+    #[pin]
+    lock: Mutex<()>,
+    /// The task that has it.
+    holder: Atomic<usize>,
+    /// How often it was tried, and taken by that.
+    tried: Atomic<u64>,
+}
+
+impl Guarded {
+    fn new() -> Result<Arc<Self>> {
+        let this = pin_init!(Self {
+            lock <- new_mutex!((), "bo_rust_own"),
+            holder: Atomic::new(0),
+            tried: Atomic::new(0),
+        });
+        Arc::pin_init(this, GFP_KERNEL)
+    }
+
+    fn current() -> usize {
+        kernel::task::Task::current_raw().addr()
+    }
+
+    fn take(object: &Arc<Self>) -> Result {
+        core::mem::forget(object.lock.lock());
+        object.holder.store(Self::current(), Relaxed);
+        Ok(())
+    }
+
+    fn try_take(object: &Arc<Self>) -> bool {
+        let Some(guard) = object.lock.try_lock() else {
+            return false;
+        };
+        core::mem::forget(guard);
+        object.holder.store(Self::current(), Relaxed);
+        object.tried.add(1u64, Relaxed);
+        true
+    }
+
+    fn release(object: &Arc<Self>) {
+        object.holder.store(0, Relaxed);
+        // SAFETY: The caller has taken it, by one of the two, which left it locked.
+        drop(unsafe { kernel::sync::lock::Guard::new(&object.lock, ()) });
+    }
+
+    fn is_held(object: &Arc<Self>) -> bool {
+        object.holder.load(Relaxed) == Self::current()
+    }
+}
+
+struct Owning;
+
+impl Driver for Owning {
+    type Object = Arc<Guarded>;
+
+    // SAFETY: The mutex is left locked by those that take it, and unlocked by the one that releases it.
+    const OWN_LOCK: Option<OwnLock<Arc<Guarded>>> = Some(unsafe {
+        OwnLock::new(
+            Guarded::take,
+            Guarded::try_take,
+            Guarded::release,
+            Guarded::is_held,
+        )
+    });
+
+    fn evict_begin(&self, object: &Arc<Guarded>, _: Eviction) -> Result {
+        // Also in eviction.
+        match Guarded::is_held(object) || object.holder.load(Relaxed) == 0 {
+            true => Ok(()),
+            false => Err(EBUSY),
+        }
+    }
+}
+
+fn own_locks() -> Result {
+    let device = Device::register(c"bo_rust_own", Owning)?;
+    let client = Client::new()?;
+    let make = || Bo::new(&device, Some(&client), &pages(2), Guarded::new()?);
+    let (first, second) = (make()?, make()?);
+    let mut locked = first.lock()?;
+    expect!(Guarded::is_held(&first));
+    expect!(error(first.try_lock()) == Some(EBUSY));
+    expect!(locked.populate()? == 2);
+    drop(locked);
+    expect!(!Guarded::is_held(&first));
+    drop(first.try_lock()?);
+    expect!(first.tried.load(Relaxed) == 1);
+
+    // What makes room tries the lock of the other one, and has it while that goes.
+    client.set_limit(2)?;
+    expect!(second.lock()?.populate()? == 2);
+    expect!(first.tried.load(Relaxed) == 2);
+    let state = first.lock()?.state()?;
+    expect!(state.resident == 0);
+
+    // One that is locked is passed over.
+    let mut locked = second.lock()?;
+    expect!(locked.state()?.resident == 2);
+    // Waiting for one lock with another one held would be no order.
+    expect!(first.try_lock()?.populate()? == 2);
+    expect!(locked.state()?.resident == 2);
+    expect!(second.tried.load(Relaxed) == 0);
+    expect!(locked.unpopulate()? == 2);
+    Ok(())
+}
+
 /// Each allocation of each call fails once: nothing is left, and nothing is dropped twice.
 #[cfg(CONFIG_FAULT_INJECTION)]
 fn sweep(device: &Device<Test>) -> Result {
@@ -565,6 +674,7 @@ impl kernel::Module for Module {
         kept_mappings(&device, &asked)?;
         evictions(&device)?;
         calls_from_ops(&device)?;
+        own_locks()?;
         #[cfg(CONFIG_FAULT_INJECTION)]
         sweep(&device)?;
         pr_info!("all calls returned as documented\n");
