@@ -20,7 +20,7 @@ use self::{
     },
     object::Object,
     table::{
-        Left,
+        Kept,
         Table, //
     }, //
 };
@@ -63,16 +63,24 @@ use kernel::{
 /// The address of what drivers call into; 0: the module is not loaded.
 static API: Atomic<usize> = Atomic::new(0);
 
+/// The kind of handles of devices.
+const DEVICE: u64 = 1;
+/// The kind of handles of objects.
+const OBJECT: u64 = 3;
+
+/// An object that a call is about.
+type KeptObject = Kept<'static, Arc<Object>, OBJECT>;
+
 /// What the module has for drivers.
 #[pin_data]
 struct Tables {
     manager: Arc<Manager>,
     #[pin]
-    devices: Table<DriverDevice, 1>,
+    devices: Table<Arc<DriverDevice>, DEVICE>,
     #[pin]
     clients: Table<ClientRef, 2>,
     #[pin]
-    objects: Table<Object, 3>,
+    objects: Table<Arc<Object>, OBJECT>,
 }
 
 /// The API, as long as the module is loaded. Drivers that use it keep the module.
@@ -124,7 +132,8 @@ fn tables() -> Answer<&'static Tables> {
 }
 
 impl Tables {
-    fn object(&self, handle: u64) -> Answer<Arc<Object>> {
+    #[inline]
+    fn object(&'static self, handle: u64) -> Answer<KeptObject> {
         self.objects.find(handle).ok_or(NO_OBJECT)
     }
 }
@@ -135,6 +144,15 @@ const NO_OBJECT: Failure = Failure::Misuse(
 );
 const NO_DEVICE: Failure = Failure::Misuse(ENOENT, c"there is no such device");
 const NO_CLIENT: Failure = Failure::Misuse(ENOENT, c"there is no such client");
+
+/// Goes through the devices that are registered. Those that come meanwhile may be left out.
+fn all_devices() -> impl Iterator<Item = Kept<'static, Arc<DriverDevice>, DEVICE>> {
+    let devices = tables().ok().map(|api| &api.devices);
+    let each = |devices: &'static Table<_, DEVICE>| {
+        (0..devices.slots()).filter_map(|slot| devices.at(slot))
+    };
+    devices.into_iter().flat_map(each)
+}
 
 /// Makes a call about an object, or about none.
 fn call<R>(
@@ -205,60 +223,41 @@ const CALLS: [&CStr; 18] = [
 ];
 
 impl Tables {
-    /// Drops a reference to an object; with the last one, the object.
-    fn put(&self, handle: u64) -> Answer {
-        Self::left(self.objects.put(handle))
-    }
-
-    /// Drops the reference of a lock that could not be had.
-    #[cold]
-    fn put_of_lock(&self, handle: u64) -> Answer {
-        let put = self.objects.put_of_lock(handle, |_| Answer::Ok(()));
-        drop(put.ok_or(NO_OBJECT)??);
-        Ok(())
-    }
-
-    fn left(left: Option<Left<Object>>) -> Answer {
-        match left {
-            None => Err(NO_OBJECT),
-            Some(Left::References) => Ok(()),
-            Some(Left::Nothing(object)) => {
-                drop(object);
-                Ok(())
-            }
-        }
-    }
-
     /// Locks an object, which counts as a reference.
-    fn lock(&self, handle: u64, wait: bool) -> Answer {
-        let object = self.objects.get_for_lock(handle).ok_or(NO_OBJECT)?;
+    fn lock(&'static self, handle: u64, wait: bool) -> Answer {
+        let object = self.object(handle)?;
+        object.get_for_lock().ok_or(NO_OBJECT)?;
         let result = object.lock(wait);
-        drop(object);
         if result.is_err() {
-            self.put_of_lock(handle)?;
+            object.put_of_lock().ok_or(NO_OBJECT)?;
         }
         result
     }
 
+    /// Unlocks an object; with the last reference, it goes.
+    fn unlock(&'static self, handle: u64) -> Answer {
+        let object = self.object(handle)?;
+        object.check_unlock()?;
+        object.unlock();
+        object.put_of_lock().ok_or(NO_OBJECT)
+    }
+
     /// Does one of the calls that are alike.
-    fn act(&self, which: u32, handle: u64, first: u64, second: u64) -> Answer<u64> {
+    fn act(&'static self, which: u32, handle: u64, first: u64, second: u64) -> Answer<u64> {
         use bindings::*;
 
         match which {
             REEVE_CALL_GET => {
-                self.objects.get(handle).ok_or(NO_OBJECT)?;
+                self.object(handle)?.get().ok_or(NO_OBJECT)?;
                 return Ok(0);
             }
-            REEVE_CALL_PUT => return self.put(handle).map(|()| 0),
+            REEVE_CALL_PUT => {
+                self.object(handle)?.put().ok_or(NO_OBJECT)?;
+                return Ok(0);
+            }
             REEVE_CALL_LOCK => return self.lock(handle, true).map(|()| 0),
             REEVE_CALL_TRYLOCK => return self.lock(handle, false).map(|()| 0),
-            REEVE_CALL_UNLOCK => {
-                let put = self.objects.put_of_lock(handle, Object::check_unlock);
-                // That it has locked the object the caller alone can change.
-                let object = put.ok_or(NO_OBJECT)??;
-                object.unlock();
-                return Ok(0);
-            }
+            REEVE_CALL_UNLOCK => return self.unlock(handle).map(|()| 0),
             _ => {}
         }
         let pinned = |e| match e {
@@ -331,16 +330,10 @@ entry_points! {
     ) -> c_int {
         status(call(c"reeve_device_register", 0, site, |api| {
             // SAFETY: The contract of this function is that of `new`, as `bo.h` tells the driver.
-            let made = unsafe { DriverDevice::new(&api.manager, dev, name, ops, flags, site) }?;
-            let result = api.devices.insert(made.clone(), |_| ());
-            match result {
-                // SAFETY: By the contract it is valid for writes.
-                Ok(handle) => unsafe { device.write(handle) },
-                Err(e) => {
-                    api.manager.unregister(made.device())?;
-                    return Err(e.into());
-                }
-            }
+            let made = |_| unsafe { DriverDevice::new(&api.manager, dev, name, ops, flags, site) };
+            let handle = api.devices.insert(made)?;
+            // SAFETY: By the contract it is valid for writes.
+            unsafe { device.write(handle) };
             Ok(())
         }))
     }
@@ -350,9 +343,7 @@ entry_points! {
     /// `module` is valid, and what of its code runs once only is there still.
     fn reeve_rs_module_live(module: *mut kernel::bindings::module) {
         with_context(|| {
-            let mut after = 0;
-            while let Ok(Some((handle, known))) = tables().map(|api| api.devices.next(after)) {
-                after = handle;
+            for known in all_devices() {
                 // SAFETY: The contract of this function is that of `module_live`.
                 unsafe { known.module_live(module) };
             }
@@ -364,9 +355,7 @@ entry_points! {
     /// `module` is valid, and its code is not run any more, but for ops that run already.
     fn reeve_rs_module_gone(module: *mut kernel::bindings::module) {
         with_context(|| {
-            let mut after = 0;
-            while let Ok(Some((handle, known))) = tables().map(|api| api.devices.next(after)) {
-                after = handle;
+            for known in all_devices() {
                 // SAFETY: By the contract the module is valid.
                 if unsafe { known.is_of(module) } {
                     known.orphan();
@@ -379,7 +368,7 @@ entry_points! {
                     let what = c"the driver is gone, and left the device behind";
                     call.report(Some(known.name()), EBUSY, what);
                     if tables().is_ok_and(|api| api.manager.unregister(known.device()).is_ok()) {
-                        drop(tables().map(|api| api.devices.put(handle)));
+                        known.put();
                     }
                 }
             }
@@ -404,10 +393,7 @@ entry_points! {
                     Err(call.report(Some(known.name()), EBUSY, what).into())
                 }
                 Err(_) => Err(NO_DEVICE),
-                Ok(()) => {
-                    drop(api.devices.put(device));
-                    Ok(())
-                }
+                Ok(()) => known.put().ok_or(NO_DEVICE),
             }
         }))
     }
@@ -417,8 +403,8 @@ entry_points! {
     /// `client` is valid for writes.
     fn reeve_rs_client_create(client: *mut u64, site: c_ulong) -> c_int {
         status(call(c"reeve_client_create", 0, site, |api| {
-            let made = Arc::new(api.manager.open_file()?, GFP_KERNEL)?;
-            let handle = api.clients.insert(made, |_| ())?;
+            let made = |_| Answer::Ok(api.manager.open_file()?);
+            let handle = api.clients.insert(made)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { client.write(handle) };
             Ok(())
@@ -430,8 +416,8 @@ entry_points! {
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_client_put(client: u64, site: c_ulong) -> c_int {
         status(call(c"reeve_client_put", 0, site, |api| {
-            drop(api.clients.put(client).ok_or(NO_CLIENT)?);
-            Ok(())
+            let client = api.clients.find(client).ok_or(NO_CLIENT)?;
+            client.put().ok_or(NO_CLIENT)
         }))
     }
 
@@ -522,10 +508,8 @@ entry_points! {
                 // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
                 Some(unsafe { core::slice::from_raw_parts(runs, count_ as usize) })
             };
-            let made = Object::new(&device, client, &desc, runs)?;
-            let handle = api
-                .objects
-                .insert(made.clone(), |handle| made.link().set_handle(handle))?;
+            let made = |handle| Object::new(handle, &device, client, &desc, runs);
+            let handle = api.objects.insert(made)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { bo.write(handle) };
             Ok(())

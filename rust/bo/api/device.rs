@@ -258,7 +258,7 @@ const INSIDE: usize = 1;
 pub(super) struct Link {
     device: Arc<DriverDevice>,
     private: usize,
-    handle: Atomic<u64>,
+    handle: u64,
     /// The task that has locked the object, with or without [`INSIDE`]; 0: none. For a lock of the driver's:
     /// the task that is in a call, or 0.
     user: Atomic<usize>,
@@ -285,13 +285,13 @@ pub(super) fn current() -> usize {
 }
 
 impl Link {
-    /// Makes one of an object that has no handle yet.
-    pub(super) fn new(device: Arc<DriverDevice>, private: usize) -> Result<Arc<Self>> {
+    /// Makes one of an object that is to have `handle`.
+    pub(super) fn new(device: Arc<DriverDevice>, handle: u64, private: usize) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
                 device,
                 private,
-                handle: Atomic::new(0),
+                handle,
                 user: Atomic::new(0),
                 vmaps: Atomic::new(0),
                 address: Atomic::new(0),
@@ -304,16 +304,6 @@ impl Link {
     #[inline]
     pub(super) fn device(&self) -> &DriverDevice {
         &self.device
-    }
-
-    /// Returns whether its driver knows it: it does not if it could not be made.
-    fn is_known(&self) -> bool {
-        self.handle.load(Relaxed) != 0
-    }
-
-    /// Sets its handle.
-    pub(super) fn set_handle(&self, handle: u64) {
-        self.handle.store(handle, Relaxed);
     }
 
     /// Returns who uses the object.
@@ -382,7 +372,7 @@ impl Link {
     }
 
     fn pointer(&self) -> *mut bindings::reeve_buffer_object {
-        core::ptr::without_provenance_mut(self.handle.load(Relaxed) as usize)
+        core::ptr::without_provenance_mut(self.handle as usize)
     }
 
     /// Counts a mapping for the kernel, at `new` if it is the first. Returns where it is; null: nowhere.
@@ -491,9 +481,6 @@ impl Driver for Link {
     }
 
     fn released(&self) {
-        if !self.is_known() {
-            return;
-        }
         self.device.op(|ops| {
             if let Some(release) = ops.release {
                 // SAFETY: By the invariant of `DriverDevice` it may be called with what the driver gave.

@@ -48,7 +48,10 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        UniqueArc, //
+    }, //
 };
 
 /// The flags of the API that are not the ABI's.
@@ -81,8 +84,9 @@ unsafe impl Send for Object {}
 unsafe impl Sync for Object {}
 
 impl Object {
-    /// Makes an object.
+    /// Makes an object, which its driver knows by `handle`.
     pub(super) fn new(
+        handle: u64,
         device: &Arc<DriverDevice>,
         client: Option<&Arc<Linked<Client>>>,
         desc: &bindings::reeve_bo_desc,
@@ -112,7 +116,9 @@ impl Object {
                 return Err(bad_runs(EINVAL));
             }
         }
-        let link = Link::new(device.clone(), desc.priv_.expose_provenance())?;
+        // Before the object: what was not made is not released.
+        let place = UniqueArc::new_uninit(GFP_KERNEL)?;
+        let link = Link::new(device.clone(), handle, desc.priv_.expose_provenance())?;
         let of = OfDriver {
             clear,
             purgeable: desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0,
@@ -135,7 +141,7 @@ impl Object {
             mappable: clear && flags.owns_pages(),
             told,
         };
-        Ok(Arc::new(this, GFP_KERNEL)?)
+        Ok(place.write(this).into())
     }
 
     /// Returns what its driver knows it by.

@@ -3,149 +3,412 @@
 //! Handles: numbers by which drivers name what the module has for them.
 //!
 //! A number is never used again, and nothing is read or written at it, so a stale or wrong one is found
-//! out, and does no harm.
-#![deny(unsafe_code)]
+//! out, and does no harm. What is looked at is a slot of a table, which is used again, and freed with the module only.
+//! No lock is taken to find something; the steps, and why they do, are in [`rules::handles`](crate::bo::rules::handles).
 
-use crate::lock_order::{
-    classes::DriverHandles,
-    typed::SpinLock, //
+use crate::{
+    bo::rules::handles::{
+        self,
+        Counts,
+        Handle,
+        Head,
+        State,
+        CHUNKS,
+        SLOTS, //
+    },
+    lock_order::{
+        classes::DriverHandles,
+        typed::SpinLock, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    ops::Deref,
+    ptr, //
 };
 use kernel::{
+    alloc::flags::__GFP_NOWARN,
     prelude::*,
-    rbtree::{
-        RBTree,
-        RBTreeNodeReservation, //
-    },
-    sync::Arc, //
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Full,
+        Relaxed,
+        Release, //
+    }, //
 };
+use pin_init::Zeroable;
 
-/// What handles of one kind name. `KIND`, below [`KINDS`], is the lowest digit of them, so that no handle
+/// A slot of a table.
+///
+/// # Invariants
+///
+/// `value` is initialised exactly while `state` says that the slot is kept. It is written, and taken, by the owner of the
+/// slot only: the one that [`State::claim`] has made it until it publishes the slot, and the one that left nothing that
+/// keeps it until it frees the slot. `counts` are none exactly if what they keep is given up, or is about to be.
+struct Slot<T> {
+    state: Atomic<u64>,
+    counts: Atomic<u64>,
+    /// What the list of free slots has behind this one; see [`Head::next`].
+    next: Atomic<u64>,
+    value: UnsafeCell<MaybeUninit<T>>,
+}
+
+// SAFETY: Atomics of 0 and an uninitialised value are what a free slot is made of.
+unsafe impl<T> Zeroable for Slot<T> {}
+
+/// What handles of one kind name. `KIND`, below [`handles::KINDS`], is the lowest digit of them, so that no handle
 /// is of two kinds.
-#[pin_data]
-pub(super) struct Table<T, const KIND: u64> {
+///
+/// # Invariants
+///
+/// A chunk is null, or came from [`KVVec::into_raw_parts`], with as many slots as [`handles::slots_of`] says. What is not null
+/// stays as it is. Those of all slots below `fresh` are there.
+#[pin_data(PinnedDrop)]
+pub(super) struct Table<T: Send + Sync, const KIND: u64> {
+    chunks: [Atomic<*mut Slot<T>>; CHUNKS],
+    /// The slots that were used.
+    fresh: Atomic<u64>,
+    /// The list of those that are free again: a [`Head`].
+    free: Atomic<u64>,
+    /// Held to add a chunk.
     #[pin]
-    entries: SpinLock<Entries<T>, DriverHandles>,
+    growing: SpinLock<(), DriverHandles>,
 }
 
-/// How many kinds of handles there may be.
-const KINDS: u64 = 4;
+// SAFETY: The table owns its values, which may be sent.
+unsafe impl<T: Send + Sync, const KIND: u64> Send for Table<T, KIND> {}
+// SAFETY: By the type invariants of `Slot` only the owner of a slot writes to its value, which others share as `&T`.
+unsafe impl<T: Send + Sync, const KIND: u64> Sync for Table<T, KIND> {}
 
-struct Entries<T> {
-    by_handle: RBTree<u64, Entry<T>>,
-    /// The handles that were given out.
-    given: u64,
+/// A slot that is owned, with its number and what its state is to be.
+struct Claimed<'a, T> {
+    slot: &'a Slot<T>,
+    number: u64,
+    state: State,
 }
 
-struct Entry<T> {
-    value: Arc<T>,
-    /// References of the driver.
-    references: u64,
-    /// References of locks, which only unlocking drops: also one put too many leaves what is locked.
-    locks: u64,
-}
-
-/// What is left after a reference was dropped.
-pub(super) enum Left<T> {
-    /// Other references.
-    References,
-    /// This.
-    Nothing(Arc<T>),
-}
-
-impl<T, const KIND: u64> Table<T, KIND> {
+impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
     /// Makes an empty table.
     pub(super) fn new() -> impl PinInit<Self> {
+        // INVARIANT: There is no chunk, and no slot was used.
         pin_init!(Self {
-            entries <- SpinLock::new(Entries {
-                by_handle: RBTree::new(),
-                given: 0,
-            }),
+            chunks: [const { Atomic::new(ptr::null_mut()) }; CHUNKS],
+            fresh: Atomic::new(0),
+            free: Atomic::new(Head::EMPTY.0),
+            growing <- SpinLock::new(()),
         })
     }
 
-    /// Gives a value a handle, with one reference. Returns `ENOMEM` if there is no memory. May sleep.
-    ///
-    /// `named` is told the handle before any other task can know it.
-    pub(super) fn insert(&self, value: Arc<T>, named: impl FnOnce(u64)) -> Result<u64> {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL)?;
-        let mut entries = self.entries.lock();
-        entries.given += 1;
-        let handle = entries.given * KINDS + KIND;
-        named(handle);
-        let entry = Entry {
-            value,
-            references: 1,
-            locks: 0,
+    /// Returns a slot, which may be any number.
+    #[inline]
+    fn slot(&self, number: u64) -> Option<&Slot<T>> {
+        let (chunk, at) = handles::place(number);
+        let slots = self.chunks.get(chunk)?.load(Acquire);
+        if slots.is_null() {
+            return None;
+        }
+        // SAFETY: By the type invariant there are `slots_of(chunk)`, and `place` returns a place below that. They
+        // stay until the table is dropped.
+        Some(unsafe { &*slots.add(at) })
+    }
+
+    /// Gives what `make` makes a handle, which `make` is told, with one reference. Returns `ENOMEM` if there is no memory,
+    /// or the error of `make`. May sleep.
+    pub(super) fn insert<E: From<Error>>(
+        &self,
+        make: impl FnOnce(u64) -> core::result::Result<T, E>,
+    ) -> core::result::Result<u64, E> {
+        let claimed = self.claim()?;
+        let handle = Handle {
+            kind: KIND,
+            slot: claimed.number,
+            generation: claimed.state.generation(),
         };
-        entries.by_handle.insert(node.into_node(handle, entry));
-        Ok(handle)
+        let slot = claimed.slot;
+        match make(handle.number()) {
+            Ok(value) => {
+                // SAFETY: By the type invariant the owner of the slot may write to it, which this is.
+                unsafe { (*slot.value.get()).write(value) };
+                slot.counts.store(Counts::NEW.0, Relaxed);
+                // INVARIANT: The value was initialised, and what keeps it is there. Release: what was written before is
+                // seen by what finds it.
+                slot.state.store(claimed.state.published().0, Release);
+                Ok(handle.number())
+            }
+            Err(e) => {
+                self.free(claimed);
+                Err(e)
+            }
+        }
+    }
+
+    /// Takes a slot that is free.
+    fn claim(&self) -> Result<Claimed<'_, T>> {
+        loop {
+            // Acquire: what is written to the slot comes after what was done with it before.
+            let head = Head(self.free.load(Acquire));
+            let Some((number, slot)) = head.first().and_then(|it| Some((it, self.slot(it)?)))
+            else {
+                return self.claim_fresh();
+            };
+            let popped = head.pop(slot.next.load(Relaxed));
+            if self.free.cmpxchg(head.0, popped.0, Acquire).is_err() {
+                continue;
+            }
+            if let Some(state) = slot.claim() {
+                return Ok(Claimed {
+                    slot,
+                    number,
+                    state,
+                });
+            }
+        }
+    }
+
+    /// Takes a slot that was never used.
+    #[cold]
+    fn claim_fresh(&self) -> Result<Claimed<'_, T>> {
+        let mut number = self.fresh.load(Acquire);
+        loop {
+            if number >= SLOTS {
+                return Err(ENOMEM);
+            }
+            self.grow(handles::place(number).0)?;
+            // INVARIANT: Its chunk is there.
+            match self.fresh.cmpxchg(number, number + 1, Full) {
+                Err(now) => number = now,
+                Ok(_) => {
+                    let slot = self.slot(number).ok_or(ENOMEM)?;
+                    let state = slot.claim().ok_or(ENOMEM)?;
+                    return Ok(Claimed {
+                        slot,
+                        number,
+                        state,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Makes a chunk, if it is not there. Returns `ENOMEM` if there is no memory.
+    fn grow(&self, chunk: usize) -> Result {
+        let place = self.chunks.get(chunk).ok_or(ENOMEM)?;
+        if !place.load(Acquire).is_null() {
+            return Ok(());
+        }
+        let slots = KVVec::zeroed(handles::slots_of(chunk), GFP_KERNEL | __GFP_NOWARN)?;
+        let growing = self.growing.lock();
+        let left = if place.load(Relaxed).is_null() {
+            // INVARIANT: It is from `into_raw_parts`.
+            place.store(slots.into_raw_parts().0, Release);
+            None
+        } else {
+            Some(slots)
+        };
+        drop(growing);
+        drop(left);
+        Ok(())
+    }
+
+    /// Gives a slot that is owned, without a value, to be used again.
+    fn free(&self, claimed: Claimed<'_, T>) {
+        let Claimed {
+            slot,
+            number,
+            state,
+        } = claimed;
+        let state = state.freed();
+        // INVARIANT: The value was moved out, or never written.
+        slot.state.store(state.0, Release);
+        if !state.is_usable() {
+            return;
+        }
+        let mut head = self.free.load(Relaxed);
+        loop {
+            slot.next.store(Head(head).next(), Relaxed);
+            // Release: what was done with the slot comes before what is done when it is used again.
+            match self.free.cmpxchg(head, Head(head).push(number).0, Full) {
+                Ok(_) => return,
+                Err(now) => head = now,
+            }
+        }
     }
 
     /// Returns what a handle names. Any context but interrupts.
     #[inline]
-    pub(super) fn find(&self, handle: u64) -> Option<Arc<T>> {
-        let entries = self.entries.lock();
-        Some(entries.by_handle.get(&handle)?.value.clone())
+    pub(super) fn find(&self, handle: u64) -> Option<Kept<'_, T, KIND>> {
+        let handle = Handle::of(handle);
+        if handle.kind != KIND {
+            return None;
+        }
+        self.keep(handle.slot, handle.generation)
     }
 
-    /// Returns the value with the lowest handle above `after`, and its handle. Any context but interrupts.
-    pub(super) fn next(&self, after: u64) -> Option<(u64, Arc<T>)> {
-        let entries = self.entries.lock();
-        let cursor = entries.by_handle.cursor_lower_bound(&(after + 1))?;
-        let (&handle, entry) = cursor.current();
-        Some((handle, entry.value.clone()))
+    #[inline]
+    fn keep(&self, number: u64, generation: u64) -> Option<Kept<'_, T, KIND>> {
+        let slot = self.slot(number)?;
+        let mut state = slot.state.load(Relaxed);
+        loop {
+            let kept = State(state).keep(generation)?;
+            // Acquire: what is read of it comes after what made it wrote.
+            match slot.state.cmpxchg(state, kept.0, Acquire) {
+                Ok(_) => break,
+                Err(now) => state = now,
+            }
+        }
+        let kept = Kept {
+            table: self,
+            slot,
+            number,
+            keeps: 1,
+        };
+        if Counts(slot.counts.load(Relaxed)).are_none() {
+            return None;
+        }
+        Some(kept)
     }
 
-    /// Takes another reference, and returns what the handle names. Any context but interrupts.
-    pub(super) fn get(&self, handle: u64) -> Option<Arc<T>> {
-        let mut entries = self.entries.lock();
-        let entry = entries.by_handle.get_mut(&handle)?;
-        entry.references = entry.references.checked_add(1)?;
-        Some(entry.value.clone())
+    /// Returns how many slots were used.
+    pub(super) fn slots(&self) -> u64 {
+        self.fresh.load(Acquire)
     }
 
-    /// Takes a reference for a lock, and returns what the handle names. Any context but interrupts.
-    pub(super) fn get_for_lock(&self, handle: u64) -> Option<Arc<T>> {
-        let mut entries = self.entries.lock();
-        let entry = entries.by_handle.get_mut(&handle)?;
-        entry.locks = entry.locks.checked_add(1)?;
-        Some(entry.value.clone())
+    /// Returns what is in a slot. Any context but interrupts.
+    pub(super) fn at(&self, number: u64) -> Option<Kept<'_, T, KIND>> {
+        let generation = State(self.slot(number)?.state.load(Relaxed)).generation();
+        self.keep(number, generation)
+    }
+}
+
+impl<T> Slot<T> {
+    /// Takes the slot, if it is free.
+    #[inline]
+    fn claim(&self) -> Option<State> {
+        let state = self.state.load(Relaxed);
+        let claimed = State(state).claim()?;
+        // INVARIANT: The slot is not kept, and belongs to the caller.
+        self.state.cmpxchg(state, claimed.0, Acquire).ok()?;
+        Some(claimed)
+    }
+}
+
+#[pinned_drop]
+impl<T: Send + Sync, const KIND: u64> PinnedDrop for Table<T, KIND> {
+    fn drop(self: Pin<&mut Self>) {
+        for number in 0..self.slots() {
+            // What is left is dropped with its last reference.
+            if let Some(mut kept) = self.at(number) {
+                kept.slot.counts.store(0, Relaxed);
+                kept.keeps = 2;
+            }
+        }
+        for (chunk, slots) in self.chunks.iter().enumerate() {
+            let slots = slots.load(Relaxed);
+            if !slots.is_null() {
+                let count = handles::slots_of(chunk);
+                // SAFETY: By the type invariant it came from `into_raw_parts` of a vector that was made with so many
+                // elements, and is not used any more. What is in it needs no drop.
+                drop(unsafe { KVVec::from_raw_parts(slots, count, count) });
+            }
+        }
+    }
+}
+
+/// What a handle names; it stays, and where it is, as long as this is there.
+///
+/// # Invariants
+///
+/// `keeps` of what keeps the slot are this one's: itself and, once `counts` are none, what they kept.
+pub(super) struct Kept<'a, T: Send + Sync, const KIND: u64> {
+    table: &'a Table<T, KIND>,
+    slot: &'a Slot<T>,
+    number: u64,
+    keeps: u64,
+}
+
+impl<T: Send + Sync, const KIND: u64> Kept<'_, T, KIND> {
+    /// Takes one step with the counts. Returns whether there are any afterwards. `None`: the step was not allowed.
+    #[inline]
+    fn count(&self, step: impl Fn(Counts) -> Option<Counts>) -> Option<bool> {
+        let mut counts = self.slot.counts.load(Relaxed);
+        loop {
+            let next = step(Counts(counts))?;
+            match self.slot.counts.cmpxchg(counts, next.0, Full) {
+                Ok(_) => return Some(!next.are_none()),
+                Err(now) => counts = now,
+            }
+        }
+    }
+
+    /// Takes one away, with what the counts keep if it was the last.
+    #[inline]
+    fn count_less(mut self, step: impl Fn(Counts) -> Option<Counts>) -> Option<()> {
+        if !self.count(step)? {
+            // INVARIANT: There are none any more, and never will be again.
+            self.keeps = 2;
+        }
+        Some(())
+    }
+
+    /// Takes another reference. `None`: there are none any more, or too many.
+    #[inline]
+    pub(super) fn get(&self) -> Option<()> {
+        self.count(Counts::get).map(|_| ())
     }
 
     /// Drops a reference; with the last one the handle names nothing any more. `None`: there is none that is not a
     /// lock's.
-    pub(super) fn put(&self, handle: u64) -> Option<Left<T>> {
-        let mut entries = self.entries.lock();
-        let entry = entries.by_handle.get_mut(&handle)?;
-        entry.references = entry.references.checked_sub(1)?;
-        if entry.references != 0 || entry.locks != 0 {
-            return Some(Left::References);
-        }
-        let node = entries.by_handle.remove_node(&handle)?;
-        drop(entries);
-        let (_, entry) = node.to_key_value();
-        Some(Left::Nothing(entry.value))
+    #[inline]
+    pub(super) fn put(self) -> Option<()> {
+        self.count_less(Counts::put)
     }
 
-    /// Drops a reference of a lock, if `may` allows it, which is called with the table locked, and returns what it was
-    /// of. With the last one the handle names nothing any more. `None`: there is no such one.
-    pub(super) fn put_of_lock<E>(
-        &self,
-        handle: u64,
-        may: impl FnOnce(&T) -> Result<(), E>,
-    ) -> Option<Result<Arc<T>, E>> {
-        let mut entries = self.entries.lock();
-        let entry = entries.by_handle.get_mut(&handle)?;
-        if let Err(e) = may(&entry.value) {
-            return Some(Err(e));
+    /// Takes a reference for a lock. Otherwise as [`Kept::get`].
+    #[inline]
+    pub(super) fn get_for_lock(&self) -> Option<()> {
+        self.count(Counts::lock).map(|_| ())
+    }
+
+    /// Drops a reference of a lock; with the last one the handle names nothing any more. `None`: there is no such one.
+    #[inline]
+    pub(super) fn put_of_lock(self) -> Option<()> {
+        self.count_less(Counts::unlock)
+    }
+
+    /// Frees the slot, which nothing keeps, and drops what was in it.
+    #[inline(never)]
+    fn free(&self, state: State) {
+        // SAFETY: By the type invariant of `Slot` it is initialised, and the owner of the slot, which this is, may take it.
+        let value = unsafe { (*self.slot.value.get()).assume_init_read() };
+        self.table.free(Claimed {
+            slot: self.slot,
+            number: self.number,
+            state,
+        });
+        drop(value);
+    }
+}
+
+impl<T: Send + Sync, const KIND: u64> Deref for Kept<'_, T, KIND> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariants the slot is kept by this, so the value is initialised, and not written to.
+        unsafe { (*self.slot.value.get()).assume_init_ref() }
+    }
+}
+
+impl<T: Send + Sync, const KIND: u64> Drop for Kept<'_, T, KIND> {
+    #[inline]
+    fn drop(&mut self) {
+        // INVARIANT: If this leaves nothing that keeps it, the slot is the caller's. Full: what others did with the value
+        // comes before what is done with it then.
+        let before = State(self.slot.state.fetch_sub(self.keeps, Full));
+        if before.is_left_by(self.keeps) {
+            self.free(before);
         }
-        entry.locks = entry.locks.checked_sub(1)?;
-        if entry.references != 0 || entry.locks != 0 {
-            return Some(Ok(entry.value.clone()));
-        }
-        let node = entries.by_handle.remove_node(&handle)?;
-        drop(entries);
-        let (_, entry) = node.to_key_value();
-        Some(Ok(entry.value))
     }
 }

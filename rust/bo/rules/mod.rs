@@ -11,6 +11,7 @@
 pub mod client_limit;
 pub mod dirty;
 pub mod dma_runs;
+pub mod handles;
 pub mod histogram;
 pub mod limits;
 pub mod mappings;
