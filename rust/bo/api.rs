@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "C calls this, and it calls drivers")]
 
 mod device;
+pub(super) mod link;
 mod misuse;
 mod object;
 mod table;
@@ -69,18 +70,18 @@ const DEVICE: u64 = 1;
 const OBJECT: u64 = 3;
 
 /// An object that a call is about.
-type KeptObject = Kept<'static, Arc<Object>, OBJECT>;
+type KeptObject = Kept<'static, Object, OBJECT>;
 
 /// What the module has for drivers.
 #[pin_data]
 struct Tables {
     manager: Arc<Manager>,
     #[pin]
-    devices: Table<Arc<DriverDevice>, DEVICE>,
+    devices: Table<DriverDevice, DEVICE>,
     #[pin]
     clients: Table<ClientRef, 2>,
     #[pin]
-    objects: Table<Arc<Object>, OBJECT>,
+    objects: Table<Object, OBJECT>,
 }
 
 /// The API, as long as the module is loaded. Drivers that use it keep the module.
@@ -146,7 +147,7 @@ const NO_DEVICE: Failure = Failure::Misuse(ENOENT, c"there is no such device");
 const NO_CLIENT: Failure = Failure::Misuse(ENOENT, c"there is no such client");
 
 /// Goes through the devices that are registered. Those that come meanwhile may be left out.
-fn all_devices() -> impl Iterator<Item = Kept<'static, Arc<DriverDevice>, DEVICE>> {
+fn all_devices() -> impl Iterator<Item = Kept<'static, DriverDevice, DEVICE>> {
     let devices = tables().ok().map(|api| &api.devices);
     let each = |devices: &'static Table<_, DEVICE>| {
         (0..devices.slots()).filter_map(|slot| devices.at(slot))
@@ -173,7 +174,7 @@ fn call<R>(
 /// Passes on the name of the device of an object.
 fn with_device_name(object: u64, f: &mut dyn FnMut(Option<&CStr>)) {
     let object = tables().ok().and_then(|api| api.objects.find(object));
-    f(object.as_ref().map(|object| object.link().device().name()));
+    f(object.as_ref().map(|object| object.link().driver().name()));
 }
 
 /// Makes a call about an object that the caller has locked.
@@ -345,7 +346,7 @@ entry_points! {
         with_context(|| {
             for known in all_devices() {
                 // SAFETY: The contract of this function is that of `module_live`.
-                unsafe { known.module_live(module) };
+                unsafe { known.driver().module_live(module) };
             }
         });
     }
@@ -357,16 +358,16 @@ entry_points! {
         with_context(|| {
             for known in all_devices() {
                 // SAFETY: By the contract the module is valid.
-                if unsafe { known.is_of(module) } {
-                    known.orphan();
+                if unsafe { known.driver().is_of(module) } {
+                    known.driver().orphan();
                     let call = Call {
                         name: c"reeve_device_register",
-                        site: known.site(),
+                        site: known.driver().site(),
                         object: known.device().objects(),
                         counts: true,
                     };
                     let what = c"the driver is gone, and left the device behind";
-                    call.report(Some(known.name()), EBUSY, what);
+                    call.report(Some(known.driver().name()), EBUSY, what);
                     if tables().is_ok_and(|api| api.manager.unregister(known.device()).is_ok()) {
                         known.put();
                     }
@@ -390,7 +391,7 @@ entry_points! {
                         counts: true,
                     };
                     let what = c"it can't go before them";
-                    Err(call.report(Some(known.name()), EBUSY, what).into())
+                    Err(call.report(Some(known.driver().name()), EBUSY, what).into())
                 }
                 Err(_) => Err(NO_DEVICE),
                 Ok(()) => known.put().ok_or(NO_DEVICE),

@@ -6,6 +6,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    api::link::Link,
     charge::{
         groups,
         owners::Charges,
@@ -14,7 +15,6 @@ use super::{
     client,
     device,
     dirty::DirtyLog,
-    driver::Driver,
     lru::LruItem,
     reclaim::EvictScope,
     rules::{
@@ -88,8 +88,8 @@ pub(crate) struct Bo {
     charges: Charges<Bo>,
     /// Whether its pages are cleared, so that user space may see them.
     clear: bool,
-    /// What is asked before its pages go.
-    driver: Option<Arc<dyn Driver>>,
+    /// What its driver has of it, if it is a driver's.
+    link: Option<Link>,
     /// The log that its TT has, for write faults; changed with the reservation held.
     log: Published<DirtyLog>,
     #[pin]
@@ -186,8 +186,8 @@ impl Bo {
 
     /// Returns what is asked before its pages go.
     #[inline]
-    pub(super) fn driver(&self) -> Option<&dyn Driver> {
-        self.driver.as_deref()
+    pub(super) fn driver(&self) -> Option<&Link> {
+        self.link.as_ref()
     }
 
     /// Returns what its pages are charged to besides the accounting.
@@ -289,7 +289,7 @@ pub(super) struct OfDriver {
     pub(super) clear: bool,
     /// Whether eviction drops the content rather than keeping it.
     pub(super) purgeable: bool,
-    pub(super) driver: Arc<dyn Driver>,
+    pub(super) link: Link,
 }
 
 impl BoRef {
@@ -378,8 +378,8 @@ impl BoRef {
         charges: Charges<Bo>,
         of: Option<OfDriver>,
     ) -> Result<Self> {
-        let (clear, purgeable, driver) = match of {
-            Some(of) => (of.clear, of.purgeable, Some(of.driver)),
+        let (clear, purgeable, link) = match of {
+            Some(of) => (of.clear, of.purgeable, Some(of.link)),
             None => (true, false, None),
         };
         let flags = made.map(|(_, flags)| flags);
@@ -411,7 +411,7 @@ impl BoRef {
                 resident: Atomic::new(0),
                 charges,
                 clear,
-                driver,
+                link,
                 log: Published::none(),
                 reserved <- Mutex::new(reserved),
             }? Error)),

@@ -3,8 +3,8 @@
 //! The buffer objects of drivers, and what is done with them.
 
 use super::{
-    device::{
-        DriverDevice,
+    device::DriverDevice,
+    link::{
         Link,
         User, //
     },
@@ -48,32 +48,28 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        Arc,
-        UniqueArc, //
-    }, //
+    sync::Arc, //
 };
 
 /// The flags of the API that are not the ABI's.
 const OWN_FLAGS: u32 = bindings::REEVE_BO_CREATE_PURGEABLE | bindings::REEVE_BO_CREATE_UNCLEARED;
 
-/// A buffer object of a driver.
+/// A buffer object of a driver, as its handle names it.
 ///
 /// # Invariants
 ///
-/// `held` is accessed by the task that has locked the object, as `link` says, and before it says so
+/// `bo` has a link. `held` is accessed by the task that has locked the object, as the link says, and before it says so
 /// and after it says no more only by the owner of the reservation that it is to have, or had. What is in
 /// it borrows from `bo`.
 pub(super) struct Object {
     held: UnsafeCell<Option<Reservation<'static>>>,
     bo: BoRef,
-    link: Arc<Link>,
     protection: Protection,
     /// Whether users may map it.
     mappable: bool,
     /// The DMA addresses that it has whenever it is populated, if its pages are external: addresses, and how
     /// many pages follow each.
-    told: Option<KVVec<(u64, u64)>>,
+    told: Option<KBox<KVVec<(u64, u64)>>>,
 }
 
 // SAFETY: By the type invariant only one task at a time accesses `held`, and it is the one that reserved
@@ -87,11 +83,11 @@ impl Object {
     /// Makes an object, which its driver knows by `handle`.
     pub(super) fn new(
         handle: u64,
-        device: &Arc<DriverDevice>,
+        device: &DriverDevice,
         client: Option<&Arc<Linked<Client>>>,
         desc: &bindings::reeve_bo_desc,
         runs: Option<&[bindings::reeve_bo_dma_run]>,
-    ) -> Answer<Arc<Self>> {
+    ) -> Answer<Self> {
         if desc.pad != 0 || desc.reserved.iter().any(|&word| word != 0) {
             let what = c"a reserved field of the descriptor is not 0";
             return Err(Failure::Misuse(EINVAL, what));
@@ -105,7 +101,7 @@ impl Object {
                 let what = c"an sg_table for what has pages of its own, or no DMA addresses";
                 return Err(Failure::Misuse(EINVAL, what));
             }
-            Some(runs) => Some(told(runs)?),
+            Some(runs) => Some(KBox::new(told(runs)?, GFP_KERNEL)?),
             None => None,
         };
         let bad_size = |e| Failure::Misuse(e, c"a bad size in the descriptor");
@@ -116,13 +112,11 @@ impl Object {
                 return Err(bad_runs(EINVAL));
             }
         }
-        // Before the object: what was not made is not released.
-        let place = UniqueArc::new_uninit(GFP_KERNEL)?;
-        let link = Link::new(device.clone(), handle, desc.priv_.expose_provenance())?;
+        let private = desc.priv_.expose_provenance();
         let of = OfDriver {
             clear,
             purgeable: desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0,
-            driver: link.clone(),
+            link: Link::new(device.driver().clone(), handle, private),
         };
         let bo = BoRef::of_driver(client, device.device(), size, ty, flags, of).map_err(
             |e| match e {
@@ -132,21 +126,21 @@ impl Object {
             },
         )?;
         let protection = Tt::protection_of(Tt::flags_here(flags));
-        // INVARIANT: Nothing is held.
-        let this = Self {
+        // INVARIANT: Nothing is held, and `of` had a link.
+        Ok(Self {
             held: UnsafeCell::new(None),
             bo,
-            link,
             protection,
             mappable: clear && flags.owns_pages(),
             told,
-        };
-        Ok(place.write(this).into())
+        })
     }
 
     /// Returns what its driver knows it by.
+    #[inline]
     pub(super) fn link(&self) -> &Link {
-        &self.link
+        // SAFETY: By the type invariant the object has one.
+        unsafe { self.bo.driver().unwrap_unchecked() }
     }
 
     /// Returns how its mappings are protected.
@@ -156,11 +150,11 @@ impl Object {
 
     /// Locks the object for the current task. `wait`: until it can; else returns `EBUSY` if it can't.
     pub(super) fn lock(&self, wait: bool) -> Answer {
-        if self.link.device().has_lock() {
+        if self.link().driver().has_lock() {
             let what = c"the driver has a lock of its own, to be taken instead";
             return Err(Failure::Misuse(EINVAL, what));
         }
-        if self.link.user() != User::Other {
+        if self.link().user() != User::Other {
             return Err(Failure::Misuse(
                 EDEADLK,
                 c"the caller has locked it already",
@@ -172,21 +166,21 @@ impl Object {
             self.bo.try_reserve_locked().ok_or(EBUSY)?
         };
         let reservation =
-            // SAFETY: What is borrowed is `self.bo`, which stays where it is, for objects are on the heap,
-            // and lives until `unlock` has ended this: the caller has a reference until then.
+            // SAFETY: What is borrowed is `self.bo`, which stays where it is, for what a handle names does, and lives
+            // until `unlock` has ended this: the caller has a reference until then.
             unsafe { core::mem::transmute::<Reservation<'_>, Reservation<'static>>(reservation) };
         reservation.suspend();
         // SAFETY: By the type invariant nothing else accesses it, for the object is reserved now, and no
         // task has said that it has locked it.
         unsafe { *self.held.get() = Some(reservation) };
-        self.link.locked();
+        self.link().locked();
         Ok(())
     }
 
     /// Checks that the current task may unlock the object. Any context.
     #[inline]
     pub(super) fn check_unlock(&self) -> Answer {
-        if self.link.device().has_lock() {
+        if self.link().driver().has_lock() {
             let what = c"the driver has a lock of its own";
             return Err(Failure::Misuse(EINVAL, what));
         }
@@ -201,7 +195,7 @@ impl Object {
         }
         // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
         let reservation = unsafe { (*self.held.get()).take() };
-        self.link.unlocked();
+        self.link().unlocked();
         if let Some(reservation) = reservation {
             reservation.resume();
             drop(reservation);
@@ -210,7 +204,7 @@ impl Object {
 
     /// Checks that the current task has locked the object, and is in no op of it.
     fn check_caller(&self) -> Answer {
-        match self.link.user() {
+        match self.link().user() {
             User::Caller => Ok(()),
             User::Op => Err(Failure::Misuse(
                 EDEADLK,
@@ -222,16 +216,16 @@ impl Object {
 
     /// Runs `f` with the reservation of the object, which the caller has locked.
     pub(super) fn with<R>(&self, f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>) -> Answer<R> {
-        if self.link.device().has_lock() {
-            if self.link.user() == User::Op {
+        if self.link().driver().has_lock() {
+            if self.link().user() == User::Op {
                 self.check_caller()?;
             }
-            if !self.link.is_held() {
+            if !self.link().is_held() {
                 let what = c"the driver's lock for it is not held";
                 return Err(Failure::Misuse(EPERM, what));
             }
             let mut reservation = self.bo.reserve_locked()?;
-            return self.link.inside(|| f(&mut reservation));
+            return self.link().inside(|| f(&mut reservation));
         }
         self.check_caller()?;
         // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object,
@@ -240,7 +234,7 @@ impl Object {
             return Err(EPERM.into());
         };
         reservation.resume();
-        let result = self.link.inside(|| f(reservation));
+        let result = self.link().inside(|| f(reservation));
         reservation.settle();
         reservation.suspend();
         result
@@ -279,16 +273,16 @@ impl Object {
             bo.set_dma_addresses(addresses)?;
         }
         if pages != 0 {
-            self.link.prime_eviction();
+            self.link().prime_eviction();
         }
         Ok(pages)
     }
 
     /// Checks that the object is locked by the caller, or that this is an op of it.
     pub(super) fn check_locked_or_op(&self) -> Answer {
-        match self.link.user() {
+        match self.link().user() {
             User::Op | User::Caller => Ok(()),
-            User::Other if self.link.is_held() => Ok(()),
+            User::Other if self.link().is_held() => Ok(()),
             User::Other => self.check_caller(),
         }
     }
