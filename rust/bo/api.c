@@ -82,11 +82,17 @@ void reeve_helper_misuse(const char *function, const char *device, bool counts,
 			what, error, (void *)site);
 }
 
-bool reeve_helper_may_sleep(void)
+static bool reeve_may_sleep(void)
 {
 	if (!in_task() || irqs_disabled())
 		return false;
 	return !IS_ENABLED(CONFIG_PREEMPT_COUNT) || !preempt_count();
+}
+
+/* The task that calls; 0: it must not sleep. */
+static unsigned long reeve_caller(void)
+{
+	return reeve_may_sleep() ? (unsigned long)current : 0;
 }
 
 void reeve_helper_prime_reclaim_begin(void)
@@ -115,7 +121,7 @@ struct reeve_device *reeve_device_register(struct device *dev, const char *name,
 {
 	u64 device;
 	int ret = reeve_rs_device_register(dev, name, ops, flags, &device,
-					   _RET_IP_);
+					   _RET_IP_, reeve_caller());
 
 	return ret ? ERR_PTR(ret) : reeve_pointer(device);
 }
@@ -123,14 +129,14 @@ EXPORT_SYMBOL_GPL(reeve_device_register);
 
 int reeve_device_unregister(struct reeve_device *device)
 {
-	return reeve_rs_device_unregister(reeve_handle(device), _RET_IP_);
+	return reeve_rs_device_unregister(reeve_handle(device), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_device_unregister);
 
 struct reeve_client *reeve_client_create(void)
 {
 	u64 client;
-	int ret = reeve_rs_client_create(&client, _RET_IP_);
+	int ret = reeve_rs_client_create(&client, _RET_IP_, reeve_caller());
 
 	return ret ? ERR_PTR(ret) : reeve_pointer(client);
 }
@@ -138,26 +144,26 @@ EXPORT_SYMBOL_GPL(reeve_client_create);
 
 int reeve_client_put(struct reeve_client *client)
 {
-	return reeve_rs_client_put(reeve_handle(client), _RET_IP_);
+	return reeve_rs_client_put(reeve_handle(client), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_client_put);
 
 int reeve_client_set_limit(struct reeve_client *client, u64 pages)
 {
-	return reeve_rs_client_set_limit(reeve_handle(client), pages, _RET_IP_);
+	return reeve_rs_client_set_limit(reeve_handle(client), pages, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_client_set_limit);
 
 int reeve_client_get_stats(struct reeve_client *client,
 			   struct reeve_client_stats *stats)
 {
-	return reeve_rs_client_get_stats(reeve_handle(client), stats, _RET_IP_);
+	return reeve_rs_client_get_stats(reeve_handle(client), stats, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_client_get_stats);
 
 int reeve_client_show_fdinfo(struct reeve_client *client, struct seq_file *m)
 {
-	return reeve_rs_client_show_fdinfo(reeve_handle(client), m, _RET_IP_);
+	return reeve_rs_client_show_fdinfo(reeve_handle(client), m, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_client_show_fdinfo);
 
@@ -193,14 +199,14 @@ struct reeve_buffer_object *reeve_bo_create(struct reeve_device *device,
 	/* One that is too short is refused below. */
 	if (desc && desc->size >= sizeof(*desc))
 		sgt = desc->sgt;
-	if (sgt && reeve_helper_may_sleep()) {
+	if (sgt && reeve_may_sleep()) {
 		runs = reeve_runs(sgt);
 		if (!runs)
 			return ERR_PTR(-ENOMEM);
 	}
 	ret = reeve_rs_bo_create(reeve_handle(device), reeve_handle(client),
 				 desc, runs, runs ? sgt->nents : 0, &bo,
-				 _RET_IP_);
+				 _RET_IP_, reeve_caller());
 	kvfree(runs);
 	return ret ? ERR_PTR(ret) : reeve_pointer(bo);
 }
@@ -209,119 +215,119 @@ EXPORT_SYMBOL_GPL(reeve_bo_create);
 int reeve_bo_get(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_GET, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_get);
 
 int reeve_bo_put(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_PUT, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_put);
 
 int reeve_bo_lock(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_LOCK, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_lock);
 
 int reeve_bo_trylock(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_TRYLOCK, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_trylock);
 
 int reeve_bo_unlock(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_UNLOCK, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_unlock);
 
 long reeve_bo_unpopulate(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_UNPOPULATE, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_unpopulate);
 
 int reeve_bo_pin(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_PIN, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_pin);
 
 int reeve_bo_unpin(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_UNPIN, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_unpin);
 
 long reeve_bo_swap_out(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_SWAP_OUT, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_swap_out);
 
 long reeve_bo_restore(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_RESTORE, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_restore);
 
 long reeve_bo_purge(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_PURGE, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_purge);
 
 int reeve_bo_touch(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_TOUCH, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_touch);
 
 int reeve_bo_unmap(struct reeve_buffer_object *bo)
 {
 	return reeve_rs_bo_call(REEVE_CALL_UNMAP, reeve_handle(bo), 0, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_unmap);
 
 long reeve_bo_populate(struct reeve_buffer_object *bo, unsigned int flags)
 {
 	return reeve_rs_bo_call(REEVE_CALL_POPULATE, reeve_handle(bo), flags, 0,
-				_RET_IP_);
+				_RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_populate);
 
 long reeve_bo_back_up(struct reeve_buffer_object *bo, bool writeback)
 {
 	return reeve_rs_bo_call(REEVE_CALL_BACK_UP, reeve_handle(bo), writeback,
-				0, _RET_IP_);
+				0, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_back_up);
 
 int reeve_bo_set_purgeable(struct reeve_buffer_object *bo, bool purgeable)
 {
 	return reeve_rs_bo_call(REEVE_CALL_SET_PURGEABLE, reeve_handle(bo),
-				purgeable, 0, _RET_IP_);
+				purgeable, 0, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_set_purgeable);
 
 int reeve_bo_sync_for_cpu(struct reeve_buffer_object *bo, u64 first, u64 pages)
 {
 	return reeve_rs_bo_call(REEVE_CALL_SYNC_FOR_CPU, reeve_handle(bo),
-				first, pages, _RET_IP_);
+				first, pages, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_sync_for_cpu);
 
@@ -329,21 +335,21 @@ int reeve_bo_sync_for_device(struct reeve_buffer_object *bo, u64 first,
 			     u64 pages)
 {
 	return reeve_rs_bo_call(REEVE_CALL_SYNC_FOR_DEVICE, reeve_handle(bo),
-				first, pages, _RET_IP_);
+				first, pages, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_sync_for_device);
 
 int reeve_bo_get_state(struct reeve_buffer_object *bo,
 		       struct reeve_bo_state *state)
 {
-	return reeve_rs_bo_get_state(reeve_handle(bo), state, _RET_IP_);
+	return reeve_rs_bo_get_state(reeve_handle(bo), state, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_get_state);
 
 struct page *reeve_bo_page(struct reeve_buffer_object *bo, u64 index)
 {
 	struct page *page;
-	int ret = reeve_rs_bo_page(reeve_handle(bo), index, &page, _RET_IP_);
+	int ret = reeve_rs_bo_page(reeve_handle(bo), index, &page, _RET_IP_, reeve_caller());
 
 	return ret ? ERR_PTR(ret) : page;
 }
@@ -352,7 +358,7 @@ EXPORT_SYMBOL_GPL(reeve_bo_page);
 int reeve_bo_dma_run(struct reeve_buffer_object *bo, u64 index,
 		     struct reeve_bo_dma_run *run)
 {
-	return reeve_rs_bo_dma_run(reeve_handle(bo), index, run, _RET_IP_);
+	return reeve_rs_bo_dma_run(reeve_handle(bo), index, run, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_dma_run);
 
@@ -360,7 +366,7 @@ EXPORT_SYMBOL_GPL(reeve_bo_dma_run);
 static struct page **reeve_bo_pages(u32 call, u64 bo, unsigned int *count,
 				    unsigned long site)
 {
-	s64 ret = reeve_rs_bo_pages(call, bo, NULL, 0, site);
+	s64 ret = reeve_rs_bo_pages(call, bo, NULL, 0, site, reeve_caller());
 	struct page **pages;
 
 	if (ret < 0)
@@ -372,7 +378,7 @@ static struct page **reeve_bo_pages(u32 call, u64 bo, unsigned int *count,
 			       GFP_KERNEL | __GFP_NOWARN);
 	if (!pages)
 		return ERR_PTR(-ENOMEM);
-	ret = reeve_rs_bo_pages(call, bo, pages, *count, site);
+	ret = reeve_rs_bo_pages(call, bo, pages, *count, site, reeve_caller());
 	if (ret < 0) {
 		kvfree(pages);
 		return ERR_PTR(ret);
@@ -404,13 +410,13 @@ int reeve_bo_set_sg_table(struct reeve_buffer_object *bo,
 	int ret;
 
 	/* What else is wrong is told below. */
-	if (sgt && reeve_helper_may_sleep()) {
+	if (sgt && reeve_may_sleep()) {
 		runs = reeve_runs(sgt);
 		if (!runs)
 			return -ENOMEM;
 	}
 	ret = reeve_rs_bo_set_runs(reeve_handle(bo), runs,
-				   runs ? sgt->nents : 0, _RET_IP_);
+				   runs ? sgt->nents : 0, _RET_IP_, reeve_caller());
 	kvfree(runs);
 	return ret;
 }
@@ -421,7 +427,7 @@ static pgprot_t reeve_bo_prot(u64 bo, pgprot_t prot, unsigned long site)
 	bool decrypted;
 	u32 caching;
 
-	if (!reeve_rs_bo_protection(bo, &caching, &decrypted, site))
+	if (!reeve_rs_bo_protection(bo, &caching, &decrypted, site, reeve_caller()))
 		return prot;
 	return reeve_prot(prot, caching, decrypted);
 }
@@ -438,7 +444,7 @@ void *reeve_bo_vmap(struct reeve_buffer_object *bo)
 	struct page **pages;
 	unsigned int count;
 	void *address, *new;
-	int ret = reeve_rs_bo_vmap(handle, NULL, &address, _RET_IP_);
+	int ret = reeve_rs_bo_vmap(handle, NULL, &address, _RET_IP_, reeve_caller());
 
 	if (ret)
 		return ERR_PTR(ret);
@@ -452,7 +458,7 @@ void *reeve_bo_vmap(struct reeve_buffer_object *bo)
 	kvfree(pages);
 	if (!new)
 		return ERR_PTR(-ENOMEM);
-	ret = reeve_rs_bo_vmap(handle, new, &address, _RET_IP_);
+	ret = reeve_rs_bo_vmap(handle, new, &address, _RET_IP_, reeve_caller());
 	if (ret) {
 		vunmap(new);
 		return ERR_PTR(ret);
@@ -464,7 +470,7 @@ EXPORT_SYMBOL_GPL(reeve_bo_vmap);
 int reeve_bo_vunmap(struct reeve_buffer_object *bo)
 {
 	void *address;
-	int ret = reeve_rs_bo_vunmap(reeve_handle(bo), &address, _RET_IP_);
+	int ret = reeve_rs_bo_vunmap(reeve_handle(bo), &address, _RET_IP_, reeve_caller());
 
 	if (!ret)
 		vunmap(address);
@@ -475,6 +481,6 @@ EXPORT_SYMBOL_GPL(reeve_bo_vunmap);
 int reeve_bo_mmap(struct reeve_buffer_object *bo, struct vm_area_struct *vma,
 		  u64 first)
 {
-	return reeve_rs_bo_mmap(reeve_handle(bo), vma, first, _RET_IP_);
+	return reeve_rs_bo_mmap(reeve_handle(bo), vma, first, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_mmap);

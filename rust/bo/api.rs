@@ -150,25 +150,26 @@ const NO_CLIENT: Failure = Failure::Misuse(ENOENT, c"there is no such client");
 fn all_devices() -> impl Iterator<Item = Kept<'static, DriverDevice, DEVICE>> {
     let devices = tables().ok().map(|api| &api.devices);
     let each = |devices: &'static Table<_, DEVICE>| {
-        (0..devices.slots()).filter_map(|slot| devices.at(slot))
+        devices.slots().filter_map(|slot| devices.at(slot))
     };
     devices.into_iter().flat_map(each)
 }
 
 /// Makes a call about an object, or about none.
+#[inline(always)]
 fn call<R>(
     name: &'static CStr,
     object: u64,
-    site: c_ulong,
+    (site, task): (c_ulong, c_ulong),
     f: impl FnOnce(&'static Tables) -> Answer<R>,
 ) -> Result<R> {
-    let call = Call {
+    let call = || Call {
         name,
         site,
         object,
         counts: false,
     };
-    call.make(with_device_name, || f(tables()?))
+    Call::make(task, call, with_device_name, || f(tables()?))
 }
 
 /// Passes on the name of the device of an object.
@@ -181,10 +182,12 @@ fn with_device_name(object: u64, f: &mut dyn FnMut(Option<&CStr>)) {
 fn locked<R>(
     name: &'static CStr,
     handle: u64,
-    site: c_ulong,
+    (site, task): (c_ulong, c_ulong),
     f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>,
 ) -> Result<R> {
-    call(name, handle, site, |api| api.object(handle)?.with(f))
+    call(name, handle, (site, task), |api| {
+        api.object(handle)?.with(task, f)
+    })
 }
 
 fn status(result: Result) -> c_int {
@@ -223,89 +226,42 @@ const CALLS: [&CStr; 18] = [
     c"reeve_bo_unmap",
 ];
 
-impl Tables {
-    /// Locks an object, which counts as a reference.
-    fn lock(&'static self, handle: u64, wait: bool) -> Answer {
-        let object = self.object(handle)?;
-        object.get_for_lock().ok_or(NO_OBJECT)?;
-        let result = object.lock(wait);
-        if result.is_err() {
-            object.put_of_lock().ok_or(NO_OBJECT)?;
-        }
-        result
-    }
-
-    /// Unlocks an object; with the last reference, it goes.
-    fn unlock(&'static self, handle: u64) -> Answer {
-        let object = self.object(handle)?;
-        object.check_unlock()?;
-        object.unlock();
-        object.put_of_lock().ok_or(NO_OBJECT)
-    }
-
+impl KeptObject {
     /// Does one of the calls that are alike.
-    fn act(&'static self, which: u32, handle: u64, first: u64, second: u64) -> Answer<u64> {
+    #[inline(always)]
+    fn act(
+        self,
+        manager: &Manager,
+        which: u32,
+        (first, second): (u64, u64),
+        task: usize,
+    ) -> Answer<u64> {
         use bindings::*;
 
         match which {
-            REEVE_CALL_GET => {
-                self.object(handle)?.get().ok_or(NO_OBJECT)?;
-                return Ok(0);
+            REEVE_CALL_GET => self.get().ok_or(NO_OBJECT).map(|()| 0),
+            REEVE_CALL_PUT => self.put().ok_or(NO_OBJECT).map(|()| 0),
+            REEVE_CALL_LOCK | REEVE_CALL_TRYLOCK => {
+                self.get_for_lock().ok_or(NO_OBJECT)?;
+                // Which counts as a reference.
+                match self.lock(task, which == REEVE_CALL_LOCK) {
+                    Ok(()) => Ok(0),
+                    Err(e) => {
+                        self.put_of_lock().ok_or(NO_OBJECT)?;
+                        Err(e)
+                    }
+                }
             }
-            REEVE_CALL_PUT => {
-                self.object(handle)?.put().ok_or(NO_OBJECT)?;
-                return Ok(0);
+            REEVE_CALL_UNLOCK => {
+                self.unlock(task)?;
+                self.put_of_lock().ok_or(NO_OBJECT).map(|()| 0)
             }
-            REEVE_CALL_LOCK => return self.lock(handle, true).map(|()| 0),
-            REEVE_CALL_TRYLOCK => return self.lock(handle, false).map(|()| 0),
-            REEVE_CALL_UNLOCK => return self.unlock(handle).map(|()| 0),
-            _ => {}
+            _ => self.with(task, |bo| match which {
+                REEVE_CALL_POPULATE => self.populate(bo, manager, first),
+                REEVE_CALL_UNPOPULATE => Ok(bo.unpopulate()?),
+                _ => object::act(bo, manager, which, first, second),
+            }),
         }
-        let pinned = |e| match e {
-            EBUSY => Failure::Error(EBUSY),
-            EINVAL => Failure::Misuse(EINVAL, c"its state does not allow that"),
-            e => Failure::Error(e),
-        };
-        let object = self.object(handle)?;
-        let how = if which == REEVE_CALL_POPULATE {
-            first
-        } else {
-            0
-        };
-        let result = object.with(|bo| match which {
-            REEVE_CALL_POPULATE => object.populate(bo, &self.manager, first),
-            REEVE_CALL_UNPOPULATE => Ok(bo.unpopulate()?),
-            REEVE_CALL_PIN => bo.pin().map(|()| 0).map_err(pinned),
-            REEVE_CALL_UNPIN => bo.unpin().map(|()| 0).map_err(pinned),
-            REEVE_CALL_SWAP_OUT => bo.swap_out().map_err(pinned),
-            REEVE_CALL_BACK_UP => object::back_up(bo, first != 0),
-            REEVE_CALL_RESTORE => bo.restore(&*self.manager).map_err(pinned),
-            REEVE_CALL_PURGE => bo.purge().map_err(pinned),
-            REEVE_CALL_SET_PURGEABLE => object::set_purgeable(bo, first != 0),
-            REEVE_CALL_TOUCH => {
-                bo.touch();
-                Ok(0)
-            }
-            REEVE_CALL_SYNC_FOR_CPU => {
-                object::check_pages(bo, first, second)?;
-                bo.sync_for_cpu(first, second)?;
-                Ok(0)
-            }
-            REEVE_CALL_SYNC_FOR_DEVICE => {
-                object::check_pages(bo, first, second)?;
-                bo.sync_for_device(first, second)?;
-                Ok(0)
-            }
-            REEVE_CALL_UNMAP => {
-                bo.unmap()?;
-                Ok(0)
-            }
-            _ => Err(EINVAL.into()),
-        });
-        result.map_err(|failure| match failure {
-            Failure::Error(e) => Failure::Error(object::interrupted(e, how)),
-            misuse => misuse,
-        })
     }
 }
 
@@ -313,9 +269,17 @@ entry_points! {
     /// # Safety
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
-    fn reeve_rs_bo_call(which: u32, bo: u64, first: u64, second: u64, site: c_ulong) -> i64 {
-        let name = CALLS.get(which as usize).copied().unwrap_or(c"reeve_bo");
-        count(call(name, bo, site, |api| api.act(which, bo, first, second)))
+    fn reeve_rs_bo_call(which: u32, bo: u64, first: u64, second: u64, site: c_ulong, task: c_ulong) -> i64 {
+        let call = || Call {
+            name: CALLS.get(which as usize).copied().unwrap_or(c"reeve_bo"),
+            site,
+            object: bo,
+            counts: false,
+        };
+        count(Call::make(task, call, with_device_name, || {
+            let api = tables()?;
+            api.object(bo)?.act(&api.manager, which, (first, second), task)
+        }))
     }
 
     /// # Safety
@@ -328,8 +292,9 @@ entry_points! {
         flags: u32,
         device: *mut u64,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_device_register", 0, site, |api| {
+        status(call(c"reeve_device_register", 0, (site, task), |api| {
             // SAFETY: The contract of this function is that of `new`, as `bo.h` tells the driver.
             let made = |_| unsafe { DriverDevice::new(&api.manager, dev, name, ops, flags, site) };
             let handle = api.devices.insert(made)?;
@@ -379,8 +344,8 @@ entry_points! {
     /// # Safety
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
-    fn reeve_rs_device_unregister(device: u64, site: c_ulong) -> c_int {
-        status(call(c"reeve_device_unregister", 0, site, |api| {
+    fn reeve_rs_device_unregister(device: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(call(c"reeve_device_unregister", 0, (site, task), |api| {
             let known = api.devices.find(device).ok_or(NO_DEVICE)?;
             match api.manager.unregister(known.device()) {
                 Err(EBUSY) => {
@@ -402,8 +367,8 @@ entry_points! {
     /// # Safety
     ///
     /// `client` is valid for writes.
-    fn reeve_rs_client_create(client: *mut u64, site: c_ulong) -> c_int {
-        status(call(c"reeve_client_create", 0, site, |api| {
+    fn reeve_rs_client_create(client: *mut u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(call(c"reeve_client_create", 0, (site, task), |api| {
             let made = |_| Answer::Ok(api.manager.open_file()?);
             let handle = api.clients.insert(made)?;
             // SAFETY: By the contract it is valid for writes.
@@ -415,8 +380,8 @@ entry_points! {
     /// # Safety
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
-    fn reeve_rs_client_put(client: u64, site: c_ulong) -> c_int {
-        status(call(c"reeve_client_put", 0, site, |api| {
+    fn reeve_rs_client_put(client: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(call(c"reeve_client_put", 0, (site, task), |api| {
             let client = api.clients.find(client).ok_or(NO_CLIENT)?;
             client.put().ok_or(NO_CLIENT)
         }))
@@ -425,8 +390,8 @@ entry_points! {
     /// # Safety
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
-    fn reeve_rs_client_set_limit(client: u64, pages: u64, site: c_ulong) -> c_int {
-        status(call(c"reeve_client_set_limit", 0, site, |api| {
+    fn reeve_rs_client_set_limit(client: u64, pages: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(call(c"reeve_client_set_limit", 0, (site, task), |api| {
             api.clients.find(client).ok_or(NO_CLIENT)?.set_limit(pages);
             Ok(())
         }))
@@ -439,8 +404,9 @@ entry_points! {
         client: u64,
         stats: *mut bindings::reeve_client_stats,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_client_get_stats", 0, site, |api| {
+        status(call(c"reeve_client_get_stats", 0, (site, task), |api| {
             let client = api.clients.find(client).ok_or(NO_CLIENT)?;
             if stats.is_null() {
                 return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
@@ -469,8 +435,9 @@ entry_points! {
         client: u64,
         m: *mut kernel::bindings::seq_file,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_client_show_fdinfo", 0, site, |api| {
+        status(call(c"reeve_client_show_fdinfo", 0, (site, task), |api| {
             let client = api.clients.find(client).ok_or(NO_CLIENT)?;
             if m.is_null() {
                 return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
@@ -493,8 +460,9 @@ entry_points! {
         count_: u64,
         bo: *mut u64,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_bo_create", 0, site, |api| {
+        status(call(c"reeve_bo_create", 0, (site, task), |api| {
             let device = api.devices.find(device).ok_or(NO_DEVICE)?;
             let client = match client {
                 0 => None,
@@ -524,8 +492,9 @@ entry_points! {
         bo: u64,
         state: *mut bindings::reeve_bo_state,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(locked(c"reeve_bo_get_state", bo, site, |bo| {
+        status(locked(c"reeve_bo_get_state", bo, (site, task), |bo| {
             if state.is_null() {
                 return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
             }
@@ -543,8 +512,9 @@ entry_points! {
         index: u64,
         page: *mut *mut kernel::bindings::page,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(locked(c"reeve_bo_page", bo, site, |bo| {
+        status(locked(c"reeve_bo_page", bo, (site, task), |bo| {
             let found = bo.page(index).ok_or(NO_PAGE)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { page.write(found.as_ptr()) };
@@ -560,8 +530,9 @@ entry_points! {
         index: u64,
         run: *mut bindings::reeve_bo_dma_run,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(locked(c"reeve_bo_dma_run", bo, site, |bo| {
+        status(locked(c"reeve_bo_dma_run", bo, (site, task), |bo| {
             if run.is_null() {
                 return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
             }
@@ -585,12 +556,13 @@ entry_points! {
         pages: *mut *mut kernel::bindings::page,
         count_: u64,
         site: c_ulong,
+        task: c_ulong,
     ) -> i64 {
         let name = match which {
             bindings::REEVE_PAGES_SG => c"reeve_bo_get_sg_table",
             _ => c"reeve_bo_vmap",
         };
-        count(locked(name, bo, site, |bo| {
+        count(locked(name, bo, (site, task), |bo| {
             let info = bo.info();
             if which == bindings::REEVE_PAGES_SG && info.pins == 0 {
                 return Err(Failure::Misuse(EINVAL, c"it is not pinned"));
@@ -618,8 +590,9 @@ entry_points! {
         runs: *const bindings::reeve_bo_dma_run,
         count_: u64,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(locked(c"reeve_bo_set_sg_table", bo, site, |bo| {
+        status(locked(c"reeve_bo_set_sg_table", bo, (site, task), |bo| {
             if runs.is_null() {
                 return Err(Failure::Misuse(EINVAL, c"there is no sg_table"));
             }
@@ -637,10 +610,11 @@ entry_points! {
         new: *mut c_void,
         address: *mut *mut c_void,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_bo_vmap", bo, site, |api| {
+        status(call(c"reeve_bo_vmap", bo, (site, task), |api| {
             let object = api.object(bo)?;
-            object.with(|_| {
+            object.with(task, |_| {
                 // SAFETY: By the contract it is valid for writes.
                 unsafe { address.write(object.link().vmap(new)) };
                 Ok(())
@@ -651,10 +625,10 @@ entry_points! {
     /// # Safety
     ///
     /// `address` is valid for writes.
-    fn reeve_rs_bo_vunmap(bo: u64, address: *mut *mut c_void, site: c_ulong) -> c_int {
-        status(call(c"reeve_bo_vunmap", bo, site, |api| {
+    fn reeve_rs_bo_vunmap(bo: u64, address: *mut *mut c_void, site: c_ulong, task: c_ulong) -> c_int {
+        status(call(c"reeve_bo_vunmap", bo, (site, task), |api| {
             let object = api.object(bo)?;
-            object.check_locked_or_op()?;
+            object.check_locked_or_op(task)?;
             let not_mapped = Failure::Misuse(EINVAL, c"it is not mapped for the kernel");
             let found = object.link().vunmap().ok_or(not_mapped)?;
             // SAFETY: By the contract it is valid for writes.
@@ -671,8 +645,9 @@ entry_points! {
         caching: *mut u32,
         decrypted: *mut bool,
         site: c_ulong,
+        task: c_ulong,
     ) -> bool {
-        call(c"reeve_bo_pgprot", bo, site, |api| {
+        call(c"reeve_bo_pgprot", bo, (site, task), |api| {
             let protection = api.object(bo)?.protection();
             // SAFETY: By the contract they are valid for writes.
             unsafe {
@@ -692,8 +667,9 @@ entry_points! {
         vma: *mut kernel::bindings::vm_area_struct,
         first: u64,
         site: c_ulong,
+        task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_bo_mmap", bo, site, |api| {
+        status(call(c"reeve_bo_mmap", bo, (site, task), |api| {
             // SAFETY: The contract of this function is that of `mmap`.
             unsafe { api.object(bo)?.mmap(&api.manager, vma, first) }
         }))

@@ -204,7 +204,7 @@ pub(super) enum User {
 }
 
 /// Returns what identifies the current task.
-pub(super) fn current() -> usize {
+fn current() -> usize {
     // SAFETY: The helper returns an address, in any context.
     unsafe { bindings::reeve_helper_current() }
 }
@@ -229,36 +229,30 @@ impl Link {
         &self.driver
     }
 
-    /// Returns who uses the object.
+    /// Returns who uses the object, as `task`, the current one, sees it.
     #[inline]
-    pub(super) fn user(&self) -> User {
-        let (user, me) = (self.user.load(Relaxed), current());
-        if user == me {
+    pub(super) fn user(&self, task: usize) -> User {
+        let user = self.user.load(Relaxed);
+        if user == task {
             User::Caller
-        } else if user == me | INSIDE {
+        } else if user == task | INSIDE {
             User::Op
         } else {
             User::Other
         }
     }
 
-    /// The current task has locked the object from now on.
+    /// `task`, the current one, has locked the object from now on; 0: none has.
     #[inline]
-    pub(super) fn locked(&self) {
-        self.user.store(current(), Relaxed);
+    pub(super) fn set_user(&self, task: usize) {
+        self.user.store(task, Relaxed);
     }
 
-    /// No task has locked the object from now on.
+    /// Runs `f`, which may have ops called. The object is reserved by `task`, the current one.
     #[inline]
-    pub(super) fn unlocked(&self) {
-        self.user.store(0, Relaxed);
-    }
-
-    /// Runs `f`, which may have ops called. The object is reserved by the current task.
-    #[inline]
-    pub(super) fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+    pub(super) fn inside<R>(&self, task: usize, f: impl FnOnce() -> R) -> R {
         let before = self.user.load(Relaxed);
-        self.user.store(current() | INSIDE, Relaxed);
+        self.user.store(task | INSIDE, Relaxed);
         let result = f();
         self.user.store(before, Relaxed);
         result
@@ -346,7 +340,7 @@ impl Link {
             Some(evict_begin) => {
                 let (bo, private) = (self.pointer(), self.private());
                 // SAFETY: By the invariant of `DriverOps` it may be called with what the driver gave.
-                let refused = self.inside(|| unsafe { evict_begin(bo, private, flags) });
+                let refused = self.inside(current(), || unsafe { evict_begin(bo, private, flags) });
                 // Its errno is the driver's affair: it is not that of a wait of ours, or of our memory.
                 to_result(if refused == 0 { 0 } else { EBUSY.to_errno() })
             }
@@ -375,7 +369,7 @@ impl Link {
             if let Some(evict_abort) = ops.evict_abort {
                 let (bo, private) = (self.pointer(), self.private());
                 // SAFETY: By the invariant of `DriverOps` it may be called with what the driver gave.
-                self.inside(|| unsafe { evict_abort(bo, private) });
+                self.inside(current(), || unsafe { evict_abort(bo, private) });
             }
         });
     }

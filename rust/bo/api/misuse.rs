@@ -48,29 +48,38 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Does `f` in a context for held locks. `named` passes on the name of an object's device, for the log.
+    /// Does `f` in a context for held locks, for `task`, which calls; 0: it must not sleep.
+    ///
+    /// `call` says what is called, for the log, and `named` passes on the name of an object's device.
+    #[inline(always)]
     pub(super) fn make<R>(
-        self,
-        named: impl FnOnce(u64, &mut dyn FnMut(Option<&CStr>)),
+        task: usize,
+        call: impl Fn() -> Self,
+        named: fn(u64, &mut dyn FnMut(Option<&CStr>)),
         f: impl FnOnce() -> Answer<R>,
     ) -> Result<R> {
-        // SAFETY: The helper looks at the state of this CPU; it may be called anywhere.
-        if !unsafe { bindings::reeve_helper_may_sleep() } {
-            return Err(self.report(None, EPERM, c"called where nothing may sleep"));
+        if task == 0 {
+            return Err(call().report(None, EPERM, c"called where nothing may sleep"));
         }
-        with_context(|| match f() {
-            Ok(value) => Ok(value),
-            Err(Failure::Error(e)) => Err(e),
-            Err(Failure::Misuse(e, what)) => {
+        with_context(|| f().map_err(|failure| call().fail(failure, named)))
+    }
+
+    /// Returns the errno of a failure, and tells of it if it is a mistake.
+    #[cold]
+    fn fail(self, failure: Failure, named: fn(u64, &mut dyn FnMut(Option<&CStr>))) -> Error {
+        match failure {
+            Failure::Error(e) => e,
+            Failure::Misuse(e, what) => {
                 named(self.object, &mut |device| {
                     self.report(device, e, what);
                 });
-                Err(e)
+                e
             }
-        })
+        }
     }
 
     /// Tells of a mistake, and returns its errno.
+    #[cold]
     pub(super) fn report(self, device: Option<&CStr>, e: Error, what: &'static CStr) -> Error {
         let device = match device {
             _ if self.object == 0 && !self.counts => core::ptr::null(),

@@ -148,99 +148,129 @@ impl Object {
         self.protection
     }
 
-    /// Locks the object for the current task. `wait`: until it can; else returns `EBUSY` if it can't.
-    pub(super) fn lock(&self, wait: bool) -> Answer {
-        if self.link().driver().has_lock() {
-            let what = c"the driver has a lock of its own, to be taken instead";
-            return Err(Failure::Misuse(EINVAL, what));
-        }
-        if self.link().user() != User::Other {
-            return Err(Failure::Misuse(
-                EDEADLK,
-                c"the caller has locked it already",
-            ));
-        }
+    /// Reserves the object. `wait`: until it can; else returns `EBUSY` if it can't.
+    #[inline(always)]
+    fn reserve(&self, wait: bool) -> Result<Reservation<'static>> {
         let reservation = if wait {
             self.bo.reserve_locked()?
         } else {
             self.bo.try_reserve_locked().ok_or(EBUSY)?
         };
-        let reservation =
-            // SAFETY: What is borrowed is `self.bo`, which stays where it is, for what a handle names does, and lives
-            // until `unlock` has ended this: the caller has a reference until then.
-            unsafe { core::mem::transmute::<Reservation<'_>, Reservation<'static>>(reservation) };
+        // SAFETY: What is borrowed is `self.bo`, which stays where it is, for what a handle names does, and lives
+        // until this has ended: it is kept in `held`, which is gone before `self.bo` is, or `self` is borrowed as long.
+        Ok(unsafe { core::mem::transmute::<Reservation<'_>, Reservation<'static>>(reservation) })
+    }
+
+    /// Locks the object for `task`, the current one. `wait`: until it can; else returns `EBUSY` if it can't.
+    #[inline(always)]
+    pub(super) fn lock(&self, task: usize, wait: bool) -> Answer {
+        let link = self.link();
+        if link.driver().has_lock() {
+            let what = c"the driver has a lock of its own, to be taken instead";
+            return Err(Failure::Misuse(EINVAL, what));
+        }
+        if link.user(task) != User::Other {
+            return Err(Failure::Misuse(
+                EDEADLK,
+                c"the caller has locked it already",
+            ));
+        }
+        let reservation = self.reserve(wait)?;
         reservation.suspend();
         // SAFETY: By the type invariant nothing else accesses it, for the object is reserved now, and no
-        // task has said that it has locked it.
-        unsafe { *self.held.get() = Some(reservation) };
-        self.link().locked();
+        // task has said that it has locked it. What was there before was taken out.
+        unsafe { self.held.get().write(Some(reservation)) };
+        link.set_user(task);
         Ok(())
     }
 
-    /// Checks that the current task may unlock the object. Any context.
-    #[inline]
-    pub(super) fn check_unlock(&self) -> Answer {
-        if self.link().driver().has_lock() {
+    /// Unlocks the object, if `task`, the current one, has locked it.
+    #[inline(always)]
+    pub(super) fn unlock(&self, task: usize) -> Answer {
+        let link = self.link();
+        if link.driver().has_lock() {
             let what = c"the driver has a lock of its own";
             return Err(Failure::Misuse(EINVAL, what));
         }
-        self.check_caller()
-    }
-
-    /// Unlocks the object, if [`Object::check_unlock`] says that the current task may.
-    #[inline]
-    pub(super) fn unlock(&self) {
-        if self.check_unlock().is_err() {
-            return;
-        }
+        self.check_caller(task)?;
         // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
         let reservation = unsafe { (*self.held.get()).take() };
-        self.link().unlocked();
+        link.set_user(0);
         if let Some(reservation) = reservation {
             reservation.resume();
             drop(reservation);
         }
+        Ok(())
     }
 
-    /// Checks that the current task has locked the object, and is in no op of it.
-    fn check_caller(&self) -> Answer {
-        match self.link().user() {
+    /// Checks that `task`, the current one, has locked the object, and is in no op of it.
+    #[inline(always)]
+    fn check_caller(&self, task: usize) -> Answer {
+        match self.link().user(task) {
             User::Caller => Ok(()),
-            User::Op => Err(Failure::Misuse(
+            user => Err(Self::not_locked(user)),
+        }
+    }
+
+    #[cold]
+    fn not_locked(user: User) -> Failure {
+        match user {
+            User::Op => Failure::Misuse(
                 EDEADLK,
                 c"called from its own evict_begin() or evict_abort()",
-            )),
-            User::Other => Err(Failure::Misuse(EPERM, c"the caller has not locked it")),
+            ),
+            _ => Failure::Misuse(EPERM, c"the caller has not locked it"),
         }
     }
 
-    /// Runs `f` with the reservation of the object, which the caller has locked.
-    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>) -> Answer<R> {
-        if self.link().driver().has_lock() {
-            if self.link().user() == User::Op {
-                self.check_caller()?;
-            }
-            if !self.link().is_held() {
-                let what = c"the driver's lock for it is not held";
-                return Err(Failure::Misuse(EPERM, what));
-            }
-            let mut reservation = self.bo.reserve_locked()?;
-            return self.link().inside(|| f(&mut reservation));
-        }
-        self.check_caller()?;
-        // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object,
-        // and `inside` makes `check_caller` fail until `f` has returned.
-        let Some(reservation) = (unsafe { (*self.held.get()).as_mut() }) else {
+    /// Runs `f` with the reservation of the object, which `task`, the current one, has locked.
+    #[inline(always)]
+    pub(super) fn with<R>(
+        &self,
+        task: usize,
+        f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>,
+    ) -> Answer<R> {
+        let link = self.link();
+        let mut own;
+        let held = if link.driver().has_lock() {
+            own = self.reserve_for_driver(task)?;
+            Some(&mut own)
+        } else {
+            self.check_caller(task)?;
+            // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object,
+            // and `inside` makes `check_caller` fail until `f` has returned.
+            unsafe { (*self.held.get()).as_mut() }
+        };
+        let Some(reservation) = held else {
             return Err(EPERM.into());
         };
-        reservation.resume();
-        let result = self.link().inside(|| f(reservation));
-        reservation.settle();
-        reservation.suspend();
+        let is_held = !link.driver().has_lock();
+        if is_held {
+            reservation.resume();
+        }
+        let result = link.inside(task, || f(reservation));
+        if is_held {
+            reservation.settle();
+            reservation.suspend();
+        }
         result
     }
 
+    /// Reserves the object, which the driver has locked with a lock of its own.
+    #[cold]
+    fn reserve_for_driver(&self, task: usize) -> Answer<Reservation<'static>> {
+        if self.link().user(task) == User::Op {
+            self.check_caller(task)?;
+        }
+        if !self.link().is_held() {
+            let what = c"the driver's lock for it is not held";
+            return Err(Failure::Misuse(EPERM, what));
+        }
+        Ok(self.reserve(true)?)
+    }
+
     /// Populates the object, which `bo` is the reservation of.
+    #[inline(always)]
     pub(super) fn populate(
         &self,
         bo: &mut Reservation<'_>,
@@ -251,6 +281,7 @@ impl Object {
             return Err(Failure::Misuse(EINVAL, c"unknown flags"));
         }
         let is = |flag: u32| how & u64::from(flag) != 0;
+        let is_interruptible = is(bindings::REEVE_POPULATE_INTERRUPTIBLE);
         let waiting = Waiting {
             manager,
             wait: if is(bindings::REEVE_POPULATE_NOWAIT) {
@@ -258,20 +289,21 @@ impl Object {
             } else {
                 Wait::Yes
             },
-            ended_by: if is(bindings::REEVE_POPULATE_INTERRUPTIBLE) {
+            ended_by: if is_interruptible {
                 EndedBy::Any
             } else {
                 EndedBy::Fatal
             },
         };
-        let addresses = match &self.told {
-            Some(told) if !bo.state().is_populated() => Some(DmaAddresses::told(told)?),
-            _ => None,
+        let pages = match &self.told {
+            None => bo.populate(&waiting),
+            Some(told) => populate_told(bo, told, &waiting),
         };
-        let pages = bo.populate(&waiting)?;
-        if let Some(addresses) = addresses {
-            bo.set_dma_addresses(addresses)?;
-        }
+        // A system call that begins anew, if any signal ends it.
+        let pages = pages.map_err(|e| match e {
+            EINTR if is_interruptible => ERESTARTSYS,
+            e => e,
+        })?;
         if pages != 0 {
             self.link().prime_eviction();
         }
@@ -279,11 +311,11 @@ impl Object {
     }
 
     /// Checks that the object is locked by the caller, or that this is an op of it.
-    pub(super) fn check_locked_or_op(&self) -> Answer {
-        match self.link().user() {
+    pub(super) fn check_locked_or_op(&self, task: usize) -> Answer {
+        match self.link().user(task) {
             User::Op | User::Caller => Ok(()),
             User::Other if self.link().is_held() => Ok(()),
-            User::Other => self.check_caller(),
+            User::Other => self.check_caller(task),
         }
     }
 
@@ -318,16 +350,64 @@ const POPULATE_FLAGS: u32 = bindings::REEVE_POPULATE_NOWAIT
     | bindings::REEVE_POPULATE_INTERRUPTIBLE
     | bindings::REEVE_POPULATE_RETRY_MAYFAIL;
 
-/// What a populate's `EINTR` is called if any signal ends it: a system call that begins anew.
-pub(super) fn interrupted(e: Error, how: u64) -> Error {
-    if e == EINTR && how & u64::from(bindings::REEVE_POPULATE_INTERRUPTIBLE) != 0 {
-        return ERESTARTSYS;
+/// Populates an object with external pages, which have DMA addresses.
+#[cold]
+fn populate_told(
+    bo: &mut Reservation<'_>,
+    told: &[(u64, u64)],
+    waiting: &Waiting<'_>,
+) -> Result<u64> {
+    if bo.state().is_populated() {
+        return bo.populate(waiting);
     }
-    e
+    let addresses = DmaAddresses::told(told)?;
+    let pages = bo.populate(waiting)?;
+    bo.set_dma_addresses(addresses)?;
+    Ok(pages)
+}
+
+/// Does one of the calls about an object that is locked.
+#[inline(never)]
+pub(super) fn act(bo: &mut Reservation<'_>, manager: &Manager, which: u32, first: u64, second: u64) -> Answer<u64> {
+    use bindings::*;
+
+    let pinned = |e| match e {
+        EBUSY => Failure::Error(EBUSY),
+        EINVAL => Failure::Misuse(EINVAL, c"its state does not allow that"),
+        e => Failure::Error(e),
+    };
+    match which {
+        REEVE_CALL_PIN => bo.pin().map(|()| 0).map_err(pinned),
+        REEVE_CALL_UNPIN => bo.unpin().map(|()| 0).map_err(pinned),
+        REEVE_CALL_SWAP_OUT => bo.swap_out().map_err(pinned),
+        REEVE_CALL_BACK_UP => back_up(bo, first != 0),
+        REEVE_CALL_RESTORE => bo.restore(manager).map_err(pinned),
+        REEVE_CALL_PURGE => bo.purge().map_err(pinned),
+        REEVE_CALL_SET_PURGEABLE => set_purgeable(bo, first != 0),
+        REEVE_CALL_TOUCH => {
+            bo.touch();
+            Ok(0)
+        }
+        REEVE_CALL_SYNC_FOR_CPU => {
+            check_pages(bo, first, second)?;
+            bo.sync_for_cpu(first, second)?;
+            Ok(0)
+        }
+        REEVE_CALL_SYNC_FOR_DEVICE => {
+            check_pages(bo, first, second)?;
+            bo.sync_for_device(first, second)?;
+            Ok(0)
+        }
+        REEVE_CALL_UNMAP => {
+            bo.unmap()?;
+            Ok(0)
+        }
+        _ => Err(EINVAL.into()),
+    }
 }
 
 /// Backs an object up.
-pub(super) fn back_up(bo: &mut Reservation<'_>, writeback: bool) -> Answer<u64> {
+fn back_up(bo: &mut Reservation<'_>, writeback: bool) -> Answer<u64> {
     let how = BackUp {
         writeback,
         ..BackUp::RELAXED
@@ -336,14 +416,14 @@ pub(super) fn back_up(bo: &mut Reservation<'_>, writeback: bool) -> Answer<u64> 
 }
 
 /// Sets whether content may be dropped. Returns whether there is any.
-pub(super) fn set_purgeable(bo: &mut Reservation<'_>, purgeable: bool) -> Answer<u64> {
+fn set_purgeable(bo: &mut Reservation<'_>, purgeable: bool) -> Answer<u64> {
     bo.set_purgeable(purgeable);
     const SOMEWHERE: u32 = flags::POPULATED | flags::SWAPPED | flags::BACKED_UP;
     Ok((bo.info().flags & SOMEWHERE != 0).into())
 }
 
 /// Checks that an object has pages `first` to `first + pages`.
-pub(super) fn check_pages(bo: &Reservation<'_>, first: u64, pages: u64) -> Answer {
+fn check_pages(bo: &Reservation<'_>, first: u64, pages: u64) -> Answer {
     match first.checked_add(pages) {
         Some(end) if end <= bo.info().num_pages => Ok(()),
         _ => Err(Failure::Misuse(EINVAL, c"it has no such pages")),

@@ -14,7 +14,8 @@ use crate::{
         Head,
         State,
         CHUNKS,
-        SLOTS, //
+        END,
+        FIRST, //
     },
     lock_order::{
         classes::DriverHandles,
@@ -24,7 +25,10 @@ use crate::{
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
-    ops::Deref,
+    ops::{
+        Deref,
+        Range, //
+    },
     ptr, //
 };
 use kernel::{
@@ -50,7 +54,7 @@ use pin_init::Zeroable;
 struct Slot<T> {
     state: Atomic<u64>,
     counts: Atomic<u64>,
-    /// What the list of free slots has behind this one; see [`Head::next`].
+    /// The number of the slot that is behind this one in the list of free ones; 0: none.
     next: Atomic<u64>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
@@ -64,11 +68,11 @@ unsafe impl<T> Zeroable for Slot<T> {}
 /// # Invariants
 ///
 /// A chunk is null, or came from [`KVVec::into_raw_parts`], with as many slots as [`handles::slots_of`] says. What is not null
-/// stays as it is. Those of all slots below `fresh` are there.
+/// stays as it is. Those of all slots from [`FIRST`] to `fresh` are there.
 #[pin_data(PinnedDrop)]
 pub(super) struct Table<T: Send + Sync, const KIND: u64> {
     chunks: [Atomic<*mut Slot<T>>; CHUNKS],
-    /// The slots that were used.
+    /// The number behind those of the slots that were used.
     fresh: Atomic<u64>,
     /// The list of those that are free again: a [`Head`].
     free: Atomic<u64>,
@@ -95,7 +99,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         // INVARIANT: There is no chunk, and no slot was used.
         pin_init!(Self {
             chunks: [const { Atomic::new(ptr::null_mut()) }; CHUNKS],
-            fresh: Atomic::new(0),
+            fresh: Atomic::new(FIRST),
             free: Atomic::new(Head::EMPTY.0),
             growing <- SpinLock::new(()),
         })
@@ -149,11 +153,11 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         loop {
             // Acquire: what is written to the slot comes after what was done with it before.
             let head = Head(self.free.load(Acquire));
-            let Some((number, slot)) = head.first().and_then(|it| Some((it, self.slot(it)?)))
-            else {
+            let number = head.first();
+            let Some(slot) = self.slot(number) else {
                 return self.claim_fresh();
             };
-            let popped = head.pop(slot.next.load(Relaxed));
+            let popped = head.changed_to(slot.next.load(Relaxed));
             if self.free.cmpxchg(head.0, popped.0, Acquire).is_err() {
                 continue;
             }
@@ -172,7 +176,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
     fn claim_fresh(&self) -> Result<Claimed<'_, T>> {
         let mut number = self.fresh.load(Acquire);
         loop {
-            if number >= SLOTS {
+            if number >= END {
                 return Err(ENOMEM);
             }
             self.grow(handles::place(number).0)?;
@@ -227,9 +231,9 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         }
         let mut head = self.free.load(Relaxed);
         loop {
-            slot.next.store(Head(head).next(), Relaxed);
+            slot.next.store(Head(head).first(), Relaxed);
             // Release: what was done with the slot comes before what is done when it is used again.
-            match self.free.cmpxchg(head, Head(head).push(number).0, Full) {
+            match self.free.cmpxchg(head, Head(head).changed_to(number).0, Full) {
                 Ok(_) => return,
                 Err(now) => head = now,
             }
@@ -237,7 +241,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
     }
 
     /// Returns what a handle names. Any context but interrupts.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find(&self, handle: u64) -> Option<Kept<'_, T, KIND>> {
         let handle = Handle::of(handle);
         if handle.kind != KIND {
@@ -246,7 +250,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         self.keep(handle.slot, handle.generation)
     }
 
-    #[inline]
+    #[inline(always)]
     fn keep(&self, number: u64, generation: u64) -> Option<Kept<'_, T, KIND>> {
         let slot = self.slot(number)?;
         let mut state = slot.state.load(Relaxed);
@@ -270,9 +274,9 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         Some(kept)
     }
 
-    /// Returns how many slots were used.
-    pub(super) fn slots(&self) -> u64 {
-        self.fresh.load(Acquire)
+    /// Returns the numbers of the slots that were used.
+    pub(super) fn slots(&self) -> Range<u64> {
+        FIRST..self.fresh.load(Acquire)
     }
 
     /// Returns what is in a slot. Any context but interrupts.
@@ -297,7 +301,7 @@ impl<T> Slot<T> {
 #[pinned_drop]
 impl<T: Send + Sync, const KIND: u64> PinnedDrop for Table<T, KIND> {
     fn drop(self: Pin<&mut Self>) {
-        for number in 0..self.slots() {
+        for number in self.slots() {
             // What is left is dropped with its last reference.
             if let Some(mut kept) = self.at(number) {
                 kept.slot.counts.store(0, Relaxed);
@@ -377,17 +381,16 @@ impl<T: Send + Sync, const KIND: u64> Kept<'_, T, KIND> {
         self.count_less(Counts::unlock)
     }
 
-    /// Frees the slot, which nothing keeps, and drops what was in it.
+    /// Drops what is in the slot, which nothing keeps, and frees it.
     #[inline(never)]
     fn free(&self, state: State) {
         // SAFETY: By the type invariant of `Slot` it is initialised, and the owner of the slot, which this is, may take it.
-        let value = unsafe { (*self.slot.value.get()).assume_init_read() };
+        unsafe { (*self.slot.value.get()).assume_init_drop() };
         self.table.free(Claimed {
             slot: self.slot,
             number: self.number,
             state,
         });
-        drop(value);
     }
 }
 

@@ -22,26 +22,27 @@ const GENERATION_SHIFT: u32 = KIND_BITS + SLOT_BITS;
 /// The last generation in which a slot is taken. No handle of it is one of the pointers that are errors.
 const LAST: u64 = (1 << 32) - 3;
 
-/// Slots of the first chunk; each other chunk has twice as many as the one before.
-const FIRST: u64 = 128;
+/// The number of the first slot, and how many the first chunk has; each other chunk has twice as many as the one before.
+pub const FIRST: u64 = 128;
 
 /// How many chunks there may be.
-pub const CHUNKS: usize = 23;
+pub const CHUNKS: usize = SLOT_BITS as usize - FIRST.trailing_zeros() as usize;
 
-/// How many slots there may be.
-pub const SLOTS: u64 = ((1 << CHUNKS) - 1) * FIRST;
+/// The number behind that of the last slot.
+pub const END: u64 = 1 << SLOT_BITS;
 
 /// Returns how many slots a chunk has.
 pub const fn slots_of(chunk: usize) -> usize {
     (FIRST as usize) << chunk
 }
 
-/// Returns the chunk in which a slot is, and its place there.
+/// Returns the chunk in which a slot is, and its place there. A number that is none of a slot gets a chunk of
+/// [`CHUNKS`] or above.
 #[inline]
 pub const fn place(slot: u64) -> (usize, usize) {
-    let chunk = (slot / FIRST + 1).ilog2();
-    let before = ((1 << chunk) - 1) * FIRST;
-    (chunk as usize, (slot - before) as usize)
+    let bits = (slot | 1).ilog2();
+    let chunk = bits.wrapping_sub(FIRST.trailing_zeros());
+    (chunk as usize, (slot ^ 1 << bits) as usize)
 }
 
 /// What a handle says.
@@ -91,7 +92,7 @@ impl State {
     #[inline]
     pub const fn claim(self) -> Option<Self> {
         if self.generation() % 2 == 0 && self.0 & Self::KEPT == 0 && self.generation() < LAST {
-            Some(Self((self.generation() + 1) << 32))
+            Some(Self(self.generation().wrapping_add(1) << 32))
         } else {
             None
         }
@@ -100,15 +101,16 @@ impl State {
     /// Lets a slot be found that was claimed; it is kept by its references.
     #[inline]
     pub const fn published(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.wrapping_add(1))
     }
 
     /// Keeps what a handle of `generation` names. `None`: that is gone, or it has been kept too often.
     #[inline]
     pub const fn keep(self, generation: u64) -> Option<Self> {
-        let kept = self.0 & Self::KEPT;
-        if self.generation() == generation && kept != 0 && kept != Self::KEPT {
-            Some(Self(self.0 + 1))
+        // Those of another generation are far off.
+        let kept = self.0.wrapping_sub(generation << 32);
+        if kept.wrapping_sub(1) < Self::KEPT - 1 {
+            Some(Self(self.0.wrapping_add(1)))
         } else {
             None
         }
@@ -123,7 +125,7 @@ impl State {
     /// Frees a slot that is kept by none. No handle of before is good any more.
     #[inline]
     pub const fn freed(self) -> Self {
-        Self((self.generation() + 1) << 32)
+        Self(self.generation().wrapping_add(1) << 32)
     }
 
     /// Returns whether a slot that is free can be taken again.
@@ -202,35 +204,15 @@ impl Head {
     /// The list is empty.
     pub const EMPTY: Self = Self(0);
 
-    const CHANGED: u64 = 1 << SLOT_BITS;
-
-    /// Returns the first slot.
+    /// Returns the number of the first slot; 0, which is that of none: there is none.
     #[inline]
-    pub const fn first(self) -> Option<u64> {
-        (self.0 % Self::CHANGED).checked_sub(1)
+    pub const fn first(self) -> u64 {
+        self.0 % END
     }
 
-    /// Returns what the first slot has to have as its next one's, before it is put in front.
+    /// Makes `slot` the first one, or the one that the first one has as the next.
     #[inline]
-    pub const fn next(self) -> u64 {
-        self.0 % Self::CHANGED
-    }
-
-    /// Puts a slot in front.
-    #[inline]
-    pub const fn push(self, slot: u64) -> Self {
-        self.changed_to(slot + 1)
-    }
-
-    /// Takes the first one out, which has `next` as the next one's.
-    #[inline]
-    pub const fn pop(self, next: u64) -> Self {
-        self.changed_to(next)
-    }
-
-    #[inline]
-    const fn changed_to(self, first: u64) -> Self {
-        let changes = self.0 - self.0 % Self::CHANGED;
-        Self(changes.wrapping_add(Self::CHANGED) + first % Self::CHANGED)
+    pub const fn changed_to(self, slot: u64) -> Self {
+        Self((self.0 - self.0 % END).wrapping_add(END) | slot % END)
     }
 }
