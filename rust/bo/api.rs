@@ -477,7 +477,7 @@ entry_points! {
                 // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
                 Some(unsafe { core::slice::from_raw_parts(runs, count_ as usize) })
             };
-            let made = |handle| Object::new(handle, &device, client, &desc, runs);
+            let made = |handle| Object::new(handle, &device, client, desc, runs);
             let handle = api.objects.insert(made)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { bo.write(handle) };
@@ -685,8 +685,10 @@ const NO_PAGE: Failure = Failure::Misuse(
 ///
 /// # Safety
 ///
-/// `desc` must be null or valid for the bytes that its first field says.
-unsafe fn read_desc(desc: *const bindings::reeve_bo_desc) -> Answer<bindings::reeve_bo_desc> {
+/// `desc` must be null or valid for the bytes that its first field says, and not written to meanwhile.
+unsafe fn read_desc<'a>(
+    desc: *const bindings::reeve_bo_desc,
+) -> Answer<&'a bindings::reeve_bo_desc> {
     const KNOWN: usize = size_of::<bindings::reeve_bo_desc>();
     if desc.is_null() {
         return Err(Failure::Misuse(EINVAL, c"there is no descriptor"));
@@ -703,5 +705,5 @@ unsafe fn read_desc(desc: *const bindings::reeve_bo_desc) -> Answer<bindings::re
         return Err(Failure::Misuse(E2BIG, what));
     }
     // SAFETY: By the contract and the check it is valid.
-    Ok(unsafe { desc.read() })
+    Ok(unsafe { &*desc })
 }

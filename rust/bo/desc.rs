@@ -30,6 +30,7 @@ use kernel::prelude::*;
 
 /// Returns the type and the flags of an object. Returns `EINVAL` if a value is unknown, or they do not go
 /// together.
+#[inline]
 pub(crate) fn flags_of(ty: u32, caching: u32, flags: u32) -> Result<(BoType, BoFlags)> {
     let ty = match ty {
         REEVE_BO_TYPE_DEVICE => BoType::Device,

@@ -6,7 +6,10 @@
 #![deny(unsafe_code)]
 
 use super::{
-    api::link::Link,
+    api::link::{
+        DriverOps,
+        Link, //
+    },
     charge::{
         groups,
         owners::Charges,
@@ -271,25 +274,30 @@ impl LruItem for Bo {
 /// reservation or inner lock held.
 pub(crate) struct BoRef(pub(super) Arc<Linked<Bo>>);
 
-/// What the TT of an object that is being made will have: its number of pages and its flags. `None`: it gets none.
-struct Made(Option<(u64, BoFlags)>);
-
-impl Made {
-    /// Returns `EINVAL` if the size is zero or overflows.
-    #[inline]
-    fn new(size: u64, extra: u64, flags: BoFlags) -> Result<Self> {
-        let num_pages = Tt::pages_for(size, extra)?;
-        Ok(Self(Some((num_pages, Tt::flags_here(flags)))))
-    }
+/// What an object is to be like.
+pub(super) struct Made<'a> {
+    /// The client that owns it, if one does.
+    pub(super) client: Option<&'a Arc<Linked<Client>>>,
+    /// Its bytes, and the pages behind them.
+    pub(super) size: u64,
+    pub(super) extra: u64,
+    pub(super) ty: BoType,
+    /// Those of its TT; `None`: it gets none.
+    pub(super) flags: Option<BoFlags>,
+    /// What one of a driver has besides.
+    pub(super) of: Option<OfDriver<'a>>,
 }
 
 /// What an object of a driver has besides.
-pub(super) struct OfDriver {
+pub(super) struct OfDriver<'a> {
     /// Whether pages without content are cleared.
     pub(super) clear: bool,
     /// Whether eviction drops the content rather than keeping it.
     pub(super) purgeable: bool,
-    pub(super) link: Link,
+    pub(super) driver: &'a Arc<DriverOps>,
+    /// What it is called by the driver, and what that has given for it.
+    pub(super) handle: u64,
+    pub(super) private: usize,
 }
 
 impl BoRef {
@@ -316,8 +324,8 @@ impl BoRef {
         ty: BoType,
         flags: BoFlags,
     ) -> Result<Self> {
-        let tt = Made::new(size, extra, flags)?;
-        Self::make(device, (size, ty, tt), Charges::new(None)?, None)
+        let flags = Some(flags);
+        Self::make(device, &Made { client: None, size, extra, ty, flags, of: None })
     }
 
     /// Makes one that a client owns. Returns `ENOSPC` if the client has as many objects as a file may
@@ -330,93 +338,69 @@ impl BoRef {
         ty: BoType,
         flags: BoFlags,
     ) -> Result<Self> {
-        let tt = Made::new(size, extra, flags)?;
-        let charges = Charges::new(Some(client.shared().clone()))?;
-        Self::make(device, (size, ty, tt), charges, None)
-    }
-
-    /// Makes one of a driver, which a client may own.
-    ///
-    /// Returns `ENODEV` if the device takes no objects any more. Otherwise as [`BoRef::of_file`].
-    pub(super) fn of_driver(
-        client: Option<&Arc<Linked<Client>>>,
-        device: &Arc<Device>,
-        (size, extra): (u64, u64),
-        ty: BoType,
-        flags: BoFlags,
-        of: OfDriver,
-    ) -> Result<Self> {
-        let tt = Made::new(size, extra, flags)?;
-        let charges = Charges::new(client.cloned())?;
-        Self::make(device, (size, ty, tt), charges, Some(of))
+        let (client, flags) = (Some(client.shared()), Some(flags));
+        Self::make(device, &Made { client, size, extra, ty, flags, of: None })
     }
 
     /// Makes a buffer object without a TT. Returns `ENOMEM` if there is no memory. May sleep.
     #[cfg(reeve_kunit)]
     pub(super) fn without_tt(device: &Arc<Device>, size: u64, ty: BoType) -> Result<Self> {
-        Self::make(device, (size, ty, Made(None)), Charges::new(None)?, None)
-    }
-
-    fn make(
-        device: &Arc<Device>,
-        made: (u64, BoType, Made),
-        charges: Charges<Bo>,
-        of: Option<OfDriver>,
-    ) -> Result<Self> {
-        device.add_object()?;
-        let made = Self::make_of(device, made, charges, of);
-        if made.is_err() {
-            device.remove_object();
-        }
-        made
-    }
-
-    #[inline]
-    fn make_of(
-        device: &Arc<Device>,
-        (size, ty, Made(made)): (u64, BoType, Made),
-        charges: Charges<Bo>,
-        of: Option<OfDriver>,
-    ) -> Result<Self> {
-        let (clear, purgeable, link) = match of {
-            Some(of) => (of.clear, of.purgeable, Some(of.link)),
-            None => (true, false, None),
+        let made = Made {
+            client: None,
+            size,
+            extra: 0,
+            ty,
+            flags: None,
+            of: None,
         };
-        let flags = made.map(|(_, flags)| flags);
-        let shown = made.map_or(Holdings::default(), |(num_pages, _)| Holdings {
-            objects: 1,
+        Self::make(device, &made)
+    }
+
+    /// Makes one. Returns `ENODEV` if the device takes no objects any more. Otherwise as [`BoRef::of_file`].
+    pub(super) fn make(device: &Arc<Device>, made: &Made<'_>) -> Result<Self> {
+        let flags = made.flags.map(Tt::flags_here);
+        let num_pages = match flags {
+            Some(_) => Tt::pages_for(made.size, made.extra)?,
+            None => 0,
+        };
+        let charges = Charges::new(made.client.cloned())?;
+        let shown = Holdings {
+            objects: flags.is_some().into(),
             total: num_pages,
             ..Holdings::default()
-        });
+        };
+        let of = made.of.as_ref();
         // What is large is made where it stays.
         let reserved = init!(Reserved {
-            tt: made.map(|(num_pages, flags)| Tt::with_pages(num_pages, flags)),
+            tt: flags.map(|flags| Tt::with_pages(num_pages, flags)),
             pins: 0,
-            purgeable,
+            purgeable: of.is_some_and(|of| of.purgeable),
             pin_charge: None,
             shown,
             stored: 0,
             marker: None,
             dmem: None,
         });
+        device.add_object()?;
         let bo = Arc::pin_init(
             Linked::new(pin_init!(Bo {
                 device: device.clone(),
-                size,
-                ty,
+                size: made.size,
+                ty: made.ty,
                 dma32: flags.is_some_and(|flags| flags.kind.dma32),
                 in_file: flags.is_some_and(|flags| flags.shmem),
                 users: Atomic::new(1),
                 sequence: [const { Atomic::new(0) }; 3],
                 resident: Atomic::new(0),
                 charges,
-                clear,
-                link,
+                clear: of.is_none_or(|of| of.clear),
+                link: of.map(|of| Link::new(of.driver.clone(), of.handle, of.private)),
                 log: Published::none(),
                 reserved <- Mutex::new(reserved),
             }? Error)),
             GFP_KERNEL_ACCOUNT,
-        )?;
+        )
+        .inspect_err(|_| device.remove_object())?;
         if bo.charges.have_client() {
             bo.charges.replace(&Holdings::default(), &shown);
         }

@@ -728,7 +728,9 @@ impl<'a> Reservation<'a> {
         if self.guard.tt.as_ref().map_or(0, Tt::resident_pages) != 0 {
             let _ = self.ask_driver(Leaving::Final);
         }
-        self.empty();
+        if self.state() != State::Empty {
+            self.empty();
+        }
         if self.log().is_ok() {
             drop(self.bo.log().replace(None));
         }

@@ -40,7 +40,7 @@ use kernel::{
 /// Until the device is unregistered, `ops` has what the driver gave for it: functions that may be called
 /// with what it gave for an object, unless `orphaned` is set; and, if it is set, while `running` counts a
 /// call that began before.
-pub(super) struct DriverOps {
+pub(in crate::bo) struct DriverOps {
     name: CString,
     ops: bindings::reeve_device_ops,
     /// Where it was registered; 0: by code that is gone since, for it ran once only.
@@ -212,7 +212,7 @@ fn current() -> usize {
 impl Link {
     /// Makes one of an object that is to have `handle`.
     #[inline]
-    pub(super) fn new(driver: Arc<DriverOps>, handle: u64, private: usize) -> Self {
+    pub(in crate::bo) fn new(driver: Arc<DriverOps>, handle: u64, private: usize) -> Self {
         Self {
             driver,
             private,

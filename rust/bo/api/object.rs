@@ -30,6 +30,7 @@ use crate::{
         object::{
             BoRef,
             Client,
+            Made,
             OfDriver, //
         },
         reservation::Reservation,
@@ -81,6 +82,7 @@ unsafe impl Sync for Object {}
 
 impl Object {
     /// Makes an object, which its driver knows by `handle`.
+    #[inline(always)]
     pub(super) fn new(
         handle: u64,
         device: &DriverDevice,
@@ -112,19 +114,25 @@ impl Object {
                 return Err(bad_runs(EINVAL));
             }
         }
-        let private = desc.priv_.expose_provenance();
-        let of = OfDriver {
-            clear,
-            purgeable: desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0,
-            link: Link::new(device.driver().clone(), handle, private),
+        let made = Made {
+            client,
+            size: desc.bytes,
+            extra: desc.extra_pages,
+            ty,
+            flags: Some(flags),
+            of: Some(OfDriver {
+                clear,
+                purgeable: desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0,
+                driver: device.driver(),
+                handle,
+                private: desc.priv_.expose_provenance(),
+            }),
         };
-        let bo = BoRef::of_driver(client, device.device(), size, ty, flags, of).map_err(
-            |e| match e {
-                EINVAL => bad_size(e),
-                ENODEV => Failure::Misuse(e, c"the device is being removed"),
-                e => e.into(),
-            },
-        )?;
+        let bo = BoRef::make(device.device(), &made).map_err(|e| match e {
+            EINVAL => bad_size(e),
+            ENODEV => Failure::Misuse(e, c"the device is being removed"),
+            e => e.into(),
+        })?;
         let protection = Tt::protection_of(Tt::flags_here(flags));
         // INVARIANT: Nothing is held, and `of` had a link.
         Ok(Self {

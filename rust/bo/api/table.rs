@@ -24,7 +24,10 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
-    mem::MaybeUninit,
+    mem::{
+        ManuallyDrop,
+        MaybeUninit, //
+    },
     ops::{
         Deref,
         Range, //
@@ -56,6 +59,8 @@ struct Slot<T> {
     counts: Atomic<u64>,
     /// The number of the slot that is behind this one in the list of free ones; 0: none.
     next: Atomic<u64>,
+    /// Its own number.
+    number: Atomic<u64>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
@@ -86,10 +91,9 @@ unsafe impl<T: Send + Sync, const KIND: u64> Send for Table<T, KIND> {}
 // SAFETY: By the type invariants of `Slot` only the owner of a slot writes to its value, which others share as `&T`.
 unsafe impl<T: Send + Sync, const KIND: u64> Sync for Table<T, KIND> {}
 
-/// A slot that is owned, with its number and what its state is to be.
+/// A slot that is owned, with its state.
 struct Claimed<'a, T> {
     slot: &'a Slot<T>,
-    number: u64,
     state: State,
 }
 
@@ -120,6 +124,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
 
     /// Gives what `make` makes a handle, which `make` is told, with one reference. Returns `ENOMEM` if there is no memory,
     /// or the error of `make`. May sleep.
+    #[inline(always)]
     pub(super) fn insert<E: From<Error>>(
         &self,
         make: impl FnOnce(u64) -> core::result::Result<T, E>,
@@ -127,7 +132,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         let claimed = self.claim()?;
         let handle = Handle {
             kind: KIND,
-            slot: claimed.number,
+            slot: claimed.slot.number.load(Relaxed),
             generation: claimed.state.generation(),
         };
         let slot = claimed.slot;
@@ -153,8 +158,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         loop {
             // Acquire: what is written to the slot comes after what was done with it before.
             let head = Head(self.free.load(Acquire));
-            let number = head.first();
-            let Some(slot) = self.slot(number) else {
+            let Some(slot) = self.slot(head.first()) else {
                 return self.claim_fresh();
             };
             let popped = head.changed_to(slot.next.load(Relaxed));
@@ -162,11 +166,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
                 continue;
             }
             if let Some(state) = slot.claim() {
-                return Ok(Claimed {
-                    slot,
-                    number,
-                    state,
-                });
+                return Ok(Claimed { slot, state });
             }
         }
     }
@@ -185,12 +185,9 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
                 Err(now) => number = now,
                 Ok(_) => {
                     let slot = self.slot(number).ok_or(ENOMEM)?;
+                    slot.number.store(number, Relaxed);
                     let state = slot.claim().ok_or(ENOMEM)?;
-                    return Ok(Claimed {
-                        slot,
-                        number,
-                        state,
-                    });
+                    return Ok(Claimed { slot, state });
                 }
             }
         }
@@ -216,19 +213,35 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         Ok(())
     }
 
+    /// Takes away so many of what keeps a slot, which must be the caller's; with the last, what is in it goes.
+    #[inline(always)]
+    fn leave(&self, slot: &Slot<T>, keeps: u64) {
+        // INVARIANT: If this leaves nothing that keeps it, the slot is the caller's. Full: what others did with the value
+        // comes before what is done with it then.
+        let before = State(slot.state.fetch_sub(keeps, Full));
+        if before.is_left_by(keeps) {
+            self.vacate(slot, before);
+        }
+    }
+
+    /// Drops what is in a slot, which nothing keeps any more, and frees it.
+    #[inline(never)]
+    fn vacate(&self, slot: &Slot<T>, state: State) {
+        // SAFETY: By the type invariant of `Slot` it is initialised, and the owner of the slot, which this is, may take it.
+        unsafe { (*slot.value.get()).assume_init_drop() };
+        self.free(Claimed { slot, state });
+    }
+
     /// Gives a slot that is owned, without a value, to be used again.
     fn free(&self, claimed: Claimed<'_, T>) {
-        let Claimed {
-            slot,
-            number,
-            state,
-        } = claimed;
+        let Claimed { slot, state } = claimed;
         let state = state.freed();
         // INVARIANT: The value was moved out, or never written.
         slot.state.store(state.0, Release);
         if !state.is_usable() {
             return;
         }
+        let number = slot.number.load(Relaxed);
         let mut head = self.free.load(Relaxed);
         loop {
             slot.next.store(Head(head).first(), Relaxed);
@@ -262,12 +275,8 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
                 Err(now) => state = now,
             }
         }
-        let kept = Kept {
-            table: self,
-            slot,
-            number,
-            keeps: 1,
-        };
+        // INVARIANT: It is kept, just now.
+        let kept = Kept { table: self, slot };
         if Counts(slot.counts.load(Relaxed)).are_none() {
             return None;
         }
@@ -303,9 +312,9 @@ impl<T: Send + Sync, const KIND: u64> PinnedDrop for Table<T, KIND> {
     fn drop(self: Pin<&mut Self>) {
         for number in self.slots() {
             // What is left is dropped with its last reference.
-            if let Some(mut kept) = self.at(number) {
+            if let Some(kept) = self.at(number) {
                 kept.slot.counts.store(0, Relaxed);
-                kept.keeps = 2;
+                kept.leave(2);
             }
         }
         for (chunk, slots) in self.chunks.iter().enumerate() {
@@ -324,17 +333,15 @@ impl<T: Send + Sync, const KIND: u64> PinnedDrop for Table<T, KIND> {
 ///
 /// # Invariants
 ///
-/// `keeps` of what keeps the slot are this one's: itself and, once `counts` are none, what they kept.
+/// It is one of what keeps the slot.
 pub(super) struct Kept<'a, T: Send + Sync, const KIND: u64> {
     table: &'a Table<T, KIND>,
     slot: &'a Slot<T>,
-    number: u64,
-    keeps: u64,
 }
 
 impl<T: Send + Sync, const KIND: u64> Kept<'_, T, KIND> {
     /// Takes one step with the counts. Returns whether there are any afterwards. `None`: the step was not allowed.
-    #[inline]
+    #[inline(always)]
     fn count(&self, step: impl Fn(Counts) -> Option<Counts>) -> Option<bool> {
         let mut counts = self.slot.counts.load(Relaxed);
         loop {
@@ -347,50 +354,48 @@ impl<T: Send + Sync, const KIND: u64> Kept<'_, T, KIND> {
     }
 
     /// Takes one away, with what the counts keep if it was the last.
-    #[inline]
-    fn count_less(mut self, step: impl Fn(Counts) -> Option<Counts>) -> Option<()> {
-        if !self.count(step)? {
-            // INVARIANT: There are none any more, and never will be again.
-            self.keeps = 2;
-        }
+    #[inline(always)]
+    fn count_less(self, step: impl Fn(Counts) -> Option<Counts>) -> Option<()> {
+        let keeps = match self.count(step)? {
+            true => 1,
+            // There are none any more, and never will be again.
+            false => 2,
+        };
+        self.leave(keeps);
         Some(())
     }
 
     /// Takes another reference. `None`: there are none any more, or too many.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self) -> Option<()> {
         self.count(Counts::get).map(|_| ())
     }
 
     /// Drops a reference; with the last one the handle names nothing any more. `None`: there is none that is not a
     /// lock's.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(self) -> Option<()> {
         self.count_less(Counts::put)
     }
 
     /// Takes a reference for a lock. Otherwise as [`Kept::get`].
-    #[inline]
+    #[inline(always)]
     pub(super) fn get_for_lock(&self) -> Option<()> {
         self.count(Counts::lock).map(|_| ())
     }
 
     /// Drops a reference of a lock; with the last one the handle names nothing any more. `None`: there is no such one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_of_lock(self) -> Option<()> {
         self.count_less(Counts::unlock)
     }
 
-    /// Drops what is in the slot, which nothing keeps, and frees it.
-    #[inline(never)]
-    fn free(&self, state: State) {
-        // SAFETY: By the type invariant of `Slot` it is initialised, and the owner of the slot, which this is, may take it.
-        unsafe { (*self.slot.value.get()).assume_init_drop() };
-        self.table.free(Claimed {
-            slot: self.slot,
-            number: self.number,
-            state,
-        });
+    /// Takes away so many of what keeps the slot, this one among them; 2: that of the counts, of which there are none,
+    /// too.
+    #[inline(always)]
+    fn leave(self, keeps: u64) {
+        let this = ManuallyDrop::new(self);
+        this.table.leave(this.slot, keeps);
     }
 }
 
@@ -405,13 +410,8 @@ impl<T: Send + Sync, const KIND: u64> Deref for Kept<'_, T, KIND> {
 }
 
 impl<T: Send + Sync, const KIND: u64> Drop for Kept<'_, T, KIND> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        // INVARIANT: If this leaves nothing that keeps it, the slot is the caller's. Full: what others did with the value
-        // comes before what is done with it then.
-        let before = State(self.slot.state.fetch_sub(self.keeps, Full));
-        if before.is_left_by(self.keeps) {
-            self.free(before);
-        }
+        self.table.leave(self.slot, 1);
     }
 }

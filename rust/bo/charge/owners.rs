@@ -69,6 +69,7 @@ impl<T: LruItem> Charges<T> {
     /// Makes one that charges nothing yet. `None`: no client owns the object.
     ///
     /// Returns `ENOSPC` if the client has as many objects as a file may have.
+    #[inline(always)]
     pub(in crate::bo) fn new(client: Option<Arc<Linked<Client<T>>>>) -> Result<Self> {
         if let Some(client) = &client {
             client.add_object()?;
