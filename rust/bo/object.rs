@@ -363,8 +363,7 @@ impl BoRef {
             Some(_) => Tt::pages_for(made.size, made.extra)?,
             None => 0,
         };
-        let charges = Charges::new(made.client.cloned())?;
-        let shown = Holdings {
+        let shown = || Holdings {
             objects: flags.is_some().into(),
             total: num_pages,
             ..Holdings::default()
@@ -376,7 +375,7 @@ impl BoRef {
             pins: 0,
             purgeable: of.is_some_and(|of| of.purgeable),
             pin_charge: None,
-            shown,
+            shown: shown(),
             stored: 0,
             marker: None,
             dmem: None,
@@ -392,7 +391,7 @@ impl BoRef {
                 users: Atomic::new(1),
                 sequence: [const { Atomic::new(0) }; 3],
                 resident: Atomic::new(0),
-                charges,
+                charges: Charges::new(made.client.cloned())?,
                 clear: of.is_none_or(|of| of.clear),
                 link: of.map(|of| Link::new(of.driver.clone(), of.handle, of.private)),
                 log: Published::none(),
@@ -402,7 +401,7 @@ impl BoRef {
         )
         .inspect_err(|_| device.remove_object())?;
         if bo.charges.have_client() {
-            bo.charges.replace(&Holdings::default(), &shown);
+            bo.charges.replace(&Holdings::default(), &shown());
         }
         device.accounting().object_made();
         Ok(Self(bo))

@@ -297,11 +297,13 @@ impl<'a> Reservation<'a> {
 
     /// Takes the reservation out of what the thread is recorded to hold, until [`Reservation::resume`]: it
     /// outlasts the thread's context.
+    #[inline]
     pub(super) fn suspend(&self) {
         self.guard.forget();
     }
 
     /// Undoes [`Reservation::suspend`], in the same thread.
+    #[inline]
     pub(super) fn resume(&self) {
         self.guard.remember();
     }

@@ -15,7 +15,6 @@ use super::{
     record,
     rules::flags::{
         EXCLUSIVE,
-        OUT_OF_ORDER,
         TRYLOCK,
         WAITING, //
     }, //
@@ -143,15 +142,17 @@ pub(crate) struct Guard<'a, T, B: Backend, O: Class> {
 
 impl<T, B: Backend, O: Class> Guard<'_, T, B, O> {
     /// Takes the lock out of what the thread is recorded to hold, so that its context can end before the
-    /// lock is released.
+    /// lock is released. It must be the last that the thread has taken.
+    #[inline]
     pub(crate) fn forget(&self) {
         if record::is_tracking() {
-            let flags = EXCLUSIVE | OUT_OF_ORDER;
-            record::record_unlock(classes::hierarchy(), self.lock.address(), O::ORDER, flags);
+            let lock = self.lock.address();
+            record::record_unlock_plain(classes::hierarchy(), lock, Tracked::<T, B, O>::USE);
         }
     }
 
     /// Undoes [`Guard::forget`], in a later context of the same thread.
+    #[inline]
     pub(crate) fn remember(&self) {
         if record::is_tracking() {
             let flags = EXCLUSIVE | TRYLOCK;
