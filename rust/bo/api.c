@@ -192,22 +192,27 @@ struct reeve_buffer_object *reeve_bo_create(struct reeve_device *device,
 					    const struct reeve_bo_desc *desc)
 {
 	const struct sg_table *sgt = NULL;
-	struct reeve_bo_dma_run *runs = NULL;
+	unsigned long caller = reeve_caller();
+	struct reeve_bo_dma_run *runs;
 	u64 bo;
 	int ret;
 
 	/* One that is too short is refused below. */
 	if (desc && desc->size >= sizeof(*desc))
 		sgt = desc->sgt;
-	if (sgt && reeve_may_sleep()) {
+	if (sgt && caller) {
 		runs = reeve_runs(sgt);
 		if (!runs)
 			return ERR_PTR(-ENOMEM);
+		ret = reeve_rs_bo_create(reeve_handle(device),
+					 reeve_handle(client), desc, runs,
+					 sgt->nents, &bo, _RET_IP_, caller);
+		kvfree(runs);
+	} else {
+		ret = reeve_rs_bo_create(reeve_handle(device),
+					 reeve_handle(client), desc, NULL, 0,
+					 &bo, _RET_IP_, caller);
 	}
-	ret = reeve_rs_bo_create(reeve_handle(device), reeve_handle(client),
-				 desc, runs, runs ? sgt->nents : 0, &bo,
-				 _RET_IP_, reeve_caller());
-	kvfree(runs);
 	return ret ? ERR_PTR(ret) : reeve_pointer(bo);
 }
 EXPORT_SYMBOL_GPL(reeve_bo_create);

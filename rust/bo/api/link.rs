@@ -249,7 +249,7 @@ impl Link {
     }
 
     /// Runs `f`, which may have ops called. The object is reserved by `task`, the current one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn inside<R>(&self, task: usize, f: impl FnOnce() -> R) -> R {
         let before = self.user.load(Relaxed);
         self.user.store(task | INSIDE, Relaxed);
