@@ -165,9 +165,11 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
             if self.free.cmpxchg(head.0, popped.0, Acquire).is_err() {
                 continue;
             }
-            if let Some(state) = slot.claim() {
-                return Ok(Claimed { slot, state });
-            }
+            return match slot.claim() {
+                Some(state) => Ok(Claimed { slot, state }),
+                // See `Head`: the list is no help any more.
+                None => self.claim_fresh(),
+            };
         }
     }
 

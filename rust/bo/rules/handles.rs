@@ -194,9 +194,10 @@ impl Counts {
     }
 }
 
-/// The first slot of the list of those that are free, each of which has the next one's; and how often it was changed,
-/// so that one that was taken and came back in between is not mistaken for one that stayed. (If it is, after 2^34
-/// changes, a slot is lost: it is [`State::claim`] that makes one the owner.)
+/// The first slot of the list of those that are free, each of which has the next one's number; and how often it was
+/// changed, so that a slot that was taken and came back in between is not mistaken for one that stayed. If one is, after
+/// 2^34 changes, slots are lost, and others in the list are not free; but none is taken twice, for it is [`State::claim`]
+/// that makes one the owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head(pub u64);
 
