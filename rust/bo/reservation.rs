@@ -277,7 +277,7 @@ impl<'a> Reservation<'a> {
     }
 
     /// Shows what the object holds now, if that has changed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn settle(&mut self) {
         let stored = self.guard.stored_pages();
         if stored != self.guard.stored {
@@ -295,16 +295,16 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Takes the reservation out of what the thread is recorded to hold, until [`Reservation::resume`]: it
+    /// Takes the reservation out of what the thread is recorded to hold, until [`Reservation::resume`] or its end: it
     /// outlasts the thread's context.
     #[inline]
-    pub(super) fn suspend(&self) {
+    pub(super) fn suspend(&mut self) {
         self.guard.forget();
     }
 
     /// Undoes [`Reservation::suspend`], in the same thread.
     #[inline]
-    pub(super) fn resume(&self) {
+    pub(super) fn resume(&mut self) {
         self.guard.remember();
     }
 
@@ -737,7 +737,9 @@ impl<'a> Reservation<'a> {
             drop(self.bo.log().replace(None));
         }
         self.guard.pins = 0;
-        self.guard.pin_charge = None;
+        if self.guard.pin_charge.is_some() {
+            self.guard.pin_charge = None;
+        }
         self.guard.tt = None;
         self.guard.marker = None;
     }

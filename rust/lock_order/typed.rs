@@ -71,7 +71,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
         } else {
             self.inner.lock()
         };
-        Guard { inner, lock: self }
+        Guard::new(inner, self)
     }
 
     #[inline(always)]
@@ -104,7 +104,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
             let flags = EXCLUSIVE | TRYLOCK;
             record::record_lock(classes::hierarchy(), self.address(), O::ORDER, flags);
         }
-        Some(Guard { inner, lock: self })
+        Some(Guard::new(inner, self))
     }
 
     pub(super) fn address(&self) -> *const c_void {
@@ -121,7 +121,7 @@ impl<T, O: Class> Mutex<T, O> {
             record::record_lock_plain(classes::hierarchy(), self.address(), Self::USE);
         }
         match mutex::lock_killable(&self.inner) {
-            Ok(inner) => Ok(Guard { inner, lock: self }),
+            Ok(inner) => Ok(Guard::new(inner, self)),
             Err(e) => {
                 if record::is_tracking() {
                     let lock = self.address();
@@ -138,13 +138,25 @@ impl<T, O: Class> Mutex<T, O> {
 pub(crate) struct Guard<'a, T, B: Backend, O: Class> {
     inner: lock::Guard<'a, T, B>,
     lock: &'a Tracked<T, B, O>,
+    /// Whether it is in no record of the thread: see [`Guard::forget`].
+    forgotten: bool,
 }
 
-impl<T, B: Backend, O: Class> Guard<'_, T, B, O> {
+impl<'a, T, B: Backend, O: Class> Guard<'a, T, B, O> {
+    #[inline(always)]
+    fn new(inner: lock::Guard<'a, T, B>, lock: &'a Tracked<T, B, O>) -> Self {
+        Self {
+            inner,
+            lock,
+            forgotten: false,
+        }
+    }
+
     /// Takes the lock out of what the thread is recorded to hold, so that its context can end before the
     /// lock is released. It must be the last that the thread has taken.
     #[inline]
-    pub(crate) fn forget(&self) {
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = true;
         if record::is_tracking() {
             let lock = self.lock.address();
             record::record_unlock_plain(classes::hierarchy(), lock, Tracked::<T, B, O>::USE);
@@ -153,7 +165,8 @@ impl<T, B: Backend, O: Class> Guard<'_, T, B, O> {
 
     /// Undoes [`Guard::forget`], in a later context of the same thread.
     #[inline]
-    pub(crate) fn remember(&self) {
+    pub(crate) fn remember(&mut self) {
+        self.forgotten = false;
         if record::is_tracking() {
             let flags = EXCLUSIVE | TRYLOCK;
             record::record_lock(classes::hierarchy(), self.lock.address(), O::ORDER, flags);
@@ -165,7 +178,7 @@ impl<T, B: Backend, O: Class> Drop for Guard<'_, T, B, O> {
     #[inline(always)]
     fn drop(&mut self) {
         // `inner`, dropped next, unlocks.
-        if record::is_tracking() {
+        if record::is_tracking() && !self.forgotten {
             let lock = self.lock.address();
             record::record_unlock_plain(classes::hierarchy(), lock, Tracked::<T, B, O>::USE);
         }

@@ -90,7 +90,8 @@ impl Object {
         desc: &bindings::reeve_bo_desc,
         runs: Option<&[bindings::reeve_bo_dma_run]>,
     ) -> Answer<Self> {
-        if desc.pad != 0 || desc.reserved.iter().any(|&word| word != 0) {
+        let reserved = desc.reserved.iter().fold(0, |all, &word| all | word);
+        if desc.pad != 0 || reserved != 0 {
             let what = c"a reserved field of the descriptor is not 0";
             return Err(Failure::Misuse(EINVAL, what));
         }
@@ -183,7 +184,7 @@ impl Object {
                 c"the caller has locked it already",
             ));
         }
-        let reservation = self.reserve(wait)?;
+        let mut reservation = self.reserve(wait)?;
         reservation.suspend();
         // SAFETY: By the type invariant nothing else accesses it, for the object is reserved now, and no
         // task has said that it has locked it. What was there before was taken out.
@@ -204,10 +205,7 @@ impl Object {
         // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
         let reservation = unsafe { (*self.held.get()).take() };
         link.set_user(0);
-        if let Some(reservation) = reservation {
-            reservation.resume();
-            drop(reservation);
-        }
+        drop(reservation);
         Ok(())
     }
 
