@@ -124,6 +124,7 @@ impl BoRef {
 
     /// Reserves the object for its driver, which holds its own lock if it has one. Otherwise as
     /// [`BoRef::reserve_killable`].
+    #[inline(always)]
     pub(super) fn reserve_locked(&self) -> Result<Reservation<'_>> {
         Ok(Reservation::new(
             &self.0,
@@ -188,7 +189,7 @@ impl<'a> Reservation<'a> {
     }
 
     /// Wraps the guard of a wait that is over.
-    #[inline]
+    #[inline(always)]
     fn new(bo: &'a Arc<Linked<Bo>>, guard: MutexGuard<'a, Reserved, BoReservation>) -> Self {
         let accounting = bo.device().accounting();
         // Others only wait for room below hard limits, of which that of a dmem cgroup is always one.

@@ -184,11 +184,11 @@ impl Object {
                 c"the caller has locked it already",
             ));
         }
-        let mut reservation = self.reserve(wait)?;
-        reservation.suspend();
+        let reservation = self.reserve(wait)?;
         // SAFETY: By the type invariant nothing else accesses it, for the object is reserved now, and no
-        // task has said that it has locked it. What was there before was taken out.
-        unsafe { self.held.get().write(Some(reservation)) };
+        // task has said that it has locked it.
+        let held = unsafe { &mut *self.held.get() };
+        held.insert(reservation).suspend();
         link.set_user(task);
         Ok(())
     }

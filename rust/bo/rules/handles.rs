@@ -181,7 +181,7 @@ impl Counts {
         if self.are_none() || self.0 & Self::LOCKS == Self::LOCKS {
             return None;
         }
-        Some(Self(self.0 + Self::LOCK))
+        Some(Self(self.0.wrapping_add(Self::LOCK)))
     }
 
     /// Drops a reference of a lock. `None`: there is none.
@@ -190,7 +190,7 @@ impl Counts {
         if self.0 & Self::LOCKS == 0 {
             return None;
         }
-        Some(Self(self.0 - Self::LOCK))
+        Some(Self(self.0.wrapping_sub(Self::LOCK)))
     }
 }
 
