@@ -256,11 +256,15 @@ impl KeptObject {
                 self.unlock(task)?;
                 self.put_of_lock().ok_or(NO_OBJECT).map(|()| 0)
             }
-            _ => self.with(task, |bo| match which {
-                REEVE_CALL_POPULATE => self.populate(bo, manager, first),
-                REEVE_CALL_UNPOPULATE => Ok(bo.unpopulate()?),
-                _ => object::act(bo, manager, which, first, second),
-            }),
+            _ => {
+                let mut inside = self.enter(task)?;
+                let bo = inside.reservation();
+                match which {
+                    REEVE_CALL_POPULATE => self.populate(bo, manager, first),
+                    REEVE_CALL_UNPOPULATE => Ok(bo.unpopulate()?),
+                    _ => object::act(bo, manager, which, first, second),
+                }
+            }
         }
     }
 }

@@ -248,13 +248,26 @@ impl Link {
         self.user.store(task, Relaxed);
     }
 
-    /// Runs `f`, which may have ops called. The object is reserved by `task`, the current one.
-    #[inline(always)]
-    pub(super) fn inside<R>(&self, task: usize, f: impl FnOnce() -> R) -> R {
+    /// Begins what may have ops called, for which the object is reserved by `task`, the current one. Returns what is to
+    /// be passed to [`Link::leave`].
+    #[inline]
+    pub(super) fn enter(&self, task: usize) -> usize {
         let before = self.user.load(Relaxed);
         self.user.store(task | INSIDE, Relaxed);
-        let result = f();
+        before
+    }
+
+    /// Ends what [`Link::enter`] began.
+    #[inline]
+    pub(super) fn leave(&self, before: usize) {
         self.user.store(before, Relaxed);
+    }
+
+    /// Runs `f`, which is one of the ops.
+    fn inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        let before = self.enter(current());
+        let result = f();
+        self.leave(before);
         result
     }
 
@@ -340,7 +353,7 @@ impl Link {
             Some(evict_begin) => {
                 let (bo, private) = (self.pointer(), self.private());
                 // SAFETY: By the invariant of `DriverOps` it may be called with what the driver gave.
-                let refused = self.inside(current(), || unsafe { evict_begin(bo, private, flags) });
+                let refused = self.inside(|| unsafe { evict_begin(bo, private, flags) });
                 // Its errno is the driver's affair: it is not that of a wait of ours, or of our memory.
                 to_result(if refused == 0 { 0 } else { EBUSY.to_errno() })
             }
@@ -369,7 +382,7 @@ impl Link {
             if let Some(evict_abort) = ops.evict_abort {
                 let (bo, private) = (self.pointer(), self.private());
                 // SAFETY: By the invariant of `DriverOps` it may be called with what the driver gave.
-                self.inside(current(), || unsafe { evict_abort(bo, private) });
+                self.inside(|| unsafe { evict_abort(bo, private) });
             }
         });
     }

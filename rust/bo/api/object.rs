@@ -230,36 +230,37 @@ impl Object {
     }
 
     /// Runs `f` with the reservation of the object, which `task`, the current one, has locked.
-    #[inline(always)]
     pub(super) fn with<R>(
         &self,
         task: usize,
         f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>,
     ) -> Answer<R> {
+        f(self.enter(task)?.reservation())
+    }
+
+    /// Begins a call about the object, which `task`, the current one, has locked.
+    #[inline(always)]
+    pub(super) fn enter(&self, task: usize) -> Answer<Inside<'_>> {
         let link = self.link();
-        let mut own;
-        let held = if link.driver().has_lock() {
-            own = self.reserve_for_driver(task)?;
-            Some(&mut own)
+        let (own, held) = if link.driver().has_lock() {
+            (Some(self.reserve_for_driver(task)?), NonNull::dangling())
         } else {
             self.check_caller(task)?;
-            // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object,
-            // and `inside` makes `check_caller` fail until `f` has returned.
-            unsafe { (*self.held.get()).as_mut() }
+            // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
+            let Some(held) = (unsafe { (*self.held.get()).as_mut() }) else {
+                return Err(EPERM.into());
+            };
+            held.resume();
+            (None, NonNull::from(held))
         };
-        let Some(reservation) = held else {
-            return Err(EPERM.into());
-        };
-        let is_held = !link.driver().has_lock();
-        if is_held {
-            reservation.resume();
-        }
-        let result = link.inside(task, || f(reservation));
-        if is_held {
-            reservation.settle();
-            reservation.suspend();
-        }
-        result
+        // INVARIANT: Either the object is reserved for this call, or it is in `held`, and from here on `check_caller`
+        // fails.
+        Ok(Inside {
+            link,
+            before: link.enter(task),
+            own,
+            held,
+        })
     }
 
     /// Reserves the object, which the driver has locked with a lock of its own.
@@ -348,6 +349,43 @@ impl Object {
         let make = |space| Mapping::of_driver(&self.bo, manager, space, first, protection);
         // SAFETY: The contract of this function is that of `map_for`.
         Ok(unsafe { vma::map_for(vma, first, pages, make) }?)
+    }
+}
+
+/// A call about an object that the current task has locked, in which its ops may be called.
+///
+/// # Invariants
+///
+/// `held` is what the object holds, which nothing else accesses, unless there is one of its `own`.
+pub(super) struct Inside<'a> {
+    link: &'a Link,
+    /// See [`Link::enter`].
+    before: usize,
+    own: Option<Reservation<'static>>,
+    held: NonNull<Reservation<'static>>,
+}
+
+impl Inside<'_> {
+    /// Returns the reservation of the object.
+    #[inline(always)]
+    pub(super) fn reservation(&mut self) -> &mut Reservation<'static> {
+        match &mut self.own {
+            Some(own) => own,
+            // SAFETY: By the type invariant it is valid, and nothing else accesses it.
+            None => unsafe { self.held.as_mut() },
+        }
+    }
+}
+
+impl Drop for Inside<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.link.leave(self.before);
+        if self.own.is_none() {
+            let held = self.reservation();
+            held.settle();
+            held.suspend();
+        }
     }
 }
 
