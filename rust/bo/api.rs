@@ -149,9 +149,8 @@ const NO_CLIENT: Failure = Failure::Misuse(ENOENT, c"there is no such client");
 /// Goes through the devices that are registered. Those that come meanwhile may be left out.
 fn all_devices() -> impl Iterator<Item = Kept<'static, DriverDevice, DEVICE>> {
     let devices = tables().ok().map(|api| &api.devices);
-    let each = |devices: &'static Table<_, DEVICE>| {
-        devices.slots().filter_map(|slot| devices.at(slot))
-    };
+    let each =
+        |devices: &'static Table<_, DEVICE>| devices.slots().filter_map(|slot| devices.at(slot));
     devices.into_iter().flat_map(each)
 }
 

@@ -325,7 +325,17 @@ impl BoRef {
         flags: BoFlags,
     ) -> Result<Self> {
         let flags = Some(flags);
-        Self::make(device, &Made { client: None, size, extra, ty, flags, of: None })
+        Self::make(
+            device,
+            &Made {
+                client: None,
+                size,
+                extra,
+                ty,
+                flags,
+                of: None,
+            },
+        )
     }
 
     /// Makes one that a client owns. Returns `ENOSPC` if the client has as many objects as a file may
@@ -339,7 +349,17 @@ impl BoRef {
         flags: BoFlags,
     ) -> Result<Self> {
         let (client, flags) = (Some(client.shared()), Some(flags));
-        Self::make(device, &Made { client, size, extra, ty, flags, of: None })
+        Self::make(
+            device,
+            &Made {
+                client,
+                size,
+                extra,
+                ty,
+                flags,
+                of: None,
+            },
+        )
     }
 
     /// Makes a buffer object without a TT. Returns `ENOMEM` if there is no memory. May sleep.

@@ -412,7 +412,13 @@ fn populate_told(
 
 /// Does one of the calls about an object that is locked.
 #[inline(never)]
-pub(super) fn act(bo: &mut Reservation<'_>, manager: &Manager, which: u32, first: u64, second: u64) -> Answer<u64> {
+pub(super) fn act(
+    bo: &mut Reservation<'_>,
+    manager: &Manager,
+    which: u32,
+    first: u64,
+    second: u64,
+) -> Answer<u64> {
     use bindings::*;
 
     let pinned = |e| match e {

@@ -248,7 +248,10 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         loop {
             slot.next.store(Head(head).first(), Relaxed);
             // Release: what was done with the slot comes before what is done when it is used again.
-            match self.free.cmpxchg(head, Head(head).changed_to(number).0, Full) {
+            match self
+                .free
+                .cmpxchg(head, Head(head).changed_to(number).0, Full)
+            {
                 Ok(_) => return,
                 Err(now) => head = now,
             }

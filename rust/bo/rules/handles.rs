@@ -214,6 +214,7 @@ impl Head {
     /// Makes `slot` the first one, or the one that the first one has as the next.
     #[inline]
     pub const fn changed_to(self, slot: u64) -> Self {
-        Self((self.0 - self.0 % END).wrapping_add(END) | slot % END)
+        let changes = (self.0 - self.0 % END).wrapping_add(END);
+        Self(changes | (slot % END))
     }
 }

@@ -67,8 +67,9 @@ struct Table {
     free: AtomicU64,
 }
 
-// What is `UnsafeCell` in it is watched by loom.
+// SAFETY: All is atomic but the values, whose accesses loom watches: one that must not be ends the test.
 unsafe impl Sync for Table {}
+// SAFETY: As above.
 unsafe impl Send for Table {}
 
 impl Table {
@@ -93,7 +94,8 @@ impl Table {
     }
 
     fn slot(&self, number: u64) -> Option<&Slot> {
-        self.slots.get(usize::try_from(number.checked_sub(FIRST)?).unwrap())
+        self.slots
+            .get(usize::try_from(number.checked_sub(FIRST)?).unwrap())
     }
 
     fn changed(&self, head: u64, first: u64) -> u64 {
@@ -125,7 +127,11 @@ impl Table {
                 return 0;
             };
             let popped = self.changed(head, slot.next.load(Relaxed));
-            if self.free.compare_exchange(head, popped, Acquire, Relaxed).is_err() {
+            if self
+                .free
+                .compare_exchange(head, popped, Acquire, Relaxed)
+                .is_err()
+            {
                 continue;
             }
             let state = slot.state.load(Relaxed);
@@ -137,7 +143,9 @@ impl Table {
             let Some(claimed) = State(state).claim() else {
                 return 0;
             };
-            let claim = slot.state.compare_exchange(state, claimed.0, Acquire, Relaxed);
+            let claim = slot
+                .state
+                .compare_exchange(state, claimed.0, Acquire, Relaxed);
             return if claim.is_ok() { number } else { 0 };
         }
     }
@@ -207,7 +215,10 @@ impl Table {
                 slot.counts.store(next.0, Relaxed);
                 return Some(!next.are_none());
             }
-            match slot.counts.compare_exchange(counts, next.0, AcqRel, Relaxed) {
+            match slot
+                .counts
+                .compare_exchange(counts, next.0, AcqRel, Relaxed)
+            {
                 Ok(_) => return Some(!next.are_none()),
                 Err(now) => counts = now,
             }
@@ -291,7 +302,10 @@ fn found_and_put(mistake: Mistake) {
         let table = table.clone();
         thread::spawn(move || {
             let found = table.look(handle);
-            assert!(matches!(found, None | Some(1)), "it is another's: {found:?}");
+            assert!(
+                matches!(found, None | Some(1)),
+                "it is another's: {found:?}"
+            );
         })
     };
     assert_eq!(table.put(handle), Some(()));
@@ -321,7 +335,11 @@ fn put_twice(mistake: Mistake) {
     };
     let first = table.put(handle).is_some();
     let second = other.join().unwrap();
-    assert!(first != second, "it is put {}", first as u32 + second as u32);
+    assert!(
+        first != second,
+        "it is put {}",
+        first as u32 + second as u32
+    );
     assert_eq!(table.dropped(), 1);
     assert!(table.insert(2).is_some(), "the slot is lost");
 }
@@ -396,7 +414,13 @@ fn taken_by_two(mistake: Mistake) {
 }
 
 fn check(mistake: Mistake) {
-    for case in [found_and_put, put_twice, locked_and_put, guessed, taken_by_two] {
+    for case in [
+        found_and_put,
+        put_twice,
+        locked_and_put,
+        guessed,
+        taken_by_two,
+    ] {
         let mut model = loom::model::Builder::new();
         model.preemption_bound = Some(3);
         model.check(move || case(mistake));

@@ -20,8 +20,8 @@ fn first_generation() -> u64 {
 
 /// A free slot with no generation left, and the last that it had.
 fn used_up() -> (State, u64) {
-    let almost = (0..8).map(|less| State(((1 << 32) - 2 - 2 * less) << 32));
-    let free = almost.filter(|state| state.is_usable()).next().unwrap();
+    let mut almost = (0..8).map(|less| State(((1 << 32) - 2 - 2 * less) << 32));
+    let free = almost.find(|state| state.is_usable()).unwrap();
     let taken = free.claim().unwrap();
     (taken.freed(), taken.generation())
 }
