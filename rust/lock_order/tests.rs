@@ -536,6 +536,29 @@ mod cases {
     }
 
     #[test]
+    fn a_lock_that_is_forgotten_outlasts_its_context_and_ends_without_one() -> Result {
+        let mutex: Pin<KBox<Mutex<u32, DeviceList>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
+        let h = classes::hierarchy();
+        let before = total_violations();
+        let mut guard = with_context(|| {
+            let mut guard = mutex.lock();
+            guard.forget();
+            guard
+        });
+        let held = with_context(|| {
+            guard.remember();
+            let held = record::check_locked(h, mutex.address(), DeviceList::ORDER, EXCLUSIVE);
+            guard.forget();
+            held && record::check_all_unlocked(h)
+        });
+        drop(guard);
+        let free = with_context(|| mutex.try_lock().is_some());
+        expect!(held && free);
+        expect!(total_violations() == before);
+        Ok(())
+    }
+
+    #[test]
     fn locks_of_two_kinds_say_whether_they_are_held() -> Result {
         let outer: Pin<KBox<Mutex<u32, FileHandles>>> = KBox::pin_init(Mutex::new(1), GFP_KERNEL)?;
         let inner: Pin<KBox<SpinLockIrq<u32, DeviceLru>>> =
