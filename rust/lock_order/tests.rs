@@ -551,6 +551,7 @@ mod cases {
             guard.forget();
             held && record::check_all_unlocked(h)
         });
+        // What is in no record is not taken out of one.
         drop(guard);
         let free = with_context(|| mutex.try_lock().is_some());
         expect!(held && free);
