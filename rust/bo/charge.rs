@@ -41,6 +41,29 @@ enum Kind {
     External,
 }
 
+impl Kind {
+    /// Takes back pages of this kind that are in flight.
+    #[inline(always)]
+    fn uncharge(self, accounting: &Accounting, pages: u64) {
+        match self {
+            Self::Any => accounting.uncharge(pages, false),
+            Self::Dma32 => accounting.uncharge_dma32(pages),
+            Self::External => accounting.limits.uncharge_external(pages),
+        }
+    }
+}
+
+/// What became of pages that were to be counted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Counted {
+    /// They are in the counters, which are within the limits.
+    Within,
+    /// They are in the counters, and a soft limit is exceeded.
+    Over,
+    /// They are of an external object, so not in the counters.
+    Beside,
+}
+
 /// Pages counted in an accounting; dropping it uncharges them.
 ///
 /// Pages that are uncharged must be in flight, that is in no device's list.
@@ -71,12 +94,18 @@ impl Charge {
         }
     }
 
+    /// Returns whether its pages are not in the counters.
+    #[inline]
+    pub(super) fn is_beside(&self) -> bool {
+        self.kind == Kind::External
+    }
+
     /// Counts `pages` more, in flight, for an object of `whole` pages.
     ///
     /// What can never succeed is refused before it is counted. Over a limit, `make_room` is called,
     /// which evicts other objects until the counters are within their limits and returns `false`, or
-    /// `true` when none is left. Then a soft limit is exceeded, and `true` is returned. For a hard one
-    /// this waits for others in flight, if there are such.
+    /// `true` when none is left. Then a soft limit is exceeded; for a hard one this waits for others in
+    /// flight, if there are such.
     ///
     /// Returns `ENOMEM` if the machine does not have that many pages, or a hard limit can't be kept;
     /// `EINTR` if a fatal signal arrived; or the error of `make_room`. What was counted may stay
@@ -89,18 +118,19 @@ impl Charge {
         whole: u64,
         reclaim: &R,
         make_room: impl FnOnce(&Accounting, Amount, &R) -> Result<bool>,
-    ) -> Result<bool> {
+    ) -> Result<Counted> {
         let charged = match self.kind {
+            Kind::Any => accounting.charge(pages, whole, false),
+            Kind::Dma32 => accounting.charge_dma32(pages, whole),
             Kind::External => Charged::Not,
-            kind => accounting.charge(pages, whole, kind == Kind::Dma32),
         };
-        if charged != Charged::Not {
-            self.own(accounting, pages);
+        match charged {
+            Charged::Within => {
+                self.own(accounting, pages);
+                Ok(Counted::Within)
+            }
+            over => self.try_add_over(accounting, pages, whole, over, reclaim, make_room),
         }
-        if charged == Charged::Within {
-            return Ok(false);
-        }
-        self.try_add_over(accounting, pages, whole, charged, reclaim, make_room)
     }
 
     /// Goes on with [`Charge::try_add`] where it may be that there is no room.
@@ -113,8 +143,12 @@ impl Charge {
         charged: Charged,
         reclaim: &R,
         make_room: impl FnOnce(&Accounting, Amount, &R) -> Result<bool>,
-    ) -> Result<bool> {
+    ) -> Result<Counted> {
         let limits = &accounting.limits;
+        let within = match self.kind {
+            Kind::External => Counted::Beside,
+            _ => Counted::Within,
+        };
         let wanted = Amount::of(whole, self.kind == Kind::Dma32);
         if charged == Charged::Not {
             if whole > total_ram() {
@@ -125,15 +159,20 @@ impl Charge {
                 return Err(ENOMEM);
             }
             self.add_anyway(accounting, pages);
+        } else {
+            self.own(accounting, pages);
         }
         if !accounting.over_limit() || (self.kind == Kind::External && !limits.are_hard()) {
-            return Ok(false);
+            return Ok(within);
         }
         if limits.eviction_helps(limits.stored()) && !make_room(accounting, wanted, reclaim)? {
-            return Ok(false);
+            return Ok(within);
         }
         if !limits.are_hard() {
-            return Ok(true);
+            return Ok(match within {
+                Counted::Within => Counted::Over,
+                beside => beside,
+            });
         }
         // What two populates have charged before they fit may be all that keeps both from fitting.
         self.reduce_to(self.pages - pages);
@@ -151,7 +190,13 @@ impl Charge {
             accounting.statistics.refusals.count();
             return Err(ENOMEM);
         }
-        Ok(false)
+        Ok(within)
+    }
+
+    /// Returns the number of pages that it has, in the counters or not.
+    #[inline]
+    pub(super) fn held(&self) -> u64 {
+        self.pages
     }
 
     /// Makes pages that were counted its own.
@@ -197,27 +242,35 @@ impl Charge {
         }
     }
 
-    /// Uncharges all but `pages` pages and returns whether that was any.
-    #[inline]
-    pub(super) fn reduce_to(&mut self, pages: u64) -> bool {
+    /// Uncharges all but `pages` pages.
+    pub(super) fn reduce_to(&mut self, pages: u64) {
         if self.pages <= pages {
-            return false;
+            return;
         }
         let less = self.pages - pages;
         self.pages = pages;
         if let Some(accounting) = &self.accounting {
-            match self.kind {
-                Kind::External => accounting.limits.uncharge_external(less),
-                kind => accounting.uncharge(less, kind == Kind::Dma32),
-            }
+            self.kind.uncharge(accounting, less);
         }
-        true
+    }
+
+    /// Uncharges all pages, of which there are some, because they were dropped with their content, and
+    /// counts that. `accounting` must be that to which they were added.
+    #[inline(always)]
+    pub(super) fn drop_all(&mut self, accounting: &Accounting) {
+        let (pages, kind) = (core::mem::take(&mut self.pages), self.kind);
+        kind.uncharge(accounting, pages);
+        if kind != Kind::External {
+            accounting.statistics.unpopulates.count();
+        }
     }
 }
 
 impl Drop for Charge {
     #[inline]
     fn drop(&mut self) {
-        self.reduce_to(0);
+        if self.pages != 0 {
+            self.reduce_to(0);
+        }
     }
 }

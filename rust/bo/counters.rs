@@ -302,6 +302,12 @@ impl Accounting {
         self.counters.charge(pages, whole, dma32)
     }
 
+    /// Does what [`Accounting::charge`] does with pages for a DMA32 pool.
+    #[cold]
+    pub(super) fn charge_dma32(&self, pages: u64, whole: u64) -> Charged {
+        self.charge(pages, whole, true)
+    }
+
     /// Counts pages that are in flight.
     pub(super) fn charge_anyway(&self, pages: u64, dma32: bool) {
         if dma32 {
@@ -330,6 +336,12 @@ impl Accounting {
     #[inline]
     pub(super) fn uncharge(&self, pages: u64, dma32: bool) {
         self.counters.uncharge(pages, dma32);
+    }
+
+    /// Takes back pages for a DMA32 pool that are in flight.
+    #[cold]
+    pub(super) fn uncharge_dma32(&self, pages: u64) {
+        self.uncharge(pages, true);
     }
 
     /// Runs `f`, which moves charged TTs in and out of a device's list.

@@ -270,6 +270,7 @@ impl Limits {
     }
 
     /// Takes back pages of an external object.
+    #[cold]
     pub(super) fn uncharge_external(&self, pages: u64) {
         self.external.fetch_sub(pages, Relaxed);
     }

@@ -15,6 +15,7 @@ use crate::{
     },
     bo::{
         backing::Backing,
+        charge::Counted,
         counters::Accounting,
         pages::shmem::ShmemPages,
         pool::alloc,
@@ -84,58 +85,60 @@ impl Tt {
         reclaim: &impl Reclaim,
         allocate: impl FnOnce(&mut Self, u64) -> Result,
     ) -> Result<u64> {
-        let Some(next) = state::step(self.state, Event::Populate) else {
+        let from = self.state;
+        let Some(next) = state::step(from, Event::Populate) else {
             return Ok(0);
         };
-        if !self.flags.owns_pages() {
+        if self.charge.is_beside() && !self.flags.owns_pages() {
             self.state = next;
             return Ok(0);
         }
-        let before = self.resident_pages();
-        let missing = self.num_pages - before;
+        // Its own pages are charged while it holds them.
+        let missing = self.num_pages - self.charge.held();
         let room = self.charge_pages(missing, backing.accounting(), reclaim);
-        match room.and_then(|over| allocate(self, missing).map(|()| over)) {
-            // Nothing can fail any more.
-            Ok(over) => self.count_populate(backing, missing, over),
+        let counted = match room.and_then(|counted| allocate(self, missing).map(|()| counted)) {
+            Ok(counted) => counted,
             Err(e) => {
-                self.charge.reduce_to(before);
+                self.charge.reduce_to(self.num_pages - missing);
                 return Err(e);
             }
-        }
+        };
+        // Nothing can fail any more.
         self.state = next;
-        self.storage = None;
+        match (from, counted) {
+            (State::Empty, Counted::Within) => backing.accounting().statistics.populates.count(),
+            _ => self.count_populate(from, counted, missing, backing),
+        }
         Ok(missing)
     }
 
     /// Charges the `missing` pages, and evicts other objects until the counters are within their
-    /// limits. `true`: there is none left, and the counters still are over a limit. Otherwise as
-    /// [`Charge::try_add`](crate::bo::charge::Charge::try_add).
+    /// limits. Otherwise as [`Charge::try_add`](crate::bo::charge::Charge::try_add).
     #[inline]
     fn charge_pages(
         &mut self,
         missing: u64,
         accounting: &Arc<Accounting>,
         reclaim: &impl Reclaim,
-    ) -> Result<bool> {
+    ) -> Result<Counted> {
         let whole = self.num_pages;
         self.charge
             .try_add(accounting, missing, whole, reclaim, make_room)
     }
 
-    /// Counts a populate by the state that it began in.
-    #[inline]
-    fn count_populate(&self, backing: &Backing, gained: u64, overcommitted: bool) {
+    /// Counts a populate by the state that it began in, and drops the storage from which the content came.
+    #[cold]
+    fn count_populate(&mut self, from: State, counted: Counted, gained: u64, backing: &Backing) {
+        self.storage = None;
         let statistics = &backing.accounting().statistics;
-        if !self.flags.external {
-            // A TT that is partly backed up has been counted as populated all the time.
-            if self.state != State::PartlyBackedUp {
-                statistics.populates.count();
-            }
-            if overcommitted {
-                count_overcommit(backing, gained);
-            }
+        // A TT that is partly backed up has been counted as populated all the time.
+        if counted != Counted::Beside && from != State::PartlyBackedUp {
+            statistics.populates.count();
         }
-        match self.state {
+        if counted == Counted::Over {
+            count_overcommit(backing, gained);
+        }
+        match from {
             State::Swapped => statistics.swapins.count(),
             State::BackedUp | State::PartlyBackedUp => statistics.restores.count(),
             State::Empty | State::Populated => {}
@@ -186,35 +189,30 @@ impl Tt {
     /// A swapped out TT keeps its content. The charge must be in flight.
     ///
     /// C original: `ttm_tt_unpopulate()`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn unpopulate(&mut self, backing: &Backing) -> u64 {
         let Some(next) = state::step(self.state, Event::Unpopulate) else {
             return 0;
         };
         self.state = next;
-        // It reads as zeroes from now on.
-        if let Some(log) = &self.log {
-            log.all_written();
+        let lost = self.charge.held();
+        // Each test of its own would cost a branch.
+        if self.log.is_some() | self.shmem.is_some() | self.pages.dma().is_some() {
+            self.leave_file_and_device();
         }
-        let lost = self.release_pages(backing);
-        if self.charge.reduce_to(0) && !self.flags.external {
-            backing.accounting().statistics.unpopulates.count();
-        }
+        alloc::give_back(&mut self.pages, self.cleared, Some(backing.pool()));
+        self.charge.drop_all(backing.accounting());
         lost
     }
 
-    /// Frees all pages, their DMA addresses, and their range of a file; returns how many.
-    #[inline]
-    fn release_pages(&mut self, backing: &Backing) -> u64 {
-        let lost = self.resident_pages();
-        if self.flags.dma {
-            self.pages.set_dma(None);
+    /// Drops the range of a file and the DMA addresses that it has; all pages read as zeroes from now on.
+    #[cold]
+    fn leave_file_and_device(&mut self) {
+        if let Some(log) = &self.log {
+            log.all_written();
         }
-        if self.flags.shmem {
-            self.shmem = None;
-        }
-        alloc::give_back(&mut self.pages, self.cleared, Some(backing.pool()));
-        lost
+        self.pages.set_dma(None);
+        self.shmem = None;
     }
 }
 

@@ -240,9 +240,6 @@ impl Tt {
             return 0;
         };
         let lost = self.resident_pages();
-        if self.charge.pages() != 0 {
-            accounting.statistics.unpopulates.count();
-        }
         self.state = next;
         // It reads as zeroes from now on.
         if let Some(log) = &self.log {
@@ -252,7 +249,9 @@ impl Tt {
         self.shmem = None;
         // To the system: this is done to have less in memory.
         self.pages.release();
-        self.charge.reduce_to(0);
+        if self.charge.held() != 0 {
+            self.charge.drop_all(accounting);
+        }
         lost
     }
 
