@@ -65,8 +65,8 @@ const FREE_BATCH: usize = 512;
 ///
 /// - `blocks` has as many entries as `layout` has blocks. Entry `i` came from [`Block::into_raw`],
 ///   is of the order that `layout` has for it, and is owned by this value and in no other entry.
-/// - The first `caching_applied` entries are of kind `kind`; the others are of the same memory but
-///   still cached.
+/// - The last `plain` entries are of the same memory as `kind` says but still cached; the others are of
+///   kind `kind`.
 /// - The first `decrypted` entries are shared with the host of a confidential guest.
 /// - The pages of `partial` come after those of the blocks.
 /// - Users have pages mapped at `mapped` at most, and `dma` is of our pages or was given by
@@ -74,7 +74,7 @@ const FREE_BATCH: usize = 512;
 pub(crate) struct PageBlocks {
     layout: Layout,
     blocks: SmallList<First>,
-    caching_applied: usize,
+    plain: usize,
     decrypted: usize,
     kind: PageKind,
     /// What is left of a block that lost pages at its end.
@@ -104,7 +104,7 @@ impl PageBlocks {
         Self {
             layout: Layout::new(),
             blocks: SmallList::new(First(core::ptr::null_mut())),
-            caching_applied: 0,
+            plain: 0,
             decrypted: 0,
             kind,
             partial: None,
@@ -131,13 +131,13 @@ impl PageBlocks {
     /// Whether it has no pages at all.
     #[inline]
     pub(crate) fn is_vacant(&self) -> bool {
-        self.layout.blocks() == 0 && self.partial.is_none()
+        self.blocks() == 0 && self.partial.is_none()
     }
 
     /// Returns the number of blocks, without a partial one.
     #[inline]
     pub(crate) fn blocks(&self) -> usize {
-        self.layout.blocks()
+        self.blocks.len()
     }
 
     /// Returns the order of the last block, if there is one; a block that is pushed next may not be
@@ -178,22 +178,23 @@ impl PageBlocks {
     #[inline(always)]
     pub(crate) fn push(&mut self, block: Block) -> Result {
         let applied = block.kind() == self.kind;
-        if applied {
-            if self.caching_applied != self.layout.blocks() {
-                return Err(EINVAL);
-            }
-        } else if block.kind().caching != Caching::Cached || block.kind().dma32 != self.kind.dma32 {
+        let fits = if applied {
+            self.plain == 0
+        } else {
+            block.kind().caching == Caching::Cached && block.kind().dma32 == self.kind.dma32
+        };
+        if !fits || !self.layout.push(block.order()) {
             return Err(EINVAL);
         }
-        let slot = self.blocks.reserve()?;
-        if !self.layout.push(block.order()) {
-            return Err(EINVAL);
+        if let Err(e) = self.blocks.push(First(block.first().as_ptr())) {
+            self.layout.pop();
+            return Err(e);
         }
-        // INVARIANT: One more entry in both; the block was owned by our caller and is of this
-        // order. If its caching is applied, so is that of all blocks before it.
-        slot.fill(First(block.into_raw().as_ptr()));
-        if applied {
-            self.caching_applied += 1;
+        // INVARIANT: One more entry in both; the block was owned by our caller and is of this order. If
+        // its caching is applied, so is that of all blocks before it.
+        let _ = block.into_raw();
+        if !applied {
+            self.plain += 1;
         }
         Ok(())
     }
@@ -205,18 +206,18 @@ impl PageBlocks {
     /// decrypted.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Block> {
-        self.mapped.remove();
-        self.dma = None;
+        if self.mapped.range().is_some() | self.dma.is_some() {
+            self.remove_mappings();
+        }
         let first = NonNull::new(self.blocks.pop()?.0)?;
         let order = self.layout.pop()?;
         let mut kind = self.kind;
-        if self.caching_applied > self.layout.blocks() {
-            self.caching_applied = self.layout.blocks();
-        } else {
+        if self.plain != 0 {
+            self.plain -= 1;
             kind.caching = Caching::Cached;
         }
-        if self.decrypted > self.layout.blocks() {
-            self.decrypted = self.layout.blocks();
+        if self.decrypted > self.blocks() {
+            self.decrypted = self.blocks();
             // SAFETY: `encrypt` wants a block that `decrypt` was called for and that only we
             // access. By the type invariant the entry was a block of this order that we owned, and
             // among the decrypted ones; its mappings were removed above.
@@ -225,10 +226,18 @@ impl PageBlocks {
             }
         }
         // SAFETY: By the type invariant the last entry came from `Block::into_raw` of a block of
-        // this order, which nothing but the entry owned, and which is of our kind if it was among
-        // the first `caching_applied`, else cached.
+        // this order, which nothing but the entry owned, and which is cached if it was among the last
+        // `plain`, else of our kind.
         // INVARIANT: One entry less in both.
         Some(unsafe { Block::from_raw(first, order, kind) })
+    }
+
+    /// Removes all mappings of pages of blocks, for users and for the device. May sleep.
+    #[cold]
+    #[inline(never)]
+    fn remove_mappings(&mut self) {
+        self.mapped.remove();
+        self.dma = None;
     }
 
     /// Takes out what is left of a partial block, so that blocks can be pushed in its place.
@@ -248,7 +257,7 @@ impl PageBlocks {
     /// Whether all blocks have the caching that their kind asks for.
     #[inline]
     pub(crate) fn has_caching_applied(&self) -> bool {
-        self.caching_applied == self.layout.blocks()
+        self.plain == 0
     }
 
     /// Gives all blocks the caching that their kind asks for.
@@ -258,13 +267,13 @@ impl PageBlocks {
     pub(crate) fn apply_caching(&mut self, batch: &mut Batch) -> Result {
         let blocks = self.blocks.as_slice().iter().zip(self.layout.orders());
         let cached = blocks
-            .skip(self.caching_applied)
+            .skip(self.blocks() - self.plain)
             .filter_map(|(first, order)| Some((NonNull::new(first.0)?, order)));
         // SAFETY: `change` wants blocks of these orders that nothing else accesses. By the type
         // invariant they are ours, and we are borrowed exclusively.
         unsafe { batch.change(cached, self.kind.caching) }?;
         // INVARIANT: All blocks are of our kind now.
-        self.caching_applied = self.layout.blocks();
+        self.plain = 0;
         Ok(())
     }
 
@@ -477,7 +486,9 @@ impl PageBlocks {
 
     #[inline(never)]
     fn release_all(&mut self) {
-        self.partial = None;
+        if self.partial.is_some() {
+            self.partial = None;
+        }
         if self.kind.caching == Caching::Cached {
             self.release_to(drop);
         } else {
@@ -495,15 +506,12 @@ impl PageBlocks {
     /// Passes all blocks to `to`, the last one first. May sleep.
     #[inline]
     pub(crate) fn release_to(&mut self, mut to: impl FnMut(Block)) {
-        let mut given = 0;
-        while self.layout.blocks() != 0 {
-            let Some(block) = self.pop() else {
-                continue;
-            };
-            to(block);
-            given += 1;
-            if given % FREE_BATCH == 0 {
+        while self.blocks() != 0 {
+            if self.blocks() % FREE_BATCH == 0 {
                 task::cond_resched();
+            }
+            if let Some(block) = self.pop() {
+                to(block);
             }
         }
     }
@@ -530,6 +538,9 @@ unsafe impl vma::Pages for PageBlocks {
 impl Drop for PageBlocks {
     #[inline(always)]
     fn drop(&mut self) {
-        self.release();
+        // The partial block is dropped with the fields.
+        if self.blocks() != 0 {
+            self.release_all();
+        }
     }
 }

@@ -229,7 +229,8 @@ impl Mappings {
     }
 
     /// Returns where they are mapped, if they are.
-    pub(super) fn range(&self) -> Option<&Range> {
+    #[inline]
+    pub(crate) fn range(&self) -> Option<&Range> {
         self.0.as_ref()
     }
 

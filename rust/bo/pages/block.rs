@@ -105,6 +105,12 @@ impl Block {
         }
     }
 
+    /// Returns the first page.
+    #[inline]
+    pub(super) fn first(&self) -> NonNull<bindings::page> {
+        self.first
+    }
+
     /// Gives up ownership and returns the first page; [`Block::from_raw`] takes it back.
     #[inline]
     pub(crate) fn into_raw(self) -> NonNull<bindings::page> {
@@ -200,11 +206,13 @@ impl Drop for Block {
 /// # Invariants
 ///
 /// The `len` pages from `first` on came from one [`Block`] and were split; only the owner of this
-/// value frees or accesses them. The kernel's mapping of them is cached as `caching` says.
+/// value frees or accesses them. The kernel's mapping of them is cached unless `flush` is 1.
 pub(crate) struct Partial {
     first: NonNull<bindings::page>,
     len: u64,
-    caching: Caching,
+    /// A number, so that `first` says whether there is a `Partial`: with a tag of a byte and padding
+    /// behind it, the compiler makes a TT in one place and copies it to another.
+    flush: u64,
 }
 
 // SAFETY: A page belongs to no task: any task may use and free it.
@@ -216,7 +224,8 @@ unsafe impl Sync for Partial {}
 impl Partial {
     /// Splits a block. Any context.
     pub(super) fn split(block: Block) -> Self {
-        let (order, len, caching) = (block.order, block.pages(), block.kind.caching);
+        let (order, len) = (block.order, block.pages());
+        let flush = u64::from(block.kind.caching != Caching::Cached);
         let first = block.into_raw();
         if order != 0 {
             // SAFETY: `split_page()` wants a block that the caller owns and that is no compound
@@ -225,11 +234,7 @@ impl Partial {
             unsafe { bindings::split_page(first.as_ptr(), order) };
         }
         // INVARIANT: These are all pages of the block, split above, and its owner was dissolved.
-        Self {
-            first,
-            len,
-            caching,
-        }
+        Self { first, len, flush }
     }
 
     /// Returns the first page, if there is one.
@@ -269,7 +274,7 @@ impl Partial {
         // SAFETY: By the type invariant there were `len + count` pages side by side, so the result
         // is inside them or one past their end.
         let first = unsafe { self.first.add(self.len as usize) };
-        if self.caching != Caching::Cached && count != 0 {
+        if self.flush != 0 && count != 0 {
             caching::make_all_cached(first, count as i32);
         }
         for i in 0..count as usize {
@@ -287,6 +292,8 @@ impl Partial {
 }
 
 impl Drop for Partial {
+    #[cold]
+    #[inline(never)]
     fn drop(&mut self) {
         self.shorten(u64::MAX);
     }

@@ -17,101 +17,102 @@ const INLINE: usize = 4;
 ///
 /// # Invariants
 ///
-/// Without `heap` the first `len` entries of `inline` are the list; otherwise `len` is 0 and `heap`
-/// is the list.
+/// Its entries are the first `len` of `entries`, which has no others on the heap.
 pub(crate) struct SmallList<T: Copy> {
-    inline: [T; INLINE],
     len: usize,
-    /// Not just empty: dropping that is a call.
-    heap: Option<KVVec<T>>,
+    entries: Entries<T>,
+}
+
+/// Where entries are.
+enum Entries<T: Copy> {
+    InPlace([T; INLINE]),
+    OnHeap(KVVec<T>),
 }
 
 impl<T: Copy> SmallList<T> {
     /// Makes an empty list; `filler` is what unused entries are.
     #[inline]
     pub(crate) const fn new(filler: T) -> Self {
+        // INVARIANT: There are no entries.
         Self {
-            inline: [filler; INLINE],
             len: 0,
-            heap: None,
+            entries: Entries::InPlace([filler; INLINE]),
         }
+    }
+
+    /// Returns the number of entries.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     /// Returns the entries.
     #[inline]
     pub(crate) fn as_slice(&self) -> &[T] {
-        match &self.heap {
-            None => self.inline.get(..self.len).unwrap_or_default(),
-            Some(heap) => heap,
+        match &self.entries {
+            Entries::InPlace(entries) => entries.get(..self.len).unwrap_or_default(),
+            Entries::OnHeap(entries) => entries,
         }
     }
 
     /// Returns the bytes that it takes on the heap.
     #[cfg(any(reeve_bench, reeve_kunit))]
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.heap.as_ref().map_or(0, |heap| heap.capacity()) * core::mem::size_of::<T>()
+        match &self.entries {
+            Entries::InPlace(_) => 0,
+            Entries::OnHeap(entries) => entries.capacity() * core::mem::size_of::<T>(),
+        }
     }
 
-    /// Makes room for one more entry and returns it.
+    /// Appends an entry.
     ///
     /// Returns `ENOMEM` if there is no memory; nothing has changed then. May sleep.
-    #[inline]
-    pub(crate) fn reserve(&mut self) -> Result<Slot<'_, T>> {
-        match &self.heap {
-            None if self.len < INLINE => {}
-            Some(heap) if heap.len() < heap.capacity() => {}
-            _ => self.grow()?,
+    #[inline(always)]
+    pub(crate) fn push(&mut self, entry: T) -> Result {
+        match &mut self.entries {
+            Entries::InPlace(entries) if self.len < INLINE => {
+                if let Some(free) = entries.get_mut(self.len) {
+                    *free = entry;
+                }
+            }
+            _ => self.push_to_heap(entry)?,
         }
-        Ok(Slot(self))
+        // INVARIANT: There is one more. All of them are in memory, so their number fits.
+        self.len = self.len.wrapping_add(1);
+        Ok(())
     }
 
-    /// Makes room for one more entry on the heap, to which all others move.
-    #[cold]
-    fn grow(&mut self) -> Result {
-        match &mut self.heap {
-            Some(heap) => heap.reserve(1, user_sized::flags())?,
-            None => {
+    /// Appends an entry to those on the heap, to which all others move first.
+    #[inline(never)]
+    fn push_to_heap(&mut self, entry: T) -> Result {
+        match &mut self.entries {
+            Entries::OnHeap(entries) => entries.push(entry, user_sized::flags())?,
+            Entries::InPlace(entries) => {
                 let mut heap = KVVec::with_capacity(4 * INLINE, GFP_KERNEL_ACCOUNT)?;
-                heap.extend_from_slice(&self.inline, GFP_KERNEL_ACCOUNT)?;
-                // INVARIANT: All entries moved there.
-                self.heap = Some(heap);
-                self.len = 0;
+                heap.extend_from_slice(entries, GFP_KERNEL_ACCOUNT)?;
+                heap.push(entry, GFP_KERNEL_ACCOUNT)?;
+                self.entries = Entries::OnHeap(heap);
             }
         }
         Ok(())
     }
 
     /// Removes the last entry and returns it. Memory on the heap stays until the list is dropped.
-    #[inline]
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        if let Some(heap) = &mut self.heap {
-            return heap.pop();
-        }
-        self.len = self.len.checked_sub(1)?;
-        self.inline.get(self.len).copied()
-    }
-}
-
-/// Room for one entry at the end of a list.
-#[must_use]
-pub(crate) struct Slot<'a, T: Copy>(&'a mut SmallList<T>);
-
-impl<T: Copy> Slot<'_, T> {
-    /// Puts the entry in the slot.
     #[inline(always)]
-    pub(crate) fn fill(self, entry: T) {
-        let list = self.0;
-        match &mut list.heap {
-            // `reserve` has made room.
-            Some(heap) => {
-                let _ = heap.push_within_capacity(entry);
-            }
-            None => {
-                if let Some(free) = list.inline.get_mut(list.len) {
-                    *free = entry;
-                    list.len += 1;
-                }
-            }
-        }
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        let entry = match &mut self.entries {
+            Entries::InPlace(entries) => *entries.get(last)?,
+            Entries::OnHeap(entries) => Self::pop_from_heap(entries)?,
+        };
+        // INVARIANT: There is one less.
+        self.len = last;
+        Some(entry)
+    }
+
+    /// Not inlined, so that lists without memory on the heap look at none of its fields.
+    #[inline(never)]
+    fn pop_from_heap(entries: &mut KVVec<T>) -> Option<T> {
+        entries.pop()
     }
 }

@@ -72,7 +72,10 @@ pub(crate) fn fill_until(
 #[inline]
 fn order_of_whole(pages: &PageBlocks, missing: u64, pool: Option<&Pool>) -> Option<u32> {
     let kind = pages.kind();
-    if kind.caching != Caching::Cached || !pages.is_vacant() || Memcg::of_current().is_some() {
+    if kind.caching != Caching::Cached
+        || pages.last_order().is_some()
+        || Memcg::of_current().is_some()
+    {
         return None;
     }
     match pool {

@@ -51,7 +51,8 @@ pub const SHAPES: [(u64, &[u32]); 8] = [
 /// The order of a block of just so many pages; `None`: there is none.
 #[inline]
 pub const fn one_block(pages: u64) -> Option<u32> {
-    if pages.is_power_of_two() && pages <= 1 << MAX_ORDER {
+    let below = pages.wrapping_sub(1);
+    if below < 1 << MAX_ORDER && pages & below == 0 {
         Some(pages.trailing_zeros())
     } else {
         None
@@ -62,13 +63,11 @@ pub const fn one_block(pages: u64) -> Option<u32> {
 ///
 /// # Invariants
 ///
-/// `pages` is the sum over all blocks of their pages, `len` the number of blocks. If there are any,
-/// `last` is the lowest order that has some, and none above `first` has any.
+/// `pages` is the sum over all blocks of their pages. If there are any, `last` is the lowest order that has some, and none above `first` has any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
     blocks: [u32; ORDERS],
     pages: u64,
-    len: usize,
     first: u32,
     last: u32,
 }
@@ -80,7 +79,6 @@ impl Layout {
         Self {
             blocks: [0; ORDERS],
             pages: 0,
-            len: 0,
             first: 0,
             last: 0,
         }
@@ -93,7 +91,7 @@ impl Layout {
     #[must_use]
     #[inline(always)]
     pub fn push(&mut self, order: u32) -> bool {
-        let is_first = self.len == 0;
+        let is_first = self.pages == 0;
         if !is_first && order > self.last {
             return false;
         }
@@ -103,10 +101,10 @@ impl Layout {
         let Some(n) = slot.checked_add(1) else {
             return false;
         };
-        // INVARIANT: No lower order has blocks, as `last` says, or there are none at all.
+        // INVARIANT: No lower order has blocks, as `last` says, or there are none at all. The sum fits:
+        // there are 10 orders, each with less than 2^32 blocks of at most 2^9 pages.
         *slot = n;
-        self.pages += 1 << order;
-        self.len += 1;
+        self.pages = self.pages.wrapping_add(1 << order);
         if is_first {
             self.first = order;
         }
@@ -115,18 +113,16 @@ impl Layout {
     }
 
     /// Takes the last block off the directory and returns its order; `None`: there is none.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self) -> Option<u32> {
-        if self.len == 0 {
-            return None;
-        }
         let order = self.last;
         let slot = self.blocks.get_mut(order as usize)?;
-        *slot -= 1;
-        self.pages -= 1 << order;
-        self.len -= 1;
+        let n = slot.checked_sub(1)?;
+        // INVARIANT: The pages of the block are in the sum.
+        *slot = n;
+        self.pages = self.pages.wrapping_sub(1 << order);
         // INVARIANT: The orders below `order` have no blocks; the next that has some is above.
-        if *slot == 0 && self.len != 0 {
+        if self.pages != 0 && n == 0 {
             self.last = (order..ORDERS as u32)
                 .find(|&higher| self.blocks.get(higher as usize).is_some_and(|&n| n != 0))?;
         }
@@ -134,9 +130,8 @@ impl Layout {
     }
 
     /// Blocks altogether.
-    #[inline]
     pub fn blocks(&self) -> usize {
-        self.len
+        self.blocks.iter().map(|&n| n as usize).sum()
     }
 
     /// Returns the number of pages.
@@ -148,7 +143,7 @@ impl Layout {
     /// The order of the last block; `None`: there is none.
     #[inline]
     pub fn last_order(&self) -> Option<u32> {
-        (self.len != 0).then_some(self.last)
+        (self.pages != 0).then_some(self.last)
     }
 
     /// Returns where the page `index` is; `None`: not in this directory.
