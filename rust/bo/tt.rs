@@ -107,10 +107,16 @@ impl Tt {
     #[inline(always)]
     pub(super) fn flags_here(flags: BoFlags) -> BoFlags {
         if flags.dma {
-            flags.in_guest(decrypted::guest_memory_is_encrypted())
+            Self::flags_for_device(flags)
         } else {
             flags
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn flags_for_device(flags: BoFlags) -> BoFlags {
+        flags.in_guest(decrypted::guest_memory_is_encrypted())
     }
 
     /// Returns the protection that all mappings of pages of one with these flags have.

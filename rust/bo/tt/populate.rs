@@ -9,10 +9,7 @@ use super::{
     Tt, //
 };
 use crate::{
-    abstractions::{
-        dma::DmaDevice,
-        task::EndedBy, //
-    },
+    abstractions::task::EndedBy,
     bo::{
         backing::Backing,
         charge::Counted,
@@ -67,13 +64,11 @@ impl Tt {
         clear: bool,
     ) -> Result<u64> {
         let clear = clear || self.flags.zero_alloc;
-        let gained = self.populate_with(backing, reclaim, |tt, missing| {
-            tt.allocate(missing, clear, backing, reclaim.ended_by())
-        })?;
-        if gained != 0 {
-            self.cleared = clear;
-        }
-        Ok(gained)
+        self.populate_with(backing, reclaim, |tt, missing| {
+            tt.allocate(missing, clear, backing, reclaim.ended_by())?;
+            tt.cleared = clear;
+            Ok(())
+        })
     }
 
     /// Does what [`Tt::populate`] does but for the pages themselves: `allocate` gives the TT the pages
@@ -156,25 +151,26 @@ impl Tt {
         ended_by: EndedBy,
     ) -> Result {
         let pool = Some(backing.pool());
-        let decrypted = self.flags.decrypted;
-        let dma = self.flags.dma.then(|| backing.dma());
         if self.flags.shmem {
-            return self.hold_shmem(backing, dma);
+            return self.hold_shmem(backing);
         }
         if let Some(storage) = &self.storage {
             let (pages, all) = (&mut self.pages, self.num_pages);
-            return swapin::swap_in(pages, all, storage, pool, (dma, decrypted), ended_by);
+            let device = (self.flags.dma.then(|| backing.dma()), self.flags.decrypted);
+            return swapin::swap_in(pages, all, storage, pool, device, ended_by);
         }
         alloc::fill_until(&mut self.pages, missing, clear, pool, ended_by)?;
-        match dma {
-            None => Ok(()),
-            Some(dma) => dma::show_fresh(&mut self.pages, dma, decrypted, clear),
+        if self.flags.dma {
+            let decrypted = self.flags.decrypted;
+            return dma::show_fresh(&mut self.pages, backing.dma(), decrypted, clear);
         }
+        Ok(())
     }
 
     /// Takes hold of the pages in the file in which they live, of which it gets a range if it has none.
     #[inline(never)]
-    fn hold_shmem(&mut self, backing: &Backing, dma: Option<&Arc<DmaDevice>>) -> Result {
+    fn hold_shmem(&mut self, backing: &Backing) -> Result {
+        let dma = self.flags.dma.then(|| backing.dma());
         if let Some(shmem) = &mut self.shmem {
             return dma::hold(shmem, dma);
         }
@@ -196,8 +192,8 @@ impl Tt {
         };
         self.state = next;
         let lost = self.charge.held();
-        // Each test of its own would cost a branch.
-        if self.log.is_some() | self.shmem.is_some() | self.pages.dma().is_some() {
+        // Two pointers are tested together.
+        if self.shmem.is_some() || self.log.is_some() | self.pages.dma().is_some() {
             self.leave_file_and_device();
         }
         alloc::give_back(&mut self.pages, self.cleared, Some(backing.pool()));
