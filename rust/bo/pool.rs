@@ -152,7 +152,10 @@ impl Pool {
 
     /// Returns the number of pages kept.
     pub(crate) fn kept(&self) -> u64 {
-        self.kept.iter().map(|kept| kept.load(Relaxed)).sum()
+        // They are pages of this machine, so the sum fits.
+        self.kept
+            .iter()
+            .fold(0, |sum, kept| sum.wrapping_add(kept.load(Relaxed)))
     }
 
     /// Returns the most pages that are kept.

@@ -18,7 +18,10 @@ use crate::{
             PageBlocks, //
         },
         rules::{
-            page_kind::Caching,
+            page_kind::{
+                Caching,
+                PageKind, //
+            },
             page_runs::{
                 self,
                 MAX_ORDER, //
@@ -117,12 +120,16 @@ fn add(
     ended_by: EndedBy,
 ) -> Result {
     let kind = pages.kind();
-    // Made when the first block comes from the system.
-    let mut batch = None;
     let charged = Memcg::of_current().is_some();
     let pool = pool.filter(|_| !charged);
+    let mut fresh = Fresh {
+        kind,
+        clear,
+        charged,
+        batch: None,
+        pending: 0,
+    };
     let mut order = pages.last_order().unwrap_or(MAX_ORDER);
-    let mut pending = 0;
     let mut first = true;
 
     while missing != 0 {
@@ -132,20 +139,11 @@ fn add(
         order = page_runs::order_for(missing, order);
         let block = match pool.and_then(|pool| pool.take(kind, order)) {
             Some(kept) => {
-                if pending != 0 {
-                    apply_caching(pages, &mut batch)?;
-                    pending = 0;
-                }
+                fresh.apply_caching_from(1, pages)?;
                 kept
             }
-            None => match Block::allocate_for(order, kind.dma32, clear, charged) {
-                Some(fresh) => {
-                    if kind.caching != Caching::Cached && batch.is_none() {
-                        batch = Some(Batch::new(missing)?);
-                    }
-                    pending += fresh.pages();
-                    fresh
-                }
+            None => match fresh.allocate(order, missing)? {
+                Some(block) => block,
                 None => {
                     order = order.checked_sub(1).ok_or(ENOMEM)?;
                     continue;
@@ -154,18 +152,56 @@ fn add(
         };
         missing -= block.pages();
         pages.push(block)?;
-        if pending >= PageBlocks::CACHING_BATCH {
-            apply_caching(pages, &mut batch)?;
-            pending = 0;
-        }
+        fresh.apply_caching_from(PageBlocks::CACHING_BATCH, pages)?;
     }
-    apply_caching(pages, &mut batch)
+    fresh.apply_caching_from(1, pages)
 }
 
-fn apply_caching(pages: &mut PageBlocks, batch: &mut Option<Batch>) -> Result {
-    match batch {
-        Some(batch) if !pages.has_caching_applied() => pages.apply_caching(batch),
-        _ => Ok(()),
+/// Blocks that come from the system while pages are added.
+struct Fresh {
+    kind: PageKind,
+    clear: bool,
+    charged: bool,
+    /// Made with the first block whose caching is to change.
+    batch: Option<Batch>,
+    /// How many pages wait for their caching.
+    pending: u64,
+}
+
+impl Fresh {
+    /// Allocates a block, of `missing` pages that are still to come. Returns `None` if the system has none
+    /// of this order. Not inlined, to prepare nothing for it where the pool has all blocks.
+    #[inline(never)]
+    fn allocate(&mut self, order: u32, missing: u64) -> Result<Option<Block>> {
+        let Some(block) = Block::allocate_for(order, self.kind.dma32, self.clear, self.charged)
+        else {
+            return Ok(None);
+        };
+        if self.kind.caching != Caching::Cached {
+            if self.batch.is_none() {
+                self.batch = Some(Batch::new(missing)?);
+            }
+            self.pending += block.pages();
+        }
+        Ok(Some(block))
+    }
+
+    /// Applies the caching to the pages that wait for it, if they are as many as `enough`.
+    #[inline(always)]
+    fn apply_caching_from(&mut self, enough: u64, pages: &mut PageBlocks) -> Result {
+        if self.pending < enough {
+            return Ok(());
+        }
+        self.apply_caching(pages)
+    }
+
+    #[inline(never)]
+    fn apply_caching(&mut self, pages: &mut PageBlocks) -> Result {
+        self.pending = 0;
+        match &mut self.batch {
+            Some(batch) => pages.apply_caching(batch),
+            None => Ok(()),
+        }
     }
 }
 

@@ -60,7 +60,8 @@ impl FreeCounts {
     /// Counts one more.
     pub fn add(&mut self, id: FreeListId) {
         if let Some(slot) = self.slot(id) {
-            *slot += 1;
+            // There are no more blocks than pages, so their number fits.
+            *slot = slot.wrapping_add(1);
         }
     }
 
