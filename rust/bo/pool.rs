@@ -16,15 +16,13 @@ use super::{
     limits::PoolCap,
     pages::{
         block::Block,
-        free_list::BlockStack, //
+        free_list::FreeLists, //
     },
     rules::{
         page_kind::PageKind,
-        page_runs::ORDERS,
         pool::{
             self as rules,
             FreeCounts,
-            FreeListId,
             KINDS, //
         }, //
     },
@@ -83,45 +81,6 @@ struct Node {
     lists: SpinLock<FreeLists, PoolNode>,
 }
 
-/// The free lists, and how many blocks are on each.
-struct FreeLists {
-    counts: FreeCounts,
-    stacks: [[BlockStack; ORDERS]; KINDS],
-}
-
-impl FreeLists {
-    fn new() -> Self {
-        Self {
-            counts: FreeCounts::new(),
-            stacks: PageKind::ALL
-                .map(|kind| core::array::from_fn(|order| BlockStack::new(order as u32, kind))),
-        }
-    }
-
-    fn stack(&mut self, id: FreeListId) -> Option<&mut BlockStack> {
-        self.stacks.get_mut(id.kind)?.get_mut(id.order)
-    }
-
-    fn push(&mut self, block: Block) -> Result<(), Block> {
-        let id = FreeListId {
-            kind: block.kind().index(),
-            order: block.order() as usize,
-        };
-        match self.stack(id) {
-            Some(stack) => stack.push(block)?,
-            None => return Err(block),
-        }
-        self.counts.add(id);
-        Ok(())
-    }
-
-    fn pop(&mut self, id: FreeListId) -> Option<Block> {
-        let block = self.stack(id)?.pop()?;
-        self.counts.remove(id);
-        Some(block)
-    }
-}
-
 impl Pool {
     /// Makes an empty pool. Returns `ENOMEM` if there is no memory. May sleep.
     pub(super) fn new(cap: PoolCap) -> Result<Arc<Self>> {
@@ -178,7 +137,7 @@ impl Pool {
     pub(crate) fn free_counts(&self, node: usize) -> FreeCounts {
         self.nodes
             .get(node)
-            .map_or(FreeCounts::new(), |node| node.lists.lock().counts)
+            .map_or(FreeCounts::new(), |node| node.lists.lock().counts())
     }
 
     /// Returns whether there may be blocks of this kind.
@@ -198,12 +157,8 @@ impl Pool {
         if kept.load(Relaxed) == 0 {
             return None;
         }
-        let id = FreeListId {
-            kind: kind.index(),
-            order: order as usize,
-        };
         let node = self.nodes.get(page::allowed_node()?)?;
-        let block = node.lists.lock().pop(id)?;
+        let block = node.lists.lock().pop(kind, order)?;
         kept.fetch_sub(block.pages(), Relaxed);
         Some(block)
     }
@@ -249,14 +204,7 @@ impl Pool {
             return 0;
         };
         while freed < want {
-            let block = {
-                let mut lists = node.lists.lock();
-                lists
-                    .counts
-                    .victim(want - freed)
-                    .and_then(|id| lists.pop(id))
-            };
-            let Some(block) = block else {
+            let Some(block) = node.lists.lock().pop_victim(want - freed) else {
                 break;
             };
             freed += block.pages();

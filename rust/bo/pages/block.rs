@@ -107,7 +107,7 @@ impl Block {
 
     /// Returns the first page.
     #[inline]
-    pub(super) fn first(&self) -> NonNull<bindings::page> {
+    pub(crate) fn first(&self) -> NonNull<bindings::page> {
         self.first
     }
 

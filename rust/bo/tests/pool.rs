@@ -17,7 +17,7 @@ use crate::{
         limits::PoolCap,
         pages::{
             block::Block,
-            free_list::BlockStack,
+            free_list::FreeLists,
             PageBlocks, //
         },
         pool::{
@@ -33,6 +33,7 @@ use crate::{
                 Caching,
                 PageKind, //
             },
+            page_runs::MAX_ORDER,
             pool::FreeListId, //
         },
         shrinker, //
@@ -108,20 +109,30 @@ mod tests {
     }
 
     #[test]
-    fn stacks_give_back_the_last_first() -> Result {
-        let mut stack = BlockStack::new(1, PageKind::CACHED);
-        expect!(stack.pop().is_none());
-        for _ in 0..3 {
+    fn free_lists_give_back_the_last_first() -> Result {
+        let mut lists = FreeLists::new();
+        expect!(lists.pop(PageKind::CACHED, 1).is_none());
+        let mut frames = [0; 3];
+        for frame in &mut frames {
             let block = Block::allocate(1, false, false).ok_or(ENOMEM)?;
-            expect!(stack.push(block).is_ok());
+            *frame = block.first().addr().get();
+            expect!(lists.push(block).is_ok());
         }
         let other = Block::allocate(0, false, false).ok_or(ENOMEM)?;
-        expect!(stack.push(other).is_err());
-        for _ in 0..2 {
-            let block = stack.pop().ok_or(EINVAL)?;
-            expect!(block.order() == 1 && block.pages() == 2);
+        expect!(lists.push(other).is_ok());
+        if let Some(large) = Block::allocate(MAX_ORDER + 1, false, false) {
+            expect!(lists.push(large).is_err());
         }
-        // One is left, for the stack to free.
+        expect!(lists.counts().pages() == 7);
+        expect!(lists.pop(WC, 1).is_none() && lists.pop(PageKind::CACHED, 2).is_none());
+        for frame in frames.iter().skip(1).rev() {
+            let block = lists.pop(PageKind::CACHED, 1).ok_or(EINVAL)?;
+            expect!(block.order() == 1 && block.pages() == 2);
+            expect!(block.first().addr().get() == *frame);
+        }
+        expect!(lists.pop(PageKind::CACHED, 0).is_some());
+        expect!(lists.counts().pages() == 2);
+        // One is left, for the lists to free.
         Ok(())
     }
 
