@@ -130,7 +130,7 @@ impl PageBlocks {
 
     /// Whether it has no pages at all.
     #[inline]
-    pub(crate) fn is_vacant(&self) -> bool {
+    fn is_vacant(&self) -> bool {
         self.blocks() == 0 && self.partial.is_none()
     }
 
@@ -255,7 +255,7 @@ impl PageBlocks {
 /// Caching and encryption.
 impl PageBlocks {
     /// Whether all blocks have the caching that their kind asks for.
-    #[inline]
+    #[cfg(reeve_kunit)]
     pub(crate) fn has_caching_applied(&self) -> bool {
         self.plain == 0
     }

@@ -202,7 +202,7 @@ impl Tt {
     }
 
     /// Drops the range of a file and the DMA addresses that it has; all pages read as zeroes from now on.
-    #[cold]
+    #[inline(never)]
     fn leave_file_and_device(&mut self) {
         if let Some(log) = &self.log {
             log.all_written();
