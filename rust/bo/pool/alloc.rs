@@ -170,20 +170,25 @@ struct Fresh {
 
 impl Fresh {
     /// Allocates a block, of `missing` pages that are still to come. Returns `None` if the system has none
-    /// of this order. Not inlined, to prepare nothing for it where the pool has all blocks.
-    #[inline(never)]
+    /// of this order.
+    #[inline(always)]
     fn allocate(&mut self, order: u32, missing: u64) -> Result<Option<Block>> {
-        let Some(block) = Block::allocate_for(order, self.kind.dma32, self.clear, self.charged)
-        else {
-            return Ok(None);
-        };
-        if self.kind.caching != Caching::Cached {
-            if self.batch.is_none() {
-                self.batch = Some(Batch::new(missing)?);
-            }
-            self.pending += block.pages();
+        let block = Block::allocate_for(order, self.kind.dma32, self.clear, self.charged);
+        if block.is_some() && self.kind.caching != Caching::Cached {
+            self.collect(1 << order, missing)?;
         }
-        Ok(Some(block))
+        Ok(block)
+    }
+
+    /// Has the caching of `pages` more pages change later. Not inlined, to prepare nothing for it where
+    /// the pool has all blocks.
+    #[inline(never)]
+    fn collect(&mut self, pages: u64, missing: u64) -> Result {
+        if self.batch.is_none() {
+            self.batch = Some(Batch::new(missing)?);
+        }
+        self.pending += pages;
+        Ok(())
     }
 
     /// Applies the caching to the pages that wait for it, if they are as many as `enough`.
