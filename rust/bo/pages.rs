@@ -45,7 +45,10 @@ use block::{
     Partial, //
 };
 use caching::Batch;
-use core::ptr::NonNull;
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
+};
 use freer::Freer;
 use kernel::{
     bindings,
@@ -79,8 +82,9 @@ pub(crate) struct PageBlocks {
     kind: PageKind,
     /// What is left of a block that lost pages at its end.
     partial: Option<Partial>,
-    mapped: vma::Mappings,
-    dma: Option<KBox<DmaAddresses>>,
+    /// These two are dropped by [`PageBlocks::remove_mappings`], and tested together: mostly both are none.
+    mapped: ManuallyDrop<vma::Mappings>,
+    dma: ManuallyDrop<Option<KBox<DmaAddresses>>>,
 }
 
 /// The first page of a block; null in unused entries only.
@@ -108,8 +112,8 @@ impl PageBlocks {
             decrypted: 0,
             kind,
             partial: None,
-            mapped: vma::Mappings::none(),
-            dma: None,
+            mapped: ManuallyDrop::new(vma::Mappings::none()),
+            dma: ManuallyDrop::new(None),
         }
     }
 
@@ -126,12 +130,6 @@ impl PageBlocks {
             None => self.layout.pages(),
             Some(partial) => self.layout.pages() + partial.len(),
         }
-    }
-
-    /// Whether it has no pages at all.
-    #[inline]
-    fn is_vacant(&self) -> bool {
-        self.blocks() == 0 && self.partial.is_none()
     }
 
     /// Returns the number of blocks, without a partial one.
@@ -206,9 +204,7 @@ impl PageBlocks {
     /// decrypted.
     #[inline(always)]
     pub(crate) fn pop(&mut self) -> Option<Block> {
-        if self.mapped.range().is_some() | self.dma.is_some() {
-            self.remove_mappings();
-        }
+        self.remove_mappings();
         let first = NonNull::new(self.blocks.pop()?.0)?;
         let order = self.layout.pop()?;
         let mut kind = self.kind;
@@ -233,11 +229,17 @@ impl PageBlocks {
     }
 
     /// Removes all mappings of pages of blocks, for users and for the device. May sleep.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     fn remove_mappings(&mut self) {
+        if self.mapped.range().is_some() | self.dma.is_some() {
+            self.remove_each_mapping();
+        }
+    }
+
+    #[inline(never)]
+    fn remove_each_mapping(&mut self) {
         self.mapped.remove();
-        self.dma = None;
+        *self.dma = None;
     }
 
     /// Takes out what is left of a partial block, so that blocks can be pushed in its place.
@@ -436,7 +438,7 @@ impl PageBlocks {
         // SAFETY: `map` wants pages that stay ours until the addresses are dropped. By the type
         // invariant they are ours, and they stay so until `pop`, which drops the addresses first.
         let addresses = unsafe { DmaAddresses::map(device, blocks) }?;
-        self.dma = Some(addresses);
+        *self.dma = Some(addresses);
         Ok(())
     }
 
@@ -447,7 +449,7 @@ impl PageBlocks {
 
     /// Replaces the addresses, by those of imported pages or by none.
     pub(crate) fn set_dma(&mut self, addresses: Option<KBox<DmaAddresses>>) {
-        self.dma = addresses;
+        *self.dma = addresses;
     }
 }
 
@@ -479,16 +481,16 @@ impl PageBlocks {
     /// Frees all pages. May sleep.
     #[inline]
     pub(crate) fn release(&mut self) {
-        if !self.is_vacant() {
-            self.release_all();
+        if self.blocks() != 0 {
+            self.release_blocks();
+        }
+        if self.partial.is_some() {
+            self.partial = None;
         }
     }
 
     #[inline(never)]
-    fn release_all(&mut self) {
-        if self.partial.is_some() {
-            self.partial = None;
-        }
+    fn release_blocks(&mut self) {
         if self.kind.caching == Caching::Cached {
             self.release_to(drop);
         } else {
@@ -540,7 +542,8 @@ impl Drop for PageBlocks {
     fn drop(&mut self) {
         // The partial block is dropped with the fields.
         if self.blocks() != 0 {
-            self.release_all();
+            self.release_blocks();
         }
+        self.remove_mappings();
     }
 }

@@ -63,7 +63,7 @@ impl Tt {
         reclaim: &impl Reclaim,
         clear: bool,
     ) -> Result<u64> {
-        let clear = clear || self.flags.zero_alloc;
+        let clear = clear | self.flags.zero_alloc;
         self.populate_with(backing, reclaim, |tt, missing| {
             tt.allocate(missing, clear, backing, reclaim.ended_by())?;
             tt.cleared = clear;
