@@ -33,7 +33,10 @@ use crate::{
     },
     lock_order::with_context, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// What an object with addresses can be made as.
 fn creations() -> Result<KVec<(BoType, BoFlags)>> {
@@ -229,6 +232,23 @@ mod tests {
             device.fail_after(runs);
             pages.map_dma(&device)?;
             expect!(pages.dma().map_or(0, DmaAddresses::pages) == 20);
+            Ok(())
+        })
+    }
+
+    /// Addresses keep their device, also where no block is there whose removal would drop them.
+    #[test]
+    fn addresses_are_dropped_with_the_pages() -> Result {
+        with_context(|| {
+            for count in [0, 1, 5] {
+                let device = DmaDevice::new()?;
+                let mut pages = PageBlocks::new(PageKind::CACHED);
+                alloc::fill(&mut pages, count, false, None)?;
+                pages.map_dma(&device)?;
+                expect!(pages.dma().is_some());
+                drop(pages);
+                expect!(Arc::into_unique_or_drop(device).is_some());
+            }
             Ok(())
         })
     }
