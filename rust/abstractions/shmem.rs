@@ -217,6 +217,7 @@ impl ShmemFile {
 
     /// Frees the content of `pages` pages from `index` on, which are read as zeroes then. May
     /// sleep.
+    #[inline]
     pub(crate) fn forget(&self, index: u64, pages: u64) {
         if self.check(index, pages).is_ok() {
             // SAFETY: The helper wants a shmem file and a range inside it: the type invariant and
@@ -370,24 +371,24 @@ impl Slot {
     #[inline]
     pub(crate) fn write(&self, index: u64, from: Run<'_>, writeback: bool) -> Result {
         let (count, file, at) = self.find(index, from.len())?;
+        if count == from.len() {
+            return file.write(at, from, writeback);
+        }
         let (first, rest) = from.split(count);
         file.write(at, first, writeback)?;
-        if rest.len() == 0 {
-            return Ok(());
-        }
         let (_, file, at) = self.find(index + count, rest.len())?;
         file.write(at, rest, writeback)
     }
 
     /// Copies the pages from `index` on to `to`; see [`ShmemFile::read`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(&self, index: u64, to: RunMut<'_>) -> Result {
         let (count, file, at) = self.find(index, to.len())?;
+        if count == to.len() {
+            return file.read(at, to);
+        }
         let (first, rest) = to.split(count);
         file.read(at, first)?;
-        if rest.len() == 0 {
-            return Ok(());
-        }
         let (_, file, at) = self.find(index + count, rest.len())?;
         file.read(at, rest)
     }
@@ -406,8 +407,15 @@ impl Slot {
 }
 
 impl Drop for Slot {
+    #[inline]
     fn drop(&mut self) {
-        self.forget(0, self.pages);
+        let small = self.pages - self.whole;
+        if small != 0 {
+            self.storage.small.forget(self.first_small, small);
+        }
+        if let (Some(large), 1..) = (&self.storage.large, self.whole) {
+            large.forget(self.first_large, self.whole);
+        }
     }
 }
 

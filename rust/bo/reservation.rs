@@ -511,7 +511,15 @@ impl<'a> Reservation<'a> {
     }
 
     /// Has the object found for its cgroups from now on.
+    #[inline]
     fn list_for_cgroups(&mut self) {
+        if self.guard.marker.is_some() || self.guard.dmem.is_some() {
+            self.list_for_its_cgroups();
+        }
+    }
+
+    #[inline(never)]
+    fn list_for_its_cgroups(&mut self) {
         let bo = self.bo;
         if let Some(marker) = &mut self.guard.marker {
             marker.list(bo);

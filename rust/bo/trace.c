@@ -43,9 +43,11 @@ u64 reeve_helper_tt_begin(u64 pages)
 	return 0;
 }
 
-u64 reeve_helper_tt_elapsed(u64 begun)
+u64 reeve_helper_tt_elapsed(u64 begun, bool *traced)
 {
 	u64 now = ktime_get_mono_fast_ns();
+
+	*traced = static_branch_unlikely(&reeve_traced);
 
 	/* This clock may go back by some ns when it is adjusted. */
 	return now > begun ? now - begun : 0;

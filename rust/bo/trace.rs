@@ -110,11 +110,12 @@ pub(super) fn populate(
     missing: u64,
     operation: impl FnOnce() -> Result<u64>,
 ) -> Result<u64> {
-    let begun = match from {
-        State::Empty => Begun::with_pages(missing),
-        // Reading content back takes long whatever its size.
-        _ => Begun::now(),
-    };
+    // Reading content back takes long whatever its size.
+    let begun = Begun::with_pages(if from == State::Empty {
+        missing
+    } else {
+        u64::MAX
+    });
     let result = operation();
     if let Some(begun) = begun {
         let (event, histogram) = match from {
@@ -184,9 +185,12 @@ fn finished(
     asked: u64,
     result: &Result<u64>,
 ) {
-    let duration = begun.elapsed();
+    let (duration, traced) = begun.end();
     if let (Some(histogram), Ok(1..)) = (histogram, result) {
         histogram.record(duration);
+    }
+    if !traced {
+        return;
     }
     event.fire(Operation {
         device: bo.device,

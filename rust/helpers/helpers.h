@@ -241,7 +241,7 @@ struct reeve_log_operation {
  */
 u64 reeve_helper_tt_begin(u64 pages);
 /* The time that has passed since reeve_helper_tt_begin() returned @begun. */
-u64 reeve_helper_tt_elapsed(u64 begun);
+u64 reeve_helper_tt_elapsed(u64 begun, bool *traced);
 /* @event: REEVE_TT_* */
 void reeve_helper_trace_tt(unsigned int event,
 			   const struct reeve_tt_operation *o);

@@ -72,6 +72,30 @@ pub struct Layout {
     last: u32,
 }
 
+/// See [`Layout::orders`].
+#[derive(Clone, Debug)]
+pub struct Orders<'a> {
+    blocks: &'a [u32; ORDERS],
+    /// The order above the next lower one that is looked at.
+    above: u32,
+    /// Blocks that are left of order `above`.
+    left: u32,
+}
+
+impl Iterator for Orders<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        while self.left == 0 {
+            self.above = self.above.checked_sub(1)?;
+            self.left = *self.blocks.get(self.above as usize)?;
+        }
+        self.left -= 1;
+        Some(self.above)
+    }
+}
+
 impl Layout {
     /// Of a directory without blocks.
     pub const fn new() -> Self {
@@ -166,9 +190,13 @@ impl Layout {
     }
 
     /// The order of every block, in directory order.
-    pub fn orders(&self) -> impl Iterator<Item = u32> + Clone + '_ {
-        self.descending()
-            .flat_map(|(order, n)| core::iter::repeat_n(order, n as usize))
+    #[inline]
+    pub fn orders(&self) -> Orders<'_> {
+        Orders {
+            blocks: &self.blocks,
+            above: if self.pages == 0 { 0 } else { self.first + 1 },
+            left: 0,
+        }
     }
 
     /// `(order, blocks)` from the largest order down, of those that have blocks and some that do not.

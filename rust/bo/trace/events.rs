@@ -40,8 +40,17 @@ impl Begun {
 
     /// Returns the nanoseconds since then.
     pub(crate) fn elapsed(&self) -> u64 {
-        // SAFETY: The helper takes a number and reads the clock, which may be read in any context.
-        unsafe { bindings::reeve_helper_tt_elapsed(self.0.get()) }
+        self.end().0
+    }
+
+    /// Returns the nanoseconds since then, and whether anything that shows them is traced.
+    #[inline]
+    pub(crate) fn end(&self) -> (u64, bool) {
+        let mut traced = false;
+        // SAFETY: The helper takes a number and a place for its second result, and reads a static key and the clock,
+        // which may be read in any context.
+        let duration = unsafe { bindings::reeve_helper_tt_elapsed(self.0.get(), &mut traced) };
+        (duration, traced)
     }
 }
 

@@ -75,20 +75,29 @@ fn read_back(
     storage: &Slot,
     ended_by: EndedBy,
 ) -> Result {
-    let mut partial_from = None;
-    for (index, run) in pages.runs_mut(from) {
-        ended_by.cond_resched()?;
-        let offset = index - *partial_from.get_or_insert(index);
-        let at_hand = partial.map_or(0, |partial| partial.len().saturating_sub(offset));
-        let (first, rest) = run.split(at_hand);
+    let mut begin = None;
+    pages.runs_mut(from).try_for_each(|(index, run)| {
+        let offset = match begin {
+            None => 0,
+            Some(begin) => {
+                ended_by.cond_resched()?;
+                index - begin
+            }
+        };
+        begin.get_or_insert(index);
+        let Some(partial) = partial else {
+            return storage.read(index, run);
+        };
+        let (first, rest) = run.split(partial.len().saturating_sub(offset));
         let index = index + first.len();
-        if let (Some(partial), 1..) = (partial, first.len()) {
+        if first.len() != 0 {
             partial.copy_to(offset, first)?;
         }
         if rest.len() != 0 {
             storage.read(index, rest)?;
         }
-    }
+        Ok(())
+    })?;
     if mistake::is_made(c"content") {
         corrupt_one_byte(pages)?;
     }
