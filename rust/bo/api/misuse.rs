@@ -47,6 +47,9 @@ pub(super) struct Call {
     pub(super) counts: bool,
 }
 
+/// Passes on the name of the device of an object.
+pub(super) type Naming = fn(u64, &mut dyn FnMut(Option<&CStr>));
+
 impl Call {
     /// Does `f` in a context for held locks, for `task`, which calls; 0: it must not sleep.
     ///
@@ -55,7 +58,7 @@ impl Call {
     pub(super) fn make<R>(
         task: usize,
         call: impl Fn() -> Self,
-        named: fn(u64, &mut dyn FnMut(Option<&CStr>)),
+        named: Naming,
         f: impl FnOnce() -> Answer<R>,
     ) -> Result<R> {
         if task == 0 {
@@ -66,7 +69,7 @@ impl Call {
 
     /// Returns the errno of a failure, and tells of it if it is a mistake.
     #[cold]
-    fn fail(self, failure: Failure, named: fn(u64, &mut dyn FnMut(Option<&CStr>))) -> Error {
+    fn fail(self, failure: Failure, named: Naming) -> Error {
         match failure {
             Failure::Error(e) => e,
             Failure::Misuse(e, what) => {

@@ -10,7 +10,7 @@ debugfs=/sys/kernel/debug
 # as they leave them.
 accounting=
 if [ -e ttm_bench.ko ]; then
-	accounting="reeve/bench/tt gem_bench bo_bench ttm_bench/tt reeve/bench/tt_growth ttm_bench/growth"
+	accounting="reeve/bench/tt bo_bench ttm_bench/tt reeve/bench/tt_growth ttm_bench/growth"
 	# C TTM backs nothing up without swap.
 	mkswap /dev/ram0 >/dev/null
 	swapon /dev/ram0
@@ -67,6 +67,12 @@ for _ in 1 2; do
 	measure off
 	echo 1 >$switch
 done
+# Last, and once: it takes and frees pages one by one, and leaves the page allocator's large blocks in pieces.
+if [ -n "$accounting" ]; then
+	echo "section on"
+	cat $debugfs/gem_bench >/dev/null
+	cat $debugfs/gem_bench
+fi
 rmmod reeve_bench
 if [ -n "$accounting" ]; then
 	rmmod ttm_bench gem_bench bo_bench

@@ -24,14 +24,10 @@ pub(super) fn jobs() -> Vec<Job> {
         Job::new("mutant dirty log", Tier::MakeTargets, NEEDS, |ctx| {
             Boot::mistakes(DIRTY_LOG_SCRIPT).records(ctx, Tier::MakeTargets, "")
         }),
-        mutant(
-            "mutant content",
-            "wrong content turns the run red",
-            |ctx| {
-                let boot = Boot::content("base").mistaken("content");
-                some_case_failed(&boot.records(ctx, Tier::Selftests, "")?)
-            },
-        )
+        mutant("mutant content", "wrong content turns the run red", |ctx| {
+            let boot = Boot::content("base").mistaken("content");
+            some_case_failed(&boot.records(ctx, Tier::Selftests, "")?)
+        })
         // The same build of the module, so that one compiles it.
         .after(&["mutant dirty log"]),
         mutant(
