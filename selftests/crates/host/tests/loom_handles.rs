@@ -39,7 +39,7 @@ enum Mistake {
     PublishedEarly,
     /// The slot is free before the value is dropped.
     FreedEarly,
-    /// The last put drops the value, whoever keeps it.
+    /// The last put drops the value, whichever thread that is in.
     PutDrops,
     /// A put looks at the counts, and then counts down.
     PutLate,
