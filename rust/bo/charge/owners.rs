@@ -331,13 +331,15 @@ fn charge_dmem<T: LruItem>(
     reclaim: &impl Reclaim,
 ) -> Result<Option<Charged<T>>> {
     let attempt = || loop {
-        let charged = groups.charge(pages);
-        reclaim.ended_by().cond_resched()?;
-        let limit = match charged {
+        let limit = match groups.charge(pages) {
             Ok(charge) => return Ok(Some(charge)),
-            Err(NotCharged::Because(dmem::ChargeError::Over(limit))) => limit,
+            Err(NotCharged::Because(dmem::ChargeError::Over(limit))) => Some(limit),
             Err(NotCharged::Because(dmem::ChargeError::Failed(e))) => return Err(e),
-            Err(NotCharged::Moved) => continue,
+            Err(NotCharged::Moved) => None,
+        };
+        reclaim.ended_by().cond_resched()?;
+        let Some(limit) = limit else {
+            continue;
         };
         if evict_for_dmem(&dmem::Search::new(limit.as_ref()), reclaim)? == 0 {
             return Ok(None);
