@@ -10,6 +10,7 @@ use reeve_uapi::Create;
 use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
+use crate::cgroup::Group;
 use crate::fail_nth::Faults;
 use crate::seen::open;
 use crate::seen::Limit;
@@ -29,6 +30,7 @@ cases!("devices", Setup { devices: 3 };
     without_objects_are_passed_over,
     share_one_limit,
     failing_ones_do_not_hide_others,
+    of_a_cgroup_what_was_used_least_recently_goes_first_on_all,
 );
 
 fn populated_on(device: &Device, index: u32, pages: u64) -> Outcome<Handle> {
@@ -69,6 +71,26 @@ fn others_do_not_exist() -> Outcome {
     for index in [3, 4, u32::MAX] {
         refused(device.create(Create::new(PAGE).on(index)), Errno::ENOENT)?;
     }
+    Ok(())
+}
+
+/// For a cgroup's limit. Without one, devices take turns.
+fn of_a_cgroup_what_was_used_least_recently_goes_first_on_all() -> Outcome {
+    let group = Group::new("dmem")?;
+    group.set_dmem("dmem.max", 40)?;
+    let device = open()?;
+    let inside = group.enter()?;
+    let mut handles = Vec::new();
+    for index in [0, 2, 2, 0] {
+        handles.push(populated_on(&device, index, 10)?);
+    }
+    for gone in 1..=handles.len() {
+        populated_on(&device, 1, 10)?;
+        for (at, handle) in handles.iter().enumerate() {
+            check_eq!(device.info(*handle)?.is(REEVE_BO_SWAPPED), at < gone);
+        }
+    }
+    drop(inside);
     Ok(())
 }
 
