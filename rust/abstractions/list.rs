@@ -13,22 +13,32 @@ use core::{
         PhantomData,
         PhantomPinned, //
     },
+    mem::MaybeUninit,
     ops::Deref,
-    ptr, //
+    pin::Pin,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
+    alloc::Flags,
     prelude::*,
     sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Relaxed,
             Release, //
-        },
-        Arc,
-        ArcBorrow, //
+        }, //
     }, //
 };
+use pin_init::Wrapper;
 
 /// The last [`ListId`] that was used.
 static LAST_ID: Atomic<u64> = Atomic::new(0);
@@ -59,47 +69,85 @@ impl<T> Links<T> {
 /// What a value has for one list.
 struct Place<T> {
     list: Atomic<u64>,
-    links: UnsafeCell<Links<T>>,
+    /// Written before they are read, when the value is put into a list.
+    links: UnsafeCell<MaybeUninit<Links<T>>>,
 }
 
-/// A value that can be in three [`MemberList`]s, one of each number 0, 1 and 2.
+impl<T> Place<T> {
+    /// Returns where the links are, which are written before they are read.
+    #[inline]
+    fn links(&self) -> *mut Links<T> {
+        self.links.get().cast()
+    }
+}
+
+/// A value that can be in three [`MemberList`]s, one of each number 0, 1 and 2. It counts its references, so that who has
+/// the last one can tell.
 ///
 /// # Invariants
 ///
+/// It is on the heap, and `refs` counts the [`ARef`]s of it. `value` is borrowed exclusively only through one that is
+/// borrowed so, and the only one.
+///
 /// `list` of place `N` holds the id of a [`MemberList`] of number `N` exactly while the value is a
 /// member of that list, else 0. Only this file writes to it: to 0 only while it has the list borrowed
-/// exclusively, and from 0 only to make it a member of a list that it has borrowed so. The `links`
+/// exclusively, and from 0 only to make it a member of a list that it has borrowed so. A member's `links` are initialised; those
 /// of the place are only accessed with that list borrowed, and written to with it borrowed exclusively.
 #[pin_data]
 pub(crate) struct Linked<T> {
+    refs: Atomic<u64>,
     places: [Place<T>; 3],
     #[pin]
-    value: T,
+    value: UnsafeCell<T>,
     #[pin]
     _pin: PhantomPinned,
 }
 
 // SAFETY: The links point to other values, which only a list goes to; lists are as demanding as an
-// `Arc` of the values. All else is sent with the value.
+// `ARef` of the values. All else is sent with the value.
 unsafe impl<T: Send + Sync> Send for Linked<T> {}
-// SAFETY: `&self` methods access the value, which is `Sync`, and atomics. By the type invariant the links
+// SAFETY: `&self` methods only share the value, which is `Sync`, and access atomics. By the type invariant the links
 // are accessed only by the owner of a borrow of the list.
 unsafe impl<T: Send + Sync> Sync for Linked<T> {}
 
 impl<T> Linked<T> {
-    /// Makes a value that is in no list.
-    pub(crate) fn new(value: impl PinInit<T, Error>) -> impl PinInit<Self, Error> {
-        // INVARIANT: The value is in no list, and both ids are 0.
-        try_pin_init!(Self {
-            places: [const {
-                Place {
-                    list: Atomic::new(0),
-                    links: UnsafeCell::new(Links::none()),
-                }
-            }; 3],
-            value <- value,
-            _pin: PhantomPinned,
-        }? Error)
+    /// Makes a value that is in no list. Returns `ENOMEM` if there is no memory, or the error of `value`. May sleep.
+    #[inline(always)]
+    pub(crate) fn make(value: impl PinInit<T, Error>, flags: Flags) -> Result<ARef<Self>> {
+        // INVARIANT: The value is in no list, and all ids are 0. The one reference is that of the result.
+        let this = KBox::try_pin_init(
+            try_pin_init!(Self {
+                refs: Atomic::new(1),
+                places: [const {
+                    Place {
+                        list: Atomic::new(0),
+                        links: UnsafeCell::new(MaybeUninit::uninit()),
+                    }
+                }; 3],
+                value <- UnsafeCell::pin_init(value),
+                _pin: PhantomPinned,
+            }? Error),
+            flags,
+        )?;
+        // SAFETY: What is made of this gives out no exclusive borrow that is not pinned, so the value does not move.
+        let this = KBox::into_raw(unsafe { Pin::into_inner_unchecked(this) });
+        // SAFETY: A box is not null.
+        let this = unsafe { NonNull::new_unchecked(this) };
+        // SAFETY: The count has the one reference of the result.
+        Ok(unsafe { ARef::from_raw(this) })
+    }
+
+    /// Borrows the value exclusively, if `this` is the only reference: then it is in no list. `None`: there are others.
+    #[inline]
+    pub(crate) fn get_mut(this: &mut ARef<Self>) -> Option<Pin<&mut T>> {
+        // Acquire: what was done with the references that are gone comes before what is done now.
+        if this.refs.load(Acquire) != 1 {
+            return None;
+        }
+        // INVARIANT: There is one reference, and it is borrowed exclusively.
+        // SAFETY: All borrows of the value come from a reference, of which there is just this one: lists own one to each
+        // member, and each clone is one. So nothing else accesses it. It is pinned, for it is on the heap, where it stays.
+        Some(unsafe { Pin::new_unchecked(&mut *this.value.get()) })
     }
 
     /// Returns its place for lists of number `N`.
@@ -117,8 +165,30 @@ impl<T> Linked<T> {
 impl<T> Deref for Linked<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        &self.value
+        // SAFETY: By the type invariant it is not borrowed exclusively while this is borrowed.
+        unsafe { &*self.value.get() }
+    }
+}
+
+// SAFETY: The value stays as long as the count is not 0. Only `make` makes one, so all are counted.
+unsafe impl<T> AlwaysRefCounted for Linked<T> {
+    #[inline]
+    fn inc_ref(&self) {
+        // There never are 2^64.
+        self.refs.add(1u64, Relaxed);
+    }
+
+    #[inline]
+    unsafe fn dec_ref(this: NonNull<Self>) {
+        // SAFETY: By the contract the caller has a reference, so it is there still.
+        let refs = unsafe { &this.as_ref().refs };
+        // Full: what was done through other references comes before the end of the value.
+        if refs.fetch_sub(1u64, Full) == 1 {
+            // SAFETY: `make` got it from a box, and this was the last reference. It stays where it is until it is gone.
+            drop(unsafe { Pin::new_unchecked(KBox::from_raw(this.as_ptr())) });
+        }
     }
 }
 
@@ -128,16 +198,16 @@ impl<T> Deref for Linked<T> {
 ///
 /// `first` and `last` are the ends of a list that is doubly linked, or null if it is empty. In it are the
 /// links of members and of hitches. A value is a member exactly while its own id of place `N` is `id`; the
-/// list owns one reference to it, and `member` in its links is what [`Arc::into_raw`] returned for
+/// list owns one reference to it, and `member` in its links is what [`ARef::into_raw`] returned for
 /// that. A hitch is in the list exactly while its `list` is `id`, or it was leaked.
 pub(crate) struct MemberList<T, const N: u64 = 0> {
     id: ListId,
     first: *mut Links<T>,
     last: *mut Links<T>,
-    _members: PhantomData<Arc<Linked<T>>>,
+    _members: PhantomData<ARef<Linked<T>>>,
 }
 
-// SAFETY: A list owns references to its members, so it may be sent where an `Arc` of one may. Its
+// SAFETY: A list owns references to its members, so it may be sent where an `ARef` of one may. Its
 // hitches hold no value.
 unsafe impl<T: Send + Sync, const N: u64> Send for MemberList<T, N> {}
 // SAFETY: `&self` methods only read links, which by the type invariant of `Linked` nothing writes to while
@@ -171,7 +241,7 @@ impl<T, const N: u64> MemberList<T, N> {
     /// Adds `item` at the end. Returns `false` if it is in a list of this number already; nothing has
     /// changed then.
     #[inline]
-    pub(crate) fn push_back(&mut self, item: Arc<Linked<T>>) -> bool {
+    pub(crate) fn push_back(&mut self, item: ARef<Linked<T>>) -> bool {
         let place = item.place::<N>();
         // INVARIANT: The value was in no list of this number, and becomes a member of this one, which is
         // borrowed exclusively. Acquire: what the list that it was in last has written to its links comes
@@ -180,8 +250,8 @@ impl<T, const N: u64> MemberList<T, N> {
             // The list that has it keeps another reference, so this one is not the last.
             return false;
         }
-        let links = place.links.get();
-        let member = Arc::into_raw(item);
+        let links = place.links();
+        let member = ARef::into_raw(item).as_ptr().cast_const();
         // SAFETY: The links are of a value that the list owns a reference to from now on, so they stay
         // where they are. It is a member, and the list is borrowed exclusively, so they are ours to
         // write, and they are not linked, for it was not a member before.
@@ -197,18 +267,19 @@ impl<T, const N: u64> MemberList<T, N> {
     ///
     /// The reference must be dropped where the last one may be dropped.
     #[inline]
-    pub(crate) fn remove(&mut self, item: &Linked<T>) -> Option<Arc<Linked<T>>> {
+    pub(crate) fn remove(&mut self, item: &Linked<T>) -> Option<ARef<Linked<T>>> {
         if !self.contains(item) {
             return None;
         }
         let place = item.place::<N>();
-        let links = place.links.get();
+        let links = place.links();
         // SAFETY: The value is a member of this list, which is borrowed exclusively: its links are
-        // linked here, and ours to write. By the type invariant `member` is what `into_raw` returned
-        // for the reference that the list owns, which it gives up: the value is no member any more.
+        // linked here, and ours to write. By the type invariant `member` is what `into_raw` returned, which
+        // is not null, for the reference that the list owns, which it gives up: the value is no member any more.
         let item = unsafe {
             self.unlink(links);
-            Arc::from_raw((*links).member)
+            let member = NonNull::new_unchecked((*links).member.cast_mut());
+            ARef::from_raw(member)
         };
         // INVARIANT: The value is no member any more; the list is borrowed exclusively.
         place.list.store(0, Release);
@@ -221,7 +292,7 @@ impl<T, const N: u64> MemberList<T, N> {
         if !self.contains(item) {
             return false;
         }
-        let links = item.place::<N>().links.get();
+        let links = item.place::<N>().links();
         // SAFETY: The value is a member of this list, which is borrowed exclusively: its links are
         // linked here, and ours to write. They are linked anew at once.
         unsafe {
@@ -232,7 +303,7 @@ impl<T, const N: u64> MemberList<T, N> {
     }
 
     /// Iterates over the members, first to last.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = ArcBorrow<'_, Linked<T>>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Linked<T>> {
         let mut next = self.first;
         core::iter::from_fn(move || loop {
             if next.is_null() {
@@ -245,21 +316,21 @@ impl<T, const N: u64> MemberList<T, N> {
             if !member.is_null() {
                 // SAFETY: By the type invariant the pointer is from `into_raw`, and the list owns a
                 // reference to the member, which it keeps while it is borrowed.
-                return Some(unsafe { ArcBorrow::from_raw(member) });
+                return Some(unsafe { &*member });
             }
         })
     }
 
     /// Returns the first member.
     #[inline]
-    pub(crate) fn first(&self) -> Option<ArcBorrow<'_, Linked<T>>> {
+    pub(crate) fn first(&self) -> Option<&Linked<T>> {
         self.iter().next()
     }
 
     /// Moves `hitch` behind the next member, which is the first one at the first call, and returns that
     /// member. `None`: there is no other one, and the hitch is in no list any more; or it is in another
     /// list.
-    pub(crate) fn advance(&mut self, hitch: &mut Hitch<T, N>) -> Option<ArcBorrow<'_, Linked<T>>> {
+    pub(crate) fn advance(&mut self, hitch: &mut Hitch<T, N>) -> Option<&Linked<T>> {
         let links = hitch.links;
         let mut next = match hitch.at {
             At::Start => self.first,
@@ -279,7 +350,7 @@ impl<T, const N: u64> MemberList<T, N> {
                 hitch.at = At::List(self.id);
                 // SAFETY: By the type invariant the pointer is from `into_raw`, and the list owns a
                 // reference to the member, which it keeps while it is borrowed.
-                return Some(unsafe { ArcBorrow::from_raw(member) });
+                return Some(unsafe { &*member });
             }
             // SAFETY: By the type invariant `next` still points to links in the list: it is that of a
             // hitch, which nothing unlinked, for the list has been borrowed exclusively since it was found.
@@ -367,9 +438,9 @@ impl<T, const N: u64> Drop for MemberList<T, N> {
             // dropped is never used again: no other list has its id.
             let (member, after) = unsafe { ((*next).member, (*next).next) };
             if !member.is_null() {
-                // SAFETY: By the type invariant the pointer is from `into_raw`, for the reference that
-                // the list owns, which it gives up here.
-                let member = unsafe { Arc::from_raw(member) };
+                // SAFETY: By the type invariant the pointer is from `into_raw`, and so not null, for the reference
+                // that the list owns, which it gives up here.
+                let member = unsafe { ARef::from_raw(NonNull::new_unchecked(member.cast_mut())) };
                 // INVARIANT: The value is no member any more; the list is borrowed exclusively.
                 member.place::<N>().list.store(0, Release);
             }

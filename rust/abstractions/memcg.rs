@@ -22,9 +22,9 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    sync::{
-        Arc,
-        ArcBorrow, //
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
     },
     types::NotThreadSafe, //
 };
@@ -102,7 +102,7 @@ impl<'a> Group<'a> {
     }
 
     /// Takes the first object of these, and moves it to the end. `None`: there is none, or it is no `T`.
-    pub(crate) fn next<T: Marked>(self, node: usize) -> Option<Arc<T>> {
+    pub(crate) fn next<T: Marked>(self, node: usize) -> Option<ARef<T>> {
         let ty = TypeId::of::<T>();
         // SAFETY: The helper wants a cgroup, which by the type invariant is valid, a node, and what the
         // owners' `take` wants: a `TypeId`.
@@ -115,8 +115,8 @@ impl<'a> Group<'a> {
         };
         let owner = NonNull::new(owner.cast::<T>())?;
         // SAFETY: It is what a `take` returned, which did so because its `T` is of this type: a pointer from
-        // `Arc::into_raw`, with a reference for us.
-        Some(unsafe { Arc::from_raw(owner.as_ptr()) })
+        // `ARef::into_raw`, with a reference for us.
+        Some(unsafe { ARef::from_raw(owner) })
     }
 
     /// Returns about how many pages its objects have, of those whose markers are in memory of this node.
@@ -170,7 +170,7 @@ impl Drop for GroupRef {
 }
 
 /// What a [`Marker`] stands for.
-pub(crate) trait Marked: Send + Sync + 'static {
+pub(crate) trait Marked: AlwaysRefCounted + Send + Sync + 'static {
     /// Returns the number of pages that reclaim might get. Called with a spinlock held.
     fn pages(&self) -> u64;
 }
@@ -181,12 +181,12 @@ pub(crate) trait Marked: Send + Sync + 'static {
 /// # Invariants
 ///
 /// `marker` is a marker that only this value frees. If `listed` is set it is in a list, with an owner from
-/// [`Arc::into_raw`] of an `Arc<T>` whose reference the list owns.
+/// [`ARef::into_raw`] of an `ARef<T>` whose reference the list owns.
 pub(crate) struct Marker<T: Marked> {
     marker: NonNull<helpers::reeve_marker>,
     of: Memcg,
     listed: Option<NonNull<T>>,
-    _owner: PhantomData<Arc<T>>,
+    _owner: PhantomData<ARef<T>>,
 }
 
 // SAFETY: A marker belongs to no task: any task may list and free it, and a `T` may be shared and sent.
@@ -225,11 +225,11 @@ impl<T: Marked> Marker<T> {
     }
 
     /// Has `owner` found from now on, as the most recently used. Does nothing if it is in the list.
-    pub(crate) fn list(&mut self, owner: &Arc<T>) {
+    pub(crate) fn list(&mut self, owner: &T) {
         if self.listed.is_some() {
             return;
         }
-        let owner = Arc::into_raw(owner.clone()).cast_mut();
+        let owner = ARef::into_raw(ARef::from(owner));
         // SAFETY: The helper wants a marker in no list, which it is by the type invariant, and operations
         // for its owner that are valid as long as it is listed: those are constant, and those of a `T`,
         // to which the list owns a reference.
@@ -237,22 +237,22 @@ impl<T: Marked> Marker<T> {
             helpers::reeve_helper_marker_list(
                 self.marker.as_ptr(),
                 const { &Self::OPS },
-                owner.cast(),
+                owner.as_ptr().cast(),
             )
         };
         // INVARIANT: It is in a list now, and the owner is from `into_raw`.
-        self.listed = NonNull::new(owner);
+        self.listed = Some(owner);
     }
 
     /// Has its owner found no more, and returns the list's reference to it, to be dropped where the last
     /// one may be dropped. `None`: it was not in the list.
-    pub(crate) fn unlist(&mut self) -> Option<Arc<T>> {
+    pub(crate) fn unlist(&mut self) -> Option<ARef<T>> {
         // INVARIANT: It is in no list from now on.
         let owner = self.listed.take()?;
         // SAFETY: The helper wants a marker.
         unsafe { helpers::reeve_helper_marker_unlist(self.marker.as_ptr()) };
         // SAFETY: By the type invariant the pointer is from `into_raw`, for a reference that the list owned.
-        Some(unsafe { Arc::from_raw(owner.as_ptr()) })
+        Some(unsafe { ARef::from_raw(owner) })
     }
 
     /// Makes its owner the most recently used, if it is in the list.
@@ -277,7 +277,7 @@ impl<T: Marked> Drop for Marker<T> {
 ///
 /// # Safety
 ///
-/// `owner` must be from [`Arc::into_raw`] of an `Arc<T>` that is not dropped meanwhile, and `ty` point to a
+/// `owner` must be from [`ARef::into_raw`] of an `ARef<T>` that is not dropped meanwhile, and `ty` point to a
 /// [`TypeId`].
 unsafe extern "C" fn take<T: Marked>(owner: *mut c_void, ty: *const c_void) -> *mut c_void {
     // SAFETY: By the contract it points to one.
@@ -285,8 +285,8 @@ unsafe extern "C" fn take<T: Marked>(owner: *mut c_void, ty: *const c_void) -> *
         return core::ptr::null_mut();
     }
     // SAFETY: By the contract it is from `into_raw`, and there is a reference that outlives this borrow.
-    let owner: ArcBorrow<'_, T> = unsafe { ArcBorrow::from_raw(owner.cast::<T>()) };
-    Arc::into_raw(Arc::from(owner)).cast_mut().cast()
+    let owner = unsafe { &*owner.cast::<T>() };
+    ARef::into_raw(ARef::from(owner)).as_ptr().cast()
 }
 
 /// Returns the number of pages of `owner`.

@@ -84,9 +84,9 @@ void reeve_helper_misuse(const char *function, const char *device, bool counts,
 
 static bool reeve_may_sleep(void)
 {
-	if (!in_task() || irqs_disabled())
-		return false;
-	return !IS_ENABLED(CONFIG_PREEMPT_COUNT) || !preempt_count();
+	/* Which is that of a task with nothing locked, if it is counted at all. */
+	return IS_ENABLED(CONFIG_PREEMPT_COUNT) ? preemptible() :
+						  in_task() && !irqs_disabled();
 }
 
 /* The task that calls; 0: it must not sleep. */
@@ -219,43 +219,37 @@ EXPORT_SYMBOL_GPL(reeve_bo_create);
 
 int reeve_bo_get(struct reeve_buffer_object *bo)
 {
-	return reeve_rs_bo_call(REEVE_CALL_GET, reeve_handle(bo), 0, 0,
-				_RET_IP_, reeve_caller());
+	return reeve_rs_bo_get(reeve_handle(bo), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_get);
 
 int reeve_bo_put(struct reeve_buffer_object *bo)
 {
-	return reeve_rs_bo_call(REEVE_CALL_PUT, reeve_handle(bo), 0, 0,
-				_RET_IP_, reeve_caller());
+	return reeve_rs_bo_put(reeve_handle(bo), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_put);
 
 int reeve_bo_lock(struct reeve_buffer_object *bo)
 {
-	return reeve_rs_bo_call(REEVE_CALL_LOCK, reeve_handle(bo), 0, 0,
-				_RET_IP_, reeve_caller());
+	return reeve_rs_bo_lock(reeve_handle(bo), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_lock);
 
 int reeve_bo_trylock(struct reeve_buffer_object *bo)
 {
-	return reeve_rs_bo_call(REEVE_CALL_TRYLOCK, reeve_handle(bo), 0, 0,
-				_RET_IP_, reeve_caller());
+	return reeve_rs_bo_trylock(reeve_handle(bo), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_trylock);
 
 int reeve_bo_unlock(struct reeve_buffer_object *bo)
 {
-	return reeve_rs_bo_call(REEVE_CALL_UNLOCK, reeve_handle(bo), 0, 0,
-				_RET_IP_, reeve_caller());
+	return reeve_rs_bo_unlock(reeve_handle(bo), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_unlock);
 
 long reeve_bo_unpopulate(struct reeve_buffer_object *bo)
 {
-	return reeve_rs_bo_call(REEVE_CALL_UNPOPULATE, reeve_handle(bo), 0, 0,
-				_RET_IP_, reeve_caller());
+	return reeve_rs_bo_unpopulate(reeve_handle(bo), _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_unpopulate);
 
@@ -310,8 +304,7 @@ EXPORT_SYMBOL_GPL(reeve_bo_unmap);
 
 long reeve_bo_populate(struct reeve_buffer_object *bo, unsigned int flags)
 {
-	return reeve_rs_bo_call(REEVE_CALL_POPULATE, reeve_handle(bo), flags, 0,
-				_RET_IP_, reeve_caller());
+	return reeve_rs_bo_populate(reeve_handle(bo), flags, _RET_IP_, reeve_caller());
 }
 EXPORT_SYMBOL_GPL(reeve_bo_populate);
 

@@ -9,27 +9,29 @@
 #include <reeve/bo.h>
 
 /* Calls that are alike; their names are in api.rs, in this order. */
-#define REEVE_CALL_GET 0
-#define REEVE_CALL_PUT 1
-#define REEVE_CALL_LOCK 2
-#define REEVE_CALL_TRYLOCK 3
-#define REEVE_CALL_UNLOCK 4
-#define REEVE_CALL_POPULATE 5
-#define REEVE_CALL_UNPOPULATE 6
-#define REEVE_CALL_PIN 7
-#define REEVE_CALL_UNPIN 8
-#define REEVE_CALL_SWAP_OUT 9
-#define REEVE_CALL_BACK_UP 10
-#define REEVE_CALL_RESTORE 11
-#define REEVE_CALL_PURGE 12
-#define REEVE_CALL_SET_PURGEABLE 13
-#define REEVE_CALL_TOUCH 14
-#define REEVE_CALL_SYNC_FOR_CPU 15
-#define REEVE_CALL_SYNC_FOR_DEVICE 16
-#define REEVE_CALL_UNMAP 17
+#define REEVE_CALL_PIN 0
+#define REEVE_CALL_UNPIN 1
+#define REEVE_CALL_SWAP_OUT 2
+#define REEVE_CALL_BACK_UP 3
+#define REEVE_CALL_RESTORE 4
+#define REEVE_CALL_PURGE 5
+#define REEVE_CALL_SET_PURGEABLE 6
+#define REEVE_CALL_TOUCH 7
+#define REEVE_CALL_SYNC_FOR_CPU 8
+#define REEVE_CALL_SYNC_FOR_DEVICE 9
+#define REEVE_CALL_UNMAP 10
 
 s64 reeve_rs_bo_call(u32 call, u64 bo, u64 first, u64 second,
 		     unsigned long site, unsigned long task);
+
+/* The others, each of which is made often. */
+int reeve_rs_bo_get(u64 bo, unsigned long site, unsigned long task);
+int reeve_rs_bo_put(u64 bo, unsigned long site, unsigned long task);
+int reeve_rs_bo_lock(u64 bo, unsigned long site, unsigned long task);
+int reeve_rs_bo_trylock(u64 bo, unsigned long site, unsigned long task);
+int reeve_rs_bo_unlock(u64 bo, unsigned long site, unsigned long task);
+s64 reeve_rs_bo_populate(u64 bo, u32 how, unsigned long site, unsigned long task);
+s64 reeve_rs_bo_unpopulate(u64 bo, unsigned long site, unsigned long task);
 
 int reeve_rs_device_register(struct device *dev, const char *name,
 			     const struct reeve_device_ops *ops, u32 flags,

@@ -171,6 +171,23 @@ fn call<R>(
     Call::make(task, call, with_device_name, || f(tables()?))
 }
 
+/// Makes a call about an object, or about none, that takes a lock in rare cases only, and enters a context then.
+#[inline(always)]
+fn bare_call<R>(
+    name: &'static CStr,
+    object: u64,
+    (site, task): (c_ulong, c_ulong),
+    f: impl FnOnce(&'static Tables) -> Answer<R>,
+) -> Result<R> {
+    let call = || Call {
+        name,
+        site,
+        object,
+        counts: false,
+    };
+    Call::make_bare(task, call, with_device_name, || f(tables()?))
+}
+
 /// Passes on the name of the device of an object.
 fn with_device_name(object: u64, f: &mut dyn FnMut(Option<&CStr>)) {
     let object = tables().ok().and_then(|api| api.objects.find(object));
@@ -204,14 +221,7 @@ fn count(result: Result<u64>) -> i64 {
 }
 
 /// The names of the calls `REEVE_CALL_...`.
-const CALLS: [&CStr; 18] = [
-    c"reeve_bo_get",
-    c"reeve_bo_put",
-    c"reeve_bo_lock",
-    c"reeve_bo_trylock",
-    c"reeve_bo_unlock",
-    c"reeve_bo_populate",
-    c"reeve_bo_unpopulate",
+const CALLS: [&CStr; 11] = [
     c"reeve_bo_pin",
     c"reeve_bo_unpin",
     c"reeve_bo_swap_out",
@@ -226,43 +236,15 @@ const CALLS: [&CStr; 18] = [
 ];
 
 impl KeptObject {
-    /// Does one of the calls that are alike.
+    /// Locks the object for `task`, the current one, which counts as a reference. `wait`: until it can.
     #[inline(always)]
-    fn act(
-        self,
-        manager: &Manager,
-        which: u32,
-        (first, second): (u64, u64),
-        task: usize,
-    ) -> Answer<u64> {
-        use bindings::*;
-
-        match which {
-            REEVE_CALL_GET => self.get().ok_or(NO_OBJECT).map(|()| 0),
-            REEVE_CALL_PUT => self.put().ok_or(NO_OBJECT).map(|()| 0),
-            REEVE_CALL_LOCK | REEVE_CALL_TRYLOCK => {
-                self.get_for_lock().ok_or(NO_OBJECT)?;
-                // Which counts as a reference.
-                match self.lock(task, which == REEVE_CALL_LOCK) {
-                    Ok(()) => Ok(0),
-                    Err(e) => {
-                        self.put_of_lock().ok_or(NO_OBJECT)?;
-                        Err(e)
-                    }
-                }
-            }
-            REEVE_CALL_UNLOCK => {
-                self.unlock(task)?;
-                self.put_of_lock().ok_or(NO_OBJECT).map(|()| 0)
-            }
-            _ => {
-                let mut inside = self.enter(task)?;
-                let bo = inside.reservation();
-                match which {
-                    REEVE_CALL_POPULATE => self.populate(bo, manager, first),
-                    REEVE_CALL_UNPOPULATE => Ok(bo.unpopulate()?),
-                    _ => object::act(bo, manager, which, first, second),
-                }
+    fn take(self, task: usize, wait: bool) -> Answer {
+        self.get_for_lock().ok_or(NO_OBJECT)?;
+        match self.lock(task, wait) {
+            Ok(()) => Ok(()),
+            Err(e) => {
+                self.put_of_lock().ok_or(NO_OBJECT)?;
+                Err(e)
             }
         }
     }
@@ -272,16 +254,75 @@ entry_points! {
     /// # Safety
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_get(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(bare_call(c"reeve_bo_get", bo, (site, task), |api| {
+            api.object(bo)?.get().ok_or(NO_OBJECT)
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_put(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(bare_call(c"reeve_bo_put", bo, (site, task), |api| {
+            api.object(bo)?.put().ok_or(NO_OBJECT)
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_lock(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(call(c"reeve_bo_lock", bo, (site, task), |api| {
+            api.object(bo)?.take(task, true)
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_trylock(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(call(c"reeve_bo_trylock", bo, (site, task), |api| {
+            api.object(bo)?.take(task, false)
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_unlock(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
+        status(bare_call(c"reeve_bo_unlock", bo, (site, task), |api| {
+            let object = api.object(bo)?;
+            object.unlock(task)?;
+            object.put_of_lock().ok_or(NO_OBJECT)
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_populate(bo: u64, how: u32, site: c_ulong, task: c_ulong) -> i64 {
+        count(call(c"reeve_bo_populate", bo, (site, task), |api| {
+            let object = api.object(bo)?;
+            object.with(task, |bo| object.populate(bo, &api.manager, how))
+        }))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
+    fn reeve_rs_bo_unpopulate(bo: u64, site: c_ulong, task: c_ulong) -> i64 {
+        count(locked(c"reeve_bo_unpopulate", bo, (site, task), |bo| Ok(bo.unpopulate()?)))
+    }
+
+    /// # Safety
+    ///
+    /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_call(which: u32, bo: u64, first: u64, second: u64, site: c_ulong, task: c_ulong) -> i64 {
-        let call = || Call {
-            name: CALLS.get(which as usize).copied().unwrap_or(c"reeve_bo"),
-            site,
-            object: bo,
-            counts: false,
-        };
-        count(Call::make(task, call, with_device_name, || {
-            let api = tables()?;
-            api.object(bo)?.act(&api.manager, which, (first, second), task)
+        let name = CALLS.get(which as usize).copied().unwrap_or(c"reeve_bo");
+        count(call(name, bo, (site, task), |api| {
+            let act = |bo: &mut Reservation<'_>| object::act(bo, &api.manager, which, first, second);
+            api.object(bo)?.with(task, act)
         }))
     }
 
@@ -465,7 +506,7 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_bo_create", 0, (site, task), |api| {
+        status(bare_call(c"reeve_bo_create", 0, (site, task), |api| {
             let device = api.devices.find(device).ok_or(NO_DEVICE)?;
             let client = match client {
                 0 => None,

@@ -47,6 +47,7 @@ use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -72,7 +73,7 @@ pub(crate) struct Client<T: LruItem> {
     own_limit: Atomic<u64>,
     budget: Budget,
     /// The user who opened the file, unless privileged.
-    user: Option<Arc<Linked<User<T>>>>,
+    user: Option<ARef<Linked<User<T>>>>,
     /// Objects whose memory is not freed yet.
     objects: Atomic<u64>,
     /// Populates that went on over its limit.
@@ -172,7 +173,7 @@ impl<T: LruItem> Client<T> {
     /// Returns the user to whom its objects are charged, too.
     #[inline]
     pub(super) fn user(&self) -> Option<&User<T>> {
-        self.user.as_ref().map(|user| &***user)
+        self.user.as_deref().map(|user| &**user)
     }
 
     /// Returns what all its objects hold at this moment.
@@ -226,8 +227,8 @@ impl<T: LruItem> Client<T> {
     }
 
     /// Adds an object, which may be evicted from now on.
-    pub(super) fn enlist(&self, bo: &Arc<Linked<T>>) {
-        self.owned.lock().lru.push(bo.clone());
+    pub(super) fn enlist(&self, bo: &Linked<T>) {
+        self.owned.lock().lru.push(ARef::from(bo));
     }
 
     /// Removes an object, which may not be evicted any more.
@@ -282,20 +283,20 @@ impl<T: LruItem> Clients<T> {
         self: &Arc<Self>,
         uid: u32,
         accounting: &Arc<Accounting>,
-    ) -> Result<Arc<Linked<User<T>>>> {
-        let fresh = Arc::pin_init(
-            Linked::new(init!(User {
+    ) -> Result<ARef<Linked<User<T>>>> {
+        let fresh = Linked::make(
+            init!(User {
                 uid,
                 files: Atomic::new(0),
                 budget: Budget::new(),
                 accounting: accounting.clone(),
                 clients: self.clone(),
-            }? Error)),
+            }? Error),
             GFP_KERNEL_ACCOUNT,
         )?;
         let mut list = self.list.lock();
         let known = list.users.iter().find(|user| user.uid == uid);
-        let user = match known.map(Arc::from) {
+        let user = match known.map(ARef::from) {
             Some(user) => user,
             None => {
                 list.users.push_back(fresh.clone());
@@ -321,7 +322,7 @@ impl<T: LruItem> Clients<T> {
 
     /// Adds a new client of the current task that holds nothing. Returns `ENOMEM` if there is no
     /// memory. May sleep.
-    fn add(self: &Arc<Self>, accounting: &Arc<Accounting>) -> Result<Arc<Linked<Client<T>>>> {
+    fn add(self: &Arc<Self>, accounting: &Arc<Accounting>) -> Result<ARef<Linked<Client<T>>>> {
         let user = if cred::capable(Capability::SysResource) {
             None
         } else {
@@ -337,11 +338,11 @@ impl<T: LruItem> Clients<T> {
     fn add_client(
         &self,
         accounting: &Arc<Accounting>,
-        user: Option<Arc<Linked<User<T>>>>,
-    ) -> Result<Arc<Linked<Client<T>>>> {
+        user: Option<ARef<Linked<User<T>>>>,
+    ) -> Result<ARef<Linked<Client<T>>>> {
         let logs = Arc::new(LogSums::new(), GFP_KERNEL_ACCOUNT)?;
-        let client = Arc::pin_init(
-            Linked::new(pin_init!(Client {
+        let client = Linked::make(
+            pin_init!(Client {
                 accounting: accounting.clone(),
                 number: Atomic::new(0),
                 own_limit: Atomic::new(0),
@@ -354,7 +355,7 @@ impl<T: LruItem> Clients<T> {
                         lru: Lru::new(),
                         holdings: Holdings::default(),
                     }),
-            }? Error)),
+            }? Error),
             GFP_KERNEL_ACCOUNT,
         )?;
         let mut list = self.list.lock();
@@ -375,17 +376,17 @@ impl<T: LruItem> Clients<T> {
     }
 
     /// Returns the client numbered `number`; `None`: it is not in the list any more.
-    pub(super) fn find(&self, number: u64) -> Option<Arc<Linked<Client<T>>>> {
+    pub(super) fn find(&self, number: u64) -> Option<ARef<Linked<Client<T>>>> {
         let list = self.list.lock();
         let client = list.members.iter().find(|client| client.number() == number);
-        client.map(Arc::from)
+        client.map(ARef::from)
     }
 
     /// Returns the client with the lowest number above `after`.
-    pub(super) fn next(&self, after: u64) -> Option<Arc<Linked<Client<T>>>> {
+    pub(super) fn next(&self, after: u64) -> Option<ARef<Linked<Client<T>>>> {
         let list = self.list.lock();
         let client = list.members.iter().find(|client| client.number() > after);
-        client.map(Arc::from)
+        client.map(ARef::from)
     }
 
     /// Returns the number of the first client after the one numbered `after` that is over its limit.
@@ -405,7 +406,7 @@ impl<T: LruItem> Clients<T> {
 /// The [`Client`] of an open file; dropping it removes the client from the list.
 pub(crate) struct ClientRef<T: LruItem> {
     clients: Arc<Clients<T>>,
-    client: Arc<Linked<Client<T>>>,
+    client: ARef<Linked<Client<T>>>,
 }
 
 impl<T: LruItem> ClientRef<T> {
@@ -418,7 +419,7 @@ impl<T: LruItem> ClientRef<T> {
     }
 
     /// Returns the client, to be shared with its objects.
-    pub(super) fn shared(&self) -> &Arc<Linked<Client<T>>> {
+    pub(super) fn shared(&self) -> &ARef<Linked<Client<T>>> {
         &self.client
     }
 }

@@ -30,6 +30,7 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -154,13 +155,13 @@ impl<T: LruItem> Device<T> {
     /// Adds a buffer object that was just populated: as the most recently used, or pinned.
     ///
     /// `charged` is the number of pages it is charged for. The reservation is held.
-    pub(super) fn enlist(&self, bo: &Arc<Linked<T>>, pinned: bool, charged: u64) {
+    pub(super) fn enlist(&self, bo: &Linked<T>, pinned: bool, charged: u64) {
         self.accounting().change(|change| {
             let mut lists = self.lists.lock();
             let listed = if pinned {
-                lists.pinned.push_back(bo.clone())
+                lists.pinned.push_back(ARef::from(bo))
             } else {
-                lists.evictable.push(bo.clone())
+                lists.evictable.push(ARef::from(bo))
             };
             if listed {
                 self.count(bo, pinned, charged);

@@ -46,7 +46,10 @@ use crate::abstractions::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 
 /// The devices that one eviction has asked, with the place in the LRU of each.
@@ -327,11 +330,11 @@ pub(super) fn shrink_group(group: Group<'_>, node: usize, pages: u64, writeback:
 trait Victims {
     /// Returns the next one in `scope`; `None`: there is no other one. Returns `EINTR` if a fatal signal
     /// arrived, `ENOMEM` if there is no memory to keep the place. May sleep.
-    fn next(&mut self, scope: EvictScope<'_>) -> Result<Option<Arc<Linked<Bo>>>>;
+    fn next(&mut self, scope: EvictScope<'_>) -> Result<Option<ARef<Linked<Bo>>>>;
 }
 
 impl<const N: u64, O: HasLru<Bo, N>> Victims for Walk<Bo, N, O> {
-    fn next(&mut self, scope: EvictScope<'_>) -> Result<Option<Arc<Linked<Bo>>>> {
+    fn next(&mut self, scope: EvictScope<'_>) -> Result<Option<ARef<Linked<Bo>>>> {
         Walk::next(self, |bo| bo.is_in(scope))
     }
 }
@@ -369,7 +372,7 @@ impl<'a> GroupWalk<'a> {
 }
 
 impl Victims for GroupWalk<'_> {
-    fn next(&mut self, _: EvictScope<'_>) -> Result<Option<Arc<Linked<Bo>>>> {
+    fn next(&mut self, _: EvictScope<'_>) -> Result<Option<ARef<Linked<Bo>>>> {
         loop {
             task::cond_resched_killable()?;
             if self.left == 0 {

@@ -25,6 +25,7 @@ use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -36,7 +37,7 @@ use kernel::{
 /// A fence: while it is there no content of the object changes. Dropping it lifts it. It does not count
 /// as a use of the object, and goes with its log.
 pub(crate) struct LogFence {
-    bo: Arc<Linked<Bo>>,
+    bo: ARef<Linked<Bo>>,
     /// The number of the log; 0: it was not put.
     number: Atomic<u64>,
 }

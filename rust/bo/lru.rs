@@ -15,6 +15,7 @@ use crate::abstractions::{
 use kernel::{
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -64,14 +65,14 @@ impl<T: LruItem, const N: u64> Lru<T, N> {
 
     /// Adds `item` as the most recently used; `false`: it is in a list already.
     #[inline]
-    pub(super) fn push(&mut self, item: Arc<Linked<T>>) -> bool {
+    pub(super) fn push(&mut self, item: ARef<Linked<T>>) -> bool {
         self.number(&item);
         self.list.push_back(item)
     }
 
     /// Removes `item`, if it is in, and returns the list's reference, to be dropped without a lock.
     #[inline]
-    pub(super) fn remove(&mut self, item: &Linked<T>) -> Option<Arc<Linked<T>>> {
+    pub(super) fn remove(&mut self, item: &Linked<T>) -> Option<ARef<Linked<T>>> {
         self.list.remove(item)
     }
 
@@ -140,7 +141,7 @@ const MOST_AT_ONCE: u32 = 64;
 
 /// What a step of a walk found.
 enum Step<T> {
-    Found(Arc<Linked<T>>),
+    Found(ARef<Linked<T>>),
     /// Nothing yet; there are more items.
     Unfinished,
     /// Nothing yet; the first item is not to be found, so the place of the others has to be kept.
@@ -205,7 +206,7 @@ impl<T: LruItem, const N: u64, O: HasLru<T, N>> Walk<T, N, O> {
     /// LRU locked.
     ///
     /// Returns `EINTR` if a fatal signal arrived, `ENOMEM` if there is no memory to keep the place. May sleep.
-    pub(super) fn next(&mut self, wanted: impl Fn(&T) -> bool) -> Result<Option<Arc<Linked<T>>>> {
+    pub(super) fn next(&mut self, wanted: impl Fn(&T) -> bool) -> Result<Option<ARef<Linked<T>>>> {
         loop {
             task::cond_resched_killable()?;
             let place = &mut self.place;

@@ -50,6 +50,7 @@ use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -121,6 +122,12 @@ pub(super) struct Reserved {
 }
 
 impl Reserved {
+    /// Returns whether it holds nothing but its place among the objects, and so may just go.
+    #[inline]
+    fn is_idle(&self) -> bool {
+        self.tt.as_ref().is_none_or(Tt::holds_nothing) && self.stored == 0 && self.dmem.is_none()
+    }
+
     /// Returns the number of pages whose content is in storage now.
     #[inline]
     pub(super) fn stored_pages(&self) -> u64 {
@@ -220,6 +227,22 @@ impl Bo {
         }
     }
 
+    /// Ends the object, which nothing else refers to, if it holds nothing: only what it shows is left. Returns whether
+    /// that is so.
+    #[inline(always)]
+    pub(super) fn end(self: Pin<&mut Self>) -> bool {
+        let this = self.project();
+        let charges = this.charges;
+        let ended = this.reserved.alone(|reserved| {
+            let is_idle = reserved.is_idle();
+            if is_idle && charges.have_client() {
+                charges.show_end(&reserved.shown);
+            }
+            is_idle
+        });
+        ended == Some(true)
+    }
+
     /// Removes one use and returns whether it was the last.
     pub(super) fn drop_use(&self) -> bool {
         self.users.fetch_sub(1u64, Full) == 1
@@ -272,12 +295,12 @@ impl LruItem for Bo {
 /// Dropping the last one destroys the object: it frees the pages, the storage and the charge,
 /// whatever the state and the pins. That may sleep and takes the reservation, so drop it with no
 /// reservation or inner lock held.
-pub(crate) struct BoRef(pub(super) Arc<Linked<Bo>>);
+pub(crate) struct BoRef(pub(super) ARef<Linked<Bo>>);
 
 /// What an object is to be like.
 pub(super) struct Made<'a> {
     /// The client that owns it, if one does.
-    pub(super) client: Option<&'a Arc<Linked<Client>>>,
+    pub(super) client: Option<&'a ARef<Linked<Client>>>,
     /// Its bytes, and the pages behind them.
     pub(super) size: u64,
     pub(super) extra: u64,
@@ -302,11 +325,11 @@ pub(super) struct OfDriver<'a> {
 
 impl BoRef {
     /// Returns a counted use of `bo`; `None`: it is being destroyed. Any context.
-    pub(super) fn of(bo: &Arc<Linked<Bo>>) -> Option<Self> {
+    pub(super) fn of(bo: &Linked<Bo>) -> Option<Self> {
         let mut users = bo.users.load(Relaxed);
         while users != 0 {
             match bo.users.cmpxchg(users, users + 1, Full) {
-                Ok(_) => return Some(Self(bo.clone())),
+                Ok(_) => return Some(Self(ARef::from(bo))),
                 Err(now) => users = now,
             }
         }
@@ -401,8 +424,8 @@ impl BoRef {
             dmem: None,
         });
         device.add_object()?;
-        let bo = Arc::pin_init(
-            Linked::new(pin_init!(Bo {
+        let bo = Linked::make(
+            pin_init!(Bo {
                 device: device.clone(),
                 size: made.size,
                 ty: made.ty,
@@ -416,19 +439,19 @@ impl BoRef {
                 link: of.map(|of| Link::new(of.driver.clone(), of.handle, of.private)),
                 log: Published::none(),
                 reserved <- Mutex::new(reserved),
-            }? Error)),
+            }? Error),
             GFP_KERNEL_ACCOUNT,
         )
         .inspect_err(|_| device.remove_object())?;
         if bo.charges.have_client() {
-            bo.charges.replace(&Holdings::default(), &shown());
+            bo.charges.show_new(&shown());
         }
         device.accounting().object_made();
         Ok(Self(bo))
     }
 
     /// Returns the object without counting a use of it.
-    pub(super) fn unused(&self) -> Arc<Linked<Bo>> {
+    pub(super) fn unused(&self) -> ARef<Linked<Bo>> {
         self.0.clone()
     }
 }

@@ -70,7 +70,8 @@ use crate::{
     },
     lock_order::{
         classes::BoReservation,
-        typed::MutexGuard, //
+        typed::MutexGuard,
+        with_context, //
     }, //
 };
 use kernel::{
@@ -80,6 +81,7 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::Relaxed,
         Arc, //
     }, //
@@ -87,7 +89,7 @@ use kernel::{
 
 /// A reserved buffer object; dropping it ends the reservation.
 pub(crate) struct Reservation<'a> {
-    bo: &'a Arc<Linked<Bo>>,
+    bo: &'a Linked<Bo>,
     /// Whether the driver's own lock was taken, to be released with this.
     driver_locked: bool,
     /// Whether the driver may wait when it is asked for the pages.
@@ -152,14 +154,12 @@ impl BoRef {
 }
 
 impl Drop for BoRef {
+    #[inline]
     fn drop(&mut self) {
         if self.0.drop_use() {
-            // A driver may have locked other objects. Those that have this one reserved, to evict it, wait for
-            // none.
-            let tried = self.0.reserved().try_lock();
-            let reservation =
-                tried.map_or_else(|| self.reserve(), |guard| Reservation::new(&self.0, guard));
-            reservation.destroy();
+            if !self.end_alone() {
+                self.end_shared();
+            }
             self.0.device().accounting().object_gone();
             if let Some(driver) = self.0.driver() {
                 driver.released();
@@ -167,6 +167,31 @@ impl Drop for BoRef {
             self.0.device().remove_object();
             task::cond_resched();
         }
+    }
+}
+
+impl BoRef {
+    /// Ends what holds nothing, and what nothing else refers to: no list, no walk through one, no mapping. So there is
+    /// nothing to wait for. Returns `false` if it is not like that.
+    #[inline(always)]
+    fn end_alone(&mut self) -> bool {
+        match Linked::get_mut(&mut self.0) {
+            Some(bo) => bo.end(),
+            None => false,
+        }
+    }
+
+    /// Ends what others may find, or what holds something.
+    #[inline(never)]
+    fn end_shared(&self) {
+        with_context(|| {
+            // A driver may have locked other objects. Those that have this one reserved, to evict it, wait for
+            // none.
+            let tried = self.0.reserved().try_lock();
+            let reservation =
+                tried.map_or_else(|| self.reserve(), |guard| Reservation::new(&self.0, guard));
+            reservation.destroy();
+        });
     }
 }
 
@@ -184,13 +209,13 @@ impl<'a> Reservation<'a> {
     /// Reserves the object, waiting until it is not reserved any more, without its driver's lock: for one
     /// that has none, or that is being destroyed. May sleep.
     #[inline]
-    pub(super) fn take(bo: &'a Arc<Linked<Bo>>) -> Self {
+    pub(super) fn take(bo: &'a Linked<Bo>) -> Self {
         Self::new(bo, bo.reserved().lock())
     }
 
     /// Wraps the guard of a wait that is over.
     #[inline(always)]
-    fn new(bo: &'a Arc<Linked<Bo>>, guard: MutexGuard<'a, Reserved, BoReservation>) -> Self {
+    fn new(bo: &'a Linked<Bo>, guard: MutexGuard<'a, Reserved, BoReservation>) -> Self {
         let accounting = bo.device().accounting();
         // Others only wait for room below hard limits, of which that of a dmem cgroup is always one.
         let counts = accounting.limits.are_hard() || dmem::charges();
@@ -206,7 +231,7 @@ impl<'a> Reservation<'a> {
     /// Reserves the object, waiting until it is not reserved any more. Returns `EINTR` if a fatal signal
     /// arrived before. May sleep. If the object has a driver, there must be a [`BoRef`] meanwhile.
     #[inline]
-    pub(super) fn take_killable(bo: &'a Arc<Linked<Bo>>) -> Result<Self> {
+    pub(super) fn take_killable(bo: &'a Linked<Bo>) -> Result<Self> {
         let Some(driver) = bo.driver() else {
             return Ok(Self::new(bo, bo.reserved().lock_killable()?));
         };
@@ -227,7 +252,7 @@ impl<'a> Reservation<'a> {
     /// Reserves the object if it is not reserved. `wait`: whether its driver may wait when it is asked for
     /// the pages.
     #[inline]
-    pub(super) fn try_take(bo: &'a Arc<Linked<Bo>>, wait: Wait) -> Option<Self> {
+    pub(super) fn try_take(bo: &'a Linked<Bo>, wait: Wait) -> Option<Self> {
         let guard = bo.reserved().try_lock()?;
         // In this order: while the object is reserved it is not destroyed, and what is behind its driver's
         // lock stays. Both are only tried, so there is no deadlock.

@@ -153,6 +153,16 @@ impl Tt {
         self.state
     }
 
+    /// Returns whether it has no pages, no content, no place for any, and no log.
+    #[inline]
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.state == State::Empty
+            && self.storage.is_none()
+            && self.prepared.is_none()
+            && self.shmem.is_none()
+            && self.log.is_none()
+    }
+
     /// Enters the state after `event`.
     #[inline]
     fn enter(&mut self, event: Event) {

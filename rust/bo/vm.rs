@@ -49,6 +49,7 @@ use kernel::{
     page::PAGE_SHIFT,
     prelude::*,
     sync::{
+        aref::ARef,
         Arc,
         UniqueArc, //
     }, //
@@ -57,7 +58,7 @@ use kernel::{
 /// A range of an open file in which a buffer object is mapped. It does not count as a use of the
 /// object, which may be destroyed meanwhile.
 pub(crate) struct Mapping {
-    bo: Arc<Linked<Bo>>,
+    bo: ARef<Linked<Bo>>,
     /// A use of the object, if it is a driver's: its driver's lock is waited for.
     user: Option<BoRef>,
     protection: Protection,

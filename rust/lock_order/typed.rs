@@ -133,6 +133,16 @@ impl<T, O: Class> Mutex<T, O> {
     }
 }
 
+impl<T: Unpin, O: Class> Mutex<T, O> {
+    /// Runs `f` with what it protects. The mutex is borrowed exclusively, so it is free, and neither waits for anything nor
+    /// is waited for: there is no order to record. `None`: a guard of it was leaked.
+    #[inline]
+    pub(crate) fn alone<R>(self: Pin<&mut Self>, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+        let mut value = self.into_ref().get_ref().inner.try_lock()?;
+        Some(f(&mut value))
+    }
+}
+
 /// Holds a [`Tracked`] lock; dropping it unlocks.
 #[must_use = "the lock unlocks immediately when the guard is unused"]
 pub(crate) struct Guard<'a, T, B: Backend, O: Class> {

@@ -51,9 +51,7 @@ pub(super) struct Call {
 pub(super) type Naming = fn(u64, &mut dyn FnMut(Option<&CStr>));
 
 impl Call {
-    /// Does `f` in a context for held locks, for `task`, which calls; 0: it must not sleep.
-    ///
-    /// `call` says what is called, for the log, and `named` passes on the name of an object's device.
+    /// Does `f` in a context for held locks. Otherwise as [`Call::make_bare`].
     #[inline(always)]
     pub(super) fn make<R>(
         task: usize,
@@ -62,9 +60,30 @@ impl Call {
         f: impl FnOnce() -> Answer<R>,
     ) -> Result<R> {
         if task == 0 {
-            return Err(call().report(None, EPERM, c"called where nothing may sleep"));
+            return Err(call().not_here());
         }
         with_context(|| f().map_err(|failure| call().fail(failure, named)))
+    }
+
+    /// Does `f`, for `task`, which calls; 0: it must not sleep. What takes a lock there enters a context for it.
+    ///
+    /// `call` says what is called, for the log, and `named` passes on the name of an object's device.
+    #[inline(always)]
+    pub(super) fn make_bare<R>(
+        task: usize,
+        call: impl Fn() -> Self,
+        named: Naming,
+        f: impl FnOnce() -> Answer<R>,
+    ) -> Result<R> {
+        if task == 0 {
+            return Err(call().not_here());
+        }
+        f().map_err(|failure| call().fail(failure, named))
+    }
+
+    #[cold]
+    fn not_here(self) -> Error {
+        self.report(None, EPERM, c"called where nothing may sleep")
     }
 
     /// Returns the errno of a failure, and tells of it if it is a mistake.

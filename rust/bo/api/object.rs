@@ -49,7 +49,10 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 
 /// The flags of the API that are not the ABI's.
@@ -86,7 +89,7 @@ impl Object {
     pub(super) fn new(
         handle: u64,
         device: &DriverDevice,
-        client: Option<&Arc<Linked<Client>>>,
+        client: Option<&ARef<Linked<Client>>>,
         desc: &bindings::reeve_bo_desc,
         runs: Option<&[bindings::reeve_bo_dma_run]>,
     ) -> Answer<Self> {
@@ -229,38 +232,35 @@ impl Object {
         }
     }
 
-    /// Runs `f` with the reservation of the object, which `task`, the current one, has locked.
+    /// Runs `f` with the reservation of the object, which `task`, the current one, has locked. The driver's ops may be
+    /// called in it, and find that they are.
+    #[inline(always)]
     pub(super) fn with<R>(
         &self,
         task: usize,
         f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>,
     ) -> Answer<R> {
-        f(self.enter(task)?.reservation())
-    }
-
-    /// Begins a call about the object, which `task`, the current one, has locked.
-    #[inline(always)]
-    pub(super) fn enter(&self, task: usize) -> Answer<Inside<'_>> {
         let link = self.link();
-        let (own, held) = if link.driver().has_lock() {
-            (Some(self.reserve_for_driver(task)?), NonNull::dangling())
-        } else {
-            self.check_caller(task)?;
-            // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
-            let Some(held) = (unsafe { (*self.held.get()).as_mut() }) else {
-                return Err(EPERM.into());
-            };
-            held.resume();
-            (None, NonNull::from(held))
+        if link.driver().has_lock() {
+            let mut own = self.reserve_for_driver(task)?;
+            let before = link.enter(task);
+            let result = f(&mut own);
+            link.leave(before);
+            return result;
+        }
+        self.check_caller(task)?;
+        // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object, and in an op
+        // `check_caller` fails.
+        let Some(held) = (unsafe { (*self.held.get()).as_mut() }) else {
+            return Err(EPERM.into());
         };
-        // INVARIANT: Either the object is reserved for this call, or it is in `held`, and from here on `check_caller`
-        // fails.
-        Ok(Inside {
-            link,
-            before: link.enter(task),
-            own,
-            held,
-        })
+        held.resume();
+        link.enter(task);
+        let result = f(held);
+        link.leave(task);
+        held.settle();
+        held.suspend();
+        result
     }
 
     /// Reserves the object, which the driver has locked with a lock of its own.
@@ -282,12 +282,12 @@ impl Object {
         &self,
         bo: &mut Reservation<'_>,
         manager: &Manager,
-        how: u64,
+        how: u32,
     ) -> Answer<u64> {
-        if how & !u64::from(POPULATE_FLAGS) != 0 {
+        if how & !POPULATE_FLAGS != 0 {
             return Err(Failure::Misuse(EINVAL, c"unknown flags"));
         }
-        let is = |flag: u32| how & u64::from(flag) != 0;
+        let is = |flag: u32| how & flag != 0;
         let is_interruptible = is(bindings::REEVE_POPULATE_INTERRUPTIBLE);
         let waiting = Waiting {
             manager,
@@ -349,43 +349,6 @@ impl Object {
         let make = |space| Mapping::of_driver(&self.bo, manager, space, first, protection);
         // SAFETY: The contract of this function is that of `map_for`.
         Ok(unsafe { vma::map_for(vma, first, pages, make) }?)
-    }
-}
-
-/// A call about an object that the current task has locked, in which its ops may be called.
-///
-/// # Invariants
-///
-/// `held` is what the object holds, which nothing else accesses, unless there is one of its `own`.
-pub(super) struct Inside<'a> {
-    link: &'a Link,
-    /// See [`Link::enter`].
-    before: usize,
-    own: Option<Reservation<'static>>,
-    held: NonNull<Reservation<'static>>,
-}
-
-impl Inside<'_> {
-    /// Returns the reservation of the object.
-    #[inline(always)]
-    pub(super) fn reservation(&mut self) -> &mut Reservation<'static> {
-        match &mut self.own {
-            Some(own) => own,
-            // SAFETY: By the type invariant it is valid, and nothing else accesses it.
-            None => unsafe { self.held.as_mut() },
-        }
-    }
-}
-
-impl Drop for Inside<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.link.leave(self.before);
-        if self.own.is_none() {
-            let held = self.reservation();
-            held.settle();
-            held.suspend();
-        }
     }
 }
 

@@ -34,6 +34,7 @@ use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -113,16 +114,16 @@ impl<T: LruItem> Groups<T> {
     }
 
     /// Makes one without objects. Returns `ENOMEM` if there is no memory. May sleep.
-    fn group(self: &Arc<Self>, cgroup: Charge) -> Result<Arc<Linked<Group<T>>>> {
+    fn group(self: &Arc<Self>, cgroup: Charge) -> Result<ARef<Linked<Group<T>>>> {
         let groups = self.clone();
-        Arc::pin_init(
-            Linked::new(pin_init!(Group {
+        Linked::make(
+            pin_init!(Group {
                 groups,
                 cgroup,
                 charges: Atomic::new(0),
                 oldest: Atomic::new(NONE),
                 lru <- SpinLock::new(Lru::new()),
-            }? Error)),
+            }? Error),
             GFP_KERNEL_ACCOUNT,
         )
     }
@@ -132,13 +133,13 @@ impl<T: LruItem> Groups<T> {
     fn join(
         &self,
         charge: &Charge,
-        fresh: Option<Arc<Linked<Group<T>>>>,
-    ) -> Option<Arc<Linked<Group<T>>>> {
+        fresh: Option<ARef<Linked<Group<T>>>>,
+    ) -> Option<ARef<Linked<Group<T>>>> {
         let mut list = self.list.lock();
         let known = list
             .iter()
             .find(|group| group.cgroup.is_to_that_of(charge))
-            .map(Arc::from);
+            .map(ARef::from);
         let group = match (known, fresh) {
             (Some(known), _) => known,
             (None, Some(fresh)) if fresh.cgroup.is_to_that_of(charge) => {
@@ -162,7 +163,7 @@ impl<T: LruItem> Groups<T> {
         &self,
         numbers: RangeInclusive<u64>,
         search: &Search<'_>,
-    ) -> Option<(Arc<Linked<Group<T>>>, u64)> {
+    ) -> Option<(ARef<Linked<Group<T>>>, u64)> {
         let list = self.list.lock();
         let (mut found, mut oldest) = (None, NONE);
         for group in list.iter() {
@@ -195,15 +196,15 @@ impl<T: LruItem> HasLru<T, 2> for Group<T> {
 /// The charge of an object to a dmem cgroup; dropping it uncharges. It has left the list of the cgroup's objects
 /// by then.
 pub(in crate::bo) struct Charged<T: LruItem> {
-    group: Arc<Linked<Group<T>>>,
+    group: ARef<Linked<Group<T>>>,
     #[expect(dead_code, reason = "dropping it uncharges")]
     charge: Charge,
 }
 
 impl<T: LruItem> Charged<T> {
     /// Adds the object, which may be evicted from now on, as the most recently used.
-    pub(in crate::bo) fn enlist(&self, bo: &Arc<Linked<T>>) {
-        self.group.change(|lru| lru.push(bo.clone()));
+    pub(in crate::bo) fn enlist(&self, bo: &Linked<T>) {
+        self.group.change(|lru| lru.push(ARef::from(bo)));
     }
 
     /// Removes the object, which may not be evicted any more.

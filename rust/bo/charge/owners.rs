@@ -42,11 +42,13 @@ use crate::{
             Holdings,
             Verdict, //
         }, //
-    }, //
+    },
+    lock_order::with_context, //
 };
 use kernel::{
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -58,7 +60,7 @@ use kernel::{
 /// What a buffer object's pages are charged to. Dropping it uncharges what is left.
 pub(crate) struct Charges<T: LruItem> {
     /// The client that owns the object.
-    client: Option<Arc<Linked<Client<T>>>>,
+    client: Option<ARef<Linked<Client<T>>>>,
     /// Pages charged to the client; written with the reservation held.
     pages: Atomic<u64>,
     /// The id of the memory cgroup whose task populated the object last; 0: none is charged.
@@ -70,7 +72,7 @@ impl<T: LruItem> Charges<T> {
     ///
     /// Returns `ENOSPC` if the client has as many objects as a file may have.
     #[inline(always)]
-    pub(in crate::bo) fn new(client: Option<Arc<Linked<Client<T>>>>) -> Result<Self> {
+    pub(in crate::bo) fn new(client: Option<ARef<Linked<Client<T>>>>) -> Result<Self> {
         if let Some(client) = &client {
             client.add_object()?;
         }
@@ -97,6 +99,18 @@ impl<T: LruItem> Charges<T> {
         if let Some(user) = client.user() {
             user.budget().repinned(before, after);
         }
+    }
+
+    /// Shows with the client an object that begins. The thread need not have a context.
+    #[inline(never)]
+    pub(in crate::bo) fn show_new(&self, shown: &Holdings) {
+        with_context(|| self.replace(&Holdings::default(), shown));
+    }
+
+    /// Shows no more what the object showed, which ends. The thread need not have a context.
+    #[inline(never)]
+    pub(in crate::bo) fn show_end(&self, shown: &Holdings) {
+        with_context(|| self.replace(shown, &Holdings::default()));
     }
 
     /// Counts that the object has `after` pages in storage, and had `before`. The reservation is held.
@@ -164,7 +178,7 @@ impl<T: LruItem> Charges<T> {
 
     /// Adds the object to the LRU of the client. The reservation is held.
     #[inline]
-    pub(in crate::bo) fn enlist(&self, bo: &Arc<Linked<T>>) {
+    pub(in crate::bo) fn enlist(&self, bo: &Linked<T>) {
         if let Some(client) = &self.client {
             client.enlist(bo);
         }

@@ -35,6 +35,7 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::Relaxed,
         Arc, //
     }, //
@@ -407,7 +408,7 @@ mod tests {
             let device = bench.device(0)?;
             let mut walk = Walk::<Bo, 0, _>::new(&**device);
             let mut other = Walk::<Bo, 0, _>::new(&**device);
-            let sizes = |bo: Option<Arc<Linked<Bo>>>| bo.map(|bo| bo.size() / PAGE_SIZE as u64);
+            let sizes = |bo: Option<ARef<Linked<Bo>>>| bo.map(|bo| bo.size() / PAGE_SIZE as u64);
             expect!(sizes(walk.next(|_| true)?) == Some(1));
             expect!(sizes(other.next(|bo| bo.size() > PAGE_SIZE as u64)?) == Some(2));
             // Where the walk is goes, the next one is used, and so is one that was passed.
