@@ -150,6 +150,17 @@ impl<T> Linked<T> {
         Some(unsafe { Pin::new_unchecked(&mut *this.value.get()) })
     }
 
+    /// Ends the value.
+    ///
+    /// # Safety
+    ///
+    /// There must be no reference to it any more.
+    #[inline(never)]
+    unsafe fn free(this: NonNull<Self>) {
+        // SAFETY: `make` got it from a box, and by the contract nothing uses it. It stays where it is until it is gone.
+        drop(unsafe { Pin::new_unchecked(KBox::from_raw(this.as_ptr())) });
+    }
+
     /// Returns its place for lists of number `N`.
     #[inline]
     fn place<const N: u64>(&self) -> &Place<T> {
@@ -186,8 +197,8 @@ unsafe impl<T> AlwaysRefCounted for Linked<T> {
         let refs = unsafe { &this.as_ref().refs };
         // Full: what was done through other references comes before the end of the value.
         if refs.fetch_sub(1u64, Full) == 1 {
-            // SAFETY: `make` got it from a box, and this was the last reference. It stays where it is until it is gone.
-            drop(unsafe { Pin::new_unchecked(KBox::from_raw(this.as_ptr())) });
+            // SAFETY: This was the last reference.
+            unsafe { Self::free(this) };
         }
     }
 }

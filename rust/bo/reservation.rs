@@ -196,7 +196,7 @@ impl BoRef {
 }
 
 impl Drop for Reservation<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.settle();
         if let (true, Some(driver)) = (self.driver_locked, self.bo.driver()) {
@@ -278,6 +278,7 @@ impl<'a> Reservation<'a> {
     /// Asks the driver for the pages, before they go.
     ///
     /// Returns `EBUSY` if it needs them still, `EINTR` if it waited and a fatal signal arrived.
+    #[inline(always)]
     fn ask_driver(&self, leaving: Leaving) -> Result {
         let Some(driver) = self.bo.driver() else {
             return Ok(());
@@ -369,8 +370,9 @@ impl<'a> Reservation<'a> {
     }
 
     /// Uncharges all but `pages` pages from the client and the dmem cgroup, after the others were freed.
+    #[inline]
     fn uncharge_to(&mut self, pages: u64) {
-        if pages == 0 {
+        if pages == 0 && self.guard.dmem.is_some() {
             self.guard.dmem = None;
         }
         self.bo.charges().reduce_to(pages);
@@ -467,9 +469,8 @@ impl<'a> Reservation<'a> {
         let (from, missing) = (tt.state(), tt.num_pages() - tt.resident_pages());
         let gained = trace::populate(bo.id(), times, from, missing, || {
             let wanted = || tt.to_be_charged();
-            let charge = bo
-                .charges()
-                .try_charge(device.accounting(), groups, wanted, reclaim)?;
+            let mut charge = bo.charges().begin(device.accounting());
+            charge.charge(groups, wanted, reclaim)?;
             let gained = loop {
                 match tt.populate(device.backing(), reclaim, clear) {
                     Err(ENOMEM) => owners::make_room_in_memcg(tt.to_be_charged().1, reclaim)?,
@@ -555,7 +556,15 @@ impl<'a> Reservation<'a> {
     }
 
     /// Undoes [`Reservation::list_for_cgroups`].
+    #[inline]
     fn unlist_for_cgroups(&mut self) {
+        if self.guard.marker.is_some() || self.guard.dmem.is_some() {
+            self.unlist_for_its_cgroups();
+        }
+    }
+
+    #[inline(never)]
+    fn unlist_for_its_cgroups(&mut self) {
         let reference = self.guard.marker.as_mut().and_then(Marker::unlist);
         drop(reference);
         if let Some(charged) = &self.guard.dmem {

@@ -354,6 +354,11 @@ REEVE_HOT(record_unlock_plain,
 	  (struct reeve_hierarchy *h, const void *lock, unsigned int packed),
 	  (h, lock, packed),
 	  reeve_rs_trace(h, lock, packed & 0xff, packed >> 8, true, site));
+REEVE_HOT(record_trylock_plain,
+	  (struct reeve_hierarchy *h, const void *lock, unsigned int packed),
+	  (h, lock, packed),
+	  reeve_rs_trace(h, lock, packed & 0xff,
+			 packed >> 8 | REEVE_LOCK_TRYLOCK, false, site));
 REEVE_HOT(record_lock_keyed,
 	  (struct reeve_hierarchy *h, const void *lock, unsigned int order,
 	   unsigned int flags, u64 key),

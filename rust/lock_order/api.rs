@@ -254,6 +254,25 @@ entry_points! {
     /// # Safety
     ///
     /// `ctx` must come from `reeve_context()`, in this very call.
+    fn reeve_rs_record_trylock_plain(
+        h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
+    ) -> bool {
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all that
+        // `Current::new` asks for.
+        let current = unsafe { Current::new(ctx) };
+        // A trylock that is in order is a lock like any other, where it is known to be.
+        // SAFETY: `ctx` is of this very call, which is all that `lock_fast` asks for.
+        if !current.look_fast(HeldLocks::is_ignorant) && unsafe { lock_fast(h, lock, packed, ctx, site) } {
+            return true;
+        }
+        // SAFETY: C took `ctx` from `reeve_context()` in this very call, which is all the callee
+        // asks for.
+        unsafe { record_trylock_plain_quick(h, lock, packed, ctx, site) }
+    }
+
+    /// # Safety
+    ///
+    /// `ctx` must come from `reeve_context()`, in this very call.
     fn reeve_rs_record_unlock_plain(
         h: Handle, lock: *const c_void, packed: c_uint, ctx: ContextPtr, site: u32,
     ) -> bool {
@@ -699,6 +718,22 @@ unsafe extern "C" fn record_lock_plain_quick(
         lock_quick(h, lock, packed, ctx, site)
             || record_lock_plain_complete(h, lock, packed, ctx, site)
     }
+}
+
+/// # Safety
+///
+/// `ctx` must be as [`Current::new`] wants it.
+#[inline(never)]
+unsafe extern "C" fn record_trylock_plain_quick(
+    h: Handle,
+    lock: *const c_void,
+    packed: c_uint,
+    ctx: ContextPtr,
+    site: u32,
+) -> bool {
+    let (order, flags) = (packed & 0xff, packed >> 8 | flags::TRYLOCK);
+    // SAFETY: `ctx` is as the callee wants it, by this function's contract.
+    unsafe { record_lock_quick(h, lock, order, flags, ctx, site) }
 }
 
 /// # Safety

@@ -58,6 +58,9 @@ bool reeve_rs_record_unlock(struct reeve_hierarchy *h, const void *lock,
 bool reeve_rs_record_lock_plain(struct reeve_hierarchy *h, const void *lock,
 				unsigned int packed,
 				struct reeve_context *ctx, u32 site);
+bool reeve_rs_record_trylock_plain(struct reeve_hierarchy *h, const void *lock,
+				   unsigned int packed,
+				   struct reeve_context *ctx, u32 site);
 bool reeve_rs_record_unlock_plain(struct reeve_hierarchy *h, const void *lock,
 				  unsigned int packed,
 				  struct reeve_context *ctx, u32 site);

@@ -64,6 +64,8 @@ safe! {
     record_unlock = reeve_record_unlock(lock: Lock, order: u32, flags: u32);
     /// The same, for a use that [`packed`] packed.
     record_lock_plain = reeve_record_lock_plain(lock: Lock, packed: u32);
+    /// The same as a trylock, for a use that [`packed`] packed.
+    record_trylock_plain = reeve_record_trylock_plain(lock: Lock, packed: u32);
     /// The same, for a use that [`packed`] packed.
     record_unlock_plain = reeve_record_unlock_plain(lock: Lock, packed: u32);
     /// See `reeve_record_downgrade()`.

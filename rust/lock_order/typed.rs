@@ -15,7 +15,6 @@ use super::{
     record,
     rules::flags::{
         EXCLUSIVE,
-        TRYLOCK,
         WAITING, //
     }, //
 };
@@ -101,8 +100,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
     pub(crate) fn try_lock(&self) -> Option<Guard<'_, T, B, O>> {
         let inner = self.inner.try_lock()?;
         if record::is_tracking() {
-            let flags = EXCLUSIVE | TRYLOCK;
-            record::record_lock(classes::hierarchy(), self.address(), O::ORDER, flags);
+            record::record_trylock_plain(classes::hierarchy(), self.address(), Self::USE);
         }
         Some(Guard::new(inner, self))
     }
@@ -115,7 +113,7 @@ impl<T, B: Backend, O: Class> Tracked<T, B, O> {
 impl<T, O: Class> Mutex<T, O> {
     /// Takes the lock, waiting for it until a fatal signal arrives: then it returns `EINTR`. The
     /// thread must have a context.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lock_killable(&self) -> Result<MutexGuard<'_, T, O>> {
         if record::is_tracking() {
             record::record_lock_plain(classes::hierarchy(), self.address(), Self::USE);
@@ -178,8 +176,8 @@ impl<'a, T, B: Backend, O: Class> Guard<'a, T, B, O> {
     pub(crate) fn remember(&mut self) {
         self.forgotten = false;
         if record::is_tracking() {
-            let flags = EXCLUSIVE | TRYLOCK;
-            record::record_lock(classes::hierarchy(), self.lock.address(), O::ORDER, flags);
+            let lock = self.lock.address();
+            record::record_trylock_plain(classes::hierarchy(), lock, Tracked::<T, B, O>::USE);
         }
     }
 }

@@ -220,7 +220,16 @@ impl<T: LruItem> Charged<T> {
 }
 
 impl<T: LruItem> Drop for Charged<T> {
+    #[inline]
     fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl<T: LruItem> Charged<T> {
+    /// Counts an object less of the cgroup.
+    #[inline(never)]
+    fn leave(&self) {
         let group = &self.group;
         let mut list = group.groups.list.lock();
         let reference = if group.charges.fetch_sub(1u64, Relaxed) == 1 {

@@ -3,7 +3,7 @@
 //! What a buffer object's pages are charged to besides the accounting: the client that owns the
 //! object, and the cgroups of the task that populated it.
 //!
-//! A populate first calls [`Charges::try_charge`], which makes room. The [`PendingCharge`] is
+//! A populate first calls [`Charges::begin`] and [`PendingCharge::charge`], which makes room. The [`PendingCharge`] is
 //! committed when the populate has succeeded; if the populate fails, dropping it uncharges.
 #![deny(unsafe_code)]
 
@@ -138,42 +138,16 @@ impl<T: LruItem> Charges<T> {
         client.is_some_and(|client| client.number() == number)
     }
 
-    /// Charges pages for a populate that begins; `wanted` returns how many pages the object has in
-    /// all and how many are missing. `groups`: where the object is to be charged, if it is charged to no dmem cgroup.
-    ///
-    /// Over a limit, `reclaim` is asked to evict other objects that are charged to the same owner.
-    /// When there is none left, the populate goes on over a soft limit.
-    ///
-    /// Returns `ENOMEM` if a hard limit, such as that of a cgroup, can't be kept; `EINTR` if a fatal
-    /// signal arrived; or the error of an eviction. May sleep. The reservation is held.
-    #[inline]
-    pub(in crate::bo) fn try_charge<'a>(
-        &'a self,
-        accounting: &'a Accounting,
-        groups: Option<&Arc<Groups<T>>>,
-        wanted: impl FnOnce() -> (u64, u64),
-        reclaim: &impl Reclaim,
-    ) -> Result<PendingCharge<'a, T>> {
-        let groups = groups.filter(|_| dmem::charges());
-        if self.client.is_none() && groups.is_none() {
-            return Ok(PendingCharge::nothing(self, accounting));
+    /// Begins to charge pages for a populate.
+    #[inline(always)]
+    pub(in crate::bo) fn begin<'a>(&'a self, accounting: &'a Accounting) -> PendingCharge<'a, T> {
+        PendingCharge {
+            charges: self,
+            accounting,
+            client: None,
+            user: None,
+            dmem: None,
         }
-        let (total, missing) = wanted();
-        let mut pending = PendingCharge::nothing(self, accounting);
-        if let Some(client) = self.client.as_deref() {
-            let owner: &Client<T> = client;
-            let charge = make_room(accounting, owner, client.budget(), total, missing, reclaim)?;
-            pending.client = Some(charge);
-            if let Some(user) = client.user() {
-                let owner = (user, owner);
-                let charge = make_room(accounting, &owner, user.budget(), total, missing, reclaim)?;
-                pending.user = Some(charge);
-            }
-        }
-        if let (Some(groups), 1..) = (groups, total) {
-            pending.dmem = charge_dmem(accounting, groups, total, reclaim)?;
-        }
-        Ok(pending)
     }
 
     /// Adds the object to the LRU of the client. The reservation is held.
@@ -237,37 +211,81 @@ pub(in crate::bo) struct PendingCharge<'a, T: LruItem> {
     dmem: Option<Charged<T>>,
 }
 
-impl<'a, T: LruItem> PendingCharge<'a, T> {
-    #[inline]
-    fn nothing(charges: &'a Charges<T>, accounting: &'a Accounting) -> Self {
-        Self {
-            charges,
-            accounting,
-            client: None,
-            user: None,
-            dmem: None,
+impl<T: LruItem> PendingCharge<'_, T> {
+    /// Charges; `wanted` returns how many pages the object has in all and how many are missing. `groups`: where the
+    /// object is to be charged, if it is charged to no dmem cgroup.
+    ///
+    /// Over a limit, `reclaim` is asked to evict other objects that are charged to the same owner.
+    /// When there is none left, the populate goes on over a soft limit.
+    ///
+    /// Returns `ENOMEM` if a hard limit, such as that of a cgroup, can't be kept; `EINTR` if a fatal
+    /// signal arrived; or the error of an eviction. May sleep. The reservation is held.
+    #[inline(always)]
+    pub(in crate::bo) fn charge(
+        &mut self,
+        groups: Option<&Arc<Groups<T>>>,
+        wanted: impl FnOnce() -> (u64, u64),
+        reclaim: &impl Reclaim,
+    ) -> Result {
+        let groups = groups.filter(|_| dmem::charges());
+        if self.charges.client.is_none() && groups.is_none() {
+            return Ok(());
         }
+        let (total, missing) = wanted();
+        self.charge_owners(groups, total, missing, reclaim)
+    }
+
+    #[inline(never)]
+    fn charge_owners(
+        &mut self,
+        groups: Option<&Arc<Groups<T>>>,
+        total: u64,
+        missing: u64,
+        reclaim: &impl Reclaim,
+    ) -> Result {
+        let accounting = self.accounting;
+        if let Some(client) = self.charges.client.as_deref() {
+            let owner: &Client<T> = client;
+            let charge = make_room(accounting, owner, client.budget(), total, missing, reclaim)?;
+            self.client = Some(charge);
+            if let Some(user) = client.user() {
+                let owner = (user, owner);
+                let charge = make_room(accounting, &owner, user.budget(), total, missing, reclaim)?;
+                self.user = Some(charge);
+            }
+        }
+        if let (Some(groups), 1..) = (groups, total) {
+            self.dmem = charge_dmem(accounting, groups, total, reclaim)?;
+        }
+        Ok(())
     }
 
     /// Ends a populate that succeeded: the pages stay charged until [`Charges::reduce_to`]. Returns the charge to a
     /// dmem cgroup, if there is one, which stays as long as it is kept.
-    #[inline]
-    pub(in crate::bo) fn commit(self) -> Option<Charged<T>> {
+    #[inline(always)]
+    pub(in crate::bo) fn commit(&mut self) -> Option<Charged<T>> {
         let memcg = Memcg::of_current().map_or(0, Memcg::id);
         self.charges.memcg.store(memcg, Relaxed);
-        if let (Some(charge), Some(client)) = (self.client, &self.charges.client) {
+        if self.client.is_some() {
+            self.commit_to_client();
+        }
+        self.dmem.take()
+    }
+
+    #[inline(never)]
+    fn commit_to_client(&mut self) {
+        if let (Some(charge), Some(client)) = (self.client.take(), &self.charges.client) {
             let held = &self.charges.pages;
             held.store(held.load(Relaxed) + charge.pages, Relaxed);
             if charge.commit() {
                 client.count_overcommit();
             }
         }
-        if let Some(charge) = self.user {
+        if let Some(charge) = self.user.take() {
             if charge.commit() {
                 self.accounting.statistics.user_overcommits.count();
             }
         }
-        self.dmem
     }
 }
 

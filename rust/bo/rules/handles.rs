@@ -40,7 +40,7 @@ pub const fn slots_of(chunk: usize) -> usize {
 /// [`CHUNKS`] or above.
 #[inline]
 pub const fn place(slot: u64) -> (usize, usize) {
-    let bits = (slot | 1).ilog2();
+    let bits = 63 ^ (slot | 1).leading_zeros();
     let chunk = bits.wrapping_sub(FIRST.trailing_zeros());
     (chunk as usize, (slot ^ 1 << bits) as usize)
 }

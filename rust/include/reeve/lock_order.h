@@ -557,6 +557,8 @@ REEVE_API bool reeve_thread_has_context(void);
  */
 bool reeve_record_lock_plain(struct reeve_hierarchy *h, const void *lock,
 			     unsigned int packed);
+bool reeve_record_trylock_plain(struct reeve_hierarchy *h, const void *lock,
+				unsigned int packed);
 bool reeve_record_unlock_plain(struct reeve_hierarchy *h, const void *lock,
 			       unsigned int packed);
 
@@ -573,6 +575,9 @@ __reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
 {
 	if (REEVE_PLAIN(order, flags))
 		return reeve_record_lock_plain(h, lock, order | flags << 8);
+	if (REEVE_PLAIN(order, (flags) ^ REEVE_LOCK_TRYLOCK))
+		return reeve_record_trylock_plain(
+			h, lock, order | (flags ^ REEVE_LOCK_TRYLOCK) << 8);
 	return reeve_record_lock(h, lock, order, flags);
 }
 
