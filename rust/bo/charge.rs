@@ -75,22 +75,20 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Makes a charge of no pages. `dma32`: those it will have are from a DMA32 pool.
-    #[inline]
-    pub(super) const fn none(dma32: bool) -> Self {
+    /// Makes a charge of no pages. `external`: it is for those of an external object; `dma32`: those it will have are
+    /// from a DMA32 pool.
+    #[inline(always)]
+    pub(super) const fn new(external: bool, dma32: bool) -> Self {
         Self {
             accounting: None,
             pages: 0,
-            kind: if dma32 { Kind::Dma32 } else { Kind::Any },
-        }
-    }
-
-    /// Makes a charge of no pages, for those of an external object.
-    pub(super) const fn external() -> Self {
-        Self {
-            accounting: None,
-            pages: 0,
-            kind: Kind::External,
+            kind: if external {
+                Kind::External
+            } else if dma32 {
+                Kind::Dma32
+            } else {
+                Kind::Any
+            },
         }
     }
 

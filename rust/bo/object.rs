@@ -305,8 +305,8 @@ pub(super) struct Made<'a> {
     pub(super) size: u64,
     pub(super) extra: u64,
     pub(super) ty: BoType,
-    /// Those of its TT; `None`: it gets none.
-    pub(super) flags: Option<BoFlags>,
+    /// Those of its TT.
+    pub(super) flags: BoFlags,
     /// What one of a driver has besides.
     pub(super) of: Option<OfDriver<'a>>,
 }
@@ -347,7 +347,6 @@ impl BoRef {
         ty: BoType,
         flags: BoFlags,
     ) -> Result<Self> {
-        let flags = Some(flags);
         Self::make(
             device,
             &Made {
@@ -371,7 +370,7 @@ impl BoRef {
         ty: BoType,
         flags: BoFlags,
     ) -> Result<Self> {
-        let (client, flags) = (Some(client.shared()), Some(flags));
+        let client = Some(client.shared());
         Self::make(
             device,
             &Made {
@@ -385,36 +384,27 @@ impl BoRef {
         )
     }
 
-    /// Makes a buffer object without a TT. Returns `ENOMEM` if there is no memory. May sleep.
+    /// Makes a buffer object, and takes its TT away. Returns `ENOMEM` if there is no memory. May sleep.
     #[cfg(reeve_kunit)]
     pub(super) fn without_tt(device: &Arc<Device>, size: u64, ty: BoType) -> Result<Self> {
-        let made = Made {
-            client: None,
-            size,
-            extra: 0,
-            ty,
-            flags: None,
-            of: None,
-        };
-        Self::make(device, &made)
+        let bo = Self::new(device, size, 0, ty, BoFlags::of(ty, false))?;
+        bo.reserve().take_tt();
+        Ok(bo)
     }
 
     /// Makes one. Returns `ENODEV` if the device takes no objects any more. Otherwise as [`BoRef::of_file`].
     pub(super) fn make(device: &Arc<Device>, made: &Made<'_>) -> Result<Self> {
-        let flags = made.flags.map(Tt::flags_here);
-        let num_pages = match flags {
-            Some(_) => Tt::pages_for(made.size, made.extra)?,
-            None => 0,
-        };
+        let flags = Tt::flags_here(made.flags);
+        let num_pages = Tt::pages_for(made.size, made.extra)?;
         let shown = || Holdings {
-            objects: flags.is_some().into(),
+            objects: 1,
             total: num_pages,
             ..Holdings::default()
         };
         let of = made.of.as_ref();
         // What is large is made where it stays.
         let reserved = init!(Reserved {
-            tt: flags.map(|flags| Tt::with_pages(num_pages, flags)),
+            tt: Some(Tt::with_pages(num_pages, flags)),
             pins: 0,
             purgeable: of.is_some_and(|of| of.purgeable),
             pin_charge: None,
@@ -429,8 +419,8 @@ impl BoRef {
                 device: device.clone(),
                 size: made.size,
                 ty: made.ty,
-                dma32: flags.is_some_and(|flags| flags.kind.dma32),
-                in_file: flags.is_some_and(|flags| flags.shmem),
+                dma32: flags.kind().dma32,
+                in_file: flags.is_shmem(),
                 users: Atomic::new(1),
                 sequence: [const { Atomic::new(0) }; 3],
                 resident: Atomic::new(0),

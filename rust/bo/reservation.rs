@@ -81,7 +81,6 @@ use kernel::{
     },
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::Relaxed,
         Arc, //
     }, //
@@ -664,7 +663,7 @@ impl<'a> Reservation<'a> {
             pages.advance().ok_or(EINVAL)?.write(piece.offset, part)?;
             rest = after;
         }
-        if tt.flags().dma {
+        if tt.flags().has_dma() {
             let end = (offset + length).div_ceil(PAGE_SIZE as u64);
             tt.sync_for_device(first, end - first);
         }
@@ -740,7 +739,7 @@ impl<'a> Reservation<'a> {
             resident: tt.map_or(0, Tt::resident_pages),
             charged: tt.map_or(0, Tt::charged_pages),
             flags: tt.map_or(0, Tt::user_flags) | on_lru,
-            kind: tt.map_or(PageKind::CACHED, |tt| tt.flags().kind),
+            kind: tt.map_or(PageKind::CACHED, |tt| tt.flags().kind()),
             protection: tt.map_or(Protection::PLAIN, Tt::protection),
             pins: self.guard.pins,
         }
@@ -785,6 +784,12 @@ impl<'a> Reservation<'a> {
         }
         self.guard.tt = None;
         self.guard.marker = None;
+    }
+
+    /// Takes its TT away, which has no pages.
+    #[cfg(reeve_kunit)]
+    pub(super) fn take_tt(&mut self) {
+        self.guard.tt = None;
     }
 
     /// Returns the frame of page `index`, if it is populated and has that many.

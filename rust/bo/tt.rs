@@ -106,7 +106,7 @@ impl Tt {
     /// Returns the flags of one that is made on this machine.
     #[inline(always)]
     pub(super) fn flags_here(flags: BoFlags) -> BoFlags {
-        if flags.dma {
+        if flags.has_dma() {
             Self::flags_for_device(flags)
         } else {
             flags
@@ -122,25 +122,24 @@ impl Tt {
     /// Returns the protection that all mappings of pages of one with these flags have.
     #[inline]
     pub(super) fn protection_of(flags: BoFlags) -> Protection {
-        Protection::of(flags.kind.caching, flags.decrypted)
+        Protection::of(flags.kind().caching, flags.is_decrypted())
     }
 
     /// Makes one of `num_pages` pages, with flags as from [`Tt::flags_here`]. Inlined, so that it is made where it is
     /// to stay.
     #[inline(always)]
     pub(super) fn with_pages(num_pages: u64, flags: BoFlags) -> Self {
+        let kind = flags.kind();
+        // Before the pages: with a branch behind them, the compiler makes these in one place and copies them to another.
+        let charge = Charge::new(flags.is_external(), kind.dma32);
         Self {
             num_pages,
             flags,
             state: State::Empty,
             storage: None,
-            pages: PageBlocks::new(flags.kind),
+            pages: PageBlocks::new(kind),
             shmem: None,
-            charge: if flags.external {
-                Charge::external()
-            } else {
-                Charge::none(flags.kind.dma32)
-            },
+            charge,
             cleared: false,
             prepared: None,
             log: None,
@@ -189,7 +188,7 @@ impl Tt {
     /// Returns whether its pages are external.
     #[inline]
     pub(crate) fn is_external(&self) -> bool {
-        self.flags.external
+        self.flags.is_external()
     }
 
     /// Returns the number of pages that it has when populated.

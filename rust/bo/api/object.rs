@@ -103,7 +103,7 @@ impl Object {
             .map_err(|e| Failure::Misuse(e, c"a bad type, caching or flag in the descriptor"))?;
         let clear = desc.flags & bindings::REEVE_BO_CREATE_UNCLEARED == 0;
         let told = match runs {
-            Some(_) if flags.owns_pages() || !flags.dma => {
+            Some(_) if flags.owns_pages() || !flags.has_dma() => {
                 let what = c"an sg_table for what has pages of its own, or no DMA addresses";
                 return Err(Failure::Misuse(EINVAL, what));
             }
@@ -123,7 +123,7 @@ impl Object {
             size: desc.bytes,
             extra: desc.extra_pages,
             ty,
-            flags: Some(flags),
+            flags,
             of: Some(OfDriver {
                 clear,
                 purgeable: desc.flags & bindings::REEVE_BO_CREATE_PURGEABLE != 0,

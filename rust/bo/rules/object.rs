@@ -4,7 +4,10 @@
 #![deny(unsafe_code)]
 
 use super::{
-    page_kind::PageKind,
+    page_kind::{
+        Caching,
+        PageKind, //
+    },
     state::State, //
 };
 
@@ -19,68 +22,91 @@ pub enum BoType {
     Sg,
 }
 
-/// What was decided about a TT when it was made.
+/// What was decided about a TT when it was made: [`flags`] that a user sees, and how its pages are cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BoFlags {
-    /// Its pages are cleared before it gets them.
-    pub zero_alloc: bool,
-    /// Its pages are external: none are counted and, unless `mappable`, none allocated.
-    pub external: bool,
-    /// It is external as far as counting goes, but its pages are here.
-    pub mappable: bool,
-    /// What kind of pages it gets.
-    pub kind: PageKind,
-    /// Its pages live in a shmem file, so that swapping out needs no copy.
-    pub shmem: bool,
-    /// Its pages have addresses for the device.
-    pub dma: bool,
-    /// Its pages are shared with the machine that a confidential guest runs on.
-    pub decrypted: bool,
-}
+pub struct BoFlags(u32);
 
 impl BoFlags {
+    const WRITE_COMBINED: u32 = 1 << 30;
+    const UNCACHED: u32 = 1 << 31;
+
+    /// What makes a kind of pages.
+    const KIND: u32 = Self::WRITE_COMBINED | Self::UNCACHED | flags::DMA32;
+
     /// The rule by type; clearing is only heeded for [`BoType::Device`].
     ///
     /// C original: the switch in `ttm_tt_create()`.
+    #[inline]
     pub const fn of(ty: BoType, zero_alloc: bool) -> Self {
         match ty {
-            BoType::Device => Self {
-                zero_alloc,
-                external: false,
-                mappable: false,
-                kind: PageKind::CACHED,
-                shmem: false,
-                dma: false,
-                decrypted: false,
-            },
-            BoType::Kernel => Self {
-                zero_alloc: false,
-                external: false,
-                mappable: false,
-                kind: PageKind::CACHED,
-                shmem: false,
-                dma: false,
-                decrypted: false,
-            },
-            BoType::Sg => Self {
-                zero_alloc: false,
-                external: true,
-                mappable: false,
-                kind: PageKind::CACHED,
-                shmem: false,
-                dma: false,
-                decrypted: false,
-            },
+            BoType::Device if zero_alloc => Self(flags::ZERO_ALLOC),
+            BoType::Device | BoType::Kernel => Self(0),
+            BoType::Sg => Self(flags::EXTERNAL),
         }
     }
 
+    #[inline]
+    const fn has(self, any: u32) -> bool {
+        self.0 & any != 0
+    }
+
+    /// Returns whether its pages are cleared before it gets them.
+    #[inline]
+    pub const fn zero_alloc(self) -> bool {
+        self.has(flags::ZERO_ALLOC)
+    }
+
+    /// Returns whether its pages are external: none are counted and, unless it is mappable, none allocated.
+    #[inline]
+    pub const fn is_external(self) -> bool {
+        self.has(flags::EXTERNAL)
+    }
+
+    /// Returns whether it is external as far as counting goes, but its pages are here.
+    #[inline]
+    pub const fn is_mappable(self) -> bool {
+        self.has(flags::EXTERNAL_MAPPABLE)
+    }
+
+    /// Returns what kind of pages it gets.
+    #[inline]
+    pub const fn kind(self) -> PageKind {
+        let caching = if self.has(Self::WRITE_COMBINED) {
+            Caching::WriteCombined
+        } else if self.has(Self::UNCACHED) {
+            Caching::Uncached
+        } else {
+            Caching::Cached
+        };
+        PageKind {
+            caching,
+            dma32: self.has(flags::DMA32),
+        }
+    }
+
+    /// Returns whether its pages live in a shmem file, so that swapping out needs no copy.
+    #[inline]
+    pub const fn is_shmem(self) -> bool {
+        self.has(flags::SHMEM)
+    }
+
+    /// Returns whether its pages have addresses for the device.
+    #[inline]
+    pub const fn has_dma(self) -> bool {
+        self.has(flags::DMA_ADDRESSES)
+    }
+
+    /// Returns whether its pages are shared with the machine that a confidential guest runs on.
+    #[inline]
+    pub const fn is_decrypted(self) -> bool {
+        self.has(flags::DECRYPTED)
+    }
+
     /// The same with pages that are not counted, but here; `None`: only for external ones.
+    #[inline]
     pub const fn mappable(self) -> Option<Self> {
-        if self.external {
-            Some(Self {
-                mappable: true,
-                ..self
-            })
+        if self.is_external() {
+            Some(Self(self.0 | flags::EXTERNAL_MAPPABLE))
         } else {
             None
         }
@@ -89,12 +115,10 @@ impl BoFlags {
     /// The same with pages that live in a shmem file; `None`: only for own pages of plain memory.
     ///
     /// Ask for this after [`BoFlags::of_kind`].
+    #[inline]
     pub const fn on_shmem(self) -> Option<Self> {
-        if self.owns_pages() && self.kind.index() == PageKind::CACHED.index() {
-            Some(Self {
-                shmem: true,
-                ..self
-            })
+        if self.owns_pages() && !self.has(Self::KIND) {
+            Some(Self(self.0 | flags::SHMEM))
         } else {
             None
         }
@@ -102,8 +126,9 @@ impl BoFlags {
 
     /// The same with addresses for the device. Those of external pages are set by the importer; all
     /// others are mapped when the TT is populated.
+    #[inline]
     pub const fn with_dma(self) -> Self {
-        Self { dma: true, ..self }
+        Self(self.0 | flags::DMA_ADDRESSES)
     }
 
     /// The same in a guest whose memory is encrypted if `encrypted`: a device is no part of the
@@ -112,26 +137,33 @@ impl BoFlags {
     ///
     /// C original: `TTM_TT_FLAG_DECRYPTED` in `ttm_tt_create()`.
     pub const fn in_guest(self, encrypted: bool) -> Self {
-        let shares = encrypted && self.dma && self.owns_pages() && !self.shmem;
-        Self {
-            decrypted: self.decrypted || shares,
-            ..self
+        if encrypted && self.has_dma() && self.owns_pages() && !self.is_shmem() {
+            Self(self.0 | flags::DECRYPTED)
+        } else {
+            self
         }
     }
 
     /// Returns whether it has pages of its own, counted or not.
     #[inline]
     pub const fn owns_pages(self) -> bool {
-        !self.external || self.mappable
+        self.0 & (flags::EXTERNAL | flags::EXTERNAL_MAPPABLE) != flags::EXTERNAL
     }
 
     /// The same with pages of another kind; `None`: external pages are not from any particular
     /// memory.
+    #[inline]
     pub const fn of_kind(self, kind: PageKind) -> Option<Self> {
         if !self.owns_pages() && kind.dma32 {
             return None;
         }
-        Some(Self { kind, ..self })
+        let caching = match kind.caching {
+            Caching::Cached => 0,
+            Caching::WriteCombined => Self::WRITE_COMBINED,
+            Caching::Uncached => Self::UNCACHED,
+        };
+        let dma32 = if kind.dma32 { flags::DMA32 } else { 0 };
+        Some(Self(self.0 & !Self::KIND | caching | dma32))
     }
 }
 
@@ -171,20 +203,5 @@ pub const fn flags_of(flags: BoFlags, state: State) -> u32 {
         State::Swapped => flags::SWAPPED,
         State::BackedUp | State::PartlyBackedUp => flags::BACKED_UP,
     };
-    let zero = if flags.zero_alloc {
-        flags::ZERO_ALLOC
-    } else {
-        0
-    };
-    let external = if flags.external { flags::EXTERNAL } else { 0 };
-    let mappable = if flags.mappable {
-        flags::EXTERNAL_MAPPABLE
-    } else {
-        0
-    };
-    let dma32 = if flags.kind.dma32 { flags::DMA32 } else { 0 };
-    let shmem = if flags.shmem { flags::SHMEM } else { 0 };
-    let dma = if flags.dma { flags::DMA_ADDRESSES } else { 0 };
-    let decrypted = if flags.decrypted { flags::DECRYPTED } else { 0 };
-    from_state | zero | external | mappable | dma32 | shmem | dma | decrypted
+    from_state | flags.0 & !(BoFlags::WRITE_COMBINED | BoFlags::UNCACHED)
 }

@@ -135,7 +135,7 @@ mod tests {
             for (ty, flags) in &creations()? {
                 let bo = bench.object_with(*ty, 40, *flags)?;
                 fill(&bo, 3, reclaim)?;
-                if !flags.external {
+                if !flags.is_external() {
                     expect!(bo.reserve().swap_out()? == 40);
                     expect!(has_none(&bo));
                     expect!(is_filled(&bo, 3, reclaim)?);
@@ -172,7 +172,7 @@ mod tests {
                 let partly = bench.object_with(*ty, 5, *flags)?;
                 fill(&swapped, 1, reclaim)?;
                 fill(&partly, 2, reclaim)?;
-                if !flags.external {
+                if !flags.is_external() {
                     swapped.reserve().swap_out()?;
                 } else {
                     swapped.reserve().back_up(BackUp::RELAXED)?;
@@ -277,7 +277,7 @@ mod tests {
     fn synced_pages_are_logged() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            for (ty, flags) in creations()?.iter().filter(|(_, flags)| !flags.external) {
+            for (ty, flags) in creations()?.iter().filter(|(_, flags)| !flags.is_external()) {
                 let bo = bench.object_with(*ty, 130, *flags)?;
                 fill(&bo, 4, reclaim)?;
                 let mut reservation = bo.reserve();

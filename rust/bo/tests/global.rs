@@ -36,8 +36,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::Relaxed,
-        Arc, //
+        atomic::Relaxed, //
     }, //
 };
 

@@ -197,15 +197,15 @@ mod tests {
     fn charges_count_while_they_live() -> Result {
         with_context(|| {
             let accounting = Arc::new(Accounting::new(Limits::own(10)), GFP_KERNEL)?;
-            let mut first = Charge::none(false);
-            let mut second = Charge::none(true);
+            let mut first = Charge::new(false, false);
+            let mut second = Charge::new(false, true);
             first.add_anyway(&accounting, 4);
             first.add_anyway(&accounting, 3);
             second.add_anyway(&accounting, 3);
             expect!(first.pages() == 7);
             expect!(accounting.counted().pages == 10 && accounting.counted().dma32 == 3);
             expect!(!accounting.over_limit());
-            let mut third = Charge::none(false);
+            let mut third = Charge::new(false, false);
             third.add_anyway(&accounting, 1);
             expect!(accounting.over_limit());
             first.reduce_to(8);

@@ -127,7 +127,7 @@ mod tests {
             bench.limit(10);
             accounting.limits.set_hard(true);
             let busy = accounting.settling.begin();
-            let mut charge = Charge::none(false);
+            let mut charge = Charge::new(false, false);
             charge.add_anyway(accounting, 6);
             let populate = Populate::start(&bench.manager, bench.object(6)?)?;
             let waits = one_waits(bench);

@@ -76,7 +76,7 @@ impl Tt {
     ///
     /// C original: `dma_address` of a TT from `ttm_sg_tt_init()`, which drivers fill in.
     pub(crate) fn set_dma_addresses(&mut self, addresses: KBox<DmaAddresses>) -> Result {
-        let wanted = self.flags.dma && !self.flags.owns_pages();
+        let wanted = self.flags.has_dma() && !self.flags.owns_pages();
         if !wanted || !self.state().is_populated() || addresses.pages() != self.num_pages {
             return Err(EINVAL);
         }

@@ -63,7 +63,7 @@ impl Tt {
         reclaim: &impl Reclaim,
         clear: bool,
     ) -> Result<u64> {
-        let clear = clear | self.flags.zero_alloc;
+        let clear = clear | self.flags.zero_alloc();
         self.populate_with(backing, reclaim, |tt, missing| {
             tt.allocate(missing, clear, backing, reclaim.ended_by())?;
             tt.cleared = clear;
@@ -151,17 +151,17 @@ impl Tt {
         ended_by: EndedBy,
     ) -> Result {
         let pool = Some(backing.pool());
-        if self.flags.shmem {
+        if self.flags.is_shmem() {
             return self.hold_shmem(backing);
         }
         if let Some(storage) = &self.storage {
             let (pages, all) = (&mut self.pages, self.num_pages);
-            let device = (self.flags.dma.then(|| backing.dma()), self.flags.decrypted);
+            let device = (self.flags.has_dma().then(|| backing.dma()), self.flags.is_decrypted());
             return swapin::swap_in(pages, all, storage, pool, device, ended_by);
         }
         alloc::fill_until(&mut self.pages, missing, clear, pool, ended_by)?;
-        if self.flags.dma {
-            let decrypted = self.flags.decrypted;
+        if self.flags.has_dma() {
+            let decrypted = self.flags.is_decrypted();
             return dma::show_fresh(&mut self.pages, backing.dma(), decrypted, clear);
         }
         Ok(())
@@ -170,7 +170,7 @@ impl Tt {
     /// Takes hold of the pages in the file in which they live, of which it gets a range if it has none.
     #[inline(never)]
     fn hold_shmem(&mut self, backing: &Backing) -> Result {
-        let dma = self.flags.dma.then(|| backing.dma());
+        let dma = self.flags.has_dma().then(|| backing.dma());
         if let Some(shmem) = &mut self.shmem {
             return dma::hold(shmem, dma);
         }

@@ -74,7 +74,7 @@ impl Tt {
     ///
     /// C original: `ttm_tt_swapout()`.
     pub(crate) fn copy_to_swap(&mut self, backing: &Backing) -> Result<Option<SwapCopy>> {
-        if self.flags.external {
+        if self.flags.is_external() {
             return Err(EINVAL);
         }
         let Some(next) = state::step(self.state, Event::SwapOut) else {
@@ -153,7 +153,7 @@ impl Tt {
         if !self.flags.owns_pages() {
             return Err(EINVAL);
         }
-        if self.prepared.is_none() && !self.flags.shmem && !self.state().is_backed_up() {
+        if self.prepared.is_none() && !self.flags.is_shmem() && !self.state().is_backed_up() {
             self.prepared = Some(Slot::new(backing.storage(), self.num_pages, folios)?);
         }
         Ok(())

@@ -148,42 +148,19 @@ fn external_objects_are_neither_swapped_nor_copied() {
 #[test]
 fn creation_by_type() {
     for zero_alloc in [false, true] {
-        assert_eq!(
-            BoFlags::of(BoType::Device, zero_alloc),
-            BoFlags {
-                zero_alloc,
-                external: false,
-                mappable: false,
-                kind: PageKind::CACHED,
-                shmem: false,
-                dma: false,
-                decrypted: false,
-            }
-        );
-        assert_eq!(
-            BoFlags::of(BoType::Kernel, zero_alloc),
-            BoFlags {
-                zero_alloc: false,
-                external: false,
-                mappable: false,
-                kind: PageKind::CACHED,
-                shmem: false,
-                dma: false,
-                decrypted: false,
-            }
-        );
-        assert_eq!(
-            BoFlags::of(BoType::Sg, zero_alloc),
-            BoFlags {
-                zero_alloc: false,
-                external: true,
-                mappable: false,
-                kind: PageKind::CACHED,
-                shmem: false,
-                dma: false,
-                decrypted: false,
-            }
-        );
+        for ty in [BoType::Device, BoType::Kernel, BoType::Sg] {
+            let made = BoFlags::of(ty, zero_alloc);
+            assert_eq!(made.zero_alloc(), zero_alloc && ty == BoType::Device);
+            assert_eq!(made.is_external(), ty == BoType::Sg);
+            assert_eq!(made.kind(), PageKind::CACHED);
+            let else_ = [
+                made.is_mappable(),
+                made.is_shmem(),
+                made.has_dma(),
+                made.is_decrypted(),
+            ];
+            assert_eq!(else_, [false; 4]);
+        }
     }
 }
 
@@ -194,7 +171,7 @@ fn only_external_objects_are_mappable_without_being_counted() {
         assert_eq!(made.mappable().is_some(), ty == BoType::Sg);
         assert_eq!(made.owns_pages(), ty != BoType::Sg);
         if let Some(made) = made.mappable() {
-            assert!(made.owns_pages() && made.external);
+            assert!(made.owns_pages() && made.is_external());
             let flags = flags_of(made, State::Empty);
             assert_eq!(flags, flags::EXTERNAL | flags::EXTERNAL_MAPPABLE);
         }
@@ -210,7 +187,7 @@ fn shmem_is_plain_memory_of_ours() {
             };
             let plain = ty != BoType::Sg && kind == PageKind::CACHED;
             assert_eq!(made.on_shmem().is_some(), plain);
-            assert!(!made.shmem);
+            assert!(!made.is_shmem());
         }
     }
     let mappable = BoFlags::of(BoType::Sg, false).mappable();
@@ -248,13 +225,13 @@ fn pages_for_a_device_are_decrypted_in_an_encrypted_guest_only() {
         assert_eq!(dma.in_guest(false), dma);
         let there = dma.in_guest(true);
         // Imported pages are as their exporter made them.
-        assert_eq!(there.decrypted, ty != BoType::Sg);
+        assert_eq!(there.is_decrypted(), ty != BoType::Sg);
         let flags = flags_of(there, State::Swapped);
-        assert_eq!(flags & flags::DECRYPTED != 0, there.decrypted);
+        assert_eq!(flags & flags::DECRYPTED != 0, there.is_decrypted());
         // Decided once.
         assert_eq!(there.in_guest(false), there);
         if let Some(mappable) = dma.mappable() {
-            assert!(mappable.in_guest(true).decrypted);
+            assert!(mappable.in_guest(true).is_decrypted());
         }
         if let Some(shmem) = dma.on_shmem() {
             assert_eq!(shmem.in_guest(true), shmem);
@@ -279,7 +256,7 @@ fn somebody_elses_pages_are_from_no_particular_memory() {
             let made = BoFlags::of(ty, false).of_kind(kind);
             assert_eq!(made.is_none(), ty == BoType::Sg && kind.dma32);
             if let Some(made) = made {
-                assert_eq!(made.kind, kind);
+                assert_eq!(made.kind(), kind);
                 let flags = flags_of(made, State::Empty);
                 assert_eq!(flags & flags::DMA32 != 0, kind.dma32);
             }
