@@ -30,6 +30,7 @@ pub(crate) mod pm;
 pub(crate) mod published;
 pub(crate) mod shmem;
 pub(crate) mod shrinker;
+pub(crate) mod slab;
 pub(crate) mod task;
 #[cfg(reeve_bench)]
 pub(crate) mod ticks;

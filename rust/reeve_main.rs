@@ -28,7 +28,8 @@ use crate::{
         page,
         params,
         pm::SleepWatch,
-        shmem, //
+        shmem,
+        slab, //
     },
     bo::{
         api::Api,
@@ -67,6 +68,7 @@ struct Reeve {
     #[cfg(reeve_bench)]
     _bench_files: bench::Files,
     _debugfs: Dir,
+    _objects: slab::Cache,
     _shmem: shmem::Mount,
     _lock_order: lock_order::LockOrder,
 }
@@ -78,6 +80,9 @@ impl kernel::Module for Reeve {
         // SAFETY: This is the only call. The field is dropped after those that user space and the
         // kernel call into the module by, so no object is left then.
         let shmem = unsafe { shmem::Mount::new() };
+        // SAFETY: This is the only call, and only objects are allocated there. The field is dropped after those by which
+        // there are any.
+        let objects = unsafe { slab::Cache::new::<{ bo::object::Bo::BYTES }>(c"reeve_bo") }?;
         // A build that the tests must not let pass.
         if mistake::is_made(c"splat") {
             kernel::warn_on!(true);
@@ -114,6 +119,7 @@ impl kernel::Module for Reeve {
             #[cfg(reeve_bench)]
             _bench_files: bench_files,
             _debugfs: debugfs,
+            _objects: objects,
             _shmem: shmem,
             _lock_order: lock_order,
         })

@@ -22,7 +22,10 @@ use core::{
     }, //
 };
 use kernel::{
-    alloc::Flags,
+    alloc::{
+        Allocator,
+        Flags, //
+    },
     prelude::*,
     sync::{
         aref::{
@@ -42,6 +45,12 @@ use pin_init::Wrapper;
 
 /// The last [`ListId`] that was used.
 static LAST_ID: Atomic<u64> = Atomic::new(0);
+
+/// What a [`Linked`] value is allocated from.
+pub(crate) trait Housed {
+    /// The allocator.
+    type Memory: Allocator + 'static;
+}
 
 /// Identifies a list; it is never used for another one, and 0 is none.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,12 +119,12 @@ unsafe impl<T: Send + Sync> Send for Linked<T> {}
 // are accessed only by the owner of a borrow of the list.
 unsafe impl<T: Send + Sync> Sync for Linked<T> {}
 
-impl<T> Linked<T> {
+impl<T: Housed> Linked<T> {
     /// Makes a value that is in no list. Returns `ENOMEM` if there is no memory, or the error of `value`. May sleep.
     #[inline(always)]
     pub(crate) fn make(value: impl PinInit<T, Error>, flags: Flags) -> Result<ARef<Self>> {
         // INVARIANT: The value is in no list, and all ids are 0. The one reference is that of the result.
-        let this = KBox::try_pin_init(
+        let this = Box::<Self, T::Memory>::try_pin_init(
             try_pin_init!(Self {
                 refs: Atomic::new(1),
                 places: [const {
@@ -130,7 +139,7 @@ impl<T> Linked<T> {
             flags,
         )?;
         // SAFETY: What is made of this gives out no exclusive borrow that is not pinned, so the value does not move.
-        let this = KBox::into_raw(unsafe { Pin::into_inner_unchecked(this) });
+        let this = Box::into_raw(unsafe { Pin::into_inner_unchecked(this) });
         // SAFETY: A box is not null.
         let this = unsafe { NonNull::new_unchecked(this) };
         // SAFETY: The count has the one reference of the result.
@@ -158,9 +167,11 @@ impl<T> Linked<T> {
     #[inline(never)]
     unsafe fn free(this: NonNull<Self>) {
         // SAFETY: `make` got it from a box, and by the contract nothing uses it. It stays where it is until it is gone.
-        drop(unsafe { Pin::new_unchecked(KBox::from_raw(this.as_ptr())) });
+        drop(unsafe { Pin::new_unchecked(Box::<Self, T::Memory>::from_raw(this.as_ptr())) });
     }
+}
 
+impl<T> Linked<T> {
     /// Returns its place for lists of number `N`.
     #[inline]
     fn place<const N: u64>(&self) -> &Place<T> {
@@ -184,7 +195,7 @@ impl<T> Deref for Linked<T> {
 }
 
 // SAFETY: The value stays as long as the count is not 0. Only `make` makes one, so all are counted.
-unsafe impl<T> AlwaysRefCounted for Linked<T> {
+unsafe impl<T: Housed> AlwaysRefCounted for Linked<T> {
     #[inline]
     fn inc_ref(&self) {
         // There never are 2^64.
@@ -211,7 +222,7 @@ unsafe impl<T> AlwaysRefCounted for Linked<T> {
 /// links of members and of hitches. A value is a member exactly while its own id of place `N` is `id`; the
 /// list owns one reference to it, and `member` in its links is what [`ARef::into_raw`] returned for
 /// that. A hitch is in the list exactly while its `list` is `id`, or it was leaked.
-pub(crate) struct MemberList<T, const N: u64 = 0> {
+pub(crate) struct MemberList<T: Housed, const N: u64 = 0> {
     id: ListId,
     first: *mut Links<T>,
     last: *mut Links<T>,
@@ -220,12 +231,12 @@ pub(crate) struct MemberList<T, const N: u64 = 0> {
 
 // SAFETY: A list owns references to its members, so it may be sent where an `ARef` of one may. Its
 // hitches hold no value.
-unsafe impl<T: Send + Sync, const N: u64> Send for MemberList<T, N> {}
+unsafe impl<T: Housed + Send + Sync, const N: u64> Send for MemberList<T, N> {}
 // SAFETY: `&self` methods only read links, which by the type invariant of `Linked` nothing writes to while
 // the list is borrowed, and give out borrows of members, which are `Sync`.
-unsafe impl<T: Send + Sync, const N: u64> Sync for MemberList<T, N> {}
+unsafe impl<T: Housed + Send + Sync, const N: u64> Sync for MemberList<T, N> {}
 
-impl<T, const N: u64> MemberList<T, N> {
+impl<T: Housed, const N: u64> MemberList<T, N> {
     /// Makes an empty list.
     pub(crate) fn new() -> Self {
         // INVARIANT: The list is empty, and no value or hitch holds the id: it is new, for 2^64 lists
@@ -440,7 +451,7 @@ impl<T, const N: u64> MemberList<T, N> {
     }
 }
 
-impl<T, const N: u64> Drop for MemberList<T, N> {
+impl<T: Housed, const N: u64> Drop for MemberList<T, N> {
     fn drop(&mut self) {
         let mut next = self.first;
         while !next.is_null() {

@@ -28,6 +28,7 @@ use crate::{
             Capability, //
         },
         list::{
+            Housed,
             Linked,
             MemberList, //
         },
@@ -44,7 +45,10 @@ use crate::{
 };
 use core::ops::Deref;
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
+    alloc::{
+        allocator::Kmalloc,
+        flags::GFP_KERNEL_ACCOUNT, //
+    },
     prelude::*,
     sync::{
         aref::ARef,
@@ -102,6 +106,14 @@ pub(crate) struct User<T: LruItem> {
     budget: Budget,
     accounting: Arc<Accounting>,
     clients: Arc<Clients<T>>,
+}
+
+impl<T: LruItem> Housed for User<T> {
+    type Memory = Kmalloc;
+}
+
+impl<T: LruItem> Housed for Client<T> {
+    type Memory = Kmalloc;
 }
 
 impl<T: LruItem> User<T> {

@@ -6,6 +6,7 @@
 use crate::abstractions::{
     list::{
         Hitch,
+        Housed,
         Linked,
         ListName,
         MemberList, //
@@ -25,7 +26,7 @@ use kernel::{
 };
 
 /// What an [`Lru`] keeps in its items.
-pub(crate) trait LruItem: Sized {
+pub(crate) trait LruItem: Housed {
     /// Returns the sequence number of the item in the LRU numbered `list`; written with that one's lock held.
     fn sequence(&self, list: u64) -> &Atomic<u64>;
 
@@ -140,7 +141,7 @@ impl<T: LruItem, const N: u64> Lru<T, N> {
 const MOST_AT_ONCE: u32 = 64;
 
 /// What a step of a walk found.
-enum Step<T> {
+enum Step<T: LruItem> {
     Found(ARef<Linked<T>>),
     /// Nothing yet; there are more items.
     Unfinished,

@@ -33,19 +33,26 @@ use super::{
 };
 use crate::{
     abstractions::{
-        list::Linked,
+        list::{
+            Housed,
+            Linked, //
+        },
         memcg::{
             Marked,
             Marker, //
         },
-        published::Published, //
+        published::Published,
+        slab::Slab, //
     },
     lock_order::{
         classes::BoReservation,
         typed::Mutex, //
     }, //
 };
-use core::ops::Deref;
+use core::{
+    mem::size_of,
+    ops::Deref, //
+};
 use kernel::{
     alloc::flags::GFP_KERNEL_ACCOUNT,
     prelude::*,
@@ -161,6 +168,9 @@ impl Reserved {
 }
 
 impl Bo {
+    /// The bytes of one.
+    pub(crate) const BYTES: usize = size_of::<Linked<Self>>();
+
     /// Returns the device it belongs to.
     #[inline]
     pub(crate) fn device(&self) -> &Arc<Device> {
@@ -260,6 +270,10 @@ impl Bo {
             EvictScope::Memcg(_) => false,
         }
     }
+}
+
+impl Housed for Bo {
+    type Memory = Slab<{ Bo::BYTES }>;
 }
 
 impl Marked for Linked<Bo> {

@@ -12,6 +12,7 @@ use crate::{
             Search, //
         },
         list::{
+            Housed,
             Linked,
             MemberList, //
         }, //
@@ -31,7 +32,10 @@ use crate::{
 };
 use core::ops::RangeInclusive;
 use kernel::{
-    alloc::flags::GFP_KERNEL_ACCOUNT,
+    alloc::{
+        allocator::Kmalloc,
+        flags::GFP_KERNEL_ACCOUNT, //
+    },
     prelude::*,
     sync::{
         aref::ARef,
@@ -174,6 +178,10 @@ impl<T: LruItem> Groups<T> {
         }
         Some((found?.into(), oldest))
     }
+}
+
+impl<T: LruItem> Housed for Group<T> {
+    type Memory = Kmalloc;
 }
 
 impl<T: LruItem> Group<T> {
