@@ -7,7 +7,6 @@
 use super::bindings as helpers;
 use kernel::{
     bindings,
-    error::to_result,
     prelude::*,
     sync::lock::{
         mutex::MutexBackend,
@@ -25,7 +24,9 @@ pub(crate) fn lock_killable<T>(lock: &Lock<T, MutexBackend>) -> Result<Guard<'_,
     // SAFETY: The helper wants an initialised mutex. A `Lock` is `repr(C)` and begins with the state
     // of its backend, which for this one is a `struct mutex`, as `Lock::from_raw` relies on, too; it
     // was initialised when the lock was made, and the borrow keeps it.
-    to_result(unsafe { helpers::reeve_helper_mutex_lock_killable(state) })?;
+    if unsafe { helpers::reeve_helper_mutex_lock_killable(state) } != 0 {
+        return Err(EINTR);
+    }
     // SAFETY: `Guard::new` wants the caller to own the lock, which it does as the helper succeeded,
     // and the guard's state, of which this backend has none.
     Ok(unsafe { Guard::new(lock, ()) })

@@ -187,33 +187,36 @@ static struct reeve_bo_dma_run *reeve_runs(const struct sg_table *sgt)
 	return runs;
 }
 
+static noinline u64 reeve_bo_create_with_runs(u64 device, u64 client,
+					      const struct reeve_bo_desc *desc,
+					      unsigned long site,
+					      unsigned long caller)
+{
+	struct reeve_bo_dma_run *runs = reeve_runs(desc->sgt);
+	u64 bo;
+
+	if (!runs)
+		return -ENOMEM;
+	bo = reeve_rs_bo_create(device, client, desc, runs, site, caller);
+	kvfree(runs);
+	return bo;
+}
+
 struct reeve_buffer_object *reeve_bo_create(struct reeve_device *device,
 					    struct reeve_client *client,
 					    const struct reeve_bo_desc *desc)
 {
-	const struct sg_table *sgt = NULL;
 	unsigned long caller = reeve_caller();
-	struct reeve_bo_dma_run *runs;
-	u64 bo;
-	int ret;
 
 	/* One that is too short is refused below. */
-	if (desc && desc->size >= sizeof(*desc))
-		sgt = desc->sgt;
-	if (sgt && caller) {
-		runs = reeve_runs(sgt);
-		if (!runs)
-			return ERR_PTR(-ENOMEM);
-		ret = reeve_rs_bo_create(reeve_handle(device),
-					 reeve_handle(client), desc, runs,
-					 sgt->nents, &bo, _RET_IP_, caller);
-		kvfree(runs);
-	} else {
-		ret = reeve_rs_bo_create(reeve_handle(device),
-					 reeve_handle(client), desc, NULL, 0,
-					 &bo, _RET_IP_, caller);
-	}
-	return ret ? ERR_PTR(ret) : reeve_pointer(bo);
+	if (desc && desc->size >= sizeof(*desc) && unlikely(desc->sgt) &&
+	    caller)
+		return reeve_pointer(reeve_bo_create_with_runs(
+			reeve_handle(device), reeve_handle(client), desc,
+			_RET_IP_, caller));
+	return reeve_pointer(reeve_rs_bo_create(reeve_handle(device),
+						reeve_handle(client), desc,
+						NULL, _RET_IP_, caller));
 }
 EXPORT_SYMBOL_GPL(reeve_bo_create);
 

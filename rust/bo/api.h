@@ -44,10 +44,10 @@ int reeve_rs_client_get_stats(u64 client, struct reeve_client_stats *stats,
 			      unsigned long site, unsigned long task);
 int reeve_rs_client_show_fdinfo(u64 client, struct seq_file *m,
 				unsigned long site, unsigned long task);
-/* @runs: what the sg_table of @desc has, if it has one; else null. */
-int reeve_rs_bo_create(u64 device, u64 client, const struct reeve_bo_desc *desc,
-		       const struct reeve_bo_dma_run *runs, u64 count, u64 *bo,
-		       unsigned long site, unsigned long task);
+/* @runs: what the sg_table of @desc has, if it has one; else null. Errors as handles. */
+u64 reeve_rs_bo_create(u64 device, u64 client, const struct reeve_bo_desc *desc,
+		       const struct reeve_bo_dma_run *runs, unsigned long site,
+		       unsigned long task);
 int reeve_rs_bo_get_state(u64 bo, struct reeve_bo_state *state,
 			  unsigned long site, unsigned long task);
 int reeve_rs_bo_page(u64 bo, u64 index, struct page **page, unsigned long site, unsigned long task);

@@ -135,16 +135,31 @@ fn tables() -> Answer<&'static Tables> {
 impl Tables {
     #[inline]
     fn object(&'static self, handle: u64) -> Answer<KeptObject> {
-        self.objects.find(handle).ok_or(NO_OBJECT)
+        self.objects.find(handle).ok_or_else(no_object)
     }
 }
 
-const NO_OBJECT: Failure = Failure::Misuse(
-    ENOENT,
-    c"there is no such object; it was put, or never made",
-);
-const NO_DEVICE: Failure = Failure::Misuse(ENOENT, c"there is no such device");
-const NO_CLIENT: Failure = Failure::Misuse(ENOENT, c"there is no such client");
+#[cold]
+fn no_object() -> Failure {
+    let what = c"there is no such object; it was put, or never made";
+    Failure::misuse(ENOENT, what)
+}
+
+#[cold]
+fn no_device() -> Failure {
+    Failure::misuse(ENOENT, c"there is no such device")
+}
+
+#[cold]
+fn no_client() -> Failure {
+    Failure::misuse(ENOENT, c"there is no such client")
+}
+
+#[cold]
+fn no_page() -> Failure {
+    let what = c"it has no such page in memory, or no address for it";
+    Failure::misuse(EINVAL, what)
+}
 
 /// Goes through the devices that are registered. Those that come meanwhile may be left out.
 fn all_devices() -> impl Iterator<Item = Kept<'static, DriverDevice, DEVICE>> {
@@ -215,7 +230,8 @@ fn status(result: Result) -> c_int {
 
 fn count(result: Result<u64>) -> i64 {
     match result {
-        Ok(pages) => i64::try_from(pages).unwrap_or(i64::MAX),
+        // Of bytes that can be counted.
+        Ok(pages) => pages as i64,
         Err(e) => e.to_errno().into(),
     }
 }
@@ -239,11 +255,11 @@ impl KeptObject {
     /// Locks the object for `task`, the current one, which counts as a reference. `wait`: until it can.
     #[inline(always)]
     fn take(self, task: usize, wait: bool) -> Answer {
-        self.get_for_lock().ok_or(NO_OBJECT)?;
+        self.get_for_lock().ok_or_else(no_object)?;
         match self.lock(task, wait) {
             Ok(()) => Ok(()),
             Err(e) => {
-                self.put_of_lock().ok_or(NO_OBJECT)?;
+                self.put_of_lock().ok_or_else(no_object)?;
                 Err(e)
             }
         }
@@ -256,7 +272,7 @@ entry_points! {
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_get(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
         status(bare_call(c"reeve_bo_get", bo, (site, task), |api| {
-            api.object(bo)?.get().ok_or(NO_OBJECT)
+            api.object(bo)?.get().ok_or_else(no_object)
         }))
     }
 
@@ -265,7 +281,7 @@ entry_points! {
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_put(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
         status(bare_call(c"reeve_bo_put", bo, (site, task), |api| {
-            api.object(bo)?.put().ok_or(NO_OBJECT)
+            api.object(bo)?.put().ok_or_else(no_object)
         }))
     }
 
@@ -294,7 +310,7 @@ entry_points! {
         status(bare_call(c"reeve_bo_unlock", bo, (site, task), |api| {
             let object = api.object(bo)?;
             object.unlock(task)?;
-            object.put_of_lock().ok_or(NO_OBJECT)
+            object.put_of_lock().ok_or_else(no_object)
         }))
     }
 
@@ -304,7 +320,9 @@ entry_points! {
     fn reeve_rs_bo_populate(bo: u64, how: u32, site: c_ulong, task: c_ulong) -> i64 {
         count(call(c"reeve_bo_populate", bo, (site, task), |api| {
             let object = api.object(bo)?;
-            object.with(task, |bo| object.populate(bo, &api.manager, how))
+            // Neither is kept in memory for the closure.
+            let (object, manager): (&Object, &Manager) = (&object, &api.manager);
+            object.with(task, move |bo| object.populate(bo, manager, how))
         }))
     }
 
@@ -390,7 +408,7 @@ entry_points! {
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_device_unregister(device: u64, site: c_ulong, task: c_ulong) -> c_int {
         status(call(c"reeve_device_unregister", 0, (site, task), |api| {
-            let known = api.devices.find(device).ok_or(NO_DEVICE)?;
+            let known = api.devices.find(device).ok_or_else(no_device)?;
             match api.manager.unregister(known.device()) {
                 Err(EBUSY) => {
                     let call = Call {
@@ -402,8 +420,8 @@ entry_points! {
                     let what = c"it can't go before them";
                     Err(call.report(Some(known.driver().name()), EBUSY, what).into())
                 }
-                Err(_) => Err(NO_DEVICE),
-                Ok(()) => known.put().ok_or(NO_DEVICE),
+                Err(_) => Err(no_device()),
+                Ok(()) => known.put().ok_or_else(no_device),
             }
         }))
     }
@@ -426,8 +444,8 @@ entry_points! {
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_client_put(client: u64, site: c_ulong, task: c_ulong) -> c_int {
         status(call(c"reeve_client_put", 0, (site, task), |api| {
-            let client = api.clients.find(client).ok_or(NO_CLIENT)?;
-            client.put().ok_or(NO_CLIENT)
+            let client = api.clients.find(client).ok_or_else(no_client)?;
+            client.put().ok_or_else(no_client)
         }))
     }
 
@@ -436,7 +454,7 @@ entry_points! {
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_client_set_limit(client: u64, pages: u64, site: c_ulong, task: c_ulong) -> c_int {
         status(call(c"reeve_client_set_limit", 0, (site, task), |api| {
-            api.clients.find(client).ok_or(NO_CLIENT)?.set_limit(pages);
+            api.clients.find(client).ok_or_else(no_client)?.set_limit(pages);
             Ok(())
         }))
     }
@@ -451,9 +469,9 @@ entry_points! {
         task: c_ulong,
     ) -> c_int {
         status(call(c"reeve_client_get_stats", 0, (site, task), |api| {
-            let client = api.clients.find(client).ok_or(NO_CLIENT)?;
+            let client = api.clients.find(client).ok_or_else(no_client)?;
             if stats.is_null() {
-                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+                return Err(Failure::misuse(EINVAL, c"there is no place for the result"));
             }
             let sums = client.holdings();
             let result = bindings::reeve_client_stats {
@@ -482,9 +500,9 @@ entry_points! {
         task: c_ulong,
     ) -> c_int {
         status(call(c"reeve_client_show_fdinfo", 0, (site, task), |api| {
-            let client = api.clients.find(client).ok_or(NO_CLIENT)?;
+            let client = api.clients.find(client).ok_or_else(no_client)?;
             if m.is_null() {
-                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+                return Err(Failure::misuse(EINVAL, c"there is no place for the result"));
             }
             // SAFETY: By the contract it is valid, and only the caller uses it.
             fdinfo::show(&client, unsafe { SeqFile::from_raw(m) });
@@ -494,23 +512,21 @@ entry_points! {
 
     /// # Safety
     ///
-    /// `desc` is null or valid for the bytes that its first field says; `runs` is null or valid for `count_`
-    /// reads; `bo` is valid for writes.
+    /// `desc` is null or valid for the bytes that its first field says; `runs` is null or valid for as many reads as the
+    /// `sg_table` of `desc` has entries.
     fn reeve_rs_bo_create(
         device: u64,
         client: u64,
         desc: *const bindings::reeve_bo_desc,
         runs: *const bindings::reeve_bo_dma_run,
-        count_: u64,
-        bo: *mut u64,
         site: c_ulong,
         task: c_ulong,
-    ) -> c_int {
-        status(bare_call(c"reeve_bo_create", 0, (site, task), |api| {
-            let device = api.devices.find(device).ok_or(NO_DEVICE)?;
+    ) -> u64 {
+        let made = bare_call(c"reeve_bo_create", 0, (site, task), |api| {
+            let device = api.devices.find(device).ok_or_else(no_device)?;
             let client = match client {
                 0 => None,
-                client => Some(api.clients.find(client).ok_or(NO_CLIENT)?),
+                client => Some(api.clients.find(client).ok_or_else(no_client)?),
             };
             // SAFETY: The contract of this function is that of `read_desc`.
             let desc = unsafe { read_desc(desc) }?;
@@ -518,15 +534,17 @@ entry_points! {
             let runs = if runs.is_null() {
                 None
             } else {
-                // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
-                Some(unsafe { core::slice::from_raw_parts(runs, count_ as usize) })
+                // SAFETY: By the contract the table is valid, and so are as many reads as it has entries; C allocated
+                // them, and only it has them.
+                Some(unsafe { core::slice::from_raw_parts(runs, (*desc.sgt).nents as usize) })
             };
-            let made = |handle| Object::new(handle, &device, client, desc, runs);
-            let handle = api.objects.insert(made)?;
-            // SAFETY: By the contract it is valid for writes.
-            unsafe { bo.write(handle) };
-            Ok(())
-        }))
+            api.objects.insert(|handle| Object::make(handle, &device, client, desc, runs))
+        });
+        match made {
+            Ok(handle) => handle,
+            // As the pointer that C makes of it.
+            Err(e) => i64::from(e.to_errno()) as u64,
+        }
     }
 
     /// # Safety
@@ -540,7 +558,7 @@ entry_points! {
     ) -> c_int {
         status(locked(c"reeve_bo_get_state", bo, (site, task), |bo| {
             if state.is_null() {
-                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+                return Err(Failure::misuse(EINVAL, c"there is no place for the result"));
             }
             // SAFETY: By the contract it is valid for writes.
             unsafe { state.write(object::state(bo)) };
@@ -559,7 +577,7 @@ entry_points! {
         task: c_ulong,
     ) -> c_int {
         status(locked(c"reeve_bo_page", bo, (site, task), |bo| {
-            let found = bo.page(index).ok_or(NO_PAGE)?;
+            let found = bo.page(index).ok_or_else(no_page)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { page.write(found.as_ptr()) };
             Ok(())
@@ -578,9 +596,9 @@ entry_points! {
     ) -> c_int {
         status(locked(c"reeve_bo_dma_run", bo, (site, task), |bo| {
             if run.is_null() {
-                return Err(Failure::Misuse(EINVAL, c"there is no place for the result"));
+                return Err(Failure::misuse(EINVAL, c"there is no place for the result"));
             }
-            let place = bo.dma_address(index).map_err(|_| NO_PAGE)?;
+            let place = bo.dma_address(index).map_err(|_| no_page())?;
             let found = bindings::reeve_bo_dma_run {
                 address: place.address,
                 pages: place.pages,
@@ -609,16 +627,16 @@ entry_points! {
         count(locked(name, bo, (site, task), |bo| {
             let info = bo.info();
             if which == bindings::REEVE_PAGES_SG && info.pins == 0 {
-                return Err(Failure::Misuse(EINVAL, c"it is not pinned"));
+                return Err(Failure::misuse(EINVAL, c"it is not pinned"));
             }
             if bo.page(0).is_none() {
-                return Err(NO_PAGE);
+                return Err(no_page());
             }
             if pages.is_null() {
                 return Ok(info.num_pages);
             }
             for index in 0..info.num_pages.min(count_) {
-                let page = bo.page(index).ok_or(NO_PAGE)?;
+                let page = bo.page(index).ok_or_else(no_page)?;
                 // SAFETY: By the contract it is valid for `count_` writes, and `index` is less.
                 unsafe { pages.add(index as usize).write(page.as_ptr()) };
             }
@@ -638,7 +656,7 @@ entry_points! {
     ) -> c_int {
         status(locked(c"reeve_bo_set_sg_table", bo, (site, task), |bo| {
             if runs.is_null() {
-                return Err(Failure::Misuse(EINVAL, c"there is no sg_table"));
+                return Err(Failure::misuse(EINVAL, c"there is no sg_table"));
             }
             // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
             let runs = unsafe { core::slice::from_raw_parts(runs, count_ as usize) };
@@ -673,8 +691,8 @@ entry_points! {
         status(call(c"reeve_bo_vunmap", bo, (site, task), |api| {
             let object = api.object(bo)?;
             object.check_locked_or_op(task)?;
-            let not_mapped = Failure::Misuse(EINVAL, c"it is not mapped for the kernel");
-            let found = object.link().vunmap().ok_or(not_mapped)?;
+            let not_mapped = || Failure::misuse(EINVAL, c"it is not mapped for the kernel");
+            let found = object.link().vunmap().ok_or_else(not_mapped)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { address.write(found) };
             Ok(())
@@ -720,11 +738,6 @@ entry_points! {
     }
 }
 
-const NO_PAGE: Failure = Failure::Misuse(
-    EINVAL,
-    c"it has no such page in memory, or no address for it",
-);
-
 /// Reads a descriptor, which may be longer than what is known here if the rest is 0.
 ///
 /// # Safety
@@ -735,18 +748,18 @@ unsafe fn read_desc<'a>(
 ) -> Answer<&'a bindings::reeve_bo_desc> {
     const KNOWN: usize = size_of::<bindings::reeve_bo_desc>();
     if desc.is_null() {
-        return Err(Failure::Misuse(EINVAL, c"there is no descriptor"));
+        return Err(Failure::misuse(EINVAL, c"there is no descriptor"));
     }
     // SAFETY: By the contract it has at least its first field.
     let size = unsafe { (*desc).size };
     if !(KNOWN..=PAGE_SIZE).contains(&size) {
-        return Err(Failure::Misuse(EINVAL, c"a bad size of the descriptor"));
+        return Err(Failure::misuse(EINVAL, c"a bad size of the descriptor"));
     }
     // SAFETY: By the contract so many bytes are valid.
     let rest = unsafe { core::slice::from_raw_parts(desc.cast::<u8>().add(KNOWN), size - KNOWN) };
     if rest.iter().any(|&byte| byte != 0) {
         let what = c"the descriptor says what this module does not know";
-        return Err(Failure::Misuse(E2BIG, what));
+        return Err(Failure::misuse(E2BIG, what));
     }
     // SAFETY: By the contract and the check it is valid.
     Ok(unsafe { &*desc })

@@ -93,9 +93,9 @@ pub(crate) struct Reservation<'a> {
     driver_locked: bool,
     /// Whether the driver may wait when it is asked for the pages.
     wait: Wait,
-    guard: MutexGuard<'a, Reserved, BoReservation>,
+    pub(super) guard: MutexGuard<'a, Reserved, BoReservation>,
     /// Behind the guard, for it is dropped in this order. None if no limit is hard.
-    _busy: Option<Busy<'a>>,
+    pub(super) busy: Option<Busy<'a>>,
 }
 
 /// What a buffer object is like at one moment.
@@ -223,7 +223,7 @@ impl<'a> Reservation<'a> {
             driver_locked: false,
             wait: Wait::Yes,
             guard,
-            _busy: counts.then(|| accounting.settling.begin()),
+            busy: counts.then(|| accounting.settling.begin()),
         }
     }
 
@@ -270,7 +270,7 @@ impl<'a> Reservation<'a> {
             driver_locked,
             wait,
             guard,
-            _busy: None,
+            busy: None,
         })
     }
 
@@ -307,18 +307,20 @@ impl<'a> Reservation<'a> {
     pub(super) fn settle(&mut self) {
         let stored = self.guard.stored_pages();
         if stored != self.guard.stored {
-            let before = core::mem::replace(&mut self.guard.stored, stored);
-            self.bo
-                .charges()
-                .restored(self.accounting(), before, stored);
+            self.count_stored(stored);
         }
         // Only a client shows it.
         if self.bo.charges().have_client() {
-            let now = self.guard.holdings();
-            if now != self.guard.shown {
-                self.show(now);
-            }
+            self.show();
         }
+    }
+
+    #[inline(never)]
+    fn count_stored(&mut self, stored: u64) {
+        let before = core::mem::replace(&mut self.guard.stored, stored);
+        self.bo
+            .charges()
+            .restored(self.accounting(), before, stored);
     }
 
     /// Takes the reservation out of what the thread is recorded to hold, until [`Reservation::resume`] or its end: it
@@ -349,6 +351,7 @@ impl<'a> Reservation<'a> {
 
     /// Adds the object to the lists, after it was populated. `charged` is the number of pages it is
     /// charged for.
+    #[inline(always)]
     fn enlist(&mut self, charged: u64) {
         let pinned = self.guard.pins != 0;
         self.bo.resident().store(charged, Relaxed);
@@ -360,6 +363,7 @@ impl<'a> Reservation<'a> {
     }
 
     /// Removes the object from the lists, before its pages are freed. It is in none if it is charged for no page.
+    #[inline(always)]
     fn delist(&mut self, charged: u64) {
         if charged != 0 {
             self.device().delist(self.bo, charged);
@@ -461,10 +465,10 @@ impl<'a> Reservation<'a> {
         let tt = self.tt()?;
         let listed = tt.charged_pages() != 0;
         let marker = self.marker_for_current(reclaim)?;
-        let groups = self.guard.dmem.is_none().then(|| device.groups());
-        let mut charged_to = None;
         self.leave_storage();
-        let tt = self.tt()?;
+        let Reserved { tt, dmem, .. } = &mut *self.guard;
+        let tt = tt.as_mut().ok_or(EINVAL)?;
+        let groups = dmem.is_none().then(|| device.groups());
         let (from, missing) = (tt.state(), tt.num_pages() - tt.resident_pages());
         let gained = trace::populate(bo.id(), times, from, missing, || {
             let wanted = || tt.to_be_charged();
@@ -476,15 +480,12 @@ impl<'a> Reservation<'a> {
                     result => break result?,
                 }
             };
-            charged_to = charge.commit();
+            charge.commit(dmem);
             Ok(gained)
         })?;
         let charged = tt.charged_pages();
         if let Some(marker) = marker {
             self.guard.marker = marker;
-        }
-        if charged_to.is_some() {
-            self.guard.dmem = charged_to;
         }
         if listed {
             device.resize(bo, charged);
@@ -507,11 +508,14 @@ impl<'a> Reservation<'a> {
         }
     }
 
-    /// Shows what the object holds now.
-    #[cold]
-    fn show(&mut self, now: Holdings) {
-        let before = core::mem::replace(&mut self.guard.shown, now);
-        self.bo.charges().replace(&before, &now);
+    /// Shows with the client what the object holds now, if that has changed.
+    #[inline(never)]
+    fn show(&mut self) {
+        let now = self.guard.holdings();
+        if now != self.guard.shown {
+            let before = core::mem::replace(&mut self.guard.shown, now);
+            self.bo.charges().replace(&before, &now);
+        }
     }
 
     /// Makes a place among the objects of the memory cgroup of the current task, which is going to populate

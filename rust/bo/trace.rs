@@ -176,7 +176,7 @@ pub(super) fn unpopulate(bo: ObjectId, operation: impl FnOnce() -> u64) -> u64 {
 }
 
 /// Counts and traces an operation on `asked` pages.
-#[inline(never)]
+#[inline]
 fn finished(
     bo: ObjectId,
     event: Event,
@@ -189,9 +189,14 @@ fn finished(
     if let (Some(histogram), Ok(1..)) = (histogram, result) {
         histogram.record(duration);
     }
-    if !traced {
-        return;
+    if traced {
+        fire(bo, event, duration, asked, *result);
     }
+}
+
+#[cold]
+#[inline(never)]
+fn fire(bo: ObjectId, event: Event, duration: u64, asked: u64, result: Result<u64>) {
     event.fire(Operation {
         device: bo.device,
         bo: bo.address,

@@ -51,15 +51,15 @@ impl DriverDevice {
         site: usize,
     ) -> Answer<Self> {
         if name.is_null() {
-            return Err(Failure::Misuse(EINVAL, c"a device needs a name"));
+            return Err(Failure::misuse(EINVAL, c"a device needs a name"));
         }
         // SAFETY: By the contract it is a string.
         let name = unsafe { CStr::from_char_ptr(name) };
         if name.to_bytes().is_empty() || name.to_bytes().len() > NAME {
-            return Err(Failure::Misuse(EINVAL, c"a name has 1 to 31 bytes"));
+            return Err(Failure::misuse(EINVAL, c"a name has 1 to 31 bytes"));
         }
         if flags != 0 {
-            return Err(Failure::Misuse(EINVAL, c"unknown flags"));
+            return Err(Failure::misuse(EINVAL, c"unknown flags"));
         }
         let ops = if ops.is_null() {
             bindings::reeve_device_ops::default()
@@ -74,14 +74,14 @@ impl DriverDevice {
             ops.is_held.is_some(),
         ];
         if given.iter().any(|&it| it != given[0]) {
-            return Err(Failure::Misuse(EINVAL, c"only some of the ops of the lock"));
+            return Err(Failure::misuse(EINVAL, c"only some of the ops of the lock"));
         }
         let dma = if dev.is_null() {
             None
         } else {
             // SAFETY: By the contract it is a valid device.
             match unsafe { DmaDevice::of_driver(dev) } {
-                Err(EINVAL) => return Err(Failure::Misuse(EINVAL, c"its device has no DMA mask")),
+                Err(EINVAL) => return Err(Failure::misuse(EINVAL, c"its device has no DMA mask")),
                 dma => Some(dma?),
             }
         };

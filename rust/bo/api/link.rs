@@ -148,6 +148,11 @@ impl DriverOps {
         }
     }
 
+    #[inline]
+    fn is_orphaned(&self) -> bool {
+        self.orphaned.load(Relaxed) != 0
+    }
+
     /// Calls one of the ops with `call`. `None`: the driver is gone.
     #[inline]
     fn op<R>(&self, call: impl FnOnce(&bindings::reeve_device_ops) -> R) -> Option<R> {
@@ -182,11 +187,11 @@ const INSIDE: usize = 1;
 /// An object as its driver knows it.
 pub(in crate::bo) struct Link {
     driver: Arc<DriverOps>,
-    private: usize,
-    handle: u64,
     /// The task that has locked the object, with or without [`INSIDE`]; 0: none. For a lock of the driver's:
     /// the task that is in a call, or 0.
     user: Atomic<usize>,
+    private: usize,
+    handle: u64,
     /// How often it is mapped for the kernel, and where. Changed with the object reserved.
     vmaps: Atomic<u64>,
     address: Atomic<usize>,
@@ -255,6 +260,12 @@ impl Link {
         let before = self.user.load(Relaxed);
         self.user.store(task | INSIDE, Relaxed);
         before
+    }
+
+    /// Begins the same, for a task that has locked the object.
+    #[inline]
+    pub(super) fn begin(&self, task: usize) {
+        self.user.store(task | INSIDE, Relaxed);
     }
 
     /// Ends what [`Link::enter`] began.
@@ -330,6 +341,7 @@ impl Link {
     }
 
     /// Returns whether it is mapped for the kernel.
+    #[inline]
     pub(super) fn is_vmapped(&self) -> bool {
         self.vmaps.load(Relaxed) != 0
     }
@@ -339,7 +351,18 @@ impl Link {
     /// Returns an error if they are in use; then the object stays as it is, in its place in the LRU.
     ///
     /// C original: `move_notify()` and `ttm_bo_wait_ctx()`.
+    #[inline]
     pub(in crate::bo) fn evict_begin(&self, leaving: Leaving, wait: Wait) -> Result {
+        // A driver that can't be asked is in the way only if it is gone, or by mappings.
+        if self.driver.ops.evict_begin.is_none() && !self.driver.is_orphaned() && !self.is_vmapped()
+        {
+            return Ok(());
+        }
+        self.ask(leaving, wait)
+    }
+
+    #[inline(never)]
+    fn ask(&self, leaving: Leaving, wait: Wait) -> Result {
         let mut flags = match leaving {
             Leaving::Kept => 0,
             Leaving::Dropped => bindings::REEVE_EVICT_DROP,
@@ -419,7 +442,15 @@ impl Link {
     }
 
     /// Tells that the object is destroyed: this is the last call.
+    #[inline]
     pub(in crate::bo) fn released(&self) {
+        if self.driver.ops.release.is_some() {
+            self.tell_released();
+        }
+    }
+
+    #[inline(never)]
+    fn tell_released(&self) {
         self.driver.op(|ops| {
             if let Some(release) = ops.release {
                 // SAFETY: By the invariant of `DriverOps` it may be called with what the driver gave.

@@ -19,13 +19,25 @@ pub(super) enum Failure {
     Misuse(Error, &'static CStr),
 }
 
+impl Failure {
+    /// A mistake of the caller's. A call, so that the usual way has nothing of it.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn misuse(e: Error, what: &'static CStr) -> Self {
+        Self::Misuse(e, what)
+    }
+}
+
 impl From<Error> for Failure {
+    #[cold]
+    #[inline(never)]
     fn from(e: Error) -> Self {
         Self::Error(e)
     }
 }
 
 impl From<AllocError> for Failure {
+    #[cold]
     fn from(e: AllocError) -> Self {
         Self::Error(e.into())
     }

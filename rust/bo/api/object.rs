@@ -34,7 +34,10 @@ use crate::{
             OfDriver, //
         },
         reservation::Reservation,
-        rules::object::flags,
+        rules::object::{
+            flags,
+            BoFlags, //
+        },
         tt::{
             swapout::BackUp,
             Tt, //
@@ -45,7 +48,11 @@ use crate::{
 };
 use core::{
     cell::UnsafeCell,
-    ptr::NonNull, //
+    mem::ManuallyDrop,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -68,12 +75,34 @@ const OWN_FLAGS: u32 = bindings::REEVE_BO_CREATE_PURGEABLE | bindings::REEVE_BO_
 pub(super) struct Object {
     held: UnsafeCell<Option<Reservation<'static>>>,
     bo: BoRef,
-    protection: Protection,
-    /// Whether users may map it.
-    mappable: bool,
+    flags: BoFlags,
     /// The DMA addresses that it has whenever it is populated, if its pages are external: addresses, and how
     /// many pages follow each.
     told: Option<KBox<KVVec<(u64, u64)>>>,
+}
+
+/// An object that was just made, before it is put where a handle names it.
+///
+/// # Invariants
+///
+/// `bo` has a link.
+pub(super) struct Fresh {
+    bo: BoRef,
+    flags: BoFlags,
+    told: Option<KBox<KVVec<(u64, u64)>>>,
+}
+
+impl From<Fresh> for Object {
+    #[inline(always)]
+    fn from(Fresh { bo, flags, told }: Fresh) -> Self {
+        // INVARIANT: Nothing is held, and `bo` has a link.
+        Self {
+            held: UnsafeCell::new(None),
+            bo,
+            flags,
+            told,
+        }
+    }
 }
 
 // SAFETY: By the type invariant only one task at a time accesses `held`, and it is the one that reserved
@@ -86,31 +115,31 @@ unsafe impl Sync for Object {}
 impl Object {
     /// Makes an object, which its driver knows by `handle`.
     #[inline(always)]
-    pub(super) fn new(
+    pub(super) fn make(
         handle: u64,
         device: &DriverDevice,
         client: Option<&ARef<Linked<Client>>>,
         desc: &bindings::reeve_bo_desc,
         runs: Option<&[bindings::reeve_bo_dma_run]>,
-    ) -> Answer<Self> {
+    ) -> Answer<Fresh> {
         let reserved = desc.reserved.iter().fold(0, |all, &word| all | word);
         if desc.pad != 0 || reserved != 0 {
             let what = c"a reserved field of the descriptor is not 0";
-            return Err(Failure::Misuse(EINVAL, what));
+            return Err(Failure::misuse(EINVAL, what));
         }
         let given = desc::flags_of(desc.type_, desc.caching, desc.flags & !OWN_FLAGS);
         let (ty, flags) = given
-            .map_err(|e| Failure::Misuse(e, c"a bad type, caching or flag in the descriptor"))?;
+            .map_err(|e| Failure::misuse(e, c"a bad type, caching or flag in the descriptor"))?;
         let clear = desc.flags & bindings::REEVE_BO_CREATE_UNCLEARED == 0;
         let told = match runs {
             Some(_) if flags.owns_pages() || !flags.has_dma() => {
                 let what = c"an sg_table for what has pages of its own, or no DMA addresses";
-                return Err(Failure::Misuse(EINVAL, what));
+                return Err(Failure::misuse(EINVAL, what));
             }
             Some(runs) => Some(KBox::new(told(runs)?, GFP_KERNEL)?),
             None => None,
         };
-        let bad_size = |e| Failure::Misuse(e, c"a bad size in the descriptor");
+        let bad_size = |e| Failure::misuse(e, c"a bad size in the descriptor");
         let size = (desc.bytes, desc.extra_pages);
         if let Some(told) = &told {
             let pages = Tt::pages_for(size.0, size.1).map_err(bad_size)?;
@@ -134,18 +163,11 @@ impl Object {
         };
         let bo = BoRef::make(device.device(), &made).map_err(|e| match e {
             EINVAL => bad_size(e),
-            ENODEV => Failure::Misuse(e, c"the device is being removed"),
+            ENODEV => Failure::misuse(e, c"the device is being removed"),
             e => e.into(),
         })?;
-        let protection = Tt::protection_of(Tt::flags_here(flags));
-        // INVARIANT: Nothing is held, and `of` had a link.
-        Ok(Self {
-            held: UnsafeCell::new(None),
-            bo,
-            protection,
-            mappable: clear && flags.owns_pages(),
-            told,
-        })
+        // INVARIANT: `of` had a link.
+        Ok(Fresh { bo, flags, told })
     }
 
     /// Returns what its driver knows it by.
@@ -157,7 +179,7 @@ impl Object {
 
     /// Returns how its mappings are protected.
     pub(super) fn protection(&self) -> Protection {
-        self.protection
+        Tt::protection_of(Tt::flags_here(self.flags))
     }
 
     /// Reserves the object. `wait`: until it can; else returns `EBUSY` if it can't.
@@ -179,10 +201,10 @@ impl Object {
         let link = self.link();
         if link.driver().has_lock() {
             let what = c"the driver has a lock of its own, to be taken instead";
-            return Err(Failure::Misuse(EINVAL, what));
+            return Err(Failure::misuse(EINVAL, what));
         }
         if link.user(task) != User::Other {
-            return Err(Failure::Misuse(
+            return Err(Failure::misuse(
                 EDEADLK,
                 c"the caller has locked it already",
             ));
@@ -202,13 +224,15 @@ impl Object {
         let link = self.link();
         if link.driver().has_lock() {
             let what = c"the driver has a lock of its own";
-            return Err(Failure::Misuse(EINVAL, what));
+            return Err(Failure::misuse(EINVAL, what));
         }
         self.check_caller(task)?;
         // SAFETY: By the type invariant nothing else accesses it: the current task has locked the object.
         let reservation = unsafe { (*self.held.get()).take() };
         link.set_user(0);
-        drop(reservation);
+        if let Some(reservation) = reservation {
+            end(reservation);
+        }
         Ok(())
     }
 
@@ -224,11 +248,11 @@ impl Object {
     #[cold]
     fn not_locked(user: User) -> Failure {
         match user {
-            User::Op => Failure::Misuse(
+            User::Op => Failure::misuse(
                 EDEADLK,
                 c"called from its own evict_begin() or evict_abort()",
             ),
-            _ => Failure::Misuse(EPERM, c"the caller has not locked it"),
+            _ => Failure::misuse(EPERM, c"the caller has not locked it"),
         }
     }
 
@@ -255,7 +279,7 @@ impl Object {
             return Err(EPERM.into());
         };
         held.resume();
-        link.enter(task);
+        link.begin(task);
         let result = f(held);
         link.leave(task);
         held.settle();
@@ -271,7 +295,7 @@ impl Object {
         }
         if !self.link().is_held() {
             let what = c"the driver's lock for it is not held";
-            return Err(Failure::Misuse(EPERM, what));
+            return Err(Failure::misuse(EPERM, what));
         }
         Ok(self.reserve(true)?)
     }
@@ -285,7 +309,7 @@ impl Object {
         how: u32,
     ) -> Answer<u64> {
         if how & !POPULATE_FLAGS != 0 {
-            return Err(Failure::Misuse(EINVAL, c"unknown flags"));
+            return Err(Failure::misuse(EINVAL, c"unknown flags"));
         }
         let is = |flag: u32| how & flag != 0;
         let is_interruptible = is(bindings::REEVE_POPULATE_INTERRUPTIBLE);
@@ -338,18 +362,31 @@ impl Object {
         first: u64,
     ) -> Answer {
         let Some(vma) = NonNull::new(vma) else {
-            return Err(Failure::Misuse(EINVAL, c"there is no mapping"));
+            return Err(Failure::misuse(EINVAL, c"there is no mapping"));
         };
-        if !self.mappable {
+        if !self.bo.clears() || !self.flags.owns_pages() {
             let what = c"its pages are external or not cleared";
-            return Err(Failure::Misuse(EINVAL, what));
+            return Err(Failure::misuse(EINVAL, what));
         }
         let pages = self.bo.size().div_ceil(kernel::page::PAGE_SIZE as u64);
-        let protection = self.protection;
+        let protection = self.protection();
         let make = |space| Mapping::of_driver(&self.bo, manager, space, first, protection);
         // SAFETY: The contract of this function is that of `map_for`.
         Ok(unsafe { vma::map_for(vma, first, pages, make) }?)
     }
+}
+
+/// Ends a reservation in which nothing has changed since it was settled, as it is after each call, and with which no lock
+/// of the driver's was taken: what dropping it would look for is not there.
+#[inline(always)]
+fn end(reservation: Reservation<'_>) {
+    let reservation = ManuallyDrop::new(reservation);
+    // SAFETY: It is not dropped, nor used again, so its guard is read once.
+    let guard = unsafe { ptr::read(&reservation.guard) };
+    // SAFETY: Likewise.
+    let busy = unsafe { ptr::read(&reservation.busy) };
+    drop(guard);
+    drop(busy);
 }
 
 /// All flags of a populate. That of `__GFP_RETRY_MAYFAIL` says what is so anyway.
@@ -386,7 +423,7 @@ pub(super) fn act(
 
     let pinned = |e| match e {
         EBUSY => Failure::Error(EBUSY),
-        EINVAL => Failure::Misuse(EINVAL, c"its state does not allow that"),
+        EINVAL => Failure::misuse(EINVAL, c"its state does not allow that"),
         e => Failure::Error(e),
     };
     match which {
@@ -439,7 +476,7 @@ fn set_purgeable(bo: &mut Reservation<'_>, purgeable: bool) -> Answer<u64> {
 fn check_pages(bo: &Reservation<'_>, first: u64, pages: u64) -> Answer {
     match first.checked_add(pages) {
         Some(end) if end <= bo.info().num_pages => Ok(()),
-        _ => Err(Failure::Misuse(EINVAL, c"it has no such pages")),
+        _ => Err(Failure::misuse(EINVAL, c"it has no such pages")),
     }
 }
 
@@ -471,7 +508,7 @@ fn told(runs: &[bindings::reeve_bo_dma_run]) -> Result<KVVec<(u64, u64)>> {
 
 fn bad_runs(e: Error) -> Failure {
     match e {
-        EINVAL => Failure::Misuse(e, c"these are not the addresses of its pages"),
+        EINVAL => Failure::misuse(e, c"these are not the addresses of its pages"),
         e => Failure::Error(e),
     }
 }

@@ -32,7 +32,10 @@ use core::{
         Deref,
         Range, //
     },
-    ptr, //
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     alloc::flags::__GFP_NOWARN,
@@ -72,11 +75,14 @@ unsafe impl<T> Zeroable for Slot<T> {}
 ///
 /// # Invariants
 ///
-/// A chunk is null, or came from [`KVVec::into_raw_parts`], with as many slots as [`handles::slots_of`] says. What is not null
-/// stays as it is. Those of all slots from [`FIRST`] to `fresh` are there.
+/// The memory of a chunk is null, or came from [`KVVec::into_raw_parts`], with as many slots as [`handles::first_of`] says. If it
+/// is not null, `chunks` has that, less so many slots, so that these are found by their numbers, or null still. What is not
+/// null stays as it is. Those of all slots from [`FIRST`] to `fresh` are there.
 #[pin_data(PinnedDrop)]
 pub(super) struct Table<T: Send + Sync, const KIND: u64> {
     chunks: [Atomic<*mut Slot<T>>; CHUNKS],
+    /// Where the chunks are, which kmemleak looks for.
+    memory: [Atomic<*mut Slot<T>>; CHUNKS],
     /// The number behind those of the slots that were used.
     fresh: Atomic<u64>,
     /// The list of those that are free again: a [`Head`].
@@ -103,31 +109,32 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         // INVARIANT: There is no chunk, and no slot was used.
         pin_init!(Self {
             chunks: [const { Atomic::new(ptr::null_mut()) }; CHUNKS],
+            memory: [const { Atomic::new(ptr::null_mut()) }; CHUNKS],
             fresh: Atomic::new(FIRST),
             free: Atomic::new(Head::EMPTY.0),
             growing <- SpinLock::new(()),
         })
     }
 
-    /// Returns a slot, which may be any number.
+    /// Returns a slot, which may be any number below [`END`].
     #[inline]
     fn slot(&self, number: u64) -> Option<&Slot<T>> {
-        let (chunk, at) = handles::place(number);
+        let chunk = handles::chunk_of(number);
         let slots = self.chunks.get(chunk)?.load(Acquire);
         if slots.is_null() {
             return None;
         }
-        // SAFETY: By the type invariant there are `slots_of(chunk)`, and `place` returns a place below that. They
-        // stay until the table is dropped.
-        Some(unsafe { &*slots.add(at) })
+        // SAFETY: The chunk has the slots from `first_of(chunk)` on, as many as that, and `chunk_of` says that this is one
+        // of them. By the type invariant they are so far behind `slots`, and stay until the table is dropped.
+        Some(unsafe { NonNull::new_unchecked(slots.wrapping_add(number as usize)).as_ref() })
     }
 
     /// Gives what `make` makes a handle, which `make` is told, with one reference. Returns `ENOMEM` if there is no memory,
     /// or the error of `make`. May sleep.
     #[inline(always)]
-    pub(super) fn insert<E: From<Error>>(
+    pub(super) fn insert<M: Into<T>, E: From<Error>>(
         &self,
-        make: impl FnOnce(u64) -> core::result::Result<T, E>,
+        make: impl FnOnce(u64) -> core::result::Result<M, E>,
     ) -> core::result::Result<u64, E> {
         let claimed = self.claim()?;
         let handle = Handle {
@@ -137,9 +144,9 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         };
         let slot = claimed.slot;
         match make(handle.number()) {
-            Ok(value) => {
+            Ok(made) => {
                 // SAFETY: By the type invariant the owner of the slot may write to it, which this is.
-                unsafe { (*slot.value.get()).write(value) };
+                unsafe { (*slot.value.get()).write(made.into()) };
                 slot.counts.store(Counts::NEW.0, Relaxed);
                 // INVARIANT: The value was initialised, and what keeps it is there. Release: what was written before is
                 // seen by what finds it.
@@ -181,7 +188,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
             if number >= END {
                 return Err(ENOMEM);
             }
-            self.grow(handles::place(number).0)?;
+            self.grow(handles::chunk_of(number))?;
             // INVARIANT: Its chunk is there.
             match self.fresh.cmpxchg(number, number + 1, Full) {
                 Err(now) => number = now,
@@ -198,14 +205,18 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
     /// Makes a chunk, if it is not there. Returns `ENOMEM` if there is no memory.
     fn grow(&self, chunk: usize) -> Result {
         let place = self.chunks.get(chunk).ok_or(ENOMEM)?;
+        let memory = self.memory.get(chunk).ok_or(ENOMEM)?;
         if !place.load(Acquire).is_null() {
             return Ok(());
         }
-        let slots = KVVec::zeroed(handles::slots_of(chunk), GFP_KERNEL | __GFP_NOWARN)?;
+        let first = handles::first_of(chunk) as usize;
+        let slots = KVVec::zeroed(first, GFP_KERNEL | __GFP_NOWARN)?;
         let growing = self.growing.lock();
         let left = if place.load(Relaxed).is_null() {
-            // INVARIANT: It is from `into_raw_parts`.
-            place.store(slots.into_raw_parts().0, Release);
+            let slots = slots.into_raw_parts().0;
+            // INVARIANT: It is from `into_raw_parts`, and in `chunks` less as many as it has.
+            memory.store(slots, Relaxed);
+            place.store(slots.wrapping_sub(first), Release);
             None
         } else {
             Some(slots)
@@ -322,10 +333,10 @@ impl<T: Send + Sync, const KIND: u64> PinnedDrop for Table<T, KIND> {
                 kept.leave(2);
             }
         }
-        for (chunk, slots) in self.chunks.iter().enumerate() {
+        for (chunk, slots) in self.memory.iter().enumerate() {
             let slots = slots.load(Relaxed);
             if !slots.is_null() {
-                let count = handles::slots_of(chunk);
+                let count = handles::first_of(chunk) as usize;
                 // SAFETY: By the type invariant it came from `into_raw_parts` of a vector that was made with so many
                 // elements, and is not used any more. What is in it needs no drop.
                 drop(unsafe { KVVec::from_raw_parts(slots, count, count) });

@@ -144,9 +144,7 @@ impl<T: LruItem> Charges<T> {
         PendingCharge {
             charges: self,
             accounting,
-            client: None,
-            user: None,
-            dmem: None,
+            taken: None,
         }
     }
 
@@ -193,9 +191,10 @@ impl<T: LruItem> Charges<T> {
 }
 
 impl<T: LruItem> Drop for Charges<T> {
+    #[inline]
     fn drop(&mut self) {
-        self.reduce_to(0);
         if let Some(client) = &self.client {
+            self.reduce_to(0);
             client.remove_object();
         }
     }
@@ -206,12 +205,20 @@ impl<T: LruItem> Drop for Charges<T> {
 pub(in crate::bo) struct PendingCharge<'a, T: LruItem> {
     charges: &'a Charges<T>,
     accounting: &'a Accounting,
+    /// None as long as nothing was charged, which mostly is all the time.
+    taken: Option<Taken<'a, T>>,
+}
+
+/// What was charged to owners.
+struct Taken<'a, T: LruItem> {
+    /// That to which it was charged; not in an `Option`, so that it says whether there is a `Taken`.
+    charges: &'a Charges<T>,
     client: Option<OwnerCharge<'a>>,
     user: Option<OwnerCharge<'a>>,
     dmem: Option<Charged<T>>,
 }
 
-impl<T: LruItem> PendingCharge<'_, T> {
+impl<'a, T: LruItem> PendingCharge<'a, T> {
     /// Charges; `wanted` returns how many pages the object has in all and how many are missing. `groups`: where the
     /// object is to be charged, if it is charged to no dmem cgroup.
     ///
@@ -243,48 +250,58 @@ impl<T: LruItem> PendingCharge<'_, T> {
         missing: u64,
         reclaim: &impl Reclaim,
     ) -> Result {
-        let accounting = self.accounting;
-        if let Some(client) = self.charges.client.as_deref() {
+        let (charges, accounting) = (self.charges, self.accounting);
+        let taken = self.taken.insert(Taken {
+            charges,
+            client: None,
+            user: None,
+            dmem: None,
+        });
+        if let Some(client) = charges.client.as_deref() {
             let owner: &Client<T> = client;
             let charge = make_room(accounting, owner, client.budget(), total, missing, reclaim)?;
-            self.client = Some(charge);
+            taken.client = Some(charge);
             if let Some(user) = client.user() {
                 let owner = (user, owner);
                 let charge = make_room(accounting, &owner, user.budget(), total, missing, reclaim)?;
-                self.user = Some(charge);
+                taken.user = Some(charge);
             }
         }
         if let (Some(groups), 1..) = (groups, total) {
-            self.dmem = charge_dmem(accounting, groups, total, reclaim)?;
+            taken.dmem = charge_dmem(accounting, groups, total, reclaim)?;
         }
         Ok(())
     }
 
-    /// Ends a populate that succeeded: the pages stay charged until [`Charges::reduce_to`]. Returns the charge to a
-    /// dmem cgroup, if there is one, which stays as long as it is kept.
+    /// Ends a populate that succeeded: the pages stay charged until [`Charges::reduce_to`]. The charge to a dmem
+    /// cgroup, if there is one, is kept in `dmem`, as long as it is to stay.
     #[inline(always)]
-    pub(in crate::bo) fn commit(&mut self) -> Option<Charged<T>> {
+    pub(in crate::bo) fn commit(self, dmem: &mut Option<Charged<T>>) {
         let memcg = Memcg::of_current().map_or(0, Memcg::id);
         self.charges.memcg.store(memcg, Relaxed);
-        if self.client.is_some() {
-            self.commit_to_client();
+        if let Some(taken) = self.taken {
+            taken.commit(self.accounting, dmem);
         }
-        self.dmem.take()
     }
+}
 
+impl<T: LruItem> Taken<'_, T> {
     #[inline(never)]
-    fn commit_to_client(&mut self) {
-        if let (Some(charge), Some(client)) = (self.client.take(), &self.charges.client) {
+    fn commit(self, accounting: &Accounting, dmem: &mut Option<Charged<T>>) {
+        if let (Some(charge), Some(client)) = (self.client, &self.charges.client) {
             let held = &self.charges.pages;
             held.store(held.load(Relaxed) + charge.pages, Relaxed);
             if charge.commit() {
                 client.count_overcommit();
             }
         }
-        if let Some(charge) = self.user.take() {
+        if let Some(charge) = self.user {
             if charge.commit() {
-                self.accounting.statistics.user_overcommits.count();
+                accounting.statistics.user_overcommits.count();
             }
+        }
+        if self.dmem.is_some() {
+            *dmem = self.dmem;
         }
     }
 }

@@ -22,7 +22,7 @@ const GENERATION_SHIFT: u32 = KIND_BITS + SLOT_BITS;
 /// The last generation in which a slot is taken. No handle of it is one of the pointers that are errors.
 const LAST: u64 = (1 << 32) - 3;
 
-/// The number of the first slot, and how many the first chunk has; each other chunk has twice as many as the one before.
+/// The number of the first slot.
 pub const FIRST: u64 = 128;
 
 /// How many chunks there may be.
@@ -31,18 +31,20 @@ pub const CHUNKS: usize = SLOT_BITS as usize - FIRST.trailing_zeros() as usize;
 /// The number behind that of the last slot.
 pub const END: u64 = 1 << SLOT_BITS;
 
-/// Returns how many slots a chunk has.
-pub const fn slots_of(chunk: usize) -> usize {
-    (FIRST as usize) << chunk
+/// Returns the chunk in which a slot is: the largest is 0, and each next one has half as many. A number that is none of a
+/// slot, but below [`END`], gets one of [`CHUNKS`] or above.
+#[inline]
+pub const fn chunk_of(slot: u64) -> usize {
+    // 0 is none of a slot, like 1.
+    (slot | 1)
+        .leading_zeros()
+        .wrapping_sub((END - 1).leading_zeros()) as usize
 }
 
-/// Returns the chunk in which a slot is, and its place there. A number that is none of a slot gets a chunk of
-/// [`CHUNKS`] or above.
+/// Returns the number of the first slot of a chunk, of which it has as many.
 #[inline]
-pub const fn place(slot: u64) -> (usize, usize) {
-    let bits = 63 ^ (slot | 1).leading_zeros();
-    let chunk = bits.wrapping_sub(FIRST.trailing_zeros());
-    (chunk as usize, (slot ^ 1 << bits) as usize)
+pub const fn first_of(chunk: usize) -> u64 {
+    END / 2 >> chunk
 }
 
 /// What a handle says.

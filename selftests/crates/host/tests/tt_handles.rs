@@ -2,8 +2,8 @@
 
 //! Handles of drivers, and the words of the slots that they name.
 
-use reeve_host::bo::rules::handles::place;
-use reeve_host::bo::rules::handles::slots_of;
+use reeve_host::bo::rules::handles::chunk_of;
+use reeve_host::bo::rules::handles::first_of;
 use reeve_host::bo::rules::handles::Counts;
 use reeve_host::bo::rules::handles::Handle;
 use reeve_host::bo::rules::handles::Head;
@@ -46,22 +46,25 @@ fn a_number_says_what_it_was_made_of() {
 }
 
 #[test]
-fn each_slot_has_a_place_of_its_own() {
+fn each_slot_is_in_the_chunk_that_begins_before_it() {
     let mut number = FIRST;
-    for chunk in 0..8 {
-        for at in 0..slots_of(chunk) {
-            assert_eq!(place(number), (chunk, at));
-            number += 1;
+    for chunk in (CHUNKS - 8..CHUNKS).rev() {
+        let (first, slots) = (first_of(chunk), first_of(chunk));
+        assert_eq!(number, first);
+        for at in first..first + slots {
+            assert_eq!(chunk_of(at), chunk);
         }
+        number += slots;
     }
-    let (chunk, at) = place(END - 1);
-    assert_eq!((chunk, at), (CHUNKS - 1, slots_of(CHUNKS - 1) - 1));
+    let last = first_of(0);
+    assert_eq!(last + last, END);
+    assert_eq!([chunk_of(last - 1), chunk_of(last), chunk_of(END - 1)], [1, 0, 0]);
 }
 
 #[test]
 fn a_number_of_no_slot_has_no_chunk() {
     for number in (0..FIRST).chain([END, END + 1, u64::MAX]) {
-        assert!(place(number).0 >= CHUNKS, "{number}");
+        assert!(chunk_of(number) >= CHUNKS, "{number}");
     }
 }
 
