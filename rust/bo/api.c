@@ -208,15 +208,19 @@ struct reeve_buffer_object *reeve_bo_create(struct reeve_device *device,
 {
 	unsigned long caller = reeve_caller();
 
+	u64 bo;
+
 	/* One that is too short is refused below. */
 	if (desc && desc->size >= sizeof(*desc) && unlikely(desc->sgt) &&
 	    caller)
-		return reeve_pointer(reeve_bo_create_with_runs(
-			reeve_handle(device), reeve_handle(client), desc,
-			_RET_IP_, caller));
-	return reeve_pointer(reeve_rs_bo_create(reeve_handle(device),
-						reeve_handle(client), desc,
-						NULL, _RET_IP_, caller));
+		bo = reeve_bo_create_with_runs(reeve_handle(device),
+					       reeve_handle(client), desc,
+					       _RET_IP_, caller);
+	else
+		bo = reeve_rs_bo_create(reeve_handle(device),
+					reeve_handle(client), desc, NULL,
+					_RET_IP_, caller);
+	return reeve_pointer(bo);
 }
 EXPORT_SYMBOL_GPL(reeve_bo_create);
 

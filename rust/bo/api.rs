@@ -61,31 +61,26 @@ use kernel::{
     }, //
 };
 
-/// The address of what drivers call into; 0: the module is not loaded.
-static API: Atomic<usize> = Atomic::new(0);
+/// The address of the manager; 0: drivers are not let in.
+static MANAGER: Atomic<usize> = Atomic::new(0);
 
 /// The kind of handles of devices.
 const DEVICE: u64 = 1;
 /// The kind of handles of objects.
 const OBJECT: u64 = 3;
 
+// What drivers have handles of; empty unless there is an `Api`.
+static DEVICES: Table<DriverDevice, DEVICE> = Table::new();
+static CLIENTS: Table<ClientRef, 2> = Table::new();
+static OBJECTS: Table<Object, OBJECT> = Table::new();
+
 /// An object that a call is about.
 type KeptObject = Kept<'static, Object, OBJECT>;
 
-/// What the module has for drivers.
-#[pin_data]
-struct Tables {
-    manager: Arc<Manager>,
-    #[pin]
-    devices: Table<DriverDevice, DEVICE>,
-    #[pin]
-    clients: Table<ClientRef, 2>,
-    #[pin]
-    objects: Table<Object, OBJECT>,
-}
-
 /// The API, as long as the module is loaded. Drivers that use it keep the module.
-pub(crate) struct Api(Option<Pin<KBox<Tables>>>);
+pub(crate) struct Api {
+    _manager: KBox<Arc<Manager>>,
+}
 
 impl Api {
     /// Lets drivers in. Returns `ENOMEM` if there is no memory. May sleep.
@@ -94,17 +89,9 @@ impl Api {
     ///
     /// There must be no other one, and it must be dropped after all drivers are gone.
     pub(crate) unsafe fn new(manager: Arc<Manager>) -> Result<Self> {
-        let tables = KBox::pin_init(
-            pin_init!(Tables {
-                manager,
-                devices <- Table::new(),
-                clients <- Table::new(),
-                objects <- Table::new(),
-            }),
-            GFP_KERNEL,
-        )?;
-        API.store(core::ptr::from_ref(&*tables).expose_provenance(), Release);
-        let this = Self(Some(tables));
+        let manager = KBox::new(manager, GFP_KERNEL)?;
+        MANAGER.store(core::ptr::from_ref(&*manager).expose_provenance(), Release);
+        let this = Self { _manager: manager };
         // SAFETY: This is undone when the value is dropped; by the contract it is the only one.
         to_result(unsafe { bindings::reeve_helper_watch_drivers() })?;
         Ok(this)
@@ -115,28 +102,34 @@ impl Drop for Api {
     fn drop(&mut self) {
         // SAFETY: `new` began it, or failed to, which is the same.
         unsafe { bindings::reeve_helper_unwatch_drivers() };
-        API.store(0, Relaxed);
+        MANAGER.store(0, Relaxed);
         // What is left in the tables is of drivers that went without it.
-        let tables = self.0.take();
-        with_context(|| drop(tables));
+        with_context(|| {
+            // SAFETY: By the contract of `new` all drivers are gone, so nothing calls any more.
+            unsafe {
+                OBJECTS.clear();
+                CLIENTS.clear();
+                DEVICES.clear();
+            }
+        });
     }
 }
 
-fn tables() -> Answer<&'static Tables> {
-    let address = API.load(Acquire);
+/// Returns the manager. Returns `ENODEV` if drivers are not let in.
+fn manager() -> Answer<&'static Arc<Manager>> {
+    let address = MANAGER.load(Acquire);
     if address == 0 {
         return Err(ENODEV.into());
     }
     // SAFETY: It is the address of what the module's `Api` owns, which by the contract of `Api::new` is
     // dropped after all callers are gone.
-    Ok(unsafe { &*core::ptr::with_exposed_provenance::<Tables>(address) })
+    Ok(unsafe { &*core::ptr::with_exposed_provenance::<Arc<Manager>>(address) })
 }
 
-impl Tables {
-    #[inline]
-    fn object(&'static self, handle: u64) -> Answer<KeptObject> {
-        self.objects.find(handle).ok_or_else(no_object)
-    }
+/// Returns the object that a handle names.
+#[inline(always)]
+fn kept(handle: u64) -> Answer<KeptObject> {
+    OBJECTS.find(handle).ok_or_else(no_object)
 }
 
 #[cold]
@@ -163,10 +156,7 @@ fn no_page() -> Failure {
 
 /// Goes through the devices that are registered. Those that come meanwhile may be left out.
 fn all_devices() -> impl Iterator<Item = Kept<'static, DriverDevice, DEVICE>> {
-    let devices = tables().ok().map(|api| &api.devices);
-    let each =
-        |devices: &'static Table<_, DEVICE>| devices.slots().filter_map(|slot| devices.at(slot));
-    devices.into_iter().flat_map(each)
+    DEVICES.slots().filter_map(|slot| DEVICES.at(slot))
 }
 
 /// Makes a call about an object, or about none.
@@ -175,7 +165,7 @@ fn call<R>(
     name: &'static CStr,
     object: u64,
     (site, task): (c_ulong, c_ulong),
-    f: impl FnOnce(&'static Tables) -> Answer<R>,
+    f: impl FnOnce() -> Answer<R>,
 ) -> Result<R> {
     let call = || Call {
         name,
@@ -183,7 +173,7 @@ fn call<R>(
         object,
         counts: false,
     };
-    Call::make(task, call, with_device_name, || f(tables()?))
+    Call::make(task, call, with_device_name, f)
 }
 
 /// Makes a call about an object, or about none, that takes a lock in rare cases only, and enters a context then.
@@ -192,7 +182,7 @@ fn bare_call<R>(
     name: &'static CStr,
     object: u64,
     (site, task): (c_ulong, c_ulong),
-    f: impl FnOnce(&'static Tables) -> Answer<R>,
+    f: impl FnOnce() -> Answer<R>,
 ) -> Result<R> {
     let call = || Call {
         name,
@@ -200,12 +190,12 @@ fn bare_call<R>(
         object,
         counts: false,
     };
-    Call::make_bare(task, call, with_device_name, || f(tables()?))
+    Call::make_bare(task, call, with_device_name, f)
 }
 
 /// Passes on the name of the device of an object.
 fn with_device_name(object: u64, f: &mut dyn FnMut(Option<&CStr>)) {
-    let object = tables().ok().and_then(|api| api.objects.find(object));
+    let object = OBJECTS.find(object);
     f(object.as_ref().map(|object| object.link().driver().name()));
 }
 
@@ -216,9 +206,7 @@ fn locked<R>(
     (site, task): (c_ulong, c_ulong),
     f: impl FnOnce(&mut Reservation<'_>) -> Answer<R>,
 ) -> Result<R> {
-    call(name, handle, (site, task), |api| {
-        api.object(handle)?.with(task, f)
-    })
+    call(name, handle, (site, task), || kept(handle)?.with(task, f))
 }
 
 fn status(result: Result) -> c_int {
@@ -271,8 +259,8 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_get(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(bare_call(c"reeve_bo_get", bo, (site, task), |api| {
-            api.object(bo)?.get().ok_or_else(no_object)
+        status(bare_call(c"reeve_bo_get", bo, (site, task), || {
+            kept(bo)?.get().ok_or_else(no_object)
         }))
     }
 
@@ -280,8 +268,8 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_put(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(bare_call(c"reeve_bo_put", bo, (site, task), |api| {
-            api.object(bo)?.put().ok_or_else(no_object)
+        status(bare_call(c"reeve_bo_put", bo, (site, task), || {
+            kept(bo)?.put().ok_or_else(no_object)
         }))
     }
 
@@ -289,8 +277,8 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_lock(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(call(c"reeve_bo_lock", bo, (site, task), |api| {
-            api.object(bo)?.take(task, true)
+        status(call(c"reeve_bo_lock", bo, (site, task), || {
+            kept(bo)?.take(task, true)
         }))
     }
 
@@ -298,8 +286,8 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_trylock(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(call(c"reeve_bo_trylock", bo, (site, task), |api| {
-            api.object(bo)?.take(task, false)
+        status(call(c"reeve_bo_trylock", bo, (site, task), || {
+            kept(bo)?.take(task, false)
         }))
     }
 
@@ -307,8 +295,8 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_unlock(bo: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(bare_call(c"reeve_bo_unlock", bo, (site, task), |api| {
-            let object = api.object(bo)?;
+        status(bare_call(c"reeve_bo_unlock", bo, (site, task), || {
+            let object = kept(bo)?;
             object.unlock(task)?;
             object.put_of_lock().ok_or_else(no_object)
         }))
@@ -318,10 +306,10 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_populate(bo: u64, how: u32, site: c_ulong, task: c_ulong) -> i64 {
-        count(call(c"reeve_bo_populate", bo, (site, task), |api| {
-            let object = api.object(bo)?;
+        count(call(c"reeve_bo_populate", bo, (site, task), || {
+            let object = kept(bo)?;
             // Neither is kept in memory for the closure.
-            let (object, manager): (&Object, &Manager) = (&object, &api.manager);
+            let (object, manager): (&Object, &Manager) = (&object, manager()?);
             object.with(task, move |bo| object.populate(bo, manager, how))
         }))
     }
@@ -338,9 +326,10 @@ entry_points! {
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_bo_call(which: u32, bo: u64, first: u64, second: u64, site: c_ulong, task: c_ulong) -> i64 {
         let name = CALLS.get(which as usize).copied().unwrap_or(c"reeve_bo");
-        count(call(name, bo, (site, task), |api| {
-            let act = |bo: &mut Reservation<'_>| object::act(bo, &api.manager, which, first, second);
-            api.object(bo)?.with(task, act)
+        count(call(name, bo, (site, task), || {
+            let manager = manager()?;
+            let act = |bo: &mut Reservation<'_>| object::act(bo, manager, which, first, second);
+            kept(bo)?.with(task, act)
         }))
     }
 
@@ -356,10 +345,11 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_device_register", 0, (site, task), |api| {
+        status(call(c"reeve_device_register", 0, (site, task), || {
+            let manager = manager()?;
             // SAFETY: The contract of this function is that of `new`, as `bo.h` tells the driver.
-            let made = |_| unsafe { DriverDevice::new(&api.manager, dev, name, ops, flags, site) };
-            let handle = api.devices.insert(made)?;
+            let made = |_| unsafe { DriverDevice::new(manager, dev, name, ops, flags, site) };
+            let handle = DEVICES.insert(made)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { device.write(handle) };
             Ok(())
@@ -395,7 +385,7 @@ entry_points! {
                     };
                     let what = c"the driver is gone, and left the device behind";
                     call.report(Some(known.driver().name()), EBUSY, what);
-                    if tables().is_ok_and(|api| api.manager.unregister(known.device()).is_ok()) {
+                    if manager().is_ok_and(|manager| manager.unregister(known.device()).is_ok()) {
                         known.put();
                     }
                 }
@@ -407,9 +397,9 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_device_unregister(device: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(call(c"reeve_device_unregister", 0, (site, task), |api| {
-            let known = api.devices.find(device).ok_or_else(no_device)?;
-            match api.manager.unregister(known.device()) {
+        status(call(c"reeve_device_unregister", 0, (site, task), || {
+            let known = DEVICES.find(device).ok_or_else(no_device)?;
+            match manager()?.unregister(known.device()) {
                 Err(EBUSY) => {
                     let call = Call {
                         name: c"reeve_device_unregister",
@@ -430,9 +420,9 @@ entry_points! {
     ///
     /// `client` is valid for writes.
     fn reeve_rs_client_create(client: *mut u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(call(c"reeve_client_create", 0, (site, task), |api| {
-            let made = |_| Answer::Ok(api.manager.open_file()?);
-            let handle = api.clients.insert(made)?;
+        status(call(c"reeve_client_create", 0, (site, task), || {
+            let made = |_| Answer::Ok(manager()?.open_file()?);
+            let handle = CLIENTS.insert(made)?;
             // SAFETY: By the contract it is valid for writes.
             unsafe { client.write(handle) };
             Ok(())
@@ -443,8 +433,8 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_client_put(client: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(call(c"reeve_client_put", 0, (site, task), |api| {
-            let client = api.clients.find(client).ok_or_else(no_client)?;
+        status(call(c"reeve_client_put", 0, (site, task), || {
+            let client = CLIENTS.find(client).ok_or_else(no_client)?;
             client.put().ok_or_else(no_client)
         }))
     }
@@ -453,8 +443,8 @@ entry_points! {
     ///
     /// None beyond that of being called by a driver, as long as the module is loaded.
     fn reeve_rs_client_set_limit(client: u64, pages: u64, site: c_ulong, task: c_ulong) -> c_int {
-        status(call(c"reeve_client_set_limit", 0, (site, task), |api| {
-            api.clients.find(client).ok_or_else(no_client)?.set_limit(pages);
+        status(call(c"reeve_client_set_limit", 0, (site, task), || {
+            CLIENTS.find(client).ok_or_else(no_client)?.set_limit(pages);
             Ok(())
         }))
     }
@@ -468,8 +458,8 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_client_get_stats", 0, (site, task), |api| {
-            let client = api.clients.find(client).ok_or_else(no_client)?;
+        status(call(c"reeve_client_get_stats", 0, (site, task), || {
+            let client = CLIENTS.find(client).ok_or_else(no_client)?;
             if stats.is_null() {
                 return Err(Failure::misuse(EINVAL, c"there is no place for the result"));
             }
@@ -499,8 +489,8 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_client_show_fdinfo", 0, (site, task), |api| {
-            let client = api.clients.find(client).ok_or_else(no_client)?;
+        status(call(c"reeve_client_show_fdinfo", 0, (site, task), || {
+            let client = CLIENTS.find(client).ok_or_else(no_client)?;
             if m.is_null() {
                 return Err(Failure::misuse(EINVAL, c"there is no place for the result"));
             }
@@ -522,11 +512,11 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> u64 {
-        let made = bare_call(c"reeve_bo_create", 0, (site, task), |api| {
-            let device = api.devices.find(device).ok_or_else(no_device)?;
+        let made = bare_call(c"reeve_bo_create", 0, (site, task), || {
+            let device = DEVICES.find(device).ok_or_else(no_device)?;
             let client = match client {
                 0 => None,
-                client => Some(api.clients.find(client).ok_or_else(no_client)?),
+                client => Some(CLIENTS.find(client).ok_or_else(no_client)?),
             };
             // SAFETY: The contract of this function is that of `read_desc`.
             let desc = unsafe { read_desc(desc) }?;
@@ -538,7 +528,7 @@ entry_points! {
                 // them, and only it has them.
                 Some(unsafe { core::slice::from_raw_parts(runs, (*desc.sgt).nents as usize) })
             };
-            api.objects.insert(|handle| Object::make(handle, &device, client, desc, runs))
+            OBJECTS.insert(|handle| Object::make(handle, &device, client, desc, runs))
         });
         match made {
             Ok(handle) => handle,
@@ -674,8 +664,8 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_bo_vmap", bo, (site, task), |api| {
-            let object = api.object(bo)?;
+        status(call(c"reeve_bo_vmap", bo, (site, task), || {
+            let object = kept(bo)?;
             object.with(task, |_| {
                 // SAFETY: By the contract it is valid for writes.
                 unsafe { address.write(object.link().vmap(new)) };
@@ -688,8 +678,8 @@ entry_points! {
     ///
     /// `address` is valid for writes.
     fn reeve_rs_bo_vunmap(bo: u64, address: *mut *mut c_void, site: c_ulong, task: c_ulong) -> c_int {
-        status(call(c"reeve_bo_vunmap", bo, (site, task), |api| {
-            let object = api.object(bo)?;
+        status(call(c"reeve_bo_vunmap", bo, (site, task), || {
+            let object = kept(bo)?;
             object.check_locked_or_op(task)?;
             let not_mapped = || Failure::misuse(EINVAL, c"it is not mapped for the kernel");
             let found = object.link().vunmap().ok_or_else(not_mapped)?;
@@ -709,8 +699,8 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> bool {
-        call(c"reeve_bo_pgprot", bo, (site, task), |api| {
-            let protection = api.object(bo)?.protection();
+        call(c"reeve_bo_pgprot", bo, (site, task), || {
+            let protection = kept(bo)?.protection();
             // SAFETY: By the contract they are valid for writes.
             unsafe {
                 caching.write(protection.caching());
@@ -731,9 +721,9 @@ entry_points! {
         site: c_ulong,
         task: c_ulong,
     ) -> c_int {
-        status(call(c"reeve_bo_mmap", bo, (site, task), |api| {
+        status(call(c"reeve_bo_mmap", bo, (site, task), || {
             // SAFETY: The contract of this function is that of `mmap`.
-            unsafe { api.object(bo)?.mmap(&api.manager, vma, first) }
+            unsafe { kept(bo)?.mmap(manager()?, vma, first) }
         }))
     }
 }

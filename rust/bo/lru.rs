@@ -113,7 +113,7 @@ impl<T: LruItem, const N: u64> Lru<T, N> {
                     let number = item.sequence(N).load(Relaxed);
                     if number >= until {
                         Step::End
-                    } else if number > place.after && wanted(&item) {
+                    } else if number > place.after && wanted(item) {
                         place.after = number;
                         Step::Found(item.into())
                     } else {
@@ -126,7 +126,7 @@ impl<T: LruItem, const N: u64> Lru<T, N> {
         for _ in 0..MOST_AT_ONCE {
             match self.list.advance(hitch) {
                 Some(item) if item.sequence(N).load(Relaxed) < until => {
-                    if item.sequence(N).load(Relaxed) > place.after && wanted(&item) {
+                    if item.sequence(N).load(Relaxed) > place.after && wanted(item) {
                         return Step::Found(item.into());
                     }
                 }

@@ -30,7 +30,6 @@ use super::{
     },
     reclaim::Reclaim,
     rules::{
-        client_limit::Holdings,
         dma_runs::Place,
         object::{
             flags,

@@ -6,21 +6,15 @@
 //! out, and does no harm. What is looked at is a slot of a table, which is used again, and freed with the module only.
 //! No lock is taken to find something; the steps, and why they do, are in [`rules::handles`](crate::bo::rules::handles).
 
-use crate::{
-    bo::rules::handles::{
-        self,
-        Counts,
-        Handle,
-        Head,
-        State,
-        CHUNKS,
-        END,
-        FIRST, //
-    },
-    lock_order::{
-        classes::DriverHandles,
-        typed::SpinLock, //
-    }, //
+use crate::bo::rules::handles::{
+    self,
+    Counts,
+    Handle,
+    Head,
+    State,
+    CHUNKS,
+    END,
+    FIRST, //
 };
 use core::{
     cell::UnsafeCell,
@@ -75,21 +69,17 @@ unsafe impl<T> Zeroable for Slot<T> {}
 ///
 /// # Invariants
 ///
-/// The memory of a chunk is null, or came from [`KVVec::into_raw_parts`], with as many slots as [`handles::first_of`] says. If it
-/// is not null, `chunks` has that, less so many slots, so that these are found by their numbers, or null still. What is not
-/// null stays as it is. Those of all slots from [`FIRST`] to `fresh` are there.
-#[pin_data(PinnedDrop)]
+/// A chunk is null, or came from [`KVVec::into_raw_parts`], with as many slots as [`handles::first_of`] says, and is kept less so
+/// many, so that these are found by their numbers. What is not null stays as it is, until [`Table::clear`]. Those of all
+/// slots from [`FIRST`] to `fresh` are there.
 pub(super) struct Table<T: Send + Sync, const KIND: u64> {
     chunks: [Atomic<*mut Slot<T>>; CHUNKS],
-    /// Where the chunks are, which kmemleak looks for.
+    /// Where they are, for kmemleak, which would not find them otherwise.
     memory: [Atomic<*mut Slot<T>>; CHUNKS],
     /// The number behind those of the slots that were used.
     fresh: Atomic<u64>,
     /// The list of those that are free again: a [`Head`].
     free: Atomic<u64>,
-    /// Held to add a chunk.
-    #[pin]
-    growing: SpinLock<(), DriverHandles>,
 }
 
 // SAFETY: The table owns its values, which may be sent.
@@ -105,15 +95,14 @@ struct Claimed<'a, T> {
 
 impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
     /// Makes an empty table.
-    pub(super) fn new() -> impl PinInit<Self> {
+    pub(super) const fn new() -> Self {
         // INVARIANT: There is no chunk, and no slot was used.
-        pin_init!(Self {
+        Self {
             chunks: [const { Atomic::new(ptr::null_mut()) }; CHUNKS],
             memory: [const { Atomic::new(ptr::null_mut()) }; CHUNKS],
             fresh: Atomic::new(FIRST),
             free: Atomic::new(Head::EMPTY.0),
-            growing <- SpinLock::new(()),
-        })
+        }
     }
 
     /// Returns a slot, which may be any number below [`END`].
@@ -209,21 +198,42 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
         if !place.load(Acquire).is_null() {
             return Ok(());
         }
-        let first = handles::first_of(chunk) as usize;
-        let slots = KVVec::zeroed(first, GFP_KERNEL | __GFP_NOWARN)?;
-        let growing = self.growing.lock();
-        let left = if place.load(Relaxed).is_null() {
-            let slots = slots.into_raw_parts().0;
-            // INVARIANT: It is from `into_raw_parts`, and in `chunks` less as many as it has.
-            memory.store(slots, Relaxed);
-            place.store(slots.wrapping_sub(first), Release);
-            None
-        } else {
-            Some(slots)
-        };
-        drop(growing);
-        drop(left);
+        let count = handles::first_of(chunk) as usize;
+        let mut slots = KVVec::<Slot<T>>::zeroed(count, GFP_KERNEL | __GFP_NOWARN)?;
+        let kept = slots.as_mut_ptr().wrapping_sub(count);
+        if place.cmpxchg(ptr::null_mut(), kept, Full).is_ok() {
+            // INVARIANT: It is from `into_raw_parts`, and nothing else has made this chunk.
+            memory.store(slots.into_raw_parts().0, Relaxed);
+        }
         Ok(())
+    }
+
+    /// Drops all values, and frees the chunks.
+    ///
+    /// # Safety
+    ///
+    /// Nothing may use the table meanwhile, nor anything that it gave out.
+    pub(super) unsafe fn clear(&self) {
+        for number in self.slots() {
+            // What is left is dropped with its last reference.
+            if let Some(kept) = self.at(number) {
+                kept.slot.counts.store(0, Relaxed);
+                kept.leave(2);
+            }
+        }
+        // INVARIANT: There is no chunk, and no slot was used.
+        self.fresh.store(FIRST, Relaxed);
+        self.free.store(Head::EMPTY.0, Relaxed);
+        for (chunk, (place, memory)) in self.chunks.iter().zip(&self.memory).enumerate() {
+            place.store(ptr::null_mut(), Relaxed);
+            let slots = memory.xchg(ptr::null_mut(), Full);
+            if !slots.is_null() {
+                let count = handles::first_of(chunk) as usize;
+                // SAFETY: By the type invariant it came from `into_raw_parts` of a vector that was made with so many
+                // elements, and by the contract it is not used any more. What is in it needs no drop.
+                drop(unsafe { KVVec::from_raw_parts(slots, count, count) });
+            }
+        }
     }
 
     /// Takes away so many of what keeps a slot, which must be the caller's; with the last, what is in it goes.
@@ -320,28 +330,6 @@ impl<T> Slot<T> {
         // INVARIANT: The slot is not kept, and belongs to the caller.
         self.state.cmpxchg(state, claimed.0, Acquire).ok()?;
         Some(claimed)
-    }
-}
-
-#[pinned_drop]
-impl<T: Send + Sync, const KIND: u64> PinnedDrop for Table<T, KIND> {
-    fn drop(self: Pin<&mut Self>) {
-        for number in self.slots() {
-            // What is left is dropped with its last reference.
-            if let Some(kept) = self.at(number) {
-                kept.slot.counts.store(0, Relaxed);
-                kept.leave(2);
-            }
-        }
-        for (chunk, slots) in self.memory.iter().enumerate() {
-            let slots = slots.load(Relaxed);
-            if !slots.is_null() {
-                let count = handles::first_of(chunk) as usize;
-                // SAFETY: By the type invariant it came from `into_raw_parts` of a vector that was made with so many
-                // elements, and is not used any more. What is in it needs no drop.
-                drop(unsafe { KVVec::from_raw_parts(slots, count, count) });
-            }
-        }
     }
 }
 

@@ -44,7 +44,7 @@ pub const fn chunk_of(slot: u64) -> usize {
 /// Returns the number of the first slot of a chunk, of which it has as many.
 #[inline]
 pub const fn first_of(chunk: usize) -> u64 {
-    END / 2 >> chunk
+    (END / 2) >> chunk
 }
 
 /// What a handle says.

@@ -277,7 +277,10 @@ mod tests {
     fn synced_pages_are_logged() -> Result {
         Bench::run(1, |bench| {
             let reclaim = &*bench.manager;
-            for (ty, flags) in creations()?.iter().filter(|(_, flags)| !flags.is_external()) {
+            for (ty, flags) in creations()?
+                .iter()
+                .filter(|(_, flags)| !flags.is_external())
+            {
                 let bo = bench.object_with(*ty, 130, *flags)?;
                 fill(&bo, 4, reclaim)?;
                 let mut reservation = bo.reserve();

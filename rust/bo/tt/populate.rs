@@ -156,7 +156,10 @@ impl Tt {
         }
         if let Some(storage) = &self.storage {
             let (pages, all) = (&mut self.pages, self.num_pages);
-            let device = (self.flags.has_dma().then(|| backing.dma()), self.flags.is_decrypted());
+            let device = (
+                self.flags.has_dma().then(|| backing.dma()),
+                self.flags.is_decrypted(),
+            );
             return swapin::swap_in(pages, all, storage, pool, device, ended_by);
         }
         alloc::fill_until(&mut self.pages, missing, clear, pool, ended_by)?;

@@ -573,11 +573,12 @@ static __always_inline bool
 __reeve_record_lock(struct reeve_hierarchy *h, const void *lock,
 		    unsigned int order, unsigned int flags)
 {
+	const unsigned int mode = flags & ~REEVE_LOCK_TRYLOCK;
+
 	if (REEVE_PLAIN(order, flags))
-		return reeve_record_lock_plain(h, lock, order | flags << 8);
-	if (REEVE_PLAIN(order, (flags) ^ REEVE_LOCK_TRYLOCK))
-		return reeve_record_trylock_plain(
-			h, lock, order | (flags ^ REEVE_LOCK_TRYLOCK) << 8);
+		return reeve_record_lock_plain(h, lock, order | mode << 8);
+	if (REEVE_PLAIN(order, flags ^ REEVE_LOCK_TRYLOCK))
+		return reeve_record_trylock_plain(h, lock, order | mode << 8);
 	return reeve_record_lock(h, lock, order, flags);
 }
 

@@ -35,8 +35,6 @@ macro_rules! own_lock_orders {
             spinlock OpenFiles,
             /// The list of dmem cgroups to which objects are charged.
             spinlock DmemGroups,
-            /// The tables of the handles that drivers have, while they grow.
-            spinlock DriverHandles,
             /// The turn to look at other threads' held locks.
             turn ContextReader,
         } }

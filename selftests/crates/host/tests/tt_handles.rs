@@ -58,7 +58,10 @@ fn each_slot_is_in_the_chunk_that_begins_before_it() {
     }
     let last = first_of(0);
     assert_eq!(last + last, END);
-    assert_eq!([chunk_of(last - 1), chunk_of(last), chunk_of(END - 1)], [1, 0, 0]);
+    assert_eq!(
+        [chunk_of(last - 1), chunk_of(last), chunk_of(END - 1)],
+        [1, 0, 0]
+    );
 }
 
 #[test]
