@@ -11,6 +11,7 @@ pub(crate) mod atomic_words;
 pub(crate) mod cred;
 pub(crate) mod debugfs;
 pub(crate) mod dma;
+pub(crate) mod dma_resv;
 pub(crate) mod dmem;
 pub(crate) mod export;
 pub(crate) mod gate;

@@ -10,6 +10,7 @@ mod device;
 pub(super) mod link;
 mod misuse;
 mod object;
+mod prime;
 mod table;
 
 use self::{

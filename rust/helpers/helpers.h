@@ -256,6 +256,15 @@ int reeve_tt_traced(void);
 void reeve_tt_untraced(void);
 
 /*
+ * dma_resv.c
+ *
+ * Calls @run(@data) with a dma_resv locked that nothing else knows: once with an
+ * acquire context, once without. Does nothing if the kernel has no dma_resv. May
+ * sleep.
+ */
+void reeve_helper_with_dma_resv(void (*run)(void *data), void *data);
+
+/*
  * pm.c
  *
  * Registers @prepare(@data), which is called before the machine hibernates. Returns
@@ -327,6 +336,11 @@ bool reeve_helper_signal_pending(void);
 void reeve_helper_cond_resched(void);
 /* Returns -EINTR if a fatal signal arrived before the lock could be taken. */
 int reeve_helper_mutex_lock_killable(struct mutex *lock);
+/*
+ * Calls @run(@data) in a thread of its own, and waits until it has returned. May
+ * sleep. After an error it was not called.
+ */
+int reeve_helper_run_in_thread(void (*run)(void *data), void *data);
 
 /* vma.c */
 struct reeve_fault {

@@ -7,7 +7,8 @@ use super::{
     misuse::{
         Answer,
         Failure, //
-    }, //
+    },
+    prime::prime, //
 };
 use crate::{
     abstractions::{
@@ -58,7 +59,8 @@ impl DriverDevice {
         if name.to_bytes().is_empty() || name.to_bytes().len() > NAME {
             return Err(Failure::misuse(EINVAL, c"a name has 1 to 31 bytes"));
         }
-        if flags != 0 {
+        let is_dma_resv = flags & bindings::REEVE_DEVICE_DMA_RESV != 0;
+        if flags & !bindings::REEVE_DEVICE_DMA_RESV != 0 {
             return Err(Failure::misuse(EINVAL, c"unknown flags"));
         }
         let ops = if ops.is_null() {
@@ -76,6 +78,10 @@ impl DriverDevice {
         if given.iter().any(|&it| it != given[0]) {
             return Err(Failure::misuse(EINVAL, c"only some of the ops of the lock"));
         }
+        if is_dma_resv && ops.lock.is_none() {
+            let what = c"REEVE_DEVICE_DMA_RESV without the ops of the lock";
+            return Err(Failure::misuse(EINVAL, what));
+        }
         let dma = if dev.is_null() {
             None
         } else {
@@ -88,6 +94,7 @@ impl DriverDevice {
         let name = CString::try_from(name)?;
         // SAFETY: By the contract the functions may be called.
         let driver = Arc::new(unsafe { DriverOps::new(name, ops, site) }, GFP_KERNEL)?;
+        prime(is_dma_resv)?;
         Ok(Self {
             device: manager.register(dma)?,
             driver,

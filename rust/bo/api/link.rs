@@ -173,7 +173,7 @@ impl DriverOps {
 }
 
 /// Runs `f`, which lockdep takes to be run by reclaim.
-fn as_reclaim(f: impl FnOnce()) {
+pub(super) fn as_reclaim(f: impl FnOnce()) {
     // SAFETY: The helper tells lockdep something, which is undone below. May sleep.
     unsafe { bindings::reeve_helper_prime_reclaim_begin() };
     f();

@@ -84,6 +84,15 @@ struct reeve_device_ops {
 	bool (*is_held)(void *priv);
 };
 
+/*
+ * The lock of the ops is each object's dma_resv. With lockdep that order is known
+ * from reeve_device_register() on, before there is an object: a driver that takes
+ * a dma_resv while it has an object of Reeve's locked, or while it holds what it
+ * takes under one, is reported the first time. A lock of another kind is only
+ * known by its use, from the first reeve_bo_populate() on. Does nothing else.
+ */
+#define REEVE_DEVICE_DMA_RESV	(1U << 0)
+
 /* Reclaim drops the content rather than keeping it; see reeve_bo_set_purgeable(). */
 #define REEVE_BO_CREATE_PURGEABLE	(1U << 16)
 /* Fresh pages are not cleared. Such an object can't be mapped by users. */
@@ -172,10 +181,13 @@ struct reeve_client_stats {
  * @name: its name in the log, up to 31 bytes, which is copied
  * @ops: what its objects' driver is asked; null: nothing. Must stay until
  *       reeve_device_unregister()
- * @flags: 0
+ * @flags: REEVE_DEVICE_*
+ *
+ * With lockdep it waits for a short-lived thread, which tells lockdep the order.
  *
  * Return: the device; or an ERR_PTR(): -EINVAL: no name, some but not all of the
- * lock's ops, unknown flags, or @dev has no DMA mask; -ENOMEM; -ENFILE: the
+ * lock's ops, REEVE_DEVICE_DMA_RESV without them, unknown flags, or @dev has no
+ * DMA mask; -ENOMEM; -ENFILE: the
  * machine has too many open files for the few that hold content of its objects.
  *
  * Stands for ttm_device_init().

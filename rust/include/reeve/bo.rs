@@ -74,6 +74,7 @@ pub(crate) mod sys {
     #[repr(C)]
     pub(crate) struct BufferObject([u8; 0]);
 
+    pub(crate) const REEVE_DEVICE_DMA_RESV: u32 = 1 << 0;
     pub(crate) const REEVE_EVICT_NOWAIT: u32 = 1 << 0;
     pub(crate) const REEVE_EVICT_DROP: u32 = 1 << 1;
     pub(crate) const REEVE_EVICT_FINAL: u32 = 1 << 2;
@@ -286,6 +287,7 @@ pub(crate) struct OwnLock<O> {
     try_lock: fn(&O) -> bool,
     unlock: fn(&O),
     is_held: fn(&O) -> bool,
+    flags: u32,
 }
 
 #[allow(dead_code)]
@@ -311,6 +313,18 @@ impl<O> OwnLock<O> {
             try_lock,
             unlock,
             is_held,
+            flags: 0,
+        }
+    }
+
+    /// The lock is the `dma_resv` of each object. With lockdep that order is known from [`Device::register`] on, before
+    /// there is an object; that of a lock of another kind by its use only, from the first [`Guard::populate`] on.
+    ///
+    /// See `REEVE_DEVICE_DMA_RESV`.
+    pub(crate) const fn dma_resv(self) -> Self {
+        Self {
+            flags: sys::REEVE_DEVICE_DMA_RESV,
+            ..self
         }
     }
 }
@@ -484,10 +498,11 @@ impl<T: Driver> Device<T> {
             from_ref(parent).cast_mut().cast::<bindings::device>()
         });
         let (name, ops) = (name.as_char_ptr(), &Ops::<T>::OPS);
+        let flags = T::OWN_LOCK.map_or(0, |own| own.flags);
         // SAFETY: The name is a string, which is copied. The ops are static, and may be called with what
         // `Bo::new` gives. The parent is null, or bound as long as `driver` is borrowed: this reference is
         // not given up before the device is unregistered, and each object that is left has another.
-        let device = unsafe { sys::reeve_device_register(parent, name, ops, 0) };
+        let device = unsafe { sys::reeve_device_register(parent, name, ops, flags) };
         let device = from_err_ptr(device)?;
         // INVARIANT: It was registered just now.
         let registration = Registration { device, driver };

@@ -34,6 +34,8 @@ struct bo_api_driver {
 
 extern struct reeve_device *device;
 extern struct bo_api_driver driver;
+/* With a lock of the driver's own. */
+extern const struct reeve_device_ops bo_api_own_ops;
 
 /* An object of @pages pages, with the driver above; an ERR_PTR(). */
 struct reeve_buffer_object *bo_api_object(struct reeve_client *client, u64 pages,

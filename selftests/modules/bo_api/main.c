@@ -412,17 +412,19 @@ static bool own_is_held(void *priv)
 	return mutex_is_locked(&own);
 }
 
-static int with_own_lock(void)
+const struct reeve_device_ops bo_api_own_ops = {
+	.evict_begin = evict_begin,
+	.evict_abort = evict_abort,
+	.release = release,
+	.lock = own_lock,
+	.trylock = own_trylock,
+	.unlock = own_unlock,
+	.is_held = own_is_held,
+};
+
+/* @flags: of the device */
+static int with_own_lock(unsigned int flags)
 {
-	static const struct reeve_device_ops own_ops = {
-		.evict_begin = evict_begin,
-		.evict_abort = evict_abort,
-		.release = release,
-		.lock = own_lock,
-		.trylock = own_trylock,
-		.unlock = own_unlock,
-		.is_held = own_is_held,
-	};
 	struct reeve_device *before = device;
 	struct reeve_client *client = reeve_client_create();
 	struct reeve_buffer_object *first, *second;
@@ -431,7 +433,7 @@ static int with_own_lock(void)
 	EXPECT(!IS_ERR(client));
 	EXPECT(reeve_client_set_limit(client, 4) == 0);
 	memset(&driver, 0, sizeof(driver));
-	device = reeve_device_register(NULL, "own_lock", &own_ops, 0);
+	device = reeve_device_register(NULL, "own_lock", &bo_api_own_ops, flags);
 	EXPECT(!IS_ERR(device));
 	first = bo_api_object(client, 3, 0);
 	second = bo_api_object(client, 3, 0);
@@ -462,6 +464,59 @@ static int with_own_lock(void)
 	EXPECT(reeve_device_unregister(device) == 0);
 	device = before;
 	EXPECT(reeve_client_put(client) == 0);
+	return 0;
+}
+
+static int with_mutex(void)
+{
+	return with_own_lock(0);
+}
+
+/* That it says it is a dma_resv makes no difference but to lockdep. */
+static int with_dma_resv(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100; i++) {
+		struct reeve_device *made =
+			reeve_device_register(NULL, "dma_resv", &bo_api_own_ops,
+					      REEVE_DEVICE_DMA_RESV);
+
+		EXPECT(!IS_ERR(made));
+		EXPECT(reeve_device_unregister(made) == 0);
+	}
+	return with_own_lock(REEVE_DEVICE_DMA_RESV);
+}
+
+/*
+ * A device may be registered with whatever is held that its driver also takes in
+ * evict_begin(), and while an object is locked: that is no order of the two.
+ */
+static int registered_under_locks(void)
+{
+	static const unsigned int flags[] = { 0, REEVE_DEVICE_DMA_RESV };
+	static DEFINE_MUTEX(around);
+	struct reeve_buffer_object *bo = bo_api_object(NULL, 1, 0);
+	struct reeve_device *made;
+	unsigned int i;
+
+	EXPECT(!IS_ERR(bo));
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		EXPECT(reeve_bo_lock(bo) == 0);
+		mutex_lock(&around);
+		made = reeve_device_register(NULL, "under", &bo_api_own_ops, flags[i]);
+		EXPECT(!IS_ERR(made));
+		EXPECT(reeve_device_unregister(made) == 0);
+		mutex_unlock(&around);
+		EXPECT(reeve_bo_unlock(bo) == 0);
+
+		mutex_lock(&around);
+		made = reeve_device_register(NULL, "under", &bo_api_own_ops, flags[i]);
+		mutex_unlock(&around);
+		EXPECT(!IS_ERR(made));
+		EXPECT(reeve_device_unregister(made) == 0);
+	}
+	EXPECT(reeve_bo_put(bo) == 0);
 	return 0;
 }
 
@@ -519,7 +574,8 @@ static int many_devices(void)
 static int __init bo_api_init(void)
 {
 	static int (*const tests[])(void) = {
-		primed, life, evicted, interrupted, refusals, shared, with_own_lock, many_devices,
+		primed, life, evicted, interrupted, refusals, shared, with_mutex, with_dma_resv,
+		registered_under_locks, many_devices,
 		bo_api_misuse, bo_api_mapped, bo_api_sweep,
 	};
 	unsigned int i;

@@ -31,6 +31,10 @@ static noinline void devices(void)
 	static const struct reeve_device_ops half = {
 		.unlock = (void (*)(void *))(void *)other_thread,
 	};
+	/* It has ops, but none of a lock. */
+	static const struct reeve_device_ops no_lock = {
+		.release = (void (*)(void *))(void *)other_thread,
+	};
 	struct platform_device *no_dma;
 	struct reeve_buffer_object *bo;
 
@@ -38,8 +42,16 @@ static noinline void devices(void)
 	EXPECT(reeve_device_register(NULL, "", NULL, 0) == ERR_PTR(-EINVAL));
 	EXPECT(reeve_device_register(NULL, "a_name_that_is_much_longer_than_31_bytes",
 				     NULL, 0) == ERR_PTR(-EINVAL));
-	EXPECT(reeve_device_register(NULL, "x", NULL, 1) == ERR_PTR(-EINVAL));
+	EXPECT(reeve_device_register(NULL, "x", NULL, 1U << 1) == ERR_PTR(-EINVAL));
+	EXPECT(reeve_device_register(NULL, "x", NULL, 1U << 31) == ERR_PTR(-EINVAL));
 	EXPECT(reeve_device_register(NULL, "x", &half, 0) == ERR_PTR(-EINVAL));
+	EXPECT(reeve_device_register(NULL, "x", NULL, REEVE_DEVICE_DMA_RESV) ==
+	       ERR_PTR(-EINVAL));
+	EXPECT(reeve_device_register(NULL, "x", &no_lock, REEVE_DEVICE_DMA_RESV) ==
+	       ERR_PTR(-EINVAL));
+	EXPECT(reeve_device_register(NULL, "x", &bo_api_own_ops,
+				     REEVE_DEVICE_DMA_RESV | 1U << 1) ==
+	       ERR_PTR(-EINVAL));
 	no_dma = platform_device_register_simple("bo_api", -1, NULL, 0);
 	EXPECT(!IS_ERR(no_dma));
 	no_dma->dev.dma_mask = NULL;

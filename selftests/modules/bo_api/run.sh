@@ -30,6 +30,8 @@ expect_logged 'reeve_bo_touch(): bo_api, object [0-9]*: called from its own evic
 expect_logged 'reeve_bo_touch(): .* called where nothing may sleep (-1)'
 expect_logged 'reeve_device_unregister(): bo_api, objects left 1: it can.t go before them (-16); called from devices+'
 expect_logged 'reeve_device_register(): only some of the ops of the lock (-22)'
+expect_logged 'reeve_device_register(): REEVE_DEVICE_DMA_RESV without the ops of the lock (-22); called from devices+'
+expect_logged 'reeve_device_register(): unknown flags (-22); called from devices+'
 expect_logged 'reeve_bo_create(): the descriptor says what this module does not know (-7)'
 expect_logged 'reeve_bo_populate(): own_lock, object [0-9]*: the driver.s lock for it is not held (-1)'
 if grep -q 'lock order violation' /tmp/log; then

@@ -23,6 +23,14 @@ static long register_device(void)
 	return IS_ERR(made) ? PTR_ERR(made) : reeve_device_unregister(made);
 }
 
+static long register_with_dma_resv(void)
+{
+	struct reeve_device *made =
+		reeve_device_register(NULL, "x", &bo_api_own_ops, REEVE_DEVICE_DMA_RESV);
+
+	return IS_ERR(made) ? PTR_ERR(made) : reeve_device_unregister(made);
+}
+
 static long create_client(void)
 {
 	struct reeve_client *made = reeve_client_create();
@@ -215,6 +223,7 @@ static const struct {
 	long (*prepare)(void);
 } sweeps[] = {
 	{ "register_device", register_device },
+	{ "register_with_dma_resv", register_with_dma_resv },
 	{ "create_client", create_client },
 	{ "limit_client", limit_client },
 	{ "create", create },

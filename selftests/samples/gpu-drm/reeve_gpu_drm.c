@@ -536,7 +536,9 @@ static int __init gpu_init(void)
 	INIT_LIST_HEAD(&gpu->jobs);
 	spin_lock_init(&gpu->jobs_lock);
 	init_waitqueue_head(&gpu->jobs_wait);
-	gpu->pages = reeve_device_register(&faux->dev, "reeve_gpu_drm", &gpu_ops, 0);
+	/* The ops' lock is GEM's. */
+	gpu->pages = reeve_device_register(&faux->dev, "reeve_gpu_drm", &gpu_ops,
+					   REEVE_DEVICE_DMA_RESV);
 	if (IS_ERR(gpu->pages)) {
 		ret = PTR_ERR(gpu->pages);
 		goto release;
