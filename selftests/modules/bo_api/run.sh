@@ -39,6 +39,10 @@ if grep -q 'lock order violation' /tmp/log; then
 	exit 1
 fi
 rmmod bo_api
+if ps | grep '\[reeve\]'; then
+	echo "threads of reeve_device_register() are left" >&2
+	exit 1
+fi
 [ "$(counter buffer_objects)" = 0 ] || { echo "objects are left" >&2; exit 1; }
 [ "$(counter pages_allocated)" = 0 ] || { echo "pages are left" >&2; exit 1; }
 grep -q 'self_check ok' $debug/reeve/accounting || { echo "the accounting is wrong" >&2; exit 1; }

@@ -12,10 +12,7 @@ fail() {
 }
 # Whether lockdep has seen $2 taken directly inside of $1.
 is_known() {
-	awk -v outer="$1" -v inner="$2" '
-		/^ -> / { if (is_it && $3 == inner) found = 1; next }
-		NF { is_it = $NF == outer }
-		END { exit !found }' /proc/lockdep
+	awk -v RS= "/: $1\\n/ && / -> .* $2/ { found = 1 } END { exit !found }" /proc/lockdep
 }
 nothing_reported() {
 	! dmesg | grep -q 'possible circular\|possible recursive\|INFO: lockdep'

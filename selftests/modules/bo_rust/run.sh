@@ -29,6 +29,11 @@ expect_logged 'reeve_bo_lock(): bo_rust, object [0-9]*: the caller has locked it
 # The driver's function is named, not the wrapper's.
 expect_logged 'reeve_bo_page(): bo_rust, object [0-9]*: it has no such page .*(-22); called from _R[^ ]*reeve_bo_rust7content+'
 expect_logged 'reeve_bo_unpin(): .*(-22); called from _R[^ ]*reeve_bo_rust4pins+'
+# One of its drivers says that it has a dma_resv for each object, which no other has before it.
+if grep -q ' reservation_ww_class_mutex' /proc/lockdep 2>/dev/null; then
+	awk -v RS= '/: reservation_ww_class_mutex\n/ && / -> .* reeve.BoReservation/ { found = 1 } END { exit !found }' \
+		/proc/lockdep || { echo "lockdep does not know of its dma_resv" >&2; exit 1; }
+fi
 if grep -q 'lock order violation' /tmp/log; then
 	echo "there are violations of the lock order" >&2
 	exit 1

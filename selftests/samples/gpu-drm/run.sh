@@ -10,6 +10,11 @@ mkswap $swap >/dev/null
 swapon $swap
 for module in drm_panel_orientation_quirks i2c-core drm reeve_gpu; do insmod $module.ko; done
 insmod reeve_gpu_drm.ko
+# Lockdep knows the order of its locks before there is an object.
+if [ -e /proc/lockdep ]; then
+	awk -v RS= '/: reservation_ww_class_mutex\n/ && / -> .* reeve.BoReservation/ { found = 1 } END { exit !found }' \
+		/proc/lockdep || { echo "lockdep does not know of its dma_resv" >&2; exit 1; }
+fi
 if rmmod reeve 2>/dev/null; then
 	echo "reeve was unloaded under its drivers" >&2
 	exit 1

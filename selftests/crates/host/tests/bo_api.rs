@@ -10,6 +10,17 @@ use std::process::Command;
 
 const HEADER: &str = "rust/include/reeve/bo.h";
 
+/// What calls it.
+const TESTS: [&str; 7] = [
+    "selftests/modules/bo_api/main.c",
+    "selftests/modules/bo_api/misuse.c",
+    "selftests/modules/bo_api/mapped.c",
+    "selftests/modules/bo_api/sweep.c",
+    "selftests/modules/bo_api/bo_table.c",
+    "selftests/samples/gpu-c/reeve_gpu.c",
+    "selftests/samples/gpu-drm/reeve_gpu_drm.c",
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
@@ -55,18 +66,34 @@ fn every_function_is_called_by_a_test() {
     let declared = functions(&text_of(HEADER));
     assert!(declared.len() >= 35, "{declared:?}");
     let mut called = BTreeSet::new();
-    for file in [
-        "selftests/modules/bo_api/main.c",
-        "selftests/modules/bo_api/misuse.c",
-        "selftests/modules/bo_api/mapped.c",
-        "selftests/modules/bo_api/sweep.c",
-        "selftests/modules/bo_api/bo_table.c",
-        "selftests/samples/gpu-c/reeve_gpu.c",
-        "selftests/samples/gpu-drm/reeve_gpu_drm.c",
-    ] {
+    for file in TESTS {
         called.extend(functions(&text_of(file)));
     }
     let missing = missing(&declared, |name| called.contains(name));
+    assert!(missing.is_empty(), "in no test: {missing:?}");
+}
+
+/// What has a value of its own in the header, and is a flag of a call or an op.
+fn flags(text: &str) -> BTreeSet<String> {
+    let code = code(text);
+    let defined = code.lines().filter_map(|line| {
+        let (name, value) = line.strip_prefix("#define ")?.split_once(char::is_whitespace)?;
+        value.contains("1U <<").then(|| name.to_owned())
+    });
+    defined.collect()
+}
+
+#[test]
+fn every_flag_is_used_by_a_test() {
+    let declared = flags(&text_of(HEADER));
+    assert!(declared.len() >= 9, "{declared:?}");
+    let texts: Vec<String> = TESTS.iter().map(|file| code(&text_of(file))).collect();
+    let missing = missing(&declared, |name| {
+        texts.iter().any(|text| {
+            let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+            words.into_iter().any(|word| word == name)
+        })
+    });
     assert!(missing.is_empty(), "in no test: {missing:?}");
 }
 

@@ -196,6 +196,10 @@ pub(super) fn jobs() -> Vec<Job> {
                         "lockdep reports a driver with a lock that reclaim wants when it is loaded",
                         ext_wrong(ctx),
                     ),
+                    test(
+                        "lockdep knows from a flag that a device without objects has a dma_resv for them",
+                        ext_resv(ctx),
+                    ),
                 ])
             },
         )
@@ -591,6 +595,21 @@ fn ext_wrong(ctx: &JobContext) -> Result<()> {
     let script = format!("SCRIPT={}", script.display());
     let wanted = "kernel splat: WARNING: possible circular locking dependency";
     expect_vm(ctx, &[&files, &script, "KERNEL=debug"], false, wanted)
+}
+
+/// The driver whose lock is a `dma_resv`: all that it does without the flag must be fine, and the last thing that it does
+/// with it must not.
+fn ext_resv(ctx: &JobContext) -> Result<()> {
+    let (module, script) = ext(ctx, "modules/bo_resv", "debug")?;
+    let files = format!("FILES={}", module.display());
+    let script = format!("SCRIPT={}", script.display());
+    let wanted = "kernel splat: WARNING: possible circular locking dependency";
+    expect_vm(ctx, &[&files, &script, "KERNEL=debug"], false, wanted)?;
+    let log = fs::read_to_string(ctx.dir.join("make.log"))?;
+    match log.lines().any(|line| line == "bo_resv: only what comes now is wrong") {
+        true => Ok(()),
+        false => bail!("lockdep spoke too early:\n{}", tail(&log, 15)),
+    }
 }
 
 /// `modules/life` on a kernel that has most handlers run in threads.
