@@ -71,8 +71,7 @@ pub(crate) fn in_thread<F: FnOnce() + Send>(f: F) -> Result {
     // SAFETY: The helper may be called where sleeping is allowed, which is asked of the caller. It wants a function that
     // may be called with the pointer once, by another thread, before it returns: `run::<F>` wants one to an `Option<F>`
     // that nothing else uses meanwhile, which this local is, and `F` may be sent to that thread.
-    let ran =
-        unsafe { bindings::reeve_helper_run_in_thread(Some(run::<F>), (&raw mut f).cast()) };
+    let ran = unsafe { bindings::reeve_helper_run_in_thread(Some(run::<F>), (&raw mut f).cast()) };
     to_result(ran).map_err(|e| if e == EINTR { e } else { ENOMEM })
 }
 

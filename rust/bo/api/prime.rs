@@ -5,8 +5,11 @@
 //! What is taken inside of a reservation it knows since the module was loaded. Of reclaim it has to know one thing:
 //! that memory is allocated while an object is reserved, so that a driver whose own shrinker waits for one is reported.
 //! The other way round there is no order, as reclaim only tries reservations and the list of devices; and what it does
-//! wait for are spinlocks, under which nothing is allocated. What the driver takes in `evict_begin()` shows when it is
-//! called, see [`prime_eviction`](super::link::Link::prime_eviction).
+//! wait for are spinlocks, under which nothing is allocated.
+//!
+//! What the driver takes in `evict_begin()`, and a lock of its own that is no `dma_resv`, show when they are taken: in
+//! the first populate, see [`prime_eviction`](super::link::Link::prime_eviction). Not before: while an object is being
+//! made, what the driver gave for it need not be ready for its ops.
 #![deny(unsafe_code)]
 
 use super::link::as_reclaim;

@@ -86,10 +86,10 @@ struct reeve_device_ops {
 
 /*
  * The lock of the ops is each object's dma_resv. With lockdep that order is known
- * from reeve_device_register() on, before there is an object: a driver that takes
- * a dma_resv while it has an object of Reeve's locked, or while it holds what it
- * takes under one, is reported the first time. A lock of another kind is only
- * known by its use, from the first reeve_bo_populate() on. Does nothing else.
+ * from reeve_device_register() on, before there is an object: a driver that waits
+ * for a dma_resv in evict_begin(), or with a lock held that it takes there, is
+ * reported the first time. The order of a lock of another kind is known by its
+ * use, from the first reeve_bo_populate() on. The flag does nothing else.
  */
 #define REEVE_DEVICE_DMA_RESV	(1U << 0)
 

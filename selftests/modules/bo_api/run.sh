@@ -39,7 +39,7 @@ if grep -q 'lock order violation' /tmp/log; then
 	exit 1
 fi
 rmmod bo_api
-if ps | grep '\[reeve\]'; then
+if grep -lx reeve /proc/[0-9]*/comm 2>/dev/null; then
 	echo "threads of reeve_device_register() are left" >&2
 	exit 1
 fi

@@ -77,7 +77,9 @@ fn every_function_is_called_by_a_test() {
 fn flags(text: &str) -> BTreeSet<String> {
     let code = code(text);
     let defined = code.lines().filter_map(|line| {
-        let (name, value) = line.strip_prefix("#define ")?.split_once(char::is_whitespace)?;
+        let (name, value) = line
+            .strip_prefix("#define ")?
+            .split_once(char::is_whitespace)?;
         value.contains("1U <<").then(|| name.to_owned())
     });
     defined.collect()

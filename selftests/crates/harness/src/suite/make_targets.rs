@@ -606,7 +606,10 @@ fn ext_resv(ctx: &JobContext) -> Result<()> {
     let wanted = "kernel splat: WARNING: possible circular locking dependency";
     expect_vm(ctx, &[&files, &script, "KERNEL=debug"], false, wanted)?;
     let log = fs::read_to_string(ctx.dir.join("make.log"))?;
-    match log.lines().any(|line| line == "bo_resv: only what comes now is wrong") {
+    match log
+        .lines()
+        .any(|line| line == "bo_resv: only what comes now is wrong")
+    {
         true => Ok(()),
         false => bail!("lockdep spoke too early:\n{}", tail(&log, 15)),
     }
