@@ -47,6 +47,7 @@ struct reeve_buffer_object *bo_api_populated(struct reeve_client *client,
 int bo_api_misuse(void);
 int bo_api_mapped(void);
 int bo_api_sweep(void);
+int bo_api_ends(void);
 
 /* A mapping by the task that loads this, over and over. */
 int bo_api_map_begin(void);

@@ -576,7 +576,7 @@ static int __init bo_api_init(void)
 	static int (*const tests[])(void) = {
 		primed, life, evicted, interrupted, refusals, shared, with_mutex, with_dma_resv,
 		registered_under_locks, many_devices,
-		bo_api_misuse, bo_api_mapped, bo_api_sweep,
+		bo_api_misuse, bo_api_mapped, bo_api_sweep, bo_api_ends,
 	};
 	unsigned int i;
 	int ret = 0;

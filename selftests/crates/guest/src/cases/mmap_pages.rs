@@ -50,6 +50,7 @@ cases!("mmap_pages";
     touching_is_use,
     limit_swaps_out_mapped_objects,
     end_with_the_object,
+    end_with_an_object_without_pages,
     end_with_the_object_in_every_process,
     no_others_bytes,
     more_than_the_machine_has,
@@ -279,6 +280,25 @@ fn end_with_the_object() -> Outcome {
         Ok(())
     })?
     .join_killed_by(Signal::SIGBUS)
+}
+
+fn end_with_an_object_without_pages() -> Outcome {
+    let device = open()?;
+    let emptied = filled(&device, 1)?;
+    device.unpopulate(emptied)?;
+    let never_filled = device.create(Create::new(SIZE as u64))?;
+    for handle in [emptied, never_filled] {
+        let mapping = device.map(handle)?;
+        device.destroy(handle)?;
+        check_eq!(device.stats()?.buffer_objects, u64::from(handle == emptied));
+        Child::run(|_| {
+            mapping.touch();
+            Ok(())
+        })?
+        .join_killed_by(Signal::SIGBUS)?;
+        check_eq!(device.stats()?.pages_allocated, 0);
+    }
+    Ok(())
 }
 
 fn end_with_the_object_in_every_process() -> Outcome {
