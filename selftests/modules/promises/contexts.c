@@ -163,6 +163,19 @@ int promises_ignorant(unsigned int expected)
 {
 	EXPECT(reeve_check_locked(promises, &objects[5], OUTER, EXCLUSIVE) ==
 	       expected);
+	EXPECT(reeve_record_lock(promises, &objects[0], OUTER, EXCLUSIVE));
+	/* What is not recorded may be deeper: then it may go in any order. */
+	EXPECT(reeve_record_lock(promises, &objects[1], MIDDLE,
+				 EXCLUSIVE | REEVE_LOCK_TRYLOCK));
+	EXPECT(reeve_record_lock(promises, &objects[2], INNER, EXCLUSIVE));
+	if (!expected)
+		EXPECT(reeve_record_unlock(promises, &objects[2], INNER,
+					   EXCLUSIVE));
+	EXPECT(reeve_record_unlock(promises, &objects[1], MIDDLE, EXCLUSIVE));
+	if (expected)
+		EXPECT(reeve_record_unlock(promises, &objects[2], INNER,
+					   EXCLUSIVE));
+	EXPECT(reeve_record_unlock(promises, &objects[0], OUTER, EXCLUSIVE));
 	return 0;
 }
 
