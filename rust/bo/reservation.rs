@@ -6,6 +6,7 @@
 //! client in step with the TT, and leaves everything as it was when it fails. All may sleep.
 #![deny(unsafe_code)]
 
+mod end;
 mod evict;
 mod log;
 
@@ -60,7 +61,6 @@ use crate::{
             Memcg, //
         },
         page::PageRef,
-        task,
         vma::{
             Fault,
             FaultResult,
@@ -69,8 +69,7 @@ use crate::{
     },
     lock_order::{
         classes::BoReservation,
-        typed::MutexGuard,
-        with_context, //
+        typed::MutexGuard, //
     }, //
 };
 use kernel::{
@@ -148,48 +147,6 @@ impl BoRef {
     #[cfg(reeve_kunit)]
     pub(crate) fn try_reserve(&self) -> Option<Reservation<'_>> {
         Reservation::try_take(&self.0, Wait::Yes)
-    }
-}
-
-impl Drop for BoRef {
-    #[inline]
-    fn drop(&mut self) {
-        if self.0.drop_use() {
-            if !self.end_alone() {
-                self.end_shared();
-            }
-            self.0.device().accounting().object_gone();
-            if let Some(driver) = self.0.driver() {
-                driver.released();
-            }
-            self.0.device().remove_object();
-            task::cond_resched();
-        }
-    }
-}
-
-impl BoRef {
-    /// Ends what holds nothing, and what nothing else refers to: no list, no walk through one, no mapping. So there is
-    /// nothing to wait for. Returns `false` if it is not like that.
-    #[inline(always)]
-    fn end_alone(&mut self) -> bool {
-        match Linked::get_mut(&mut self.0) {
-            Some(bo) => bo.end(),
-            None => false,
-        }
-    }
-
-    /// Ends what others may find, or what holds something.
-    #[inline(never)]
-    fn end_shared(&self) {
-        with_context(|| {
-            // A driver may have locked other objects. Those that have this one reserved, to evict it, wait for
-            // none.
-            let tried = self.0.reserved().try_lock();
-            let reservation =
-                tried.map_or_else(|| self.reserve(), |guard| Reservation::new(&self.0, guard));
-            reservation.destroy();
-        });
     }
 }
 
@@ -768,25 +725,6 @@ impl<'a> Reservation<'a> {
     /// Returns where the content is.
     pub(crate) fn state(&self) -> State {
         self.guard.tt.as_ref().map_or(State::Empty, Tt::state)
-    }
-
-    /// Destroys what the object holds, whether or not it is pinned.
-    pub(super) fn destroy(mut self) {
-        if self.guard.tt.as_ref().map_or(0, Tt::resident_pages) != 0 {
-            let _ = self.ask_driver(Leaving::Final);
-        }
-        if self.state() != State::Empty {
-            self.empty();
-        }
-        if self.log().is_ok() {
-            drop(self.bo.log().replace(None));
-        }
-        self.guard.pins = 0;
-        if self.guard.pin_charge.is_some() {
-            self.guard.pin_charge = None;
-        }
-        self.guard.tt = None;
-        self.guard.marker = None;
     }
 
     /// Takes its TT away, which has no pages.
