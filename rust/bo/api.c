@@ -167,24 +167,27 @@ int reeve_client_show_fdinfo(struct reeve_client *client, struct seq_file *m)
 }
 EXPORT_SYMBOL_GPL(reeve_client_show_fdinfo);
 
-/* The DMA addresses of a table, to be freed with kvfree(). */
-static struct reeve_bo_dma_run *reeve_runs(const struct sg_table *sgt)
+/* The DMA addresses of a table; @told->runs is to be freed with kvfree(). */
+static int reeve_runs(const struct sg_table *sgt, struct reeve_bo_told *told)
 {
+	/* Read once: whatever the driver does meanwhile, so many are there. */
+	unsigned int count = READ_ONCE(sgt->nents);
 	struct reeve_bo_dma_run *runs;
 	struct scatterlist *sg;
 	int i;
 
-	runs = kvmalloc_array(sgt->nents, sizeof(*runs),
-			      GFP_KERNEL | __GFP_NOWARN);
+	runs = kvmalloc_array(count, sizeof(*runs), GFP_KERNEL | __GFP_NOWARN);
 	if (!runs)
-		return NULL;
-	for_each_sgtable_dma_sg(sgt, sg, i) {
+		return -ENOMEM;
+	for_each_sg(sgt->sgl, sg, count, i) {
 		runs[i].address = sg_dma_address(sg);
 		/* What is no number of whole pages is refused. */
 		runs[i].pages = sg_dma_len(sg) & ~PAGE_MASK ?
 				0 : sg_dma_len(sg) >> PAGE_SHIFT;
 	}
-	return runs;
+	told->runs = runs;
+	told->count = count;
+	return 0;
 }
 
 static noinline u64 reeve_bo_create_with_runs(u64 device, u64 client,
@@ -192,13 +195,13 @@ static noinline u64 reeve_bo_create_with_runs(u64 device, u64 client,
 					      unsigned long site,
 					      unsigned long caller)
 {
-	struct reeve_bo_dma_run *runs = reeve_runs(desc->sgt);
+	struct reeve_bo_told told;
 	u64 bo;
 
-	if (!runs)
+	if (reeve_runs(desc->sgt, &told))
 		return -ENOMEM;
-	bo = reeve_rs_bo_create(device, client, desc, runs, site, caller);
-	kvfree(runs);
+	bo = reeve_rs_bo_create(device, client, desc, &told, site, caller);
+	kvfree(told.runs);
 	return bo;
 }
 
@@ -411,18 +414,15 @@ EXPORT_SYMBOL_GPL(reeve_bo_get_sg_table);
 int reeve_bo_set_sg_table(struct reeve_buffer_object *bo,
 			  const struct sg_table *sgt)
 {
-	struct reeve_bo_dma_run *runs = NULL;
+	struct reeve_bo_told told = {};
 	int ret;
 
 	/* What else is wrong is told below. */
-	if (sgt && reeve_may_sleep()) {
-		runs = reeve_runs(sgt);
-		if (!runs)
-			return -ENOMEM;
-	}
-	ret = reeve_rs_bo_set_runs(reeve_handle(bo), runs,
-				   runs ? sgt->nents : 0, _RET_IP_, reeve_caller());
-	kvfree(runs);
+	if (sgt && reeve_may_sleep() && reeve_runs(sgt, &told))
+		return -ENOMEM;
+	ret = reeve_rs_bo_set_runs(reeve_handle(bo), told.runs ? &told : NULL,
+				   _RET_IP_, reeve_caller());
+	kvfree(told.runs);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(reeve_bo_set_sg_table);

@@ -44,9 +44,16 @@ int reeve_rs_client_get_stats(u64 client, struct reeve_client_stats *stats,
 			      unsigned long site, unsigned long task);
 int reeve_rs_client_show_fdinfo(u64 client, struct seq_file *m,
 				unsigned long site, unsigned long task);
-/* @runs: what the sg_table of @desc has, if it has one; else null. Errors as handles. */
+
+/* The DMA addresses that an sg_table has. */
+struct reeve_bo_told {
+	struct reeve_bo_dma_run *runs;
+	u64 count;
+};
+
+/* @told: what the sg_table of @desc has, if it has one; else null. Errors as handles. */
 u64 reeve_rs_bo_create(u64 device, u64 client, const struct reeve_bo_desc *desc,
-		       const struct reeve_bo_dma_run *runs, unsigned long site,
+		       const struct reeve_bo_told *told, unsigned long site,
 		       unsigned long task);
 int reeve_rs_bo_get_state(u64 bo, struct reeve_bo_state *state,
 			  unsigned long site, unsigned long task);
@@ -61,7 +68,7 @@ int reeve_rs_bo_dma_run(u64 bo, u64 index, struct reeve_bo_dma_run *run,
 #define REEVE_PAGES_VMAP 1
 s64 reeve_rs_bo_pages(u32 call, u64 bo, struct page **pages, u64 count,
 		      unsigned long site, unsigned long task);
-int reeve_rs_bo_set_runs(u64 bo, const struct reeve_bo_dma_run *runs, u64 count,
+int reeve_rs_bo_set_runs(u64 bo, const struct reeve_bo_told *told,
 			 unsigned long site, unsigned long task);
 /*
  * Counts a mapping, at @new if that is not null, and fills in where it is, which

@@ -503,13 +503,12 @@ entry_points! {
 
     /// # Safety
     ///
-    /// `desc` is null or valid for the bytes that its first field says; `runs` is null or valid for as many reads as the
-    /// `sg_table` of `desc` has entries.
+    /// `desc` is null or valid for the bytes that its first field says; `told` is null or as [`runs_of`] wants it.
     fn reeve_rs_bo_create(
         device: u64,
         client: u64,
         desc: *const bindings::reeve_bo_desc,
-        runs: *const bindings::reeve_bo_dma_run,
+        told: *const bindings::reeve_bo_told,
         site: c_ulong,
         task: c_ulong,
     ) -> u64 {
@@ -522,13 +521,8 @@ entry_points! {
             // SAFETY: The contract of this function is that of `read_desc`.
             let desc = unsafe { read_desc(desc) }?;
             let client = client.as_ref().map(|client| client.shared());
-            let runs = if runs.is_null() {
-                None
-            } else {
-                // SAFETY: By the contract the table is valid, and so are as many reads as it has entries; C allocated
-                // them, and only it has them.
-                Some(unsafe { core::slice::from_raw_parts(runs, (*desc.sgt).nents as usize) })
-            };
+            // SAFETY: The contract of this function is that of `runs_of`.
+            let runs = unsafe { runs_of(told) };
             OBJECTS.insert(|handle| Object::make(handle, &device, client, desc, runs))
         });
         match made {
@@ -637,20 +631,18 @@ entry_points! {
 
     /// # Safety
     ///
-    /// `runs` is null or valid for `count_` reads.
+    /// `told` is null or as [`runs_of`] wants it.
     fn reeve_rs_bo_set_runs(
         bo: u64,
-        runs: *const bindings::reeve_bo_dma_run,
-        count_: u64,
+        told: *const bindings::reeve_bo_told,
         site: c_ulong,
         task: c_ulong,
     ) -> c_int {
         status(locked(c"reeve_bo_set_sg_table", bo, (site, task), |bo| {
-            if runs.is_null() {
+            // SAFETY: The contract of this function is that of `runs_of`.
+            let Some(runs) = (unsafe { runs_of(told) }) else {
                 return Err(Failure::misuse(EINVAL, c"there is no sg_table"));
-            }
-            // SAFETY: By the contract it is valid for so many reads; C allocated it, and only it has it.
-            let runs = unsafe { core::slice::from_raw_parts(runs, count_ as usize) };
+            };
             object::set_runs(bo, runs)
         }))
     }
@@ -727,6 +719,21 @@ entry_points! {
             unsafe { kept(bo)?.mmap(manager()?, vma, first) }
         }))
     }
+}
+
+/// Returns the DMA addresses that C has read from an `sg_table`; `None`: there is none.
+///
+/// # Safety
+///
+/// `told` must be null, or valid, with `runs` valid for `count` reads, for `'a`.
+unsafe fn runs_of<'a>(
+    told: *const bindings::reeve_bo_told,
+) -> Option<&'a [bindings::reeve_bo_dma_run]> {
+    if told.is_null() {
+        return None;
+    }
+    // SAFETY: By the contract it is valid, and its `runs` are for as many reads; C allocated them, and only it has them.
+    Some(unsafe { core::slice::from_raw_parts((*told).runs, (*told).count as usize) })
 }
 
 /// Reads a descriptor, which may be longer than what is known here if the rest is 0.
