@@ -160,6 +160,17 @@ fn all_devices() -> impl Iterator<Item = Kept<'static, DriverDevice, DEVICE>> {
     DEVICES.slots().filter_map(|slot| DEVICES.at(slot))
 }
 
+/// Says what is called, for the log.
+#[inline(always)]
+fn named(name: &'static CStr, object: u64, site: c_ulong) -> impl Fn() -> Call {
+    move || Call {
+        name,
+        site,
+        object,
+        counts: false,
+    }
+}
+
 /// Makes a call about an object, or about none.
 #[inline(always)]
 fn call<R>(
@@ -168,16 +179,10 @@ fn call<R>(
     (site, task): (c_ulong, c_ulong),
     f: impl FnOnce() -> Answer<R>,
 ) -> Result<R> {
-    let call = || Call {
-        name,
-        site,
-        object,
-        counts: false,
-    };
-    Call::make(task, call, with_device_name, f)
+    Call::make(task, named(name, object, site), with_device_name, f)
 }
 
-/// Makes a call about an object, or about none, that takes a lock in rare cases only, and enters a context then.
+/// Makes a call that takes a lock in rare cases only, and enters a context then. Otherwise as [`call`].
 #[inline(always)]
 fn bare_call<R>(
     name: &'static CStr,
@@ -185,13 +190,7 @@ fn bare_call<R>(
     (site, task): (c_ulong, c_ulong),
     f: impl FnOnce() -> Answer<R>,
 ) -> Result<R> {
-    let call = || Call {
-        name,
-        site,
-        object,
-        counts: false,
-    };
-    Call::make_bare(task, call, with_device_name, f)
+    Call::make_bare(task, named(name, object, site), with_device_name, f)
 }
 
 /// Passes on the name of the device of an object.

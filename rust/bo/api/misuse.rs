@@ -71,10 +71,7 @@ impl Call {
         named: Naming,
         f: impl FnOnce() -> Answer<R>,
     ) -> Result<R> {
-        if task == 0 {
-            return Err(call().not_here());
-        }
-        with_context(|| f().map_err(|failure| call().fail(failure, named)))
+        Self::make_bare(task, call, named, || with_context(f))
     }
 
     /// Does `f`, for `task`, which calls; 0: it must not sleep. What takes a lock there enters a context for it.
