@@ -401,7 +401,8 @@ fn a_receiver_that_dies_keeps_nothing() -> Outcome {
     let handles = objects(&from)?;
     let mut child = writer(&from, &handles)?;
     child.line.hear()?;
-    let before = from.stats()?.buffer_objects;
+    let stats = from.stats()?;
+    let (before, pages) = (stats.buffer_objects, stats.pages_allocated);
     let (address, path) = address();
     let receiver = {
         // Only the receiver has it.
@@ -411,7 +412,12 @@ fn a_receiver_that_dies_keeps_nothing() -> Outcome {
     let args = format!("migrate send {address} {SLOW} --writer {}", child.pid());
     let sender = Beside::start(&from, &args)?;
     keep(&from)?;
-    let came = || Ok(from.stats()?.buffer_objects == before + handles.len() as u64);
+    // With objects alone the sender may not know yet that they are there.
+    let came = || {
+        let stats = from.stats()?;
+        let objects = before + handles.len() as u64;
+        Ok(stats.buffer_objects == objects && stats.pages_allocated > pages)
+    };
     check!(until(Duration::from_secs(20), came)?, "it does not begin");
     receiver.signal(Signal::SIGKILL)?;
     let run = sender.end()?;
