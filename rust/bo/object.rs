@@ -246,7 +246,7 @@ impl Bo {
         let ended = this.reserved.alone(|reserved| {
             let is_idle = reserved.is_idle();
             if is_idle && charges.have_client() {
-                charges.show_end(&reserved.shown);
+                charges.replace_alone(&reserved.shown, &Holdings::default());
             }
             is_idle
         });
@@ -448,7 +448,7 @@ impl BoRef {
         )
         .inspect_err(|_| device.remove_object())?;
         if bo.charges.have_client() {
-            bo.charges.show_new(&shown());
+            bo.charges.replace_alone(&Holdings::default(), &shown());
         }
         device.accounting().object_made();
         Ok(Self(bo))

@@ -258,7 +258,7 @@ impl Link {
     #[inline]
     pub(super) fn enter(&self, task: usize) -> usize {
         let before = self.user.load(Relaxed);
-        self.user.store(task | INSIDE, Relaxed);
+        self.begin(task);
         before
     }
 

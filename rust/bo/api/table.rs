@@ -114,7 +114,7 @@ impl<T: Send + Sync, const KIND: u64> Table<T, KIND> {
             return None;
         }
         // SAFETY: The chunk has the slots from `first_of(chunk)` on, as many as that, and `chunk_of` says that this is one
-        // of them. By the type invariant they are so far behind `slots`, and stay until the table is dropped.
+        // of them. By the type invariant they are so far behind `slots`, and stay until the table is cleared.
         Some(unsafe { NonNull::new_unchecked(slots.wrapping_add(number as usize)).as_ref() })
     }
 

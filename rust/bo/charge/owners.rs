@@ -101,16 +101,10 @@ impl<T: LruItem> Charges<T> {
         }
     }
 
-    /// Shows with the client an object that begins. The thread need not have a context.
+    /// The same as [`Charges::replace`] in a thread that need not have a context, for an object that begins or ends.
     #[inline(never)]
-    pub(in crate::bo) fn show_new(&self, shown: &Holdings) {
-        with_context(|| self.replace(&Holdings::default(), shown));
-    }
-
-    /// Shows no more what the object showed, which ends. The thread need not have a context.
-    #[inline(never)]
-    pub(in crate::bo) fn show_end(&self, shown: &Holdings) {
-        with_context(|| self.replace(shown, &Holdings::default()));
+    pub(in crate::bo) fn replace_alone(&self, before: &Holdings, after: &Holdings) {
+        with_context(|| self.replace(before, after));
     }
 
     /// Counts that the object has `after` pages in storage, and had `before`. The reservation is held.
